@@ -1,0 +1,25 @@
+"""The errors a user of mcstudy can meet, as a tree.
+
+MCStudyError
+├── StudyError      the study, or what one of its functions returns, is not usable
+├── ChangedError    the study is no longer the one that made the stored rows
+└── ResultsError    a results folder cannot be used as asked
+
+Each message is one line: what, which value, what to do.
+"""
+
+
+class MCStudyError(Exception):
+    """Any error that is the user's to mend; the command line shows its one line."""
+
+
+class StudyError(MCStudyError):
+    """The study, or what one of its functions returns, is not usable."""
+
+
+class ChangedError(MCStudyError):
+    """The study is no longer the one that made the stored rows."""
+
+
+class ResultsError(MCStudyError):
+    """A results folder cannot be used as asked."""

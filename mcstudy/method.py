@@ -1,0 +1,104 @@
+"""What a method answers: `Estimate`, `Fit` and `Status`; and how a function takes a whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Status(StrEnum):
+    """How a fit ended. Each word carries its meaning in `meaning`."""
+
+    OK = "ok"
+    BOUNDARY = "boundary"
+    NOT_CONVERGED = "not_converged"
+    NOT_IDENTIFIABLE = "not_identifiable"
+    NOT_FINITE = "not_finite"
+    ERROR = "error"
+
+    @property
+    def meaning(self) -> str:
+        """One sentence for tables and reports."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Status.OK: "the fit ended as its method promises",
+    Status.BOUNDARY: "a variance is estimated as zero, the edge of its range",
+    Status.NOT_CONVERGED: "the optimiser stopped where the likelihood can still rise",
+    Status.NOT_IDENTIFIABLE: "the data cannot tell the estimands apart",
+    Status.NOT_FINITE: "an estimate is missing or infinite",
+    Status.ERROR: "the method or the simulation raised an exception",
+}
+
+
+class Estimate(NamedTuple):
+    """What a method says of one estimand.
+
+    Parameters
+    ----------
+    value : float
+        The estimate, in the estimand's units. In a batch: one number per replicate, shape (R,).
+    std_error : float, optional
+        Its standard error, in the same units.
+    lower, upper : float, optional
+        Limits of the method's only interval; it is stored under the name ``"default"``.
+    intervals : mapping of str to (lower, upper), optional
+        Any number of further intervals by name.
+
+    Notes
+    -----
+    ``None`` and NaN both mean "missing". A missing standard error or limit costs nothing but itself.
+    """
+
+    value: Any
+    std_error: Any = None
+    lower: Any = None
+    upper: Any = None
+    intervals: Mapping[str, tuple[Any, Any]] | None = None
+
+
+class Fit(NamedTuple):
+    """A method's whole answer, when the estimates alone do not say enough.
+
+    Parameters
+    ----------
+    estimates : mapping of str to Estimate
+        By estimand.
+    status : Status, optional
+        How the fit ended; judged from the estimates (`ok` or `not_finite`) when not given.
+        In a batch: a sequence of R.
+    message : str, optional
+        In words, stored beside warnings. In a batch: a sequence of R.
+    diagnostics : mapping of str to bool, int, float or str, optional
+        The method's own columns of `fits`. In a batch: arrays of shape (R,).
+    """
+
+    estimates: Mapping[str, Estimate]
+    status: Status | str | Sequence[Status | str] | None = None
+    message: str | Sequence[str] = ""
+    diagnostics: Mapping[str, Any] | None = None
+
+
+def batched(function: Function) -> Function:
+    """Mark a simulate or a method that takes all replicates of a batch at once.
+
+    A batched simulate takes a list of generators, one per replicate, and returns a batch of data
+    sets: anything with ``len(batch)`` and ``batch[i]``. A batched method takes such a batch and
+    answers as a single one does, with arrays of shape (R,) in place of numbers; one that asks for
+    ``rngs`` gets a list of generators. Replicates must not influence one another.
+    """
+    return batch_form(function)(function)
+
+
+def batch_form(batch_function: Callable[..., Any]) -> Callable[[Function], Function]:
+    """Attach to a one-at-a-time function the form that does a whole batch at once."""
+
+    def attach(function: Function) -> Function:
+        function.batch = batch_function  # type: ignore[attr-defined]
+        return function
+
+    return attach

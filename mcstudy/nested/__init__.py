@@ -1,0 +1,1 @@
+"""Studies of the variance components of two-level nested data."""

@@ -1,0 +1,91 @@
+"""Two-level nested data: the design, one data set, a batch of data sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class NestedDesign:
+    """Which row belongs to which groups; rows are sorted by group 1, then group 2.
+
+    Parameters
+    ----------
+    group1, group2 : integer arrays of shape (N,)
+        Labels of each row; group 2 labels repeat within group 1.
+    balanced : (a, b, r), optional
+        Numbers of group 1, of group 2 in each, of rows in each cell, where all are equal.
+    """
+
+    group1: Integers
+    group2: Integers
+    balanced: tuple[int, int, int] | None = None
+
+    @classmethod
+    def of_sizes(cls, n_group1: int, n_group2: int, n_rep: int) -> NestedDesign:
+        """Return the balanced design; labels count from 0."""
+        return cls(
+            group1=np.repeat(np.arange(n_group1), n_group2 * n_rep),
+            group2=np.tile(np.repeat(np.arange(n_group2), n_rep), n_group1),
+            balanced=(n_group1, n_group2, n_rep),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class NestedData:
+    """One data set of two-level nested data.
+
+    Parameters
+    ----------
+    y : array of shape (N,)
+        The response, in the order of the design's rows.
+    design : NestedDesign
+        Which row belongs to which groups.
+    """
+
+    y: Floats
+    design: NestedDesign
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The data as a frame with the columns y, group1 and group2, made when asked for."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"y": self.y, "group1": self.design.group1, "group2": self.design.group2}
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class NestedBatch:
+    """Data sets of one design: ``batch[i]`` is the i-th as `NestedData`.
+
+    Parameters
+    ----------
+    y : array of shape (R, N)
+        The response of each replicate.
+    design : NestedDesign
+        Shared by all.
+    """
+
+    y: Floats
+    design: NestedDesign
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return NestedBatch(self.y[index], self.design)
+        return NestedData(self.y[index], self.design)

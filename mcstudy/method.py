@@ -51,7 +51,7 @@ class Estimate(NamedTuple):
 
     Notes
     -----
-    ``None`` and NaN both mean "missing". A missing standard error or limit costs nothing but itself.
+    ``None`` and NaN both mean "missing". A missing standard error or limit costs only itself.
     """
 
     value: Any

@@ -1,0 +1,206 @@
+"""Factors to conditions: `grid` makes them, a condition is known by its factor values."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from mcstudy.errors import StudyError
+
+Level: TypeAlias = bool | int | float | str | None
+
+RESERVED = frozenset(
+    (
+        *("condition", "replicate", "method", "reference", "estimand", "interval", "measure"),
+        *("value", "mcse", "used", "replicates", "rng", "rngs"),
+    )
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """One combination of factor values, equal to any other with the same values.
+
+    Parameters
+    ----------
+    factors : mapping of str to bool, int, float, str or None
+        As the study file writes them, and as the study's functions get them.
+    """
+
+    factors: Mapping[str, Level]
+
+    @cached_property
+    def key(self) -> str:
+        """Return the text that stands for the condition in every table, ``a=1, b="x"``."""
+        return ", ".join(f"{name}={level_text(level)}" for name, level in self._sorted) or "only"
+
+    @cached_property
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits of the key, for file names."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:16]
+
+    @cached_property
+    def sort_key(self) -> tuple[tuple[int, Any], ...]:
+        """Return what orders conditions: by factor name, numbers as numbers."""
+        return tuple(_rank(level) for _, level in self._sorted)
+
+    @property
+    def _sorted(self) -> list[tuple[str, Level]]:
+        return sorted(self.factors.items())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Condition) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A set of conditions, all with the same factors. Order carries no meaning.
+
+    ``a + b`` is the union (a condition given twice counts once); `where` keeps some.
+    """
+
+    conditions: tuple[Condition, ...]
+
+    def __iter__(self) -> Iterator[Condition]:
+        return iter(self.conditions)
+
+    def __len__(self) -> int:
+        return len(self.conditions)
+
+    @property
+    def factors(self) -> list[str]:
+        """The names of the factors, sorted."""
+        return sorted(self.conditions[0].factors) if self.conditions else []
+
+    def __add__(self, other: Grid) -> Grid:
+        if not isinstance(other, Grid):
+            return NotImplemented
+        if self.conditions and other.conditions and self.factors != other.factors:
+            odd = sorted(set(self.factors) ^ set(other.factors))
+            raise StudyError(
+                f"grid: {_names(odd)} on one side of a '+' only; give both sides the same factors"
+            )
+        return Grid(_distinct(self.conditions + other.conditions))
+
+    def where(self, keep: Callable[..., bool]) -> Grid:
+        """Return the conditions for which `keep`, called with the factors it names, is true."""
+        wanted = _argument_names(keep)
+        unknown = sorted((wanted or set()) - set(self.factors))
+        if unknown:
+            raise StudyError(
+                f"where: the function asks for {_names(unknown)}; "
+                f"the factors are {_names(self.factors)}"
+            )
+        return Grid(
+            tuple(
+                condition
+                for condition in self.conditions
+                if keep(
+                    **{k: v for k, v in condition.factors.items() if wanted is None or k in wanted}
+                )
+            )
+        )
+
+
+def grid(**factors: Iterable[Level]) -> Grid:
+    """Return every combination of the given levels.
+
+    Parameters
+    ----------
+    **factors : iterable of bool, int, float, str or None
+        The levels of each factor. 1 and 1.0 are one level; True is not 1.
+
+    Returns
+    -------
+    Grid
+        ``grid()`` without factors has one condition.
+
+    Raises
+    ------
+    StudyError
+        For a level of another kind, a NaN, a factor without levels or a name that tables use.
+    """
+    levels = [_levels(name, values) for name, values in factors.items()]
+    return Grid(
+        _distinct(
+            Condition(dict(zip(factors, row, strict=True))) for row in itertools.product(*levels)
+        )
+    )
+
+
+def level_text(level: Level) -> str:
+    """Return the text by which a level is known; equal levels have equal texts."""
+    if isinstance(level, str):
+        return json.dumps(level, ensure_ascii=False)
+    if isinstance(level, float) and level.is_integer():
+        return str(int(level))
+    return str(level)
+
+
+def _levels(name: str, values: Iterable[Level]) -> list[Level]:
+    if name in RESERVED:
+        raise StudyError(f"grid: a factor cannot be called '{name}'; choose another name")
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise StudyError(f"grid: {name}={values!r} is not a list of levels; write {name}=[...]")
+    levels = [_level(name, value) for value in values]
+    if not levels:
+        raise StudyError(f"grid: the factor '{name}' has no levels; give it at least one")
+    return levels
+
+
+def _level(name: str, value: Any) -> Level:
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()
+    if not isinstance(value, bool | int | float | str | None):
+        raise StudyError(
+            f"grid: {name} has the level {value!r} of type {type(value).__name__}; "
+            "levels are bool, int, float, str or None"
+        )
+    if isinstance(value, float) and math.isnan(value):
+        raise StudyError(f"grid: {name} has the level NaN, which equals nothing; use None instead")
+    return value
+
+
+def _distinct(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Keep one of each; where 1 meets 1.0 the integer stays, so that order does not matter."""
+    kept: dict[str, Condition] = {}
+    for condition in conditions:
+        known = kept.setdefault(condition.key, condition)
+        if known is not condition:
+            kept[condition.key] = Condition(
+                {
+                    name: level if isinstance(level, int) else condition.factors[name]
+                    for name, level in known.factors.items()
+                }
+            )
+    return tuple(kept.values())
+
+
+def _rank(level: Level) -> tuple[int, Any]:
+    if level is None:
+        return (0, 0)
+    if isinstance(level, bool):
+        return (1, level)
+    return (3, level) if isinstance(level, str) else (2, level)
+
+
+def _argument_names(function: Callable[..., Any]) -> set[str] | None:
+    """Return the names of a function's arguments, or None if it takes any."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return {p.name for p in parameters}
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"

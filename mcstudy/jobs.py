@@ -1,0 +1,109 @@
+"""What is missing to jobs: which replicates lack rows, and how much a worker takes at once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+
+from mcstudy.grid import Condition
+from mcstudy.replicates import Job
+from mcstudy.tables import Stored
+
+JOB_SECONDS = 2.0
+_UNMEASURED = 50_000
+
+
+def missing_jobs(
+    conditions: Iterable[Condition],
+    methods: Sequence[str],
+    replicates: int,
+    stored: Mapping[Condition, Sequence[Stored]],
+) -> list[Job]:
+    """Return the runs of replicates for which some of the methods have no rows.
+
+    Each replicate of a condition is in one job at most, with all the methods it misses.
+    """
+    jobs = []
+    for condition in conditions:
+        held = stored.get(condition, ())
+        edges = {0, replicates}
+        for item in held:
+            edges |= {min(item.head.start, replicates), min(item.head.stop, replicates)}
+        missing = _Missing(held, methods)
+        current: Job | None = None
+        ordered = sorted(edges)
+        for start, stop in itertools.pairwise(ordered):
+            lacking = missing.over(start)
+            if current and current.methods == lacking:
+                current = Job(condition, current.start, stop, lacking)
+            else:
+                if current and current.methods:
+                    jobs.append(current)
+                current = Job(condition, start, stop, lacking)
+        if current and current.methods:
+            jobs.append(current)
+    return jobs
+
+
+class _Missing:
+    """Answers which methods have no rows at a replicate, for replicates in rising order."""
+
+    def __init__(self, held: Sequence[Stored], methods: Sequence[str]) -> None:
+        self._held = deque(sorted(held, key=lambda item: item.head.start))
+        self._reach = dict.fromkeys(methods, 0)
+
+    def over(self, replicate: int) -> tuple[str, ...]:
+        while self._held and self._held[0].head.start <= replicate:
+            item = self._held.popleft()
+            for method in item.methods:
+                if method in self._reach:
+                    self._reach[method] = max(self._reach[method], item.head.stop)
+        return tuple(name for name, reach in self._reach.items() if reach <= replicate)
+
+
+class Agenda:
+    """The jobs still to be done, given out in slices that should take about `JOB_SECONDS`.
+
+    Conditions take turns. A worker stops at the end of its time and the rest of its slice comes
+    back, so a wrong forecast costs nothing; towards the end slices grow smaller, so that no worker
+    is left alone with a long one.
+    """
+
+    def __init__(self, jobs: Iterable[Job], workers: int) -> None:
+        self._waiting = deque(jobs)
+        self._workers = workers
+        self._cost: dict[tuple[Condition, tuple[str, ...]], float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def take(self) -> tuple[Job, float]:
+        """Return the next slice and the seconds after which its worker should stop."""
+        job = self._waiting.popleft()
+        seconds = self._seconds()
+        cost = self._cost.get((job.condition, job.methods))
+        size = math.ceil(len(job) / self._workers)
+        if cost is None:
+            size = min(size, _UNMEASURED)
+        else:
+            worthwhile = math.ceil(JOB_SECONDS / 10 / cost)
+            size = min(max(size, worthwhile), math.ceil(seconds / cost), len(job))
+        if size < len(job):
+            self._waiting.append(Job(job.condition, job.start + size, job.stop, job.methods))
+        return Job(job.condition, job.start, job.start + size, job.methods), seconds
+
+    def settle(self, taken: Job, done: Job, seconds: float) -> None:
+        """Learn what `done` cost, and take back what was not done of the slice."""
+        self._cost[done.condition, done.methods] = max(seconds / len(done), 1e-7)
+        if done.stop < taken.stop:
+            rest = Job(taken.condition, done.stop, taken.stop, taken.methods)
+            self._waiting.append(rest)
+
+    def _seconds(self) -> float:
+        costs = [self._cost.get((job.condition, job.methods)) for job in self._waiting]
+        if None in costs:
+            return JOB_SECONDS
+        left = sum(len(job) * cost for job, cost in zip(self._waiting, costs, strict=True))  # type: ignore[operator]
+        return min(JOB_SECONDS, max(JOB_SECONDS / 10, left / (3 * self._workers)))

@@ -1,0 +1,131 @@
+"""Answers to Parquet and back: the part is the file that one job leaves, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mcstudy.answers import STATUSES, Answers, Column
+from mcstudy.errors import ResultsError
+from mcstudy.marks import Mark
+from mcstudy.replicates import Job
+
+_METADATA = b"mcstudy"
+
+
+@dataclass(frozen=True)
+class PartHead:
+    """What a part holds, read from its footer alone."""
+
+    path: Path
+    condition: str
+    start: int
+    stop: int
+    marks: Mapping[str, Mark]
+    columns: Mapping[str, list[str]]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods, in the order of their blocks of rows."""
+        return sorted(self.marks)
+
+
+def part_name(job: Job) -> str:
+    """Return the file name of the part that `job` leaves."""
+    methods = hashlib.sha256("\n".join(sorted(job.methods)).encode()).hexdigest()[:8]
+    return f"{job.condition.digest}-{job.start:010d}-{job.stop:010d}-{methods}.parquet"
+
+
+def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) -> bytes:
+    """Return the part of a finished job as the bytes of a Parquet file."""
+    tables = {name: _table(name, job.start, answers[name]) for name in sorted(answers)}
+    table = pa.concat_tables(tables.values(), promote_options="permissive")
+    head = {
+        "condition": job.condition.key,
+        "start": job.start,
+        "stop": job.stop,
+        "marks": {name: marks[name] for name in sorted(answers)},
+        "columns": {name: _own_columns(table) for name, table in tables.items()},
+    }
+    table = table.replace_schema_metadata({_METADATA: json.dumps(head, sort_keys=True)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        use_dictionary=["method", "status", "message"],
+        write_page_checksum=True,
+        write_statistics=False,
+    )
+    return bytes(sink.getvalue())
+
+
+def read_head(path: Path) -> PartHead:
+    """Return what a part holds; raise ResultsError if it is damaged or no part."""
+    try:
+        head = json.loads(pq.read_metadata(path).metadata[_METADATA])
+        return PartHead(path=path, **head)
+    except (OSError, pa.ArrowException, TypeError, KeyError, ValueError) as error:
+        raise ResultsError(f"{path}: not a whole part ({type(error).__name__})") from error
+
+
+def read(path: Path) -> pa.Table:
+    """Return a part's rows, checksums verified; raise ResultsError if it is damaged."""
+    try:
+        return pq.read_table(path, page_checksum_verification=True, use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise ResultsError(f"{path}: damaged ({type(error).__name__})") from error
+
+
+def column_name(*key: str) -> str:
+    """Return the name of a part's column of numbers or diagnostics."""
+    return json.dumps(key)
+
+
+def column_key(name: str) -> tuple[str, ...] | None:
+    """Return the key of a column of numbers or diagnostics, None for the plain columns."""
+    return tuple(json.loads(name)) if name.startswith("[") else None
+
+
+def _table(method: str, start: int, answers: Answers) -> pa.Table:
+    count = answers.count
+    messages = [answers.messages.get(row) for row in range(count)] if answers.messages else None
+    columns: dict[str, Any] = {
+        "method": pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [method]),
+        "replicate": np.arange(start, start + count, dtype=np.int64),
+        "status": pa.DictionaryArray.from_arrays(
+            pa.array(answers.status.astype(np.int32)), [str(status) for status in STATUSES]
+        ),
+        "message": pa.array(messages, pa.string()) if messages else pa.nulls(count, pa.string()),
+        "seconds": answers.seconds,
+    }
+    for key, numbers in answers.numbers.items():
+        columns[column_name(*Column(*key))] = numbers
+    for name, values in answers.diagnostics.items():
+        columns[column_name("diagnostic", name)] = _diagnostic(values)
+    return pa.table(columns)
+
+
+def _own_columns(table: pa.Table) -> list[str]:
+    return [name for name in table.column_names if column_key(name)]
+
+
+def _diagnostic(values: list[Any]) -> pa.Array:
+    """Return a diagnostic's column; where types differ, the one that holds them all."""
+    kinds = {type(value) for value in values} - {type(None)}
+    if len(kinds) > 1:
+        if str in kinds:
+            values = [None if value is None else str(value) for value in values]
+        else:
+            values = [None if value is None else float(value) for value in values]
+    elif not kinds:
+        return pa.nulls(len(values), pa.float64())
+    return pa.array(values, from_pandas=True)

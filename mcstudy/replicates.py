@@ -1,0 +1,325 @@
+"""One job to its rows: simulate each replicate once, fit it by every method, catch what happens.
+
+There is one contract inside, the batch: a function that takes one replicate at a time is called
+once for each of a batch, and leaves the same columns as one that takes them together.
+"""
+
+from __future__ import annotations
+
+import bdb
+import copy
+import inspect
+import pickle
+import re
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mcstudy.answers import Answers
+from mcstudy.grid import Condition
+from mcstudy.streams import streams
+from mcstudy.study import Study
+
+BATCH_BYTES = 2**24
+BATCH_REPLICATES = 1024
+_MEMORY_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A condition, a run of replicates, and the methods still missing for them."""
+
+    condition: Condition
+    start: int
+    stop: int
+    methods: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass
+class Outcome:
+    """How a call ended: its value or its exception, the warnings on the way, the time it took."""
+
+    value: Any
+    exception: BaseException | None
+    warned: str
+    seconds: float
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it raised or warned."""
+        return self.exception is not None or bool(self.warned)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An exception on the way: of a method, or of simulate if `method` is empty."""
+
+    method: str
+    exception: BaseException
+    text: str
+
+
+def do_job(
+    study: Study,
+    job: Job,
+    seconds: float,
+    tell: Callable[[Trouble], None] | None = None,
+) -> tuple[Job, dict[str, Answers]]:
+    """Simulate and fit the replicates of a job, batch by batch, until `seconds` have passed.
+
+    Each exception becomes a row; `tell`, where given, hears of it as well.
+
+    Returns
+    -------
+    done : Job
+        The job itself, or its beginning if time ran out; at least one replicate.
+    answers : dict of str to Answers
+        The columns of each method, a row for each replicate done.
+    """
+    answers = {name: Answers(len(job)) for name in job.methods}
+    work = _Work(study, job, answers, tell)
+    begun = time.perf_counter()
+    done = size = 0
+    while done < len(job):
+        size = max(1, min(8 * size, work.largest_batch, len(job) - done))
+        work.fit(job.methods, range(job.start + done, job.start + done + size))
+        done += size
+        elapsed = time.perf_counter() - begun
+        affordable = int((seconds - elapsed) * done / elapsed) if elapsed < seconds else 0
+        if not affordable:
+            break
+        size = min(size, affordable)
+    for columns in answers.values():
+        columns.truncate(done)
+    return Job(job.condition, job.start, job.start + done, job.methods), answers
+
+
+class _Work:
+    """What the batches of one job share."""
+
+    def __init__(
+        self,
+        study: Study,
+        job: Job,
+        answers: Mapping[str, Answers],
+        tell: Callable[[Trouble], None] | None,
+    ) -> None:
+        self.study = study
+        self.tell = tell
+        self.condition = job.condition
+        self.start = job.start
+        self.answers = answers
+        self.asked = {name: _asked_for(study.methods[name]) for name in job.methods}
+        self.largest_batch = 1
+
+    def fit(self, methods: Sequence[str], batch: range) -> None:
+        """Fill the rows of a batch, for each of the methods."""
+        data, simulated = self._simulate(batch)
+        if simulated is None:
+            self._fit_separately(methods, batch)
+            return
+        for replicate, outcome in simulated.items():
+            if outcome.exception is not None:
+                for name in methods:
+                    self._end(name, replicate, outcome, of_simulate=True)
+        good = [replicate for replicate in batch if _succeeded(simulated.get(replicate))]
+        if not good:
+            return
+        if self.largest_batch == 1:
+            self.largest_batch = max(1, min(BATCH_REPLICATES, BATCH_BYTES // _bytes_each(data)))
+        for name in methods:
+            last = name == methods[-1]
+            if _batch_form(self.study.methods[name]) is None:
+                self._fit_each(name, good, data, last)
+            else:
+                self._fit_together(name, good, data, last)
+            for replicate in good:
+                if (outcome := simulated.get(replicate)) is not None:
+                    text = f"simulate: {outcome.warned}"
+                    self.answers[name].note(replicate - self.start, text)
+
+    def _simulate(self, batch: range) -> tuple[Any, dict[int, Outcome] | None]:
+        """Return the data sets that could be made and the outcomes worth a word, by replicate.
+
+        None in place of the outcomes: a whole batch raised or warned, which ones must be found.
+        """
+        rngs = streams(self.study.seed, self.condition.key, batch)
+        together = _batch_form(self.study.simulate)
+        if together is not None:
+            outcome = attempt(_checked_batch, together, rngs, self.condition.factors)
+            if outcome.troubled and len(batch) > 1:
+                return None, None
+            return outcome.value, {batch[0]: outcome} if outcome.troubled else {}
+        data, troubled = [], {}
+        for replicate, rng in zip(batch, rngs, strict=True):
+            outcome = attempt(self.study.simulate, rng, **self.condition.factors)
+            if outcome.troubled:
+                troubled[replicate] = outcome
+            if outcome.exception is None:
+                data.append(outcome.value)
+        return data, troubled
+
+    def _fit_each(self, name: str, replicates: list[int], data: Any, last: bool) -> None:
+        """Call a one-at-a-time method for each data set."""
+        method, answers = self.study.methods[name], self.answers[name]
+        extras = self._extras(name, replicates)
+        for i, replicate in enumerate(replicates):
+            row = replicate - self.start
+            outcome = attempt(_fit_one, method, data[i], last, next(extras), answers, row)
+            answers.seconds[row] = outcome.seconds
+            if outcome.troubled:
+                self._end(name, replicate, outcome)
+
+    def _fit_together(self, name: str, replicates: list[int], data: Any, last: bool) -> None:
+        """Call a batched method once; where it raises or warns, again for each replicate."""
+        answers = self.answers[name]
+        rows = np.array(replicates) - self.start
+        extras = dict(self._batch_extras(name, replicates))
+        form = _batch_form(self.study.methods[name])
+        outcome = attempt(_fit_batch, form, data, last, extras, answers, rows)
+        if outcome.troubled and len(replicates) > 1:
+            for row in rows.tolist():
+                answers.messages.pop(row, None)
+            self._fit_separately([name], replicates)
+            return
+        answers.seconds[rows] = outcome.seconds / len(rows)
+        if outcome.troubled:
+            self._end(name, replicates[0], outcome)
+
+    def _fit_separately(self, methods: Sequence[str], replicates: Sequence[int]) -> None:
+        for replicate in replicates:
+            self.fit(methods, range(replicate, replicate + 1))
+
+    def _end(
+        self, name: str, replicate: int, outcome: Outcome, *, of_simulate: bool = False
+    ) -> None:
+        """Write down how a fit went wrong, or only warned."""
+        answers, row = self.answers[name], replicate - self.start
+        if outcome.exception is None:
+            answers.note(row, outcome.warned)
+            return
+        text = in_words(outcome.exception)
+        warned = f"; {outcome.warned}" if outcome.warned else ""
+        answers.fail(row, ("simulate: " if of_simulate else "") + text + warned)
+        if self.tell:
+            self.tell(Trouble("" if of_simulate else name, outcome.exception, text))
+
+    def _extras(self, name: str, replicates: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Yield the arguments that a method asks for by name, replicate by replicate."""
+        asked = self.asked[name]
+        rngs = self._streams(name, replicates) if "rng" in asked else []
+        for i in range(len(replicates)):
+            extras: dict[str, Any] = {}
+            if "rng" in asked:
+                extras["rng"] = rngs[i]
+            if "condition" in asked:
+                extras["condition"] = dict(self.condition.factors)
+            yield extras
+
+    def _batch_extras(self, name: str, replicates: Sequence[int]) -> Iterator[tuple[str, Any]]:
+        asked = self.asked[name]
+        if "rngs" in asked:
+            yield "rngs", self._streams(name, replicates)
+        if "condition" in asked:
+            yield "condition", dict(self.condition.factors)
+
+    def _streams(self, name: str, replicates: Sequence[int]) -> list[np.random.Generator]:
+        return streams(self.study.seed, self.condition.key, replicates, name)
+
+
+def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Outcome:
+    """Call a function; catch whatever it raises, and every warning.
+
+    Only an interrupt from the keyboard and a debugger's quit pass through.
+    """
+    value, exception = None, None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        begun = time.perf_counter()
+        try:
+            value = function(*args, **kwargs)
+        except (KeyboardInterrupt, bdb.BdbQuit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a fit that calls sys.exit is a failed fit
+            exception = error
+        seconds = time.perf_counter() - begun
+    return Outcome(value, exception, _warnings_in_words(caught) if caught else "", seconds)
+
+
+def in_words(exception: BaseException) -> str:
+    """Return kind and text of an exception, without what differs from process to process."""
+    text = f"{type(exception).__name__}: {exception}".rstrip(": ")
+    return _MEMORY_ADDRESS.sub("0x...", text)
+
+
+def _warnings_in_words(caught: Sequence[warnings.WarningMessage]) -> str:
+    """Return each distinct warning once, with its count, in the order of appearance."""
+    texts = Counter(f"{w.category.__name__}: {' '.join(str(w.message).split())}" for w in caught)
+    counted = (text if count == 1 else f"{text} (x{count})" for text, count in texts.items())
+    return _MEMORY_ADDRESS.sub("0x...", "; ".join(counted))
+
+
+def _fit_one(
+    method: Callable[..., Any],
+    data: Any,
+    last: bool,
+    extras: dict[str, Any],
+    answers: Answers,
+    row: int,
+) -> None:
+    answers.put(row, method(data if last else copy.deepcopy(data), **extras))
+
+
+def _fit_batch(
+    form: Callable[..., Any],
+    data: Any,
+    last: bool,
+    extras: dict[str, Any],
+    answers: Answers,
+    rows: Any,
+) -> None:
+    answers.put_batch(rows, form(data if last else copy.deepcopy(data), **extras))
+
+
+def _checked_batch(
+    form: Callable[..., Any], rngs: list[np.random.Generator], factors: Mapping[str, Any]
+) -> Any:
+    data = form(rngs, **factors)
+    if len(data) != len(rngs):
+        raise ValueError(f"{len(data)} data sets returned for {len(rngs)} generators")
+    return data
+
+
+def _batch_form(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    return getattr(function, "batch", None)
+
+
+def _succeeded(outcome: Outcome | None) -> bool:
+    return outcome is None or outcome.exception is None
+
+
+def _asked_for(method: Callable[..., Any]) -> set[str]:
+    """Return which of rng, rngs and condition a method names, beside its first argument."""
+    try:
+        parameters = inspect.signature(_batch_form(method) or method).parameters
+    except (TypeError, ValueError):
+        return set()
+    return {"rng", "rngs", "condition"} & set(list(parameters)[1:])
+
+
+def _bytes_each(data: Any) -> int:
+    """Return about how many bytes a data set of the batch takes."""
+    if hasattr(data, "nbytes"):
+        return int(data.nbytes) // len(data) or 1
+    try:
+        return len(pickle.dumps(data[0], protocol=pickle.HIGHEST_PROTOCOL))
+    except Exception:  # noqa: BLE001 - any object may be a data set
+        return BATCH_BYTES // 64

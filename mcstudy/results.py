@@ -1,0 +1,94 @@
+"""The tables of a study, opened for reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mcstudy.errors import ResultsError
+from mcstudy.tables import TABLES
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of a study: each table as a DataFrame, read when first asked for.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder with the tables, ``results/<study name>``.
+    """
+
+    folder: Path
+
+    @cached_property
+    def study(self) -> dict[str, Any]:
+        """What made the numbers: name, seed, factors, methods, versions, commit."""
+        record: dict[str, Any] = json.loads((self.folder / "study.json").read_text())
+        return record
+
+    @cached_property
+    def conditions(self) -> pd.DataFrame:
+        """One row per condition: its key and its factor values."""
+        return self._table("conditions")
+
+    @cached_property
+    def fits(self) -> pd.DataFrame:
+        """One row per condition, replicate and method: how the fit ended."""
+        return self._table("fits")
+
+    @cached_property
+    def estimates(self) -> pd.DataFrame:
+        """One row per fit and estimand: truth, estimate, standard error."""
+        return self._table("estimates")
+
+    @cached_property
+    def intervals(self) -> pd.DataFrame:
+        """One row per fit, estimand and interval: its limits."""
+        return self._table("intervals")
+
+    @cached_property
+    def timings(self) -> pd.DataFrame:
+        """One row per fit: the seconds it took."""
+        return self._table("timings")
+
+    @cached_property
+    def performance(self) -> pd.DataFrame:
+        """One row per factor values, method, estimand, interval and measure."""
+        return self._table("performance")
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of each table's file, of all that are a function of the study."""
+        return {
+            name: hashlib.sha256((self.folder / f"{name}.parquet").read_bytes()).hexdigest()
+            for name in TABLES
+            if name != "timings"
+        }
+
+    def _table(self, name: str) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / f"{name}.parquet")
+
+    def __str__(self) -> str:
+        from mcstudy.show import summary_text
+
+        return summary_text(self)
+
+
+def open_results(folder: str | Path) -> Results:
+    """Return the results in a folder that `run` has written.
+
+    Raises
+    ------
+    ResultsError
+        If the folder holds no finished tables.
+    """
+    folder = Path(folder)
+    if not (folder / "performance.parquet").is_file():
+        raise ResultsError(f"{folder}: no tables here; name a folder like results/<study name>")
+    return Results(folder)

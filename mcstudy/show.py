@@ -1,0 +1,139 @@
+"""Measures to text: the table that ends a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mcstudy.grid import level_text
+from mcstudy.method import Status
+
+if TYPE_CHECKING:
+    from mcstudy.results import Results
+
+MOST_CONDITIONS = 24
+_SHOWN = ("bias", "rmse", "coverage")
+
+
+def summary_text(results: Results) -> str:
+    """Return bias, RMSE and coverage of every cell, how fits ended, and where the tables are."""
+    performance = results.performance
+    names = results.conditions.columns[1:].tolist()
+    varying = [name for name in names if performance[name].nunique(dropna=False) > 1]
+    fixed = {name: performance[name].iloc[0] for name in names if name not in varying}
+    conditions = list(_by(performance, varying)) if len(performance) else []
+    title = f"{results.study['name']}: value (Monte Carlo standard error)"
+    if fixed:
+        title += "\nthroughout: " + _in_words(fixed)
+    lines: list[Sequence[str] | str] = []
+    for factors, cells in conditions[:MOST_CONDITIONS]:
+        lines += [_in_words(factors)] if factors else []
+        lines += _condition_lines(cells)
+    head = ("method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
+    text = f"{title}\n\n{_aligned(head, lines)}"
+    left = len(conditions) - MOST_CONDITIONS
+    if left > 0:
+        text += f"\n... and {left} more conditions in performance.parquet"
+    return f"{text}\n\n{_ends(performance)}\n\nTables: {results.folder}"
+
+
+def number_with_error(value: float, mcse: float) -> str:
+    """Return ``value (mcse)``: the error to two digits, the value to the same decimals."""
+    if math.isnan(value):
+        return "-"
+    if math.isnan(mcse) or mcse <= 0:
+        return f"{value:.4g} ({'-' if math.isnan(mcse) else '0'})"
+    places = max(0, 1 - math.floor(math.log10(mcse)))
+    if places > 6:
+        return f"{value:.4g} ({mcse:.1e})"
+    return f"{value:.{places}f} ({mcse:.{places}f})"
+
+
+def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of one condition; what repeats the line above is left out."""
+    for (method, estimand), cell in cells.groupby(["method", "estimand"], sort=True):
+        own = cell[cell["interval"].isna()]
+        intervals = [name for name in cell["interval"].unique() if isinstance(name, str)]
+        for i, interval in enumerate(intervals or [""]):
+            limits = cell[cell["interval"] == interval]
+            shown = [_shown(own, "bias"), _shown(own, "rmse")] if i == 0 else ["", ""]
+            used = _used(limits, "coverage") if interval else _used(own, "bias")
+            names = (str(method), str(estimand)) if i == 0 else ("", "")
+            yield (*names, interval, *shown, _shown(limits, "coverage"), used)
+
+
+def _ends(performance: pd.DataFrame) -> str:
+    """Return how many fits ended how, by method, over all conditions."""
+    shares = performance[performance["measure"].str.startswith("share_")]
+    counts: dict[str, dict[str, int]] = {}
+    totals: dict[str, int] = {}
+    for row in shares.itertuples():
+        word = str(row.measure).removeprefix("share_")
+        ended = counts.setdefault(str(row.method), dict.fromkeys(Status, 0))
+        ended[word] += round(row.value * row.replicates)  # type: ignore[operator, arg-type]
+        if word == Status.OK:
+            totals[str(row.method)] = totals.get(str(row.method), 0) + int(row.replicates)  # type: ignore[arg-type]
+    words = [word for word in Status if any(ended[word] for ended in counts.values())]
+    head = ("method", "fits", *(str(word) for word in words))
+    lines = [
+        (method, str(totals[method]), *(str(ended[word]) for word in words))
+        for method, ended in counts.items()
+    ]
+    meanings = [f"{word}: {word.meaning}" for word in words if word is not Status.OK]
+    return "\n".join(["How the fits ended", _aligned(head, lines), *meanings])
+
+
+def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    if not names:
+        yield {}, frame
+        return
+    for key, rows in frame.groupby(names, sort=False, dropna=False):
+        yield dict(zip(names, key, strict=True)), rows
+
+
+def _in_words(factors: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={_level(level)}" for name, level in factors.items())
+
+
+def _level(level: Any) -> str:
+    if pd.isna(level):
+        return "None"
+    return level if isinstance(level, str) else level_text(level)
+
+
+def _shown(cell: pd.DataFrame, measure: str) -> str:
+    row = cell[cell["measure"] == measure]
+    if row.empty:
+        return ""
+    return number_with_error(float(row["value"].iloc[0]), float(row["mcse"].iloc[0]))
+
+
+def _used(cell: pd.DataFrame, measure: str) -> str:
+    row = cell[cell["measure"] == measure].iloc[0]
+    return f"{row['used']}/{row['replicates']}"
+
+
+def _aligned(head: Sequence[str], lines: Iterable[Sequence[str] | str]) -> str:
+    """Return columns as wide as they need be; a line of plain text spans them all."""
+    lines = list(lines)
+    rows = [head, *(line for line in lines if not isinstance(line, str))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    texts = len(head) - sum(_is_number(rows[-1][i]) for i in range(len(head)))
+
+    def line(row: Sequence[str]) -> str:
+        cells = (
+            cell.ljust(width) if i < texts else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return "  " + "  ".join(cells).rstrip()
+
+    return "\n".join(
+        [line(head), *(item if isinstance(item, str) else line(item) for item in lines)]
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text[:1].isdigit() or text[:1] in "-"

@@ -1,0 +1,105 @@
+"""Parts on disk: a folder of results, what it holds, and the record of what made it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mcstudy.errors import ResultsError
+from mcstudy.parts import PartHead, read_head
+from mcstudy.tables import put_in_place
+
+
+class Store:
+    """The folder of a study's results: `study.json`, the tables, and `parts`, which is ours.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when the first thing is stored.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._parts = folder / "parts"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one run; a killed run lets go of it by itself.
+
+        Raises
+        ------
+        ResultsError
+            If another run holds it, or it cannot be written.
+        """
+        try:
+            self._parts.mkdir(parents=True, exist_ok=True)
+            lock = open(self._parts / ".lock", "w")  # noqa: SIM115 - closed by the with below
+        except OSError as error:
+            raise ResultsError(
+                f"{self.folder}: cannot be written ({error.strerror}); choose another --results"
+            ) from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ResultsError(
+                    f"{self.folder}: another run is at work here; wait for it or stop it"
+                ) from None
+            yield
+
+    def add(self, name: str, content: bytes) -> None:
+        """Store a part, whole or not at all."""
+        self._write(self._parts / name, content)
+
+    def heads(self) -> tuple[list[PartHead], int]:
+        """Return what each part holds, in the order of names, and how many were set aside."""
+        heads, damaged = [], 0
+        for path in sorted(self._parts.glob("*.parquet")):
+            if path.name.startswith("."):
+                continue
+            try:
+                heads.append(read_head(path))
+            except ResultsError:
+                self.set_aside(path)
+                damaged += 1
+        return heads, damaged
+
+    def set_aside(self, path: Path) -> None:
+        """Move a damaged part out of the way, where it can be looked at."""
+        aside = self._parts / "damaged"
+        aside.mkdir(exist_ok=True)
+        path.replace(aside / path.name)
+
+    def drop(self, path: Path) -> None:
+        """Delete a part whose rows were all discarded."""
+        path.unlink()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `study.json` says; empty if there is none that can be read."""
+        try:
+            record = json.loads((self.folder / "study.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Replace `study.json`."""
+        content = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        self._write(self.folder / "study.json", content.encode())
+
+    def _write(self, path: Path, content: bytes) -> None:
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            temporary.write_bytes(content)
+            put_in_place(temporary, path)
+        except OSError as error:
+            raise ResultsError(
+                f"{path}: cannot be written ({error.strerror}); what is stored is whole, "
+                "run again to go on"
+            ) from None

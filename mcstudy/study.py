@@ -1,0 +1,201 @@
+"""What a study is, and how a study file becomes one."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import linecache
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mcstudy.errors import StudyError
+from mcstudy.grid import Condition, Grid
+
+MAX_REPLICATES = 2**32
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A simulation study: what is simulated, what is estimated, how, and under which conditions.
+
+    Parameters
+    ----------
+    name : str
+        Names the folder of the results: letters, digits, ``.``, ``_`` and ``-``.
+    simulate : callable
+        ``simulate(rng, **factors)`` returns a data set, any object.
+    estimands : callable
+        ``estimands(**factors)`` returns the true value of each estimand, a dict of floats.
+    methods : mapping of str to callable
+        ``method(data)`` returns ``{estimand: Estimate}`` or a `Fit`. A method with an argument
+        named ``rng`` or ``condition`` gets its own generator, or the dict of factor values.
+    conditions : Grid
+        Made by `grid`.
+    replicates : int
+        How many data sets to simulate under each condition.
+    seed : int
+        Not negative. Rows of two seeds are never mixed.
+
+    Raises
+    ------
+    StudyError
+        With one line that says what does not fit.
+    """
+
+    name: str
+    simulate: Callable[..., Any]
+    estimands: Callable[..., Mapping[str, float]]
+    methods: Mapping[str, Callable[..., Any]]
+    conditions: Grid
+    replicates: int
+    seed: int
+    source: Path | None = field(default=None, init=False, repr=False, compare=False)
+    source_digest: str = field(default="", init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise StudyError(
+                f"study name {self.name!r} cannot name a folder; "
+                "use letters, digits, '.', '_' and '-'"
+            )
+        if not isinstance(self.conditions, Grid):
+            raise StudyError(
+                f"{self.name}: conditions is a {type(self.conditions).__name__}; write grid(...)"
+            )
+        if not self.conditions.conditions:
+            raise StudyError(f"{self.name}: the grid keeps no condition; loosen its where(...)")
+        check_replicates(self.replicates, self.name)
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise StudyError(f"{self.name}: seed is {self.seed!r}; give an integer of 0 or more")
+        self._check_methods()
+        self._check_factors("simulate", self.simulate, leading=1)
+        self._check_factors("estimands", self.estimands, leading=0)
+
+    def _check_methods(self) -> None:
+        if not isinstance(self.methods, Mapping) or not self.methods:
+            raise StudyError(
+                f"{self.name}: methods is {self.methods!r}; write {{'name': function}}"
+            )
+        for name, method in self.methods.items():
+            if not isinstance(name, str) or not name or "," in name or name != name.strip():
+                raise StudyError(
+                    f"{self.name}: {name!r} cannot name a method; use a text without commas"
+                )
+            if not callable(method):
+                raise StudyError(f"{self.name}: method '{name}' is {method!r}, not a function")
+
+    def _check_factors(self, role: str, function: Callable[..., Any], leading: int) -> None:
+        """Raise if `function` does not take `leading` arguments and the study's factors."""
+        if not callable(function):
+            raise StudyError(f"{self.name}: {role} is {function!r}, not a function")
+        factors = self.conditions.conditions[0].factors
+        try:
+            signature = inspect.signature(getattr(function, "batch", function))
+        except ValueError:
+            return
+        try:
+            signature.bind(*[None] * leading, **factors)
+        except TypeError as error:
+            raise StudyError(
+                f"{self.name}: {role} does not take the factors "
+                f"{', '.join(sorted(factors)) or '(none)'}: {error}"
+            ) from None
+
+    def truths(self, condition: Condition) -> dict[str, float]:
+        """Return the true value of each estimand under `condition`.
+
+        Raises
+        ------
+        StudyError
+            Where `estimands` raises or returns anything but a dict of numbers.
+        """
+        try:
+            answer = self.estimands(**condition.factors)
+            truths = {name: float(value) for name, value in answer.items()}
+        except Exception as error:
+            raise StudyError(
+                f"{self.name}: estimands fails at {condition.key}: {type(error).__name__}: {error}"
+            ) from error
+        if not truths or not all(isinstance(name, str) for name in truths):
+            raise StudyError(
+                f"{self.name}: estimands returns {answer!r} at {condition.key}; "
+                "return {'name': number}"
+            )
+        return truths
+
+
+def check_replicates(replicates: object, name: str) -> None:
+    """Raise StudyError unless `replicates` is a usable number of replicates."""
+    whole = isinstance(replicates, int) and not isinstance(replicates, bool)
+    if not whole or not 0 < replicates < MAX_REPLICATES:  # type: ignore[operator]
+        raise StudyError(f"{name}: replicates is {replicates!r}; give an integer of 1 or more")
+
+
+def load_study(path: str | Path) -> Study:
+    """Run a study file and return its `study`.
+
+    The file's folder joins the end of ``sys.path``, so that it may import its neighbours.
+
+    Raises
+    ------
+    StudyError
+        With file and line, for a file that is missing, does not run, or has no `study`.
+    """
+    path = Path(path)
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror}); name a study file") from None
+    module = _run_module(path.resolve(), source)
+    study = getattr(module, "study", None)
+    if study is None:
+        raise StudyError(f"{path}: defines no 'study'; end it with study = Study(...)")
+    if not isinstance(study, Study):
+        raise StudyError(f"{path}: 'study' is a {type(study).__name__}; make it study = Study(...)")
+    object.__setattr__(study, "source", path.resolve())
+    object.__setattr__(study, "source_digest", hashlib.sha256(source).hexdigest())
+    return study
+
+
+def _run_module(path: Path, source: bytes) -> ModuleType:
+    """Run the source as a module of a name of its own, registered so that its classes work."""
+    name = f"mcstudy_study_{hashlib.sha256(bytes(path) + source).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__file__ = str(path)
+    sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    linecache.checkcache(str(path))
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise StudyError(_in_one_line(path, error)) from error
+    return module
+
+
+def _in_one_line(path: Path, error: BaseException) -> str:
+    """Say where in the study file and why it does not run."""
+    if isinstance(error, StudyError):
+        reason = str(error)
+    else:
+        reason = f"{type(error).__name__}: {getattr(error, 'msg', None) or error}"
+    reason = " ".join(reason.split())
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{path}:{error.lineno}: {reason}: {(error.text or '').strip()}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    if not frames:
+        return f"{path}: {reason}"
+    return f"{path}:{frames[-1].lineno}: {reason} (in: {frames[-1].line})"

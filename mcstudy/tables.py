@@ -1,0 +1,310 @@
+"""Parts to tables: the long Parquet tables, sorted by their keys, the same for any history."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mcstudy import parts
+from mcstudy.grid import Condition, level_text
+from mcstudy.parts import PartHead
+
+TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance")
+BLOCK = 2**15
+_TEXT, _NUMBER = pa.string(), pa.float64()
+_KEY = [("condition", _TEXT), ("replicate", pa.int64()), ("method", _TEXT)]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The stored rows of some methods under one condition: a part, and which of it counts."""
+
+    head: PartHead
+    methods: tuple[str, ...]
+
+
+def write_tables(
+    folder: Path,
+    stored: Mapping[Condition, Sequence[Stored]],
+    truths: Mapping[Condition, Mapping[str, float]],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write conditions, fits, estimates, intervals and timings into `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the tables are; each replaces its predecessor whole.
+    stored : mapping of Condition to sequence of Stored
+        The rows there are.
+    truths : mapping of Condition to mapping of str to float
+        The true value of each estimand.
+    metadata : mapping of str to str
+        Joins the schema metadata of every table.
+
+    Raises
+    ------
+    ResultsError
+        Where a part turns out to be damaged.
+    """
+    conditions = sorted(stored, key=lambda condition: condition.sort_key)
+    layout = _Layout.of(item for items in stored.values() for item in items)
+    write_table(folder / "conditions.parquet", _conditions_table(conditions), metadata)
+    with _Writers(folder, layout.schemas(), metadata) as writers:
+        for condition in conditions:
+            for block in _blocks(stored[condition]):
+                writers.write(_block_tables(condition, block, layout, truths[condition]))
+
+
+def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> None:
+    """Write one table, whole or not at all."""
+    with _Writers(path.parent, {path.stem: table.schema}, metadata) as writers:
+        writers.write({path.stem: table})
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which estimands, intervals and diagnostics each method has, over all of its parts."""
+
+    numbers: Mapping[str, list[tuple[str, ...]]]
+    diagnostics: Mapping[str, pa.DataType]
+
+    @classmethod
+    def of(cls, stored: Iterable[Stored]) -> _Layout:
+        numbers: dict[str, set[tuple[str, ...]]] = {}
+        types: dict[str, set[pa.DataType]] = {}
+        for item in stored:
+            schema = None
+            for method in item.methods:
+                found = numbers.setdefault(method, set())
+                for name in item.head.columns[method]:
+                    key = parts.column_key(name)
+                    assert key is not None
+                    if key[0] == "diagnostic":
+                        schema = schema or pq.read_schema(item.head.path)
+                        types.setdefault(key[1], set()).add(schema.field(name).type)
+                    elif key[0] in ("estimate", "lower"):
+                        found.add(key[1:])
+        diagnostics = {name: _common_type(types[name]) for name in sorted(types)}
+        return cls({method: sorted(keys) for method, keys in numbers.items()}, diagnostics)
+
+    def estimands(self, method: str) -> list[str]:
+        return sorted({key[0] for key in self.numbers[method]})
+
+    def intervals(self, method: str) -> list[tuple[str, str]]:
+        return [(key[0], key[1]) for key in self.numbers[method] if key[1]]
+
+    def schemas(self) -> dict[str, pa.Schema]:
+        own = list(self.diagnostics.items())
+        estimand = [("estimand", _TEXT)]
+        numbers = [("truth", _NUMBER), ("estimate", _NUMBER), ("std_error", _NUMBER)]
+        limits = [("interval", _TEXT), ("lower", _NUMBER), ("upper", _NUMBER)]
+        return {
+            "fits": pa.schema([*_KEY, ("status", _TEXT), ("message", _TEXT), *own]),
+            "estimates": pa.schema([*_KEY, *estimand, *numbers]),
+            "intervals": pa.schema([*_KEY, *estimand, *limits]),
+            "timings": pa.schema([*_KEY, ("seconds", _NUMBER)]),
+        }
+
+
+def _blocks(stored: Sequence[Stored]) -> Iterator[dict[str, pa.Table]]:
+    """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once."""
+    for start in range(0, max(item.head.stop for item in stored), BLOCK):
+        found: dict[str, list[pa.Table]] = {}
+        for item in stored:
+            if item.head.start < start + BLOCK and item.head.stop > start:
+                rows = parts.read(item.head.path)
+                for method in item.methods:
+                    found.setdefault(method, []).append(_cut(rows, item.head, method, start))
+        if found:
+            yield {method: _sorted_once(tables) for method, tables in sorted(found.items())}
+
+
+def _cut(rows: pa.Table, head: PartHead, method: str, start: int) -> pa.Table:
+    """Return the rows of a method that fall into the block."""
+    count = head.stop - head.start
+    first = max(start - head.start, 0)
+    last = min(start + BLOCK - head.start, count)
+    offset = head.methods.index(method) * count
+    columns = ["replicate", "status", "message", "seconds", *head.columns[method]]
+    return rows.slice(offset + first, last - first).select(columns)
+
+
+def _sorted_once(tables: list[pa.Table]) -> pa.Table:
+    table = pa.concat_tables(tables, promote_options="permissive")
+    replicate = table["replicate"].to_numpy()
+    if len(replicate) < 2 or (np.diff(replicate) > 0).all():
+        return table
+    _, index = np.unique(replicate, return_index=True)
+    return table.take(pa.array(index))
+
+
+def _block_tables(
+    condition: Condition,
+    block: Mapping[str, pa.Table],
+    layout: _Layout,
+    truths: Mapping[str, float],
+) -> dict[str, pa.Table]:
+    """Return the rows of a block for each of the tables."""
+    made: dict[str, list[pa.Table]] = {name: [] for name in layout.schemas()}
+    for method, rows in block.items():
+        count = rows.num_rows
+        key = {"replicate": rows["replicate"], "method": _repeat(method, count)}
+        own = {
+            name: _cast(_column(rows, "diagnostic", name, count=count), kind)
+            for name, kind in layout.diagnostics.items()
+        }
+        texts = {"status": rows["status"].cast(_TEXT), "message": rows["message"]}
+        made["fits"].append(pa.table({**key, **texts, **own}))
+        made["timings"].append(pa.table({**key, "seconds": rows["seconds"]}))
+        for estimand in layout.estimands(method):
+            numbers = {
+                "estimand": _repeat(estimand, count),
+                "truth": _repeat(truths.get(estimand), count, _NUMBER),
+                "estimate": _numbers(rows, "estimate", estimand, ""),
+                "std_error": _numbers(rows, "std_error", estimand, ""),
+            }
+            made["estimates"].append(pa.table({**key, **numbers}))
+        for estimand, interval in layout.intervals(method):
+            limits = {
+                "estimand": _repeat(estimand, count),
+                "interval": _repeat(interval, count),
+                "lower": _numbers(rows, "lower", estimand, interval),
+                "upper": _numbers(rows, "upper", estimand, interval),
+            }
+            made["intervals"].append(pa.table({**key, **limits}))
+    return {
+        name: _interleave(tables, condition, layout.schemas()[name])
+        for name, tables in made.items()
+        if tables
+    }
+
+
+def _interleave(tables: list[pa.Table], condition: Condition, schema: pa.Schema) -> pa.Table:
+    """Join tables that come in the order of the key's last columns; sort by replicate."""
+    table = pa.concat_tables(tables)
+    if len(tables) > 1:
+        order = np.argsort(table["replicate"].to_numpy(), kind="stable")
+        table = table.take(pa.array(order))
+    key = _repeat(condition.key, table.num_rows)
+    return table.add_column(0, "condition", key).select(schema.names).cast(schema)
+
+
+def _column(rows: pa.Table, *key: str, count: int) -> Any:
+    name = parts.column_name(*key)
+    return rows[name] if name in rows.column_names else pa.nulls(count, _NUMBER)
+
+
+def _numbers(rows: pa.Table, *key: str) -> pa.Array:
+    """Return a column of numbers, NaN as null."""
+    column = _column(rows, *key, count=rows.num_rows)
+    return (
+        pa.array(column.to_numpy(zero_copy_only=False), _NUMBER, from_pandas=True)
+        if isinstance(column, pa.Array)
+        else pa.array(column.to_numpy(), _NUMBER, from_pandas=True)
+    )
+
+
+def _repeat(value: Any, count: int, kind: pa.DataType = _TEXT) -> pa.Array:
+    return pa.repeat(pa.scalar(value, kind), count)
+
+
+def _cast(column: Any, kind: pa.DataType) -> Any:
+    if column.type == kind:
+        return column
+    if kind == _TEXT:
+        return pa.array([None if v is None else str(v) for v in column.to_pylist()], _TEXT)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    return pc.cast(column, kind)
+
+
+def _common_type(types: set[pa.DataType]) -> pa.DataType:
+    """Return the type that holds all of these."""
+    if len(types) == 1:
+        return next(iter(types))
+    return _TEXT if _TEXT in types else _NUMBER
+
+
+def _conditions_table(conditions: Sequence[Condition]) -> pa.Table:
+    columns: dict[str, Any] = {"condition": pa.array([c.key for c in conditions], _TEXT)}
+    for name in sorted(conditions[0].factors) if conditions else ():
+        columns[name] = factor_column([condition.factors[name] for condition in conditions])
+    return pa.table(columns)
+
+
+def factor_column(levels: Sequence[Any]) -> pa.Array:
+    """Return the levels of a factor as a column of one type; a mixture becomes text."""
+    kinds = {type(level) for level in levels} - {type(None)}
+    if kinds <= {int, float} and kinds:
+        whole = all(level is None or float(level).is_integer() for level in levels)
+        if whole and all(level is None or abs(level) < 2**63 for level in levels):
+            return pa.array([None if level is None else int(level) for level in levels], pa.int64())
+        return pa.array([None if level is None else float(level) for level in levels], _NUMBER)
+    if len(kinds) > 1:
+        plain = [None if level is None else level_text(level) for level in levels]
+        return pa.array(plain, _TEXT)
+    return pa.array(levels, None if kinds else _TEXT)
+
+
+class _Writers:
+    """Parquet files being written row group by row group; renamed into place at the end."""
+
+    def __init__(
+        self, folder: Path, schemas: Mapping[str, pa.Schema], metadata: Mapping[str, str]
+    ) -> None:
+        self._paths = {name: folder / f"{name}.parquet" for name in schemas}
+        self._writers = {
+            name: _writer(_temporary(path), schemas[name].with_metadata(dict(metadata)))
+            for name, path in self._paths.items()
+        }
+
+    def __enter__(self) -> _Writers:
+        return self
+
+    def write(self, tables: Mapping[str, pa.Table]) -> None:
+        """Append a row group to each."""
+        for name, table in tables.items():
+            writer = self._writers[name]
+            rows = max(table.num_rows, 1)
+            writer.write_table(table.cast(writer.schema).combine_chunks(), row_group_size=rows)
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        for name, path in self._paths.items():
+            self._writers[name].close()
+            if kind is None:
+                put_in_place(_temporary(path), path)
+            else:
+                _temporary(path).unlink()
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    texts = [field.name for field in schema if field.type == _TEXT]
+    numbers = [field.name for field in schema if field.type == _NUMBER]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=texts,
+        column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") or None,
+        write_page_checksum=True,
+    )
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Flush a finished file to disk and give it its name, at once and for good."""
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,5 +70,5 @@ def _check_estimands(
 
 
 def _global_states() -> tuple[object, ...]:
-    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - to watch it
-    return random.getstate(), kind, keys.tobytes(), position, has_gauss, cached
+    legacy: Any = np.random.get_state()  # noqa: NPY002 - to see whether somebody draws from it
+    return random.getstate(), legacy[1].tobytes(), legacy[2:]

@@ -102,8 +102,9 @@ class Agenda:
             self._waiting.append(rest)
 
     def _seconds(self) -> float:
-        costs = [self._cost.get((job.condition, job.methods)) for job in self._waiting]
-        if None in costs:
-            return JOB_SECONDS
-        left = sum(len(job) * cost for job, cost in zip(self._waiting, costs, strict=True))  # type: ignore[operator]
+        unknown = math.inf
+        left = sum(
+            len(job) * self._cost.get((job.condition, job.methods), unknown)
+            for job in self._waiting
+        )
         return min(JOB_SECONDS, max(JOB_SECONDS / 10, left / (3 * self._workers)))

@@ -142,8 +142,8 @@ class _Work:
             else:
                 self._fit_together(name, good, data, last)
             for replicate in good:
-                if (outcome := simulated.get(replicate)) is not None:
-                    text = f"simulate: {outcome.warned}"
+                if replicate in simulated:
+                    text = f"simulate: {simulated[replicate].warned}"
                     self.answers[name].note(replicate - self.start, text)
 
     def _simulate(self, batch: range) -> tuple[Any, dict[int, Outcome] | None]:

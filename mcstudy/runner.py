@@ -164,14 +164,14 @@ class _Bench:
         if seeds and changed != "discard":
             raise ChangedError(
                 f"{self.store.folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
-                f"study has seed {self.study.seed}; give it another name, or --changed discard them"
+                f"study has seed {self.study.seed}; give it another name, or --changed discard "
+                "to compute them anew"
             )
         if said and changed is None:
             raise ChangedError(
-                f"{self.store.folder}: changed since its rows were made: "
-                f"{'; '.join(said)}. "
-                "Nothing was done: --changed keep goes on with those rows, --changed discard computes them "
-                "anew"
+                f"{self.store.folder}: changed since its rows were made: {'; '.join(said)}. "
+                "Nothing was done: --changed keep goes on with those rows, --changed discard "
+                "computes them anew"
             )
         if changed == "keep":
             self.kept |= foreign.keys()

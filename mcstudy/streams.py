@@ -15,10 +15,11 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.random.bit_generator import ISpawnableSeedSequence
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 Words = NDArray[np.uint32]
 
@@ -58,10 +59,11 @@ def streams(
 ) -> list[np.random.Generator]:
     """Return `stream` of every replicate, bit for bit, hashed together."""
     states = _states(_address(seed, condition, method), np.asarray(replicates, dtype=np.uint32))
-    return [
-        np.random.Generator(np.random.PCG64(_Hashed(state, (seed, condition, replicate, method))))
+    hashed: list[Any] = [
+        _Hashed(state, (seed, condition, replicate, method))
         for state, replicate in zip(states, replicates, strict=True)
     ]
+    return [np.random.Generator(np.random.PCG64(sequence)) for sequence in hashed]
 
 
 class _Hashed(ISpawnableSeedSequence):
@@ -75,12 +77,12 @@ class _Hashed(ISpawnableSeedSequence):
     def _plain(self) -> np.random.SeedSequence:
         return seed_sequence(*self._address)
 
-    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> NDArray[np.integer]:
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
         if n_words == len(self._state) and dtype is np.uint64:
             return self._state
-        return self._plain.generate_state(n_words, dtype)  # type: ignore[arg-type]
+        return self._plain.generate_state(n_words, dtype)
 
-    def spawn(self, n_children: int) -> list[np.random.SeedSequence]:
+    def spawn(self, n_children: int) -> Any:
         return self._plain.spawn(n_children)
 
 
@@ -102,7 +104,7 @@ def _states(address: Words, replicates: Words) -> NDArray[np.uint64]:
     pool = [_mix(word, _hash(replicates, *next(step))) for word in pool]
     constants = _constants(_INIT_B, _MULT_B, 2 * _POOL + 1)
     words = [_hash(pool[i % _POOL], constants[i], constants[i + 1]) for i in range(2 * _POOL)]
-    return np.ascontiguousarray(np.stack(words, axis=-1)).view("<u8")
+    return np.stack(words, axis=-1).view(np.uint64)
 
 
 def _constants(first: int, factor: int, count: int) -> list[np.uint32]:
@@ -113,10 +115,10 @@ def _constants(first: int, factor: int, count: int) -> list[np.uint32]:
 
 
 def _hash(words: Words, before: np.uint32, after: np.uint32) -> Words:
-    hashed = (words ^ before) * after
+    hashed: Words = (words ^ before) * after
     return hashed ^ (hashed >> _SHIFT)
 
 
 def _mix(left: Words, right: Words) -> Words:
-    mixed = _MIX_LEFT * left - _MIX_RIGHT * right
+    mixed: Words = _MIX_LEFT * left - _MIX_RIGHT * right
     return mixed ^ (mixed >> _SHIFT)

@@ -1,0 +1,50 @@
+"""Study files for the tests, written where a test wants them."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+HEADER = """
+import numpy as np
+from mcstudy import Estimate, Fit, Status, Study, batched, grid
+"""
+
+NORMAL = """
+def simulate(rng, *, n, mean):
+    return rng.normal(mean, size=n)
+
+def average(sample):
+    se = sample.std(ddof=1) / len(sample) ** 0.5
+    return {"mean": Estimate(sample.mean(), se, sample.mean() - 2 * se, sample.mean() + 2 * se)}
+
+def jittered(sample, rng):
+    return {"mean": Estimate(sample.mean() + 0.01 * rng.normal())}
+"""
+
+STUDY = """
+study = Study(
+    name="normal",
+    simulate=simulate,
+    estimands=lambda *, n, mean: {"mean": mean},
+    methods={"average": average, "jittered": jittered},
+    conditions=grid(n=[5, 10], mean=[0.0, 1.5]),
+    replicates=60,
+    seed=7,
+)
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    """Write a study file and return its path; `old` and `new` edit the plain one."""
+
+    def write(*edits, body=NORMAL + STUDY, name="study_file.py") -> Path:
+        for old, new in edits:
+            assert old in body, old
+            body = body.replace(old, new)
+        path = tmp_path / name
+        path.write_text(HEADER + dedent(body))
+        return path
+
+    return write

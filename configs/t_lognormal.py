@@ -1,6 +1,8 @@
 """Does the t interval for a mean hold up on skewed data?"""
+
 import numpy as np
 from scipy import stats
+
 from mcstudy import Estimate, Study, grid
 
 

@@ -160,7 +160,7 @@ class Answers:
     def fail(self, row: int, message: str) -> None:
         """Turn a row into a failed fit: no numbers, status error, and why."""
         self.status[row] = _ERROR
-        self.messages[row] = message
+        self.note(row, message)
         for column in self.numbers.values():
             column[row] = np.nan
         for values in self.diagnostics.values():

@@ -89,7 +89,8 @@ class Agenda:
             size = min(size, _UNMEASURED)
         else:
             worthwhile = math.ceil(JOB_SECONDS / 10 / cost)
-            size = min(max(size, worthwhile), math.ceil(seconds / cost), len(job))
+            affordable = max(1, math.ceil(seconds / cost))
+            size = min(max(size, worthwhile), affordable, len(job))
         if size < len(job):
             self._waiting.append(Job(job.condition, job.start + size, job.stop, job.methods))
         return Job(job.condition, job.start, job.start + size, job.methods), seconds

@@ -136,15 +136,14 @@ class _Work:
         if self.largest_batch == 1:
             self.largest_batch = max(1, min(BATCH_REPLICATES, BATCH_BYTES // _bytes_each(data)))
         for name in methods:
+            for replicate in set(good) & simulated.keys():
+                text = f"simulate: {simulated[replicate].warned}"
+                self.answers[name].note(replicate - self.start, text)
             last = name == methods[-1]
             if _batch_form(self.study.methods[name]) is None:
                 self._fit_each(name, good, data, last)
             else:
                 self._fit_together(name, good, data, last)
-            for replicate in good:
-                if replicate in simulated:
-                    text = f"simulate: {simulated[replicate].warned}"
-                    self.answers[name].note(replicate - self.start, text)
 
     def _simulate(self, batch: range) -> tuple[Any, dict[int, Outcome] | None]:
         """Return the data sets that could be made and the outcomes worth a word, by replicate.

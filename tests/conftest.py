@@ -1,7 +1,6 @@
 """Study files for the tests, written where a test wants them."""
 
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -40,11 +39,12 @@ def study_file(tmp_path):
     """Write a study file and return its path; `old` and `new` edit the plain one."""
 
     def write(*edits, body=NORMAL + STUDY, name="study_file.py") -> Path:
+        text = HEADER + body
         for old, new in edits:
-            assert old in body, old
-            body = body.replace(old, new)
+            assert old in text, old
+            text = text.replace(old, new)
         path = tmp_path / name
-        path.write_text(HEADER + dedent(body))
+        path.write_text(text)
         return path
 
     return write

@@ -1,0 +1,140 @@
+"""Bad input gets one line, exit status 2, and loses nothing."""
+
+import pytest
+
+from mcstudy import run
+from mcstudy.cli import main
+
+
+def fails(capfd, *arguments):
+    """Run the command line; return the one line of its refusal."""
+    try:
+        status = main(["run", *map(str, arguments)])
+    except SystemExit as end:
+        status = end.code
+    out, err = capfd.readouterr()
+    assert status == 2, (status, out, err)
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("study = Study(", "study = = Study(", "study_file.py:15: SyntaxError"),
+        ("study = Study(", "design = Study(", "defines no 'study'; end it with study = Study"),
+        ("study = Study(", "study = dict(", "'study' is a dict"),
+        ("import numpy as np", "import numpie", "numpie"),
+        ("replicates=60", "replicates=0", "replicates is 0; give an integer of 1 or more"),
+        ("replicates=60", "replicates='many'", "replicates is 'many'"),
+        ("seed=7", "seed=-1", "seed is -1"),
+        ("seed=7", "sed=7", "unexpected keyword argument 'sed'"),
+        ("(rng, *, n, mean)", "(rng, *, n)", "simulate does not take the factors mean, n"),
+        ("lambda *, n, mean:", "lambda *, n:", "estimands does not take the factors"),
+        ('{"mean": mean}', '{"mean": "x"}', "estimands fails at mean=0, n=5: ValueError"),
+        ('{"mean": mean}', '{"mean": mean, "median": mean}', "no method returns the estimand 'med"),
+        ('{"mean": mean}', '{"median": mean}', "returns 'mean', but estimands gives no truth"),
+        ('{"mean": Estimate(sample.mean(), se', '{"mean": (sample.mean(), se', "return Estimate("),
+        ("return {", "return 3 and 5; {", "method 'average' returned 5; return {estimand: Est"),
+        ("Estimate(sample.mean(), se", "Estimate(sample, se", "give numbers"),
+        ("Estimate(sample.mean(), se", "Estimate('1.5', se", "give numbers"),
+        ("0.01 * rng.normal()", "np.random.normal()", "a global random state"),
+        ("grid(n=[5, 10]", "grid(n=[]", "'n' has no levels"),
+        ('name="normal"', 'name="a/b"', "cannot name a folder"),
+        ('"average": average, "jittered": jittered', "", "methods is {}"),
+    ],
+)
+def test_contract_bad_study_files(study_file, tmp_path, capfd, old, new, message):
+    path = study_file((old, new))
+    assert message in fails(capfd, path, "--results", tmp_path, "--jobs", "1")
+    assert not list(tmp_path.glob("*/parts/*.parquet"))
+
+
+def test_contract_bad_arguments(study_file, tmp_path, capfd):
+    path = study_file()
+    assert "cannot be read" in fails(capfd, tmp_path / "none.py")
+    assert "cannot be read" in fails(capfd, tmp_path)
+    assert "--replicates is 'many'" in fails(capfd, path, "--replicates", "many")
+    assert "replicates is 0" in fails(capfd, path, "--replicates", "0")
+    assert "no method 'lme4'; it has average, jittered" in fails(capfd, path, "--methods", "lme4")
+    assert "jobs is 0" in fails(capfd, path, "--jobs", "0")
+    assert "invalid choice" in fails(capfd, path, "--changed", "x")
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in fails(capfd, path, "--results", tmp_path / "file")
+
+
+def change(study_file, tmp_path, capfd, *edits):
+    """Run the plain study, then an edited one; return the refusal and how to run it."""
+    results = tmp_path / "results"
+    run(study_file(), results, jobs=1, replicates=5, quiet=True)
+    path = study_file(*edits)
+    return fails(capfd, path, "--results", results, "--jobs", "1", "--replicates", "5"), path
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("seed=7", "seed=8", "holds rows of seed 7 and this study has seed 8"),
+        ("rng.normal(mean, size=n)", "rng.normal(mean, 2, size=n)", "the code of simulate"),
+        ("0.01 * rng", "0.02 * rng", "the code of method 'jittered'. Nothing was done: --changed"),
+    ],
+)
+def test_contract_a_changed_study_is_noticed(study_file, tmp_path, capfd, old, new, message):
+    assert message in change(study_file, tmp_path, capfd, (old, new))[0]
+
+
+def test_contract_a_changed_truth_is_noticed_and_taken(study_file, tmp_path, capfd):
+    refusal, path = change(study_file, tmp_path, capfd, ('{"mean": mean}', '{"mean": mean + 1}'))
+    assert "the truth of mean at mean=0, n=5 0.0 -> 1.0" in refusal
+    results = run(path, tmp_path / "results", jobs=1, replicates=5, changed="keep", quiet=True)
+    assert set(results.estimates.truth) == {1.0, 2.5}
+
+
+def test_contract_a_changed_package_is_noticed(study_file, tmp_path, capfd, monkeypatch):
+    from mcstudy import marks
+
+    run(study_file(), tmp_path, jobs=1, replicates=5, quiet=True)
+    other = {**marks.versions(), "statsmodels": "99"}
+    monkeypatch.setattr(marks, "versions", lambda: other)
+    assert "statsmodels" in fails(capfd, study_file(), "--results", tmp_path, "--jobs", "1")
+
+
+def test_contract_changed_rows_are_kept_or_computed_anew(study_file, tmp_path, capfd):
+    old = run(study_file(), tmp_path / "old", jobs=1, replicates=10, quiet=True).estimates
+    edit = ("0.01 * rng", "0.02 * rng")
+    new = run(study_file(edit), tmp_path / "new", jobs=1, replicates=10, quiet=True)
+
+    run(study_file(), tmp_path / "kept", jobs=1, replicates=5, quiet=True)
+    path = study_file(edit)
+    kept = run(path, tmp_path / "kept", jobs=1, replicates=10, changed="keep", quiet=True)
+    first = kept.estimates[kept.estimates.replicate < 5].reset_index(drop=True)
+    rest = kept.estimates[kept.estimates.replicate >= 5].reset_index(drop=True)
+    assert first.equals(old[old.replicate < 5].reset_index(drop=True))
+    assert rest.equals(new.estimates[new.estimates.replicate >= 5].reset_index(drop=True))
+    run(path, tmp_path / "kept", jobs=1, replicates=10, quiet=True)
+
+    run(study_file(), tmp_path / "gone", jobs=1, replicates=5, quiet=True)
+    path = study_file(edit)
+    gone = run(path, tmp_path / "gone", jobs=1, replicates=10, changed="discard", quiet=True)
+    assert gone.digests() == new.digests()
+
+
+def test_contract_comments_and_other_functions_are_no_change(study_file, tmp_path):
+    run(study_file(), tmp_path, jobs=1, replicates=5, quiet=True)
+    edit = (
+        "def average(sample):",
+        'def unused():\n    return 1\n\ndef average(sample):\n    """Words."""  # more words',
+    )
+    run(study_file(edit), tmp_path, jobs=1, replicates=5, quiet=True)
+
+
+def test_contract_a_change_in_what_a_method_calls_is_noticed(study_file, tmp_path, capfd):
+    helper = (
+        "def average(sample):",
+        "FACTOR = 1.0\ndef scale(x):\n    return FACTOR * x\n\ndef average(sample):\n    scale(1)",
+    )
+    run(study_file(helper), tmp_path, jobs=1, replicates=5, quiet=True)
+    path = study_file(helper, ("FACTOR = 1.0", "FACTOR = 1.5"))
+    assert "'average'" in fails(capfd, path, "--results", tmp_path, "--jobs", "1")

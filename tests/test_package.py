@@ -1,0 +1,55 @@
+"""The shape of the package: what it exports, and that imports point one way."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import mcstudy
+
+ROOT = Path(mcstudy.__file__).parent
+
+
+def imports_of(path):
+    """Return the modules of ours that a file imports, as dotted names."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mcstudy"):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = (ROOT.parent / Path(*inner.split("."))).with_suffix(".py").exists()
+                yield inner if is_module else node.module
+
+
+def graph():
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        if path.name not in ("__init__.py", "__main__.py"):
+            name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+            found[name] = set(imports_of(path)) - {name}
+    return found
+
+
+def test_contract_imports_point_one_way():
+    tuple(graphlib.TopologicalSorter(graph()).static_order())
+
+
+def test_contract_the_core_does_not_know_the_families():
+    for name, imported in graph().items():
+        if not name.startswith("mcstudy.nested"):
+            assert not any(other.startswith("mcstudy.nested") for other in imported), name
+
+
+def test_contract_public_names_exist_and_stand_in_the_readme():
+    readme = (ROOT.parent / "README.md").read_text()
+    for name in mcstudy.__all__:
+        assert getattr(mcstudy, name) is not None
+        assert f"`{name}`" in readme, name
+
+
+def test_contract_help_and_the_study_file_vocabulary_import_no_heavy_package():
+    code = (
+        "import sys, mcstudy, mcstudy.cli; print({'pandas', 'pyarrow', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

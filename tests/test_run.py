@@ -1,0 +1,251 @@
+"""The same tables whatever the way: workers, job sizes, order, growth, interruptions."""
+
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mcstudy import Estimate, Study, grid, jobs, load_study, open_results, replicates, run
+
+
+@pytest.fixture
+def digests(study_file, tmp_path):
+    """What the plain run of the plain study gives."""
+    return run(study_file(), tmp_path / "plain", jobs=1, quiet=True).digests()
+
+
+def parts_of(folder):
+    return {path.name: path.read_bytes() for path in (folder / "parts").glob("*.parquet")}
+
+
+def test_contract_two_workers(study_file, tmp_path, digests):
+    assert run(study_file(), tmp_path / "two", jobs=2, quiet=True).digests() == digests
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.005, 100.0])
+def test_contract_job_sizes(study_file, tmp_path, digests, monkeypatch, seconds):
+    monkeypatch.setattr(jobs, "JOB_SECONDS", seconds)
+    results = run(study_file(), tmp_path / "sized", jobs=1, quiet=True)
+    assert results.digests() == digests
+    if seconds == 0:
+        assert len(parts_of(results.folder)) == 240
+
+
+def test_contract_batch_sizes(study_file, tmp_path, digests, monkeypatch):
+    monkeypatch.setattr(replicates, "BATCH_REPLICATES", 3)
+    assert run(study_file(), tmp_path / "batches", jobs=1, quiet=True).digests() == digests
+
+
+def test_contract_grid_and_methods_reversed(study_file, tmp_path, digests):
+    path = study_file(
+        ("grid(n=[5, 10], mean=[0.0, 1.5])", "grid(mean=[1.5, 0.0], n=[10, 5])"),
+        (
+            '{"average": average, "jittered": jittered}',
+            '{"jittered": jittered, "average": average}',
+        ),
+    )
+    assert run(path, tmp_path / "reversed", jobs=1, quiet=True).digests() == digests
+
+
+def test_contract_methods_one_by_one(study_file, tmp_path, digests):
+    for method in ("jittered", "average"):
+        results = run(study_file(), tmp_path / "one", methods=[method], jobs=1, quiet=True)
+    assert results.digests() == digests
+
+
+def test_contract_replicates_conditions_and_methods_are_added_and_nothing_old_changes(
+    study_file, tmp_path, digests
+):
+    small = study_file(
+        ("mean=[0.0, 1.5]", "mean=[1.5]"),
+        ('"average": average, ', ""),
+        ("replicates=60", "replicates=25"),
+    )
+    before = run(small, tmp_path / "grown", jobs=1, quiet=True)
+    old_parts, old_rows = parts_of(before.folder), before.estimates
+    after = run(study_file(), tmp_path / "grown", jobs=1, quiet=True)
+    assert after.digests() == digests
+    assert old_parts.items() <= parts_of(after.folder).items()
+    merged = old_rows.merge(after.estimates, how="left")
+    pd.testing.assert_frame_equal(merged, old_rows)
+
+
+def test_contract_nothing_missing_computes_nothing(study_file, tmp_path, capfd):
+    first = run(study_file(), tmp_path, jobs=1)
+    before = parts_of(first.folder)
+    capfd.readouterr()
+    run(study_file(), tmp_path, jobs=1)
+    assert capfd.readouterr().err == (
+        "Nothing is missing: 4 conditions x 2 methods x 60 replicates are stored.\n"
+    )
+    assert parts_of(first.folder) == before
+
+
+def test_contract_more_stored_than_asked_for_stays(study_file, tmp_path):
+    run(study_file(), tmp_path, jobs=1, quiet=True)
+    fewer = run(study_file(), tmp_path, replicates=10, jobs=1, quiet=True)
+    assert len(fewer.fits) == 480
+
+
+SLOW = (
+    "return rng.normal(mean, size=n)",
+    "import time; time.sleep(0.004)\n    return rng.normal(mean, size=n)",
+)
+
+
+def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path, monkeypatch):
+    path = study_file(SLOW)
+    whole = run(path, tmp_path / "whole", jobs=1, quiet=True).digests()
+    code = (
+        "import sys; from mcstudy import jobs, run; jobs.JOB_SECONDS = 0.03;"
+        "run(sys.argv[1], sys.argv[2], jobs=2, quiet=True)"
+    )
+    moments = random.Random(5)
+    for _ in range(5):
+        child = subprocess.Popen([sys.executable, "-c", code, path, tmp_path / "killed"])
+        folder = tmp_path / "killed" / "normal" / "parts"
+        seen, more = len(list(folder.glob("*"))), moments.randint(1, 8)
+        while child.poll() is None and len(list(folder.glob("*"))) < seen + more:
+            time.sleep(moments.random() / 100)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert 1 < len(parts_of(folder.parent)) < 240
+    results = run(path, tmp_path / "killed", jobs=1, quiet=True)
+    assert results.digests() == whole
+    assert not list(results.folder.glob(".*.tmp"))
+
+
+def test_contract_workers_end_with_a_killed_run(study_file, tmp_path):
+    path = study_file(("return rng.normal", "import time; time.sleep(0.5)\n    return rng.normal"))
+    code = "import sys; from mcstudy import run; run(sys.argv[1], sys.argv[2], jobs=2, quiet=True)"
+    child = subprocess.Popen([sys.executable, "-c", code, path, tmp_path], start_new_session=True)
+    deadline = time.monotonic() + 30
+    while len(group := _processes_of(child.pid)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(group) >= 3
+    child.kill()
+    child.wait()
+    while _processes_of(child.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _processes_of(child.pid)
+
+
+def _processes_of(session):
+    """Return the living processes of a session, but for loky's own bookkeeper."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            fields = Path("/proc", entry, "stat").read_text().rsplit(")", 1)[1].split()
+            command = Path("/proc", entry, "cmdline").read_text()
+        except (OSError, IndexError):
+            continue
+        ours = command and "resource_tracker" not in command
+        if int(fields[3]) == session and fields[0] != "Z" and ours:
+            found.append(int(entry))
+    return found
+
+
+def test_contract_damaged_and_foreign_parts_are_set_aside(study_file, tmp_path, digests, capfd):
+    results = run(study_file(), tmp_path / "hurt", jobs=1, quiet=True)
+    first, second, *_ = sorted((results.folder / "parts").glob("*.parquet"))
+    first.write_bytes(first.read_bytes()[:-100])
+    content = bytearray(second.read_bytes())
+    content[40] ^= 0xFF
+    second.write_bytes(content)
+    (results.folder / "parts" / "foreign.parquet").write_text("nothing of ours")
+    again = run(study_file(), tmp_path / "hurt", jobs=1)
+    assert again.digests() == digests
+    aside = {path.name for path in (results.folder / "parts" / "damaged").iterdir()}
+    assert {first.name, "foreign.parquet"} <= aside
+
+
+def test_contract_a_study_made_in_a_session_reaches_the_workers(tmp_path):
+    shift = 0.25
+
+    def simulate(rng, *, n):
+        return rng.normal(size=n)
+
+    study = Study(
+        name="closure",
+        simulate=simulate,
+        estimands=lambda *, n: {"mean": 0.0},
+        methods={"shifted": lambda sample: {"mean": Estimate(sample.mean() + shift)}},
+        conditions=grid(n=[4]),
+        replicates=20,
+        seed=1,
+    )
+    one = run(study, tmp_path / "one", jobs=1, quiet=True)
+    two = run(study, tmp_path / "two", jobs=2, quiet=True)
+    assert one.digests() == two.digests()
+
+
+def test_contract_partials_closures_and_dataclasses_of_a_study_file_reach_the_workers(
+    study_file, tmp_path
+):
+    path = study_file(
+        (
+            "study = Study(",
+            """
+from dataclasses import dataclass
+from functools import partial
+
+@dataclass(frozen=True)
+class Shifted:
+    by: float
+    def __call__(self, sample):
+        return {"mean": Estimate(sample.mean() + self.by)}
+
+def scaled(factor, sample):
+    return {"mean": Estimate(factor * sample.mean())}
+
+def closure(factor):
+    return lambda sample: scaled(factor, sample)
+
+study = Study(""",
+        ),
+        (
+            '{"average": average, "jittered": jittered}',
+            '{"object": Shifted(1.0), "partial": partial(scaled, 2.0), "closure": closure(3.0)}',
+        ),
+    )
+    two = run(path, tmp_path / "two", jobs=2, quiet=True)
+    assert set(two.fits.status) == {"ok"}
+    changed = dataclasses.replace(load_study(path), replicates=61)
+    assert len(run(changed, tmp_path / "two", jobs=2, quiet=True).fits) == 61 * 4 * 3
+
+
+def test_contract_tables_tell_where_they_came_from(study_file, tmp_path):
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    import json
+
+    import pyarrow.parquet as pq
+
+    facts = json.loads(pq.read_schema(results.folder / "fits.parquet").metadata[b"mcstudy"])
+    assert facts["seed"] == results.study["seed"] == 7
+    assert facts["factors"] == {"mean": [0.0, 1.5], "n": [5, 10]}
+    assert set(facts["versions"]) >= {"mcstudy", "numpy", "scipy", "statsmodels"}
+    assert list(results.estimates) == [
+        *("condition", "replicate", "method", "estimand", "truth", "estimate", "std_error")
+    ]
+    assert list(results.performance) == [
+        *("mean", "n", "method", "estimand", "interval", "measure"),
+        *("value", "mcse", "used", "replicates"),
+    ]
+    assert open_results(results.folder).digests() == results.digests()
+    keys = results.intervals[["replicate", "method", "estimand", "interval"]]
+    assert not results.intervals.duplicated(["condition", *keys]).any()
+
+
+def test_contract_a_second_run_on_the_same_folder_is_told_to_wait(study_file, tmp_path):
+    from mcstudy import MCStudyError
+    from mcstudy.store import Store
+
+    with Store(tmp_path / "normal").locked(), pytest.raises(MCStudyError, match="another run"):
+        run(study_file(), tmp_path, jobs=1, quiet=True)

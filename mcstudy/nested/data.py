@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +15,20 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+class _Unchanging:
+    """Its arrays are read-only, so that a copy for each method is itself."""
+
+    def __post_init__(self) -> None:
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+
 @dataclass(frozen=True, eq=False)
-class NestedDesign:
+class NestedDesign(_Unchanging):
     """Which row belongs to which groups; rows are sorted by group 1, then group 2.
 
     Parameters
@@ -43,7 +54,7 @@ class NestedDesign:
 
 
 @dataclass(frozen=True, eq=False)
-class NestedData:
+class NestedData(_Unchanging):
     """One data set of two-level nested data.
 
     Parameters
@@ -57,9 +68,9 @@ class NestedData:
     y: Floats
     design: NestedDesign
 
-    @cached_property
+    @property
     def frame(self) -> pd.DataFrame:
-        """The data as a frame with the columns y, group1 and group2, made when asked for."""
+        """The data as a new frame with the columns y, group1 and group2."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -68,7 +79,7 @@ class NestedData:
 
 
 @dataclass(frozen=True, eq=False)
-class NestedBatch:
+class NestedBatch(_Unchanging):
     """Data sets of one design: ``batch[i]`` is the i-th as `NestedData`.
 
     Parameters
@@ -84,6 +95,11 @@ class NestedBatch:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all the responses."""
+        return self.y.nbytes
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):

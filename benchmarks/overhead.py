@@ -49,16 +49,15 @@ def study_seconds(replicates: int) -> float:
 def main() -> None:
     """Interleave the two; print medians."""
     bare_start = "import sys; sys.path.insert(0, sys.argv[1]); import overhead_study"
-    rounds = []
-    for _ in range(ROUNDS):
-        rounds.append(
-            (
-                cpu_seconds(sys.executable, "-c", BARE)
-                - cpu_seconds(sys.executable, "-c", bare_start, str(STUDY.parent)),
-                study_seconds(REPLICATES // 4),
-                study_seconds(1),
-            )
+    rounds = [
+        (
+            cpu_seconds(sys.executable, "-c", BARE)
+            - cpu_seconds(sys.executable, "-c", bare_start, str(STUDY.parent)),
+            study_seconds(REPLICATES // 4),
+            study_seconds(1),
         )
+        for _ in range(ROUNDS)
+    ]
     bare, whole, start = (
         1e6 * statistics.median(column) / REPLICATES for column in zip(*rounds, strict=True)
     )

@@ -66,7 +66,8 @@ class Condition:
 class Grid:
     """A set of conditions, all with the same factors. Order carries no meaning.
 
-    ``a + b`` is the union (a condition given twice counts once); `where` keeps some.
+    ``a + b`` is the union (a condition given twice counts once), ``a * b`` is every condition of
+    `a` with every one of `b`; `where` keeps some.
     """
 
     conditions: tuple[Condition, ...]
@@ -91,6 +92,16 @@ class Grid:
                 f"grid: {_names(odd)} on one side of a '+' only; give both sides the same factors"
             )
         return Grid(_distinct(self.conditions + other.conditions))
+
+    def __mul__(self, other: Grid) -> Grid:
+        if not isinstance(other, Grid):
+            return NotImplemented
+        both = sorted(set(self.factors) & set(other.factors))
+        if both:
+            raise StudyError(f"grid: {_names(both)} on both sides of a '*'; name each factor once")
+        return Grid(
+            tuple(Condition({**left.factors, **right.factors}) for left in self for right in other)
+        )
 
     def where(self, keep: Callable[..., bool]) -> Grid:
         """Return the conditions for which `keep`, called with the factors it names, is true."""

@@ -33,7 +33,7 @@ def summary_text(results: Results) -> str:
         lines += [_in_words(factors)] if factors else []
         lines += _condition_lines(cells)
     head = ("method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
-    text = f"{title}\n\n{_aligned(head, lines)}"
+    text = f"{title}\n\n{_aligned(head, lines, texts=3)}"
     left = len(conditions) - MOST_CONDITIONS
     if left > 0:
         text += f"\n... and {left} more conditions in performance.parquet"
@@ -54,6 +54,7 @@ def number_with_error(value: float, mcse: float) -> str:
 
 def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     """Yield the lines of one condition; what repeats the line above is left out."""
+    above = ""
     for (method, estimand), cell in cells.groupby(["method", "estimand"], sort=True):
         own = cell[cell["interval"].isna()]
         intervals = [name for name in cell["interval"].unique() if isinstance(name, str)]
@@ -61,7 +62,8 @@ def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
             limits = cell[cell["interval"] == interval]
             shown = [_shown(own, "bias"), _shown(own, "rmse")] if i == 0 else ["", ""]
             used = _used(limits, "coverage") if interval else _used(own, "bias")
-            names = (str(method), str(estimand)) if i == 0 else ("", "")
+            names = ("" if method == above else str(method), str(estimand) if i == 0 else "")
+            above = str(method)
             yield (*names, interval, *shown, _shown(limits, "coverage"), used)
 
 
@@ -83,7 +85,7 @@ def _ends(performance: pd.DataFrame) -> str:
         for method, ended in counts.items()
     ]
     meanings = [f"{word}: {word.meaning}" for word in words if word is not Status.OK]
-    return "\n".join(["How the fits ended", _aligned(head, lines), *meanings])
+    return "\n".join(["How the fits ended", _aligned(head, lines, texts=1), *meanings])
 
 
 def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -116,12 +118,14 @@ def _used(cell: pd.DataFrame, measure: str) -> str:
     return f"{row['used']}/{row['replicates']}"
 
 
-def _aligned(head: Sequence[str], lines: Iterable[Sequence[str] | str]) -> str:
-    """Return columns as wide as they need be; a line of plain text spans them all."""
+def _aligned(head: Sequence[str], lines: Iterable[Sequence[str] | str], texts: int) -> str:
+    """Return columns as wide as they need be, the first `texts` flush left.
+
+    A line of plain text spans them all.
+    """
     lines = list(lines)
     rows = [head, *(line for line in lines if not isinstance(line, str))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    texts = len(head) - sum(_is_number(rows[-1][i]) for i in range(len(head)))
 
     def line(row: Sequence[str]) -> str:
         cells = (
@@ -130,10 +134,5 @@ def _aligned(head: Sequence[str], lines: Iterable[Sequence[str] | str]) -> str:
         )
         return "  " + "  ".join(cells).rstrip()
 
-    return "\n".join(
-        [line(head), *(item if isinstance(item, str) else line(item) for item in lines)]
-    )
-
-
-def _is_number(text: str) -> bool:
-    return text[:1].isdigit() or text[:1] in "-"
+    shown = [item if isinstance(item, str) else line(item) for item in lines]
+    return "\n".join([line(head), *shown])

@@ -21,7 +21,7 @@ def fails(capfd, *arguments):
 
 
 @pytest.mark.parametrize(
-    "old, new, message",
+    ("old", "new", "message"),
     [
         ("study = Study(", "study = = Study(", "study_file.py:15: SyntaxError"),
         ("study = Study(", "design = Study(", "defines no 'study'; end it with study = Study"),
@@ -74,7 +74,7 @@ def change(study_file, tmp_path, capfd, *edits):
 
 
 @pytest.mark.parametrize(
-    "old, new, message",
+    ("old", "new", "message"),
     [
         ("seed=7", "seed=8", "holds rows of seed 7 and this study has seed 8"),
         ("rng.normal(mean, size=n)", "rng.normal(mean, 2, size=n)", "the code of simulate"),

@@ -29,7 +29,7 @@ def by_jackknife(statistic, values):
 
 
 @pytest.mark.parametrize(
-    "measure, statistic",
+    ("measure", "statistic"),
     [
         (bias, lambda x: (x - 2).mean()),
         (relative_bias, lambda x: ((x - 2) / 2).mean()),

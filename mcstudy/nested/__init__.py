@@ -1,6 +1,38 @@
-"""Studies of the variance components of two-level nested data."""
+"""Studies of the variance components of two-level nested data.
+
+`generate_nested` simulates, `variances` has the truths, and the methods are
+
+- `formula` and `matrices`: statsmodels MixedLM by its two ways of stating the model;
+- `matrices_tight` and `matrices_signed`: the same, mended step by step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.generate import generate_nested, variances
 
-__all__ = ["NestedBatch", "NestedData", "NestedDesign", "generate_nested", "variances"]
+if TYPE_CHECKING:
+    from mcstudy.nested.mixedlm import formula, matrices, matrices_signed, matrices_tight
+
+__all__ = [
+    "NestedBatch",
+    "NestedData",
+    "NestedDesign",
+    "formula",
+    "generate_nested",
+    "matrices",
+    "matrices_signed",
+    "matrices_tight",
+    "variances",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import statsmodels when one of its methods is first used: it takes a second."""
+    if name not in __all__:
+        raise AttributeError(f"module 'mcstudy.nested' has no attribute {name!r}")
+    from mcstudy.nested import mixedlm
+
+    return getattr(mixedlm, name)

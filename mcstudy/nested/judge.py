@@ -1,0 +1,137 @@
+"""How good is a fit of MixedLM: status and standard errors, from its numbers.
+
+MixedLM works on the ratios T of the variances to the scale s, profiles s out, and calls a fit
+converged by the optimiser's word. Here the status follows from the score and the information at
+the point where it stopped, and the standard errors are brought to the natural scale:
+Cov(variances, s) = J C J' + (2 s^2 / (n - p)) (T, 1)(T, 1)' with C = Cov(T), g = ds/dT and
+J = [[s I + T g'], [g']], the delta method for variances T s(T) with the spread of s given T added.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from statsmodels.regression.mixed_linear_model import MixedLMParams
+
+from mcstudy.method import Status
+from mcstudy.nested.data import NestedDesign
+
+Floats = NDArray[np.float64]
+COMPONENTS = ("group1_var", "group2_var", "unexplained_var")
+
+RISE = 0.01
+_NEAR_ZERO = 0.1
+_FLOOR = 1e-9
+
+
+class Judgement(NamedTuple):
+    """Status, its reason in words, and the standard errors of the three variances."""
+
+    status: Status
+    reason: str
+    std_errors: Floats
+
+
+def identifiable(design: NestedDesign) -> tuple[str, ...]:
+    """Return which of the variances the design can tell, whatever the data."""
+    cells = np.unique(np.stack([design.group1, design.group2]), axis=1)
+    groups = len(np.unique(design.group1))
+    has = {
+        "group1_var": groups > 1 and cells.shape[1] > groups,
+        "group2_var": cells.shape[1] > groups and len(design.group1) > cells.shape[1],
+        "unexplained_var": len(design.group1) > cells.shape[1],
+    }
+    return tuple(name for name in COMPONENTS if has[name])
+
+
+def judge(result: Any) -> Judgement:
+    """Judge where MixedLM stopped.
+
+    A ratio counts as zero if it is small beside its standard error and the likelihood rises
+    towards zero. Without the zeros, the fit has converged if a Newton step would raise the
+    log-likelihood by less than `RISE`.
+
+    Parameters
+    ----------
+    result : statsmodels MixedLMResults
+        Of a model with one random intercept and one variance component.
+    """
+    model = result.model
+    ratios = np.array([result.cov_re_unscaled[0, 0], result.vcomp[0] / result.scale])
+    if not np.isfinite([*ratios, result.scale]).all():
+        return Judgement(Status.NOT_FINITE, "a variance is not finite", np.full(3, np.nan))
+    start = _params(result, np.maximum(ratios, _FLOOR))
+    score = np.concatenate(model.score_full(start, calc_fe=False)[1:])
+    information = -model.hessian(start)[0][result.k_fe :, result.k_fe :]
+    curvature = np.maximum(np.diag(information), 0)
+    zero = (score < 0) & (ratios**2 * curvature < _NEAR_ZERO**2) & (ratios * curvature < -score)
+    rise = float((-score * ratios)[zero].sum()) + _newton_rise(
+        score[~zero], information[np.ix_(~zero, ~zero)]
+    )
+    std_errors = _natural_std_errors(result, ratios, information, zero)
+    if not rise < RISE:
+        return Judgement(Status.NOT_CONVERGED, "the likelihood can still rise", std_errors)
+    if zero.any():
+        names = " and ".join(np.array(COMPONENTS[:2])[zero])
+        return Judgement(Status.BOUNDARY, f"zero: {names}", std_errors)
+    return Judgement(Status.OK, "", std_errors)
+
+
+def _newton_rise(score: Floats, information: Floats) -> float:
+    """Return by how much a Newton step raises the log-likelihood, infinity without a maximum."""
+    if not len(score):
+        return 0.0
+    if np.linalg.eigvalsh(information)[0] <= 0:
+        return np.inf
+    return float(score @ np.linalg.solve(information, score)) / 2
+
+
+def _natural_std_errors(
+    result: Any, ratios: Floats, information: Floats, zero: NDArray[np.bool_]
+) -> Floats:
+    """Return the standard errors of the three variances; a zero one has none, the rest hold it."""
+    missing = np.full(3, np.nan)
+    free = np.flatnonzero(~zero)
+    within = information[np.ix_(free, free)]
+    if len(free) and np.linalg.eigvalsh(within)[0] <= 0:
+        return missing
+    covariance = np.linalg.inv(within)
+    scale, rest = float(result.scale), result.model.n_totobs
+    rest -= result.k_fe if result.reml else 0
+    gradient = _scale_gradient(result, ratios, free)
+    free_ratios = ratios[free]
+    jacobian = np.vstack([scale * np.eye(len(free)) + np.outer(free_ratios, gradient), gradient])
+    direction = np.append(free_ratios, 1.0)
+    natural = jacobian @ covariance @ jacobian.T
+    natural += 2 * scale**2 / rest * np.outer(direction, direction)
+    missing[[*free, 2]] = np.sqrt(np.diag(natural))
+    return missing
+
+
+def _scale_gradient(result: Any, ratios: Floats, free: NDArray[np.intp]) -> Floats:
+    """Return the derivative of the profiled scale by each free ratio, by central differences."""
+    gradient = []
+    for index in free:
+        step = np.zeros(2)
+        step[index] = (
+            1e-4 * max(ratios[index], 1e-2) if ratios[index] > 1e-2 else (ratios[index] / 2)
+        )
+        up, down = (_scale_at(result, np.maximum(ratios + s, _FLOOR)) for s in (step, -step))
+        gradient.append((up - down) / (2 * step[index]))
+    return np.array(gradient)
+
+
+def _scale_at(result: Any, ratios: Floats) -> float:
+    params = _params(result, ratios)
+    fixed, _ = result.model.get_fe_params(params.cov_re, params.vcomp)
+    return float(result.model.get_scale(fixed, params.cov_re, params.vcomp))
+
+
+def _params(result: Any, ratios: Floats) -> MixedLMParams:
+    return MixedLMParams.from_components(
+        fe_params=np.asarray(result.fe_params),
+        cov_re=np.array([[ratios[0]]]),
+        vcomp=np.array([ratios[1]]),
+    )

@@ -1,0 +1,159 @@
+"""The statsmodels side: MixedLM by a formula and by design matrices, as it is and mended.
+
+The model is y ~ 1 with a random intercept for group 1 and a variance component for group 2 within
+group 1. A method returns, for each variance, the estimate with its standard error on the natural
+scale and the intervals
+
+- ``reported``: Wald, from the standard error that statsmodels prints (there is none for the
+  unexplained variance);
+- ``wald``: Wald, from the standard error on the natural scale;
+- ``log``: Wald for the logarithm of the variance, from the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import statsmodels.api as sm
+from numpy.typing import NDArray
+from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VCSpec
+
+from mcstudy.method import Estimate, Fit, Status
+from mcstudy.nested.data import NestedData, NestedDesign
+from mcstudy.nested.judge import COMPONENTS, identifiable, judge
+from mcstudy.nested.wald import log_wald, wald
+
+Floats = NDArray[np.float64]
+
+
+def formula(data: NestedData) -> Fit:
+    """Fit MixedLM by its formula interface, with its defaults."""
+    return _answer(data, lambda: _formula_model(data), {})
+
+
+def matrices(data: NestedData) -> Fit:
+    """Fit MixedLM by design matrices built by hand, with its defaults; bitwise like `formula`."""
+    return _answer(data, lambda: _matrices_model(data, MixedLM), {})
+
+
+def matrices_tight(data: NestedData) -> Fit:
+    """Fit as `matrices` does, to a gradient of 1e-8 in place of 1e-5."""
+    return _answer(data, lambda: _matrices_model(data, MixedLM), {"gtol": 1e-8})
+
+
+def matrices_signed(data: NestedData) -> Fit:
+    """Fit as `matrices_tight` does, with the gradient's sign corrected."""
+    return _answer(data, lambda: _matrices_model(data, SignedMixedLM), {"gtol": 1e-8})
+
+
+class SignedMixedLM(MixedLM):  # type: ignore[misc]
+    """MixedLM whose score has the right sign where a square-root parameter is negative.
+
+    The optimiser works on p with variance ratio p**2. MixedLM evaluates the score at abs(p), whose
+    derivative with respect to p differs in sign where p < 0. (One random effect only: its packed
+    Cholesky factor is a single number.)
+    """
+
+    def score(self, params: Any, profile_fe: bool = True) -> Any:
+        """Return the score of the profile log-likelihood, with respect to p."""
+        score = super().score(params, profile_fe)
+        if type(params) is MixedLMParams or not profile_fe:
+            return score
+        return score * np.where(np.asarray(params) < 0, -1.0, 1.0)
+
+
+def _formula_model(data: NestedData) -> MixedLM:
+    return sm.MixedLM.from_formula(
+        "y ~ 1",
+        re_formula="1",
+        vc_formula={"group2": "0 + C(group2)"},
+        groups="group1",
+        data=data.frame,
+    )
+
+
+def _matrices_model(data: NestedData, kind: type[MixedLM]) -> MixedLM:
+    ones = np.ones((len(data.y), 1))
+    cells = cell_matrices(data.design)
+    names = [[f"group2[{level}]" for level in range(cell.shape[1])] for cell in cells]
+    return kind(
+        data.y,
+        ones,
+        exog_re=ones,
+        groups=data.design.group1,
+        exog_vc=VCSpec(["group2"], [names], [cells]),
+    )
+
+
+def cell_matrices(design: NestedDesign) -> list[Floats]:
+    """Return for each group 1, in sorted order, which row is in which group 2, shape (n, cells).
+
+    Fortran-ordered as the formula's are, so that the same sums are done in the same order.
+    """
+    if design.balanced is not None:
+        n_group1, n_group2, n_rep = design.balanced
+        return [np.asfortranarray(np.repeat(np.eye(n_group2), n_rep, axis=0))] * n_group1
+    starts = np.flatnonzero(np.diff(design.group1, prepend=design.group1[0] - 1))
+    return [
+        np.asfortranarray((labels[:, None] == np.unique(labels)).astype(np.float64))
+        for labels in np.split(design.group2, starts[1:])
+    ]
+
+
+def _answer(data: NestedData, build: Callable[[], MixedLM], options: dict[str, Any]) -> Fit:
+    """Fit the model and say what came out, as far as the design can tell it."""
+    told = identifiable(data.design)
+    if not told:
+        missing = Estimate(None)
+        reason = "the design identifies none of the variances"
+        return Fit(dict.fromkeys(COMPONENTS, missing), Status.NOT_IDENTIFIABLE, reason)
+    lost = [name for name in COMPONENTS if name not in told]
+    reason = f"the design does not identify {' and '.join(lost)}"
+    try:
+        result = build().fit(full_output=True, **options)._results
+    except np.linalg.LinAlgError:
+        if not lost:
+            raise
+        return Fit(dict.fromkeys(COMPONENTS, Estimate(None)), Status.NOT_IDENTIFIABLE, reason)
+    values = np.array([result.cov_re[0, 0], result.vcomp[0], result.scale])
+    reported = np.append(np.sqrt(result.scale) * result.bse[1:], np.nan)
+    diagnostics = {
+        "llf": float(result.llf),
+        "converged": bool(result.converged),
+        "iterations": _iterations(result),
+        "group1_var_reported_se": float(reported[0]),
+        "group2_var_reported_se": float(reported[1]),
+    }
+    if lost:
+        kept = {
+            name: Estimate(value if name in told else None)
+            for name, value in zip(COMPONENTS, values, strict=True)
+        }
+        return Fit(kept, Status.NOT_IDENTIFIABLE, reason, diagnostics)
+    judgement = judge(result)
+    estimates = _estimates(values, judgement.std_errors, reported)
+    return Fit(estimates, judgement.status, judgement.reason, diagnostics)
+
+
+def _estimates(values: Floats, std_errors: Floats, reported: Floats) -> dict[str, Estimate]:
+    intervals = {
+        "reported": wald(values, reported),
+        "wald": wald(values, std_errors),
+        "log": log_wald(values, std_errors),
+    }
+    return {
+        name: Estimate(
+            values[i],
+            std_errors[i],
+            intervals={kind: (low[i], high[i]) for kind, (low, high) in intervals.items()},
+        )
+        for i, name in enumerate(COMPONENTS)
+    }
+
+
+def _iterations(result: Any) -> int | None:
+    """Return the iterations of the optimiser that ended the fit, where it counts them."""
+    steps = result.hist[-1].get("allvecs") if result.hist else None
+    return len(steps) - 1 if steps else None

@@ -1,0 +1,205 @@
+"""The nested family: the generator, and statsmodels MixedLM along its two paths."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+from mcstudy import Status, load_study, nested
+from mcstudy.nested.judge import identifiable
+
+SIZES = {"n_group1": 20, "n_group2": 5, "n_rep": 5}
+
+
+def simulated(seed, sds=(2, 3, 4), sizes=SIZES):
+    names = ("group1_sd", "group2_sd", "unexplained_sd")
+    rng = np.random.default_rng(seed)
+    return nested.generate_nested(rng, **sizes, **dict(zip(names, sds, strict=True)))
+
+
+def quietly(method, data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return method(data)
+
+
+def exact_reml(data):
+    """Return variances and log-likelihood: REML of balanced data by pooling mean squares."""
+    a, b, r = data.design.balanced
+    y = data.y.reshape(a, b, r)
+    cell, group = y.mean(axis=2), y.mean(axis=(1, 2))
+    squares = [
+        ((y - cell[..., None]) ** 2).sum(),
+        r * ((cell - group[:, None]) ** 2).sum(),
+        b * r * ((group - group.mean()) ** 2).sum(),
+    ]
+    degrees = [a * b * (r - 1), a * (b - 1), a - 1]
+    pools = []
+    for square, degree in zip(squares, degrees, strict=True):
+        pools.append((square, degree, 1))
+        while len(pools) > 1 and pools[-2][0] / pools[-2][1] > pools[-1][0] / pools[-1][1]:
+            last, before = pools.pop(), pools.pop()
+            pools.append(tuple(x + y for x, y in zip(before, last, strict=True)))
+    unexplained, second, first = (s / d for s, d, count in pools for _ in range(count))
+    deviance = sum(
+        d * math.log(x) + s / x
+        for s, d, x in zip(squares, degrees, (unexplained, second, first), strict=True)
+    )
+    rows = a * b * r
+    llf = -0.5 * (deviance + (rows - 1) * math.log(2 * math.pi) + math.log(rows))
+    variances = ((first - second) / (b * r), (second - unexplained) / r, unexplained)
+    return np.array(variances), llf
+
+
+def test_contract_the_generator_honours_its_arguments():
+    data = simulated(1, sds=(0, 0, 0))
+    assert (data.y == 0).all()
+    frame = simulated(2).frame
+    assert list(frame) == ["y", "group1", "group2"]
+    assert frame.groupby(["group1", "group2"]).size().tolist() == [5] * 100
+    assert sorted(frame.group2.unique()) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("bad", [{"n_rep": 0}, {"n_group1": 2.5}])
+def test_contract_bad_sizes_are_refused(bad):
+    with pytest.raises(ValueError, match=r"give an integer of 1 or more"):
+        simulated(1, sizes=SIZES | bad)
+
+
+def test_contract_negative_deviations_are_refused():
+    with pytest.raises(ValueError, match=r"group2_sd is -3"):
+        simulated(1, sds=(2, -3, 4))
+
+
+def test_identity_generator_one_by_one_and_batched():
+    arguments = SIZES | {"group1_sd": 2, "group2_sd": 3, "unexplained_sd": 4}
+    batch = nested.generate_nested.batch([np.random.default_rng(i) for i in range(7)], **arguments)
+    for i in range(7):
+        assert (batch[i].y == simulated(i).y).all()
+
+
+def test_law_of_the_generator():
+    batch = np.stack([simulated(i).y.reshape(20, 5, 5) for i in range(400)])
+    cell, group = batch.mean(axis=3), batch.mean(axis=(2, 3))
+    for values, truth in [
+        (((batch - cell[..., None]) ** 2).sum(axis=(1, 2, 3)) / 400, 16),
+        (((cell - group[..., None]) ** 2).sum(axis=(1, 2)) / 80, 9 + 16 / 5),
+        (group.var(axis=1, ddof=1), 4 + 9 / 5 + 16 / 25),
+    ]:
+        assert abs(values.mean() - truth) < 4 * values.std() / 20
+
+
+def test_reference_the_notebook():
+    study = load_study("configs/notebook.py")
+    data = study.simulate(None, **next(iter(study.conditions)).factors)
+    fit = nested.matrices(data)
+    value = {name: estimate.value for name, estimate in fit.estimates.items()}
+    assert round(value["unexplained_var"], 4) == 15.8825
+    assert round(value["group1_var"], 3) == 3.917
+    assert round(value["group2_var"], 3) == 8.742
+    assert round(fit.diagnostics["llf"], 4) == -116022.3805
+    assert round(fit.diagnostics["group1_var_reported_se"], 4) == 0.1118
+    assert round(fit.diagnostics["group2_var_reported_se"], 4) == 0.0625
+    assert fit.status == Status.OK
+    tight = nested.matrices_tight(data)
+    exact = {
+        "group1_var": (3.918139469, 0.444737),
+        "group2_var": (8.742183829, 0.237292),
+        "unexplained_var": (15.882555821, 0.118382),
+    }
+    for name, (variance, std_error) in exact.items():
+        assert tight.estimates[name].value == pytest.approx(variance, rel=1e-6)
+        assert tight.estimates[name].std_error == pytest.approx(std_error, abs=1.1e-6)
+
+
+def unbalanced(seed):
+    data = simulated(seed)
+    keep = np.random.default_rng(seed).random(len(data.y)) < 0.7
+    design = nested.NestedDesign(data.design.group1[keep], data.design.group2[keep])
+    return nested.NestedData(data.y[keep], design)
+
+
+@pytest.mark.parametrize("make", [simulated, unbalanced])
+def test_identity_the_two_paths_agree_bit_for_bit(make):
+    for seed in range(3):
+        one, other = quietly(nested.formula, make(seed)), quietly(nested.matrices, make(seed))
+        assert repr(one) == repr(other)
+
+
+@pytest.mark.parametrize("sds", [(2, 3, 4), (0, 3, 4), (2, 0.5, 4)])
+def test_identity_status_against_the_exact_optimum(sds):
+    seen = set()
+    for seed in range(12):
+        data = simulated(seed, sds)
+        variances, llf = exact_reml(data)
+        fit = quietly(nested.matrices, data)
+        short = llf - fit.diagnostics["llf"]
+        assert short > -1e-7
+        assert (fit.status == Status.NOT_CONVERGED) == (short > 0.01)
+        if short < 0.01:
+            assert (fit.status == Status.BOUNDARY) == (min(variances) == 0)
+        seen.add(fit.status)
+    assert len(seen) > 1 or sds == (2, 3, 4)
+
+
+def test_identity_the_mended_fit_finds_the_exact_optimum():
+    for seed in range(8):
+        data = simulated(seed, (2, 0.5, 4))
+        variances, llf = exact_reml(data)
+        fit = quietly(nested.matrices_signed, data)
+        found = [estimate.value for estimate in fit.estimates.values()]
+        assert fit.diagnostics["llf"] == pytest.approx(llf, abs=1e-6)
+        assert found == pytest.approx(variances, abs=1e-3)
+
+
+def test_identity_natural_standard_errors_against_the_mean_squares():
+    data = simulated(3)
+    (s1, s2, se), _ = exact_reml(data)
+    first, second = se + 5 * s2 + 25 * s1, se + 5 * s2
+    spread = [2 * first**2 / 19, 2 * second**2 / 80, 2 * se**2 / 400]
+    exact = np.sqrt([(spread[0] + spread[1]) / 25**2, (spread[1] + spread[2]) / 5**2, spread[2]])
+    fit = nested.matrices_tight(data)
+    assert [e.std_error for e in fit.estimates.values()] == pytest.approx(exact, rel=1e-5)
+
+
+def test_contract_a_zero_variance_has_no_standard_error_and_the_status_says_why():
+    fits = [quietly(nested.matrices_signed, simulated(seed, (0, 3, 4))) for seed in range(6)]
+    boundary = next(fit for fit in fits if fit.status == Status.BOUNDARY)
+    assert boundary.message == "zero: group1_var"
+    assert math.isnan(boundary.estimates["group1_var"].std_error)
+    assert math.isnan(boundary.estimates["group1_var"].intervals["wald"][0])
+    assert boundary.estimates["group2_var"].std_error > 0
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_contract_statuses_and_ratios_do_not_depend_on_units(factor):
+    for seed in range(4):
+        data = simulated(seed, (0.5, 3, 4))
+        scaled = nested.NestedData(data.y * factor, data.design)
+        one, other = quietly(nested.matrices, data), quietly(nested.matrices, scaled)
+        assert one.status == other.status
+        for name, estimate in one.estimates.items():
+            assert other.estimates[name].value == pytest.approx(
+                estimate.value * factor**2, rel=1e-6, abs=1e-6 * factor**2
+            )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ((1, 5, 5), {"group2_var", "unexplained_var"}),
+        ((10, 1, 5), {"unexplained_var"}),
+        ((10, 5, 1), {"group1_var"}),
+        ((10, 1, 1), set()),
+    ],
+)
+@pytest.mark.parametrize("method", ["formula", "matrices"])
+def test_contract_no_arbitrary_split_of_what_the_design_cannot_tell(sizes, told, method):
+    data = simulated(1, sizes=dict(zip(SIZES, sizes, strict=True)))
+    assert set(identifiable(data.design)) == told
+    fit = quietly(getattr(nested, method), data)
+    assert fit.status == Status.NOT_IDENTIFIABLE
+    for name, estimate in fit.estimates.items():
+        assert estimate.value is None or name in told
+        assert estimate.std_error is None

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.errors import ResultsError
+from mcstudy.show import summary_text
 from mcstudy.tables import TABLES
 
 
@@ -75,9 +76,8 @@ class Results:
         return pd.read_parquet(self.folder / f"{name}.parquet")
 
     def __str__(self) -> str:
-        from mcstudy.show import summary_text
-
-        return summary_text(self)
+        summary = summary_text(self.study["name"], self.performance)
+        return f"{summary}\n\nTables: {self.folder}"
 
 
 def open_results(folder: str | Path) -> Results:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from mcstudy.grid import level_text
 from mcstudy.method import Status
 
-if TYPE_CHECKING:
-    from mcstudy.results import Results
-
 MOST_CONDITIONS = 24
-_SHOWN = ("bias", "rmse", "coverage")
 
 
-def summary_text(results: Results) -> str:
-    """Return bias, RMSE and coverage of every cell, how fits ended, and where the tables are."""
-    performance = results.performance
-    names = results.conditions.columns[1:].tolist()
-    varying = [name for name in names if performance[name].nunique(dropna=False) > 1]
+def summary_text(name: str, performance: pd.DataFrame) -> str:
+    """Return bias, RMSE and coverage of every cell of a study, and how its fits ended."""
+    names = performance.columns[: performance.columns.get_loc("method")].tolist()
+    varying = [factor for factor in names if performance[factor].nunique(dropna=False) > 1]
     fixed = {name: performance[name].iloc[0] for name in names if name not in varying}
     conditions = list(_by(performance, varying)) if len(performance) else []
-    title = f"{results.study['name']}: value (Monte Carlo standard error)"
+    title = f"{name}: value (Monte Carlo standard error)"
     if fixed:
         title += "\nthroughout: " + _in_words(fixed)
     lines: list[Sequence[str] | str] = []
@@ -37,7 +32,7 @@ def summary_text(results: Results) -> str:
     left = len(conditions) - MOST_CONDITIONS
     if left > 0:
         text += f"\n... and {left} more conditions in performance.parquet"
-    return f"{text}\n\n{_ends(performance)}\n\nTables: {results.folder}"
+    return f"{text}\n\n{_ends(performance)}"
 
 
 def number_with_error(value: float, mcse: float) -> str:

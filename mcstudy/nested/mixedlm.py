@@ -13,7 +13,8 @@ scale and the intervals
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 import statsmodels.api as sm
@@ -90,16 +91,25 @@ def _matrices_model(data: NestedData, kind: type[MixedLM]) -> MixedLM:
 def cell_matrices(design: NestedDesign) -> list[Floats]:
     """Return for each group 1, in sorted order, which row is in which group 2, shape (n, cells).
 
-    Fortran-ordered as the formula's are, so that the same sums are done in the same order.
+    In memory they are ordered as the formula's are, so that the same sums are done in the same order.
     """
+    order = _formula_order()
     if design.balanced is not None:
         n_group1, n_group2, n_rep = design.balanced
-        return [np.asfortranarray(np.repeat(np.eye(n_group2), n_rep, axis=0))] * n_group1
+        return [np.asarray(np.repeat(np.eye(n_group2), n_rep, axis=0), order=order)] * n_group1
     starts = np.flatnonzero(np.diff(design.group1, prepend=design.group1[0] - 1))
     return [
-        np.asfortranarray((labels[:, None] == np.unique(labels)).astype(np.float64))
+        np.asarray(labels[:, None] == np.unique(labels), dtype=np.float64, order=order)
         for labels in np.split(design.group2, starts[1:])
     ]
+
+
+@cache
+def _formula_order() -> Literal["C", "F"]:
+    """Return in which order the installed statsmodels lays out a formula's design matrices."""
+    design = NestedDesign.of_sizes(2, 2, 2)
+    model = _formula_model(NestedData(np.arange(8.0), design))
+    return "F" if model.exog_vc.mats[0][0].flags.f_contiguous else "C"
 
 
 def _answer(data: NestedData, build: Callable[[], MixedLM], options: dict[str, Any]) -> Fit:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
 
 class _Unchanging:
@@ -20,8 +22,9 @@ class _Unchanging:
 
     def __post_init__(self) -> None:
         for value in vars(self).values():
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+            for array in value.values() if isinstance(value, Mapping) else [value]:
+                if isinstance(array, np.ndarray):
+                    array.flags.writeable = False
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self
@@ -52,6 +55,10 @@ class NestedDesign(_Unchanging):
             balanced=(n_group1, n_group2, n_rep),
         )
 
+    def rows(self, kept: Booleans) -> NestedDesign:
+        """Return the design of some of the rows."""
+        return NestedDesign(self.group1[kept], self.group2[kept])
+
 
 @dataclass(frozen=True, eq=False)
 class NestedData(_Unchanging):
@@ -63,18 +70,26 @@ class NestedData(_Unchanging):
         The response, in the order of the design's rows.
     design : NestedDesign
         Which row belongs to which groups.
+    covariates : mapping of str to arrays of shape (N,), optional
+        Known columns with fixed effects, by name.
     """
 
     y: Floats
     design: NestedDesign
+    covariates: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The data as a new frame with the columns y, group1 and group2."""
+        """The data as a new frame with the columns y, group1, group2 and the covariates."""
         import pandas as pd
 
         return pd.DataFrame(
-            {"y": self.y, "group1": self.design.group1, "group2": self.design.group2}
+            {
+                "y": self.y,
+                "group1": self.design.group1,
+                "group2": self.design.group2,
+                **self.covariates,
+            }
         )
 
 
@@ -88,10 +103,17 @@ class NestedBatch(_Unchanging):
         The response of each replicate.
     design : NestedDesign
         Shared by all.
+    kept : bool array of shape (R, N), optional
+        Which rows of the design each replicate has; the others hold finite numbers that mean
+        nothing. All of them where not given.
+    covariates : mapping of str to arrays of shape (N,) or (R, N), optional
+        Known columns with fixed effects, by name.
     """
 
     y: Floats
     design: NestedDesign
+    kept: Booleans | None = None
+    covariates: Mapping[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -102,6 +124,17 @@ class NestedBatch(_Unchanging):
         return self.y.nbytes
 
     def __getitem__(self, index: Any) -> Any:
+        kept = None if self.kept is None else self.kept[index]
+        columns = {
+            name: column if column.ndim == 1 else column[index]
+            for name, column in self.covariates.items()
+        }
         if isinstance(index, slice):
-            return NestedBatch(self.y[index], self.design)
-        return NestedData(self.y[index], self.design)
+            return NestedBatch(self.y[index], self.design, kept, columns)
+        if kept is None:
+            return NestedData(self.y[index], self.design, columns)
+        return NestedData(
+            self.y[index][kept],
+            self.design.rows(kept),
+            {name: column[kept] for name, column in columns.items()},
+        )

@@ -32,6 +32,8 @@ class Cells:
         Sum of squares of the rows about their cell's mean.
     reference : array of shape (R,)
         A value near the data, subtracted so that squares keep their digits.
+    sizes : array of shape (K,)
+        The sizes that a cell can have, rising; fixed by the design, not by what was dropped.
     balanced : (a, b, r), optional
         Numbers of group 1, of group 2 in each, of rows in each cell, where all are equal.
     """
@@ -40,6 +42,7 @@ class Cells:
     mean: Floats
     within: Floats
     reference: Floats
+    sizes: Floats
     balanced: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
@@ -79,7 +82,7 @@ def cells_of(batch: NestedBatch) -> Cells:
     reference = _reference(batch)
     columns = np.empty((len(batch), layout.n_cells))
     within = np.empty(len(batch))
-    count = layout.count[None] if batch.kept is None else np.empty_like(columns)
+    count = layout.sizes[None] if batch.kept is None else np.empty_like(columns)
     step = max(1, _CHUNK // max(1, batch.y.shape[1]))
     for start in range(0, len(batch), step):
         some = slice(start, start + step)
@@ -93,7 +96,12 @@ def cells_of(batch: NestedBatch) -> Cells:
     columns *= count > 0
     balanced = batch.design.balanced if batch.kept is None else None
     return Cells(
-        layout.padded(count), layout.padded(columns), np.maximum(within, 0), reference, balanced
+        count=layout.padded(count),
+        mean=layout.padded(columns),
+        within=np.maximum(within, 0),
+        reference=reference,
+        sizes=_possible_sizes(batch, layout),
+        balanced=balanced,
     )
 
 
@@ -110,18 +118,18 @@ def mean_squares(cells: Cells) -> MeanSquares:
         r * squared((cells.mean - group[..., None]).reshape(len(cells), -1)),
         cells.within,
     )
-    means = [
+    group1, group2, unexplained = (
         square / df if df else np.zeros(len(cells))
         for square, df in zip(squares, degrees, strict=True)
-    ]
-    return MeanSquares(*means, *degrees, n_group2=b, n_rep=r)
+    )
+    return MeanSquares(group1, group2, unexplained, *degrees, n_group2=b, n_rep=r)
 
 
 class Layout(NamedTuple):
     """Where the rows of each cell begin, and where a cell stands among those of its group 1."""
 
     starts: NDArray[np.intp]
-    count: Floats
+    sizes: Floats
     equal: int
     n_group1: int
     n_group2: int
@@ -182,7 +190,7 @@ def deviations(values: Floats, kept: Booleans | None, layout: Layout) -> Floats:
         rows = values.reshape(shape)
         away = (rows - rows[..., :1]).reshape(values.shape)
     else:
-        away = values - np.repeat(values[:, layout.starts], layout.count.astype(int), axis=1)
+        away = values - np.repeat(values[:, layout.starts], layout.sizes.astype(int), axis=1)
     if kept is not None:
         away *= kept
     return away
@@ -197,6 +205,12 @@ def _means_and_within(
     within = squared(away) - (total[:, None, :] @ mean[:, :, None])[:, 0, 0]
     mean += values[:, layout.starts]
     return mean, within
+
+
+def _possible_sizes(batch: NestedBatch, layout: Layout) -> Floats:
+    if batch.kept is None:
+        return np.unique(layout.sizes)
+    return np.arange(1, layout.sizes.max() + 1)
 
 
 def _reference(batch: NestedBatch) -> Floats:

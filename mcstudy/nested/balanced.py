@@ -1,0 +1,134 @@
+"""Mean squares to variances: REML and ML in closed form, for balanced designs with an intercept.
+
+In terms of the levels l = (b r s1 + r s2 + se, r s2 + se, se) the likelihood is, up to constants,
+-2 llf = sum n_i (log l_i + S_i / l_i), with n the degrees of freedom and S the mean squares; under
+ML the weight of log l_1 is one more. Variances of 0 or more mean falling levels, so that the
+maximum is the isotonic regression of the mean squares (pool adjacent violators).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mcstudy.nested.cells import Cells, MeanSquares, mean_squares
+from mcstudy.nested.data import Floats
+from mcstudy.nested.solution import Solution
+
+
+def balanced_solution(cells: Cells, *, reml: bool) -> Solution:
+    """Fit balanced cells."""
+    squares = mean_squares(cells)
+    a, b, r = squares.group1_df + 1, squares.n_group2, squares.n_rep
+    levels = isotonic_levels(squares, reml=reml)
+    variances = level_variances(levels, squares)
+    covariance = level_covariance(levels, variances, squares, reml=reml)
+    llf = balanced_llf(levels, squares, reml=reml)
+    lost = ~np.isfinite(llf)
+    identified = np.array([a > 1 and b > 1, b > 1 and r > 1, r > 1])
+    variances[:, ~identified] = np.nan
+    covariance[:, ~identified] = covariance[:, :, ~identified] = np.nan
+    for array in (variances, covariance, llf):
+        array[lost] = np.nan
+    grand = cells.mean.reshape(len(cells), -1).mean(axis=1)
+    return Solution(
+        variances=variances,
+        covariance=covariance,
+        llf=llf,
+        fixed_effects=(cells.reference + grand)[:, None],
+        fixed_effects_cov=(levels[:, 0] / (a * b * r))[:, None, None],
+        iterations=np.zeros(len(cells), dtype=np.int64),
+        identified=np.broadcast_to(identified, variances.shape),
+        converged=~lost,
+    )
+
+
+def isotonic_levels(squares: MeanSquares, *, reml: bool) -> Floats:
+    """Return the fitted levels of group 1, group 2 and unexplained, falling, shape (R, 3)."""
+    w1, w2, w3 = _weights(squares, reml=reml)
+    s3 = squares.unexplained if w3 else squares.group2
+    s2 = squares.group2 if w2 else s3
+    s3 = s3 if w3 else s2
+    s1 = squares.group1 * (squares.group1_df / w1) if w1 else np.zeros_like(s2)
+    lower = _pooled((s2, w2), (s3, w3))
+    upper = _pooled((s1, w1), (s2, w2))
+    whole = _pooled((s1, w1), (s2, w2), (s3, w3))
+    return np.stack(
+        [
+            np.maximum(np.maximum(s1, upper), whole),
+            np.maximum(np.minimum(lower, whole), np.minimum(s2, upper)),
+            np.minimum(np.minimum(s3, lower), whole),
+        ],
+        axis=1,
+    )
+
+
+def level_variances(levels: Floats, squares: MeanSquares) -> Floats:
+    """Return the variances that belong to levels, shape (R, 3)."""
+    b, r = squares.n_group2, squares.n_rep
+    first, second, third = levels.T
+    return np.stack([(first - second) / (b * r), (second - third) / r, third], axis=1)
+
+
+def level_covariance(
+    levels: Floats, variances: Floats, squares: MeanSquares, *, reml: bool
+) -> Floats:
+    """Return the covariance of fitted variances, shape (R, 3, 3); NaN for those at zero.
+
+    A level has variance 2 l**2 / n; levels pooled into one share their degrees of freedom.
+    """
+    joined1, joined2 = variances[:, 0] == 0, variances[:, 1] == 0
+    w1, w2, w3 = _weights(squares, reml=reml)
+    third = w3 + joined2 * (w2 + joined1 * w1)
+    second = w2 + joined1 * w1 + joined2 * w3
+    first = w1 + joined1 * (w2 + joined2 * w3)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = 2 * levels**2 / np.stack([first, second, third], axis=1)
+    b, r = squares.n_group2, squares.n_rep
+    step1, step2 = b * r, r
+    covariance = np.empty((len(levels), 3, 3))
+    covariance[:, 0, 0] = (spread[:, 0] + spread[:, 1]) / step1**2
+    covariance[:, 1, 1] = (spread[:, 1] + spread[:, 2]) / step2**2
+    covariance[:, 2, 2] = spread[:, 2]
+    covariance[:, 0, 1] = -spread[:, 1] / (step1 * step2)
+    covariance[:, 1, 2] = -spread[:, 2] / step2
+    covariance[:, 0, 2] = np.where(joined2, -spread[:, 1] / step1, 0.0)
+    covariance[:, 1, 0], covariance[:, 2, 1] = covariance[:, 0, 1], covariance[:, 1, 2]
+    covariance[:, 2, 0] = covariance[:, 0, 2]
+    for component, joined in ((0, joined1), (1, joined2)):
+        covariance[joined, component] = np.nan
+        covariance[joined, :, component] = np.nan
+    return covariance
+
+
+def balanced_llf(levels: Floats, squares: MeanSquares, *, reml: bool) -> Floats:
+    """Return the log-likelihood at falling levels, shape (R,)."""
+    rows = squares.group1_df + squares.group2_df + squares.unexplained_df + 1
+    deviance = np.full(len(levels), (rows - reml) * np.log(2 * np.pi) + reml * np.log(rows))
+    terms = zip(
+        levels.T,
+        (squares.group1, squares.group2, squares.unexplained),
+        (squares.group1_df, squares.group2_df, squares.unexplained_df),
+        _weights(squares, reml=reml),
+        strict=True,
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for level, square, df, weight in terms:
+            if weight:
+                deviance += weight * np.log(level) + df * square / level
+    return -deviance / 2
+
+
+def _weights(squares: MeanSquares, *, reml: bool) -> tuple[int, int, int]:
+    return squares.group1_df + (not reml), squares.group2_df, squares.unexplained_df
+
+
+def _pooled(*parts: tuple[Floats, int]) -> Floats:
+    """Return the weighted mean; the first value where no weight is."""
+    weight = sum(part[1] for part in parts)
+    if not weight:
+        return parts[0][0]
+    total = parts[0][0] * parts[0][1]
+    for value, one in parts[1:]:
+        total = total + value * one
+    return total / weight
+

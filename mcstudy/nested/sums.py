@@ -1,0 +1,197 @@
+"""Cells to sums: what the likelihood needs, by group 1 and distinct cell size.
+
+The columns are the intercept, the covariates and the response. A cell mean is written as the level
+of its group 1 plus a deviation; the intercept's level is 1 and its deviations are 0, so they are
+left out. Response and covariates are scaled, so that all numbers are near 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcstudy.nested.cells import Cells, cell_sums, deviations, layout_of
+from mcstudy.nested.data import Floats, NestedBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """The reduced data of R replicates: K distinct cell sizes, a groups, q columns.
+
+    Parameters
+    ----------
+    sizes : array of shape (K,)
+        Rows in a cell.
+    count : array of shape (R, K, a) or (1, K, a)
+        Cells of each size in each group 1.
+    level : array of shape (R, q, a)
+        The level of each column in each group 1.
+    total : array of shape (R, q - 1, K, a)
+        Sums of the cells' deviations from the level, without the intercept.
+    square : array of shape (R, K, q - 1, q - 1)
+        Sums of products of the deviations, over all groups.
+    within : array of shape (R, q - 1, q - 1)
+        Sums of products of rows about their cell's mean.
+    n_rows, n_cells : arrays of shape (R,)
+        Numbers of rows and of cells that have rows.
+    reference, scale : arrays of shape (R,)
+        The response is reference + scale * its column; the scale is a power of 2.
+    centre, spread : arrays of shape (R, q - 2)
+        A covariate is centre + spread * its column.
+    """
+
+    sizes: Floats
+    count: Floats
+    level: Floats
+    total: Floats
+    square: Floats
+    within: Floats
+    n_rows: Floats
+    n_cells: Floats
+    reference: Floats
+    scale: Floats
+    centre: Floats
+    spread: Floats
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+    @property
+    def n_fixed(self) -> int:
+        """Number of fixed effects."""
+        return self.level.shape[1] - 1
+
+    def take(self, lanes: NDArray[np.intp]) -> Sums:
+        """Return the sums of some of the replicates."""
+        some: dict[str, Any] = {
+            item.name: value[lanes]
+            for item in fields(self)
+            if item.name != "sizes" and len(value := getattr(self, item.name)) == len(self)
+        }
+        return replace(self, **some)
+
+
+def sums_of(cells: Cells) -> Sums:
+    """Reduce cells to sums, for the model whose only fixed effect is the intercept."""
+    return _collapse(cells, cells.mean[:, None], cells.within[:, None, None])
+
+
+def sums_with_covariates(cells: Cells, batch: NestedBatch, names: tuple[str, ...]) -> Sums:
+    """Reduce cells to sums, for the model with an intercept and covariates.
+
+    Parameters
+    ----------
+    cells : Cells
+        Those of the batch.
+    batch : NestedBatch
+        Has the covariates.
+    names : tuple of str
+        Which covariates, in order.
+    """
+    lanes = [_with_covariates(batch[i : i + 1], names) for i in range(len(batch))]
+    means, within, centre, spread = (np.stack(part) for part in zip(*lanes, strict=True))
+    layout = layout_of(batch.design)
+    flat = layout.padded(means.reshape(-1, layout.n_cells))
+    means = flat.reshape(*means.shape[:2], *flat.shape[1:])
+    present = cells.count[:, None] > 0
+    columns = np.concatenate([means[:, :-1] * present, cells.mean[:, None]], axis=1)
+    sums = _collapse(cells, columns, within)
+    return replace(sums, centre=centre, spread=spread)
+
+
+def _with_covariates(
+    lane: NestedBatch, names: tuple[str, ...]
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return cell means, products within cells, centre and spread of one replicate's columns."""
+    layout = layout_of(lane.design)
+    columns = np.stack([np.broadcast_to(lane.covariates[name], lane.y.shape)[0] for name in names])
+    kept = np.ones(lane.y.shape[1], dtype=bool) if lane.kept is None else lane.kept[0]
+    centre = columns[:, kept].mean(axis=1)
+    spread = columns[:, kept].std(axis=1)
+    spread[spread <= 1e-12 * np.abs(centre)] = 1.0
+    rows = np.vstack([(columns - centre[:, None]) / spread[:, None], lane.y])
+    away = deviations(rows, kept, layout)
+    count = np.maximum(cell_sums(kept[None].astype(np.float64), layout), 1)
+    sums = cell_sums(away, layout)
+    products = away @ away.T - (sums / count) @ sums.T
+    return rows[:, layout.starts] + sums / count, (products + products.T) / 2, centre, spread
+
+
+def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
+    """Collapse the cells of a group 1 that have equal sizes; the last column is the response."""
+    lanes, q, a, _ = columns.shape
+    present = (cells.count > 0).astype(np.float64)
+    per_group = present.sum(axis=2)
+    level = columns.sum(axis=3) / np.maximum(per_group, 1)[:, None]
+    away = (columns - level[..., None]) * present[:, None]
+    n_cells = per_group.sum(axis=1)
+    level *= (per_group > 0)[:, None]
+    n_rows = cells.count.sum(axis=(1, 2)) * np.ones(lanes)
+    variance = within[:, -1, -1] / np.maximum(n_rows, 1)
+    scale = _power_of_two(level[:, -1], away[:, -1], variance)
+    level[:, -1] /= scale[:, None]
+    away[:, -1] /= scale[:, None, None]
+    within = within.copy()
+    within[:, -1] /= scale[:, None]
+    within[:, :, -1] /= scale[:, None]
+    sorting = _Sorting(cells, lanes)
+    total = np.stack([sorting.by_group(away[:, j]) for j in range(q)], axis=1)
+    square = np.stack(
+        [sorting.pooled(away[:, i] * away[:, j]) for i in range(q) for j in range(q)], axis=-1
+    )
+    return Sums(
+        sizes=cells.sizes,
+        count=sorting.by_group(present),
+        level=np.concatenate([np.ones((lanes, 1, a)), level], axis=1),
+        total=total,
+        square=square.reshape(lanes, -1, q, q),
+        within=within,
+        n_rows=n_rows,
+        n_cells=n_cells * np.ones(lanes),
+        reference=cells.reference,
+        scale=scale,
+        centre=np.empty((lanes, 0)),
+        spread=np.empty((lanes, 0)),
+    )
+
+
+class _Sorting:
+    """Adds up what belongs to cells of equal size, in the order of the cells."""
+
+    def __init__(self, cells: Cells, lanes: int) -> None:
+        self._sizes = len(cells.sizes)
+        self._groups = cells.count.shape[1]
+        place = np.zeros(int(cells.sizes[-1]) + 1, dtype=np.intp)
+        place[cells.sizes.astype(np.intp)] = np.arange(self._sizes)
+        size = place[cells.count.astype(np.intp)]
+        self._lane_size = size + self._sizes * np.arange(lanes)[:, None, None]
+
+    def by_group(self, values: Floats) -> Floats:
+        """Return sums of shape (R, K, a) of values of shape (R, a, b)."""
+        lanes = len(values)
+        if self._sizes == 1:
+            return values.sum(axis=2)[:, None]
+        place = self._lane_size[:lanes] * self._groups + np.arange(self._groups)[:, None]
+        return self._add(place, values, (lanes, self._sizes, self._groups))
+
+    def pooled(self, values: Floats) -> Floats:
+        """Return sums of shape (R, K) of values of shape (R, a, b)."""
+        lanes = len(values)
+        if self._sizes == 1:
+            return values.reshape(lanes, -1).sum(axis=1)[:, None]
+        return self._add(self._lane_size[:lanes], values, (lanes, self._sizes))
+
+    @staticmethod
+    def _add(place: NDArray[np.intp], values: Floats, shape: tuple[int, ...]) -> Floats:
+        size = int(np.prod(shape))
+        return np.bincount(place.ravel(), values.ravel(), minlength=size).reshape(shape)
+
+
+def _power_of_two(level: Floats, away: Floats, variance: Floats) -> Floats:
+    """Return the power of 2 near the response's standard deviation."""
+    spread = level.max(axis=1) - level.min(axis=1)
+    largest = np.maximum(spread, np.abs(away).reshape(len(away), -1).max(axis=1))
+    return np.ldexp(1.0, np.frexp(np.maximum(largest, np.sqrt(variance)))[1])

@@ -1,4 +1,4 @@
-"""Intervals for the variances of nested data: those with a formula, from mean squares.
+"""Intervals for the variances of nested data that have a formula, from a fit and mean squares.
 
 Every function takes arrays over replicates and a level, and returns (lower, upper) for each variance
 for which the interval exists. Limits are missing (NaN) where theory gives none: Wald, log and
@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, fdtri
 
-from mcstudy.nested.cells import MeanSquares
+from mcstudy.nested.cells import Cells, MeanSquares, mean_squares
 from mcstudy.nested.roots import crossing
+from mcstudy.nested.solution import COMPONENTS, Solution
 from mcstudy.nested.wald import log_wald, wald
 
 Floats = NDArray[np.float64]
 Limits = tuple[Floats, Floats]
-COMPONENTS = ("group1_var", "group2_var", "unexplained_var")
-
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
@@ -31,14 +30,14 @@ class Basis(NamedTuple):
 
     Parameters
     ----------
-    values, std_errors : tuples of three arrays of shape (R,)
-        The variances of group 1, group 2 and the unexplained, and their standard errors.
+    variances, std_errors : arrays of shape (R, 3)
+        In the order of `COMPONENTS`.
     squares : MeanSquares
         The mean squares; of unweighted cell means where the data are unbalanced.
     """
 
-    values: tuple[Floats, Floats, Floats]
-    std_errors: tuple[Floats, Floats, Floats]
+    variances: Floats
+    std_errors: Floats
     squares: MeanSquares
 
 
@@ -94,7 +93,7 @@ def generalized(basis: Basis, level: float) -> dict[str, Limits]:
     return found | exact(basis, level)
 
 
-INTERVALS: Mapping[str, Callable[[Basis, float], dict[str, Limits]]] = {
+FORMULAS: Mapping[str, Callable[[Basis, float], dict[str, Limits]]] = {
     "exact": exact,
     "wald": natural_wald,
     "log": log,
@@ -104,10 +103,45 @@ INTERVALS: Mapping[str, Callable[[Basis, float], dict[str, Limits]]] = {
 }
 
 
+def basis_of(cells: Cells, solution: Solution) -> Basis:
+    """Return what intervals are computed from, for a batch and its fits."""
+    squares = mean_squares(cells) if cells.balanced else unweighted_mean_squares(cells)
+    return Basis(solution.variances, solution.std_errors, squares)
+
+
+def unweighted_mean_squares(cells: Cells) -> MeanSquares:
+    """Return mean squares of cell means that ignore the sizes, with harmonic mean sizes for r and b.
+
+    Hernandez, Burdick & Birch (1992), Biometrical Journal 34:387. Their degrees of freedom differ
+    from replicate to replicate where rows do, and so have the shape (R, 1) less its axis.
+    """
+    here = np.broadcast_to(cells.count > 0, cells.mean.shape)
+    count = np.where(here, cells.count, 1)
+    in_group = here.sum(axis=2)
+    groups, cell_number = (in_group > 0).sum(axis=1), in_group.sum(axis=1)
+    rows = (count * here).sum(axis=(1, 2))
+    r = cell_number / (here / count).sum(axis=(1, 2))
+    group = (cells.mean * here).sum(axis=2) / np.maximum(in_group, 1)
+    b = groups / np.where(in_group > 0, 1 / np.maximum(in_group, 1), 0).sum(axis=1)
+    grand = (group * (in_group > 0)).sum(axis=1) / groups
+    among = (((group - grand[:, None]) ** 2) * (in_group > 0)).sum(axis=1)
+    between = (((cells.mean - group[..., None]) ** 2) * here).sum(axis=(1, 2))
+    degrees = (groups - 1, cell_number - groups, rows - cell_number)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squares = (
+            b * r * among / degrees[0],
+            r * between / degrees[1],
+            cells.within / degrees[2],
+        )
+    return MeanSquares(*squares, *degrees, n_group2=b, n_rep=r)
+
+
 def _each(interval: Callable[[Floats, Floats], Limits], basis: Basis) -> dict[str, Limits]:
     return {
         name: interval(value, error)
-        for name, value, error in zip(COMPONENTS, basis.values, basis.std_errors, strict=True)
+        for name, value, error in zip(
+            COMPONENTS, basis.variances.T, basis.std_errors.T, strict=True
+        )
     }
 
 

@@ -113,7 +113,9 @@ def _search(
         length = np.where(better, _longest(point, step), length / 4)
         finished = better & ((gain <= _DONE) | ((gain <= _STALLED) & (gain >= before / 2)))
         ended = alive & (finished | (iteration == _MOST))
-        _record(found, lane, ended, here, point + np.where(finished[:, None], step, 0), value - gain)
+        _record(
+            found, lane, ended, here, point + np.where(finished[:, None], step, 0), value - gain
+        )
         found.iterations[lane[ended]] = iteration
         found.converged[lane[ended]] = finished[ended]
         alive = alive & ~finished

@@ -1,9 +1,9 @@
-"""Profile likelihood intervals of balanced data, from mean squares.
+"""Profile likelihood intervals: where the deviance reaches the chi-square quantile of 1.
 
-With one variance fixed, one of the expected mean squares is another plus a constant k, and the best
+Balanced data need the mean squares only. With one variance fixed, one of the expected mean squares is another plus a constant k, and the best
 value x of the lower one solves n1 (x - S1) (x + k)^2 + n2 (x + k - S2) x^2 = 0, a cubic; the third
-is free, or pooled with them where the order asks for it. The limits are where the deviance reaches
-the chi-square quantile of 1 degree of freedom, found by false position.
+is free, or pooled with them where the order asks for it. Other data go through the engine, with
+the variance held.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from mcstudy.nested.balanced import fit_balanced, pooled, stage_weights
+from mcstudy.nested.balanced import isotonic_levels, level_variances
 from mcstudy.nested.cells import MeanSquares
+from mcstudy.nested.data import NestedBatch
+from mcstudy.nested.engine import profile_llf
 from mcstudy.nested.roots import crossing
+from mcstudy.nested.solution import COMPONENTS, Solution
 
 Floats = NDArray[np.float64]
 Limits = tuple[Floats, Floats]
@@ -24,12 +27,33 @@ Limits = tuple[Floats, Floats]
 _WIDEN = 60
 
 
-def profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
-    """Return the REML profile intervals of the three variances; lower limits may be 0."""
-    fit = fit_balanced(squares)
+def profile(batch: NestedBatch, solution: Solution, level: float) -> dict[str, Limits]:
+    """Return the REML profile intervals of the variances of any data; lower limits may be 0."""
+    reach = float(chdtri(1, 1 - level))
+    found = {}
+    for index, name in enumerate(COMPONENTS):
+        value = solution.variances[:, index]
+        spread = np.nansum(solution.variances, axis=1)
+        start = np.where(np.isnan(value), spread, value)
+
+        def deviance(point: Floats, name: str = name) -> Floats:
+            positive = np.maximum(point, np.finfo(float).tiny)
+            held = positive if name == "unexplained_var" else point
+            llf = profile_llf(batch, name, held).llf
+            return np.where(point > 0, -2 * llf, np.inf) if name == "unexplained_var" else -2 * llf
+
+        found[name] = _limits(deviance, start, spread, -2 * solution.llf, reach)
+    return found
+
+
+def balanced_profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
+    """Return the REML profile intervals of balanced data; lower limits may be 0."""
+    levels = isotonic_levels(squares, reml=True)
+    values = level_variances(levels, squares)
     stages = (squares.unexplained, squares.group2, squares.group1)
-    weights = stage_weights(squares)
-    least = sum(_term(w, s, x) for w, s, x in zip(weights, stages, fit.expected, strict=True))
+    weights = (squares.unexplained_df, squares.group2_df, squares.group1_df)
+    best = levels.T[::-1]
+    least = sum(_term(w, s, x) for w, s, x in zip(weights, stages, best, strict=True))
     reach = float(chdtri(1, 1 - level))
     b, r = squares.n_group2, squares.n_rep
     deviances: dict[str, Callable[[Floats], Floats]] = {
@@ -37,11 +61,11 @@ def profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
         "group2_var": lambda value: _group2_deviance(stages, weights, r * value),
         "unexplained_var": lambda value: _unexplained_deviance(stages, weights, value),
     }
-    spreads = (fit.expected[2] / (b * r), fit.expected[1] / r, fit.expected[0])
+    spreads = levels.T / np.array([[b * r], [r], [1]])
     return {
         name: _limits(deviance, value, spread, least, reach)
         for (name, deviance), value, spread in zip(
-            deviances.items(), fit.values, spreads, strict=True
+            deviances.items(), values.T, spreads, strict=True
         )
     }
 
@@ -87,7 +111,8 @@ def _unexplained_deviance(
     stages: tuple[Floats, Floats, Floats], weights: tuple[float, float, float], value: Floats
 ) -> Floats:
     (e, c, g), (we, wc, wg) = stages, weights
-    _, middle, high = pooled((np.zeros_like(c), c, g), (0.0, wc, wg))
+    both = _pool(wc, c, wg, g)[1]
+    middle, high = np.minimum(c, both), np.maximum(g, both)
     middle, high = np.maximum(middle, value), np.maximum(high, value)
     return _term(we, e, value) + _term(wc, c, middle) + _term(wg, g, high)
 
@@ -128,9 +153,7 @@ def _cubic_roots(a: Floats, b: Floats, c: Floats, d: Floats) -> list[Floats]:
     single = np.cbrt(-q + root) + np.cbrt(-q - root)
     found = []
     for turn in range(3):
-        real = np.where(
-            discriminant > 0, single, 2 * size * np.cos(angle - 2 * np.pi * turn / 3)
-        )
+        real = np.where(discriminant > 0, single, 2 * size * np.cos(angle - 2 * np.pi * turn / 3))
         x = real - shift
         for _ in range(3):
             slope = (3 * a * x + 2 * b) * x + c

@@ -131,4 +131,3 @@ def _pooled(*parts: tuple[Floats, int]) -> Floats:
     for value, one in parts[1:]:
         total = total + value * one
     return total / weight
-

@@ -183,9 +183,7 @@ def _quadratic(moments: _Moments, level: Floats) -> tuple[Floats, Floats]:
     return -first, 2 * second
 
 
-def _determinant(
-    sums: Sums, moments: _Moments, variances: Floats
-) -> tuple[Floats, Floats, Floats]:
+def _determinant(sums: Sums, moments: _Moments, variances: Floats) -> tuple[Floats, Floats, Floats]:
     """Return log|V|, its three first and six second derivatives."""
     s2, se = variances[:, 1, None], variances[:, 2]
     u = 1 / sums.sizes

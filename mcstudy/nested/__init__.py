@@ -2,6 +2,7 @@
 
 `generate_nested` simulates, `variances` has the truths, and the methods are
 
+- `reml` and `ml`: the exact engine, some thousand times faster than
 - `formula` and `matrices`: statsmodels MixedLM by its two ways of stating the model;
 - `matrices_tight` and `matrices_signed`: the same, mended step by step.
 """
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.generate import generate_nested, variances
+from mcstudy.nested.reml import ml, reml
 
 if TYPE_CHECKING:
     from mcstudy.nested.mixedlm import formula, matrices, matrices_signed, matrices_tight
@@ -25,6 +27,8 @@ __all__ = [
     "matrices",
     "matrices_signed",
     "matrices_tight",
+    "ml",
+    "reml",
     "variances",
 ]
 

@@ -111,7 +111,7 @@ def mean_squares(cells: Cells) -> MeanSquares:
         raise ValueError("mean squares need a balanced design")
     a, b, r = cells.balanced
     group = (cells.mean @ np.full((b, 1), 1 / b))[..., 0]
-    grand = (group @ np.full((a, 1), 1 / a))[..., 0]
+    grand = group.mean(axis=1)
     degrees = (a - 1, a * (b - 1), a * b * (r - 1))
     squares = (
         b * r * squared(group - grand[:, None]),

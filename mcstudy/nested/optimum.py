@@ -21,6 +21,7 @@ _DONE, _STALLED = 1e-18, 1e-12
 _INFORMED = 1e-6
 _SAFE = 0.05
 _LEAST = 1e-3
+_SINGULAR, _NOTHING = 1e-10, 1e-14
 
 
 class Held(NamedTuple):
@@ -43,15 +44,15 @@ def maximise(sums: Sums, *, reml: bool, held: Held | None = None) -> Solution:
         A component that is not estimated but given; for profiles.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        begin = evaluate(sums, np.ones((len(sums), 3)), reml=True)
+        begin: Evaluation | None = evaluate(sums, np.ones((len(sums), 3)), reml=True)
         identified, free = _identified(begin)
         start = free.astype(np.float64)
         if held is not None:
             free = free.copy()
             free[:, held.component] = False
             start[:, held.component] = held.values / sums.scale**2
-        usable = begin.full_rank & np.isfinite(begin.value) & ~_without_variation(sums)
-        if not (reml and held is None and free.all()):
+        usable = begin.full_rank & np.isfinite(begin.value) & ~_unbounded(sums, reml=reml)
+        if held is not None or not (reml and free.all()):
             begin = None
         found = _search(sums, start, free, usable, begin, reml=reml)
         return _in_units_of_the_data(sums, found, free, identified, reml=reml)
@@ -153,7 +154,7 @@ def _best_step(
         step = _constrained(here.gradient, curvature, resting, landed, -point)
         bent = (curvature @ step[:, :, None])[..., 0]
         fall = -(step * (here.gradient + bent / 2)).sum(axis=1)
-        feasible = ((point + step)[:, :2] >= 0)[...].all(axis=1)
+        feasible = ((point + step)[:, :2] >= 0).all(axis=1)
         better = feasible & (fall > best_fall)
         best_step = np.where(better[:, None], step, best_step)
         best_fall = np.where(better, fall, best_fall)
@@ -222,10 +223,17 @@ def _identified(begin: Evaluation) -> tuple[Booleans, Booleans]:
     return identified, free
 
 
-def _without_variation(sums: Sums) -> Booleans:
-    """Whether rows do not vary within cells although they could: no maximum exists."""
-    within: Floats = sums.within[:, -1, -1]
-    return (sums.n_rows > sums.n_cells) & (within <= 1e-28)
+def _unbounded(sums: Sums, *, reml: bool) -> Booleans:
+    """Whether the fixed effects explain all variation within cells, so that no maximum exists."""
+    within = sums.within
+    response, spare = within[:, -1, -1], sums.n_rows - sums.n_cells
+    if sums.n_fixed == 1:
+        return (spare > 0) & (response <= _NOTHING**2)
+    among, across = within[:, :-1, :-1], within[:, :-1, -1:]
+    rank = np.linalg.matrix_rank(among, tol=_SINGULAR * sums.n_rows, hermitian=True)
+    inverse = np.linalg.pinv(among, rcond=_SINGULAR, hermitian=True)
+    left = response - (across.swapaxes(1, 2) @ inverse @ across)[:, 0, 0]
+    return (spare > (rank if reml else 0)) & (left <= _NOTHING * response)
 
 
 def _in_units_of_the_data(

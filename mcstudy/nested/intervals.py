@@ -1,7 +1,7 @@
 """Intervals for the variances of nested data that have a formula, from a fit and mean squares.
 
-Every function takes arrays over replicates and a level, and returns (lower, upper) for each variance
-for which the interval exists. Limits are missing (NaN) where theory gives none: Wald, log and
+Every function takes arrays over replicates and a level, and returns (lower, upper) for each
+variance for which the interval exists. Limits are missing (NaN) where theory gives none: Wald, log and
 Satterthwaite intervals of a variance estimated as zero. Limits below zero are cut at zero, but
 for `wald`, which shows them as they come.
 """
@@ -9,7 +9,7 @@ for `wald`, which shows them as they come.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +32,13 @@ class Basis(NamedTuple):
     ----------
     variances, std_errors : arrays of shape (R, 3)
         In the order of `COMPONENTS`.
-    squares : MeanSquares
+    squares : MeanSquares, optional
         The mean squares; of unweighted cell means where the data are unbalanced.
     """
 
     variances: Floats
     std_errors: Floats
-    squares: MeanSquares
+    squares: Any
 
 
 def exact(basis: Basis, level: float) -> dict[str, Limits]:
@@ -102,18 +102,25 @@ FORMULAS: Mapping[str, Callable[[Basis, float], dict[str, Limits]]] = {
     "generalized": generalized,
 }
 
+WITHOUT_SQUARES = ("wald", "log", "satterthwaite")
 
-def basis_of(cells: Cells, solution: Solution) -> Basis:
+
+def basis_of(cells: Cells | None, solution: Solution) -> Basis:
     """Return what intervals are computed from, for a batch and its fits."""
-    squares = mean_squares(cells) if cells.balanced else unweighted_mean_squares(cells)
+    if cells is None:
+        squares = None
+    elif cells.balanced:
+        squares = mean_squares(cells)
+    else:
+        squares = unweighted_mean_squares(cells)
     return Basis(solution.variances, solution.std_errors, squares)
 
 
 def unweighted_mean_squares(cells: Cells) -> MeanSquares:
-    """Return mean squares of cell means that ignore the sizes, with harmonic mean sizes for r and b.
+    """Return mean squares of unweighted cell means, with harmonic mean sizes for r and b.
 
-    Hernandez, Burdick & Birch (1992), Biometrical Journal 34:387. Their degrees of freedom differ
-    from replicate to replicate where rows do, and so have the shape (R, 1) less its axis.
+    Hernandez, Burdick & Birch (1992), Biometrical Journal 34:387. Sizes and degrees of freedom are
+    arrays of shape (R,): they differ where the rows do.
     """
     here = np.broadcast_to(cells.count > 0, cells.mean.shape)
     count = np.where(here, cells.count, 1)
@@ -201,12 +208,14 @@ def _generalized(c: Floats | float, first: _Square, second: _Square, level: floa
         """Return the probability that the pivot is below each limit, shape (R,)."""
         reach = np.maximum(limit[:, None] + away, np.finfo(float).tiny)
         inside = np.where(limit[:, None] + away > 0, chdtrc(n1, total1 / reach), 0.0)
-        return (inside * (_WEIGHTS / 2)).sum(axis=1)
+        shares: Floats = (inside * (_WEIGHTS / 2)).sum(axis=1)
+        return shares
 
     zero, top = np.zeros(len(away)), (total1 / chdtri(n1, 1 - tail / 50))[:, 0]
     at_zero = below(zero)
-    lower, upper = (
-        np.where(at_zero >= share, 0.0, crossing(lambda limit: below(limit) - share, zero, top))
-        for share in (tail, 1 - tail)
-    )
-    return lower, upper
+
+    def quantile(share: float) -> Floats:
+        inside = crossing(lambda limit: below(limit) - share, zero, top)
+        return np.where(at_zero >= share, 0.0, inside)
+
+    return quantile(tail), quantile(1 - tail)

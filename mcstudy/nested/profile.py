@@ -1,9 +1,9 @@
 """Profile likelihood intervals: where the deviance reaches the chi-square quantile of 1.
 
-Balanced data need the mean squares only. With one variance fixed, one of the expected mean squares is another plus a constant k, and the best
-value x of the lower one solves n1 (x - S1) (x + k)^2 + n2 (x + k - S2) x^2 = 0, a cubic; the third
-is free, or pooled with them where the order asks for it. Other data go through the engine, with
-the variance held.
+Balanced data need the mean squares only. With one variance fixed, one of the expected mean squares
+is another plus a constant k, and the best value x of the lower one solves
+n1 (x - S1) (x + k)^2 + n2 (x + k - S2) x^2 = 0, a cubic; the third is free, or pooled with them
+where the order asks for it. Other data go through the engine, with the variance held.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def balanced_profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
     stages = (squares.unexplained, squares.group2, squares.group1)
     weights = (squares.unexplained_df, squares.group2_df, squares.group1_df)
     best = levels.T[::-1]
-    least = sum(_term(w, s, x) for w, s, x in zip(weights, stages, best, strict=True))
+    terms = [_term(w, s, x) for w, s, x in zip(weights, stages, best, strict=True)]
+    least = terms[0] + terms[1] + terms[2]
     reach = float(chdtri(1, 1 - level))
     b, r = squares.n_group2, squares.n_rep
     deviances: dict[str, Callable[[Floats], Floats]] = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.generate import generate_nested, variances
+from mcstudy.nested.law import exact_law
 from mcstudy.nested.reml import ml, reml
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "NestedBatch",
     "NestedData",
     "NestedDesign",
+    "exact_law",
     "formula",
     "generate_nested",
     "matrices",

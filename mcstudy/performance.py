@@ -155,8 +155,8 @@ def _condition_lines(tables: Mapping[str, pa.Table]) -> Iterator[tuple[Any, ...]
         replicates[method] = rows.num_rows
         status = rows["status"].to_numpy(zero_copy_only=False)
         for word in Status:
-            share = share(status == str(word))
-            yield method, None, None, f"share_{word}", *share, rows.num_rows
+            measured = share(status == str(word))
+            yield method, None, None, f"share_{word}", *measured, rows.num_rows
     cells: dict[tuple[str, ...], Cell] = {}
     for key, rows in _split(tables["estimates"], "method", "estimand"):
         truth = rows["truth"][0].as_py()

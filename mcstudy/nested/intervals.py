@@ -1,8 +1,8 @@
 """Intervals for the variances of nested data that have a formula, from a fit and mean squares.
 
 Every function takes arrays over replicates and a level, and returns (lower, upper) for each
-variance for which the interval exists. Limits are missing (NaN) where theory gives none: Wald, log and
-Satterthwaite intervals of a variance estimated as zero. Limits below zero are cut at zero, but
+variance for which the interval exists. Limits are missing (NaN) where theory gives none: Wald, log
+and Satterthwaite intervals of a variance estimated as zero. Limits below zero are cut at zero, but
 for `wald`, which shows them as they come.
 """
 

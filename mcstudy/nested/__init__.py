@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
+from mcstudy.nested.fit import NestedFit, fit
 from mcstudy.nested.generate import generate_nested, variances
 from mcstudy.nested.reml import ml, reml
 
@@ -22,6 +23,8 @@ __all__ = [
     "NestedBatch",
     "NestedData",
     "NestedDesign",
+    "NestedFit",
+    "fit",
     "formula",
     "generate_nested",
     "matrices",

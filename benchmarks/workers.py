@@ -1,6 +1,6 @@
 """How much faster two workers are than one on the statsmodels paths.
 
-Both run the same conditions of configs/nested.py from nothing, in turn; the time is the wall time of
+Both run two conditions of configs/nested.py from nothing, in turn; the time is the wall time of
 the run itself, pool start and tables included. Run: python benchmarks/workers.py
 """
 

@@ -69,20 +69,28 @@ def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) 
 
 
 def read_head(path: Path) -> PartHead:
-    """Return what a part holds; raise ResultsError if it is damaged or no part."""
+    """Return what a part holds; raise DamagedError if it is no whole part."""
     try:
         head = json.loads(pq.read_metadata(path).metadata[_METADATA])
         return PartHead(path=path, **head)
     except (OSError, pa.ArrowException, TypeError, KeyError, ValueError) as error:
-        raise ResultsError(f"{path}: not a whole part ({type(error).__name__})") from error
+        raise DamagedError(path, error) from error
+
+
+class DamagedError(ResultsError):
+    """A part is not what was written."""
+
+    def __init__(self, path: Path, reason: BaseException) -> None:
+        super().__init__(f"{path}: damaged ({type(reason).__name__})")
+        self.path = path
 
 
 def read(path: Path) -> pa.Table:
-    """Return a part's rows, checksums verified; raise ResultsError if it is damaged."""
+    """Return a part's rows, checksums verified; raise DamagedError if it is damaged."""
     try:
         return pq.read_table(path, page_checksum_verification=True, use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path}: damaged ({type(error).__name__})") from error
+        raise DamagedError(path, error) from error
 
 
 def column_name(*key: str) -> str:

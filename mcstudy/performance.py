@@ -101,7 +101,8 @@ def coverage(cell: Cell) -> Measured:
 def width(cell: Cell) -> Measured:
     """Mean width of the finite intervals; MCSE sd/sqrt(n)."""
     lower, upper = _limits(cell)
-    return _mean(_finite(upper - lower))
+    finite = np.isfinite(lower) & np.isfinite(upper)
+    return _mean(upper[finite] - lower[finite])
 
 
 MEASURES: Mapping[str, Callable[[Cell], Measured]] = {
@@ -244,7 +245,8 @@ def _mean(x: Floats) -> Measured:
     n = len(x)
     if n == 0:
         return Measured(np.nan, np.nan, 0)
-    return Measured(x.mean(), x.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan, n)
+    with np.errstate(over="ignore"):
+        return Measured(x.mean(), x.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan, n)
 
 
 def _root_mean(squares: Floats) -> Measured:

@@ -6,14 +6,10 @@ once for each of a batch, and leaves the same columns as one that takes them tog
 
 from __future__ import annotations
 
-import bdb
 import copy
 import inspect
 import pickle
-import re
 import time
-import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from mcstudy.answers import Answers
+from mcstudy.attempt import Outcome, attempt, in_words
 from mcstudy.grid import Condition
 from mcstudy.streams import streams
 from mcstudy.study import Study
 
 BATCH_BYTES = 2**24
 BATCH_REPLICATES = 1024
-_MEMORY_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
 @dataclass(frozen=True)
@@ -41,21 +37,6 @@ class Job:
 
     def __len__(self) -> int:
         return self.stop - self.start
-
-
-@dataclass
-class Outcome:
-    """How a call ended: its value or its exception, the warnings on the way, the time it took."""
-
-    value: Any
-    exception: BaseException | None
-    warned: str
-    seconds: float
-
-    @property
-    def troubled(self) -> bool:
-        """Whether it raised or warned."""
-        return self.exception is not None or bool(self.warned)
 
 
 @dataclass(frozen=True)
@@ -232,38 +213,6 @@ class _Work:
 
     def _streams(self, name: str, replicates: Sequence[int]) -> list[np.random.Generator]:
         return streams(self.study.seed, self.condition.key, replicates, name)
-
-
-def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Outcome:
-    """Call a function; catch whatever it raises, and every warning.
-
-    Only an interrupt from the keyboard and a debugger's quit pass through.
-    """
-    value, exception = None, None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        begun = time.perf_counter()
-        try:
-            value = function(*args, **kwargs)
-        except (KeyboardInterrupt, bdb.BdbQuit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - a fit that calls sys.exit is a failed fit
-            exception = error
-        seconds = time.perf_counter() - begun
-    return Outcome(value, exception, _warnings_in_words(caught) if caught else "", seconds)
-
-
-def in_words(exception: BaseException) -> str:
-    """Return kind and text of an exception, without what differs from process to process."""
-    text = f"{type(exception).__name__}: {exception}".rstrip(": ")
-    return _MEMORY_ADDRESS.sub("0x...", text)
-
-
-def _warnings_in_words(caught: Sequence[warnings.WarningMessage]) -> str:
-    """Return each distinct warning once, with its count, in the order of appearance."""
-    texts = Counter(f"{w.category.__name__}: {' '.join(str(w.message).split())}" for w in caught)
-    counted = (text if count == 1 else f"{text} (x{count})" for text, count in texts.items())
-    return _MEMORY_ADDRESS.sub("0x...", "; ".join(counted))
 
 
 def _fit_one(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import ResultsError
-from mcstudy.parts import PartHead, read_head
-from mcstudy.tables import put_in_place
+from mcstudy.files import put_in_place
+from mcstudy.parts import DamagedError, PartHead, read_head
 
 
 class Store:
@@ -26,6 +26,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._parts = folder / "parts"
+        self._heads: dict[str, PartHead] = {}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -56,18 +57,16 @@ class Store:
         """Store a part, whole or not at all."""
         self._write(self._parts / name, content)
 
-    def heads(self) -> tuple[list[PartHead], int]:
-        """Return what each part holds, in the order of names, and how many were set aside."""
-        heads, damaged = [], 0
-        for path in sorted(self._parts.glob("*.parquet")):
-            if path.name.startswith("."):
-                continue
+    def heads(self) -> list[PartHead]:
+        """Return what each part holds, in the order of names; set aside what is no part."""
+        heads = {}
+        for path in sorted(self._parts.glob("[!.]*.parquet")):
             try:
-                heads.append(read_head(path))
-            except ResultsError:
+                heads[path.name] = self._heads.get(path.name) or read_head(path)
+            except DamagedError:
                 self.set_aside(path)
-                damaged += 1
-        return heads, damaged
+        self._heads = heads
+        return list(heads.values())
 
     def set_aside(self, path: Path) -> None:
         """Move a damaged part out of the way, where it can be looked at."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcstudy import parts
+from mcstudy.files import TableWriters, write_table
 from mcstudy.grid import Condition, level_text
 from mcstudy.parts import PartHead
 
@@ -52,22 +52,16 @@ def write_tables(
 
     Raises
     ------
-    ResultsError
+    DamagedError
         Where a part turns out to be damaged.
     """
     conditions = sorted(stored, key=lambda condition: condition.sort_key)
     layout = _Layout.of(item for items in stored.values() for item in items)
     write_table(folder / "conditions.parquet", _conditions_table(conditions), metadata)
-    with _Writers(folder, layout.schemas(), metadata) as writers:
+    with TableWriters(folder, layout.schemas(), metadata) as writers:
         for condition in conditions:
             for block in _blocks(stored[condition]):
                 writers.write(_block_tables(condition, block, layout, truths[condition]))
-
-
-def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> None:
-    """Write one table, whole or not at all."""
-    with _Writers(path.parent, {path.stem: table.schema}, metadata) as writers:
-        writers.write({path.stem: table})
 
 
 @dataclass(frozen=True)
@@ -253,58 +247,3 @@ def factor_column(levels: Sequence[Any]) -> pa.Array:
         plain = [None if level is None else level_text(level) for level in levels]
         return pa.array(plain, _TEXT)
     return pa.array(levels, None if kinds else _TEXT)
-
-
-class _Writers:
-    """Parquet files being written row group by row group; renamed into place at the end."""
-
-    def __init__(
-        self, folder: Path, schemas: Mapping[str, pa.Schema], metadata: Mapping[str, str]
-    ) -> None:
-        self._paths = {name: folder / f"{name}.parquet" for name in schemas}
-        self._writers = {
-            name: _writer(_temporary(path), schemas[name].with_metadata(dict(metadata)))
-            for name, path in self._paths.items()
-        }
-
-    def __enter__(self) -> _Writers:
-        return self
-
-    def write(self, tables: Mapping[str, pa.Table]) -> None:
-        """Append a row group to each."""
-        for name, table in tables.items():
-            writer = self._writers[name]
-            rows = max(table.num_rows, 1)
-            writer.write_table(table.cast(writer.schema).combine_chunks(), row_group_size=rows)
-
-    def __exit__(self, kind: Any, *_: object) -> None:
-        for name, path in self._paths.items():
-            self._writers[name].close()
-            if kind is None:
-                put_in_place(_temporary(path), path)
-            else:
-                _temporary(path).unlink()
-
-
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    texts = [field.name for field in schema if field.type == _TEXT]
-    numbers = [field.name for field in schema if field.type == _NUMBER]
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        use_dictionary=texts,
-        column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") or None,
-        write_page_checksum=True,
-    )
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
-
-
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Flush a finished file to disk and give it its name, at once and for good."""
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -60,3 +60,12 @@ def test_contract_the_readme_shows_the_shipped_study_and_every_status():
     assert (ROOT.parent / "configs" / "t_lognormal.py").read_text() in readme
     for status in mcstudy.Status:
         assert f"| `{status}` | {status.meaning} |" in readme
+
+
+def test_contract_ci_runs_the_commands_of_the_readme():
+    script = (ROOT.parent / ".ci" / "run").read_text()
+    readme = (ROOT.parent / "README.md").read_text()
+    commands = [block.split("```")[0].strip() for block in readme.split("```sh\n")[1:]]
+    assert len(commands) == 3
+    assert commands[0] in script
+    assert commands[2] in script

@@ -221,6 +221,22 @@ study = Study(""",
     assert len(run(changed, tmp_path / "two", jobs=2, quiet=True).fits) == 61 * 4 * 3
 
 
+def test_contract_linear_algebra_has_one_thread(study_file, tmp_path):
+    counting = study_file(
+        ("def average(sample):", "from threadpoolctl import threadpool_info\ndef average(sample):"),
+        (
+            "se = sample.std",
+            "threads = max([pool['num_threads'] for pool in threadpool_info()])\n"
+            "    return Fit({'mean': Estimate(0.0)}, diagnostics={'threads': threads})\n"
+            "    se = sample.std",
+        ),
+    )
+    for jobs_ in (1, 2):
+        folder = tmp_path / str(jobs_)
+        results = run(counting, folder, methods=["average"], jobs=jobs_, quiet=True)
+        assert set(results.fits.threads) == {1}
+
+
 def test_contract_tables_tell_where_they_came_from(study_file, tmp_path):
     results = run(study_file(), tmp_path, jobs=1, quiet=True)
     import json

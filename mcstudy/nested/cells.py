@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,19 +61,19 @@ class MeanSquares:
     group1, group2, unexplained : arrays of shape (R,)
         The mean squares.
     group1_df, group2_df, unexplained_df : int
-        a - 1, a (b - 1) and a b (r - 1).
+        a - 1, a (b - 1) and a b (r - 1); arrays of shape (R,) where replicates differ.
     n_group2, n_rep : int
-        b and r.
+        b and r; arrays likewise.
     """
 
     group1: Floats
     group2: Floats
     unexplained: Floats
-    group1_df: int
-    group2_df: int
-    unexplained_df: int
-    n_group2: int
-    n_rep: int
+    group1_df: Any
+    group2_df: Any
+    unexplained_df: Any
+    n_group2: Any
+    n_rep: Any
 
 
 def cells_of(batch: NestedBatch) -> Cells:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,14 +26,14 @@ def solve(batch: NestedBatch, *, reml: bool = True) -> Solution:
     cells = cells_of(batch)
     if not batch.covariates:
         return solve_cells(cells, reml=reml)
-    return _joined([maximise(sums, reml=reml) for sums in _sums(cells, batch)])
+    return Solution.joined([maximise(sums, reml=reml) for sums in _sums(cells, batch)])
 
 
 def solve_cells(cells: Cells, *, reml: bool = True) -> Solution:
     """Fit cells, with the intercept as the only fixed effect."""
     if cells.balanced is not None:
         return balanced_solution(cells, reml=reml)
-    return _joined([maximise(sums, reml=reml) for sums in _sums(cells)])
+    return Solution.joined([maximise(sums, reml=reml) for sums in _sums(cells)])
 
 
 def profile_llf(
@@ -62,7 +62,7 @@ def profile_llf(
         held = Held(place, values[begin : begin + len(sums)])
         parts.append(maximise(sums, reml=reml, held=held))
         begin += len(sums)
-    return _joined(parts)
+    return Solution.joined(parts)
 
 
 def _sums(cells: Cells, batch: NestedBatch | None = None) -> list[Sums]:
@@ -91,15 +91,4 @@ def _lane(cells: Cells, i: int) -> Cells:
         within=cells.within[i : i + 1],
         reference=cells.reference[i : i + 1],
         sizes=np.unique(count[count > 0]),
-    )
-
-
-def _joined(parts: list[Solution]) -> Solution:
-    if len(parts) == 1:
-        return parts[0]
-    return Solution(
-        **{
-            item.name: np.concatenate([getattr(part, item.name) for part in parts])
-            for item in fields(Solution)
-        }
     )

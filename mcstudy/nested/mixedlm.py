@@ -91,7 +91,7 @@ def _matrices_model(data: NestedData, kind: type[MixedLM]) -> MixedLM:
 def cell_matrices(design: NestedDesign) -> list[Floats]:
     """Return for each group 1, in sorted order, which row is in which group 2, shape (n, cells).
 
-    In memory they are ordered as the formula's are, so that the same sums are done in the same order.
+    In memory they lie as the formula's do, so that the same sums are done in the same order.
     """
     order = _formula_order()
     if design.balanced is not None:

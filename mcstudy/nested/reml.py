@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 
 from mcstudy.method import Estimate, Fit
-from mcstudy.nested.data import NestedBatch, NestedData
-from mcstudy.nested.engine import as_batch, solve
+from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
+from mcstudy.nested.cells import Cells, cells_of, mean_squares
+from mcstudy.nested.data import Floats, NestedBatch, NestedData
+from mcstudy.nested.engine import as_batch, solve, solve_cells
+from mcstudy.nested.intervals import FORMULAS, WITHOUT_SQUARES, basis_of
+from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.solution import COMPONENTS, Solution
-from mcstudy.nested.wald import log_wald, wald
 
-_KINDS = {"wald": wald, "log": log_wald}
+Limits = dict[str, tuple[Floats, Floats]]
+
+CHEAP = ("exact", "wald", "log", "satterthwaite", "mls")
+KINDS = (*FORMULAS, "profile", "bootstrap")
 
 
 @dataclass(frozen=True)
@@ -28,18 +34,25 @@ class ExactMethod:
     restricted : bool
         REML, or ML.
     intervals : tuple of str
-        Which intervals to compute.
+        Which intervals to compute: exact, wald, log, satterthwaite, mls, generalized, profile
+        (of the restricted likelihood) or bootstrap. With covariates there are no mean squares, and
+        so no exact, mls and generalized ones.
     level : float
         Their nominal coverage.
+
+    Raises
+    ------
+    ValueError
+        For an interval of another name, or a level that is no probability.
     """
 
     restricted: bool = True
-    intervals: tuple[str, ...] = ("wald", "log")
+    intervals: tuple[str, ...] = CHEAP
     level: float = 0.95
 
     def __post_init__(self) -> None:
-        if unknown := [kind for kind in self.intervals if kind not in _KINDS]:
-            raise ValueError(f"no interval is called {unknown[0]!r}; there are {', '.join(_KINDS)}")
+        if unknown := [kind for kind in self.intervals if kind not in KINDS]:
+            raise ValueError(f"no interval is called {unknown[0]!r}; there are {', '.join(KINDS)}")
         if not 0 < self.level < 1:
             raise ValueError(f"level is {self.level!r}; give a number between 0 and 1, as 0.95")
 
@@ -65,30 +78,98 @@ class ExactMethod:
         status: Any = fit.status
         return Fit(estimates, status[0], fit.message[0], diagnostics)
 
-    def batch(self, batch: NestedBatch, rngs: Sequence[np.random.Generator]) -> Fit:
-        """Fit each data set of a batch."""
-        solution = solve(batch, reml=self.restricted)
+    def batch(
+        self,
+        batch: NestedBatch | Sequence[NestedData],
+        rngs: Sequence[np.random.Generator],
+    ) -> Fit:
+        """Fit each data set of a batch, or of a list with designs of their own."""
+        batches = [batch] if isinstance(batch, NestedBatch) else [as_batch(data) for data in batch]
+        solutions, limits, begin = [], [], 0
+        for part in batches:
+            solution, cells = self._solve(part)
+            solutions.append(solution)
+            limits.append(self.limits(part, cells, solution, rngs[begin : begin + len(part)]))
+            begin += len(part)
+        solution = Solution.joined(solutions)
         statuses = solution.statuses()
         return Fit(
-            self._estimates(solution),
+            _estimates(solution, limits),
             statuses,
             solution.messages(statuses),
             {"llf": solution.llf, "iterations": solution.iterations},
         )
 
-    def _estimates(self, solution: Solution) -> dict[str, Estimate]:
-        std_errors = solution.std_errors
-        return {
-            name: Estimate(
-                value=solution.variances[:, i],
-                std_error=std_errors[:, i],
-                intervals={
-                    kind: _KINDS[kind](solution.variances[:, i], std_errors[:, i], self.level)
-                    for kind in self.intervals
-                },
-            )
-            for i, name in enumerate(COMPONENTS)
-        }
+    def _solve(self, batch: NestedBatch) -> tuple[Solution, Cells | None]:
+        """Fit a batch; its cells come back where they say all that the intervals need."""
+        if batch.covariates:
+            return solve(batch, reml=self.restricted), None
+        cells = cells_of(batch)
+        return solve_cells(cells, reml=self.restricted), cells
+
+    def limits(
+        self,
+        batch: NestedBatch,
+        cells: Cells | None,
+        solution: Solution,
+        rngs: Sequence[np.random.Generator],
+    ) -> dict[str, Limits]:
+        """Return the limits of each kind of interval and variance, arrays of shape (R,)."""
+        squares = mean_squares(cells) if cells is not None and cells.balanced else None
+        basis = basis_of(cells, solution)
+        found: dict[str, Limits] = {}
+        for kind in self.intervals:
+            if kind == "profile":
+                found[kind] = (
+                    profile(batch, self._restricted(batch, solution), self.level)
+                    if squares is None
+                    else balanced_profile(squares, self.level)
+                )
+            elif kind == "bootstrap":
+                found[kind] = (
+                    bootstrap(batch, solution, rngs, self.level, reml=self.restricted)
+                    if squares is None
+                    else balanced_bootstrap(
+                        squares, solution, rngs, self.level, reml=self.restricted
+                    )
+                )
+            elif cells is not None or kind in WITHOUT_SQUARES:
+                found[kind] = FORMULAS[kind](basis, self.level)
+        return {kind: _identified(limits, solution) for kind, limits in found.items()}
+
+    def _restricted(self, batch: NestedBatch, solution: Solution) -> Solution:
+        return solution if self.restricted else solve(batch, reml=True)
+
+
+def _identified(limits: Limits, solution: Solution) -> Limits:
+    """Take away the limits of variances that the design cannot tell, or that have no estimate."""
+    known = {name: ~np.isnan(solution.variances[:, i]) for i, name in enumerate(COMPONENTS)}
+    return {
+        name: (np.where(known[name], lower, np.nan), np.where(known[name], upper, np.nan))
+        for name, (lower, upper) in limits.items()
+    }
+
+
+def _estimates(solution: Solution, parts: list[dict[str, Limits]]) -> dict[str, Estimate]:
+    std_errors = solution.std_errors
+
+    def side(kind: str, name: str, index: int) -> Floats:
+        missing = (np.array([np.nan]), np.array([np.nan]))
+        return np.concatenate([part.get(kind, {}).get(name, missing)[index] for part in parts])
+
+    kinds = {kind: limits.keys() for part in parts for kind, limits in part.items()}
+    return {
+        name: Estimate(
+            value=solution.variances[:, i],
+            std_error=std_errors[:, i],
+            intervals={
+                kind: (side(kind, name, 0), side(kind, name, 1))
+                for kind, names in kinds.items()
+                if name in names
+            },
+        )
+        for i, name in enumerate(COMPONENTS)
+    }
 
 
 reml = ExactMethod()

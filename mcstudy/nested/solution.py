@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -54,6 +54,18 @@ class Solution:
 
     def __len__(self) -> int:
         return len(self.llf)
+
+    @classmethod
+    def joined(cls, parts: list[Solution]) -> Solution:
+        """Return the solutions of several batches as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            **{
+                item.name: np.concatenate([getattr(part, item.name) for part in parts])
+                for item in fields(cls)
+            }
+        )
 
     @property
     def std_errors(self) -> Floats:

@@ -26,5 +26,6 @@ def wald(value: Floats, std_error: Floats, level: float = 0.95) -> tuple[Floats,
 def log_wald(value: Floats, std_error: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
     """Return value * exp(-/+ z std_error / value); missing where the value is not positive."""
     positive = np.where(value > 0, value, np.nan)
-    factor = np.exp(ndtri((1 + level) / 2) * std_error / positive)
-    return positive / factor, positive * factor
+    with np.errstate(over="ignore"):
+        factor = np.exp(ndtri((1 + level) / 2) * std_error / positive)
+        return positive / factor, positive * factor

@@ -1,0 +1,185 @@
+"""What a folder holds of a study, what made it, and whether that is still the study."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mcstudy.errors import ChangedError
+from mcstudy.grid import Condition
+from mcstudy.marks import Mark, changes, method_marks, versions
+from mcstudy.store import Store
+from mcstudy.study import Study
+from mcstudy.tables import Stored
+
+
+class Ledger:
+    """The stored rows of a study, and the record of what made them (`study.json`).
+
+    Parameters
+    ----------
+    study : Study
+        As it is now.
+    store : Store
+        Where its rows are.
+    """
+
+    def __init__(self, study: Study, store: Store) -> None:
+        self.study = study
+        self.store = store
+        self.truths = {condition: study.truths(condition) for condition in study.conditions}
+        self.marks = method_marks(study)
+        self._record = store.record
+        self.kept: set[str] = set(self._record.get("kept", ()))
+        self.made_of: str | None = self._record.get("made_of")
+
+    def settle_changes(self, changed: str | None) -> None:
+        """Notice rows that something else has made; keep or discard them as told, or stop."""
+        said: dict[str, None] = {}
+        foreign: dict[str, Mark] = {}
+        seeds = set()
+        for head in self.store.heads():
+            for method, mark in head.marks.items():
+                if method not in self.marks or self._counts(method, mark):
+                    continue
+                seeds |= {mark["seed"]} - {str(self.study.seed)}
+                foreign[digest(mark)] = mark
+                for change in changes(mark, self.marks[method]):
+                    said[change.replace("of method", f"of method '{method}'")] = None
+        said |= dict.fromkeys(self._changed_truths())
+        if seeds and changed != "discard":
+            raise ChangedError(
+                f"{self.store.folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
+                f"study has seed {self.study.seed}; give it another name, or --changed discard "
+                "to compute them anew"
+            )
+        if said and changed is None:
+            raise ChangedError(
+                f"{self.store.folder}: changed since its rows were made: {'; '.join(said)}. "
+                "Nothing was done: --changed keep goes on with those rows, --changed discard "
+                "computes them anew"
+            )
+        if changed == "keep":
+            self.kept |= foreign.keys()
+        if changed == "discard":
+            self._drop_foreign()
+
+    def _changed_truths(self) -> list[str]:
+        """Return in words the first truth that is not what the tables were made with."""
+        stored = self._record.get("truths", {})
+        for condition, truths in self.truths.items():
+            for estimand, before in stored.get(condition.key, {}).items():
+                after = truths.get(estimand)
+                if before != after and not (before is None and after != after):
+                    return [f"the truth of {estimand} at {condition.key} {before} -> {after}"]
+        return []
+
+    def _drop_foreign(self) -> None:
+        for head in self.store.heads():
+            known = [m for m in head.marks if m in self.marks]
+            if known and not any(self._counts(m, head.marks[m]) for m in known):
+                self.store.drop(head.path)
+
+    def _counts(self, method: str, mark: Mark) -> bool:
+        """Return whether rows with this mark count as this study's."""
+        return mark == self.marks.get(method) or (
+            method in self.marks and digest(mark) in self.kept
+        )
+
+    def stored(self) -> dict[Condition, list[Stored]]:
+        """Return the rows there are, by condition."""
+        held: dict[Condition, list[Stored]] = {condition: [] for condition in self.study.conditions}
+        by_key = {condition.key: condition for condition in held}
+        for head in self.store.heads():
+            condition = by_key.get(head.condition)
+            counting = tuple(m for m in head.methods if self._counts(m, head.marks[m]))
+            if condition is not None and counting:
+                held[condition].append(Stored(head, counting))
+        return held
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a reader needs to know where the numbers came from."""
+        study = self.study
+        factors: dict[str, list[Any]] = {name: [] for name in study.conditions.factors}
+        for condition in sorted(study.conditions, key=lambda c: c.sort_key):
+            for name, level in condition.factors.items():
+                if level not in factors[name]:
+                    factors[name].append(level)
+        return {
+            "name": study.name,
+            "seed": study.seed,
+            "factors": factors,
+            "estimands": sorted({e for truths in self.truths.values() for e in truths}),
+            "methods": sorted(study.methods),
+            "versions": versions(),
+            "commit": _commit(study),
+        }
+
+    def tables_digest(self, stored: Mapping[Condition, Sequence[Stored]]) -> str:
+        """Return the digest of all that the tables are made of."""
+        names = [(i.head.path.name, i.methods) for items in stored.values() for i in items]
+        return digest([sorted(names), self.facts(), self._truths_record()])
+
+    def _truths_record(self) -> dict[str, dict[str, float | None]]:
+        return {
+            condition.key: {e: value if value == value else None for e, value in truths.items()}
+            for condition, truths in sorted(self.truths.items(), key=lambda item: item[0].sort_key)
+        }
+
+    def write(self) -> None:
+        """Bring `study.json` up to date."""
+        self._record = {
+            **self.facts(),
+            "conditions": [c.key for c in sorted(self.study.conditions, key=lambda c: c.sort_key)],
+            "replicates": self._record.get("replicates"),
+            "marks": self.marks,
+            "kept": sorted(self.kept),
+            "truths": self._truths_record(),
+            "made_of": self.made_of,
+            "runs": self._record.get("runs", []),
+        }
+        self.store.write_record(self._record)
+
+    def close(self, replicates: int, workers: int, computed: int, begun: float) -> None:
+        """Write down how a run went; one that computed nothing leaves no line."""
+        self._record["replicates"] = replicates
+        if computed:
+            started = datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds")
+            run = {
+                "started": started,
+                "seconds": round(time.time() - begun, 1),
+                "fits": computed,
+                "workers": workers,
+                "host": platform.node(),
+                "platform": platform.platform(),
+            }
+            self._record["runs"] = [*self._record.get("runs", []), run]
+        self.write()
+
+
+def digest(thing: Any) -> str:
+    """Return the SHA-256 of anything that JSON can say."""
+    return hashlib.sha256(json.dumps(thing, sort_keys=True).encode()).hexdigest()
+
+
+def _commit(study: Study) -> str | None:
+    """Return the commit of the study file's repository, None where there is none."""
+    folder = study.source.parent if study.source else Path.cwd()
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,187 @@
+"""Profile likelihood intervals: where the deviance reaches the chi-square quantile of 1.
+
+Balanced data need the mean squares only. With one variance fixed, one of the expected mean squares
+is another plus a constant k, and the best value x of the lower one solves
+n1 (x - S1) (x + k)^2 + n2 (x + k - S2) x^2 = 0, a cubic; the third is free, or pooled with them
+where the order asks for it. Other data go through the engine, with the variance held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chdtri
+
+from mcstudy.nested.balanced import isotonic_levels, level_variances
+from mcstudy.nested.cells import MeanSquares
+from mcstudy.nested.data import NestedBatch
+from mcstudy.nested.engine import profile_llf
+from mcstudy.nested.roots import crossing
+from mcstudy.nested.solution import COMPONENTS, Solution
+
+Floats = NDArray[np.float64]
+Limits = tuple[Floats, Floats]
+
+_WIDEN = 60
+
+
+def profile(batch: NestedBatch, solution: Solution, level: float) -> dict[str, Limits]:
+    """Return the REML profile intervals of the variances of any data; lower limits may be 0."""
+    reach = float(chdtri(1, 1 - level))
+    found = {}
+    for index, name in enumerate(COMPONENTS):
+        value = solution.variances[:, index]
+        spread = np.nansum(solution.variances, axis=1)
+        start = np.where(np.isnan(value), spread, value)
+
+        def deviance(point: Floats, name: str = name) -> Floats:
+            positive = np.maximum(point, np.finfo(float).tiny)
+            held = positive if name == "unexplained_var" else point
+            llf = profile_llf(batch, name, held).llf
+            return np.where(point > 0, -2 * llf, np.inf) if name == "unexplained_var" else -2 * llf
+
+        found[name] = _limits(deviance, start, spread, -2 * solution.llf, reach)
+    return found
+
+
+def balanced_profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
+    """Return the REML profile intervals of balanced data; lower limits may be 0."""
+    levels = isotonic_levels(squares, reml=True)
+    values = level_variances(levels, squares)
+    stages = (squares.unexplained, squares.group2, squares.group1)
+    weights = (squares.unexplained_df, squares.group2_df, squares.group1_df)
+    best = levels.T[::-1]
+    terms = [_term(w, s, x) for w, s, x in zip(weights, stages, best, strict=True)]
+    least = terms[0] + terms[1] + terms[2]
+    reach = float(chdtri(1, 1 - level))
+    b, r = squares.n_group2, squares.n_rep
+    deviances: dict[str, Callable[[Floats], Floats]] = {
+        "group1_var": lambda value: _group1_deviance(stages, weights, b * r * value),
+        "group2_var": lambda value: _group2_deviance(stages, weights, r * value),
+        "unexplained_var": lambda value: _unexplained_deviance(stages, weights, value),
+    }
+    spreads = levels.T / np.array([[b * r], [r], [1]])
+    return {
+        name: _limits(deviance, value, spread, least, reach)
+        for (name, deviance), value, spread in zip(
+            deviances.items(), values.T, spreads, strict=True
+        )
+    }
+
+
+def _term(weight: float, square: Floats, expected: Floats) -> Floats:
+    """Return a mean square's part of -2 log-likelihood; infinite at an expectation of 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        term = weight * (np.log(expected) + square / expected)
+    return np.where(expected > 0, term, np.inf)
+
+
+def _pool(w1: float, s1: Floats, w2: float, s2: Floats) -> tuple[float, Floats]:
+    return w1 + w2, (w1 * s1 + w2 * s2) / (w1 + w2)
+
+
+def _group1_deviance(
+    stages: tuple[Floats, Floats, Floats], weights: tuple[float, float, float], k: Floats
+) -> Floats:
+    """Profile with group 1's expectation k above group 2's."""
+    (e, c, g), (we, wc, wg) = stages, weights
+    apart = _best_shifted(wc, c, wg, g, k)
+    w, both = _pool(we, e, wc, c)
+    joined = _best_shifted(w, both, wg, g, k)
+    bound = apart < e
+    x = np.where(bound, joined, apart)
+    return _term(we, e, np.where(bound, joined, e)) + _term(wc, c, x) + _term(wg, g, x + k)
+
+
+def _group2_deviance(
+    stages: tuple[Floats, Floats, Floats], weights: tuple[float, float, float], k: Floats
+) -> Floats:
+    """Profile with group 2's expectation k above the unexplained."""
+    (e, c, g), (we, wc, wg) = stages, weights
+    apart = _best_shifted(we, e, wc, c, k)
+    w, both = _pool(wc, c, wg, g)
+    joined = _best_shifted(we, e, w, both, k)
+    bound = apart + k > g
+    x = np.where(bound, joined, apart)
+    return _term(we, e, x) + _term(wc, c, x + k) + _term(wg, g, np.where(bound, x + k, g))
+
+
+def _unexplained_deviance(
+    stages: tuple[Floats, Floats, Floats], weights: tuple[float, float, float], value: Floats
+) -> Floats:
+    (e, c, g), (we, wc, wg) = stages, weights
+    both = _pool(wc, c, wg, g)[1]
+    middle, high = np.minimum(c, both), np.maximum(g, both)
+    middle, high = np.maximum(middle, value), np.maximum(high, value)
+    return _term(we, e, value) + _term(wc, c, middle) + _term(wg, g, high)
+
+
+def _best_shifted(w1: float, s1: Floats, w2: float, s2: Floats, k: Floats) -> Floats:
+    """Return x > 0 with the least w1 (log x + s1/x) + w2 (log(x+k) + s2/(x+k)).
+
+    Each root of the cubic by its trigonometric or hyperbolic form, polished by Newton; the best of
+    them counts.
+    """
+    scale = np.maximum(np.maximum(s1, s2), k)
+    scale = np.where(scale > 0, scale, 1.0)
+    p, q, d = s1 / scale, s2 / scale, k / scale
+    coefficients = (
+        np.full_like(p, w1 + w2),
+        w1 * (2 * d - p) + w2 * (d - q),
+        w1 * d * (d - 2 * p),
+        -w1 * p * d**2,
+    )
+    best, least = np.full_like(p, np.nan), np.full_like(p, np.inf)
+    for root in _cubic_roots(*coefficients):
+        value = _term(w1, p, root) + _term(w2, q, root + d)
+        better = value < least
+        best, least = np.where(better, root, best), np.where(better, value, least)
+    return best * scale
+
+
+def _cubic_roots(a: Floats, b: Floats, c: Floats, d: Floats) -> list[Floats]:
+    """Return the three real roots of a x^3 + b x^2 + c x + d; where there is one, it thrice."""
+    shift = b / (3 * a)
+    p = (c / a - 3 * shift**2) / 3
+    q = (d / a - shift * c / a + 2 * shift**3) / 2
+    discriminant = q**2 + p**3
+    size = np.sqrt(np.maximum(-p, 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        angle = np.arccos(np.clip(np.where(size > 0, -q / size**3, 0.0), -1, 1)) / 3
+    root = np.sqrt(np.maximum(discriminant, 0))
+    single = np.cbrt(-q + root) + np.cbrt(-q - root)
+    found = []
+    for turn in range(3):
+        real = np.where(discriminant > 0, single, 2 * size * np.cos(angle - 2 * np.pi * turn / 3))
+        x = real - shift
+        for _ in range(3):
+            slope = (3 * a * x + 2 * b) * x + c
+            step = (((a * x + b) * x + c) * x + d) / np.where(slope == 0, np.inf, slope)
+            x = x - step
+        found.append(np.where(x > 0, x, np.nan))
+    return found
+
+
+def _limits(
+    deviance: Callable[[Floats], Floats], value: Floats, spread: Floats, least: Floats, reach: float
+) -> Limits:
+    """Return where the deviance is `reach` above its least, below and above `value`."""
+    zero = np.zeros_like(value)
+    target = least + reach
+    far = value + spread
+    for _ in range(_WIDEN):
+        short = deviance(far) <= target
+        if not short.any():
+            break
+        far = np.where(short, value + 2 * (far - value), far)
+
+    def above(point: Floats) -> Floats:
+        """Return -1 at the best value, 0 at the target, 1 at an infinite deviance."""
+        rise = deviance(point) - least
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isinf(rise), 1.0, (rise - reach) / (rise + reach))
+
+    lower = np.where(deviance(zero) <= target, 0.0, crossing(above, zero, value))
+    return lower, crossing(above, far, value)

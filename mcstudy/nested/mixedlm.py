@@ -1,8 +1,8 @@
 """The statsmodels side: MixedLM by a formula and by design matrices, as it is and mended.
 
-The model is y ~ 1, with the covariates that the data carries, a random intercept for group 1 and a variance component for group 2 within
-group 1. A method returns, for each variance, the estimate with its standard error on the natural
-scale and the intervals
+The model is y ~ 1, with the covariates that the data carries, a random intercept for group 1 and a
+variance component for group 2 within group 1. A method returns, for each variance, the estimate
+with its standard error on the natural scale and the intervals
 
 - ``reported``: Wald, from the standard error that statsmodels prints (there is none for the
   unexplained variance);

@@ -7,11 +7,13 @@ does not lower -2 log-likelihood is shortened. All replicates go together, none 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mcstudy.nested.data import Booleans, Floats
+from mcstudy.nested.data import Booleans, Floats, Integers
 from mcstudy.nested.scoring import Evaluation, evaluate
 from mcstudy.nested.solution import Solution
 from mcstudy.nested.sums import Sums
@@ -21,6 +23,8 @@ _DONE, _STALLED = 1e-18, 1e-12
 _INFORMED = 1e-6
 _SAFE = 0.05
 _LEAST = 1e-3
+_NOISE = 1e-11
+_IDLE = 0.3
 _SINGULAR, _NOTHING = 1e-10, 1e-14
 
 
@@ -44,21 +48,21 @@ def maximise(sums: Sums, *, reml: bool, held: Held | None = None) -> Solution:
         A component that is not estimated but given; for profiles.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        begin: Evaluation | None = evaluate(sums, np.ones((len(sums), 3)), reml=True)
-        identified, free = _identified(begin)
+        equal = evaluate(sums, np.ones((len(sums), 3)), reml=True)
+        identified, free = _identified(equal)
         start = free.astype(np.float64)
         if held is not None:
             free = free.copy()
             free[:, held.component] = False
             start[:, held.component] = held.values / sums.scale**2
-        usable = begin.full_rank & np.isfinite(begin.value) & ~_unbounded(sums, reml=reml)
-        if held is not None or not (reml and free.all()):
-            begin = None
-        found = _search(sums, start, free, usable, begin, reml=reml)
+        usable = equal.full_rank & np.isfinite(equal.value) & ~_unbounded(sums, reml=reml)
+        known = equal if reml and held is None and free.all() else None
+        found = _search(sums, _Search.starting(start, free, usable), known, reml=reml)
         return _in_units_of_the_data(sums, found, free, identified, reml=reml)
 
 
-class _Found(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Found:
     """Where the search ended, in the units of the sums."""
 
     variances: Floats
@@ -66,78 +70,99 @@ class _Found(NamedTuple):
     observed: Floats
     fixed: Floats
     root: Floats
-    iterations: Floats
+    iterations: Integers
     converged: Booleans
 
-
-def _search(
-    sums: Sums,
-    start: Floats,
-    free: Booleans,
-    usable: Booleans,
-    begin: Evaluation | None,
-    *,
-    reml: bool,
-) -> _Found:
-    p = sums.n_fixed
-    found = _Found(
-        variances=np.full((len(sums), 3), np.nan),
-        value=np.full(len(sums), np.nan),
-        observed=np.full((len(sums), 3, 3), np.nan),
-        fixed=np.full((len(sums), p), np.nan),
-        root=np.full((len(sums), p, p), np.nan),
-        iterations=np.zeros(len(sums)),
-        converged=np.zeros(len(sums), dtype=bool),
-    )
-    lane, alive = np.arange(len(sums)), usable.copy()
-    trial, point = start, start
-    value, gain = np.full(len(sums), np.inf), np.full(len(sums), np.inf)
-    step, length = np.zeros_like(start), np.ones(len(sums))
-    for iteration in range(1, _MOST + 1):
-        if not alive.any():
-            break
-        if alive.mean() < 0.7:
-            keep = np.flatnonzero(alive)
-            sums, lane, alive, free = sums.take(keep), lane[keep], alive[keep], free[keep]
-            trial, point, value, gain = trial[keep], point[keep], value[keep], gain[keep]
-            step, length = step[keep], length[keep]
-            begin = begin and Evaluation(*(part[keep] for part in begin))
-        here = begin or evaluate(sums, trial, reml=reml)
-        begin = None
-        better = here.value <= value + 1e-11 * sums.n_rows
-        before = gain
-        point = np.where(better[:, None], trial, point)
-        value = np.where(better, here.value, value)
-        new_step, new_gain = _best_step(here, trial, free, first=iteration == 1)
-        step = np.where(better[:, None], new_step, step)
-        gain = np.where(better, new_gain, gain)
-        length = np.where(better, _longest(point, step), length / 4)
-        finished = better & ((gain <= _DONE) | ((gain <= _STALLED) & (gain >= before / 2)))
-        ended = alive & (finished | (iteration == _MOST))
-        _record(
-            found, lane, ended, here, point + np.where(finished[:, None], step, 0), value - gain
+    @classmethod
+    def nothing(cls, lanes: int, p: int) -> _Found:
+        """Return room for the results."""
+        return cls(
+            variances=np.full((lanes, 3), np.nan),
+            value=np.full(lanes, np.nan),
+            observed=np.full((lanes, 3, 3), np.nan),
+            fixed=np.full((lanes, p), np.nan),
+            root=np.full((lanes, p, p), np.nan),
+            iterations=np.zeros(lanes, dtype=np.int64),
+            converged=np.zeros(lanes, dtype=bool),
         )
-        found.iterations[lane[ended]] = iteration
-        found.converged[lane[ended]] = finished[ended]
-        alive = alive & ~finished
-        trial = np.maximum(point + length[:, None] * step, 0)
+
+    def record(self, now: _Search, here: Evaluation, ended: Booleans, iteration: int) -> None:
+        """Write down the replicates that have ended."""
+        lane, finished = now.lane[ended], now.finished[ended]
+        last = np.where(finished[:, None], now.step[ended], 0)
+        self.variances[lane] = np.maximum(now.point[ended] + last, 0)
+        self.value[lane] = now.value[ended] - np.where(finished, now.fall[ended], 0)
+        self.observed[lane] = here.observed[ended]
+        self.fixed[lane] = here.fixed[ended]
+        self.root[lane] = here.root[ended]
+        self.iterations[lane] = iteration
+        self.converged[lane] = finished
+
+
+class _Search(NamedTuple):
+    """Where each replicate stands: its best point and value, and the step from there.
+
+    `fall` is how far the quadratic model falls over the whole step, `length` the share of it that
+    is tried.
+    """
+
+    lane: NDArray[np.intp]
+    free: Booleans
+    point: Floats
+    value: Floats
+    step: Floats
+    fall: Floats
+    length: Floats
+    finished: Booleans
+
+    @classmethod
+    def starting(cls, point: Floats, free: Booleans, usable: Booleans) -> _Search:
+        """Return the state in which any value found will be the best so far."""
+        endless, lanes = np.full(len(point), np.inf), np.arange(len(point))
+        still, whole = np.zeros_like(point), np.ones(len(point))
+        return cls(lanes, free, point, endless, still, endless, whole, ~usable)
+
+    @property
+    def trial(self) -> Floats:
+        """The point to evaluate next."""
+        return np.maximum(self.point + self.length[:, None] * self.step, 0)
+
+    def moved(self, here: Evaluation, n_rows: Floats, *, first: bool) -> _Search:
+        """Return where it stands once its trial point has been evaluated."""
+        trial = self.trial
+        better = here.value <= self.value + _NOISE * n_rows
+        step, fall = _best_step(here, trial, self.free, first=first)
+        point = np.where(better[:, None], trial, self.point)
+        step = np.where(better[:, None], step, self.step)
+        still = (fall <= _STALLED) & (fall >= self.fall / 2)
+        return self._replace(
+            point=point,
+            value=np.where(better, here.value, self.value),
+            step=step,
+            fall=np.where(better, fall, self.fall),
+            length=np.where(better, _longest(point, step), self.length / 4),
+            finished=self.finished | (better & ((fall <= _DONE) | still)),
+        )
+
+    def take(self, keep: NDArray[np.intp]) -> _Search:
+        """Return some of the replicates."""
+        return _Search._make(part[keep] for part in self)
+
+
+def _search(sums: Sums, now: _Search, known: Evaluation | None, *, reml: bool) -> _Found:
+    """Search until all replicates are finished; those that are make room for the others."""
+    found = _Found.nothing(len(sums), sums.n_fixed)
+    for iteration in range(1, _MOST + 1):
+        if now.finished.all():
+            break
+        if known is None and now.finished.mean() > _IDLE:
+            keep = np.flatnonzero(~now.finished)
+            sums, now = sums.take(keep), now.take(keep)
+        here, known = known or evaluate(sums, now.trial, reml=reml), None
+        before, now = now, now.moved(here, sums.n_rows, first=iteration == 1)
+        ended = ~before.finished & (now.finished | (iteration == _MOST))
+        found.record(now, here, ended, iteration)
     return found
-
-
-def _record(
-    found: _Found,
-    lane: Floats,
-    ended: Booleans,
-    here: Evaluation,
-    variances: Floats,
-    value: Floats,
-) -> None:
-    where = lane[ended]
-    found.variances[where] = np.maximum(variances[ended], 0)
-    found.value[where] = value[ended]
-    found.observed[where] = here.observed[ended]
-    found.fixed[where] = here.fixed[ended]
-    found.root[where] = here.root[ended]
 
 
 def _best_step(
@@ -154,7 +179,7 @@ def _best_step(
         step = _constrained(here.gradient, curvature, resting, landed, -point)
         bent = (curvature @ step[:, :, None])[..., 0]
         fall = -(step * (here.gradient + bent / 2)).sum(axis=1)
-        feasible = ((point + step)[:, :2] >= 0).all(axis=1)
+        feasible = (point[:, 0] + step[:, 0] >= 0) & (point[:, 1] + step[:, 1] >= 0)
         better = feasible & (fall > best_fall)
         best_step = np.where(better[:, None], step, best_step)
         best_fall = np.where(better, fall, best_fall)
@@ -220,6 +245,7 @@ def _identified(begin: Evaluation) -> tuple[Booleans, Booleans]:
         values, vectors = np.linalg.eigh(begin.expected[lane])
         idle = vectors[:, values < _INFORMED]
         identified[lane] = (idle**2).sum(axis=1) < _INFORMED
+    identified &= begin.full_rank[:, None]
     return identified, free
 
 
@@ -258,7 +284,7 @@ def _in_units_of_the_data(
         llf=-deviance / 2,
         fixed_effects=fixed,
         fixed_effects_cov=fixed_cov,
-        iterations=found.iterations.astype(np.int64),
+        iterations=found.iterations,
         identified=identified,
         converged=found.converged,
     )

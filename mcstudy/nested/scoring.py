@@ -60,7 +60,7 @@ class Evaluation(NamedTuple):
 class _Moments(NamedTuple):
     """Weighted sums of the cells at one point; weights 1/v, 1/v2, u/v2, 1/v3, u/v3, u2/v3."""
 
-    count: Floats
+    number: Floats
     total: Floats
     square: Floats
     h_group: Floats
@@ -115,7 +115,7 @@ def _moments(sums: Sums, variances: Floats) -> _Moments:
 def _inverse_applied(moments: _Moments, level: Floats) -> tuple[Floats, Floats]:
     """Return eta and rho of each column and group."""
     total, h_group = moments.total[:, :, 0], moments.h_group[:, None]
-    eta = (level * moments.count[:, None, 0] + total) * h_group
+    eta = (level * moments.number[:, None, 0] + total) * h_group
     return eta, level * h_group - total * moments.shrunk[:, None]
 
 
@@ -154,7 +154,7 @@ def _transformed(moments: _Moments, whitener: Floats) -> _Moments:
 
 def _quadratic(moments: _Moments, level: Floats) -> tuple[Floats, Floats]:
     """Return derivatives of z'V^-1 z: first (R, 3, q, q), and second's diagonals (R, 6, q)."""
-    count, total, square = moments.count[:, None], moments.total, moments.square
+    count, total, square = moments.number[:, None], moments.total, moments.square
     h_group, shrunk = moments.h_group[:, None], moments.shrunk[:, None]
     eta, rho = _inverse_applied(moments, level)
     tau_2, tau_e = (total[:, :, i] + count[:, :, i] * rho for i in (1, 2))
@@ -190,7 +190,7 @@ def _determinant(sums: Sums, moments: _Moments, variances: Floats) -> tuple[Floa
     v = s2 + se[:, None] * u
     number = sums.count.sum(axis=2)
     spare = sums.n_rows - sums.n_cells
-    count, h_group, shrunk = moments.count, moments.h_group, moments.shrunk
+    count, h_group, shrunk = moments.number, moments.h_group, moments.shrunk
     a_h = count[:, 0] * h_group
     slopes = count[:, 1:3] * shrunk[:, None]
     value = (number * np.log(v / u)).sum(axis=1) - np.log(h_group).sum(axis=1) + spare * np.log(se)

@@ -10,6 +10,13 @@ from mcstudy.method import Status
 from mcstudy.nested.data import Booleans, Floats, Integers
 
 COMPONENTS = ("group1_var", "group2_var", "unexplained_var")
+_VERDICTS = (
+    Status.OK,
+    Status.BOUNDARY,
+    Status.NOT_CONVERGED,
+    Status.NOT_FINITE,
+    Status.NOT_IDENTIFIABLE,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +75,17 @@ class Solution:
     @property
     def at_zero(self) -> Booleans:
         """Which variances are estimated as zero, shape (R, 3)."""
-        return self.variances == 0
+        zero: Booleans = self.variances == 0
+        return zero
 
     def statuses(self) -> list[Status]:
         """Return how each fit ended."""
-        zero, finite = self.at_zero.any(axis=1), np.isfinite(self.llf)
-        verdict = np.full(len(self), Status.OK, dtype=object)
-        verdict[zero] = Status.BOUNDARY
-        verdict[~self.converged] = Status.NOT_CONVERGED
-        verdict[~finite] = Status.NOT_FINITE
-        verdict[~self.identified.all(axis=1)] = Status.NOT_IDENTIFIABLE
-        answer: list[Status] = verdict.tolist()
-        return answer
+        verdict = np.zeros(len(self), dtype=np.int64)
+        verdict[self.at_zero.any(axis=1)] = _VERDICTS.index(Status.BOUNDARY)
+        verdict[~self.converged] = _VERDICTS.index(Status.NOT_CONVERGED)
+        verdict[~np.isfinite(self.llf)] = _VERDICTS.index(Status.NOT_FINITE)
+        verdict[~self.identified.all(axis=1)] = _VERDICTS.index(Status.NOT_IDENTIFIABLE)
+        return [_VERDICTS[i] for i in verdict]
 
     def messages(self, statuses: list[Status]) -> list[str]:
         """Return the reasons in words, empty where all is well."""

@@ -62,7 +62,7 @@ class Sums:
     @property
     def n_fixed(self) -> int:
         """Number of fixed effects."""
-        return self.level.shape[1] - 1
+        return int(self.level.shape[1]) - 1
 
     def take(self, lanes: NDArray[np.intp]) -> Sums:
         """Return the sums of some of the replicates."""
@@ -173,25 +173,28 @@ class _Sorting:
         """Return sums of shape (R, K, a) of values of shape (R, a, b)."""
         lanes = len(values)
         if self._sizes == 1:
-            return values.sum(axis=2)[:, None]
+            summed: Floats = values.sum(axis=2, keepdims=True).swapaxes(1, 2)
+            return np.ascontiguousarray(summed)
         place = self._lane_size[:lanes] * self._groups + np.arange(self._groups)[:, None]
-        return self._add(place, values, (lanes, self._sizes, self._groups))
+        return _added(place, values, (lanes, self._sizes, self._groups))
 
     def pooled(self, values: Floats) -> Floats:
         """Return sums of shape (R, K) of values of shape (R, a, b)."""
         lanes = len(values)
         if self._sizes == 1:
-            return values.reshape(lanes, -1).sum(axis=1)[:, None]
-        return self._add(self._lane_size[:lanes], values, (lanes, self._sizes))
+            summed: Floats = values.reshape(lanes, -1).sum(axis=1, keepdims=True)
+            return summed
+        return _added(self._lane_size[:lanes], values, (lanes, self._sizes))
 
-    @staticmethod
-    def _add(place: NDArray[np.intp], values: Floats, shape: tuple[int, ...]) -> Floats:
-        size = int(np.prod(shape))
-        return np.bincount(place.ravel(), values.ravel(), minlength=size).reshape(shape)
+
+def _added(place: NDArray[np.intp], values: Floats, shape: tuple[int, ...]) -> Floats:
+    sums = np.bincount(place.ravel(), values.ravel(), minlength=int(np.prod(shape)))
+    return sums.astype(np.float64, copy=False).reshape(shape)
 
 
 def _power_of_two(level: Floats, away: Floats, variance: Floats) -> Floats:
     """Return the power of 2 near the response's standard deviation."""
     spread = level.max(axis=1) - level.min(axis=1)
     largest = np.maximum(spread, np.abs(away).reshape(len(away), -1).max(axis=1))
-    return np.ldexp(1.0, np.frexp(np.maximum(largest, np.sqrt(variance)))[1])
+    scale: Floats = np.ldexp(1.0, np.frexp(np.maximum(largest, np.sqrt(variance)))[1])
+    return scale

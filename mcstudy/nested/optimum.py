@@ -171,7 +171,7 @@ def _best_step(
     """Return the step to the quadratic model's minimum and how far it falls."""
     resting = ~free | ((point == 0) & (here.gradient >= 0))
     safe = _pivots(here.observed, resting) > _SAFE * _pivots(here.expected, resting)
-    newton = safe.all(axis=1) & (not first)
+    newton: Booleans = np.zeros(len(point), dtype=bool) if first else safe.all(axis=1)
     curvature = np.where(newton[:, None, None], here.observed, here.expected)
     best_step, best_fall = np.zeros_like(point), np.full(len(point), -np.inf)
     for landing in ([False, False], [True, False], [False, True], [True, True]):

@@ -171,7 +171,7 @@ def _best_step(
     """Return the step to the quadratic model's minimum and how far it falls."""
     resting = ~free | ((point == 0) & (here.gradient >= 0))
     safe = _pivots(here.observed, resting) > _SAFE * _pivots(here.expected, resting)
-    newton = safe.all(axis=1) & (not first)
+    newton: Booleans = safe.all(axis=1) & (not first)
     curvature = np.where(newton[:, None, None], here.observed, here.expected)
     best_step, best_fall = np.zeros_like(point), np.full(len(point), -np.inf)
     for landing in ([False, False], [True, False], [False, True], [True, True]):
@@ -240,8 +240,9 @@ def _identified(begin: Evaluation) -> tuple[Booleans, Booleans]:
         known = masked_solve(information, information[:, j], ~free[:, order])
         left = information[:, j, j] - (known * information[:, j]).sum(axis=1)
         free[:, component] = left > _INFORMED
-    identified = free.copy()
-    for lane in np.flatnonzero(~free.all(axis=1) & np.isfinite(begin.expected).all(axis=(1, 2))):
+    finite = np.isfinite(begin.expected).all(axis=(1, 2))
+    identified = free | ~finite[:, None]
+    for lane in np.flatnonzero(~free.all(axis=1) & finite):
         values, vectors = np.linalg.eigh(begin.expected[lane])
         idle = vectors[:, values < _INFORMED]
         identified[lane] = (idle**2).sum(axis=1) < _INFORMED

@@ -98,8 +98,7 @@ class NestedFit:
             f"{'':<18}{'estimate':>14}{'std. error':>14}{f'{100 * level:g} % interval':>30}",
         ]
         lines += [
-            _row(name, self.variances, self.std_errors) + _pair(limits[name])
-            for name in COMPONENTS
+            _row(name, self.variances, self.std_errors) + _pair(limits[name]) for name in COMPONENTS
         ]
         fixed = (self.fixed_effects, self.fixed_effects_std_errors)
         lines += ["", *(_row(name, *fixed) for name in self.fixed_effects)]

@@ -171,7 +171,7 @@ def _best_step(
     """Return the step to the quadratic model's minimum and how far it falls."""
     resting = ~free | ((point == 0) & (here.gradient >= 0))
     safe = _pivots(here.observed, resting) > _SAFE * _pivots(here.expected, resting)
-    newton: Booleans = safe.all(axis=1) & (not first)
+    newton = np.logical_and.reduce(safe, axis=1) & (not first)
     curvature = np.where(newton[:, None, None], here.observed, here.expected)
     best_step, best_fall = np.zeros_like(point), np.full(len(point), -np.inf)
     for landing in ([False, False], [True, False], [False, True], [True, True]):
@@ -180,7 +180,7 @@ def _best_step(
         bent = (curvature @ step[:, :, None])[..., 0]
         fall = -(step * (here.gradient + bent / 2)).sum(axis=1)
         feasible = (point[:, 0] + step[:, 0] >= 0) & (point[:, 1] + step[:, 1] >= 0)
-        better = feasible & (fall > best_fall)
+        better: Booleans = np.logical_and(feasible, fall > best_fall)
         best_step = np.where(better[:, None], step, best_step)
         best_fall = np.where(better, fall, best_fall)
     return best_step, np.maximum(best_fall, 0)
@@ -240,8 +240,8 @@ def _identified(begin: Evaluation) -> tuple[Booleans, Booleans]:
         known = masked_solve(information, information[:, j], ~free[:, order])
         left = information[:, j, j] - (known * information[:, j]).sum(axis=1)
         free[:, component] = left > _INFORMED
-    finite = np.isfinite(begin.expected).all(axis=(1, 2))
-    identified = free | ~finite[:, None]
+    finite = np.logical_and.reduce(np.isfinite(begin.expected), axis=(1, 2))
+    identified: Booleans = np.logical_or(free, ~finite[:, None])
     for lane in np.flatnonzero(~free.all(axis=1) & finite):
         values, vectors = np.linalg.eigh(begin.expected[lane])
         idle = vectors[:, values < _INFORMED]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mcstudy.nested.data import Booleans, Floats, NestedBatch, NestedDesign
 
-_CHUNK = 65_536
+CHUNK = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,16 +83,19 @@ def cells_of(batch: NestedBatch) -> Cells:
     columns = np.empty((len(batch), layout.n_cells))
     within = np.empty(len(batch))
     count = layout.sizes[None] if batch.kept is None else np.empty_like(columns)
-    step = max(1, _CHUNK // max(1, batch.y.shape[1]))
+    step = max(1, CHUNK // max(1, batch.y.shape[1]))
     for start in range(0, len(batch), step):
         some = slice(start, start + step)
         kept = None if batch.kept is None else batch.kept[some]
         if kept is not None:
             count[some] = cell_sums(kept.astype(np.float64), layout)
         columns[some], within[some] = _means_and_within(
-            batch.y[some], kept, count if kept is None else count[some], layout
+            batch.y[some],
+            kept,
+            count if kept is None else count[some],
+            layout,
+            reference[some],
         )
-    columns -= reference[:, None]
     columns *= count > 0
     balanced = batch.design.balanced if batch.kept is None else None
     return Cells(
@@ -197,13 +200,17 @@ def deviations(values: Floats, kept: Booleans | None, layout: Layout) -> Floats:
 
 
 def _means_and_within(
-    values: Floats, kept: Booleans | None, count: Floats, layout: Layout
+    values: Floats, kept: Booleans | None, count: Floats, layout: Layout, reference: Floats
 ) -> tuple[Floats, Floats]:
+    """Return the mean of each cell, less the reference, and the squares within cells.
+
+    The first row of a cell is taken from the others, the reference from it: no digit is lost.
+    """
     away = deviations(values, kept, layout)
     total = cell_sums(away, layout)
     mean = total / np.maximum(count, 1)
     within = squared(away) - (total[:, None, :] @ mean[:, :, None])[:, 0, 0]
-    mean += values[:, layout.starts]
+    mean += values[:, layout.starts] - reference[:, None]
     return mean, within
 
 

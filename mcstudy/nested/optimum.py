@@ -171,19 +171,34 @@ def _best_step(
     """Return the step to the quadratic model's minimum and how far it falls."""
     resting = ~free | ((point == 0) & (here.gradient >= 0))
     safe = _pivots(here.observed, resting) > _SAFE * _pivots(here.expected, resting)
-    newton: Booleans = np.zeros(len(point), dtype=bool) if first else safe.all(axis=1)
+    newton = np.logical_and.reduce(safe, axis=1) & (not first)
     curvature = np.where(newton[:, None, None], here.observed, here.expected)
-    best_step, best_fall = np.zeros_like(point), np.full(len(point), -np.inf)
-    for landing in ([False, False], [True, False], [False, True], [True, True]):
-        landed = np.array([*landing, False]) & ~resting
-        step = _constrained(here.gradient, curvature, resting, landed, -point)
-        bent = (curvature @ step[:, :, None])[..., 0]
-        fall = -(step * (here.gradient + bent / 2)).sum(axis=1)
-        feasible = (point[:, 0] + step[:, 0] >= 0) & (point[:, 1] + step[:, 1] >= 0)
-        better = feasible & (fall > best_fall)
-        best_step = np.where(better[:, None], step, best_step)
-        best_fall = np.where(better, fall, best_fall)
-    return best_step, np.maximum(best_fall, 0)
+    step, fall, feasible = _landing(here.gradient, curvature, point, resting, (False, False))
+    lanes = np.flatnonzero(~feasible)
+    if len(lanes):
+        parts = (here.gradient[lanes], curvature[lanes], point[lanes], resting[lanes])
+        best_step, best_fall = np.zeros((len(lanes), 3)), np.full(len(lanes), -np.inf)
+        for zeros in ((True, False), (False, True), (True, True)):
+            bent, fallen, possible = _landing(*parts, zeros)
+            better = possible & (fallen > best_fall)
+            best_step = np.where(better[:, None], bent, best_step)
+            best_fall = np.where(better, fallen, best_fall)
+        step[lanes], fall[lanes] = best_step, best_fall
+    return step, np.maximum(fall, 0)
+
+
+def _landing(
+    gradient: Floats, curvature: Floats, point: Floats, resting: Booleans, zeros: tuple[bool, bool]
+) -> tuple[Floats, Floats, Booleans]:
+    """Minimise the quadratic model with some components sent to zero.
+
+    Returns the step, how far the model falls, and whether no component falls below zero.
+    """
+    landed = np.array([*zeros, False]) & ~resting
+    step = _constrained(gradient, curvature, resting, landed, -point)
+    bent = (curvature @ step[:, :, None])[..., 0]
+    fall = -(step * (gradient + bent / 2)).sum(axis=1)
+    return step, fall, (point[:, 0] + step[:, 0] >= 0) & (point[:, 1] + step[:, 1] >= 0)
 
 
 def _constrained(
@@ -240,8 +255,9 @@ def _identified(begin: Evaluation) -> tuple[Booleans, Booleans]:
         known = masked_solve(information, information[:, j], ~free[:, order])
         left = information[:, j, j] - (known * information[:, j]).sum(axis=1)
         free[:, component] = left > _INFORMED
-    identified = free.copy()
-    for lane in np.flatnonzero(~free.all(axis=1) & np.isfinite(begin.expected).all(axis=(1, 2))):
+    finite = np.logical_and.reduce(np.isfinite(begin.expected), axis=(1, 2))
+    identified: Booleans = np.logical_or(free, ~finite[:, None])
+    for lane in np.flatnonzero(~free.all(axis=1) & finite):
         values, vectors = np.linalg.eigh(begin.expected[lane])
         idle = vectors[:, values < _INFORMED]
         identified[lane] = (idle**2).sum(axis=1) < _INFORMED

@@ -148,8 +148,9 @@ def _whitening(products: Floats) -> tuple[Floats, Floats, Floats, Booleans]:
 def _transformed(moments: _Moments, whitener: Floats) -> _Moments:
     lanes, q, _, a = moments.total.shape
     total = (whitener @ moments.total.reshape(lanes, q, -1)).reshape(lanes, q, 6, a)
-    square = whitener[:, None] @ moments.square @ _t(whitener)[:, None]
-    return moments._replace(total=total, square=square)
+    square = whitener @ moments.square.swapaxes(1, 2).reshape(lanes, q, -1)
+    square = (square.reshape(lanes, -1, q) @ _t(whitener)).reshape(lanes, q, 6, q)
+    return moments._replace(total=total, square=square.swapaxes(1, 2))
 
 
 def _quadratic(moments: _Moments, level: Floats) -> tuple[Floats, Floats]:

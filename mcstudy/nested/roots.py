@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _STEPS = 80
-_PRECISION = 1e-13
+_PRECISION = 1e-11
 
 
 def crossing(function: Callable[[Floats], Floats], low: Floats, high: Floats) -> Floats:
@@ -30,6 +30,7 @@ def crossing(function: Callable[[Floats], Floats], low: Floats, high: Floats) ->
     a, b = low.astype(np.float64), high.astype(np.float64)
     fa, fb = function(a), function(b)
     done = ~(fa * fb < 0)
+    least = _PRECISION / 10 * np.abs(high - low)
     b = np.where(done & (np.abs(fa) < np.abs(fb)), a, b)
     for step in range(_STEPS):
         if done.all():
@@ -44,5 +45,5 @@ def crossing(function: Callable[[Floats], Floats], low: Floats, high: Floats) ->
         a = np.where(done | ~crossed, a, b)
         fa = np.where(done, fa, np.where(crossed, fb, fa / 2))
         b, fb = np.where(done, b, middle), np.where(done, fb, value)
-        done |= (value == 0) | (np.minimum(moved, np.abs(b - a)) <= _PRECISION * np.abs(b))
+        done |= (value == 0) | (np.minimum(moved, np.abs(b - a)) <= _PRECISION * np.abs(b) + least)
     return b

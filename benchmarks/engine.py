@@ -1,7 +1,8 @@
 """The exact engine against drawing the data, MixedLM and lme4's refit: ratios, one thread.
 
 "draw" is drawing the normals of a data set and nothing else; "balanced" is simulating, fitting by
-REML and computing the default intervals, from the same generators; "dropped" also draws which rows stay.
+REML and computing the default intervals, from the same generators; "dropped" the same, with rows
+dropped at random, which are drawn too.
 lme4 is left out where Rscript or lme4 is not installed. All kinds are interleaved in rounds; what
 is printed are medians, of the times and of each round's ratios.
 Run: python benchmarks/engine.py [rounds]

@@ -27,8 +27,8 @@ from mcstudy.nested import NestedBatch
 
 SDS = {"group1_sd": 2.0, "group2_sd": 3.0, "unexplained_sd": 4.0}
 DESIGNS = {"200x20x10": (200, 20, 10), "20x5x5": (20, 5, 5)}
-BATCH = {"200x20x10": 16, "20x5x5": 1000}
-BATCHES = {"200x20x10": 4, "20x5x5": 4}
+BATCH = {"200x20x10": 52, "20x5x5": 1000}
+BATCHES = {"200x20x10": 2, "20x5x5": 4}
 DROPPED = 0.3
 
 REFIT = """
@@ -36,7 +36,10 @@ suppressMessages(library(lme4))
 folder <- commandArgs(TRUE)[1]; times <- as.integer(commandArgs(TRUE)[2])
 frame <- read.csv(file.path(folder, "data.csv"))
 fit <- lmer(y ~ 1 + (1 | group1/group2), frame)
-seconds <- sapply(seq_len(times), function(i) system.time(refit(fit, sample(frame$y)))[["elapsed"]])
+seconds <- sapply(seq_len(times), function(i) {
+  drawn <- simulate(fit)[[1]]
+  system.time(refit(fit, drawn))[["elapsed"]]
+})
 cat(median(seconds))
 """
 

@@ -71,7 +71,7 @@ def test_contract_the_law_says_what_it_does_not_know(change, message):
 
 def test_law_of_every_interval_with_a_formula_at_100_000_replicates(tmp_path):
     found = run(study(PROFILE, 100_000), tmp_path, jobs=2, quiet=True).performance
-    law = nested.exact_law(DESIGN | SDS, method=PROFILE, draws=200_000)
+    law = nested.exact_law(DESIGN | SDS, method=PROFILE, draws=100_000)
     assert_agreement(found, law)
     coverage = found[found.measure == "coverage"].set_index(["estimand", "interval"]).value
     published = {

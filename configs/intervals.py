@@ -1,8 +1,7 @@
 """Which interval for a variance component keeps its promise?
 
-Every kind of interval that the exact engine knows, from 8 groups to 50, with the variance of group 1
-at zero, small and large. A thousand data sets take a second or two; the law of balanced data is known
-exactly, `nested.exact_law` has it.
+Every kind of interval that the exact engine knows, from 8 groups to 50, with the variance of group
+1 at zero, small and large. For balanced data the answer is known exactly too: `nested.exact_law`.
 """
 
 from mcstudy import Study, grid, nested

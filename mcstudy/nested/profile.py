@@ -17,7 +17,7 @@ from scipy.special import chdtri
 from mcstudy.nested.balanced import isotonic_levels, level_variances
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
-from mcstudy.nested.engine import profile_llf
+from mcstudy.nested.engine import held_fit, reduced
 from mcstudy.nested.roots import crossing
 from mcstudy.nested.solution import COMPONENTS, Solution
 
@@ -25,12 +25,13 @@ Floats = NDArray[np.float64]
 Limits = tuple[Floats, Floats]
 
 _WIDEN = 60
+_ENGINE = 1e-7
 
 
 def profile(batch: NestedBatch, solution: Solution, level: float) -> dict[str, Limits]:
     """Return the REML profile intervals of the variances of any data; lower limits may be 0."""
     reach = float(chdtri(1, 1 - level))
-    found = {}
+    found, sums = {}, reduced(batch)
     for index, name in enumerate(COMPONENTS):
         value = solution.variances[:, index]
         spread = np.nansum(solution.variances, axis=1)
@@ -39,10 +40,10 @@ def profile(batch: NestedBatch, solution: Solution, level: float) -> dict[str, L
         def deviance(point: Floats, name: str = name) -> Floats:
             positive = np.maximum(point, np.finfo(float).tiny)
             held = positive if name == "unexplained_var" else point
-            llf = profile_llf(batch, name, held).llf
+            llf = held_fit(sums, name, held).llf
             return np.where(point > 0, -2 * llf, np.inf) if name == "unexplained_var" else -2 * llf
 
-        found[name] = _limits(deviance, start, spread, -2 * solution.llf, reach)
+        found[name] = _limits(deviance, start, spread, -2 * solution.llf, reach, _ENGINE)
     return found
 
 
@@ -169,7 +170,12 @@ def _newton_step(x: Floats, a: Floats, b: Floats, c: Floats, d: Floats) -> Float
 
 
 def _limits(
-    deviance: Callable[[Floats], Floats], value: Floats, spread: Floats, least: Floats, reach: float
+    deviance: Callable[[Floats], Floats],
+    value: Floats,
+    spread: Floats,
+    least: Floats,
+    reach: float,
+    precision: float = 1e-11,
 ) -> Limits:
     """Return where the deviance is `reach` above its least, below and above `value`."""
     zero = np.zeros_like(value)
@@ -187,5 +193,6 @@ def _limits(
         with np.errstate(invalid="ignore"):
             return np.where(np.isinf(rise), 1.0, (rise - reach) / (rise + reach))
 
-    lower = np.where(deviance(zero) <= target, 0.0, crossing(above, zero, value))
-    return lower, crossing(above, far, value)
+    inside = crossing(above, zero, value, precision)
+    lower = np.where(deviance(zero) <= target, 0.0, inside)
+    return lower, crossing(above, far, value, precision)

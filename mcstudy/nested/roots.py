@@ -13,7 +13,12 @@ _STEPS = 80
 _PRECISION = 1e-11
 
 
-def crossing(function: Callable[[Floats], Floats], low: Floats, high: Floats) -> Floats:
+def crossing(
+    function: Callable[[Floats], Floats],
+    low: Floats,
+    high: Floats,
+    precision: float = _PRECISION,
+) -> Floats:
     """Return the root in each bracket, by the Illinois form of false position.
 
     Parameters
@@ -22,6 +27,8 @@ def crossing(function: Callable[[Floats], Floats], low: Floats, high: Floats) ->
         Takes and returns arrays of shape (R,); each element depends on its own alone. Finite.
     low, high : arrays of shape (R,)
         Brackets; where both ends have one sign, the end nearer to zero comes back.
+    precision : float
+        Of the root, relative.
 
     Notes
     -----
@@ -30,7 +37,7 @@ def crossing(function: Callable[[Floats], Floats], low: Floats, high: Floats) ->
     a, b = low.astype(np.float64), high.astype(np.float64)
     fa, fb = function(a), function(b)
     done = ~(fa * fb < 0)
-    least = _PRECISION / 10 * np.abs(high - low)
+    least = precision / 10 * np.abs(high - low)
     b = np.where(done & (np.abs(fa) < np.abs(fb)), a, b)
     for step in range(_STEPS):
         if done.all():
@@ -45,5 +52,5 @@ def crossing(function: Callable[[Floats], Floats], low: Floats, high: Floats) ->
         a = np.where(done | ~crossed, a, b)
         fa = np.where(done, fa, np.where(crossed, fb, fa / 2))
         b, fb = np.where(done, b, middle), np.where(done, fb, value)
-        done |= (value == 0) | (np.minimum(moved, np.abs(b - a)) <= _PRECISION * np.abs(b) + least)
+        done |= (value == 0) | (np.minimum(moved, np.abs(b - a)) <= precision * np.abs(b) + least)
     return b

@@ -15,6 +15,7 @@ from mcstudy.nested.data import Booleans, NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.shapes import shape
 
 Floats = NDArray[np.float64]
+_CACHED = 2**16
 SLOPES = {"row_slope": "x_row", "cell_slope": "x_cell", "group_slope": "x_group"}
 
 
@@ -84,14 +85,33 @@ def _generate_batch(rngs: Sequence[np.random.Generator], **factors: object) -> N
     design = recipe.design
     rows, groups, cells = len(design.group1), recipe.n_group1, recipe.n_group1 * recipe.n_group2
     drawn = np.empty((len(rngs), groups + cells + rows))
+    step = max(1, _CACHED // drawn.shape[1])
+    for start in range(0, len(rngs), step):
+        some = slice(start, start + step)
+        _draw(rngs[some], recipe, drawn[some], (groups, cells, rows))
+        _add_effects(recipe, design, drawn[some], groups, cells)
+    y = drawn[:, groups + cells :]
+    covariates = _add_covariates(rngs, recipe, design, y)
+    return NestedBatch(y, design, _kept(rngs, recipe, design), covariates)
+
+
+def _draw(
+    rngs: Sequence[np.random.Generator], recipe: Recipe, drawn: Floats, counts: tuple[int, int, int]
+) -> None:
+    """Fill each row with standardised effects of group 1, of group 2, and errors."""
     if recipe.shapes == ("normal",) * 3:
         for rng, row in zip(rngs, drawn, strict=True):
             rng.standard_normal(out=row)
-    else:
-        draws = [shape(text) for text in recipe.shapes]
-        for rng, row in zip(rngs, drawn, strict=True):
-            counts = (groups, cells, rows)
-            row[:] = np.concatenate([d(rng, n) for d, n in zip(draws, counts, strict=True)])
+        return
+    draws = [shape(text) for text in recipe.shapes]
+    for rng, row in zip(rngs, drawn, strict=True):
+        row[:] = np.concatenate([draw(rng, n) for draw, n in zip(draws, counts, strict=True)])
+
+
+def _add_effects(
+    recipe: Recipe, design: NestedDesign, drawn: Floats, groups: int, cells: int
+) -> None:
+    """Turn the errors into responses."""
     group1 = drawn[:, :groups].reshape(-1, groups, 1)
     group2 = drawn[:, groups : groups + cells].reshape(-1, groups, recipe.n_group2)
     effects = recipe.group1_sd * group1 + recipe.group2_sd * group2
@@ -103,8 +123,6 @@ def _generate_batch(rngs: Sequence[np.random.Generator], **factors: object) -> N
         y.reshape(-1, *design.balanced)[...] += effects[..., None]
     else:
         y += effects.reshape(len(y), -1)[:, _cell_of_row(design, recipe.n_group2)]
-    covariates = _add_covariates(rngs, recipe, design, y)
-    return NestedBatch(y, design, _kept(rngs, recipe, design), covariates)
 
 
 @batch_form(_generate_batch)

@@ -95,7 +95,7 @@ def model_se(cell: Cell) -> Measured:
 def coverage(cell: Cell) -> Measured:
     """Share of intervals that contain the truth; binomial MCSE."""
     lower, upper = _limits(cell)
-    return _share((lower <= cell.truth) & (cell.truth <= upper))
+    return share((lower <= cell.truth) & (cell.truth <= upper))
 
 
 def width(cell: Cell) -> Measured:
@@ -155,8 +155,8 @@ def _condition_lines(tables: Mapping[str, pa.Table]) -> Iterator[tuple[Any, ...]
         replicates[method] = rows.num_rows
         status = rows["status"].to_numpy(zero_copy_only=False)
         for word in Status:
-            share = _share(status == str(word))
-            yield method, None, None, f"share_{word}", *share, rows.num_rows
+            measured = share(status == str(word))
+            yield method, None, None, f"share_{word}", *measured, rows.num_rows
     cells: dict[tuple[str, ...], Cell] = {}
     for key, rows in _split(tables["estimates"], "method", "estimand"):
         truth = rows["truth"][0].as_py()
@@ -261,7 +261,8 @@ def _root_mean(squares: Floats) -> Measured:
     return Measured(value, _jackknife(np.sqrt(np.maximum(total - squares, 0) / (n - 1))), n)
 
 
-def _share(hit: NDArray[np.bool_]) -> Measured:
+def share(hit: NDArray[np.bool_]) -> Measured:
+    """Share of true values; binomial MCSE."""
     n = len(hit)
     if n == 0:
         return Measured(np.nan, np.nan, 0)

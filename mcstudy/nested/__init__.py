@@ -2,9 +2,11 @@
 
 `generate_nested` simulates, `variances` has the truths, and the methods are
 
-- `reml` and `ml`: the exact engine, some thousand times faster than
+- `reml` and `ml`: the exact engine, with every kind of interval;
 - `formula` and `matrices`: statsmodels MixedLM by its two ways of stating the model;
 - `matrices_tight` and `matrices_signed`: the same, mended step by step.
+
+`fit` fits anybody's data frame, `exact_law` knows the performance of `reml` and `ml` beforehand.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.fit import NestedFit, fit
 from mcstudy.nested.generate import generate_nested, variances
+from mcstudy.nested.law import exact_law
 from mcstudy.nested.reml import ml, reml
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ __all__ = [
     "NestedData",
     "NestedDesign",
     "NestedFit",
+    "exact_law",
     "fit",
     "formula",
     "generate_nested",

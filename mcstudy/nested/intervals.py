@@ -1,8 +1,8 @@
 """Intervals for the variances of nested data that have a formula, from a fit and mean squares.
 
 Every function takes arrays over replicates and a level, and returns (lower, upper) for each
-variance for which the interval exists. Limits are missing (NaN) where theory gives none: Wald, log and
-Satterthwaite intervals of a variance estimated as zero. Limits below zero are cut at zero, but
+variance for which the interval exists. Limits are missing (NaN) where theory gives none: Wald, log
+and Satterthwaite intervals of a variance estimated as zero. Limits below zero are cut at zero, but
 for `wald`, which shows them as they come.
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, fdtri
 
-from mcstudy.nested.cells import Cells, MeanSquares, mean_squares
+from mcstudy.nested.cells import Cells, MeanSquares
 from mcstudy.nested.roots import crossing
-from mcstudy.nested.solution import COMPONENTS, Solution
+from mcstudy.nested.solution import COMPONENTS
 from mcstudy.nested.wald import log_wald, wald
 
 Floats = NDArray[np.float64]
@@ -103,17 +103,6 @@ FORMULAS: Mapping[str, Callable[[Basis, float], dict[str, Limits]]] = {
 }
 
 WITHOUT_SQUARES = ("wald", "log", "satterthwaite")
-
-
-def basis_of(cells: Cells | None, solution: Solution) -> Basis:
-    """Return what intervals are computed from, for a batch and its fits."""
-    if cells is None:
-        squares = None
-    elif cells.balanced:
-        squares = mean_squares(cells)
-    else:
-        squares = unweighted_mean_squares(cells)
-    return Basis(solution.variances, solution.std_errors, squares)
 
 
 def unweighted_mean_squares(cells: Cells) -> MeanSquares:

@@ -1,8 +1,8 @@
 """The statsmodels side: MixedLM by a formula and by design matrices, as it is and mended.
 
-The model is y ~ 1 with a random intercept for group 1 and a variance component for group 2 within
-group 1. A method returns, for each variance, the estimate with its standard error on the natural
-scale and the intervals
+The model is y ~ 1, with the covariates that the data carries, a random intercept for group 1 and a
+variance component for group 2 within group 1. A method returns, for each variance, the estimate
+with its standard error on the natural scale and the intervals
 
 - ``reported``: Wald, from the standard error that statsmodels prints (there is none for the
   unexplained variance);
@@ -67,7 +67,7 @@ class SignedMixedLM(MixedLM):  # type: ignore[misc]
 
 def _formula_model(data: NestedData) -> MixedLM:
     return sm.MixedLM.from_formula(
-        "y ~ 1",
+        " + ".join(["y ~ 1", *data.covariates]),
         re_formula="1",
         vc_formula={"group2": "0 + C(group2)"},
         groups="group1",
@@ -77,11 +77,12 @@ def _formula_model(data: NestedData) -> MixedLM:
 
 def _matrices_model(data: NestedData, kind: type[MixedLM]) -> MixedLM:
     ones = np.ones((len(data.y), 1))
+    fixed = np.column_stack([ones, *data.covariates.values()]) if data.covariates else ones
     cells = cell_matrices(data.design)
     names = [[f"group2[{level}]" for level in range(cell.shape[1])] for cell in cells]
     return kind(
         data.y,
-        ones,
+        fixed,
         exog_re=ones,
         groups=data.design.group1,
         exog_vc=VCSpec(["group2"], [names], [cells]),
@@ -128,7 +129,7 @@ def _answer(data: NestedData, build: Callable[[], MixedLM], options: dict[str, A
             raise
         return Fit(dict.fromkeys(COMPONENTS, Estimate(None)), Status.NOT_IDENTIFIABLE, reason)
     values = np.array([result.cov_re[0, 0], result.vcomp[0], result.scale])
-    reported = np.append(np.sqrt(result.scale) * result.bse[1:], np.nan)
+    reported = np.append(np.sqrt(result.scale) * result.bse[result.k_fe :], np.nan)
     diagnostics = {
         "llf": float(result.llf),
         "converged": bool(result.converged),

@@ -87,12 +87,12 @@ def _group1_deviance(
 ) -> Floats:
     """Profile with group 1's expectation k above group 2's."""
     (e, c, g), (we, wc, wg) = stages, weights
-    apart = _best_shifted(wc, c, wg, g, k)
-    w, both = _pool(we, e, wc, c)
-    joined = _best_shifted(w, both, wg, g, k)
-    bound = apart < e
-    x = np.where(bound, joined, apart)
-    return _term(we, e, np.where(bound, joined, e)) + _term(wc, c, x) + _term(wg, g, x + k)
+    x = _best_shifted(wc, c, wg, g, k)
+    bound = x < e
+    if bound.any():
+        w, both = _pool(we, e[bound], wc, c[bound])
+        x[bound] = _best_shifted(w, both, wg, g[bound], k[bound])
+    return _term(we, e, np.where(bound, x, e)) + _term(wc, c, x) + _term(wg, g, x + k)
 
 
 def _group2_deviance(
@@ -100,11 +100,11 @@ def _group2_deviance(
 ) -> Floats:
     """Profile with group 2's expectation k above the unexplained."""
     (e, c, g), (we, wc, wg) = stages, weights
-    apart = _best_shifted(we, e, wc, c, k)
-    w, both = _pool(wc, c, wg, g)
-    joined = _best_shifted(we, e, w, both, k)
-    bound = apart + k > g
-    x = np.where(bound, joined, apart)
+    x = _best_shifted(we, e, wc, c, k)
+    bound = x + k > g
+    if bound.any():
+        w, both = _pool(wc, c[bound], wg, g[bound])
+        x[bound] = _best_shifted(we, e[bound], w, both, k[bound])
     return _term(we, e, x) + _term(wc, c, x + k) + _term(wg, g, np.where(bound, x + k, g))
 
 
@@ -121,8 +121,8 @@ def _unexplained_deviance(
 def _best_shifted(w1: float, s1: Floats, w2: float, s2: Floats, k: Floats) -> Floats:
     """Return x > 0 with the least w1 (log x + s1/x) + w2 (log(x+k) + s2/(x+k)).
 
-    Each root of the cubic by its trigonometric or hyperbolic form, polished by Newton; the best of
-    them counts.
+    Each root of the cubic by its trigonometric or hyperbolic form; the best counts, polished by
+    Newton.
     """
     scale = np.maximum(np.maximum(s1, s2), k)
     scale = np.where(scale > 0, scale, 1.0)
@@ -138,6 +138,8 @@ def _best_shifted(w1: float, s1: Floats, w2: float, s2: Floats, k: Floats) -> Fl
         value = _term(w1, p, root) + _term(w2, q, root + d)
         better = value < least
         best, least = np.where(better, root, best), np.where(better, value, least)
+    for _ in range(2):
+        best = best - _newton_step(best, *coefficients)
     return best * scale
 
 
@@ -156,12 +158,14 @@ def _cubic_roots(a: Floats, b: Floats, c: Floats, d: Floats) -> list[Floats]:
     for turn in range(3):
         real = np.where(discriminant > 0, single, 2 * size * np.cos(angle - 2 * np.pi * turn / 3))
         x = real - shift
-        for _ in range(3):
-            slope = (3 * a * x + 2 * b) * x + c
-            step = (((a * x + b) * x + c) * x + d) / np.where(slope == 0, np.inf, slope)
-            x = x - step
+        x = x - _newton_step(x, a, b, c, d)
         found.append(np.where(x > 0, x, np.nan))
     return found
+
+
+def _newton_step(x: Floats, a: Floats, b: Floats, c: Floats, d: Floats) -> Floats:
+    slope = (3 * a * x + 2 * b) * x + c
+    return (((a * x + b) * x + c) * x + d) / np.where(slope == 0, np.inf, slope)
 
 
 def _limits(

@@ -10,10 +10,10 @@ import numpy as np
 
 from mcstudy.method import Estimate, Fit
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
-from mcstudy.nested.cells import Cells, cells_of, mean_squares
+from mcstudy.nested.cells import Cells, MeanSquares, cells_of, mean_squares
 from mcstudy.nested.data import Floats, NestedBatch, NestedData
 from mcstudy.nested.engine import as_batch, solve, solve_cells
-from mcstudy.nested.intervals import FORMULAS, WITHOUT_SQUARES, basis_of
+from mcstudy.nested.intervals import FORMULAS, WITHOUT_SQUARES, Basis, unweighted_mean_squares
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.solution import COMPONENTS, Solution
 
@@ -89,7 +89,7 @@ class ExactMethod:
         for part in batches:
             solution, cells = self._solve(part)
             solutions.append(solution)
-            limits.append(self.limits(part, cells, solution, rngs[begin : begin + len(part)]))
+            limits.append(self._limits(part, cells, solution, rngs[begin : begin + len(part)]))
             begin += len(part)
         solution = Solution.joined(solutions)
         statuses = solution.statuses()
@@ -107,7 +107,12 @@ class ExactMethod:
         cells = cells_of(batch)
         return solve_cells(cells, reml=self.restricted), cells
 
-    def limits(
+    @property
+    def draws(self) -> bool:
+        """Whether some of the intervals draw random numbers."""
+        return "bootstrap" in self.intervals
+
+    def _limits(
         self,
         batch: NestedBatch,
         cells: Cells | None,
@@ -115,38 +120,52 @@ class ExactMethod:
         rngs: Sequence[np.random.Generator],
     ) -> dict[str, Limits]:
         """Return the limits of each kind of interval and variance, arrays of shape (R,)."""
-        squares = mean_squares(cells) if cells is not None and cells.balanced else None
-        basis = basis_of(cells, solution)
+        if cells is not None and cells.balanced:
+            return self.balanced_limits(mean_squares(cells), solution, rngs)
+        squares = None if cells is None else unweighted_mean_squares(cells)
+        basis = Basis(solution.variances, solution.std_errors, squares)
         found: dict[str, Limits] = {}
         for kind in self.intervals:
             if kind == "profile":
-                found[kind] = (
-                    profile(batch, self._restricted(batch, solution), self.level)
-                    if squares is None
-                    else balanced_profile(squares, self.level)
-                )
+                found[kind] = profile(batch, self._restricted(batch, solution), self.level)
             elif kind == "bootstrap":
-                found[kind] = (
-                    bootstrap(batch, solution, rngs, self.level, reml=self.restricted)
-                    if squares is None
-                    else balanced_bootstrap(
-                        squares, solution, rngs, self.level, reml=self.restricted
-                    )
-                )
-            elif cells is not None or kind in WITHOUT_SQUARES:
+                found[kind] = bootstrap(batch, solution, rngs, self.level, reml=self.restricted)
+            elif squares is not None or kind in WITHOUT_SQUARES:
                 found[kind] = FORMULAS[kind](basis, self.level)
-        return {kind: _identified(limits, solution) for kind, limits in found.items()}
+        return _identified(found, solution)
+
+    def balanced_limits(
+        self, squares: MeanSquares, solution: Solution, rngs: Sequence[np.random.Generator]
+    ) -> dict[str, Limits]:
+        """Return the limits for balanced data, from their mean squares and their fits."""
+        basis = Basis(solution.variances, solution.std_errors, squares)
+        found: dict[str, Limits] = {}
+        for kind in self.intervals:
+            if kind == "profile":
+                found[kind] = balanced_profile(squares, self.level)
+            elif kind == "bootstrap":
+                found[kind] = balanced_bootstrap(
+                    squares, solution, rngs, self.level, reml=self.restricted
+                )
+            else:
+                found[kind] = FORMULAS[kind](basis, self.level)
+        return _identified(found, solution)
 
     def _restricted(self, batch: NestedBatch, solution: Solution) -> Solution:
         return solution if self.restricted else solve(batch, reml=True)
 
 
-def _identified(limits: Limits, solution: Solution) -> Limits:
-    """Take away the limits of variances that the design cannot tell, or that have no estimate."""
+def _identified(found: dict[str, Limits], solution: Solution) -> dict[str, Limits]:
+    """Take away the limits of variances that have no estimate."""
+    if not np.isnan(solution.variances).any():
+        return found
     known = {name: ~np.isnan(solution.variances[:, i]) for i, name in enumerate(COMPONENTS)}
     return {
-        name: (np.where(known[name], lower, np.nan), np.where(known[name], upper, np.nan))
-        for name, (lower, upper) in limits.items()
+        kind: {
+            name: (np.where(known[name], lower, np.nan), np.where(known[name], upper, np.nan))
+            for name, (lower, upper) in limits.items()
+        }
+        for kind, limits in found.items()
     }
 
 

@@ -87,12 +87,20 @@ def _group1_deviance(
 ) -> Floats:
     """Profile with group 1's expectation k above group 2's."""
     (e, c, g), (we, wc, wg) = stages, weights
+
+    def total(e: Floats, c: Floats, g: Floats, k: Floats, x: Floats) -> Floats:
+        return _term(we, e, np.minimum(e, x)) + _term(wc, c, x) + _term(wg, g, x + k)
+
     x = _best_shifted(wc, c, wg, g, k)
+    found = total(e, c, g, k, x)
     bound = x < e
     if bound.any():
-        w, both = _pool(we, e[bound], wc, c[bound])
-        x[bound] = _best_shifted(w, both, wg, g[bound], k[bound])
-    return _term(we, e, np.where(bound, x, e)) + _term(wc, c, x) + _term(wg, g, x + k)
+        e, c, g, k = e[bound], c[bound], g[bound], k[bound]
+        w, both = _pool(we, e, wc, c)
+        pooled = _best_shifted(w, both, wg, g, k)
+        apart = _best_shifted(wc, c, wg, g, k, lowest=e)
+        found[bound] = np.fmin(total(e, c, g, k, pooled), total(e, c, g, k, apart))
+    return found
 
 
 def _group2_deviance(
@@ -100,12 +108,20 @@ def _group2_deviance(
 ) -> Floats:
     """Profile with group 2's expectation k above the unexplained."""
     (e, c, g), (we, wc, wg) = stages, weights
+
+    def total(e: Floats, c: Floats, g: Floats, k: Floats, x: Floats) -> Floats:
+        return _term(we, e, x) + _term(wc, c, x + k) + _term(wg, g, np.maximum(g, x + k))
+
     x = _best_shifted(we, e, wc, c, k)
+    found = total(e, c, g, k, x)
     bound = x + k > g
     if bound.any():
-        w, both = _pool(wc, c[bound], wg, g[bound])
-        x[bound] = _best_shifted(we, e[bound], w, both, k[bound])
-    return _term(we, e, x) + _term(wc, c, x + k) + _term(wg, g, np.where(bound, x + k, g))
+        e, c, g, k = e[bound], c[bound], g[bound], k[bound]
+        w, both = _pool(wc, c, wg, g)
+        pooled = _best_shifted(we, e, w, both, k)
+        apart = _best_shifted(we, e, wc, c, k, highest=g - k)
+        found[bound] = np.fmin(total(e, c, g, k, pooled), total(e, c, g, k, apart))
+    return found
 
 
 def _unexplained_deviance(
@@ -118,11 +134,20 @@ def _unexplained_deviance(
     return _term(we, e, value) + _term(wc, c, middle) + _term(wg, g, high)
 
 
-def _best_shifted(w1: float, s1: Floats, w2: float, s2: Floats, k: Floats) -> Floats:
+def _best_shifted(
+    w1: float,
+    s1: Floats,
+    w2: float,
+    s2: Floats,
+    k: Floats,
+    *,
+    lowest: Floats | float = 0.0,
+    highest: Floats | float = np.inf,
+) -> Floats:
     """Return x > 0 with the least w1 (log x + s1/x) + w2 (log(x+k) + s2/(x+k)).
 
-    Each root of the cubic by its trigonometric or hyperbolic form; the best counts, polished by
-    Newton.
+    Each root of the cubic by its trigonometric or hyperbolic form; the best within the range
+    counts, polished by Newton. NaN where none is.
     """
     scale = np.maximum(np.maximum(s1, s2), k)
     scale = np.where(scale > 0, scale, 1.0)
@@ -136,7 +161,7 @@ def _best_shifted(w1: float, s1: Floats, w2: float, s2: Floats, k: Floats) -> Fl
     best, least = np.full_like(p, np.nan), np.full_like(p, np.inf)
     for root in _cubic_roots(*coefficients):
         value = _term(w1, p, root) + _term(w2, q, root + d)
-        better = value < least
+        better = (value < least) & (root * scale >= lowest) & (root * scale <= highest)
         best, least = np.where(better, root, best), np.where(better, value, least)
     for _ in range(2):
         best = best - _newton_step(best, *coefficients)

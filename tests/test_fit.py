@@ -6,6 +6,7 @@ import pytest
 
 from mcstudy import Status, nested
 from mcstudy.nested.plain import plain_likelihood
+from mcstudy.nested.reml import KINDS
 
 
 @pytest.fixture
@@ -140,6 +141,17 @@ def test_contract_intervals_by_name_and_level(frame):
         fitted.interval("walt")
     with pytest.raises(ValueError, match="level is 95; give a number between 0 and 1"):
         fitted.interval("wald", 95)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_contract_every_kind_of_interval_widens_with_its_level_and_repeats(frame, kind):
+    fitted = nested.fit(frame)
+    wide, narrow = fitted.interval(kind, 0.99), fitted.interval(kind, 0.8)
+    assert narrow
+    assert narrow == fitted.interval(kind, 0.8)
+    for name, (lower, upper) in narrow.items():
+        assert wide[name][0] <= lower < upper < wide[name][1]
+        assert lower < fitted.variances[name] < upper
 
 
 def test_contract_summary_shows_every_number(frame):

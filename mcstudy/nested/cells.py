@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mcstudy.nested.data import Booleans, Floats, NestedBatch, NestedDesign
 
-_CHUNK = 65_536
+CHUNK = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def cells_of(batch: NestedBatch) -> Cells:
     columns = np.empty((len(batch), layout.n_cells))
     within = np.empty(len(batch))
     count = layout.sizes[None] if batch.kept is None else np.empty_like(columns)
-    step = max(1, _CHUNK // max(1, batch.y.shape[1]))
+    step = max(1, CHUNK // max(1, batch.y.shape[1]))
     for start in range(0, len(batch), step):
         some = slice(start, start + step)
         kept = None if batch.kept is None else batch.kept[some]

@@ -70,7 +70,8 @@ class Solution:
     @property
     def std_errors(self) -> Floats:
         """Standard errors of the variances, shape (R, 3)."""
-        return np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
+        squares = np.diagonal(self.covariance, axis1=1, axis2=2)
+        return np.sqrt(np.where(squares > 0, squares, np.nan))
 
     @property
     def at_zero(self) -> Booleans:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.nested.cells import Cells, cell_sums, deviations, layout_of
+from mcstudy.nested.cells import CHUNK, Cells, cell_sums, deviations, layout_of
 from mcstudy.nested.data import Floats, NestedBatch
 
 
@@ -91,8 +91,9 @@ def sums_with_covariates(cells: Cells, batch: NestedBatch, names: tuple[str, ...
     names : tuple of str
         Which covariates, in order.
     """
-    lanes = [_with_covariates(batch[i : i + 1], names) for i in range(len(batch))]
-    means, within, centre, spread = (np.stack(part) for part in zip(*lanes, strict=True))
+    step = max(1, CHUNK // (batch.y.shape[1] * (len(names) + 1)))
+    chunks = [_columns(batch[i : i + step], names) for i in range(0, len(batch), step)]
+    means, within, centre, spread = (np.concatenate(part) for part in zip(*chunks, strict=True))
     layout = layout_of(batch.design)
     flat = layout.padded(means.reshape(-1, layout.n_cells))
     means = flat.reshape(*means.shape[:2], *flat.shape[1:])
@@ -102,22 +103,30 @@ def sums_with_covariates(cells: Cells, batch: NestedBatch, names: tuple[str, ...
     return replace(sums, centre=centre, spread=spread)
 
 
-def _with_covariates(
-    lane: NestedBatch, names: tuple[str, ...]
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return cell means, products within cells, centre and spread of one replicate's columns."""
-    layout = layout_of(lane.design)
-    columns = np.stack([np.broadcast_to(lane.covariates[name], lane.y.shape)[0] for name in names])
-    kept = np.ones(lane.y.shape[1], dtype=bool) if lane.kept is None else lane.kept[0]
-    centre = columns[:, kept].mean(axis=1)
-    spread = columns[:, kept].std(axis=1)
+def _columns(batch: NestedBatch, names: tuple[str, ...]) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return cell means, products within cells, and the covariates' centre and spread.
+
+    The columns are the covariates, centred and scaled, and the response.
+    """
+    layout, lanes = layout_of(batch.design), len(batch)
+    given = [np.broadcast_to(batch.covariates[name], batch.y.shape) for name in names]
+    columns = np.stack([*given, batch.y], axis=1)
+    kept = np.ones((1, 1, 1)) if batch.kept is None else batch.kept[:, None].astype(np.float64)
+    n_rows = np.maximum(np.broadcast_to(kept, (lanes, 1, columns.shape[2])).sum(axis=2), 1)
+    centre = (columns[:, :-1] * kept).sum(axis=2) / n_rows
+    columns[:, :-1] -= centre[..., None]
+    spread = np.sqrt((columns[:, :-1] ** 2 * kept).sum(axis=2) / n_rows)
     spread[spread <= 1e-12 * np.abs(centre)] = 1.0
-    rows = np.vstack([(columns - centre[:, None]) / spread[:, None], lane.y])
-    away = deviations(rows, kept, layout)
-    count = np.maximum(cell_sums(kept[None].astype(np.float64), layout), 1)
-    sums = cell_sums(away, layout)
-    products = away @ away.T - (sums / count) @ sums.T
-    return rows[:, layout.starts] + sums / count, (products + products.T) / 2, centre, spread
+    columns[:, :-1] /= spread[..., None]
+
+    rows = columns.reshape(-1, columns.shape[2])
+    away = deviations(rows, None, layout).reshape(columns.shape) * kept
+    count = cell_sums(np.broadcast_to(kept, away[:, :1].shape).reshape(lanes, -1), layout)
+    sums = cell_sums(away.reshape(rows.shape), layout).reshape(lanes, -1, layout.n_cells)
+    means = sums / np.maximum(count, 1)[:, None]
+    products = away @ away.swapaxes(1, 2) - sums @ means.swapaxes(1, 2)
+    firsts = rows[:, layout.starts].reshape(means.shape)
+    return means + firsts, (products + products.swapaxes(1, 2)) / 2, centre, spread
 
 
 def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:

@@ -61,6 +61,26 @@ def maximise(sums: Sums, *, reml: bool, held: Held | None = None) -> Solution:
         return _in_units_of_the_data(sums, found, free, identified, reml=reml)
 
 
+def free_components(sums: Sums) -> Booleans:
+    """Return for each replicate a set of variances that can be fitted together, shape (R, 3)."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        return _identified(evaluate(sums, np.ones((len(sums), 3)), reml=True))[1]
+
+
+def least_deviance(
+    sums: Sums, start: Floats, free: Booleans, *, reml: bool
+) -> tuple[Floats, Floats]:
+    """Return the least -2 log-likelihood over the free variances, and where it is.
+
+    Variances are in the units of the sums, -2 log-likelihood is less the constants of `maximise`.
+    The start should be near: the first step is Newton's.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        begin = _Search.starting(start, free, np.ones(len(start), dtype=bool))
+        found = _search(sums, begin, None, reml=reml, near=True)
+    return found.value, found.variances
+
+
 @dataclass(frozen=True, eq=False)
 class _Found:
     """Where the search ended, in the units of the sums."""
@@ -149,7 +169,9 @@ class _Search(NamedTuple):
         return _Search._make(part[keep] for part in self)
 
 
-def _search(sums: Sums, now: _Search, known: Evaluation | None, *, reml: bool) -> _Found:
+def _search(
+    sums: Sums, now: _Search, known: Evaluation | None, *, reml: bool, near: bool = False
+) -> _Found:
     """Search until all replicates are finished; those that are make room for the others."""
     found = _Found.nothing(len(sums), sums.n_fixed)
     for iteration in range(1, _MOST + 1):
@@ -159,7 +181,7 @@ def _search(sums: Sums, now: _Search, known: Evaluation | None, *, reml: bool) -
             keep = np.flatnonzero(~now.finished)
             sums, now = sums.take(keep), now.take(keep)
         here, known = known or evaluate(sums, now.trial, reml=reml), None
-        before, now = now, now.moved(here, sums.n_rows, first=iteration == 1)
+        before, now = now, now.moved(here, sums.n_rows, first=iteration == 1 and not near)
         ended = ~before.finished & (now.finished | (iteration == _MOST))
         found.record(now, here, ended, iteration)
     return found

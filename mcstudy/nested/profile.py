@@ -17,7 +17,8 @@ from scipy.special import chdtri
 from mcstudy.nested.balanced import isotonic_levels, level_variances
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
-from mcstudy.nested.engine import profile_llf
+from mcstudy.nested.engine import reduced
+from mcstudy.nested.held import profile_limits
 from mcstudy.nested.roots import crossing
 from mcstudy.nested.solution import COMPONENTS, Solution
 
@@ -29,21 +30,21 @@ _WIDEN = 60
 
 def profile(batch: NestedBatch, solution: Solution, level: float) -> dict[str, Limits]:
     """Return the REML profile intervals of the variances of any data; lower limits may be 0."""
-    reach = float(chdtri(1, 1 - level))
-    found = {}
-    for index, name in enumerate(COMPONENTS):
-        value = solution.variances[:, index]
-        spread = np.nansum(solution.variances, axis=1)
-        start = np.where(np.isnan(value), spread, value)
-
-        def deviance(point: Floats, name: str = name) -> Floats:
-            positive = np.maximum(point, np.finfo(float).tiny)
-            held = positive if name == "unexplained_var" else point
-            llf = profile_llf(batch, name, held).llf
-            return np.where(point > 0, -2 * llf, np.inf) if name == "unexplained_var" else -2 * llf
-
-        found[name] = _limits(deviance, start, spread, -2 * solution.llf, reach)
-    return found
+    reach = float(np.sqrt(chdtri(1, 1 - level)))
+    parts, begin = [], 0
+    for sums in reduced(batch):
+        some = slice(begin, begin + len(sums))
+        begin += len(sums)
+        parts.append(
+            profile_limits(sums, solution.variances[some], solution.std_errors[some], reach)
+        )
+    return {
+        name: (
+            np.concatenate([part[component][0] for part in parts]),
+            np.concatenate([part[component][1] for part in parts]),
+        )
+        for component, name in enumerate(COMPONENTS)
+    }
 
 
 def balanced_profile(squares: MeanSquares, level: float) -> dict[str, Limits]:

@@ -46,3 +46,52 @@ def crossing(function: Callable[[Floats], Floats], low: Floats, high: Floats) ->
         b, fb = np.where(done, b, middle), np.where(done, fb, value)
         done |= (value == 0) | (np.minimum(moved, np.abs(b - a)) <= _PRECISION * np.abs(b))
     return b
+
+
+def crossing_of_some(
+    function: Callable[[Floats, NDArray[np.intp]], Floats],
+    low: tuple[Floats, Floats],
+    high: tuple[Floats, Floats],
+    precision: float = _PRECISION,
+) -> Floats:
+    """Return the root in each bracket, for a function that is dear: none is computed in vain.
+
+    Parameters
+    ----------
+    function : callable
+        Takes points of shape (n,) and which replicates they belong to; returns shape (n,).
+    low, high : pairs of arrays of shape (R,)
+        The ends of the brackets and the function there; where both have one sign, or one is
+        missing, NaN comes back.
+    precision : float
+        Relative.
+
+    Notes
+    -----
+    False position by Anderson & Bjorck (1973), BIT 13:253, with a bisection now and then.
+    """
+    (a, fa), (b, fb) = ([part.copy() for part in end] for end in (low, high))
+    found = np.where(fa == 0, a, np.where(fb == 0, b, np.nan))
+    lanes = np.flatnonzero(fa * fb < 0)
+    for step in range(_STEPS):
+        if not len(lanes):
+            break
+        la, lfa, lb, lfb = a[lanes], fa[lanes], b[lanes], fb[lanes]
+        with np.errstate(invalid="ignore"):
+            middle = lb - lfb * (lb - la) / (lfb - lfa)
+        inside = (middle - la) * (middle - lb) < 0
+        middle = np.where(inside & (step % 8 < 7), middle, (la + lb) / 2)
+        value = function(middle, lanes)
+        crossed = value * lfb < 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shrink = 1 - value / lfb
+        shrink = np.where(shrink > 0, shrink, 0.5)
+        a[lanes] = np.where(crossed, lb, la)
+        fa[lanes] = np.where(crossed, lfb, lfa * shrink)
+        b[lanes], fb[lanes] = middle, value
+        moved = np.minimum(np.abs(middle - lb), np.abs(middle - a[lanes]))
+        done = (value == 0) | (moved <= precision * np.abs(middle)) | np.isnan(value)
+        found[lanes[done]] = np.where(np.isnan(value), np.nan, middle)[done]
+        lanes = lanes[~done]
+    found[lanes] = b[lanes]
+    return found

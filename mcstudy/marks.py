@@ -14,7 +14,7 @@ import platform
 import sys
 import sysconfig
 import types
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -63,93 +63,113 @@ def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 
 def code_digest(function: Any) -> str:
     """Return 16 hexadecimal digits that change when what `function` computes may change."""
-    return hashlib.sha256(_describe(function, []).encode()).hexdigest()[:16]
+    description = _Description()
+    description.add(function)
+    return description.digest()
 
 
-def _describe(thing: Any, seen: list[Any]) -> str:
-    """Return a text for a value, function, class or object and all it refers to."""
-    if thing is None or isinstance(thing, bool | int | float | complex | str | bytes):
-        return f"{type(thing).__name__}:{thing!r}"
-    known = next((i for i, other in enumerate(seen) if other is thing), None)
-    if known is not None:
-        return f"seen:{known}"
-    seen.append(thing)
-    if isinstance(thing, np.ndarray) and thing.dtype != object:
-        digest = hashlib.sha256(np.ascontiguousarray(thing).tobytes()).hexdigest()
-        return f"array:{thing.shape}:{thing.dtype}:{digest}"
-    if isinstance(thing, Mapping):
-        items = [(_describe(key, seen), _describe(value, seen)) for key, value in thing.items()]
-        return f"mapping:{items}"
-    if isinstance(thing, Set):
-        return f"set:{sorted(_describe(item, []) for item in thing)}"
-    if isinstance(thing, list | tuple | range):
-        return f"sequence:{[_describe(item, seen) for item in thing]}"
-    if isinstance(thing, functools.partial):
-        return f"partial:{_describe([thing.func, thing.args, thing.keywords], seen)}"
-    if isinstance(thing, types.ModuleType):
-        return _describe_module(thing)
-    if isinstance(thing, types.CodeType):
-        return _describe_code(thing, seen)
-    if isinstance(thing, types.MethodType):
-        return f"bound:{_describe([thing.__func__, thing.__self__], seen)}"
-    name = f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
-    if isinstance(thing, types.FunctionType):
-        return f"installed:{name}" if _is_installed(thing) else _describe_function(thing, seen)
-    if isinstance(thing, type):
-        return f"installed:{name}" if _is_installed(thing) else _describe_class(thing, seen)
-    if isinstance(thing, types.BuiltinFunctionType | np.ufunc):
-        return f"builtin:{name}"
-    return _describe_object(thing, seen)
+class _Description:
+    """Walks a value and all it refers to, once each, and digests what it meets on the way."""
 
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._met: dict[int, tuple[int, Any]] = {}
 
-def _describe_function(function: types.FunctionType, seen: list[Any]) -> str:
-    code = function.__code__
-    cells = [_cell(cell) for cell in function.__closure__ or ()]
-    parts = [code, function.__defaults__, function.__kwdefaults__, cells, _referred(function)]
-    parts += [value for key, value in sorted(vars(function).items()) if key != "__wrapped__"]
-    wrapped = getattr(function, "__wrapped__", None)
-    return f"function:{_describe([*parts, wrapped], seen)}"
+    def digest(self) -> str:
+        return self._hash.hexdigest()[:16]
 
+    def add(self, thing: Any) -> None:
+        """Add a value, function, class or object."""
+        if thing is None or isinstance(thing, bool | int | float | complex | str | bytes):
+            self._say(type(thing).__name__, repr(thing))
+        elif id(thing) in self._met:
+            self._say("met", str(self._met[id(thing)][0]))
+        else:
+            self._met[id(thing)] = (len(self._met), thing)
+            self._add_new(thing)
 
-def _describe_code(code: types.CodeType, seen: list[Any]) -> str:
-    """Return the instructions and constants; the docstring and the line numbers do not count."""
-    constants = list(code.co_consts)
-    if constants and isinstance(constants[0], str) and code.co_flags & inspect.CO_NEWLOCALS:
-        constants[0] = None
-    names = [code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars]
-    return f"code:{code.co_code.hex()}:{names}:{[_describe(c, seen) for c in constants]}"
+    def _add_new(self, thing: Any) -> None:
+        name = f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
+        if isinstance(thing, np.ndarray) and thing.dtype != object:
+            digest = hashlib.sha256(np.ascontiguousarray(thing).tobytes()).hexdigest()
+            self._say("array", str(thing.shape), str(thing.dtype), digest)
+        elif isinstance(thing, Mapping):
+            self._say("mapping", str(len(thing)))
+            for key, value in thing.items():
+                self.add(key)
+                self.add(value)
+        elif isinstance(thing, Set):
+            self._say("set", *sorted(code_digest(item) for item in thing))
+        elif isinstance(thing, list | tuple | range):
+            self._add_all("sequence", thing)
+        elif isinstance(thing, functools.partial):
+            self._add_all("partial", [thing.func, thing.args, thing.keywords])
+        elif isinstance(thing, types.ModuleType):
+            self._say(_describe_module(thing))
+        elif isinstance(thing, types.CodeType):
+            self._add_code(thing)
+        elif isinstance(thing, types.MethodType):
+            self._add_all("bound", [thing.__func__, thing.__self__])
+        elif isinstance(thing, types.FunctionType | type) and _is_installed(thing):
+            self._say("installed", name)
+        elif isinstance(thing, types.FunctionType):
+            self._add_function(thing)
+        elif isinstance(thing, type):
+            self._add_class(thing)
+        elif isinstance(thing, types.BuiltinFunctionType | np.ufunc):
+            self._say("builtin", name, getattr(thing, "__name__", ""))
+        else:
+            self._add_object(thing)
 
+    def _say(self, *words: str) -> None:
+        self._hash.update("\x1f".join(words).encode(errors="backslashreplace") + b"\x1e")
 
-def _describe_class(kind: type, seen: list[Any]) -> str:
-    ignored = {
-        "__module__",
-        "__qualname__",
-        "__doc__",
-        "__dict__",
-        "__weakref__",
-        "__firstlineno__",
-    }
-    members = {
-        name: member
-        for name, member in sorted(vars(kind).items())
-        if name not in ignored and not name.startswith("_abc_")
-    }
-    return f"class:{_describe([list(kind.__bases__), members], seen)}"
+    def _add_all(self, kind: str, things: Sequence[Any]) -> None:
+        self._say(kind, str(len(things)))
+        for thing in things:
+            self.add(thing)
 
+    def _add_function(self, function: types.FunctionType) -> None:
+        cells = [_cell(cell) for cell in function.__closure__ or ()]
+        attributes = dict(sorted(vars(function).items()))
+        parts = [function.__code__, function.__defaults__, function.__kwdefaults__]
+        self._add_all("function", [*parts, cells, _referred(function), attributes])
 
-def _describe_object(thing: Any, seen: list[Any]) -> str:
-    """Return the type of an object and its state, by its attributes or else by its pickle."""
-    kind = _describe(type(thing), seen)
-    state = getattr(thing, "__dict__", None)
-    if state:
-        return f"object:{kind}:{_describe(dict(sorted(state.items())), seen)}"
-    for wrapper in ("__func__", "fget", "func"):
-        if hasattr(thing, wrapper):
-            return f"object:{kind}:{_describe(getattr(thing, wrapper), seen)}"
-    try:
-        return f"object:{kind}:{hashlib.sha256(cloudpickle.dumps(thing)).hexdigest()}"
-    except Exception:  # noqa: BLE001 - an object that cannot be pickled is known by its type
-        return f"object:{kind}"
+    def _add_code(self, code: types.CodeType) -> None:
+        """Add instructions and constants; the docstring and the line numbers do not count."""
+        constants = list(code.co_consts)
+        if constants and isinstance(constants[0], str) and code.co_flags & inspect.CO_NEWLOCALS:
+            constants[0] = None
+        names = [code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars]
+        self._add_all("code", [code.co_code, *names, constants])
+
+    def _add_class(self, kind: type) -> None:
+        ignored = {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__"}
+        members = {
+            name: member
+            for name, member in sorted(vars(kind).items())
+            if name not in ignored and not name.startswith(("_abc_", "__annot", "__dataclass"))
+        }
+        self._add_all("class", [kind.__bases__, members])
+
+    def _add_object(self, thing: Any) -> None:
+        """Add the type of an object and its state: its attributes, or else its pickle."""
+        kind = type(thing)
+        self._say("object", kind.__module__, kind.__qualname__)
+        if not _is_installed(kind):
+            self.add(kind)
+        state = getattr(thing, "__dict__", None)
+        if state and not _is_installed(kind):
+            self.add(dict(sorted(state.items())))
+            return
+        for wrapped in ("__wrapped__", "__func__", "fget", "func"):
+            if hasattr(thing, wrapped):
+                self.add(getattr(thing, wrapped))
+                return
+        try:
+            self._say(hashlib.sha256(cloudpickle.dumps(thing)).hexdigest())
+        except Exception:  # noqa: BLE001 - an object that cannot be pickled is known by its type
+            self._say("no pickle")
 
 
 def _describe_module(module: types.ModuleType) -> str:

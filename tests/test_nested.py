@@ -203,3 +203,96 @@ def test_contract_no_arbitrary_split_of_what_the_design_cannot_tell(sizes, told,
     for name, estimate in fit.estimates.items():
         assert estimate.value is None or name in told
         assert estimate.std_error is None
+
+
+@pytest.mark.parametrize("text", ["normal", "t(5)", "chi_square(3)", "contaminated(0.1, 5)"])
+def test_law_every_shape_is_scaled_to_its_standard_deviation(text):
+    from mcstudy.nested.shapes import shape
+
+    values = shape(text)(np.random.default_rng(5), 400_000)
+    assert abs(values.mean()) < 4 * values.std() / np.sqrt(len(values))
+    square = values**2
+    assert abs(square.mean() - 1) < 4 * square.std() / np.sqrt(len(values))
+    kurtosis = (values**4).mean()
+    assert (kurtosis > 3.5) == (text != "normal")
+
+
+def test_law_shapes_reach_their_component():
+    rng = np.random.default_rng(6)
+    sds = {"group1_sd": 1, "group2_sd": 1, "unexplained_sd": 0}
+    sizes = {"n_group1": 2000, "n_group2": 2, "n_rep": 1}
+    data = nested.generate_nested(rng, **sizes, **sds, group1_shape="chi_square(1)")
+    group = data.y.reshape(2000, 2).mean(axis=1)
+    assert ((group - group.mean()) ** 3).mean() > 0.5
+
+
+def test_contract_covariates_carry_their_coefficients():
+    rng = np.random.default_rng(7)
+    sds = {"group1_sd": 0, "group2_sd": 0, "unexplained_sd": 0}
+    slopes = {"row_slope": 1.0, "cell_slope": 2.0, "group_slope": 3.0}
+    frame = nested.generate_nested(rng, **SIZES, **sds, **slopes, intercept=5).frame
+    whole = 5 + frame.x_row + 2 * frame.x_cell + 3 * frame.x_group
+    assert np.allclose(frame.y, whole)
+    assert frame.groupby("group1").x_group.nunique().max() == 1
+    assert frame.groupby(["group1", "group2"]).x_cell.nunique().max() == 1
+
+
+def test_law_dropped_rows_and_cells():
+    factors = SIZES | {"group1_sd": 1, "group2_sd": 1, "unexplained_sd": 1}
+    rngs = [np.random.default_rng(i) for i in range(100)]
+    rows = nested.generate_nested.batch(rngs, **factors, dropped_rows=0.3).kept
+    assert abs(rows.mean() - 0.7) < 4 * np.sqrt(0.21 / rows.size)
+    cells = nested.generate_nested.batch(rngs, **factors, dropped_cells=0.2).kept
+    by_cell = cells.reshape(100, 100, 5)
+    assert (by_cell.all(axis=2) | ~by_cell.any(axis=2)).all()
+    assert abs(cells.mean() - 0.8) < 4 * np.sqrt(0.16 / 10_000)
+
+
+def test_contract_given_cell_sizes():
+    data = simulated(1) and nested.generate_nested(
+        np.random.default_rng(1), **SIZES, **GIVEN, cell_sizes="2 7 1"
+    )
+    sizes = data.frame.groupby(["group1", "group2"]).size().tolist()
+    assert sizes[:6] == [2, 7, 1, 2, 7, 1]
+
+
+GIVEN = {"group1_sd": 2, "group2_sd": 3, "unexplained_sd": 4}
+
+
+def test_identity_the_plain_case_keeps_its_bits():
+    rng = np.random.default_rng(3)
+    normals = rng.standard_normal(20 + 100 + 500)
+    effects = 2.0 * normals[:20, None] + 3.0 * normals[20:120].reshape(20, 5)
+    y = 4.0 * normals[120:].reshape(20, 5, 5) + effects[..., None]
+    assert (simulated(3).y == y.ravel()).all()
+    more = nested.generate_nested(
+        np.random.default_rng(3), **SIZES, **GIVEN, row_slope=0.0, dropped_rows=0.1
+    )
+    assert np.isin(more.y, y).all()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"dropped_rows": 1.0}, "dropped_rows is 1.0; give a share"),
+        ({"group1_shape": "t(2)"}, "the shape 't\\(2\\)' is not known"),
+        ({"unexplained_shape": "cauchy"}, "write normal, t\\(5\\)"),
+        ({"cell_sizes": "2 x"}, "cell_sizes is '2 x'"),
+    ],
+)
+def test_contract_bad_recipes_are_refused(bad, message):
+    with pytest.raises(ValueError, match=message):
+        nested.generate_nested(np.random.default_rng(1), **SIZES, **GIVEN, **bad)
+
+
+@pytest.mark.parametrize("extra", [{"dropped_rows": 0.3}, {"row_slope": 1.0, "group_slope": 2.0}])
+def test_reference_statsmodels_and_the_engine_agree_where_statsmodels_converged(extra):
+    for seed in range(4):
+        data = nested.generate_nested(np.random.default_rng(seed), **SIZES, **GIVEN, **extra)
+        theirs = quietly(nested.matrices_signed, data)
+        ours = nested.reml(data, np.random.default_rng(0))
+        assert repr(quietly(nested.formula, data)) == repr(quietly(nested.matrices, data))
+        assert ours.diagnostics["llf"] == pytest.approx(theirs.diagnostics["llf"], abs=1e-7)
+        for name, estimate in ours.estimates.items():
+            assert theirs.estimates[name].value == pytest.approx(estimate.value, rel=1e-5)
+            assert theirs.estimates[name].std_error == pytest.approx(estimate.std_error, rel=1e-4)

@@ -62,7 +62,7 @@ def exact_law(
     """
     _check(condition)
     squares = _draw(condition, draws, seed)
-    parts = [squares_slice(squares, begin) for begin in range(0, draws, _CHUNK)]
+    parts = [_chunk(squares, begin) for begin in range(0, draws, _CHUNK)]
     solutions = [_solution(part, restricted=method.restricted) for part in parts]
     solution = Solution.joined(solutions)
     rngs = streams(seed, Condition(condition).key, range(draws)) if method.draws else []
@@ -88,13 +88,13 @@ def _draw(condition: Mapping[str, Any], draws: int, seed: int) -> MeanSquares:
     degrees = (a - 1, a * (b - 1), a * b * (r - 1))
     expected = (se + r * s2 + b * r * s1, se + r * s2, se)
     rng = np.random.default_rng(seed)
-    drawn = [
+    group1, group2, unexplained = (
         level * rng.chisquare(df, draws) / df for level, df in zip(expected, degrees, strict=True)
-    ]
-    return MeanSquares(*drawn, *degrees, n_group2=b, n_rep=r)
+    )
+    return MeanSquares(group1, group2, unexplained, *degrees, b, r)
 
 
-def squares_slice(squares: MeanSquares, begin: int) -> MeanSquares:
+def _chunk(squares: MeanSquares, begin: int) -> MeanSquares:
     """Return the chunk of the mean squares that begins there."""
     some = slice(begin, begin + _CHUNK)
     return MeanSquares(

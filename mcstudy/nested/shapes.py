@@ -68,7 +68,8 @@ def _contaminated(share: float, ratio: float) -> Draw:
     def draw(rng: np.random.Generator, size: int) -> Floats:
         values = rng.standard_normal(size)
         values[rng.random(size) < share] *= ratio
-        return values / whole
+        standardised: Floats = values / whole
+        return standardised
 
     return draw
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mcstudy.nested.data import Floats
 from mcstudy.nested.optimum import free_components, least_deviance
-from mcstudy.nested.roots import crossing_of_some
+from mcstudy.nested.roots import crossing
 from mcstudy.nested.sums import Sums
 
 Lanes = NDArray[np.intp]
@@ -107,7 +107,7 @@ class _Held:
             lanes = lanes[end[1][lanes] <= 0]
             for kept, latest in zip(near, end, strict=True):
                 kept[lanes] = latest[lanes]
-        return crossing_of_some(self, (near[0], near[1]), (end[0], end[1]), _PRECISION)
+        return crossing(self, (near[0], near[1]), (end[0], end[1]), _PRECISION)
 
     def _above_zero(self, best: Floats, lanes: Lanes) -> Floats:
         """Return the limit below the estimate, 0 where the rise at 0 does not reach as far."""
@@ -117,4 +117,4 @@ class _Held:
         inner = lanes[best[lanes] > 0]
         at_zero[inner] = self(np.zeros(len(inner)), inner)
         ends = (best, np.full(len(best), -self._reach)), (np.zeros(len(best)), at_zero)
-        return np.where(at_zero > 0, crossing_of_some(self, *ends, _PRECISION), limit)
+        return np.where(at_zero > 0, crossing(self, *ends, _PRECISION), limit)

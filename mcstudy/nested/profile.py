@@ -23,7 +23,12 @@ from mcstudy.nested.roots import crossing
 from mcstudy.nested.solution import COMPONENTS, Solution
 
 Floats = NDArray[np.float64]
+Lanes = NDArray[np.intp]
 Limits = tuple[Floats, Floats]
+
+_Stages = tuple[Floats, Floats, Floats]
+_Weights = tuple[float, float, float]
+_Deviance = Callable[[Floats, Lanes], Floats]
 
 _WIDEN = 60
 
@@ -56,12 +61,16 @@ def balanced_profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
     best = levels.T[::-1]
     terms = [_term(w, s, x) for w, s, x in zip(weights, stages, best, strict=True)]
     least = terms[0] + terms[1] + terms[2]
-    reach = float(chdtri(1, 1 - level))
+    reach = float(np.sqrt(chdtri(1, 1 - level)))
     b, r = squares.n_group2, squares.n_rep
-    deviances: dict[str, Callable[[Floats], Floats]] = {
-        "group1_var": lambda value: _group1_deviance(stages, weights, b * r * value),
-        "group2_var": lambda value: _group2_deviance(stages, weights, r * value),
-        "unexplained_var": lambda value: _unexplained_deviance(stages, weights, value),
+    deviances: dict[str, _Deviance] = {
+        "group1_var": lambda value, some: _group1_deviance(
+            _some(stages, some), weights, b * r * value
+        ),
+        "group2_var": lambda value, some: _group2_deviance(_some(stages, some), weights, r * value),
+        "unexplained_var": lambda value, some: _unexplained_deviance(
+            _some(stages, some), weights, value
+        ),
     }
     spreads = levels.T / np.array([[b * r], [r], [1]])
     return {
@@ -70,6 +79,10 @@ def balanced_profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
             deviances.items(), values.T, spreads, strict=True
         )
     }
+
+
+def _some(stages: _Stages, lanes: Lanes) -> _Stages:
+    return stages[0][lanes], stages[1][lanes], stages[2][lanes]
 
 
 def _term(weight: float, square: Floats, expected: Floats) -> Floats:
@@ -83,9 +96,7 @@ def _pool(w1: float, s1: Floats, w2: float, s2: Floats) -> tuple[float, Floats]:
     return w1 + w2, (w1 * s1 + w2 * s2) / (w1 + w2)
 
 
-def _group1_deviance(
-    stages: tuple[Floats, Floats, Floats], weights: tuple[float, float, float], k: Floats
-) -> Floats:
+def _group1_deviance(stages: _Stages, weights: _Weights, k: Floats) -> Floats:
     """Profile with group 1's expectation k above group 2's."""
     (e, c, g), (we, wc, wg) = stages, weights
 
@@ -104,9 +115,7 @@ def _group1_deviance(
     return found
 
 
-def _group2_deviance(
-    stages: tuple[Floats, Floats, Floats], weights: tuple[float, float, float], k: Floats
-) -> Floats:
+def _group2_deviance(stages: _Stages, weights: _Weights, k: Floats) -> Floats:
     """Profile with group 2's expectation k above the unexplained."""
     (e, c, g), (we, wc, wg) = stages, weights
 
@@ -125,9 +134,7 @@ def _group2_deviance(
     return found
 
 
-def _unexplained_deviance(
-    stages: tuple[Floats, Floats, Floats], weights: tuple[float, float, float], value: Floats
-) -> Floats:
+def _unexplained_deviance(stages: _Stages, weights: _Weights, value: Floats) -> Floats:
     (e, c, g), (we, wc, wg) = stages, weights
     both = _pool(wc, c, wg, g)[1]
     middle, high = np.minimum(c, both), np.maximum(g, both)
@@ -195,23 +202,26 @@ def _newton_step(x: Floats, a: Floats, b: Floats, c: Floats, d: Floats) -> Float
 
 
 def _limits(
-    deviance: Callable[[Floats], Floats], value: Floats, spread: Floats, least: Floats, reach: float
+    deviance: _Deviance, value: Floats, spread: Floats, least: Floats, reach: float
 ) -> Limits:
-    """Return where the deviance is `reach` above its least, below and above `value`."""
-    zero = np.zeros_like(value)
-    target = least + reach
-    far = value + spread
+    """Return where the root of the deviance's rise is `reach`, below and above `value`."""
+    every = np.arange(len(value))
+
+    def beyond(point: Floats, lanes: Lanes) -> Floats:
+        rise = deviance(point, lanes) - least[lanes]
+        return np.sqrt(np.maximum(rise, 0)) - reach
+
+    far, at_far = value + spread, np.full(len(value), np.nan)
+    lanes = every
     for _ in range(_WIDEN):
-        short = deviance(far) <= target
-        if not short.any():
+        at_far[lanes] = beyond(far[lanes], lanes)
+        lanes = lanes[at_far[lanes] <= 0]
+        if not len(lanes):
             break
-        far = np.where(short, value + 2 * (far - value), far)
-
-    def above(point: Floats) -> Floats:
-        """Return -1 at the best value, 0 at the target, 1 at an infinite deviance."""
-        rise = deviance(point) - least
-        with np.errstate(invalid="ignore"):
-            return np.where(np.isinf(rise), 1.0, (rise - reach) / (rise + reach))
-
-    lower = np.where(deviance(zero) <= target, 0.0, crossing(above, zero, value))
-    return lower, crossing(above, far, value)
+        far[lanes] = value[lanes] + 2 * (far[lanes] - value[lanes])
+    zero = np.zeros(len(value))
+    at_zero = beyond(zero, every)
+    best = (value, np.full(len(value), -reach))
+    inside = crossing(beyond, (zero, at_zero), best)
+    lower = np.where(at_zero <= 0, 0.0, inside)
+    return lower, crossing(beyond, (far, at_far), best)

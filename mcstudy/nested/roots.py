@@ -10,51 +10,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _STEPS = 80
-_PRECISION = 1e-13
+_PRECISION = 1e-10
 
 
-def crossing(function: Callable[[Floats], Floats], low: Floats, high: Floats) -> Floats:
-    """Return the root in each bracket, by the Illinois form of false position.
-
-    Parameters
-    ----------
-    function : callable
-        Takes and returns arrays of shape (R,); each element depends on its own alone. Finite.
-    low, high : arrays of shape (R,)
-        Brackets; where both ends have one sign, the end nearer to zero comes back.
-
-    Notes
-    -----
-    A replicate that has converged is left alone, so that its root does not depend on the others.
-    """
-    a, b = low.astype(np.float64), high.astype(np.float64)
-    fa, fb = function(a), function(b)
-    done = ~(fa * fb < 0)
-    b = np.where(done & (np.abs(fa) < np.abs(fb)), a, b)
-    for step in range(_STEPS):
-        if done.all():
-            break
-        with np.errstate(divide="ignore", invalid="ignore"):
-            middle = b - fb * (b - a) / (fb - fa)
-        inside = (middle - a) * (middle - b) < 0
-        middle = np.where(inside & (step % 8 < 7), middle, (a + b) / 2)
-        value = function(np.where(done, b, middle))
-        crossed = value * fb < 0
-        moved = np.abs(middle - b)
-        a = np.where(done | ~crossed, a, b)
-        fa = np.where(done, fa, np.where(crossed, fb, fa / 2))
-        b, fb = np.where(done, b, middle), np.where(done, fb, value)
-        done |= (value == 0) | (np.minimum(moved, np.abs(b - a)) <= _PRECISION * np.abs(b))
-    return b
-
-
-def crossing_of_some(
+def crossing(
     function: Callable[[Floats, NDArray[np.intp]], Floats],
     low: tuple[Floats, Floats],
     high: tuple[Floats, Floats],
     precision: float = _PRECISION,
 ) -> Floats:
-    """Return the root in each bracket, for a function that is dear: none is computed in vain.
+    """Return the root in each bracket, and spend nothing on those that are found.
 
     Parameters
     ----------
@@ -68,7 +33,8 @@ def crossing_of_some(
 
     Notes
     -----
-    False position by Anderson & Bjorck (1973), BIT 13:253, with a bisection now and then.
+    False position by Anderson & Bjorck (1973), BIT 13:253, with a bisection now and then. Each
+    root depends on its own bracket alone.
     """
     (a, fa), (b, fb) = ([part.copy() for part in end] for end in (low, high))
     found = np.where(fa == 0, a, np.where(fb == 0, b, np.nan))

@@ -1,8 +1,10 @@
 """The exact engine against drawing the data, MixedLM and lme4's refit: ratios, one thread.
 
-"fit" is simulating, fitting by REML and computing the default intervals; "draw" is drawing the same
-normals and nothing else, from the same generators. lme4 is left out where Rscript or lme4 is not
-installed. All kinds are interleaved in rounds; what is printed are medians of each round's ratio.
+"draw" is drawing the normals of a data set and nothing else; "balanced" is simulating, fitting by
+REML and computing the default intervals, from the same generators; "dropped" the same, with rows
+dropped at random, which are drawn too.
+lme4 is left out where Rscript or lme4 is not installed. All kinds are interleaved in rounds; what
+is printed are medians, of the times and of each round's ratios.
 Run: python benchmarks/engine.py [rounds]
 """
 
@@ -25,16 +27,19 @@ from mcstudy.nested import NestedBatch
 
 SDS = {"group1_sd": 2.0, "group2_sd": 3.0, "unexplained_sd": 4.0}
 DESIGNS = {"200x20x10": (200, 20, 10), "20x5x5": (20, 5, 5)}
-BATCH = {"200x20x10": 32, "20x5x5": 1000}
+BATCH = {"200x20x10": 52, "20x5x5": 1000}
 BATCHES = {"200x20x10": 2, "20x5x5": 4}
-KEPT = 0.7
+DROPPED = 0.3
 
 REFIT = """
 suppressMessages(library(lme4))
 folder <- commandArgs(TRUE)[1]; times <- as.integer(commandArgs(TRUE)[2])
 frame <- read.csv(file.path(folder, "data.csv"))
 fit <- lmer(y ~ 1 + (1 | group1/group2), frame)
-seconds <- sapply(seq_len(times), function(i) system.time(refit(fit, sample(frame$y)))[["elapsed"]])
+seconds <- sapply(seq_len(times), function(i) {
+  drawn <- simulate(fit)[[1]]
+  system.time(refit(fit, drawn))[["elapsed"]]
+})
 cat(median(seconds))
 """
 
@@ -55,8 +60,6 @@ class Timings:
         self.generators = [np.random.default_rng(i) for i in range(BATCH[name])]
         self.batches = BATCHES[name]
         self.normals = np.empty(a + a * b + a * b * r)
-        kept = np.random.default_rng(1).random((BATCH[name], a * b * r)) < KEPT
-        self.kept = kept
         self.one = nested.generate_nested(np.random.default_rng(2), **self.sizes, **SDS)
 
     def draw(self) -> float:
@@ -70,14 +73,10 @@ class Timings:
         return self._per_data_set(lambda: nested.reml.batch(self._batch(), self.generators))
 
     def dropped(self) -> float:
-        """Simulate, drop rows, fit, compute the default intervals."""
-
-        def work() -> None:
-            full = self._batch()
-            batch = NestedBatch(full.y, full.design, self.kept)
-            nested.reml.batch(batch, self.generators)
-
-        return self._per_data_set(work)
+        """Simulate, drop rows at random, fit, compute the default intervals."""
+        return self._per_data_set(
+            lambda: nested.reml.batch(self._batch(dropped_rows=DROPPED), self.generators)
+        )
 
     def profile(self) -> float:
         """Simulate, fit, compute profile intervals."""
@@ -95,8 +94,9 @@ class Timings:
         """Fit by MixedLM's formula."""
         return seconds(lambda: nested.formula(self.one))
 
-    def _batch(self) -> NestedBatch:
-        batch: NestedBatch = nested.generate_nested.batch(self.generators, **self.sizes, **SDS)
+    def _batch(self, **more: float) -> NestedBatch:
+        factors = {**self.sizes, **SDS, **more}
+        batch: NestedBatch = nested.generate_nested.batch(self.generators, **factors)
         return batch
 
     def _per_data_set(self, work: Callable[[], object]) -> float:

@@ -22,7 +22,7 @@ from mcstudy.grid import Condition
 from mcstudy.streams import streams
 from mcstudy.study import Study
 
-BATCH_BYTES = 2**22
+BATCH_BYTES = 2**24
 BATCH_REPLICATES = 1024
 
 

@@ -32,10 +32,10 @@ def assert_agreement(found, law, times=4.0):
     checked = both[(both.used > 0) & both.mcse.notna()]
     shares = checked.measure.str.startswith(("coverage", "share_"))
     p, n = checked.value_law, checked.used
-    mcse = np.where(shares, np.sqrt(p * (1 - p) / n), checked.mcse)
+    mcse = np.where(shares, np.sqrt(np.clip(p * (1 - p), 0, None) / n), checked.mcse)
     error = np.hypot(mcse, checked.mcse_law)
     away = (checked.value - checked.value_law).abs()
-    off = checked[away > times * error + 1e-12]
+    off = checked[away > times * error + 1e-9]
     assert off.empty, off[[*KEY, "value", "mcse", "value_law", "mcse_law"]].to_string()
 
 
@@ -71,7 +71,7 @@ def test_contract_the_law_says_what_it_does_not_know(change, message):
 
 def test_law_of_every_interval_with_a_formula_at_100_000_replicates(tmp_path):
     found = run(study(PROFILE, 100_000), tmp_path, jobs=2, quiet=True).performance
-    law = nested.exact_law(DESIGN | SDS, method=PROFILE, draws=200_000)
+    law = nested.exact_law(DESIGN | SDS, method=PROFILE, draws=100_000)
     assert_agreement(found, law)
     coverage = found[found.measure == "coverage"].set_index(["estimand", "interval"]).value
     published = {

@@ -295,4 +295,4 @@ def test_reference_statsmodels_and_the_engine_agree_where_statsmodels_converged(
         assert ours.diagnostics["llf"] == pytest.approx(theirs.diagnostics["llf"], abs=1e-7)
         for name, estimate in ours.estimates.items():
             assert theirs.estimates[name].value == pytest.approx(estimate.value, rel=1e-5)
-            assert theirs.estimates[name].std_error == pytest.approx(estimate.std_error, rel=1e-4)
+            assert theirs.estimates[name].std_error == pytest.approx(estimate.std_error, rel=1e-3)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.nested.data import Booleans, Floats, NestedBatch, NestedDesign
+from mcstudy.nested.data import Floats, NestedBatch, NestedDesign
 
 CHUNK = 65_536
 
@@ -86,9 +86,9 @@ def cells_of(batch: NestedBatch) -> Cells:
     step = max(1, CHUNK // max(1, batch.y.shape[1]))
     for start in range(0, len(batch), step):
         some = slice(start, start + step)
-        kept = None if batch.kept is None else batch.kept[some]
+        kept = None if batch.kept is None else batch.kept[some].astype(np.float64)
         if kept is not None:
-            count[some] = cell_sums(kept.astype(np.float64), layout)
+            count[some] = cell_sums(kept, layout)
         columns[some], within[some] = _means_and_within(
             batch.y[some],
             kept,
@@ -186,8 +186,8 @@ def squared(values: Floats) -> Floats:
     return (values[:, None, :] @ values[:, :, None])[:, 0, 0]
 
 
-def deviations(values: Floats, kept: Booleans | None, layout: Layout) -> Floats:
-    """Return rows less the first of their cell, so that sums of squares keep their digits."""
+def deviations(values: Floats, kept: Floats | None, layout: Layout) -> Floats:
+    """Return rows less the first of their cell, so that no digit is lost; 0 where not kept."""
     shape = (len(values), layout.n_cells, layout.equal)
     if layout.equal:
         rows = values.reshape(shape)
@@ -200,7 +200,7 @@ def deviations(values: Floats, kept: Booleans | None, layout: Layout) -> Floats:
 
 
 def _means_and_within(
-    values: Floats, kept: Booleans | None, count: Floats, layout: Layout, reference: Floats
+    values: Floats, kept: Floats | None, count: Floats, layout: Layout, reference: Floats
 ) -> tuple[Floats, Floats]:
     """Return the mean of each cell, less the reference, and the squares within cells.
 

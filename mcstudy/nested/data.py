@@ -104,8 +104,8 @@ class NestedBatch(_Unchanging):
     design : NestedDesign
         Shared by all.
     kept : bool array of shape (R, N), optional
-        Which rows of the design each replicate has; the others hold finite numbers that mean
-        nothing. All of them where not given.
+        Which rows of the design each replicate has; the others hold numbers that mean nothing, but
+        are finite and of the data's own size. All of them where not given.
     covariates : mapping of str to arrays of shape (N,) or (R, N), optional
         Known columns with fixed effects, by name.
     """

@@ -200,7 +200,7 @@ def _kept(
     kept = np.ones((len(rngs), len(cell)), dtype=bool)
     for rng, row in zip(rngs, kept, strict=True):
         if recipe.dropped_rows:
-            row &= rng.random(len(cell)) >= recipe.dropped_rows
+            row &= rng.random(len(cell), dtype=np.float32) >= np.float32(recipe.dropped_rows)
         if recipe.dropped_cells:
             row &= (rng.random(recipe.n_group1 * recipe.n_group2) >= recipe.dropped_cells)[cell]
         row[0] |= not row.any()

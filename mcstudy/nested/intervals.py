@@ -120,7 +120,7 @@ def unweighted_mean_squares(cells: Cells) -> MeanSquares:
     r = cell_number / (here / count).sum(axis=(1, 2))
     group = (cells.mean * here).sum(axis=2) / np.maximum(in_group, 1)
     b = groups / np.where(in_group > 0, 1 / np.maximum(in_group, 1), 0).sum(axis=1)
-    grand = (group * (in_group > 0)).sum(axis=1) / groups
+    grand = (group * (in_group > 0)).sum(axis=1) / np.maximum(groups, 1)
     among = (((group - grand[:, None]) ** 2) * (in_group > 0)).sum(axis=1)
     between = (((cells.mean - group[..., None]) ** 2) * here).sum(axis=(1, 2))
     degrees = (groups - 1, cell_number - groups, rows - cell_number)

@@ -64,7 +64,7 @@ def judge(result: Any) -> Judgement:
         return Judgement(Status.NOT_FINITE, "a variance is not finite", np.full(3, np.nan))
     start = _params(result, np.maximum(ratios, _FLOOR))
     score = np.concatenate(model.score_full(start, calc_fe=False)[1:])
-    information = -model.hessian(start)[0][result.k_fe :, result.k_fe :]
+    information = _information(model.hessian(start)[0], result.k_fe)
     curvature = np.maximum(np.diag(information), 0)
     zero = (score < 0) & (ratios**2 * curvature < _NEAR_ZERO**2) & (ratios * curvature < -score)
     rise = float((-score * ratios)[zero].sum()) + _newton_rise(
@@ -77,6 +77,13 @@ def judge(result: Any) -> Judgement:
         names = " and ".join(np.array(COMPONENTS[:2])[zero])
         return Judgement(Status.BOUNDARY, f"zero: {names}", std_errors)
     return Judgement(Status.OK, "", std_errors)
+
+
+def _information(hessian: Floats, n_fixed: int) -> Floats:
+    """Return the observed information of the ratios, the fixed effects following them."""
+    fixed, across = hessian[:n_fixed, :n_fixed], hessian[n_fixed:, :n_fixed]
+    profiled: Floats = across @ np.linalg.solve(fixed, across.T) - hessian[n_fixed:, n_fixed:]
+    return profiled
 
 
 def _newton_rise(score: Floats, information: Floats) -> float:

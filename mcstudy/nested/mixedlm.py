@@ -77,12 +77,12 @@ def _formula_model(data: NestedData) -> MixedLM:
 
 def _matrices_model(data: NestedData, kind: type[MixedLM]) -> MixedLM:
     ones = np.ones((len(data.y), 1))
-    fixed = np.column_stack([ones, *data.covariates.values()]) if data.covariates else ones
+    fixed = np.column_stack([ones, *data.covariates.values()])
     cells = cell_matrices(data.design)
     names = [[f"group2[{level}]" for level in range(cell.shape[1])] for cell in cells]
     return kind(
         data.y,
-        fixed,
+        np.asarray(fixed, order=_formula_order()),
         exog_re=ones,
         groups=data.design.group1,
         exog_vc=VCSpec(["group2"], [names], [cells]),

@@ -29,7 +29,7 @@ def crossing(
         The ends of the brackets and the function there; where both have one sign, or one is
         missing, NaN comes back.
     precision : float
-        Relative.
+        Relative to the root, and to a hundredth of it to the bracket.
 
     Notes
     -----
@@ -38,7 +38,7 @@ def crossing(
     """
     (a, fa), (b, fb) = ([part.copy() for part in end] for end in (low, high))
     found = np.where(fa == 0, a, np.where(fb == 0, b, np.nan))
-    lanes = np.flatnonzero(fa * fb < 0)
+    whole, lanes = np.abs(a - b), np.flatnonzero(fa * fb < 0)
     for step in range(_STEPS):
         if not len(lanes):
             break
@@ -56,7 +56,8 @@ def crossing(
         fa[lanes] = np.where(crossed, lfb, lfa * shrink)
         b[lanes], fb[lanes] = middle, value
         moved = np.minimum(np.abs(middle - lb), np.abs(middle - a[lanes]))
-        done = (value == 0) | (moved <= precision * np.abs(middle)) | np.isnan(value)
+        near = precision * (np.abs(middle) + whole[lanes] / 100)
+        done = (value == 0) | (moved <= near) | np.isnan(value)
         found[lanes[done]] = np.where(np.isnan(value), np.nan, middle)[done]
         lanes = lanes[~done]
     found[lanes] = b[lanes]

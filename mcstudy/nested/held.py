@@ -16,7 +16,7 @@ Lanes = NDArray[np.intp]
 
 _UNEXPLAINED = 2
 _WIDEN = 60
-_PRECISION = 1e-7
+_PRECISION = 1e-6
 _AWAY, _FARTHEST = 2.2, 2.0
 
 

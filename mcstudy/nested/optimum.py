@@ -19,7 +19,7 @@ from mcstudy.nested.solution import Solution
 from mcstudy.nested.sums import Sums
 
 _MOST = 60
-_DONE, _STALLED = 1e-18, 1e-12
+_DONE, _NEAR, _STALLED = 1e-18, 1e-9, 1e-12
 _INFORMED = 1e-6
 _SAFE = 0.05
 _LEAST = 1e-3
@@ -147,7 +147,7 @@ class _Search(NamedTuple):
         """The point to evaluate next."""
         return np.maximum(self.point + self.length[:, None] * self.step, 0)
 
-    def moved(self, here: Evaluation, n_rows: Floats, *, first: bool) -> _Search:
+    def moved(self, here: Evaluation, n_rows: Floats, *, first: bool, enough: float) -> _Search:
         """Return where it stands once its trial point has been evaluated."""
         trial = self.trial
         better = here.value <= self.value + _NOISE * n_rows
@@ -161,7 +161,7 @@ class _Search(NamedTuple):
             step=step,
             fall=np.where(better, fall, self.fall),
             length=np.where(better, _longest(point, step), self.length / 4),
-            finished=self.finished | (better & ((fall <= _DONE) | still)),
+            finished=self.finished | (better & ((fall <= enough) | still)),
         )
 
     def take(self, keep: NDArray[np.intp]) -> _Search:
@@ -173,7 +173,7 @@ def _search(
     sums: Sums, now: _Search, known: Evaluation | None, *, reml: bool, near: bool = False
 ) -> _Found:
     """Search until all replicates are finished; those that are make room for the others."""
-    found = _Found.nothing(len(sums), sums.n_fixed)
+    found, enough = _Found.nothing(len(sums), sums.n_fixed), _NEAR if near else _DONE
     for iteration in range(1, _MOST + 1):
         if now.finished.all():
             break
@@ -181,7 +181,8 @@ def _search(
             keep = np.flatnonzero(~now.finished)
             sums, now = sums.take(keep), now.take(keep)
         here, known = known or evaluate(sums, now.trial, reml=reml), None
-        before, now = now, now.moved(here, sums.n_rows, first=iteration == 1 and not near)
+        before, first = now, iteration == 1 and not near
+        now = now.moved(here, sums.n_rows, first=first, enough=enough)
         ended = ~before.finished & (now.finished | (iteration == _MOST))
         found.record(now, here, ended, iteration)
     return found

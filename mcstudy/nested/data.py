@@ -120,8 +120,10 @@ class NestedBatch(_Unchanging):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all the responses."""
-        return self.y.nbytes
+        """Bytes of what differs between replicates: responses, rows kept, covariates."""
+        kept = 0 if self.kept is None else self.kept.nbytes
+        columns = self.covariates.values()
+        return self.y.nbytes + kept + sum(x.nbytes for x in columns if x.ndim == 2)
 
     def __getitem__(self, index: Any) -> Any:
         kept = None if self.kept is None else self.kept[index]

@@ -78,6 +78,11 @@ def held_fit(
     return Solution.joined(parts)
 
 
+def reduced(batch: NestedBatch) -> list[Sums]:
+    """Return the sums of a batch with all its covariates, in parts that follow one another."""
+    return _sums(cells_of(batch), batch)
+
+
 def _sums(cells: Cells, batch: NestedBatch | None = None) -> list[Sums]:
     """Reduce cells to sums: all together, or one by one where sizes are too many to share."""
     if len(cells.sizes) > _MOST_SIZES and len(cells.count) == len(cells):

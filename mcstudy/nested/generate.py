@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,21 +56,26 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("n_group1", "n_group2", "n_rep"):
             size = getattr(self, name)
-            if int(size) != size or size < 1:
+            if not (_is_number(size) and size >= 1 and int(size) == size):
                 raise ValueError(f"{name} is {size!r}; give an integer of 1 or more")
+            object.__setattr__(self, name, int(size))
         for name in ("group1_sd", "group2_sd", "unexplained_sd"):
             value = getattr(self, name)
-            if not 0 <= value < np.inf:
+            if not (_is_number(value) and value >= 0):
                 raise ValueError(f"{name} is {value!r}; give a finite number of 0 or more")
         for name in ("dropped_rows", "dropped_cells"):
             value = getattr(self, name)
-            if not 0 <= value < 1:
+            if not (_is_number(value) and 0 <= value < 1):
                 raise ValueError(f"{name} is {value!r}; give a share from 0 to below 1")
+        for name in ("intercept", *SLOPES):
+            value = getattr(self, name)
+            if not (_is_number(value) or (value is None and name in SLOPES)):
+                raise ValueError(f"{name} is {value!r}; give a finite number")
 
     @property
     def design(self) -> NestedDesign:
         """The rows before any are dropped."""
-        sizes = int(self.n_group1), int(self.n_group2), int(self.n_rep)
+        sizes = self.n_group1, self.n_group2, self.n_rep
         if self.cell_sizes is None:
             return _balanced(*sizes)
         return _of_cell_sizes(*sizes[:2], self.cell_sizes)
@@ -166,6 +173,10 @@ def generate_nested(rng: np.random.Generator, **factors: object) -> NestedData:
     return data
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
 def _signature(first: str, kind: type) -> inspect.Signature:
     """Return the signature of a generator: its random part, then the recipe by keyword."""
     leading = inspect.Parameter(first, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
@@ -238,4 +249,4 @@ def _of_cell_sizes(n_group1: int, n_group2: int, text: str) -> NestedDesign:
 @lru_cache(maxsize=64)
 def _cell_of_row(design: NestedDesign, n_group2: int) -> NDArray[np.int64]:
     """Return which cell each row is in, counted from 0."""
-    return design.group1 * int(n_group2) + design.group2
+    return design.group1 * n_group2 + design.group2

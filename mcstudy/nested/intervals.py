@@ -22,6 +22,7 @@ from mcstudy.nested.wald import log_wald, wald
 
 Floats = NDArray[np.float64]
 Limits = tuple[Floats, Floats]
+_TINY = np.finfo(float).tiny
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
@@ -193,18 +194,23 @@ def _generalized(c: Floats | float, first: _Square, second: _Square, level: floa
     n1 = np.broadcast_to(first.degrees, total1.shape[:1])[:, None]
     away = total2 / chdtri(degrees, (1 + _NODES) / 2)
 
-    def below(limit: Floats) -> Floats:
-        """Return the probability that the pivot is below each limit, shape (R,)."""
-        reach = np.maximum(limit[:, None] + away, np.finfo(float).tiny)
-        inside = np.where(limit[:, None] + away > 0, chdtrc(n1, total1 / reach), 0.0)
+    def below(limit: Floats, lanes: NDArray[np.intp]) -> Floats:
+        """Return the probability that the pivot is below each limit."""
+        reach = limit[:, None] + away[lanes]
+        inside = np.where(reach > 0, chdtrc(n1[lanes], total1[lanes] / np.maximum(reach, _TINY)), 0)
         shares: Floats = (inside * (_WEIGHTS / 2)).sum(axis=1)
         return shares
 
+    every = np.arange(len(away))
     zero, top = np.zeros(len(away)), (total1 / chdtri(n1, 1 - tail / 50))[:, 0]
-    at_zero = below(zero)
+    at_zero, at_top = below(zero, every), below(top, every)
 
     def quantile(share: float) -> Floats:
-        inside = crossing(lambda limit: below(limit) - share, zero, top)
+        inside = crossing(
+            lambda limit, lanes: below(limit, lanes) - share,
+            (zero, at_zero - share),
+            (top, at_top - share),
+        )
         return np.where(at_zero >= share, 0.0, inside)
 
     return quantile(tail), quantile(1 - tail)

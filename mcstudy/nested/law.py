@@ -7,6 +7,7 @@ through the same estimator and intervals, give bias, RMSE and coverage to four d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mcstudy.method import Status
 from mcstudy.nested.balanced import balanced_llf, isotonic_levels, level_covariance, level_variances
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import Floats
+from mcstudy.nested.generate import Recipe
 from mcstudy.nested.generate import variances as true_variances
 from mcstudy.nested.reml import ExactMethod, reml
 from mcstudy.nested.solution import COMPONENTS, Solution
@@ -76,8 +78,15 @@ def exact_law(
 def _check(condition: Mapping[str, Any]) -> None:
     if missing := [name for name in _DESIGN if name not in condition]:
         raise ValueError(f"exact_law: the condition lacks {', '.join(missing)}")
-    if other := [name for name in condition if name not in _DESIGN]:
+    usual = {item.name: item.default for item in fields(Recipe)}
+    other = [
+        name
+        for name, value in condition.items()
+        if name not in (*_DESIGN, "intercept") and value != usual.get(name, MISSING)
+    ]
+    if other:
         raise ValueError(f"exact_law: known for balanced normal data only, not {', '.join(other)}")
+    Recipe(**condition)
     if min(condition[name] for name in _DESIGN[:3]) < 2:
         raise ValueError("exact_law: n_group1, n_group2 and n_rep must be 2 or more")
 

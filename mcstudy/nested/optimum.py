@@ -19,7 +19,7 @@ from mcstudy.nested.solution import Solution
 from mcstudy.nested.sums import Sums
 
 _MOST = 60
-_DONE, _STALLED = 1e-18, 1e-12
+_DONE, _NEAR, _STALLED = 1e-18, 1e-9, 1e-12
 _INFORMED = 1e-6
 _SAFE = 0.05
 _LEAST = 1e-3
@@ -59,6 +59,26 @@ def maximise(sums: Sums, *, reml: bool, held: Held | None = None) -> Solution:
         known = equal if reml and held is None and free.all() else None
         found = _search(sums, _Search.starting(start, free, usable), known, reml=reml)
         return _in_units_of_the_data(sums, found, free, identified, reml=reml)
+
+
+def free_components(sums: Sums) -> Booleans:
+    """Return for each replicate a set of variances that can be fitted together, shape (R, 3)."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        return _identified(evaluate(sums, np.ones((len(sums), 3)), reml=True))[1]
+
+
+def least_deviance(
+    sums: Sums, start: Floats, free: Booleans, *, reml: bool
+) -> tuple[Floats, Floats]:
+    """Return the least -2 log-likelihood over the free variances, and where it is.
+
+    Variances are in the units of the sums, -2 log-likelihood is less the constants of `maximise`.
+    The start should be near: the first step is Newton's.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        begin = _Search.starting(start, free, np.ones(len(start), dtype=bool))
+        found = _search(sums, begin, None, reml=reml, near=True)
+    return found.value, found.variances
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +147,7 @@ class _Search(NamedTuple):
         """The point to evaluate next."""
         return np.maximum(self.point + self.length[:, None] * self.step, 0)
 
-    def moved(self, here: Evaluation, n_rows: Floats, *, first: bool) -> _Search:
+    def moved(self, here: Evaluation, n_rows: Floats, *, first: bool, enough: float) -> _Search:
         """Return where it stands once its trial point has been evaluated."""
         trial = self.trial
         better = here.value <= self.value + _NOISE * n_rows
@@ -141,7 +161,7 @@ class _Search(NamedTuple):
             step=step,
             fall=np.where(better, fall, self.fall),
             length=np.where(better, _longest(point, step), self.length / 4),
-            finished=self.finished | (better & ((fall <= _DONE) | still)),
+            finished=self.finished | (better & ((fall <= enough) | still)),
         )
 
     def take(self, keep: NDArray[np.intp]) -> _Search:
@@ -149,9 +169,11 @@ class _Search(NamedTuple):
         return _Search._make(part[keep] for part in self)
 
 
-def _search(sums: Sums, now: _Search, known: Evaluation | None, *, reml: bool) -> _Found:
+def _search(
+    sums: Sums, now: _Search, known: Evaluation | None, *, reml: bool, near: bool = False
+) -> _Found:
     """Search until all replicates are finished; those that are make room for the others."""
-    found = _Found.nothing(len(sums), sums.n_fixed)
+    found, enough = _Found.nothing(len(sums), sums.n_fixed), _NEAR if near else _DONE
     for iteration in range(1, _MOST + 1):
         if now.finished.all():
             break
@@ -159,7 +181,8 @@ def _search(sums: Sums, now: _Search, known: Evaluation | None, *, reml: bool) -
             keep = np.flatnonzero(~now.finished)
             sums, now = sums.take(keep), now.take(keep)
         here, known = known or evaluate(sums, now.trial, reml=reml), None
-        before, now = now, now.moved(here, sums.n_rows, first=iteration == 1)
+        before, first = now, iteration == 1 and not near
+        now = now.moved(here, sums.n_rows, first=first, enough=enough)
         ended = ~before.finished & (now.finished | (iteration == _MOST))
         found.record(now, here, ended, iteration)
     return found

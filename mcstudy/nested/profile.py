@@ -17,34 +17,39 @@ from scipy.special import chdtri
 from mcstudy.nested.balanced import isotonic_levels, level_variances
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
-from mcstudy.nested.engine import held_fit, reduced
+from mcstudy.nested.engine import reduced
+from mcstudy.nested.held import profile_limits
 from mcstudy.nested.roots import crossing
 from mcstudy.nested.solution import COMPONENTS, Solution
 
 Floats = NDArray[np.float64]
+Lanes = NDArray[np.intp]
 Limits = tuple[Floats, Floats]
 
+_Stages = tuple[Floats, Floats, Floats]
+_Weights = tuple[float, float, float]
+_Deviance = Callable[[Floats, Lanes], Floats]
+
 _WIDEN = 60
-_ENGINE = 1e-7
 
 
 def profile(batch: NestedBatch, solution: Solution, level: float) -> dict[str, Limits]:
     """Return the REML profile intervals of the variances of any data; lower limits may be 0."""
-    reach = float(chdtri(1, 1 - level))
-    found, sums = {}, reduced(batch)
-    for index, name in enumerate(COMPONENTS):
-        value = solution.variances[:, index]
-        spread = np.nansum(solution.variances, axis=1)
-        start = np.where(np.isnan(value), spread, value)
-
-        def deviance(point: Floats, name: str = name) -> Floats:
-            positive = np.maximum(point, np.finfo(float).tiny)
-            held = positive if name == "unexplained_var" else point
-            llf = held_fit(sums, name, held).llf
-            return np.where(point > 0, -2 * llf, np.inf) if name == "unexplained_var" else -2 * llf
-
-        found[name] = _limits(deviance, start, spread, -2 * solution.llf, reach, _ENGINE)
-    return found
+    reach = float(np.sqrt(chdtri(1, 1 - level)))
+    parts, begin = [], 0
+    for sums in reduced(batch):
+        some = slice(begin, begin + len(sums))
+        begin += len(sums)
+        parts.append(
+            profile_limits(sums, solution.variances[some], solution.std_errors[some], reach)
+        )
+    return {
+        name: (
+            np.concatenate([part[component][0] for part in parts]),
+            np.concatenate([part[component][1] for part in parts]),
+        )
+        for component, name in enumerate(COMPONENTS)
+    }
 
 
 def balanced_profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
@@ -56,12 +61,16 @@ def balanced_profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
     best = levels.T[::-1]
     terms = [_term(w, s, x) for w, s, x in zip(weights, stages, best, strict=True)]
     least = terms[0] + terms[1] + terms[2]
-    reach = float(chdtri(1, 1 - level))
+    reach = float(np.sqrt(chdtri(1, 1 - level)))
     b, r = squares.n_group2, squares.n_rep
-    deviances: dict[str, Callable[[Floats], Floats]] = {
-        "group1_var": lambda value: _group1_deviance(stages, weights, b * r * value),
-        "group2_var": lambda value: _group2_deviance(stages, weights, r * value),
-        "unexplained_var": lambda value: _unexplained_deviance(stages, weights, value),
+    deviances: dict[str, _Deviance] = {
+        "group1_var": lambda value, some: _group1_deviance(
+            _some(stages, some), weights, b * r * value
+        ),
+        "group2_var": lambda value, some: _group2_deviance(_some(stages, some), weights, r * value),
+        "unexplained_var": lambda value, some: _unexplained_deviance(
+            _some(stages, some), weights, value
+        ),
     }
     spreads = levels.T / np.array([[b * r], [r], [1]])
     return {
@@ -70,6 +79,10 @@ def balanced_profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
             deviances.items(), values.T, spreads, strict=True
         )
     }
+
+
+def _some(stages: _Stages, lanes: Lanes) -> _Stages:
+    return stages[0][lanes], stages[1][lanes], stages[2][lanes]
 
 
 def _term(weight: float, square: Floats, expected: Floats) -> Floats:
@@ -83,35 +96,45 @@ def _pool(w1: float, s1: Floats, w2: float, s2: Floats) -> tuple[float, Floats]:
     return w1 + w2, (w1 * s1 + w2 * s2) / (w1 + w2)
 
 
-def _group1_deviance(
-    stages: tuple[Floats, Floats, Floats], weights: tuple[float, float, float], k: Floats
-) -> Floats:
+def _group1_deviance(stages: _Stages, weights: _Weights, k: Floats) -> Floats:
     """Profile with group 1's expectation k above group 2's."""
     (e, c, g), (we, wc, wg) = stages, weights
+
+    def total(e: Floats, c: Floats, g: Floats, k: Floats, x: Floats) -> Floats:
+        return _term(we, e, np.minimum(e, x)) + _term(wc, c, x) + _term(wg, g, x + k)
+
     x = _best_shifted(wc, c, wg, g, k)
+    found = total(e, c, g, k, x)
     bound = x < e
     if bound.any():
-        w, both = _pool(we, e[bound], wc, c[bound])
-        x[bound] = _best_shifted(w, both, wg, g[bound], k[bound])
-    return _term(we, e, np.where(bound, x, e)) + _term(wc, c, x) + _term(wg, g, x + k)
+        e, c, g, k = e[bound], c[bound], g[bound], k[bound]
+        w, both = _pool(we, e, wc, c)
+        pooled = _best_shifted(w, both, wg, g, k)
+        apart = _best_shifted(wc, c, wg, g, k, lowest=e)
+        found[bound] = np.fmin(total(e, c, g, k, pooled), total(e, c, g, k, apart))
+    return found
 
 
-def _group2_deviance(
-    stages: tuple[Floats, Floats, Floats], weights: tuple[float, float, float], k: Floats
-) -> Floats:
+def _group2_deviance(stages: _Stages, weights: _Weights, k: Floats) -> Floats:
     """Profile with group 2's expectation k above the unexplained."""
     (e, c, g), (we, wc, wg) = stages, weights
+
+    def total(e: Floats, c: Floats, g: Floats, k: Floats, x: Floats) -> Floats:
+        return _term(we, e, x) + _term(wc, c, x + k) + _term(wg, g, np.maximum(g, x + k))
+
     x = _best_shifted(we, e, wc, c, k)
+    found = total(e, c, g, k, x)
     bound = x + k > g
     if bound.any():
-        w, both = _pool(wc, c[bound], wg, g[bound])
-        x[bound] = _best_shifted(we, e[bound], w, both, k[bound])
-    return _term(we, e, x) + _term(wc, c, x + k) + _term(wg, g, np.where(bound, x + k, g))
+        e, c, g, k = e[bound], c[bound], g[bound], k[bound]
+        w, both = _pool(wc, c, wg, g)
+        pooled = _best_shifted(we, e, w, both, k)
+        apart = _best_shifted(we, e, wc, c, k, highest=g - k)
+        found[bound] = np.fmin(total(e, c, g, k, pooled), total(e, c, g, k, apart))
+    return found
 
 
-def _unexplained_deviance(
-    stages: tuple[Floats, Floats, Floats], weights: tuple[float, float, float], value: Floats
-) -> Floats:
+def _unexplained_deviance(stages: _Stages, weights: _Weights, value: Floats) -> Floats:
     (e, c, g), (we, wc, wg) = stages, weights
     both = _pool(wc, c, wg, g)[1]
     middle, high = np.minimum(c, both), np.maximum(g, both)
@@ -119,11 +142,20 @@ def _unexplained_deviance(
     return _term(we, e, value) + _term(wc, c, middle) + _term(wg, g, high)
 
 
-def _best_shifted(w1: float, s1: Floats, w2: float, s2: Floats, k: Floats) -> Floats:
+def _best_shifted(
+    w1: float,
+    s1: Floats,
+    w2: float,
+    s2: Floats,
+    k: Floats,
+    *,
+    lowest: Floats | float = 0.0,
+    highest: Floats | float = np.inf,
+) -> Floats:
     """Return x > 0 with the least w1 (log x + s1/x) + w2 (log(x+k) + s2/(x+k)).
 
-    Each root of the cubic by its trigonometric or hyperbolic form; the best counts, polished by
-    Newton.
+    Each root of the cubic by its trigonometric or hyperbolic form; the best within the range
+    counts, polished by Newton. NaN where none is.
     """
     scale = np.maximum(np.maximum(s1, s2), k)
     scale = np.where(scale > 0, scale, 1.0)
@@ -137,7 +169,7 @@ def _best_shifted(w1: float, s1: Floats, w2: float, s2: Floats, k: Floats) -> Fl
     best, least = np.full_like(p, np.nan), np.full_like(p, np.inf)
     for root in _cubic_roots(*coefficients):
         value = _term(w1, p, root) + _term(w2, q, root + d)
-        better = value < least
+        better = (value < least) & (root * scale >= lowest) & (root * scale <= highest)
         best, least = np.where(better, root, best), np.where(better, value, least)
     for _ in range(2):
         best = best - _newton_step(best, *coefficients)
@@ -170,29 +202,26 @@ def _newton_step(x: Floats, a: Floats, b: Floats, c: Floats, d: Floats) -> Float
 
 
 def _limits(
-    deviance: Callable[[Floats], Floats],
-    value: Floats,
-    spread: Floats,
-    least: Floats,
-    reach: float,
-    precision: float = 1e-11,
+    deviance: _Deviance, value: Floats, spread: Floats, least: Floats, reach: float
 ) -> Limits:
-    """Return where the deviance is `reach` above its least, below and above `value`."""
-    zero = np.zeros_like(value)
-    target = least + reach
-    far = value + spread
+    """Return where the root of the deviance's rise is `reach`, below and above `value`."""
+    every = np.arange(len(value))
+
+    def beyond(point: Floats, lanes: Lanes) -> Floats:
+        rise = deviance(point, lanes) - least[lanes]
+        return np.sqrt(np.maximum(rise, 0)) - reach
+
+    far, at_far = value + spread, np.full(len(value), np.nan)
+    lanes = every
     for _ in range(_WIDEN):
-        short = deviance(far) <= target
-        if not short.any():
+        at_far[lanes] = beyond(far[lanes], lanes)
+        lanes = lanes[at_far[lanes] <= 0]
+        if not len(lanes):
             break
-        far = np.where(short, value + 2 * (far - value), far)
-
-    def above(point: Floats) -> Floats:
-        """Return -1 at the best value, 0 at the target, 1 at an infinite deviance."""
-        rise = deviance(point) - least
-        with np.errstate(invalid="ignore"):
-            return np.where(np.isinf(rise), 1.0, (rise - reach) / (rise + reach))
-
-    inside = crossing(above, zero, value, precision)
-    lower = np.where(deviance(zero) <= target, 0.0, inside)
-    return lower, crossing(above, far, value, precision)
+        far[lanes] = value[lanes] + 2 * (far[lanes] - value[lanes])
+    zero = np.zeros(len(value))
+    at_zero = beyond(zero, every)
+    best = (value, np.full(len(value), -reach))
+    inside = crossing(beyond, (zero, at_zero), best)
+    lower = np.where(at_zero <= 0, 0.0, inside)
+    return lower, crossing(beyond, (far, at_far), best)

@@ -125,13 +125,14 @@ class ExactMethod:
         squares = None if cells is None else unweighted_mean_squares(cells)
         basis = Basis(solution.variances, solution.std_errors, squares)
         found: dict[str, Limits] = {}
-        for kind in self.intervals:
-            if kind == "profile":
-                found[kind] = profile(batch, self._restricted(batch, solution), self.level)
-            elif kind == "bootstrap":
-                found[kind] = bootstrap(batch, solution, rngs, self.level, reml=self.restricted)
-            elif squares is not None or kind in WITHOUT_SQUARES:
-                found[kind] = FORMULAS[kind](basis, self.level)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for kind in self.intervals:
+                if kind == "profile":
+                    found[kind] = profile(batch, self._restricted(batch, solution), self.level)
+                elif kind == "bootstrap":
+                    found[kind] = bootstrap(batch, solution, rngs, self.level, reml=self.restricted)
+                elif squares is not None or kind in WITHOUT_SQUARES:
+                    found[kind] = FORMULAS[kind](basis, self.level)
         return _identified(found, solution)
 
     def balanced_limits(
@@ -140,15 +141,16 @@ class ExactMethod:
         """Return the limits for balanced data, from their mean squares and their fits."""
         basis = Basis(solution.variances, solution.std_errors, squares)
         found: dict[str, Limits] = {}
-        for kind in self.intervals:
-            if kind == "profile":
-                found[kind] = balanced_profile(squares, self.level)
-            elif kind == "bootstrap":
-                found[kind] = balanced_bootstrap(
-                    squares, solution, rngs, self.level, reml=self.restricted
-                )
-            else:
-                found[kind] = FORMULAS[kind](basis, self.level)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for kind in self.intervals:
+                if kind == "profile":
+                    found[kind] = balanced_profile(squares, self.level)
+                elif kind == "bootstrap":
+                    found[kind] = balanced_bootstrap(
+                        squares, solution, rngs, self.level, reml=self.restricted
+                    )
+                else:
+                    found[kind] = FORMULAS[kind](basis, self.level)
         return _identified(found, solution)
 
     def _restricted(self, batch: NestedBatch, solution: Solution) -> Solution:

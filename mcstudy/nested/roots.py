@@ -10,47 +10,55 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _STEPS = 80
-_PRECISION = 1e-11
+_PRECISION = 1e-10
 
 
 def crossing(
-    function: Callable[[Floats], Floats],
-    low: Floats,
-    high: Floats,
+    function: Callable[[Floats, NDArray[np.intp]], Floats],
+    low: tuple[Floats, Floats],
+    high: tuple[Floats, Floats],
     precision: float = _PRECISION,
 ) -> Floats:
-    """Return the root in each bracket, by the Illinois form of false position.
+    """Return the root in each bracket, and spend nothing on those that are found.
 
     Parameters
     ----------
     function : callable
-        Takes and returns arrays of shape (R,); each element depends on its own alone. Finite.
-    low, high : arrays of shape (R,)
-        Brackets; where both ends have one sign, the end nearer to zero comes back.
+        Takes points of shape (n,) and which replicates they belong to; returns shape (n,).
+    low, high : pairs of arrays of shape (R,)
+        The ends of the brackets and the function there; where both have one sign, or one is
+        missing, NaN comes back.
     precision : float
-        Of the root, relative.
+        Relative to the root, and to a hundredth of it to the bracket.
 
     Notes
     -----
-    A replicate that has converged is left alone, so that its root does not depend on the others.
+    False position by Anderson & Bjorck (1973), BIT 13:253, with a bisection now and then. Each
+    root depends on its own bracket alone.
     """
-    a, b = low.astype(np.float64), high.astype(np.float64)
-    fa, fb = function(a), function(b)
-    done = ~(fa * fb < 0)
-    least = precision / 10 * np.abs(high - low)
-    b = np.where(done & (np.abs(fa) < np.abs(fb)), a, b)
+    (a, fa), (b, fb) = ([part.copy() for part in end] for end in (low, high))
+    found = np.where(fa == 0, a, np.where(fb == 0, b, np.nan))
+    whole, lanes = np.abs(a - b), np.flatnonzero(fa * fb < 0)
     for step in range(_STEPS):
-        if done.all():
+        if not len(lanes):
             break
+        la, lfa, lb, lfb = a[lanes], fa[lanes], b[lanes], fb[lanes]
+        with np.errstate(invalid="ignore"):
+            middle = lb - lfb * (lb - la) / (lfb - lfa)
+        inside = (middle - la) * (middle - lb) < 0
+        middle = np.where(inside & (step % 8 < 7), middle, (la + lb) / 2)
+        value = function(middle, lanes)
+        crossed = value * lfb < 0
         with np.errstate(divide="ignore", invalid="ignore"):
-            middle = b - fb * (b - a) / (fb - fa)
-        inside = (middle - a) * (middle - b) < 0
-        middle = np.where(inside & (step % 8 < 7), middle, (a + b) / 2)
-        value = function(np.where(done, b, middle))
-        crossed = value * fb < 0
-        moved = np.abs(middle - b)
-        a = np.where(done | ~crossed, a, b)
-        fa = np.where(done, fa, np.where(crossed, fb, fa / 2))
-        b, fb = np.where(done, b, middle), np.where(done, fb, value)
-        done |= (value == 0) | (np.minimum(moved, np.abs(b - a)) <= precision * np.abs(b) + least)
-    return b
+            shrink = 1 - value / lfb
+        shrink = np.where(shrink > 0, shrink, 0.5)
+        a[lanes] = np.where(crossed, lb, la)
+        fa[lanes] = np.where(crossed, lfb, lfa * shrink)
+        b[lanes], fb[lanes] = middle, value
+        moved = np.minimum(np.abs(middle - lb), np.abs(middle - a[lanes]))
+        near = precision * (np.abs(middle) + whole[lanes] / 100)
+        done = (value == 0) | (moved <= near) | np.isnan(value)
+        found[lanes[done]] = np.where(np.isnan(value), np.nan, middle)[done]
+        lanes = lanes[~done]
+    found[lanes] = b[lanes]
+    return found

@@ -49,19 +49,19 @@ def _normal() -> Draw:
 
 
 def _student_t(df: float) -> Draw:
-    if not df > 2:
+    if not 2 < df < np.inf:
         raise ValueError
     return lambda rng, size: rng.standard_t(df, size) * np.sqrt((df - 2) / df)
 
 
 def _chi_square(df: float) -> Draw:
-    if not df > 0:
+    if not 0 < df < np.inf:
         raise ValueError
     return lambda rng, size: (rng.chisquare(df, size) - df) / np.sqrt(2 * df)
 
 
 def _contaminated(share: float, ratio: float) -> Draw:
-    if not (0 <= share <= 1 and ratio > 0):
+    if not (0 <= share <= 1 and 0 < ratio < np.inf):
         raise ValueError
     whole = np.sqrt(1 - share + share * ratio**2)
 

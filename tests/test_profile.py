@@ -1,0 +1,131 @@
+"""Profile and generalized intervals against brute force, small and disordered data included."""
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from mcstudy import nested
+from mcstudy.nested.cells import MeanSquares
+from mcstudy.nested.engine import profile_llf, solve
+from mcstudy.nested.intervals import Basis, generalized
+from mcstudy.nested.profile import balanced_profile, profile
+from mcstudy.nested.roots import crossing
+
+QUANTILE = stats.chi2.isf(0.05, 1)
+
+
+def least_deviances(squares, degrees, steps, held):
+    """Minimise -2 log-likelihood on a grid, with one level `steps` times `held` above the next.
+
+    Returns the least with group 1's variance held, and with group 2's.
+    """
+    group1, group2, unexplained = (square[:, None] for square in squares)
+    grid = np.exp(np.linspace(np.log(1e-3), np.log(1e3), 3001))[None]
+
+    def total(first, second, third):
+        pairs = zip(degrees, (group1, group2, unexplained), (first, second, third), strict=True)
+        return sum(n * (np.log(x) + s / x) for n, s, x in pairs).min(axis=1)
+
+    high = grid + steps[0] * held[:, None]
+    yield total(high, grid, np.minimum(unexplained, grid))
+    high = grid + steps[1] * held[:, None]
+    yield total(np.maximum(group1, high), high, grid)
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 2), (20, 5, 5), (30, 2, 2), (3, 10, 2)])
+def test_identity_limits_reach_the_quantile_by_brute_force(sizes):
+    a, b, r = sizes
+    rng = np.random.default_rng(sum(sizes))
+    drawn = np.exp(rng.normal(0, 1.5, (3, 60)))
+    degrees = (a - 1, a * (b - 1), a * b * (r - 1))
+    squares = MeanSquares(*drawn, *degrees, n_group2=b, n_rep=r)
+    limits = balanced_profile(squares, 0.95)
+    steps = (b * r, r)
+    best = overall(drawn, degrees)
+    for place, name in enumerate(("group1_var", "group2_var")):
+        for side in (0, 1):
+            held = limits[name][side]
+            found = list(least_deviances(drawn, degrees, steps, held))[place]
+            at_zero = list(least_deviances(drawn, degrees, steps, 0 * held))[place]
+            inside = held > 0
+            assert found[inside] - best[inside] == pytest.approx(QUANTILE, abs=0.01)
+            assert (at_zero[~inside] - best[~inside] < QUANTILE + 0.01).all()
+
+
+def overall(squares, degrees):
+    """Return the least -2 log-likelihood under falling levels, pooling every way."""
+    first, second, third = degrees
+    one, two, three = squares
+    both = (second * two + third * three) / (second + third)
+    upper = (first * one + second * two) / (first + second)
+    whole = (first * one + second * two + third * three) / sum(degrees)
+    least = np.full(one.shape, np.inf)
+    for levels in ((one, two, three), (one, both, both), (upper, upper, three), (whole,) * 3):
+        falling = (levels[0] >= levels[1]) & (levels[1] >= levels[2])
+        total = sum(
+            n * (np.log(x) + s / x) for n, s, x in zip(degrees, squares, levels, strict=True)
+        )
+        least = np.where(falling, np.minimum(least, total), least)
+    return least
+
+
+@pytest.mark.parametrize(
+    "extra", [{"dropped_rows": 0.3}, {"dropped_cells": 0.3}, {"row_slope": 1.0}]
+)
+@pytest.mark.parametrize("group1_sd", [0.3, 2.0])
+def test_identity_limits_of_any_data_reach_the_quantile_of_the_engine(extra, group1_sd):
+    sizes = {"n_group1": 12, "n_group2": 4, "n_rep": 4}
+    sds = {"group1_sd": group1_sd, "group2_sd": 3.0, "unexplained_sd": 4.0}
+    rngs = [np.random.default_rng(i) for i in range(30)]
+    batch = nested.generate_nested.batch(rngs, **sizes, **sds, **extra)
+    solution = solve(batch)
+    for name, (lower, upper) in profile(batch, solution, 0.95).items():
+        for limit in (lower, upper):
+            rise = 2 * (solution.llf - profile_llf(batch, name, limit).llf)
+            assert rise[limit > 0] == pytest.approx(QUANTILE, abs=1e-6)
+            assert (rise[limit == 0] <= QUANTILE).all()
+
+
+@pytest.mark.parametrize("degrees", [(1, 2), (5, 3), (19, 80), (80, 400)])
+def test_identity_generalized_limits_are_quantiles_of_the_pivot(degrees):
+    n1, n2 = degrees
+    first, second = np.array([10.0, 2.0, 1.0]), np.array([0.5, 1.0, 1.0])
+    ones = np.ones(3)
+    squares = MeanSquares(first, second, ones, n1, n2, 400, n_group2=1, n_rep=1)
+    lower, upper = generalized(Basis(ones, ones, squares), 0.95)["group1_var"]
+    top = np.log(stats.chi2.isf(1e-14, n2))
+    for i in range(3):
+
+        def below(limit, i=i):
+            def density(log):
+                reach = limit + n2 * second[i] / np.exp(log)
+                inside = stats.chi2.sf(n1 * first[i] / reach, n1)
+                return inside * stats.chi2.pdf(np.exp(log), n2) * np.exp(log)
+
+            return integrate.quad(density, -35, top, limit=400, points=[0, np.log(n2)])[0]
+
+        for limit, tail in ((lower[i], 0.025), (upper[i], 0.975)):
+            if limit > 0:
+                assert below(limit) == pytest.approx(tail, abs=2e-5)
+            else:
+                assert below(0.0) >= tail - 2e-5
+
+
+def test_identity_crossings_are_roots_and_each_its_own():
+    root = np.geomspace(1e-8, 1e8, 33)
+
+    def function(point, lanes):
+        return (point / root[lanes]) ** 3 - 1
+
+    def found(lanes):
+        ends = (np.zeros(len(lanes)), -np.ones(len(lanes))), (root[lanes] * 7, np.full(33, 342.0))
+        return crossing(lambda point, some: function(point, lanes[some]), ends[0], ends[1])
+
+    lanes = np.arange(33)
+    assert found(lanes) == pytest.approx(root, rel=1e-9)
+    assert (found(lanes[::-1])[::-1] == found(lanes)).all()
+
+
+def test_contract_a_bracket_without_a_root_or_with_a_missing_end_gives_nothing():
+    ends = (np.array([0.0, 0.0]), np.array([1.0, np.nan])), (np.ones(2), np.ones(2))
+    assert np.isnan(crossing(lambda point, _: point, *ends)).all()

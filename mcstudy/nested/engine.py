@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -58,20 +57,8 @@ def profile_llf(
     Solution
         ``llf`` is the profile log-likelihood.
     """
-    return held_fit(reduced(batch), component, values, reml=reml)
-
-
-def reduced(batch: NestedBatch) -> list[Sums]:
-    """Return the sums of a batch, for fits that are repeated."""
-    return _sums(cells_of(batch), batch)
-
-
-def held_fit(
-    reduced_sums: Sequence[Sums], component: str, values: Floats, *, reml: bool = True
-) -> Solution:
-    """Do what `profile_llf` does, from the sums of a batch."""
     place, parts, begin = COMPONENTS.index(component), [], 0
-    for sums in reduced_sums:
+    for sums in reduced(batch):
         held = Held(place, values[begin : begin + len(sums)])
         parts.append(maximise(sums, reml=reml, held=held))
         begin += len(sums)

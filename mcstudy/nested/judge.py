@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from statsmodels.regression.mixed_linear_model import MixedLMParams
 
 from mcstudy.method import Status
-from mcstudy.nested.data import NestedDesign
+from mcstudy.nested.data import NestedData
 
 Floats = NDArray[np.float64]
 COMPONENTS = ("group1_var", "group2_var", "unexplained_var")
@@ -24,6 +24,8 @@ COMPONENTS = ("group1_var", "group2_var", "unexplained_var")
 RISE = 0.01
 _NEAR_ZERO = 0.1
 _FLOOR = 1e-9
+_FLAT = 1e-6
+_DEPENDENT = 1e-9
 
 
 class Judgement(NamedTuple):
@@ -34,16 +36,47 @@ class Judgement(NamedTuple):
     std_errors: Floats
 
 
-def identifiable(design: NestedDesign) -> tuple[str, ...]:
-    """Return which of the variances the design can tell, whatever the data."""
-    cells = np.unique(np.stack([design.group1, design.group2]), axis=1)
-    groups = len(np.unique(design.group1))
-    has = {
-        "group1_var": groups > 1 and cells.shape[1] > groups,
-        "group2_var": cells.shape[1] > groups and len(design.group1) > cells.shape[1],
-        "unexplained_var": len(design.group1) > cells.shape[1],
-    }
-    return tuple(name for name in COMPONENTS if has[name])
+def identifiable(data: NestedData) -> tuple[str, ...]:
+    """Return which of the variances the rows and the fixed effects can tell, whatever y is.
+
+    With the fixed effects projected out, the covariance of y is a sum of three matrices, each times
+    its variance. A variance can be told if no combination of the matrices that has it vanishes.
+    """
+    gram = _gram(data)
+    size = np.sqrt(np.diag(gram))
+    seen = size > 0
+    unit = np.where(seen, size, 1.0)
+    scaled = np.where(np.outer(seen, seen), gram / np.outer(unit, unit), np.eye(3))
+    values, vectors = np.linalg.eigh(scaled)
+    idle = (vectors[:, values < _DEPENDENT] ** 2).sum(axis=1) > _DEPENDENT
+    return tuple(np.array(COMPONENTS)[seen & ~idle].tolist())
+
+
+def _gram(data: NestedData) -> Floats:
+    """Return the inner products of the projected matrices P Z Z' P of the three variances."""
+    design, rows = data.design, len(data.y)
+    _, group = np.unique(design.group1, return_inverse=True)
+    _, cell = np.unique(np.stack([design.group1, design.group2]), axis=1, return_inverse=True)
+    places = [group, cell.reshape(-1), np.arange(rows)]
+    columns = np.column_stack([np.ones(rows), *data.covariates.values()])
+    left, weights, _ = np.linalg.svd(columns / np.linalg.norm(columns, axis=0), full_matrices=False)
+    basis = left[:, weights > _DEPENDENT]
+    spread = [_sums(basis, place) for place in places]
+    inner = [basis.T @ sums for sums in spread]
+    sizes = [float(np.bincount(place)[place].sum()) for place in places]
+    gram = np.empty((3, 3))
+    for i in range(3):
+        for j in range(3):
+            projected = (inner[i] * inner[j]).sum() - 2 * (spread[i] * spread[j]).sum()
+            gram[i, j] = sizes[max(i, j)] + projected
+    empty = np.diag(gram) <= _DEPENDENT * np.array(sizes)
+    gram[empty] = gram[:, empty] = 0
+    return gram
+
+
+def _sums(columns: Floats, place: NDArray[np.intp]) -> Floats:
+    """Return at each row the sums of the columns over the rows of its place."""
+    return np.stack([np.bincount(place, column)[place] for column in columns.T], axis=1)
 
 
 def judge(result: Any) -> Judgement:
@@ -58,15 +91,10 @@ def judge(result: Any) -> Judgement:
     result : statsmodels MixedLMResults
         Of a model with one random intercept and one variance component.
     """
-    model = result.model
-    ratios = np.array([result.cov_re_unscaled[0, 0], result.vcomp[0] / result.scale])
+    ratios = _ratios(result)
     if not np.isfinite([*ratios, result.scale]).all():
         return Judgement(Status.NOT_FINITE, "a variance is not finite", np.full(3, np.nan))
-    start = _params(result, np.maximum(ratios, _FLOOR))
-    score = np.concatenate(model.score_full(start, calc_fe=False)[1:])
-    information = _information(model.hessian(start)[0], result.k_fe)
-    curvature = np.maximum(np.diag(information), 0)
-    zero = (score < 0) & (ratios**2 * curvature < _NEAR_ZERO**2) & (ratios * curvature < -score)
+    score, information, zero = _slopes(result, ratios)
     rise = float((-score * ratios)[zero].sum()) + _newton_rise(
         score[~zero], information[np.ix_(~zero, ~zero)]
     )
@@ -77,6 +105,37 @@ def judge(result: Any) -> Judgement:
         names = " and ".join(np.array(COMPONENTS[:2])[zero])
         return Judgement(Status.BOUNDARY, f"zero: {names}", std_errors)
     return Judgement(Status.OK, "", std_errors)
+
+
+def can_rise(result: Any) -> bool:
+    """Whether the likelihood can still rise where the design cannot tell all the variances.
+
+    It is flat along a ridge then; a step in the logarithms of the ratios, across the ridge only.
+    """
+    ratios = _ratios(result)
+    if not np.isfinite([*ratios, result.scale]).all():
+        return True
+    score, information, zero = _slopes(result, ratios)
+    free = ~zero
+    rise = -float((score * ratios)[zero].sum())
+    values, vectors = np.linalg.eigh((np.outer(ratios, ratios) * information)[np.ix_(free, free)])
+    along = (score * ratios)[free] @ vectors
+    rise += float((along**2 / np.maximum(values, _FLAT)).sum()) / 2
+    return not rise < RISE or bool((values < -_FLAT).any())
+
+
+def _ratios(result: Any) -> Floats:
+    return np.array([result.cov_re_unscaled[0, 0], result.vcomp[0] / result.scale])
+
+
+def _slopes(result: Any, ratios: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return score and information of the ratios, and which of the ratios count as zero."""
+    start = _params(result, np.maximum(ratios, _FLOOR))
+    score = np.concatenate(result.model.score_full(start, calc_fe=False)[1:])
+    information = _information(result.model.hessian(start)[0], result.k_fe)
+    curvature = np.maximum(np.diag(information), 0)
+    zero = (score < 0) & (ratios**2 * curvature < _NEAR_ZERO**2) & (ratios * curvature < -score)
+    return score, information, zero
 
 
 def _information(hessian: Floats, n_fixed: int) -> Floats:

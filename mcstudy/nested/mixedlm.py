@@ -23,7 +23,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VC
 
 from mcstudy.method import Estimate, Fit, Status
 from mcstudy.nested.data import NestedData, NestedDesign
-from mcstudy.nested.judge import COMPONENTS, identifiable, judge
+from mcstudy.nested.judge import COMPONENTS, can_rise, identifiable, judge
 from mcstudy.nested.wald import log_wald, wald
 
 Floats = NDArray[np.float64]
@@ -115,7 +115,7 @@ def _formula_order() -> Literal["C", "F"]:
 
 def _answer(data: NestedData, build: Callable[[], MixedLM], options: dict[str, Any]) -> Fit:
     """Fit the model and say what came out, as far as the design can tell it."""
-    told = identifiable(data.design)
+    told = identifiable(data)
     if not told:
         missing = Estimate(None)
         reason = "the design identifies none of the variances"
@@ -142,6 +142,8 @@ def _answer(data: NestedData, build: Callable[[], MixedLM], options: dict[str, A
             name: Estimate(value if name in told else None)
             for name, value in zip(COMPONENTS, values, strict=True)
         }
+        if can_rise(result):
+            reason += "; the likelihood can still rise"
         return Fit(kept, Status.NOT_IDENTIFIABLE, reason, diagnostics)
     judgement = judge(result)
     estimates = _estimates(values, judgement.std_errors, reported)

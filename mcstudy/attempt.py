@@ -11,6 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+_AS_NUMPY_STARTS: dict[str, Any] = {
+    "divide": "warn",
+    "over": "warn",
+    "under": "ignore",
+    "invalid": "warn",
+}
 _MEMORY_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
@@ -35,7 +43,7 @@ def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Outcome:
     Only an interrupt from the keyboard and a debugger's quit pass through.
     """
     value, exception = None, None
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, np.errstate(**_AS_NUMPY_STARTS):
         warnings.simplefilter("always")
         begun = time.perf_counter()
         try:

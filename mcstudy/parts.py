@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def part_name(job: Job) -> str:
 def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) -> bytes:
     """Return the part of a finished job as the bytes of a Parquet file."""
     tables = {name: _table(name, job.start, answers[name]) for name in sorted(answers)}
-    table = pa.concat_tables(tables.values(), promote_options="permissive")
+    table = concatenated(list(tables.values()))
     head = {
         "condition": job.condition.key,
         "start": job.start,
@@ -126,12 +126,52 @@ def _own_columns(table: pa.Table) -> list[str]:
     return [name for name in table.column_names if column_key(name)]
 
 
+def concatenated(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the rows of all; a diagnostic gets the type that holds what each calls by its name."""
+    types: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for field in table.schema:
+            if field.name.startswith("["):
+                types.setdefault(field.name, set()).add(field.type)
+    mixed = {name: common_type(kinds) for name, kinds in types.items() if len(kinds) > 1}
+    alike = []
+    for table in tables:
+        for name in mixed.keys() & set(table.column_names):
+            index = table.column_names.index(name)
+            table = table.set_column(index, name, cast(table[name], mixed[name]))
+        alike.append(table)
+    return pa.concat_tables(alike, promote_options="permissive")
+
+
+def common_type(types: set[pa.DataType]) -> pa.DataType:
+    """Return the type that holds all of these: text, or else numbers."""
+    if len(types) == 1:
+        return next(iter(types))
+    return pa.string() if pa.string() in types else pa.float64()
+
+
+def cast(column: Any, kind: pa.DataType) -> Any:
+    """Return a column of diagnostics as another type, numbers in words where that is text."""
+    if column.type == kind:
+        return column
+    if kind == pa.string():
+        return pa.array([diagnostic_text(value) for value in column.to_pylist()], kind)
+    return (column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column).cast(kind)
+
+
+def diagnostic_text(value: bool | int | float | str | None) -> str | None:
+    """Return a diagnostic in words, the same from whichever column of numbers it comes."""
+    if value is None or isinstance(value, str):
+        return value
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
 def _diagnostic(values: list[Any]) -> pa.Array:
     """Return a diagnostic's column; where types differ, the one that holds them all."""
     kinds = {type(value) for value in values} - {type(None)}
     if len(kinds) > 1:
         if str in kinds:
-            values = [None if value is None else str(value) for value in values]
+            values = [diagnostic_text(value) for value in values]
         else:
             values = [None if value is None else float(value) for value in values]
     elif not kinds:

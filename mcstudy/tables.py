@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcstudy import parts
@@ -87,7 +86,7 @@ class _Layout:
                         types.setdefault(key[1], set()).add(schema.field(name).type)
                     elif key[0] in ("estimate", "lower"):
                         found.add(key[1:])
-        diagnostics = {name: _common_type(types[name]) for name in sorted(types)}
+        diagnostics = {name: parts.common_type(types[name]) for name in sorted(types)}
         return cls({method: sorted(keys) for method, keys in numbers.items()}, diagnostics)
 
     def estimands(self, method: str) -> list[str]:
@@ -133,7 +132,7 @@ def _cut(rows: pa.Table, head: PartHead, method: str, start: int) -> pa.Table:
 
 
 def _sorted_once(tables: list[pa.Table]) -> pa.Table:
-    table = pa.concat_tables(tables, promote_options="permissive")
+    table = parts.concatenated(tables)
     replicate = table["replicate"].to_numpy()
     if len(replicate) < 2 or (np.diff(replicate) > 0).all():
         return table
@@ -153,7 +152,7 @@ def _block_tables(
         count = rows.num_rows
         key = {"replicate": rows["replicate"], "method": _repeat(method, count)}
         own = {
-            name: _cast(_column(rows, "diagnostic", name, count=count), kind)
+            name: parts.cast(_column(rows, "diagnostic", name, count=count), kind)
             for name, kind in layout.diagnostics.items()
         }
         texts = {"status": rows["status"].cast(_TEXT), "message": rows["message"]}
@@ -209,23 +208,6 @@ def _numbers(rows: pa.Table, *key: str) -> pa.Array:
 
 def _repeat(value: Any, count: int, kind: pa.DataType = _TEXT) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind), count)
-
-
-def _cast(column: Any, kind: pa.DataType) -> Any:
-    if column.type == kind:
-        return column
-    if kind == _TEXT:
-        return pa.array([None if v is None else str(v) for v in column.to_pylist()], _TEXT)
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    return pc.cast(column, kind)
-
-
-def _common_type(types: set[pa.DataType]) -> pa.DataType:
-    """Return the type that holds all of these."""
-    if len(types) == 1:
-        return next(iter(types))
-    return _TEXT if _TEXT in types else _NUMBER
 
 
 def _conditions_table(conditions: Sequence[Condition]) -> pa.Table:

@@ -123,6 +123,30 @@ def test_contract_failures_do_not_depend_on_batch_or_workers(
     assert one.digests() == two.digests() == results.digests()
 
 
+def test_contract_what_a_fit_does_to_numpy_and_to_its_diagnostics_stays_its_own(
+    study_file, tmp_path
+):
+    moody = """
+    np.seterr(all="raise")
+    kinds = [1, 2.5, True, "text", 3.0]
+    kind = kinds[int(abs(sample[0]) * 1e6) % 5]
+    return Fit({"mean": Estimate(sample.mean())}, diagnostics={"kind": kind})
+"""
+    path = study_file(
+        ("def average(sample):", f"def average(sample):{moody}"),
+        ("0.01 * rng.normal())}", "0 * np.log(-1.0))}"),
+    )
+    from mcstudy import replicates
+
+    one = run(path, tmp_path / "one", jobs=1, quiet=True)
+    replicates.BATCH_REPLICATES, before = 2, replicates.BATCH_REPLICATES
+    two = run(path, tmp_path / "two", jobs=2, quiet=True)
+    replicates.BATCH_REPLICATES = before
+    assert one.digests() == two.digests()
+    assert set(one.fits.kind.dropna()) == {"1", "2.5", "text", "3"}
+    assert set(one.fits[one.fits.method == "jittered"].status) == {"not_finite"}
+
+
 def test_contract_a_method_that_always_fails_is_in_the_tables(study_file, tmp_path, capfd):
     path = study_file(("se = sample.std", "raise KeyError('x'); se = sample.std"))
     assert main(["run", str(path), "--results", str(tmp_path), "--jobs", "1"]) == 0

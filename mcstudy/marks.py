@@ -145,6 +145,7 @@ class _Description:
 
     def _add_class(self, kind: type) -> None:
         ignored = {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__"}
+        ignored |= {"__firstlineno__", "__static_attributes__"}
         members = {
             name: member
             for name, member in sorted(vars(kind).items())
@@ -155,9 +156,8 @@ class _Description:
     def _add_object(self, thing: Any) -> None:
         """Add the type of an object and its state: its attributes, or else its pickle."""
         kind = type(thing)
-        self._say("object", kind.__module__, kind.__qualname__)
-        if not _is_installed(kind):
-            self.add(kind)
+        self._say("object", kind.__qualname__)
+        self.add(kind)
         state = getattr(thing, "__dict__", None)
         if state and not _is_installed(kind):
             self.add(dict(sorted(state.items())))

@@ -130,6 +130,25 @@ def test_contract_comments_and_other_functions_are_no_change(study_file, tmp_pat
     run(study_file(edit), tmp_path, jobs=1, replicates=5, quiet=True)
 
 
+OBJECT = (
+    "study = Study(",
+    "class Shifted:\n    by = 1.0\n    def __call__(self, sample):\n"
+    "        return {'mean': Estimate(sample.mean() + self.by)}\n\nstudy = Study(",
+)
+NAMED = ('{"average": average,', '{"object": Shifted(), "average": average,')
+
+
+def test_contract_a_method_that_is_an_object_is_known_by_its_class_and_state(
+    study_file, tmp_path, capfd
+):
+    run(study_file(OBJECT, NAMED), tmp_path, jobs=1, replicates=5, quiet=True)
+    other = study_file(OBJECT, NAMED, ("import numpy as np", "import numpy as np\nUNUSED = 1"))
+    run(other, tmp_path, jobs=1, replicates=5, quiet=True)
+    changed = study_file(OBJECT, NAMED, ("by = 1.0", "by = 2.0"))
+    refusal = fails(capfd, changed, "--results", tmp_path, "--jobs", "1", "--replicates", "5")
+    assert "the code of method 'object'. Nothing" in refusal
+
+
 def test_contract_a_change_in_what_a_method_calls_is_noticed(study_file, tmp_path, capfd):
     helper = (
         "def average(sample):",

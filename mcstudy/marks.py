@@ -158,9 +158,10 @@ class _Description:
         kind = type(thing)
         self._say("object", kind.__qualname__)
         self.add(kind)
-        state = getattr(thing, "__dict__", None)
-        if state and not _is_installed(kind):
-            self.add(dict(sorted(state.items())))
+        if not _is_installed(kind):
+            slots = {s for base in kind.__mro__ for s in getattr(base, "__slots__", ())}
+            state = {slot: getattr(thing, slot) for slot in slots if hasattr(thing, slot)}
+            self.add(dict(sorted({**state, **getattr(thing, "__dict__", {})}.items())))
             return
         for wrapped in ("__wrapped__", "__func__", "fget", "func"):
             if hasattr(thing, wrapped):

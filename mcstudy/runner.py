@@ -23,7 +23,7 @@ from mcstudy.results import Results
 from mcstudy.store import Store
 from mcstudy.study import Study, check_replicates, load_study
 from mcstudy.tables import TABLES, write_tables
-from mcstudy.workers import hire
+from mcstudy.workers import Workers, hire
 
 LOOK_SECONDS = 60.0
 _LOOK_SHARE = 20
@@ -149,29 +149,34 @@ class _Bench:
     def compute(self, missing: Sequence[Job]) -> int:
         """Compute and store the jobs; return how many fits that were."""
         progress, count = self.progress, self.wanted.workers
-        for line in check_first_replicate(self.study, missing[0], self.wanted.methods):
-            progress.say(line)
         agenda = Agenda(missing, count)
         fits = sum(len(job) * len(job.methods) for job in missing)
-        progress.begin(fits, self.store.folder)
-        self.ledger.write()
-        looked, look_cost = time.monotonic(), 0.0
-        with progress, hire(self.study, self.ledger.marks, count) as workers:
-            under_way = 0
-            while agenda or under_way:
-                while agenda and workers.has_room():
-                    workers.submit(*agenda.take())
-                    under_way += 1
-                for finished in workers.finished():
-                    under_way -= 1
-                    self.store.add(part_name(finished.done), finished.part)
-                    agenda.settle(finished.given, finished.done, finished.seconds)
-                    progress.advance(len(finished.done) * len(finished.done.methods))
-                now = time.monotonic()
-                if now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
-                    self.make_tables()
-                    looked, look_cost = time.monotonic(), time.monotonic() - now
+        with hire(self.study, self.ledger.marks, count) as workers:
+            for line in check_first_replicate(self.study, missing[0], self.wanted.methods):
+                progress.say(line)
+            progress.begin(fits, self.store.folder)
+            self.ledger.write()
+            with progress:
+                self._work_off(agenda, workers)
         return fits
+
+    def _work_off(self, agenda: Agenda, workers: Workers) -> None:
+        """Keep the workers busy until nothing is left; store what they finish as it arrives."""
+        looked, look_cost = time.monotonic(), 0.0
+        under_way = 0
+        while agenda or under_way:
+            while agenda and workers.has_room():
+                workers.submit(*agenda.take())
+                under_way += 1
+            for finished in workers.finished():
+                under_way -= 1
+                self.store.add(part_name(finished.done), finished.part)
+                agenda.settle(finished.given, finished.done, finished.seconds)
+                self.progress.advance(len(finished.done) * len(finished.done.methods))
+            now = time.monotonic()
+            if now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
+                self.make_tables()
+                looked, look_cost = time.monotonic(), time.monotonic() - now
 
     def make_tables(self) -> bool:
         """Make the tables, unless they are those of the stored parts already.

@@ -70,6 +70,7 @@ def hire(study: Study, marks: dict[str, Mark], count: int) -> Iterator[Workers]:
             env=_ONE_THREAD,
         )
         try:
+            pool.submit(os.getpid)  # starts all processes: they load the study meanwhile
             yield _Pool(pool, count)
         except BaseException:
             pool.shutdown(kill_workers=True)

@@ -1,7 +1,8 @@
 """How much faster two workers are than one on the statsmodels paths.
 
 Both run two conditions of configs/nested.py from nothing, in turn; the time is the wall time of
-the run itself, pool start and tables included. Run: python benchmarks/workers.py
+the run itself, pool start (about 3 s) and tables included, so it wants minutes of work. Takes about
+a quarter of an hour. Run: python benchmarks/workers.py
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ def seconds(study, workers):
 
 def main() -> None:
     """Interleave one worker and two; print the ratios."""
-    study = dataclasses.replace(load_study(STUDY), conditions=CONDITIONS, replicates=150)
+    study = dataclasses.replace(load_study(STUDY), conditions=CONDITIONS, replicates=300)
     rounds = [(seconds(study, 1), seconds(study, 2)) for _ in range(ROUNDS)]
     for one, two in rounds:
         print(f"one worker {one:6.1f} s   two workers {two:6.1f} s   ratio {one / two:.2f}")

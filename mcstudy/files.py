@@ -65,6 +65,15 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
+def is_whole(path: Path) -> bool:
+    """Return whether a table is there and its footer can be read."""
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
 def put_in_place(temporary: Path, path: Path) -> None:
     """Flush a finished file to disk and give it its name, at once and for good."""
     with open(temporary, "rb+") as file:

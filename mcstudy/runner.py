@@ -12,7 +12,7 @@ import joblib
 
 from mcstudy.check import check_first_replicate
 from mcstudy.errors import StudyError
-from mcstudy.files import write_table
+from mcstudy.files import is_whole, write_table
 from mcstudy.jobs import Agenda, missing_jobs
 from mcstudy.ledger import Ledger
 from mcstudy.parts import DamagedError, part_name
@@ -189,7 +189,7 @@ class _Bench:
         folder, ledger = self.store.folder, self.ledger
         stored = ledger.stored()
         made_of = ledger.tables_digest(stored)
-        present = all((folder / f"{name}.parquet").is_file() for name in TABLES)
+        present = all(is_whole(folder / f"{name}.parquet") for name in TABLES)
         if present and ledger.made_of == made_of:
             return True
         metadata = {"mcstudy": json.dumps(ledger.facts(), sort_keys=True, ensure_ascii=False)}

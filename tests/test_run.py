@@ -166,6 +166,12 @@ def test_contract_damaged_and_foreign_parts_are_set_aside(study_file, tmp_path, 
     assert {first.name, "foreign.parquet"} <= aside
 
 
+def test_contract_a_damaged_table_is_made_again(study_file, tmp_path, digests):
+    results = run(study_file(), tmp_path / "hurt", jobs=1, quiet=True)
+    (results.folder / "fits.parquet").write_text("junk")
+    assert run(study_file(), tmp_path / "hurt", jobs=1, quiet=True).digests() == digests
+
+
 def test_contract_a_study_made_in_a_session_reaches_the_workers(tmp_path):
     shift = 0.25
 

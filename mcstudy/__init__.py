@@ -27,9 +27,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from mcstudy.results import Results, open_results
-    from mcstudy.runner import run
+    from mcstudy.runs.runner import run
 
-_HOMES = {"Results": "results", "open_results": "results", "run": "runner"}
+_HOMES = {"Results": "results", "open_results": "results", "run": "runs.runner"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.show import summary_text
 from mcstudy.errors import ResultsError
-from mcstudy.show import summary_text
-from mcstudy.tables import TABLES
+from mcstudy.stored.tables import TABLES
 
 
 @dataclass(frozen=True)

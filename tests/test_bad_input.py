@@ -93,7 +93,7 @@ def test_contract_a_changed_truth_is_noticed_and_taken(study_file, tmp_path, cap
 
 
 def test_contract_a_changed_package_is_noticed(study_file, tmp_path, capfd, monkeypatch):
-    from mcstudy import marks
+    from mcstudy.stored import marks
 
     run(study_file(), tmp_path, jobs=1, replicates=5, quiet=True)
     other = {**marks.versions(), "statsmodels": "99"}

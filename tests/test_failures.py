@@ -113,7 +113,8 @@ def test_contract_a_batch_that_raises_or_warns_is_told_apart(results):
 def test_contract_failures_do_not_depend_on_batch_or_workers(
     study_file, tmp_path, results, monkeypatch
 ):
-    from mcstudy import jobs, replicates
+    from mcstudy.fits import replicates
+    from mcstudy.runs import jobs
 
     monkeypatch.setattr(replicates, "BATCH_REPLICATES", 7)
     monkeypatch.setattr(jobs, "JOB_SECONDS", 0.01)
@@ -136,7 +137,7 @@ def test_contract_what_a_fit_does_to_numpy_and_to_its_diagnostics_stays_its_own(
         ("def average(sample):", f"def average(sample):{moody}"),
         ("0.01 * rng.normal())}", "0 * np.log(-1.0))}"),
     )
-    from mcstudy import replicates
+    from mcstudy.fits import replicates
 
     one = run(path, tmp_path / "one", jobs=1, quiet=True)
     replicates.BATCH_REPLICATES, before = 2, replicates.BATCH_REPLICATES

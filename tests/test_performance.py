@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mcstudy.performance import (
+from mcstudy.analysis.performance import (
     MEASURES,
     Cell,
     bias,

@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mcstudy import Estimate, Study, grid, jobs, load_study, open_results, replicates, run
+from mcstudy import Estimate, Study, grid, load_study, open_results, run
+from mcstudy.fits import replicates
+from mcstudy.runs import jobs
 
 
 @pytest.fixture
@@ -104,7 +106,8 @@ def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path, mon
     path = study_file(SLOW)
     whole = run(path, tmp_path / "whole", jobs=1, quiet=True).digests()
     code = (
-        "import sys; from mcstudy import jobs, run; jobs.JOB_SECONDS = 0.03;"
+        "import sys; from mcstudy import run; from mcstudy.runs import jobs;"
+        "jobs.JOB_SECONDS = 0.03;"
         "run(sys.argv[1], sys.argv[2], jobs=2, quiet=True)"
     )
     moments = random.Random(5)
@@ -267,7 +270,7 @@ def test_contract_tables_tell_where_they_came_from(study_file, tmp_path):
 
 def test_contract_a_second_run_on_the_same_folder_is_told_to_wait(study_file, tmp_path):
     from mcstudy import MCStudyError
-    from mcstudy.store import Store
+    from mcstudy.stored.store import Store
 
     with Store(tmp_path / "normal").locked(), pytest.raises(MCStudyError, match="another run"):
         run(study_file(), tmp_path, jobs=1, quiet=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcstudy.analysis.performance import INTERVAL_MEASURES, MEASURES, Cell, share
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.nested.balanced import balanced_llf, isotonic_levels, level_covariance, level_variances
@@ -21,7 +22,6 @@ from mcstudy.nested.generate import Recipe
 from mcstudy.nested.generate import variances as true_variances
 from mcstudy.nested.reml import ExactMethod, reml
 from mcstudy.nested.solution import COMPONENTS, Solution
-from mcstudy.performance import INTERVAL_MEASURES, MEASURES, Cell, share
 from mcstudy.streams import streams
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import Any
 
 from mcstudy.errors import ChangedError
 from mcstudy.grid import Condition
-from mcstudy.marks import Mark, changes, method_marks, versions
-from mcstudy.store import Store
+from mcstudy.stored.marks import Mark, changes, method_marks, versions
+from mcstudy.stored.store import Store
+from mcstudy.stored.tables import Stored
 from mcstudy.study import Study
-from mcstudy.tables import Stored
 
 
 class Ledger:

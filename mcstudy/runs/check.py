@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.answers import AnswerError, Answers
 from mcstudy.errors import StudyError
-from mcstudy.replicates import Job, Trouble, do_job
+from mcstudy.fits.answers import AnswerError, Answers
+from mcstudy.fits.replicates import Job, Trouble, do_job
 from mcstudy.study import Study
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.answers import Answers
-from mcstudy.attempt import Outcome, attempt, in_words
+from mcstudy.fits.answers import Answers
+from mcstudy.fits.attempt import Outcome, attempt, in_words
 from mcstudy.grid import Condition
 from mcstudy.streams import streams
 from mcstudy.study import Study

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mcstudy import parts
-from mcstudy.files import TableWriters, write_table
 from mcstudy.grid import Condition, level_text
-from mcstudy.parts import PartHead
+from mcstudy.stored import parts
+from mcstudy.stored.files import TableWriters, write_table
+from mcstudy.stored.parts import PartHead
 
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance")
 BLOCK = 2**15

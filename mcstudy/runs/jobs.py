@@ -7,9 +7,9 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
+from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
-from mcstudy.replicates import Job
-from mcstudy.tables import Stored
+from mcstudy.stored.tables import Stored
 
 JOB_SECONDS = 2.0
 _UNMEASURED = 50_000

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import joblib
 
-from mcstudy.check import check_first_replicate
+from mcstudy.analysis.performance import performance_table
 from mcstudy.errors import StudyError
-from mcstudy.files import is_whole, write_table
-from mcstudy.jobs import Agenda, missing_jobs
-from mcstudy.ledger import Ledger
-from mcstudy.parts import DamagedError, part_name
-from mcstudy.performance import performance_table
-from mcstudy.progress import Progress
-from mcstudy.replicates import Job
+from mcstudy.fits.replicates import Job
 from mcstudy.results import Results
-from mcstudy.store import Store
+from mcstudy.runs.check import check_first_replicate
+from mcstudy.runs.jobs import Agenda, missing_jobs
+from mcstudy.runs.progress import Progress
+from mcstudy.runs.workers import Workers, hire
+from mcstudy.stored.files import is_whole, write_table
+from mcstudy.stored.ledger import Ledger
+from mcstudy.stored.parts import DamagedError, part_name
+from mcstudy.stored.store import Store
+from mcstudy.stored.tables import TABLES, write_tables
 from mcstudy.study import Study, check_replicates, load_study
-from mcstudy.tables import TABLES, write_tables
-from mcstudy.workers import Workers, hire
 
 LOOK_SECONDS = 60.0
 _LOOK_SHARE = 20

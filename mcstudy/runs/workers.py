@@ -21,9 +21,9 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 
 from mcstudy.errors import MCStudyError, ResultsError, StudyError
-from mcstudy.marks import Mark
-from mcstudy.parts import encode
-from mcstudy.replicates import Job, do_job
+from mcstudy.fits.replicates import Job, do_job
+from mcstudy.stored.marks import Mark
+from mcstudy.stored.parts import encode
 from mcstudy.study import Study, load_study
 
 _ONE_THREAD = dict.fromkeys(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import ResultsError
-from mcstudy.files import put_in_place
-from mcstudy.parts import DamagedError, PartHead, read_head
+from mcstudy.stored.files import put_in_place
+from mcstudy.stored.parts import DamagedError, PartHead, read_head
 
 
 class Store:

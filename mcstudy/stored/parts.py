@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mcstudy.answers import STATUSES, Answers, Column
 from mcstudy.errors import ResultsError
-from mcstudy.marks import Mark
-from mcstudy.replicates import Job
+from mcstudy.fits.answers import STATUSES, Answers, Column
+from mcstudy.fits.replicates import Job
+from mcstudy.stored.marks import Mark
 
 _METADATA = b"mcstudy"
 

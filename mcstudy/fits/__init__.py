@@ -1,0 +1,1 @@
+"""One job to its rows: simulate, fit by every method, catch what happens."""

@@ -1,0 +1,1 @@
+"""The run: what is missing, who computes it, what is shown meanwhile."""

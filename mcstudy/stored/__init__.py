@@ -1,0 +1,1 @@
+"""Rows on disk: parts, the tables made of them, and the record of what made both."""

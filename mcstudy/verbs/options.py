@@ -1,0 +1,26 @@
+"""Options of the command line that several verbs share."""
+
+from __future__ import annotations
+
+
+def whole(flag: str, text: str | None) -> int | None:
+    """Return the whole number that was given, None if none was.
+
+    Raises
+    ------
+    StudyError
+        For anything else.
+    """
+    from mcstudy.errors import StudyError
+
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise StudyError(f"{flag} is {text!r}; give an integer of 1 or more") from None
+
+
+def names(text: str | None) -> list[str] | None:
+    """Return the names in a list with commas, None if none was given."""
+    return None if text is None else [name.strip() for name in text.split(",")]

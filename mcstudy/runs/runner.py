@@ -18,6 +18,7 @@ from mcstudy.runs.check import check_first_replicate
 from mcstudy.runs.jobs import Agenda, missing_jobs
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.workers import Workers, hire
+from mcstudy.stored.compact import compact
 from mcstudy.stored.files import is_whole, write_table
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import DamagedError, part_name
@@ -186,23 +187,27 @@ class _Bench:
         bool
             False if a part turned out to be damaged; it is set aside and its replicates miss.
         """
+        try:
+            compact(self.store)
+            self._make_tables()
+        except DamagedError as error:
+            self.progress.say(f"{error}; set aside, its replicates are computed again")
+            self.store.set_aside(error.path)
+            return False
+        return True
+
+    def _make_tables(self) -> None:
         folder, ledger = self.store.folder, self.ledger
         stored = ledger.stored()
         made_of = ledger.tables_digest(stored)
         present = all(is_whole(folder / f"{name}.parquet") for name in TABLES)
         if present and ledger.made_of == made_of:
-            return True
+            return
         metadata = {"mcstudy": json.dumps(ledger.facts(), sort_keys=True, ensure_ascii=False)}
-        try:
-            write_tables(folder, stored, ledger.truths, metadata)
-        except DamagedError as error:
-            self.progress.say(f"{error}; set aside, its replicates are computed again")
-            self.store.set_aside(error.path)
-            return False
+        write_tables(folder, stored, ledger.truths, metadata)
         table = performance_table(folder)
         write_table(folder / "performance.parquet", table, metadata)
         ledger.made_of = made_of
-        return True
 
 
 def counted(count: int, noun: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,16 @@ class Store:
         aside = self._parts / "damaged"
         aside.mkdir(exist_ok=True)
         path.replace(aside / path.name)
+
+    def remove(self, heads: Iterable[PartHead]) -> None:
+        """Delete parts whose rows another part holds; that one's name is on disk first."""
+        folder = os.open(self._parts, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        for head in heads:
+            head.path.unlink()
 
     def drop(self, path: Path) -> None:
         """Delete a part whose rows were all discarded."""

@@ -110,11 +110,15 @@ class _Layout:
 
 def _blocks(stored: Sequence[Stored]) -> Iterator[dict[str, pa.Table]]:
     """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once."""
+    read: dict[Path, pa.Table] = {}
     for start in range(0, max(item.head.stop for item in stored), BLOCK):
         found: dict[str, list[pa.Table]] = {}
         for item in stored:
             if item.head.start < start + BLOCK and item.head.stop > start:
-                rows = parts.read(item.head.path)
+                path = item.head.path
+                rows = read.pop(path, None) or parts.read(path)
+                if item.head.stop > start + BLOCK:
+                    read[path] = rows
                 for method in item.methods:
                     found.setdefault(method, []).append(_cut(rows, item.head, method, start))
         if found:
@@ -123,12 +127,10 @@ def _blocks(stored: Sequence[Stored]) -> Iterator[dict[str, pa.Table]]:
 
 def _cut(rows: pa.Table, head: PartHead, method: str, start: int) -> pa.Table:
     """Return the rows of a method that fall into the block."""
-    count = head.stop - head.start
     first = max(start - head.start, 0)
-    last = min(start + BLOCK - head.start, count)
-    offset = head.methods.index(method) * count
+    last = min(start + BLOCK, head.stop) - head.start
     columns = ["replicate", "status", "message", "seconds", *head.columns[method]]
-    return rows.slice(offset + first, last - first).select(columns)
+    return parts.rows_of(head, rows, method).slice(first, last - first).select(columns)
 
 
 def _sorted_once(tables: list[pa.Table]) -> pa.Table:

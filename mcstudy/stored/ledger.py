@@ -7,7 +7,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from mcstudy.errors import ChangedError
 from mcstudy.grid import Condition
 from mcstudy.stored.marks import Mark, changes, method_marks, versions
+from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
 from mcstudy.study import Study
@@ -38,38 +39,52 @@ class Ledger:
         self.marks = method_marks(study)
         self._record = store.record
         self.kept: set[str] = set(self._record.get("kept", ()))
+        self._discarded: set[str] = set(self._record.get("discarded", ()))
         self.made_of: str | None = self._record.get("made_of")
 
     def settle_changes(self, changed: str | None) -> None:
         """Notice rows that something else has made; keep or discard them as told, or stop."""
+        self._settle(self.store.folder, self.store.heads(), self._changed_truths(), changed)
+        if changed == "discard":
+            self._drop_foreign()
+
+    def settle_others(self, folder: Path, heads: Iterable[PartHead], changed: str | None) -> None:
+        """Do the same with the parts of another folder, where nothing is discarded."""
+        self._settle(folder, heads, [], changed)
+
+    def _settle(
+        self, folder: Path, heads: Iterable[PartHead], truths: Sequence[str], changed: str | None
+    ) -> None:
         said: dict[str, None] = {}
         foreign: dict[str, Mark] = {}
         seeds = set()
-        for head in self.store.heads():
+        for head in heads:
             for method, mark in head.marks.items():
-                if method not in self.marks or self._counts(method, mark):
+                settled = changed != "keep" and digest(mark) in self._discarded
+                if method not in self.marks or self._counts(method, mark) or settled:
                     continue
                 seeds |= {mark["seed"]} - {str(self.study.seed)}
                 foreign[digest(mark)] = mark
                 for change in changes(mark, self.marks[method]):
                     said[change.replace("of method", f"of method '{method}'")] = None
-        said |= dict.fromkeys(self._changed_truths())
+        said |= dict.fromkeys(truths)
         if seeds and changed != "discard":
             raise ChangedError(
-                f"{self.store.folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
+                f"{folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
                 f"study has seed {self.study.seed}; give it another name, or --changed discard "
                 "to compute them anew"
             )
         if said and changed is None:
             raise ChangedError(
-                f"{self.store.folder}: changed since its rows were made: {'; '.join(said)}. "
+                f"{folder}: changed since its rows were made: {'; '.join(said)}. "
                 "Nothing was done: --changed keep goes on with those rows, --changed discard "
                 "computes them anew"
             )
         if changed == "keep":
             self.kept |= foreign.keys()
+            self._discarded -= foreign.keys()
         if changed == "discard":
-            self._drop_foreign()
+            self._discarded |= foreign.keys()
 
     def _changed_truths(self) -> list[str]:
         """Return in words the first truth that is not what the tables were made with."""
@@ -86,6 +101,11 @@ class Ledger:
             known = [m for m in head.marks if m in self.marks]
             if known and not any(self._counts(m, head.marks[m]) for m in known):
                 self.store.drop(head.path)
+
+    def counts(self, head: PartHead) -> bool:
+        """Return whether a part holds rows of this study as it is."""
+        known = any(self._counts(method, mark) for method, mark in head.marks.items())
+        return known and any(head.condition == c.key for c in self.study.conditions)
 
     def _counts(self, method: str, mark: Mark) -> bool:
         """Return whether rows with this mark count as this study's."""
@@ -141,6 +161,7 @@ class Ledger:
             "replicates": self._record.get("replicates"),
             "marks": self.marks,
             "kept": sorted(self.kept),
+            "discarded": sorted(self._discarded),
             "truths": self._truths_record(),
             "made_of": self.made_of,
             "runs": self._record.get("runs", []),

@@ -111,7 +111,7 @@ class _Layout:
 def _blocks(stored: Sequence[Stored]) -> Iterator[dict[str, pa.Table]]:
     """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once."""
     read: dict[Path, pa.Table] = {}
-    for start in range(0, max(item.head.stop for item in stored), BLOCK):
+    for start in range(0, max((item.head.stop for item in stored), default=0), BLOCK):
         found: dict[str, list[pa.Table]] = {}
         for item in stored:
             if item.head.start < start + BLOCK and item.head.stop > start:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from mcstudy.stored import parts
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
+from mcstudy.stored.sumparts import joined_sums
 
 MANY_PARTS = 1000
 WORTHWHILE = 8
@@ -48,7 +49,7 @@ def _groups(heads: Sequence[PartHead]) -> list[list[PartHead]]:
     """Return the parts of the same condition, methods and marks, in the order of replicates."""
     groups: dict[tuple[str, str], list[PartHead]] = {}
     for head in heads:
-        key = (head.condition, json.dumps(head.marks, sort_keys=True))
+        key = (head.condition, json.dumps([head.marks, head.truths], sort_keys=True))
         groups.setdefault(key, []).append(head)
     return [sorted(group, key=lambda head: (head.start, -head.stop)) for group in groups.values()]
 
@@ -92,7 +93,8 @@ def _join(store: Store, run: Sequence[PartHead]) -> None:
     for _, alike in itertools.groupby(read, key=lambda item: _types(item[1])):
         heads, tables = zip(*alike, strict=True)
         if len(heads) > 1:
-            name, content = parts.joined(heads, tables)
+            join = parts.joined if heads[0].keep == "rows" else joined_sums
+            name, content = join(heads, tables)
             if not heads[0].path.with_name(name).exists():
                 store.add(name, content)
                 store.remove(heads)

@@ -31,6 +31,12 @@ class PartHead:
     stop: int
     marks: Mapping[str, Mark]
     columns: Mapping[str, list[str]]
+    truths: Mapping[str, float | None] | None = None
+
+    @property
+    def keep(self) -> str:
+        """What it keeps of its replicates: "rows", or the sums of "measures" for these truths."""
+        return "rows" if self.truths is None else "measures"
 
     @property
     def methods(self) -> list[str]:
@@ -84,9 +90,14 @@ def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, 
         "marks": first.marks,
         "columns": columns,
     }
+    return joined_name(heads), parquet(concatenated(pieces), head)
+
+
+def joined_name(heads: Sequence[PartHead]) -> str:
+    """Return the file name of the part that holds all of several that follow each other."""
+    first, last = heads[0], heads[-1]
     condition = first.path.name.split("-")[0]
-    name = _name(condition, first.start, last.stop, first.methods)
-    return name, parquet(concatenated(pieces), head)
+    return _name(condition, first.start, last.stop, first.methods)
 
 
 def rows_of(head: PartHead, table: pa.Table, method: str) -> pa.Table:

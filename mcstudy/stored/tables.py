@@ -17,6 +17,7 @@ from mcstudy.stored.files import TableWriters, write_table
 from mcstudy.stored.parts import PartHead
 
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance")
+TABLES_OF = {"rows": TABLES, "measures": ("conditions", "endings", "performance")}
 BLOCK = 2**15
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _KEY = [("condition", _TEXT), ("replicate", pa.int64()), ("method", _TEXT)]
@@ -56,7 +57,7 @@ def write_tables(
     """
     conditions = sorted(stored, key=lambda condition: condition.sort_key)
     layout = _Layout.of(item for items in stored.values() for item in items)
-    write_table(folder / "conditions.parquet", _conditions_table(conditions), metadata)
+    write_table(folder / "conditions.parquet", conditions_table(conditions), metadata)
     with TableWriters(folder, layout.schemas(), metadata) as writers:
         for condition in conditions:
             for block in _blocks(stored[condition]):
@@ -212,7 +213,8 @@ def _repeat(value: Any, count: int, kind: pa.DataType = _TEXT) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind), count)
 
 
-def _conditions_table(conditions: Sequence[Condition]) -> pa.Table:
+def conditions_table(conditions: Sequence[Condition]) -> pa.Table:
+    """Return the table of conditions: the key of each and its factor values."""
     columns: dict[str, Any] = {"condition": pa.array([c.key for c in conditions], _TEXT)}
     for name in sorted(conditions[0].factors) if conditions else ():
         columns[name] = factor_column([condition.factors[name] for condition in conditions])

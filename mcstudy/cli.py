@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mcstudy.verbs import running
+from mcstudy.verbs import collecting, running
 
-FAMILIES = (running,)
+FAMILIES = (running, collecting)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.show import summary_text
+from mcstudy.analysis.summed import NEED_ROWS
 from mcstudy.errors import ResultsError
-from mcstudy.stored.tables import TABLES
+from mcstudy.stored.tables import TABLES_OF
 
 
 @dataclass(frozen=True)
@@ -64,19 +65,38 @@ class Results:
         """One row per factor values, method, estimand, interval and measure."""
         return self._table("performance")
 
+    @cached_property
+    def endings(self) -> pd.DataFrame:
+        """Addresses of fits that did not end well, of a study that keeps measures, not rows."""
+        return self._table("endings")
+
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each table's file, of all that are a function of the study."""
         return {
             name: hashlib.sha256((self.folder / f"{name}.parquet").read_bytes()).hexdigest()
-            for name in TABLES
+            for name in TABLES_OF[self._keep]
             if name != "timings"
         }
 
+    @property
+    def _keep(self) -> str:
+        return str(self.study.get("keep", "rows"))
+
     def _table(self, name: str) -> pd.DataFrame:
+        if name not in TABLES_OF[self._keep]:
+            raise ResultsError(
+                f"{self.folder}: has no table '{name}', the study keeps {self._keep}; it has "
+                f"{', '.join(TABLES_OF[self._keep])}"
+            )
         return pd.read_parquet(self.folder / f"{name}.parquet")
 
     def __str__(self) -> str:
         summary = summary_text(self.study["name"], self.performance)
+        if self._keep == "measures":
+            summary += (
+                f"\n\nNo rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "
+                "and no comparison"
+            )
         return f"{summary}\n\nTables: {self.folder}"
 
 

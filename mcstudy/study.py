@@ -43,6 +43,10 @@ class Study:
         How many data sets to simulate under each condition.
     seed : int
         Not negative. Rows of two seeds are never mixed.
+    keep : {"rows", "measures"}, default "rows"
+        What is stored: every answer, or only the sums that measures are made of. With "measures"
+        any number of replicates fits in megabytes, and there are no medians, no comparisons and
+        no measures of one's own.
 
     Raises
     ------
@@ -57,6 +61,7 @@ class Study:
     conditions: Grid
     replicates: int
     seed: int
+    keep: str = "rows"
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -75,6 +80,8 @@ class Study:
         check_replicates(self.replicates, self.name)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise StudyError(f"{self.name}: seed is {self.seed!r}; give an integer of 0 or more")
+        if self.keep not in ("rows", "measures"):
+            raise StudyError(f"{self.name}: keep is {self.keep!r}; say 'rows' or 'measures'")
         self._check_methods()
         self._check_factors("simulate", self.simulate, leading=1)
         self._check_factors("estimands", self.estimands, leading=0)

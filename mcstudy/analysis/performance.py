@@ -135,6 +135,11 @@ def performance_table(folder: Path) -> pa.Table:
         for condition, tables in _by_condition(folder)
         for line in _condition_lines(tables)
     ]
+    return assembled(conditions, lines)
+
+
+def assembled(conditions: pa.Table, lines: list[tuple[Any, ...]]) -> pa.Table:
+    """Return the table of measures, sorted, from lines that begin with the place of a condition."""
     lines.sort(key=lambda line: (line[0], line[1], line[2] or "", line[3] or ""))
     columns = list(zip(*lines, strict=True)) or [()] * 9
     factors = conditions.drop_columns(["condition"]).take(pa.array(columns[0], pa.int64()))

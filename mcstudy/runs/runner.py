@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +9,18 @@ from pathlib import Path
 
 import joblib
 
-from mcstudy.analysis.performance import performance_table
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.results import Results
 from mcstudy.runs.check import check_first_replicate
 from mcstudy.runs.jobs import Agenda, missing_jobs
 from mcstudy.runs.progress import Progress
+from mcstudy.runs.shares import Share
+from mcstudy.runs.upkeep import update_tables
 from mcstudy.runs.workers import Workers, hire
-from mcstudy.stored.files import is_whole, write_table
 from mcstudy.stored.ledger import Ledger
-from mcstudy.stored.parts import DamagedError, part_name
+from mcstudy.stored.parts import part_name
 from mcstudy.stored.store import Store
-from mcstudy.stored.tables import TABLES, write_tables
 from mcstudy.study import Study, check_replicates, load_study
 
 LOOK_SECONDS = 60.0
@@ -37,6 +35,7 @@ def run(
     methods: Sequence[str] | None = None,
     jobs: int | None = None,
     changed: str | None = None,
+    part: tuple[int, int] | None = None,
     quiet: bool = False,
 ) -> Results:
     """Compute what is missing of a study and return its tables.
@@ -56,6 +55,9 @@ def run(
     changed : {"keep", "discard"}, optional
         What becomes of rows made by code or packages that have changed since: they stay and are
         joined by new ones, or are computed again. Without it, `run` stops and says what changed.
+    part : (int, int), optional
+        ``(3, 100)`` computes the third of a hundred equal shares, and no tables: `collect` makes
+        them when all shares are there. Shares may be at work at the same time.
     quiet : bool, default False
         Print nothing.
 
@@ -77,6 +79,8 @@ def run(
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     store = Store(Path(results) / study.name)
+    if part is not None:
+        return _run_share(study, store, wanted, Share(*part), changed, Progress(quiet))
     with store.locked():
         ledger = Ledger(study, store)
         ledger.settle_changes(changed)
@@ -87,8 +91,33 @@ def run(
                 computed += bench.compute(missing)
             elif not computed:
                 bench.progress.say(f"Nothing is missing: {wanted.in_words(study)} are stored.")
-            whole = bench.make_tables()
+            whole = update_tables(ledger, bench.progress)
         ledger.close(wanted.replicates, wanted.workers, computed, begun)
+    return Results(store.folder)
+
+
+def _run_share(
+    study: Study,
+    store: Store,
+    wanted: _Wanted,
+    share: Share,
+    changed: str | None,
+    progress: Progress,
+) -> Results:
+    """Compute what is missing of one share; the tables and `study.json` are left to `collect`."""
+    if changed is not None:
+        raise StudyError(
+            f"part {share} cannot decide what becomes of changed rows while others are at work; "
+            f"give --changed {changed} to mcstudy collect, before the shares start"
+        )
+    with store.locked(f"{share.number}-{share.of}"):
+        ledger = Ledger(study, store)
+        ledger.settle_changes(None)
+        bench = _Bench(ledger, wanted, progress, share)
+        if missing := bench.missing():
+            bench.compute(missing)
+        else:
+            progress.say(f"Nothing is missing: part {share} is stored.")
     return Results(store.folder)
 
 
@@ -132,19 +161,21 @@ class _Wanted:
 class _Bench:
     """A run at work: the ledger, what is wanted, and what is shown."""
 
-    def __init__(self, ledger: Ledger, wanted: _Wanted, progress: Progress) -> None:
+    def __init__(
+        self, ledger: Ledger, wanted: _Wanted, progress: Progress, share: Share | None = None
+    ) -> None:
         self.ledger = ledger
         self.study = ledger.study
         self.store = ledger.store
         self.wanted = wanted
         self.progress = progress
+        self.share = share
 
     def missing(self) -> list[Job]:
         """Return the jobs that would complete what is wanted."""
-        stored = self.ledger.stored()
-        return missing_jobs(
-            self.study.conditions, self.wanted.methods, self.wanted.replicates, stored
-        )
+        conditions, replicates = self.study.conditions, self.wanted.replicates
+        jobs = missing_jobs(conditions, self.wanted.methods, replicates, self.ledger.stored())
+        return self.share.of_jobs(jobs, conditions, replicates) if self.share else jobs
 
     def compute(self, missing: Sequence[Job]) -> int:
         """Compute and store the jobs; return how many fits that were."""
@@ -155,7 +186,8 @@ class _Bench:
             for line in check_first_replicate(self.study, missing[0], self.wanted.methods):
                 progress.say(line)
             progress.begin(fits, self.store.folder)
-            self.ledger.write()
+            if not self.share:
+                self.ledger.write()
             with progress:
                 self._work_off(agenda, workers)
         return fits
@@ -174,35 +206,9 @@ class _Bench:
                 agenda.settle(finished.given, finished.done, finished.seconds)
                 self.progress.advance(len(finished.done) * len(finished.done.methods))
             now = time.monotonic()
-            if now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
-                self.make_tables()
+            if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
+                update_tables(self.ledger, self.progress)
                 looked, look_cost = time.monotonic(), time.monotonic() - now
-
-    def make_tables(self) -> bool:
-        """Make the tables, unless they are those of the stored parts already.
-
-        Returns
-        -------
-        bool
-            False if a part turned out to be damaged; it is set aside and its replicates miss.
-        """
-        folder, ledger = self.store.folder, self.ledger
-        stored = ledger.stored()
-        made_of = ledger.tables_digest(stored)
-        present = all(is_whole(folder / f"{name}.parquet") for name in TABLES)
-        if present and ledger.made_of == made_of:
-            return True
-        metadata = {"mcstudy": json.dumps(ledger.facts(), sort_keys=True, ensure_ascii=False)}
-        try:
-            write_tables(folder, stored, ledger.truths, metadata)
-        except DamagedError as error:
-            self.progress.say(f"{error}; set aside, its replicates are computed again")
-            self.store.set_aside(error.path)
-            return False
-        table = performance_table(folder)
-        write_table(folder / "performance.parquet", table, metadata)
-        ledger.made_of = made_of
-        return True
 
 
 def counted(count: int, noun: str) -> str:

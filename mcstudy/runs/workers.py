@@ -24,6 +24,7 @@ from mcstudy.errors import MCStudyError, ResultsError, StudyError
 from mcstudy.fits.replicates import Job, do_job
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.parts import encode
+from mcstudy.stored.sumparts import encode_sums
 from mcstudy.study import Study, load_study
 
 _ONE_THREAD = dict.fromkeys(
@@ -139,7 +140,11 @@ def _work(study: Study, marks: dict[str, Mark], job: Job, seconds: float) -> Fin
     begun = time.perf_counter()
     with threadpool_limits(1):
         done, answers = do_job(study, job, seconds)
-    return Finished(job, done, encode(done, answers, marks), time.perf_counter() - begun)
+    if study.keep == "rows":
+        part = encode(done, answers, marks)
+    else:
+        part = encode_sums(done, answers, marks, study.truths(job.condition))
+    return Finished(job, done, part, time.perf_counter() - begun)
 
 
 # What follows runs in a worker process, which does jobs of one study only.

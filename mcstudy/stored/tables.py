@@ -17,6 +17,7 @@ from mcstudy.stored.files import TableWriters, write_table
 from mcstudy.stored.parts import PartHead
 
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance")
+TABLES_OF = {"rows": TABLES, "measures": ("conditions", "endings", "performance")}
 BLOCK = 2**15
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _KEY = [("condition", _TEXT), ("replicate", pa.int64()), ("method", _TEXT)]
@@ -56,7 +57,7 @@ def write_tables(
     """
     conditions = sorted(stored, key=lambda condition: condition.sort_key)
     layout = _Layout.of(item for items in stored.values() for item in items)
-    write_table(folder / "conditions.parquet", _conditions_table(conditions), metadata)
+    write_table(folder / "conditions.parquet", conditions_table(conditions), metadata)
     with TableWriters(folder, layout.schemas(), metadata) as writers:
         for condition in conditions:
             for block in _blocks(stored[condition]):
@@ -110,11 +111,15 @@ class _Layout:
 
 def _blocks(stored: Sequence[Stored]) -> Iterator[dict[str, pa.Table]]:
     """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once."""
-    for start in range(0, max(item.head.stop for item in stored), BLOCK):
+    read: dict[Path, pa.Table] = {}
+    for start in range(0, max((item.head.stop for item in stored), default=0), BLOCK):
         found: dict[str, list[pa.Table]] = {}
         for item in stored:
             if item.head.start < start + BLOCK and item.head.stop > start:
-                rows = parts.read(item.head.path)
+                path = item.head.path
+                rows = read.pop(path, None) or parts.read(path)
+                if item.head.stop > start + BLOCK:
+                    read[path] = rows
                 for method in item.methods:
                     found.setdefault(method, []).append(_cut(rows, item.head, method, start))
         if found:
@@ -123,12 +128,10 @@ def _blocks(stored: Sequence[Stored]) -> Iterator[dict[str, pa.Table]]:
 
 def _cut(rows: pa.Table, head: PartHead, method: str, start: int) -> pa.Table:
     """Return the rows of a method that fall into the block."""
-    count = head.stop - head.start
     first = max(start - head.start, 0)
-    last = min(start + BLOCK - head.start, count)
-    offset = head.methods.index(method) * count
+    last = min(start + BLOCK, head.stop) - head.start
     columns = ["replicate", "status", "message", "seconds", *head.columns[method]]
-    return rows.slice(offset + first, last - first).select(columns)
+    return parts.rows_of(head, rows, method).slice(first, last - first).select(columns)
 
 
 def _sorted_once(tables: list[pa.Table]) -> pa.Table:
@@ -210,7 +213,8 @@ def _repeat(value: Any, count: int, kind: pa.DataType = _TEXT) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind), count)
 
 
-def _conditions_table(conditions: Sequence[Condition]) -> pa.Table:
+def conditions_table(conditions: Sequence[Condition]) -> pa.Table:
+    """Return the table of conditions: the key of each and its factor values."""
     columns: dict[str, Any] = {"condition": pa.array([c.key for c in conditions], _TEXT)}
     for name in sorted(conditions[0].factors) if conditions else ():
         columns[name] = factor_column([condition.factors[name] for condition in conditions])

@@ -1,0 +1,49 @@
+"""Parts to tables, whenever they are asked for: joins what is small, writes what has changed."""
+
+from __future__ import annotations
+
+import json
+
+from mcstudy.analysis.performance import performance_table
+from mcstudy.runs.progress import Progress
+from mcstudy.runs.summing import write_summed_tables
+from mcstudy.stored.compact import compact
+from mcstudy.stored.files import is_whole, write_table
+from mcstudy.stored.ledger import Ledger
+from mcstudy.stored.parts import DamagedError
+from mcstudy.stored.tables import TABLES_OF, write_tables
+
+
+def update_tables(ledger: Ledger, progress: Progress) -> bool:
+    """Make the tables, unless they are those of the stored parts already.
+
+    Returns
+    -------
+    bool
+        False if a part turned out to be damaged; it is set aside and its replicates miss.
+    """
+    try:
+        compact(ledger.store)
+        _make_tables(ledger)
+    except DamagedError as error:
+        progress.say(f"{error}; set aside, its replicates are computed again")
+        ledger.store.set_aside(error.path)
+        return False
+    return True
+
+
+def _make_tables(ledger: Ledger) -> None:
+    folder = ledger.store.folder
+    stored = ledger.stored()
+    made_of = ledger.tables_digest(stored)
+    present = all(is_whole(folder / f"{name}.parquet") for name in TABLES_OF[ledger.study.keep])
+    if present and ledger.made_of == made_of:
+        return
+    metadata = {"mcstudy": json.dumps(ledger.facts(), sort_keys=True, ensure_ascii=False)}
+    if ledger.study.keep == "measures":
+        write_summed_tables(folder, stored, ledger.truths, metadata)
+        ledger.made_of = made_of
+        return
+    write_tables(folder, stored, ledger.truths, metadata)
+    write_table(folder / "performance.parquet", performance_table(folder), metadata)
+    ledger.made_of = made_of

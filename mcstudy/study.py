@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import linecache
+import math
 import re
 import sys
 import traceback
@@ -19,6 +20,7 @@ from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid
 
 MAX_REPLICATES = 2**32
+SIMULATE = "simulate"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -47,6 +49,10 @@ class Study:
         What is stored: every answer, or only the sums that measures are made of. With "measures"
         any number of replicates fits in megabytes, and there are no medians, no comparisons and
         no measures of one's own.
+    time_limit : float or mapping of str to float, optional
+        Seconds after which a call of `simulate` or of a method is ended: one number for all, or
+        by name of method, with ``"simulate"`` for `simulate`. A batch may take as many times that
+        as it has replicates.
 
     Raises
     ------
@@ -62,6 +68,7 @@ class Study:
     replicates: int
     seed: int
     keep: str = "rows"
+    time_limit: float | Mapping[str, float] | None = None
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -83,6 +90,7 @@ class Study:
         if self.keep not in ("rows", "measures"):
             raise StudyError(f"{self.name}: keep is {self.keep!r}; say 'rows' or 'measures'")
         self._check_methods()
+        self._check_time_limit()
         self._check_factors("simulate", self.simulate, leading=1)
         self._check_factors("estimands", self.estimands, leading=0)
 
@@ -98,6 +106,29 @@ class Study:
                 )
             if not callable(method):
                 raise StudyError(f"{self.name}: method '{name}' is {method!r}, not a function")
+
+    def _check_time_limit(self) -> None:
+        limits = self.time_limit
+        for name, limit in limits.items() if isinstance(limits, Mapping) else [("", limits)]:
+            if name and name not in self.methods and name != SIMULATE:
+                raise StudyError(
+                    f"{self.name}: time_limit names {name!r}; name {SIMULATE} or a method: "
+                    f"{', '.join(self.methods)}"
+                )
+            if limit is None and not name:
+                continue
+            number = isinstance(limit, int | float) and not isinstance(limit, bool)
+            if not number or not 0 < float(limit or 0) < math.inf:
+                of = f" of '{name}'" if name else ""
+                raise StudyError(
+                    f"{self.name}: time_limit{of} is {limit!r}; give seconds, a number above 0"
+                )
+
+    def limit_of(self, method: str) -> float | None:
+        """Return the seconds that a call of a method may take, of simulate if `method` is empty."""
+        if isinstance(self.time_limit, Mapping):
+            return self.time_limit.get(method or SIMULATE)
+        return self.time_limit
 
     def _check_factors(self, role: str, function: Callable[..., Any], leading: int) -> None:
         """Raise if `function` does not take `leading` arguments and the study's factors."""

@@ -95,6 +95,10 @@ class Agenda:
             self._waiting.append(Job(job.condition, job.start + size, job.stop, job.methods))
         return Job(job.condition, job.start, job.start + size, job.methods), seconds
 
+    def put_back(self, jobs: Iterable[Job]) -> None:
+        """Take back work whose worker died; it is given out first."""
+        self._waiting.extendleft(reversed(list(jobs)))
+
     def settle(self, taken: Job, done: Job, seconds: float) -> None:
         """Learn what `done` cost, and take back what was not done of the slice."""
         self._cost[done.condition, done.methods] = max(seconds / len(done), 1e-7)

@@ -12,7 +12,8 @@ import joblib
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.results import Results
-from mcstudy.runs.check import check_first_replicate
+from mcstudy.runs.casualties import Casualties
+from mcstudy.runs.ends import Died
 from mcstudy.runs.jobs import Agenda, missing_jobs
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.shares import Share
@@ -51,7 +52,8 @@ def run(
     methods : sequence of str, optional
         Which of the study's methods to run; all by default.
     jobs : int, optional
-        Number of worker processes; one per core by default. 1 works in this process.
+        Number of worker processes; one per core by default. 1 works in this process, where a
+        debugger can follow, unless the study has a time limit.
     changed : {"keep", "discard"}, optional
         What becomes of rows made by code or packages that have changed since: they stay and are
         joined by new ones, or are computed again. Without it, `run` stops and says what changed.
@@ -128,6 +130,7 @@ class _Wanted:
     replicates: int
     methods: tuple[str, ...]
     workers: int
+    in_process: bool
 
     @classmethod
     def of(
@@ -145,11 +148,12 @@ class _Wanted:
             raise StudyError(
                 f"{study.name}: no method '{', '.join(unknown)}'; it has {', '.join(study.methods)}"
             )
+        in_process = jobs == 1 and study.time_limit is None
         if jobs is None:
             jobs = joblib.cpu_count()
         if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
             raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
-        return cls(count, tuple(sorted(names)), jobs)
+        return cls(count, tuple(sorted(names)), jobs, in_process)
 
     def in_words(self, study: Study) -> str:
         return (
@@ -182,8 +186,9 @@ class _Bench:
         progress, count = self.progress, self.wanted.workers
         agenda = Agenda(missing, count)
         fits = sum(len(job) * len(job.methods) for job in missing)
-        with hire(self.study, self.ledger.marks, count) as workers:
-            for line in check_first_replicate(self.study, missing[0], self.wanted.methods):
+        here = self.wanted.in_process
+        with hire(self.study, self.ledger.marks, count, in_process=here) as workers:
+            for line in workers.check(missing[0], self.wanted.methods):
                 progress.say(line)
             progress.begin(fits, self.store.folder)
             if not self.share:
@@ -194,14 +199,19 @@ class _Bench:
 
     def _work_off(self, agenda: Agenda, workers: Workers) -> None:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
+        casualties = Casualties(self.study)
         looked, look_cost = time.monotonic(), 0.0
         under_way = 0
         while agenda or under_way:
             while agenda and workers.has_room():
-                workers.submit(*agenda.take())
+                job, seconds = agenda.take()
+                workers.submit(job, seconds, casualties.caution(job))
                 under_way += 1
             for finished in workers.finished():
                 under_way -= 1
+                if isinstance(finished, Died):
+                    agenda.put_back(casualties.learn(finished))
+                    continue
                 self.store.add(part_name(finished.done), finished.part)
                 agenda.settle(finished.given, finished.done, finished.seconds)
                 self.progress.advance(len(finished.done) * len(finished.done.methods))

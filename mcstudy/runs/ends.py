@@ -74,8 +74,8 @@ def finish(
         done, answers = do_job(study, job, seconds, caution=caution, watch=watch)
     if watch is not None:
         watch("", 0, 0)
-    if study.keep == "rows":
-        part = encode(done, answers, marks)
-    else:
+    if study.keep == "measures":
         part = encode_sums(done, answers, marks, study.truths(job.condition))
+    else:
+        part = encode(done, answers, marks)
     return Finished(job, done, part, time.perf_counter() - begun)

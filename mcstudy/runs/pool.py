@@ -236,7 +236,7 @@ def _shared_memory() -> BinaryIO:
     if hasattr(os, "memfd_create"):
         file: BinaryIO = os.fdopen(os.memfd_create("mcstudy-trail"), "rb+")
     else:
-        file = tempfile.TemporaryFile()
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by who asked for it
     file.write(bytes(BYTES))
     file.flush()
     return file

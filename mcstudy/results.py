@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.precision import precision_text
 from mcstudy.analysis.show import summary_text
 from mcstudy.errors import ResultsError
 from mcstudy.stored.tables import TABLES
@@ -77,6 +78,9 @@ class Results:
 
     def __str__(self) -> str:
         summary = summary_text(self.study["name"], self.performance)
+        if "precision" in self.study:
+            wanted, most = self.study["precision"], self.study["max_replicates"]
+            summary += f"\n\n{precision_text(self.performance, wanted, most)}"
         return f"{summary}\n\nTables: {self.folder}"
 
 

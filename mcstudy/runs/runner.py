@@ -11,15 +11,18 @@ from pathlib import Path
 import joblib
 
 from mcstudy.analysis.performance import performance_table
+from mcstudy.analysis.precision import with_reached
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.results import Results
 from mcstudy.runs.check import check_first_replicate
-from mcstudy.runs.jobs import Agenda, missing_jobs
-from mcstudy.runs.progress import Progress
+from mcstudy.runs.goals import Goals
+from mcstudy.runs.jobs import Agenda, fits_of
+from mcstudy.runs.progress import Progress, duration
 from mcstudy.runs.workers import Workers, hire
 from mcstudy.stored.files import is_whole, write_table
 from mcstudy.stored.ledger import Ledger
+from mcstudy.stored.marks import versions
 from mcstudy.stored.parts import DamagedError, part_name
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import TABLES, write_tables
@@ -38,6 +41,7 @@ def run(
     jobs: int | None = None,
     changed: str | None = None,
     quiet: bool = False,
+    log: str | Path | None = None,
 ) -> Results:
     """Compute what is missing of a study and return its tables.
 
@@ -58,6 +62,8 @@ def run(
         joined by new ones, or are computed again. Without it, `run` stops and says what changed.
     quiet : bool, default False
         Print nothing.
+    log : path, optional
+        A file to which a run appends what it does, with the time.
 
     Returns
     -------
@@ -77,10 +83,12 @@ def run(
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     store = Store(Path(results) / study.name)
-    with store.locked():
+    progress = Progress(quiet, log)
+    with progress.logged(), store.locked():
         ledger = Ledger(study, store)
+        progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
         ledger.settle_changes(changed)
-        bench = _Bench(ledger, wanted, Progress(quiet))
+        bench = _Bench(ledger, wanted, progress)
         begun, computed, whole = time.time(), 0, False
         while not whole:
             if missing := bench.missing():
@@ -89,6 +97,7 @@ def run(
                 bench.progress.say(f"Nothing is missing: {wanted.in_words(study)} are stored.")
             whole = bench.make_tables()
         ledger.close(wanted.replicates, wanted.workers, computed, begun)
+        progress.note(f"done: {computed} fits in {duration(time.time() - begun)}")
     return Results(store.folder)
 
 
@@ -138,32 +147,29 @@ class _Bench:
         self.store = ledger.store
         self.wanted = wanted
         self.progress = progress
+        self.goals = Goals(ledger, wanted.methods, wanted.replicates)
 
     def missing(self) -> list[Job]:
         """Return the jobs that would complete what is wanted."""
-        stored = self.ledger.stored()
-        return missing_jobs(
-            self.study.conditions, self.wanted.methods, self.wanted.replicates, stored
-        )
+        return self.goals.missing(self.study.conditions)
 
     def compute(self, missing: Sequence[Job]) -> int:
         """Compute and store the jobs; return how many fits that were."""
         progress, count = self.progress, self.wanted.workers
         agenda = Agenda(missing, count)
-        fits = sum(len(job) * len(job.methods) for job in missing)
+        fits = fits_of(missing)
         with hire(self.study, self.ledger.marks, count) as workers:
             for line in check_first_replicate(self.study, missing[0], self.wanted.methods):
                 progress.say(line)
             progress.begin(fits, self.store.folder)
             self.ledger.write()
             with progress:
-                self._work_off(agenda, workers)
-        return fits
+                return self._work_off(agenda, workers)
 
-    def _work_off(self, agenda: Agenda, workers: Workers) -> None:
+    def _work_off(self, agenda: Agenda, workers: Workers) -> int:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
         looked, look_cost = time.monotonic(), 0.0
-        under_way = 0
+        under_way = fits = 0
         while agenda or under_way:
             while agenda and workers.has_room():
                 workers.submit(*agenda.take())
@@ -172,11 +178,16 @@ class _Bench:
                 under_way -= 1
                 self.store.add(part_name(finished.done), finished.part)
                 agenda.settle(finished.given, finished.done, finished.seconds)
-                self.progress.advance(len(finished.done) * len(finished.done.methods))
+                fits += fits_of([finished.done])
+                if agenda.is_through_with(finished.done.condition):
+                    agenda.add(self.goals.raised(finished.done.condition))
+                self.progress.advance(fits, agenda)
             now = time.monotonic()
             if now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
                 self.make_tables()
+                self.ledger.write()
                 looked, look_cost = time.monotonic(), time.monotonic() - now
+        return fits
 
     def make_tables(self) -> bool:
         """Make the tables, unless they are those of the stored parts already.
@@ -199,10 +210,15 @@ class _Bench:
             self.progress.say(f"{error}; set aside, its replicates are computed again")
             self.store.set_aside(error.path)
             return False
-        table = performance_table(folder)
+        table = with_reached(performance_table(folder), self.study.precision)
         write_table(folder / "performance.parquet", table, metadata)
         ledger.made_of = made_of
         return True
+
+
+def made_by() -> str:
+    """Return the versions that numbers depend on, in words."""
+    return ", ".join(f"{name} {version}" for name, version in versions().items())
 
 
 def counted(count: int, noun: str) -> str:

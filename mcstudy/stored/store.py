@@ -27,6 +27,7 @@ class Store:
         self.folder = folder
         self._parts = folder / "parts"
         self._heads: dict[str, PartHead] = {}
+        self._held = False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -51,20 +52,42 @@ class Store:
                 raise ResultsError(
                     f"{self.folder}: another run is at work here; wait for it or stop it"
                 ) from None
-            yield
+            self._held = True
+            try:
+                yield
+            finally:
+                self._held = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is at work here."""
+        try:
+            lock = open(self._parts / ".lock")  # noqa: SIM115 - closed by the with below
+        except OSError:
+            return False
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
 
     def add(self, name: str, content: bytes) -> None:
         """Store a part, whole or not at all."""
         self._write(self._parts / name, content)
 
     def heads(self) -> list[PartHead]:
-        """Return what each part holds, in the order of names; set aside what is no part."""
+        """Return what each part holds, in the order of names, without what is no part.
+
+        Whoever holds the folder sets a damaged part aside; whoever only looks leaves it alone.
+        """
         heads = {}
         for path in sorted(self._parts.glob("[!.]*.parquet")):
             try:
                 heads[path.name] = self._heads.get(path.name) or read_head(path)
             except DamagedError:
-                self.set_aside(path)
+                if self._held:
+                    self.set_aside(path)
         self._heads = heads
         return list(heads.values())
 

@@ -35,6 +35,8 @@ def write_tables(
     stored: Mapping[Condition, Sequence[Stored]],
     truths: Mapping[Condition, Mapping[str, float]],
     metadata: Mapping[str, str],
+    *,
+    first: int | None = None,
 ) -> None:
     """Write conditions, fits, estimates, intervals and timings into `folder`.
 
@@ -48,6 +50,8 @@ def write_tables(
         The true value of each estimand.
     metadata : mapping of str to str
         Joins the schema metadata of every table.
+    first : int, optional
+        Write the first so many replicates only.
 
     Raises
     ------
@@ -59,7 +63,7 @@ def write_tables(
     write_table(folder / "conditions.parquet", _conditions_table(conditions), metadata)
     with TableWriters(folder, layout.schemas(), metadata) as writers:
         for condition in conditions:
-            for block in _blocks(stored[condition]):
+            for block in _blocks(stored[condition], first):
                 writers.write(_block_tables(condition, block, layout, truths[condition]))
 
 
@@ -108,24 +112,27 @@ class _Layout:
         }
 
 
-def _blocks(stored: Sequence[Stored]) -> Iterator[dict[str, pa.Table]]:
+def _blocks(stored: Sequence[Stored], first: int | None) -> Iterator[dict[str, pa.Table]]:
     """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once."""
-    for start in range(0, max(item.head.stop for item in stored), BLOCK):
+    end = max((item.head.stop for item in stored), default=0)
+    end = end if first is None else min(end, first)
+    for start in range(0, end, BLOCK):
+        stop = min(start + BLOCK, end)
         found: dict[str, list[pa.Table]] = {}
         for item in stored:
-            if item.head.start < start + BLOCK and item.head.stop > start:
+            if item.head.start < stop and item.head.stop > start:
                 rows = parts.read(item.head.path)
                 for method in item.methods:
-                    found.setdefault(method, []).append(_cut(rows, item.head, method, start))
+                    found.setdefault(method, []).append(_cut(rows, item.head, method, start, stop))
         if found:
             yield {method: _sorted_once(tables) for method, tables in sorted(found.items())}
 
 
-def _cut(rows: pa.Table, head: PartHead, method: str, start: int) -> pa.Table:
+def _cut(rows: pa.Table, head: PartHead, method: str, start: int, stop: int) -> pa.Table:
     """Return the rows of a method that fall into the block."""
     count = head.stop - head.start
     first = max(start - head.start, 0)
-    last = min(start + BLOCK - head.start, count)
+    last = min(stop - head.start, count)
     offset = head.methods.index(method) * count
     columns = ["replicate", "status", "message", "seconds", *head.columns[method]]
     return rows.slice(offset + first, last - first).select(columns)

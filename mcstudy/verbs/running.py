@@ -23,6 +23,9 @@ def add(verbs: Any) -> None:
         help="what becomes of stored rows that changed code or packages have made",
     )
 
+    verb.add_argument("--log", metavar="FILE", help="append what is done to it, with the time")
+    verb.add_argument("--quiet", action="store_true", help="show no progress, only the measures")
+
 
 def run_verb(options: argparse.Namespace) -> None:
     """Run a study and print its measures."""
@@ -35,5 +38,7 @@ def run_verb(options: argparse.Namespace) -> None:
         methods=names(options.methods),
         jobs=whole("--jobs", options.jobs),
         changed=options.changed,
+        quiet=options.quiet,
+        log=options.log,
     )
     print(results)

@@ -22,14 +22,27 @@ __all__ = [
     "grid",
     "load_study",
     "open_results",
+    "replay",
     "run",
+    "status",
+    "summarize",
 ]
 
 if TYPE_CHECKING:
+    from mcstudy.looking.replay import replay
+    from mcstudy.looking.status import status
+    from mcstudy.looking.summarize import summarize
     from mcstudy.results import Results, open_results
     from mcstudy.runs.runner import run
 
-_HOMES = {"Results": "results", "open_results": "results", "run": "runs.runner"}
+_HOMES = {
+    "Results": "results",
+    "open_results": "results",
+    "replay": "looking.replay",
+    "run": "runs.runner",
+    "status": "looking.status",
+    "summarize": "looking.summarize",
+}
 
 
 def __getattr__(name: str) -> Any:

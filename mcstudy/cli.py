@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mcstudy.verbs import running
+from mcstudy.verbs import looking, running
 
-FAMILIES = (running,)
+FAMILIES = (running, looking)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -76,12 +76,17 @@ class Results:
     def _table(self, name: str) -> pd.DataFrame:
         return pd.read_parquet(self.folder / f"{name}.parquet")
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """The measures that matter most and how the fits ended, as text."""
         summary = summary_text(self.study["name"], self.performance)
         if "precision" in self.study:
             wanted, most = self.study["precision"], self.study["max_replicates"]
             summary += f"\n\n{precision_text(self.performance, wanted, most)}"
-        return f"{summary}\n\nTables: {self.folder}"
+        return summary
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n\nTables: {self.folder}"
 
 
 def open_results(folder: str | Path) -> Results:

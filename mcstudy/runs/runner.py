@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +9,7 @@ from pathlib import Path
 
 import joblib
 
-from mcstudy.analysis.performance import performance_table
-from mcstudy.analysis.precision import with_reached
+from mcstudy.analysis.show import ends_in_words
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.results import Results
@@ -19,13 +17,14 @@ from mcstudy.runs.check import check_first_replicate
 from mcstudy.runs.goals import Goals
 from mcstudy.runs.jobs import Agenda, fits_of
 from mcstudy.runs.progress import Progress, duration
+from mcstudy.runs.summary import write_summary
 from mcstudy.runs.workers import Workers, hire
-from mcstudy.stored.files import is_whole, write_table
+from mcstudy.stored.files import is_whole
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.marks import versions
 from mcstudy.stored.parts import DamagedError, part_name
 from mcstudy.stored.store import Store
-from mcstudy.stored.tables import TABLES, write_tables
+from mcstudy.stored.tables import TABLES
 from mcstudy.study import Study, check_replicates, load_study
 
 LOOK_SECONDS = 60.0
@@ -97,8 +96,10 @@ def run(
                 bench.progress.say(f"Nothing is missing: {wanted.in_words(study)} are stored.")
             whole = bench.make_tables()
         ledger.close(wanted.replicates, wanted.workers, computed, begun)
-        progress.note(f"done: {computed} fits in {duration(time.time() - begun)}")
-    return Results(store.folder)
+        made = Results(store.folder)
+        spent, ends = duration(time.time() - begun), ends_in_words(made.performance)
+        progress.note(f"done: {computed} fits in {spent}; stored: {ends}")
+    return made
 
 
 @dataclass(frozen=True)
@@ -203,15 +204,12 @@ class _Bench:
         present = all(is_whole(folder / f"{name}.parquet") for name in TABLES)
         if present and ledger.made_of == made_of:
             return True
-        metadata = {"mcstudy": json.dumps(ledger.facts(), sort_keys=True, ensure_ascii=False)}
         try:
-            write_tables(folder, stored, ledger.truths, metadata)
+            write_summary(folder, stored, ledger.truths, ledger.facts())
         except DamagedError as error:
             self.progress.say(f"{error}; set aside, its replicates are computed again")
             self.store.set_aside(error.path)
             return False
-        table = with_reached(performance_table(folder), self.study.precision)
-        write_table(folder / "performance.parquet", table, metadata)
         ledger.made_of = made_of
         return True
 

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mcstudy.verbs import looking, running
+from mcstudy.verbs import looking, planning, running
 
-FAMILIES = (running, looking)
+FAMILIES = (planning, running, looking)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,10 +22,10 @@ def summary_text(name: str, performance: pd.DataFrame) -> str:
     conditions = list(_by(performance, varying)) if len(performance) else []
     title = f"{name}: value (Monte Carlo standard error)"
     if fixed:
-        title += "\nthroughout: " + _in_words(fixed)
+        title += "\nthroughout: " + in_words(fixed)
     lines: list[Sequence[str] | str] = []
     for factors, cells in conditions[:MOST_CONDITIONS]:
-        lines += [_in_words(factors)] if factors else []
+        lines += [in_words(factors)] if factors else []
         lines += _condition_lines(cells)
     head = ("method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
     text = f"{title}\n\n{aligned(head, lines, texts=3)}"
@@ -101,7 +101,8 @@ def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any],
         yield dict(zip(names, key, strict=True)), rows
 
 
-def _in_words(factors: dict[str, Any]) -> str:
+def in_words(factors: Mapping[str, Any]) -> str:
+    """Return factor values in words, ``n=5, mean=0``."""
     return ", ".join(f"{name}={_level(level)}" for name, level in factors.items())
 
 

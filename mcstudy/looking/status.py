@@ -167,7 +167,7 @@ def _covered(items: Sequence[Stored], method: str, goal: int) -> tuple[int, int]
 
 def _kinds(failed: pd.DataFrame) -> pd.DataFrame:
     """Return the failures by status and the shape of their messages, most frequent first."""
-    shapes = {text: _shape(text) for text in failed["message"].unique()}
+    shapes = {text: shape(text) for text in failed["message"].unique()}
     failed = failed.assign(shape=failed["message"].map(shapes))
     lines = []
     for (word, _), rows in failed.groupby(["status", "shape"], sort=False):
@@ -184,7 +184,8 @@ def _kinds(failed: pd.DataFrame) -> pd.DataFrame:
     return kinds.sort_values("count", ascending=False, kind="stable", ignore_index=True)
 
 
-def _shape(message: str) -> str:
+def shape(message: str) -> str:
+    """Return a message with its numbers as #: what messages of one kind have in common."""
     return _NUMBER.sub("#", message)
 
 

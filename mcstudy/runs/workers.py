@@ -66,7 +66,7 @@ def hire(study: Study, marks: dict[str, Mark], count: int) -> Iterator[Workers]:
         pool = ProcessPoolExecutor(
             max_workers=count,
             initializer=_start_worker,
-            initargs=(_order(study), marks, os.getpid()),
+            initargs=(order(study), marks, os.getpid()),
             env=_ONE_THREAD,
         )
         try:
@@ -170,7 +170,7 @@ def _end_with(parent: int) -> None:
             os._exit(1)
 
 
-def _order(study: Study) -> tuple[Any, ...]:
+def order(study: Study) -> tuple[Any, ...]:
     """Return what a worker makes the study from: its file, or its pickle."""
     if study.source is not None:
         return "file", str(study.source), study.source_digest

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mcstudy.verbs import collecting, running
+from mcstudy.verbs import collecting, looking, planning, running
 
-FAMILIES = (running, collecting)
+FAMILIES = (planning, running, collecting, looking)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.precision import precision_text
 from mcstudy.analysis.show import summary_text
 from mcstudy.analysis.summed import NEED_ROWS
 from mcstudy.errors import ResultsError
@@ -90,14 +91,22 @@ class Results:
             )
         return pd.read_parquet(self.folder / f"{name}.parquet")
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """The measures that matter most and how the fits ended, as text."""
         summary = summary_text(self.study["name"], self.performance)
         if self._keep == "measures":
             summary += (
                 f"\n\nNo rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "
                 "and no comparison"
             )
-        return f"{summary}\n\nTables: {self.folder}"
+        if "precision" in self.study:
+            wanted, most = self.study["precision"], self.study["max_replicates"]
+            summary += f"\n\n{precision_text(self.performance, wanted, most)}"
+        return summary
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n\nTables: {self.folder}"
 
 
 def open_results(folder: str | Path) -> Results:

@@ -53,6 +53,14 @@ class Study:
         Seconds after which a call of `simulate` or of a method is ended: one number for all, or
         by name of method, with ``"simulate"`` for `simulate`. A batch may take as many times that
         as it has replicates.
+    precision : mapping of str to float, optional
+        The largest Monte Carlo standard error wanted, by measure, e.g. ``{"coverage": 0.005}``.
+        Each condition starts with `replicates` and goes on until all its cells have it.
+    max_replicates : int, optional
+        Where a condition stops in any case; required with `precision`.
+    oracle : callable, optional
+        ``oracle(**factors)`` returns what is known of the performance beforehand: a DataFrame with
+        the columns method, estimand, interval, measure, value and mcse, or None. `check` compares.
 
     Raises
     ------
@@ -69,6 +77,9 @@ class Study:
     seed: int
     keep: str = "rows"
     time_limit: float | Mapping[str, float] | None = None
+    precision: Mapping[str, float] | None = None
+    max_replicates: int | None = None
+    oracle: Callable[..., Any] | None = None
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -93,6 +104,37 @@ class Study:
         self._check_time_limit()
         self._check_factors("simulate", self.simulate, leading=1)
         self._check_factors("estimands", self.estimands, leading=0)
+        if self.oracle is not None:
+            self._check_factors("oracle", self.oracle, leading=0)
+        self._check_precision()
+
+    def _check_precision(self) -> None:
+        if self.precision is None:
+            if self.max_replicates is not None:
+                raise StudyError(
+                    f"{self.name}: max_replicates is given without precision; "
+                    "say precision={'coverage': 0.005}, or leave it out"
+                )
+            return
+        if self.keep == "measures":
+            raise StudyError(
+                f"{self.name}: precision is judged by rows, and keep='measures' has none; "
+                "give a number of replicates in place of precision"
+            )
+        from mcstudy.analysis.precision import check_targets
+
+        check_targets(self.precision, self.name)
+        if self.max_replicates is None:
+            raise StudyError(
+                f"{self.name}: precision needs max_replicates, the number at which a condition "
+                "stops in any case"
+            )
+        check_replicates(self.max_replicates, self.name, "max_replicates")
+        if self.max_replicates < self.replicates:
+            raise StudyError(
+                f"{self.name}: max_replicates is {self.max_replicates}, below replicates "
+                f"{self.replicates}; give a larger one"
+            )
 
     def _check_methods(self) -> None:
         if not isinstance(self.methods, Mapping) or not self.methods:
@@ -170,11 +212,11 @@ class Study:
         return truths
 
 
-def check_replicates(replicates: object, name: str) -> None:
+def check_replicates(replicates: object, name: str, what: str = "replicates") -> None:
     """Raise StudyError unless `replicates` is a usable number of replicates."""
     whole = isinstance(replicates, int) and not isinstance(replicates, bool)
     if not whole or not 0 < replicates < MAX_REPLICATES:  # type: ignore[operator]
-        raise StudyError(f"{name}: replicates is {replicates!r}; give an integer of 1 or more")
+        raise StudyError(f"{name}: {what} is {replicates!r}; give an integer of 1 or more")
 
 
 def load_study(path: str | Path) -> Study:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,13 +22,13 @@ def summary_text(name: str, performance: pd.DataFrame) -> str:
     conditions = list(_by(performance, varying)) if len(performance) else []
     title = f"{name}: value (Monte Carlo standard error)"
     if fixed:
-        title += "\nthroughout: " + _in_words(fixed)
+        title += "\nthroughout: " + in_words(fixed)
     lines: list[Sequence[str] | str] = []
     for factors, cells in conditions[:MOST_CONDITIONS]:
-        lines += [_in_words(factors)] if factors else []
+        lines += [in_words(factors)] if factors else []
         lines += _condition_lines(cells)
     head = ("method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
-    text = f"{title}\n\n{_aligned(head, lines, texts=3)}"
+    text = f"{title}\n\n{aligned(head, lines, texts=3)}"
     left = len(conditions) - MOST_CONDITIONS
     if left > 0:
         text += f"\n... and {left} more conditions in performance.parquet"
@@ -62,6 +62,16 @@ def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
             yield (*names, interval, *shown, _shown(limits, "coverage"), used)
 
 
+def ends_in_words(performance: pd.DataFrame) -> str:
+    """Return how many fits ended how, in one line: ``61 ok, 7 boundary``."""
+    shares = performance[performance["measure"].str.startswith("share_")]
+    counts = (shares["value"] * shares["replicates"]).groupby(shares["measure"]).sum()
+    said = [
+        f"{round(counts[f'share_{word}'])} {word}" for word in Status if counts.get(f"share_{word}")
+    ]
+    return ", ".join(said)
+
+
 def _ends(performance: pd.DataFrame) -> str:
     """Return how many fits ended how, by method, over all conditions."""
     shares = performance[performance["measure"].str.startswith("share_")]
@@ -80,7 +90,7 @@ def _ends(performance: pd.DataFrame) -> str:
         for method, ended in counts.items()
     ]
     meanings = [f"{word}: {word.meaning}" for word in words if word is not Status.OK]
-    return "\n".join(["How the fits ended", _aligned(head, lines, texts=1), *meanings])
+    return "\n".join(["How the fits ended", aligned(head, lines, texts=1), *meanings])
 
 
 def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -91,7 +101,8 @@ def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any],
         yield dict(zip(names, key, strict=True)), rows
 
 
-def _in_words(factors: dict[str, Any]) -> str:
+def in_words(factors: Mapping[str, Any]) -> str:
+    """Return factor values in words, ``n=5, mean=0``."""
     return ", ".join(f"{name}={_level(level)}" for name, level in factors.items())
 
 
@@ -113,7 +124,7 @@ def _used(cell: pd.DataFrame, measure: str) -> str:
     return f"{row['used']}/{row['replicates']}"
 
 
-def _aligned(head: Sequence[str], lines: Iterable[Sequence[str] | str], texts: int) -> str:
+def aligned(head: Sequence[str], lines: Iterable[Sequence[str] | str], texts: int) -> str:
     """Return columns as wide as they need be, the first `texts` flush left.
 
     A line of plain text spans them all.

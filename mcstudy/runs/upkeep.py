@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
-from mcstudy.analysis.performance import performance_table
 from mcstudy.runs.progress import Progress
-from mcstudy.runs.summing import write_summed_tables
+from mcstudy.runs.summary import write_summary
 from mcstudy.stored.compact import compact
-from mcstudy.stored.files import is_whole, write_table
+from mcstudy.stored.files import is_whole
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import DamagedError
-from mcstudy.stored.tables import TABLES_OF, write_tables
+from mcstudy.stored.tables import TABLES_OF
 
 
 def update_tables(ledger: Ledger, progress: Progress) -> bool:
@@ -39,11 +36,5 @@ def _make_tables(ledger: Ledger) -> None:
     present = all(is_whole(folder / f"{name}.parquet") for name in TABLES_OF[ledger.study.keep])
     if present and ledger.made_of == made_of:
         return
-    metadata = {"mcstudy": json.dumps(ledger.facts(), sort_keys=True, ensure_ascii=False)}
-    if ledger.study.keep == "measures":
-        write_summed_tables(folder, stored, ledger.truths, metadata)
-        ledger.made_of = made_of
-        return
-    write_tables(folder, stored, ledger.truths, metadata)
-    write_table(folder / "performance.parquet", performance_table(folder), metadata)
+    write_summary(folder, stored, ledger.truths, ledger.facts())
     ledger.made_of = made_of

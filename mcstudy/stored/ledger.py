@@ -43,6 +43,7 @@ class Ledger:
         self.kept: set[str] = set(self._record.get("kept", ()))
         self._discarded: set[str] = set(self._record.get("discarded", ()))
         self.made_of: str | None = self._record.get("made_of")
+        self.asked: dict[str, Any] = self._record.get("asked", {})
 
     def settle_changes(self, changed: str | None) -> None:
         """Notice rows that something else has made; keep or discard them as told, or stop."""
@@ -172,7 +173,14 @@ class Ledger:
             "keep": study.keep,
             "versions": versions(),
             "commit": _commit(study),
+            **self._precision(),
         }
+
+    def _precision(self) -> dict[str, Any]:
+        study = self.study
+        if study.precision is None:
+            return {}
+        return {"precision": dict(study.precision), "max_replicates": study.max_replicates}
 
     def tables_digest(self, stored: Mapping[Condition, Sequence[Stored]]) -> str:
         """Return the digest of all that the tables are made of."""
@@ -189,7 +197,13 @@ class Ledger:
         """Bring `study.json` up to date."""
         self._record = {
             **self.facts(),
-            "conditions": [c.key for c in sorted(self.study.conditions, key=lambda c: c.sort_key)],
+            "facts": list(self.facts()),
+            "conditions": {
+                c.key: dict(c.factors)
+                for c in sorted(self.study.conditions, key=lambda c: c.sort_key)
+            },
+            "study_file": str(self.study.source) if self.study.source else None,
+            "asked": self.asked,
             "replicates": self._record.get("replicates"),
             "marks": self.marks,
             "kept": sorted(self.kept),

@@ -30,6 +30,7 @@ class Store:
         self.folder = folder
         self._parts = folder / "parts"
         self._heads: dict[str, PartHead] = {}
+        self._held = False
 
     @contextmanager
     def locked(self, share: str = "") -> Iterator[None]:
@@ -65,7 +66,21 @@ class Store:
                     f"{self.folder}: part {share.replace('-', '/')} is at work here already; "
                     "wait for it or stop it"
                 )
-            yield
+            self._held = True
+            try:
+                yield
+            finally:
+                self._held = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is at work here."""
+        try:
+            lock = open(self._parts / ".lock")  # noqa: SIM115 - closed by the with below
+        except OSError:
+            return False
+        with lock:
+            return not _held(lock, fcntl.LOCK_EX)
 
     def shares(self) -> list[tuple[int, int]]:
         """Return (number, of) of each share that has been at work here."""
@@ -78,13 +93,17 @@ class Store:
         self._write(self._parts / name, content)
 
     def heads(self) -> list[PartHead]:
-        """Return what each part holds, in the order of names; set aside what is no part."""
+        """Return what each part holds, in the order of names, without what is no part.
+
+        Whoever holds the folder sets a damaged part aside; whoever only looks leaves it alone.
+        """
         heads = {}
         for path in sorted(self._parts.glob("[!.]*.parquet")):
             try:
                 heads[path.name] = self._heads.get(path.name) or read_head(path)
             except DamagedError:
-                self.set_aside(path)
+                if self._held:
+                    self.set_aside(path)
         self._heads = heads
         return list(heads.values())
 

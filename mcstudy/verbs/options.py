@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def whole(flag: str, text: str | None) -> int | None:
+def whole(flag: str, text: str | None, least: int = 1) -> int | None:
     """Return the whole number that was given, None if none was.
 
     Raises
@@ -18,7 +18,7 @@ def whole(flag: str, text: str | None) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise StudyError(f"{flag} is {text!r}; give an integer of 1 or more") from None
+        raise StudyError(f"{flag} is {text!r}; give an integer of {least} or more") from None
 
 
 def names(text: str | None) -> list[str] | None:

@@ -10,10 +10,10 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.fits.caution import NO_CAUTION, Caution
@@ -21,7 +21,6 @@ from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.process import Brief, Errand, Reply, boot
 from mcstudy.runs.trail import BYTES, Footprint, Trail
-from mcstudy.study import Study
 
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
@@ -29,12 +28,23 @@ PATIENCE_SECONDS = 5.0
 GRACE_SECONDS, GRACE_SHARE = 0.5, 0.1
 
 
+class Limited(Protocol):
+    """Knows the time limits of calls, as a study does."""
+
+    @property
+    def time_limit(self) -> float | Mapping[str, float] | None:
+        """None where there is none."""
+
+    def limit_of(self, method: str) -> float | None:
+        """Return the seconds that a call of a method may take."""
+
+
 class Pool:
     """Worker processes; one that dies is replaced, and costs the job that it was at.
 
     Parameters
     ----------
-    study : Study
+    study : Study, or what knows its limits
         Its time limits hold for every call.
     brief : Brief
         For each worker.
@@ -42,7 +52,7 @@ class Pool:
         How many.
     """
 
-    def __init__(self, study: Study, brief: Brief, count: int) -> None:
+    def __init__(self, study: Limited, brief: Brief, count: int) -> None:
         self._study = study
         self._brief = brief
         self._timed = study.time_limit is not None
@@ -183,7 +193,7 @@ class _Worker:
         ended = self._process.poll() is not None
         return ended and (self._closed or not self._connection.poll())
 
-    def end_if_over(self, study: Study) -> None:
+    def end_if_over(self, study: Limited) -> None:
         """End the process if the call that it is in takes longer than may be."""
         footprint = self._trail.read()
         call = footprint.call

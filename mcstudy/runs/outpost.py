@@ -1,13 +1,12 @@
 """A thread of a dask worker at work: it keeps a local worker process and hands it the jobs.
 
 The job never runs in dask's own process: warnings, time limits and threads are those of a local
-run, and a fit that kills its process costs that process only. dask's worker is a daemonic process,
-which `multiprocessing` would not let have children; ours are started by `subprocess`, and the
-system ends them with the dask worker.
+run, and a fit that kills its process costs that process only.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import tempfile
 import threading
@@ -81,6 +80,7 @@ class _Post:
     """The worker process of one thread, and the folder with the study's files."""
 
     def __init__(self, order: Order) -> None:
+        _may_have_children()
         self._folder = tempfile.TemporaryDirectory(prefix="mcstudy-", ignore_cleanup_errors=True)
         parcel = order.shipment.unload(Path(self._folder.name))
         brief = Brief(parcel, order.marks, tuple(order.marks), os.getpid())
@@ -140,6 +140,15 @@ def _close(keys: list[tuple[str, int]]) -> None:
             post = _posts.pop(key, None)
         if post is not None:
             post.close()
+
+
+def _may_have_children() -> None:
+    """Lift the ban on children from the process of a dask worker.
+
+    Its nanny starts it as a daemonic process so that it does not outlive the nanny; ours cannot
+    outlive it, the system ends them with it.
+    """
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
 
 
 def _check_versions(order: Order) -> None:

@@ -10,10 +10,11 @@ import signal
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -24,11 +25,21 @@ from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.process import Brief, Errand, Reply, serve, start
 from mcstudy.runs.trail import Footprint, Trail
-from mcstudy.study import Study
 
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
 GRACE_SECONDS, GRACE_SHARE = 0.5, 0.1
+
+
+class Limited(Protocol):
+    """Knows the time limits of calls, as a study does."""
+
+    @property
+    def time_limit(self) -> float | Mapping[str, float] | None:
+        """None where there is none."""
+
+    def limit_of(self, method: str) -> float | None:
+        """Return the seconds that a call of a method may take."""
 
 
 class Pool:
@@ -36,7 +47,7 @@ class Pool:
 
     Parameters
     ----------
-    study : Study
+    study : Study, or what knows its limits
         Its time limits hold for every call.
     brief : Brief
         For each worker.
@@ -44,7 +55,7 @@ class Pool:
         How many.
     """
 
-    def __init__(self, study: Study, brief: Brief, count: int) -> None:
+    def __init__(self, study: Limited, brief: Brief, count: int) -> None:
         self._study = study
         self._brief = brief
         self._timed = study.time_limit is not None
@@ -165,7 +176,7 @@ class _Worker:
             return False
         return isinstance(self.errands[0][1].exception(), BrokenProcessPool)
 
-    def end_if_over(self, study: Study) -> None:
+    def end_if_over(self, study: Limited) -> None:
         """End the process if the call that it is in takes longer than may be."""
         footprint = self._trail.read()
         call = footprint.call

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.results import Results
 from mcstudy.runs.casualties import Casualties
+from mcstudy.runs.cluster import hire_cluster
 from mcstudy.runs.ends import Died
 from mcstudy.runs.goals import Goals
 from mcstudy.runs.jobs import Agenda, fits_of
@@ -40,6 +42,8 @@ def run(
     jobs: int | None = None,
     changed: str | None = None,
     part: tuple[int, int] | None = None,
+    backend: str = "local",
+    scheduler: str | None = None,
     quiet: bool = False,
     log: str | Path | None = None,
 ) -> Results:
@@ -64,6 +68,11 @@ def run(
     part : (int, int), optional
         ``(3, 100)`` computes the third of a hundred equal shares, and no tables: `collect` makes
         them when all shares are there. Shares may be at work at the same time.
+    backend : {"local", "dask"}, default "local"
+        Whose workers do the jobs: this machine's, or those of a dask scheduler.
+    scheduler : str, optional
+        With ``backend="dask"``: the scheduler's address, such as ``tcp://127.0.0.1:8786``, or the
+        path of its scheduler file.
     quiet : bool, default False
         Print nothing.
     log : path, optional
@@ -83,7 +92,7 @@ def run(
         If the folder cannot be used.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    wanted = _Wanted.of(study, replicates, methods, jobs)
+    wanted = _Wanted.of(study, replicates, methods, jobs, _scheduler(backend, scheduler, jobs))
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     store = Store(Path(results) / study.name)
@@ -102,7 +111,7 @@ def run(
             elif not computed:
                 bench.progress.say(f"Nothing is missing: {wanted.in_words(study)} are stored.")
             whole = update_tables(ledger, bench.progress)
-        ledger.close(wanted.replicates, wanted.workers, computed, begun)
+        ledger.close(wanted.replicates, bench.workers, computed, begun)
         made = Results(store.folder)
         spent, ends = duration(time.time() - begun), ends_in_words(made.performance)
         progress.note(f"done: {computed} fits in {spent}; stored: {ends}")
@@ -134,6 +143,22 @@ def _run_share(
     return Results(store.folder)
 
 
+def _scheduler(backend: str, scheduler: str | None, jobs: int | None) -> str | None:
+    """Return the dask scheduler to use, None for workers of this machine."""
+    if backend not in ("local", "dask"):
+        raise StudyError(f"backend is {backend!r}; say 'local' or 'dask'")
+    if backend == "local" and scheduler is not None:
+        raise StudyError(f"scheduler is {scheduler!r}, which needs --backend dask")
+    if backend == "dask" and scheduler is None:
+        raise StudyError("the dask backend needs --scheduler, e.g. tcp://127.0.0.1:8786")
+    if backend == "dask" and jobs is not None:
+        raise StudyError(
+            f"jobs is {jobs}: with the dask backend it is the scheduler's workers that count; "
+            "leave it out"
+        )
+    return scheduler
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """What this run is asked for."""
@@ -142,6 +167,7 @@ class _Wanted:
     methods: tuple[str, ...]
     workers: int
     in_process: bool
+    scheduler: str | None
 
     @classmethod
     def of(
@@ -150,6 +176,7 @@ class _Wanted:
         replicates: int | None,
         methods: Sequence[str] | None,
         jobs: int | None,
+        scheduler: str | None,
     ) -> _Wanted:
         count = study.replicates if replicates is None else replicates
         check_replicates(count, study.name)
@@ -164,7 +191,7 @@ class _Wanted:
             jobs = joblib.cpu_count()
         if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
             raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
-        return cls(count, tuple(sorted(names)), jobs, in_process)
+        return cls(count, tuple(sorted(names)), jobs, in_process, scheduler)
 
     def in_words(self, study: Study) -> str:
         return (
@@ -186,6 +213,7 @@ class _Bench:
         self.progress = progress
         self.share = share
         self.goals = Goals(ledger, wanted.methods, wanted.replicates, share)
+        self.workers = wanted.workers
 
     def missing(self) -> list[Job]:
         """Return the jobs that would complete what is wanted."""
@@ -193,11 +221,9 @@ class _Bench:
 
     def compute(self, missing: Sequence[Job]) -> int:
         """Compute and store the jobs; return how many fits that were."""
-        progress, count = self.progress, self.wanted.workers
-        agenda = Agenda(missing, count)
-        fits = fits_of(missing)
-        here = self.wanted.in_process
-        with hire(self.study, self.ledger.marks, count, in_process=here) as workers:
+        progress, fits = self.progress, fits_of(missing)
+        with self._hired() as workers:
+            agenda = Agenda(missing, self.workers)
             for line in workers.check(missing[0], self.wanted.methods):
                 progress.say(line)
             progress.begin(fits, self.store.folder)
@@ -205,6 +231,20 @@ class _Bench:
                 self.ledger.write()
             with progress:
                 return self._work_off(agenda, workers)
+
+    @contextmanager
+    def _hired(self) -> Iterator[Workers]:
+        """Provide the workers that were asked for."""
+        wanted, marks = self.wanted, self.ledger.marks
+        if wanted.scheduler is not None:
+            with hire_cluster(self.study, marks, wanted.scheduler) as cluster:
+                self.workers = max(cluster.threads, 1)
+                yield cluster
+        else:
+            self.workers = wanted.workers
+            here = wanted.in_process
+            with hire(self.study, marks, self.workers, in_process=here) as workers:
+                yield workers
 
     def _work_off(self, agenda: Agenda, workers: Workers) -> int:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""

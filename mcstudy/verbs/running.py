@@ -17,6 +17,8 @@ def add(verbs: Any) -> None:
     verb.add_argument("--jobs", metavar="N", help="worker processes; 1 works in this process")
     verb.add_argument("--methods", metavar="A,B", help="run only these methods of the study")
     verb.add_argument("--part", metavar="K/N", help="compute share K of N only; see collect")
+    verb.add_argument("--backend", default="local", help="whose workers: local (default) or dask")
+    verb.add_argument("--scheduler", metavar="ADDRESS", help="of dask, e.g. tcp://127.0.0.1:8786")
     verb.add_argument("--results", metavar="DIR", default="results", help="default: results")
     verb.add_argument(
         "--changed",
@@ -41,6 +43,8 @@ def run_verb(options: argparse.Namespace) -> None:
         methods=names(options.methods),
         jobs=whole("--jobs", options.jobs),
         changed=options.changed,
+        backend=options.backend,
+        scheduler=options.scheduler,
         part=(share.number, share.of) if share else None,
         quiet=options.quiet,
         log=options.log,

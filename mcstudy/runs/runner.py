@@ -83,14 +83,14 @@ def run(
         ledger = Ledger(study, store)
         ledger.settle_changes(changed)
         bench = _Bench(ledger, wanted, Progress(quiet))
-        begun, computed, whole = time.time(), 0, False
+        computed, whole = 0, False
         while not whole:
             if missing := bench.missing():
                 computed += bench.compute(missing)
             elif not computed:
                 bench.progress.say(f"Nothing is missing: {wanted.in_words(study)} are stored.")
-            whole = bench.make_tables()
-        ledger.close(wanted.replicates, wanted.workers, computed, begun)
+            whole = bench.make_tables() and not bench.missing()
+        ledger.close(wanted.replicates, wanted.workers, computed)
     return Results(store.folder)
 
 
@@ -146,6 +146,9 @@ class _Bench:
     def missing(self) -> list[Job]:
         """Return the jobs that would complete what is wanted."""
         stored = self.ledger.stored()
+        while self.store.aside:
+            path = self.store.aside.pop()
+            self.progress.say(f"{path}: damaged, or no part; set aside, what misses is computed")
         return missing_jobs(
             self.study.conditions, self.wanted.methods, self.wanted.replicates, stored
         )
@@ -206,7 +209,6 @@ class _Bench:
         try:
             write_tables(folder, stored, ledger.truths, metadata)
         except DamagedError as error:
-            self.progress.say(f"{error}; set aside, its replicates are computed again")
             self.store.set_aside(error.path)
             return False
         table = performance_table(folder)

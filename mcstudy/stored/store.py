@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import ResultsError
-from mcstudy.stored.files import put_in_place
+from mcstudy.stored.files import put_in_place, writing
 from mcstudy.stored.parts import DamagedError, PartHead, read_head
 
 
@@ -27,6 +28,7 @@ class Store:
         self.folder = folder
         self._parts = folder / "parts"
         self._heads: dict[str, PartHead] = {}
+        self.aside: list[Path] = []
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -69,10 +71,13 @@ class Store:
         return list(heads.values())
 
     def set_aside(self, path: Path) -> None:
-        """Move a damaged part out of the way, where it can be looked at."""
+        """Move what is no part, or a damaged one, out of the way, where it can be looked at."""
         aside = self._parts / "damaged"
-        aside.mkdir(exist_ok=True)
-        path.replace(aside / path.name)
+        with writing(aside):
+            aside.mkdir(exist_ok=True)
+            names = (path.name + (f".{i}" if i else "") for i in itertools.count())
+            path.rename(next(aside / name for name in names if not (aside / name).exists()))
+        self.aside.append(path)
 
     def drop(self, path: Path) -> None:
         """Delete a part whose rows were all discarded."""
@@ -94,11 +99,10 @@ class Store:
 
     def _write(self, path: Path, content: bytes) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            temporary.write_bytes(content)
-            put_in_place(temporary, path)
-        except OSError as error:
-            raise ResultsError(
-                f"{path}: cannot be written ({error.strerror}); what is stored is whole, "
-                "run again to go on"
-            ) from None
+        with writing(path):
+            try:
+                temporary.write_bytes(content)
+                put_in_place(temporary, path)
+            except OSError:
+                temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
+                raise

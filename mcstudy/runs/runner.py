@@ -104,16 +104,16 @@ def run(
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
         ledger.settle_changes(changed)
         bench = _Bench(ledger, wanted, progress)
-        begun, computed, whole = time.time(), 0, False
+        begun, computed, whole = time.monotonic(), 0, False
         while not whole:
             if missing := bench.missing():
                 computed += bench.compute(missing)
             elif not computed:
                 bench.progress.say(f"Nothing is missing: {wanted.in_words(study)} are stored.")
-            whole = update_tables(ledger, bench.progress)
-        ledger.close(wanted.replicates, bench.workers, computed, begun)
+            whole = update_tables(ledger) and not bench.missing()
+        ledger.close(wanted.replicates, bench.workers, computed)
         made = Results(store.folder)
-        spent, ends = duration(time.time() - begun), ends_in_words(made.performance)
+        spent, ends = duration(time.monotonic() - begun), ends_in_words(made.performance)
         progress.note(f"done: {computed} fits in {spent}; stored: {ends}")
     return made
 
@@ -217,7 +217,11 @@ class _Bench:
 
     def missing(self) -> list[Job]:
         """Return the jobs that would complete what is wanted."""
-        return self.goals.missing(self.study.conditions)
+        missing = self.goals.missing(self.study.conditions)
+        while self.store.aside:
+            path = self.store.aside.pop()
+            self.progress.say(f"{path}: damaged, or no part; set aside, what misses is computed")
+        return missing
 
     def compute(self, missing: Sequence[Job]) -> int:
         """Compute and store the jobs; return how many fits that were."""
@@ -270,7 +274,7 @@ class _Bench:
                 self.progress.advance(fits, agenda)
             now = time.monotonic()
             if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
-                update_tables(self.ledger, self.progress)
+                update_tables(self.ledger)
                 self.ledger.write()
                 looked, look_cost = time.monotonic(), time.monotonic() - now
         return fits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mcstudy.runs.progress import Progress
 from mcstudy.runs.summary import write_summary
 from mcstudy.stored.compact import compact
 from mcstudy.stored.files import is_whole
@@ -11,7 +10,7 @@ from mcstudy.stored.parts import DamagedError
 from mcstudy.stored.tables import TABLES_OF
 
 
-def update_tables(ledger: Ledger, progress: Progress) -> bool:
+def update_tables(ledger: Ledger) -> bool:
     """Make the tables, unless they are those of the stored parts already.
 
     Returns
@@ -23,7 +22,6 @@ def update_tables(ledger: Ledger, progress: Progress) -> bool:
         compact(ledger.store)
         _make_tables(ledger)
     except DamagedError as error:
-        progress.say(f"{error}; set aside, its replicates are computed again")
         ledger.store.set_aside(error.path)
         return False
     return True

@@ -36,6 +36,7 @@ class Ledger:
     def __init__(self, study: Study, store: Store) -> None:
         self.study = study
         self.store = store
+        self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
         self._plain_truths = {c.key: plain_truths(truths) for c, truths in self.truths.items()}
         self.marks = method_marks(study)
@@ -214,14 +215,13 @@ class Ledger:
         }
         self.store.write_record(self._record)
 
-    def close(self, replicates: int, workers: int, computed: int, begun: float) -> None:
+    def close(self, replicates: int, workers: int, computed: int) -> None:
         """Write down how a run went; one that computed nothing leaves no line."""
         self._record["replicates"] = replicates
         if computed:
-            started = datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds")
             run = {
-                "started": started,
-                "seconds": round(time.time() - begun, 1),
+                "started": self._started.isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - self._begun, 1),
                 "fits": computed,
                 "workers": workers,
                 "host": platform.node(),

@@ -14,7 +14,7 @@ from typing import Any
 
 from mcstudy.errors import ChangedError
 from mcstudy.grid import Condition
-from mcstudy.stored.marks import Mark, changes, method_marks, versions
+from mcstudy.stored.marks import Mark, changes, code_digest, method_marks, versions
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
 from mcstudy.study import Study
@@ -39,6 +39,7 @@ class Ledger:
         self._record = store.record
         self.kept: set[str] = set(self._record.get("kept", ()))
         self.made_of: str | None = self._record.get("made_of")
+        self.measured_of: str | None = self._record.get("measured_of")
 
     def settle_changes(self, changed: str | None) -> None:
         """Notice rows that something else has made; keep or discard them as told, or stop."""
@@ -127,6 +128,17 @@ class Ledger:
         names = [(i.head.path.name, i.methods) for items in stored.values() for i in items]
         return digest([sorted(names), self.facts(), self._truths_record()])
 
+    def measures_digest(self, made_of: str) -> str:
+        """Return the digest of all that the table `performance` is made of."""
+        return digest([made_of, self._measures_record()])
+
+    def _measures_record(self) -> dict[str, Any]:
+        null = self.study.null
+        return {
+            "measures": {name: code_digest(f) for name, f in sorted(self.study.measures.items())},
+            "null": dict(sorted(null.items())) if isinstance(null, Mapping) else null,
+        }
+
     def _truths_record(self) -> dict[str, dict[str, float | None]]:
         return {
             condition.key: {e: value if value == value else None for e, value in truths.items()}
@@ -143,6 +155,8 @@ class Ledger:
             "kept": sorted(self.kept),
             "truths": self._truths_record(),
             "made_of": self.made_of,
+            "measured_of": self.measured_of,
+            **self._measures_record(),
             "runs": self._record.get("runs", []),
         }
         self.store.write_record(self._record)

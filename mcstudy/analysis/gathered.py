@@ -93,9 +93,11 @@ class CellIndex:
 
 
 def gathered(
-    source: Source, index: CellIndex, numbers: Sequence[str], *, budget: int = BUDGET
+    source: Source, index: CellIndex, numbers: Sequence[str]
 ) -> Iterator[tuple[int, Columns]]:
     """Yield the number of each cell and its columns of numbers, rows in the table's order.
+
+    At most `BUDGET` bytes of numbers are held at a time, or one cell's where that needs more.
 
     Parameters
     ----------
@@ -105,14 +107,12 @@ def gathered(
         Learns the cells.
     numbers : sequence of str
         The columns of numbers.
-    budget : int, optional
-        Bytes of numbers that may be in memory; one cell always fits.
     """
-    if source.bytes_at_most * len(numbers) <= budget:
+    if source.bytes_at_most * len(numbers) <= BUDGET:
         yield from _in_memory(_read(source, index, numbers), len(numbers))
         return
     survey = _Survey.of(source, index)
-    if survey.most_open * 8 * len(numbers) <= budget:
+    if survey.most_open * 8 * len(numbers) <= BUDGET:
         yield from _as_they_come(source, index, numbers, survey)
     else:
         yield from _through_files(source, index, numbers, survey)
@@ -271,7 +271,8 @@ def _floats(batch: pa.RecordBatch, name: str, source: Source) -> Floats:
     kind = column.type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
         if not (pa.types.is_boolean(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)):
-            raise TableError(f"{source.name}: column '{name}' is {_value_type(kind)}; give numbers")
+            what = "text" if "string" in str(kind) else str(kind)
+            raise TableError(f"{source.name}: column '{name}' is {what}; give a column of numbers")
         column = column.cast(pa.int8()).cast(pa.float64()) if pa.types.is_boolean(kind) else column
     values: Floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return values

@@ -1,7 +1,7 @@
 """Measures of many replicate rows: time against just reading those columns, and peak memory.
 
-Three tables of the same rows: a results folder of ours, a Parquet file sorted by cell, and one whose
-rows are strewn. Run: python benchmarks/summarize.py [--rows 100000000] [--folder DIR]
+Three tables with as many rows: a results folder of ours, a Parquet file sorted by cell, and one
+whose rows are strewn. Run: python benchmarks/summarize.py [--rows 100000000] [--folder DIR]
 """
 
 import argparse
@@ -35,6 +35,10 @@ MEASURE = """
 import sys
 import mcstudy
 mcstudy.performance(sys.argv[3], truth=0.0, by=["condition", "method"])
+"""
+PEAK = """
+import resource
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
 """
 RESULTS = """
 import sys
@@ -135,9 +139,8 @@ def timed(code: str, *arguments: str) -> tuple[float, float, float]:
     """Run a program; return wall seconds, CPU seconds and peak MiB."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
-    report = "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
     done = subprocess.run(
-        [sys.executable, "-c", code + report, "-", *arguments],
+        [sys.executable, "-c", code + PEAK, "-", *arguments],
         check=True,
         capture_output=True,
         text=True,
@@ -152,7 +155,7 @@ def compare(what: str, measure: tuple[str, str], columns: str, paths: str) -> No
     """Print one line: measuring against reading."""
     read = timed(READ, columns, paths)
     measured = timed(measure[0], "", measure[1])
-    start = timed("import sys, mcstudy.analysis.anytable", "")
+    start = timed("import sys, mcstudy.analysis.anytable")
     print(
         f"{what:28s} read {read[0]:6.1f} s ({read[1]:6.1f} CPU, {read[2]:5.0f} MiB)   "
         f"measure {measured[0]:6.1f} s ({measured[1]:6.1f} CPU, {measured[2]:5.0f} MiB)   "
@@ -168,7 +171,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--folder", help="where the tables are made; a temporary one by default")
     options = parser.parse_args()
-    print(f"{options.rows:,} rows, {CELLS} cells; start-up taken off the ratio".replace(",", " "))
+    print(f"{options.rows} rows, {CELLS} cells; start-up taken off the ratio")
     columns = ",".join([*BY, *NUMBERS])
     with tempfile.TemporaryDirectory(dir=options.folder) as made:
         for name in ("sorted", "strewn"):

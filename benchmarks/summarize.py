@@ -25,8 +25,9 @@ READ = """
 import sys
 import pyarrow.parquet as pq
 for path in sys.argv[3].split(","):
-    texts = ["condition", "method", "estimand", "interval", "status"]
-    columns = [c for c in sys.argv[2].split(",") if c in pq.read_schema(path).names]
+    names = pq.read_schema(path).names
+    texts = {"condition", "method", "estimand", "interval", "status"} & set(names)
+    columns = [name for name in sys.argv[2].split(",") if name in names]
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         for batch in file.iter_batches(2**18, columns=columns):
             pass

@@ -18,6 +18,7 @@ from typing import Any
 
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid
+from mcstudy.measure import check_measures, check_null
 
 MAX_REPLICATES = 2**32
 SIMULATE = "simulate"
@@ -61,6 +62,13 @@ class Study:
     oracle : callable, optional
         ``oracle(**factors)`` returns what is known of the performance beforehand: a DataFrame with
         the columns method, estimand, interval, measure, value and mcse, or None. `check` compares.
+    measures : mapping of str to callable, optional
+        Measures of your own, computed beside the built-in ones. The names of a function's
+        arguments say which columns of a cell it gets, of truth, estimate, std_error, lower and
+        upper: arrays of shape (R,) sorted by replicate with NaN for missing, truth a float. It
+        returns a value, ``(value, mcse)`` or a `Measured`.
+    null : float or mapping of str to float, optional
+        The value, or that of each estimand, whose absence from an interval counts as `rejection`.
 
     Raises
     ------
@@ -80,6 +88,8 @@ class Study:
     precision: Mapping[str, float] | None = None
     max_replicates: int | None = None
     oracle: Callable[..., Any] | None = None
+    measures: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    null: float | Mapping[str, float] | None = None
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -102,6 +112,13 @@ class Study:
             raise StudyError(f"{self.name}: keep is {self.keep!r}; say 'rows' or 'measures'")
         self._check_methods()
         self._check_time_limit()
+        check_measures(self.measures, self.name)
+        check_null(self.null, self.name)
+        if self.keep == "measures" and (self.measures or self.null is not None):
+            raise StudyError(
+                f"{self.name}: measures of your own and rejection of a null need the rows, and "
+                "keep='measures' has none; leave one of the two out"
+            )
         self._check_factors("simulate", self.simulate, leading=1)
         self._check_factors("estimands", self.estimands, leading=0)
         if self.oracle is not None:

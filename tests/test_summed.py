@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mcstudy import MCStudyError, open_results, run
-from mcstudy.analysis.performance import Cell, empirical_se, model_se, rmse
+from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.measures import empirical_se, model_se, rmse
 from mcstudy.analysis.summed import tally_lines
 from mcstudy.cli import main
 from mcstudy.fits.answers import Answers

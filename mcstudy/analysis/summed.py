@@ -12,30 +12,32 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mcstudy.analysis.performance import Measured
+from mcstudy.analysis.measures import share_of
+from mcstudy.analysis.performance import numbers
+from mcstudy.measure import Measured
 from mcstudy.method import Status
 from mcstudy.stored.exact import Dyadic
 from mcstudy.stored.sums import Sums, Tally
 
 NAN = math.nan
 _LEAST = 2.0**-92
-NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage")
+NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage", "rejection")
 
 
 def tally_lines(
     tallies: Mapping[str, Tally], truths: Mapping[str, float]
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield (method, estimand, interval, measure, value, mcse, used, replicates) of a condition."""
+    """Yield the lines of a condition, from the method to the number of replicates."""
     for method, kept in sorted(tallies.items()):
         count = kept.replicates
         for word in Status:
-            measured = _share(kept.statuses.get(word, 0), count)
-            yield method, None, None, f"share_{word}", *measured, count
+            measured = share_of(kept.statuses.get(word, 0), count)
+            yield method, None, None, f"share_{word}", *numbers(measured), count
         for (estimand, interval), sums in sorted(kept.sums.items()):
             truth = truths.get(estimand, NAN)
             found = _of_interval(sums) if interval else _of_estimates(sums, truth)
             for name, measured in found.items():
-                yield method, estimand, interval or None, name, *measured, count
+                yield method, estimand, interval or None, name, *numbers(measured), count
 
 
 def _of_estimates(sums: Sums, truth: float) -> dict[str, Measured]:
@@ -56,11 +58,10 @@ def _of_estimates(sums: Sums, truth: float) -> dict[str, Measured]:
 def _of_interval(sums: Sums) -> dict[str, Measured]:
     width = _Moments.of({**sums, "n": sums["width_n"]}, "w")
     return {
-        "coverage": _share(sums["covered"], sums["n"]),
-        "miss_below": _share(sums["below"], sums["n"]),
-        "miss_above": _share(sums["above"], sums["n"]),
+        "coverage": share_of(sums["covered"], sums["n"]),
+        "miss_below": share_of(sums["below"], sums["n"]),
+        "miss_above": share_of(sums["above"], sums["n"]),
         "width": width.measured_mean(),
-        "rejection": _share(sums["without_zero"], sums["n"]),
     }
 
 
@@ -181,13 +182,6 @@ def _joint(sums: Sums) -> float:
     of_u = uee.by(n * n).plus(e.by(ue), -2 * n).plus(rest.by(both_u))
     of_e = both_ee.by(n * n).plus(e.by(both_e), -2 * n).plus(rest.by(both_n))
     return of_u.by(u_n).plus(u.by(of_e), -1).over(n * n * u_n * both_n)
-
-
-def _share(hits: int, n: int) -> Measured:
-    if n == 0:
-        return Measured(NAN, NAN, 0)
-    p = hits / n
-    return Measured(p, math.sqrt(p * (1 - p) / n), n)
 
 
 def _sd(x: _Moments) -> float:

@@ -97,7 +97,7 @@ def collect(
         splits = [of for each in (store, *others) for _, of in each.shares()]
         for other in others:
             _copy(ledger, other, changed, progress)
-        while not update_tables(ledger):
+        while not update_tables(ledger, progress):
             pass
         missing = missing_jobs(study.conditions, tuple(study.methods), wanted, ledger.stored())
         ledger.close(wanted, 0, 0)

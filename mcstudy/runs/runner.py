@@ -110,7 +110,7 @@ def run(
                 computed += bench.compute(missing)
             elif not computed:
                 bench.progress.say(f"Nothing is missing: {wanted.in_words(study)} are stored.")
-            whole = update_tables(ledger) and not bench.missing()
+            whole = update_tables(ledger, progress) and not bench.missing()
         ledger.close(wanted.replicates, bench.workers, computed)
         made = Results(store.folder)
         spent, ends = duration(time.monotonic() - begun), ends_in_words(made.performance)
@@ -274,7 +274,7 @@ class _Bench:
                 self.progress.advance(fits, agenda)
             now = time.monotonic()
             if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
-                update_tables(self.ledger)
+                update_tables(self.ledger, self.progress)
                 self.ledger.write()
                 looked, look_cost = time.monotonic(), time.monotonic() - now
         return fits

@@ -52,7 +52,7 @@ def write_summed_tables(
     arrays = [pa.array(c, f.type) for c, f in zip(columns, _ENDINGS, strict=True)]
     write_table(folder / "conditions.parquet", table, metadata)
     write_table(folder / "endings.parquet", pa.table(arrays, schema=_ENDINGS), metadata)
-    write_table(folder / "performance.parquet", assembled(table, lines), metadata)
+    write_table(folder / "performance.parquet", assembled(lines, table), metadata)
 
 
 def _tallies(stored: Sequence[Stored]) -> dict[str, Tally]:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mcstudy.errors import ChangedError
+from mcstudy.errors import ChangedError, StudyError
 from mcstudy.grid import Condition
-from mcstudy.stored.marks import Mark, changes, method_marks, versions
+from mcstudy.stored.marks import Mark, changes, code_digest, method_marks, versions
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import plain_truths, without_overlap
@@ -39,12 +39,24 @@ class Ledger:
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
         self._plain_truths = {c.key: plain_truths(truths) for c, truths in self.truths.items()}
+        self._check_null()
         self.marks = method_marks(study)
         self._record = store.record
         self.kept: set[str] = set(self._record.get("kept", ()))
         self._discarded: set[str] = set(self._record.get("discarded", ()))
         self.made_of: str | None = self._record.get("made_of")
         self.asked: dict[str, Any] = self._record.get("asked", {})
+        self.measured_of: str | None = self._record.get("measured_of")
+
+    def _check_null(self) -> None:
+        """Raise StudyError for a null value of what is no estimand."""
+        known = {estimand for truths in self.truths.values() for estimand in truths}
+        named = self.study.null if isinstance(self.study.null, Mapping) else ()
+        if unknown := [estimand for estimand in named if estimand not in known]:
+            raise StudyError(
+                f"{self.study.name}: null is given for {', '.join(map(repr, unknown))}; "
+                f"the estimands are {', '.join(sorted(known))}"
+            )
 
     def settle_changes(self, changed: str | None) -> None:
         """Notice rows that something else has made; keep or discard them as told, or stop."""
@@ -188,6 +200,17 @@ class Ledger:
         names = [(i.head.path.name, i.methods) for items in stored.values() for i in items]
         return digest([sorted(names), self.facts(), self._truths_record()])
 
+    def measures_digest(self, made_of: str) -> str:
+        """Return the digest of all that the table `performance` is made of."""
+        return digest([made_of, self._measures_record()])
+
+    def _measures_record(self) -> dict[str, Any]:
+        null = self.study.null
+        return {
+            "measures": {name: code_digest(f) for name, f in sorted(self.study.measures.items())},
+            "null": dict(sorted(null.items())) if isinstance(null, Mapping) else null,
+        }
+
     def _truths_record(self) -> dict[str, dict[str, float | None]]:
         return {
             condition.key: self._plain_truths[condition.key]
@@ -211,6 +234,8 @@ class Ledger:
             "discarded": sorted(self._discarded),
             "truths": self._truths_record(),
             "made_of": self.made_of,
+            "measured_of": self.measured_of,
+            **self._measures_record(),
             "runs": self._record.get("runs", []),
         }
         self.store.write_record(self._record)

@@ -201,7 +201,6 @@ def _interval_sums(lower: Floats, upper: Floats, truth: float) -> Sums:
         "covered": _count(exist & (lower <= truth) & (truth <= upper)),
         "below": _count(exist & (upper < truth)),
         "above": _count(exist & (lower > truth)),
-        "without_zero": _count(exist & ((lower > 0) | (upper < 0))),
         "width_n": len(width),
     }
     if len(width):

@@ -18,9 +18,16 @@ from mcstudy.stored.parts import PartHead
 
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance")
 TABLES_OF = {"rows": TABLES, "measures": ("conditions", "endings", "performance")}
+MEASURED = ("performance",)
 BLOCK = 2**15
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _KEY = [("condition", _TEXT), ("replicate", pa.int64()), ("method", _TEXT)]
+
+
+def tables_of_rows(keep: str) -> tuple[str, ...]:
+    """Return the tables that are made of the parts; the others are made of these."""
+    made = TABLES_OF[keep]
+    return made if keep == "measures" else tuple(name for name in made if name not in MEASURED)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mcstudy.verbs import running
+from mcstudy.verbs import analysing, running
 
-FAMILIES = (running,)
+FAMILIES = (running, analysing)
 
 
 class _Parser(argparse.ArgumentParser):

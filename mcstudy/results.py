@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.selection import Where
 from mcstudy.analysis.show import summary_text
+from mcstudy.analysis.table import Names, Table, table
 from mcstudy.errors import ResultsError
 from mcstudy.stored.tables import TABLES
 
@@ -63,6 +66,22 @@ class Results:
     def performance(self) -> pd.DataFrame:
         """One row per factor values, method, estimand, interval and measure."""
         return self._table("performance")
+
+    def table(
+        self,
+        measure: str | Sequence[str],
+        *,
+        rows: Names = None,
+        columns: Names = None,
+        where: Where = None,
+        level: float = 0.95,
+        format: str = "text",  # noqa: A002 - the command line's word
+    ) -> Table:
+        """Lay out measures, or comparisons, as a table; see `mcstudy.analysis.table.table`."""
+        frame = self.performance
+        return table(
+            frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
+        )
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each table's file, of all that are a function of the study."""

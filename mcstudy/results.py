@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.anova import Anova, anova
 from mcstudy.analysis.selection import Where
 from mcstudy.analysis.show import summary_text
 from mcstudy.analysis.table import Names, Table, table
@@ -82,6 +83,10 @@ class Results:
         return table(
             frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
         )
+
+    def anova(self, measure: str, *, where: Where = None) -> Anova:
+        """Show which factors drive a measure; see `mcstudy.analysis.anova.anova`."""
+        return anova(self.performance, measure, where=where)
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each table's file, of all that are a function of the study."""

@@ -7,11 +7,11 @@ import html as web
 import io
 import re
 import shutil
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from mcstudy.analysis.layout import Layout
+from mcstudy.analysis.listing import wrapped
 from mcstudy.analysis.selection import in_words, named
 
 Levels: TypeAlias = tuple[Any, ...]
@@ -58,8 +58,7 @@ def text(layout: Layout, width: int | None = None) -> str:
         block.append(j)
         taken += taken_here
     tables.append(_block(layout, labels, bodies, block))
-    notes = [line for note in layout.notes for line in textwrap.wrap(note, width)]
-    return "\n\n".join([layout.title, *tables, "\n".join(notes)])
+    return "\n\n".join([layout.title, *tables, wrapped(layout.notes, width)])
 
 
 def _block(
@@ -151,6 +150,7 @@ def latex(layout: Layout) -> str:
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{caption}.}}",
+            r"\vspace{1ex}",
             rf"\begin{{tabular}}{{{spec}}}",
             r"\hline",
             shown[0],
@@ -168,7 +168,7 @@ def _sentence(line: str) -> str:
 
 
 def _in_latex(cell: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in _one_line(cell))
+    return "".join(_LATEX.get(sign, sign) for sign in _one_line(cell)).replace(r" \%", r"~\%")
 
 
 def _number_in_latex(cell: str) -> str:

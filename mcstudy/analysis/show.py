@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from mcstudy.analysis.entries import number_with_error
 from mcstudy.analysis.limits import with_limits
+from mcstudy.analysis.listing import aligned
 from mcstudy.analysis.selection import in_words
 from mcstudy.method import Status
 
@@ -30,7 +31,7 @@ def summary_text(name: str, performance: pd.DataFrame) -> str:
         lines += [_in_words(factors)] if factors else []
         lines += _condition_lines(cells)
     head = ("method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
-    text = f"{title}\n\n{_aligned(head, lines, texts=3)}"
+    text = f"{title}\n\n{aligned(head, lines, texts=3)}"
     left = len(conditions) - MOST_CONDITIONS
     if left > 0:
         text += f"\n... and {left} more conditions in performance.parquet"
@@ -70,7 +71,7 @@ def _ends(performance: pd.DataFrame) -> str:
         for method, ended in counts.items()
     ]
     meanings = [f"{word}: {word.meaning}" for word in words if word is not Status.OK]
-    return "\n".join(["How the fits ended", _aligned(head, lines, texts=1), *meanings])
+    return "\n".join(["How the fits ended", aligned(head, lines, texts=1), *meanings])
 
 
 def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -96,23 +97,3 @@ def _shown(cell: pd.DataFrame, measure: str) -> str:
 def _used(cell: pd.DataFrame, measure: str) -> str:
     row = cell[cell["measure"] == measure].iloc[0]
     return f"{row['used']}/{row['replicates']}"
-
-
-def _aligned(head: Sequence[str], lines: Iterable[Sequence[str] | str], texts: int) -> str:
-    """Return columns as wide as they need be, the first `texts` flush left.
-
-    A line of plain text spans them all.
-    """
-    lines = list(lines)
-    rows = [head, *(line for line in lines if not isinstance(line, str))]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = (
-            cell.ljust(width) if i < texts else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        return "  " + "  ".join(cells).rstrip()
-
-    shown = [item if isinstance(item, str) else line(item) for item in lines]
-    return "\n".join([line(head), *shown])

@@ -22,6 +22,11 @@ def add(verbs: Any) -> None:
         default="text",
         help="default: text",
     )
+    verb = verbs.add_parser("anova", help="show which factors drive a measure")
+    verb.set_defaults(verb=anova_verb)
+    verb.add_argument("results", help="a folder like results/<study name>")
+    verb.add_argument("--measure", required=True, help="e.g. coverage")
+    where_argument(verb)
 
 
 def where_argument(verb: argparse.ArgumentParser) -> None:
@@ -71,3 +76,10 @@ def table_verb(options: argparse.Namespace) -> None:
         format=options.format,
     )
     print(table)
+
+
+def anova_verb(options: argparse.Namespace) -> None:
+    """Print the analysis of variance of a measure."""
+    from mcstudy.results import open_results
+
+    print(open_results(options.results).anova(options.measure, where=wanted_cells(options)))

@@ -13,6 +13,9 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.anova import Anova, anova
+from mcstudy.analysis.comparisons import Comparison, check_pair, compare
+from mcstudy.analysis.equivalence import Equivalence, equivalence
+from mcstudy.analysis.pairs import COMPARISONS, INTERVAL_COMPARISONS
 from mcstudy.analysis.selection import Where
 from mcstudy.analysis.show import summary_text
 from mcstudy.analysis.table import Names, Table, table
@@ -68,6 +71,11 @@ class Results:
         """One row per factor values, method, estimand, interval and measure."""
         return self._table("performance")
 
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """One row per factor values, method, reference, estimand, interval and measure."""
+        return self._table("comparisons")
+
     def table(
         self,
         measure: str | Sequence[str],
@@ -78,11 +86,30 @@ class Results:
         level: float = 0.95,
         format: str = "text",  # noqa: A002 - the command line's word
     ) -> Table:
-        """Lay out measures, or comparisons, as a table; see `mcstudy.analysis.table.table`."""
-        frame = self.performance
+        """Lay out measures as a table; see `mcstudy.analysis.table.table`.
+
+        Measures of `comparisons`, like ``"bias_difference"``, are taken from there.
+        """
+        first = measure.split(",")[0] if isinstance(measure, str) else next(iter(measure), "")
+        compared = first.strip() in {*COMPARISONS, *INTERVAL_COMPARISONS, "rejection_difference"}
+        frame = self.comparisons if compared else self.performance
         return table(
             frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
         )
+
+    def compare(self, method: str, reference: str, *, where: Where = None) -> Comparison:
+        """Compare two methods on the same data; see `mcstudy.analysis.comparisons.compare`."""
+        check_pair(self._methods, method, reference)
+        return compare(self.folder, method, reference, where=where)
+
+    def equivalence(self, method: str, reference: str) -> Equivalence:
+        """Show how far apart two methods are; see `mcstudy.analysis.equivalence.equivalence`."""
+        check_pair(self._methods, method, reference)
+        return equivalence(self.folder, method, reference)
+
+    @property
+    def _methods(self) -> list[str]:
+        return sorted(self.performance["method"].unique())
 
     def anova(self, measure: str, *, where: Where = None) -> Anova:
         """Show which factors drive a measure; see `mcstudy.analysis.anova.anova`."""

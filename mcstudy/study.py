@@ -43,6 +43,9 @@ class Study:
         How many data sets to simulate under each condition.
     seed : int
         Not negative. Rows of two seeds are never mixed.
+    reference : str, optional
+        The method that `comparisons` has every other one against; without it, each two methods are
+        compared once.
 
     Raises
     ------
@@ -57,6 +60,7 @@ class Study:
     conditions: Grid
     replicates: int
     seed: int
+    reference: str | None = None
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -91,6 +95,11 @@ class Study:
                 )
             if not callable(method):
                 raise StudyError(f"{self.name}: method '{name}' is {method!r}, not a function")
+        if self.reference is not None and self.reference not in self.methods:
+            raise StudyError(
+                f"{self.name}: reference {self.reference!r} is no method; "
+                f"choose from {', '.join(self.methods)}"
+            )
 
     def _check_factors(self, role: str, function: Callable[..., Any], leading: int) -> None:
         """Raise if `function` does not take `leading` arguments and the study's factors."""

@@ -41,6 +41,9 @@ def _one_sided(value: float, lower: float, upper: float) -> str:
     if above > 0 and not below > 1e-12:
         places = max(2, -math.floor(math.log10(above)))
         return f"<{math.ceil(upper * 10**places) / 10**places:.{places}f}"
+    if min(below, above) > 0:
+        places = max(2, -math.floor(math.log10(max(below, above))))
+        return f"±{math.ceil(max(below, above) * 10**places) / 10**places:.{places}f}"
     return "0"
 
 

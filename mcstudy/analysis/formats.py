@@ -58,7 +58,7 @@ def text(layout: Layout, width: int | None = None) -> str:
         block.append(j)
         taken += taken_here
     tables.append(_block(layout, labels, bodies, block))
-    return "\n\n".join([layout.title, *tables, wrapped(layout.notes, width)])
+    return "\n\n".join([wrapped([layout.title], width), *tables, wrapped(layout.notes, width)])
 
 
 def _block(

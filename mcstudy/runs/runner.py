@@ -10,6 +10,7 @@ from pathlib import Path
 
 import joblib
 
+from mcstudy.analysis.comparisons import comparisons_table
 from mcstudy.analysis.performance import performance_table
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
@@ -201,6 +202,8 @@ class _Bench:
             return False
         table = performance_table(folder)
         write_table(folder / "performance.parquet", table, metadata)
+        compared = comparisons_table(folder, reference=self.study.reference)
+        write_table(folder / "comparisons.parquet", compared, metadata)
         ledger.made_of = made_of
         return True
 

@@ -118,6 +118,7 @@ class Ledger:
             "factors": factors,
             "estimands": sorted({e for truths in self.truths.values() for e in truths}),
             "methods": sorted(study.methods),
+            "reference": study.reference,
             "versions": versions(),
             "commit": _commit(study),
         }

@@ -16,7 +16,10 @@ from mcstudy.stored import parts
 from mcstudy.stored.files import TableWriters, write_table
 from mcstudy.stored.parts import PartHead
 
-TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance")
+TABLES = (
+    *("conditions", "fits", "estimates", "intervals", "timings"),
+    *("performance", "comparisons"),
+)
 BLOCK = 2**15
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _KEY = [("condition", _TEXT), ("replicate", pa.int64()), ("method", _TEXT)]

@@ -20,8 +20,9 @@ from mcstudy.errors import ResultsError
 
 Floats: TypeAlias = NDArray[np.float64]
 
+_MOST_LINES = 30
 _QUANTILES = (0.5, 0.9, 0.99)
-_COUNTS = ("compared", "equal", "only_method", "only_reference", "first_difference")
+_COUNTS = ("compared", "equal", "only_method", "only_reference", "first_difference", "farthest")
 _DISTANCES = tuple(
     f"{kind}_{name}" for kind in ("absolute", "relative") for name in ("50", "90", "99", "largest")
 )
@@ -40,8 +41,8 @@ class Equivalence:
         upper): ``compared`` replicates in which both have the number, in how many it is bitwise
         ``equal``, in how many only one has it (``only_method``, ``only_reference``), quantiles
         (50, 90, 99 %) and the largest of the absolute differences and of those relative to the
-        larger of the two, the ``first_difference`` (a replicate; -1 if there is none) and the
-        command that replays it.
+        larger of the two, the ``first_difference`` and the ``farthest`` replicate (-1 if there is
+        none), and the commands that replay them.
     """
 
     method: str
@@ -49,30 +50,48 @@ class Equivalence:
     frame: pd.DataFrame
 
     def __str__(self) -> str:
-        names = [str(name) for name in self.frame.columns[: self.frame.columns.get_loc("number")]]
-        rows = self.frame.to_dict("records")
-        labels = [name for name in names[:-2] if self.frame[name].nunique(dropna=False) > 1]
-        labels.append("estimand")
-        numbers = ("equal/of", "in one only", "median", "99 %", "largest", "relative")
-        head = (*labels, "number", *numbers)
-        lines = without_repeats((_line(row, labels) for row in rows), len(labels))
-        title = f"{self.method} and {self.reference}: differences on the same data"
-        return "\n\n".join(
-            [title, aligned(head, lines, texts=len(labels) + 1), wrapped(self._verdict(rows))]
-        )
+        place = self.frame.columns.get_loc("estimand")
+        labels = [
+            *(n for n in map(str, self.frame.columns[:place]) if self.frame[n].nunique() > 1),
+            "estimand",
+        ]
+        apart = self.frame[self.frame["first_difference"] >= 0]
+        worst = apart.sort_values("relative_largest", ascending=False, kind="stable")
+        shown = apart.loc[sorted(worst.index[:_MOST_LINES])]
+        text = f"{self.method} and {self.reference}: differences on the same data"
+        if len(shown):
+            numbers = ("equal/of", "in one only", "median", "99 %", "largest", "relative")
+            head = (*labels, "number", *numbers)
+            rows = (_line(row, labels) for row in shown.to_dict("records"))
+            lines = without_repeats(rows, len(labels))
+            text += f"\n\n{aligned(head, lines, texts=len(labels) + 1)}"
+        return f"{text}\n\n{wrapped(self._verdict(len(shown)))}{self._how_to_replay(worst)}"
 
-    def _verdict(self, rows: list[dict[Any, Any]]) -> Iterator[str]:
-        compared = sum(row["compared"] for row in rows)
-        equal = sum(row["equal"] for row in rows)
-        yield (
-            f"{equal} of {compared} numbers are bitwise equal; median, 99 % and largest are of the"
-            " absolute differences, relative is the largest one over the larger of the two numbers"
+    def _verdict(self, shown: int) -> Iterator[str]:
+        frame = self.frame
+        left_out = int((frame["first_difference"] >= 0).sum()) - shown
+        if left_out:
+            yield f"the {shown} lines with the largest relative differences; {left_out} more differ"
+        if shown:
+            yield (
+                "median, 99 % and largest: absolute differences; relative: the largest one over the"
+                " larger of the two numbers"
+            )
+        compared, equal = int(frame["compared"].sum()), int(frame["equal"].sum())
+        verdict = f"{equal} of {compared} numbers are bitwise equal"
+        one_only = int(frame["only_method"].sum()), int(frame["only_reference"].sum())
+        for count, name in zip(one_only, (self.method, self.reference), strict=True):
+            verdict += f"; {count} are in {name} only" if count else ""
+        yield verdict
+
+    def _how_to_replay(self, worst: pd.DataFrame) -> str:
+        if worst.empty:
+            return ""
+        first, farthest = worst.sort_index().iloc[0], worst.iloc[0]
+        return (
+            f"\nwhere they first part:\n  {first['replay']}\n"
+            f"where they are farthest apart:\n  {farthest['replay_farthest']}"
         )
-        parted = [row for row in rows if row["first_difference"] >= 0]
-        if parted:
-            farthest = max(parted, key=lambda row: _sortable(row["relative_largest"]))
-            yield f"farthest apart: {farthest['number']} of {farthest['estimand']}; the first such:"
-            yield f"  {farthest['replay']}"
 
 
 def equivalence(folder: Path, method: str, reference: str) -> Equivalence:
@@ -102,6 +121,7 @@ def equivalence(folder: Path, method: str, reference: str) -> Equivalence:
                         "number": number,
                         **made,
                         "replay": _replay(folder, rows.condition, made["first_difference"]),
+                        "replay_farthest": _replay(folder, rows.condition, made["farthest"]),
                     }
     if not lines:
         raise ResultsError(f"{method} and {reference} have no replicate or estimand in common here")
@@ -130,13 +150,16 @@ def _apart(values: Floats, others: Floats, replicate: NDArray[np.int64]) -> dict
         absolute = np.where(equal, 0.0, np.abs(values - others))[both]
         larger = np.maximum(np.abs(values), np.abs(others))[both]
         relative = np.where(absolute == 0, 0.0, absolute / larger)
+    relative[np.isinf(absolute)] = np.inf
     parted = replicate[~equal & ~(missing & missing_other)]
+    farthest = replicate[both][relative.argmax()] if relative.any() else (*parted, -1)[0]
     counts = (
         int(both.sum()),
         int(equal.sum()),
         int((~missing & missing_other).sum()),
         int((missing & ~missing_other).sum()),
         int(parted[0]) if len(parted) else -1,
+        int(farthest),
     )
     distances = [*_quantiles(absolute), *_quantiles(relative)]
     return dict(zip(_COUNTS, counts, strict=True)) | dict(zip(_DISTANCES, distances, strict=True))
@@ -170,7 +193,3 @@ def _line(row: dict[Any, Any], labels: list[str]) -> list[str]:
 
 def _short(distance: float) -> str:
     return "-" if np.isnan(distance) else "0" if distance == 0 else f"{distance:.1e}"
-
-
-def _sortable(distance: float) -> float:
-    return -1.0 if np.isnan(distance) else distance

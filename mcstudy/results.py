@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,10 @@ import pandas as pd
 from mcstudy.analysis.anova import Anova, anova
 from mcstudy.analysis.comparisons import Comparison, check_pair, compare
 from mcstudy.analysis.equivalence import Equivalence, equivalence
+from mcstudy.analysis.failures import FAILED, Overlap, failure_overlap
 from mcstudy.analysis.pairs import COMPARISONS, INTERVAL_COMPARISONS
 from mcstudy.analysis.selection import Where
+from mcstudy.analysis.sensitivity import Sensitivity, sensitivity
 from mcstudy.analysis.show import summary_text
 from mcstudy.analysis.table import Names, Table, table
 from mcstudy.errors import ResultsError
@@ -106,6 +108,21 @@ class Results:
         """Show how far apart two methods are; see `mcstudy.analysis.equivalence.equivalence`."""
         check_pair(self._methods, method, reference)
         return equivalence(self.folder, method, reference)
+
+    def sensitivity(
+        self,
+        measure: str,
+        *,
+        where: Where = None,
+        failed: Collection[str] = FAILED,
+        level: float = 0.95,
+    ) -> Sensitivity:
+        """Rank methods with failures counted in three ways; `mcstudy.analysis.sensitivity`."""
+        return sensitivity(self.folder, measure, where=where, failed=failed, level=level)
+
+    def failure_overlap(self, *, failed: Collection[str] = FAILED) -> Overlap:
+        """Count how often methods fail together; see `mcstudy.analysis.failures`."""
+        return failure_overlap(self.folder, failed=failed)
 
     @property
     def _methods(self) -> list[str]:

@@ -102,7 +102,7 @@ class Results:
     def compare(self, method: str, reference: str, *, where: Where = None) -> Comparison:
         """Compare two methods on the same data; see `mcstudy.analysis.comparisons.compare`."""
         check_pair(self._methods, method, reference)
-        return compare(self.folder, method, reference, where=where)
+        return compare(self.folder, method, reference, where=where, null=self.study.get("null"))
 
     def equivalence(self, method: str, reference: str) -> Equivalence:
         """Show how far apart two methods are; see `mcstudy.analysis.equivalence.equivalence`."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid
+from mcstudy.measure import check_measures, check_null
 
 MAX_REPLICATES = 2**32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -43,6 +44,13 @@ class Study:
         How many data sets to simulate under each condition.
     seed : int
         Not negative. Rows of two seeds are never mixed.
+    measures : mapping of str to callable, optional
+        Measures of your own, computed beside the built-in ones. The names of a function's
+        arguments say which columns of a cell it gets, of truth, estimate, std_error, lower and
+        upper: arrays of shape (R,) sorted by replicate with NaN for missing, truth a float. It
+        returns a value, ``(value, mcse)`` or a `Measured`.
+    null : float or mapping of str to float, optional
+        The value, or that of each estimand, whose absence from an interval counts as `rejection`.
     reference : str, optional
         The method that `comparisons` has every other one against; without it, each two methods are
         compared once.
@@ -60,6 +68,8 @@ class Study:
     conditions: Grid
     replicates: int
     seed: int
+    measures: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    null: float | Mapping[str, float] | None = None
     reference: str | None = None
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
@@ -80,6 +90,8 @@ class Study:
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise StudyError(f"{self.name}: seed is {self.seed!r}; give an integer of 0 or more")
         self._check_methods()
+        check_measures(self.measures, self.name)
+        check_null(self.null, self.name)
         self._check_factors("simulate", self.simulate, leading=1)
         self._check_factors("estimands", self.estimands, leading=0)
 

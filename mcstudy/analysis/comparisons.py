@@ -25,9 +25,10 @@ from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_
 from mcstudy.analysis.selection import Where, select
 from mcstudy.analysis.table import table
 from mcstudy.errors import ResultsError
+from mcstudy.measure import null_of
 
 Places: TypeAlias = slice | NDArray[np.intp]
-Nulls: TypeAlias = Mapping[str, float] | None
+Null: TypeAlias = float | Mapping[str, float] | None
 
 TEXTS = ("method", "reference", "estimand", "interval", "measure")
 NUMBERS = ("value", "mcse", "lower", "upper")
@@ -51,7 +52,7 @@ def pairs_of(methods: Iterable[str], reference: str | None = None) -> list[tuple
 
 
 def condition_comparisons(
-    rows: ConditionRows, pairs: Sequence[tuple[str, str]], nulls: Nulls = None
+    rows: ConditionRows, pairs: Sequence[tuple[str, str]], null: Null = None
 ) -> Iterator[tuple[Any, ...]]:
     """Yield (method, reference, estimand, interval, measure, value, ..., used, replicates).
 
@@ -61,17 +62,17 @@ def condition_comparisons(
         The rows of one condition.
     pairs : sequence of (method, reference)
         Which two to compare; a pair of which one has no rows here is passed over.
-    nulls : mapping of str to float, optional
-        By estimand, the value whose rejection is compared.
+    null : float or mapping of str to float, optional
+        The value, or that of each estimand, whose rejection is compared.
     """
     for method, reference in pairs:
         if method in rows.methods and reference in rows.methods:
             one, other = rows.methods[method], rows.methods[reference]
             places, other_places, count = matched(one, other)
             for estimand in sorted(one.estimands.keys() & other.estimands.keys()):
-                null = (nulls or {}).get(estimand)
                 both = (one.estimands[estimand], other.estimands[estimand])
-                for interval, name, made in _measures(both, places, other_places, null):
+                value = null_of(null, estimand)
+                for interval, name, made in _measures(both, places, other_places, value):
                     yield method, reference, estimand, interval, name, *made, count
 
 
@@ -86,7 +87,7 @@ def matched(one: MethodRows, other: MethodRows) -> tuple[Places, Places, int]:
 
 
 def _measures(
-    both: tuple[EstimandRows, EstimandRows], places: Places, other: Places, null: float | None
+    both: tuple[EstimandRows, EstimandRows], places: Places, other: Places, null: float
 ) -> Iterator[tuple[str | None, str, Compared]]:
     """Yield the comparisons of the estimates, then those of each interval that both give."""
     method, reference = both
@@ -94,7 +95,7 @@ def _measures(
     for name, measure in COMPARISONS.items():
         yield None, name, measure(Pair(*estimates))
     measures: dict[str, Callable[[Pair], Compared]] = dict(INTERVAL_COMPARISONS)
-    if null is not None:
+    if not np.isnan(null):
         measures["rejection_difference"] = rejection_difference
     for interval in sorted(method.intervals.keys() & reference.intervals.keys()):
         limits = _chosen(method.intervals[interval], places)
@@ -114,7 +115,7 @@ def comparisons_table(
     *,
     pairs: Sequence[tuple[str, str]] | None = None,
     reference: str | None = None,
-    nulls: Nulls = None,
+    null: Null = None,
 ) -> pa.Table:
     """Return the comparisons of the rows in `folder`, as `pairs_of` its methods has them.
 
@@ -126,8 +127,8 @@ def comparisons_table(
         In place of those.
     reference : str, optional
         Against which every method is compared.
-    nulls : mapping of str to float, optional
-        By estimand, the value whose rejection is compared.
+    null : float or mapping of str to float, optional
+        The value, or that of each estimand, whose rejection is compared.
 
     Returns
     -------
@@ -141,7 +142,7 @@ def comparisons_table(
         (order[rows.condition], *line)
         for rows in rows_by_condition(folder)
         for line in condition_comparisons(
-            rows, pairs_of(rows.methods, reference) if pairs is None else pairs, nulls
+            rows, pairs_of(rows.methods, reference) if pairs is None else pairs, null
         )
     ]
     lines.sort(key=lambda line: (*line[:4], line[4] or ""))
@@ -189,7 +190,7 @@ def _splits(frame: pd.DataFrame) -> list[str]:
 
 
 def compare(
-    folder: Path, method: str, reference: str, *, where: Where = None, nulls: Nulls = None
+    folder: Path, method: str, reference: str, *, where: Where = None, null: Null = None
 ) -> Comparison:
     """Compare a method with a reference on the replicates that both have.
 
@@ -198,7 +199,7 @@ def compare(
     ResultsError
         If there is no such method, or they share no replicate.
     """
-    made = comparisons_table(folder, pairs=[(method, reference)], nulls=nulls)
+    made = comparisons_table(folder, pairs=[(method, reference)], null=null)
     frame = select(made.to_pandas(), where)
     if frame.empty:
         raise ResultsError(f"{method} and {reference} have no replicate or estimand in common here")

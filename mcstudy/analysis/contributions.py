@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.analysis.performance import Cell
+from mcstudy.analysis.cell import Cell
 
 Floats: TypeAlias = NDArray[np.float64]
 Replicates: TypeAlias = NDArray[np.int64]
@@ -67,7 +67,7 @@ def _deviation(cell: Cell) -> tuple[Floats, float]:
 
 def _empirical_se(cell: Cell) -> Floats:
     deviation, variance = _deviation(cell)
-    return deviation**2 / (2 * np.sqrt(variance))
+    return deviation**2 / (2 * float(np.sqrt(variance)))
 
 
 def _root(square: Floats) -> Floats:
@@ -79,7 +79,7 @@ def _standardized_bias(cell: Cell) -> Floats:
     deviation, variance = _deviation(cell)
     error = _error(cell)
     bias = error[np.isfinite(error)].mean() if np.isfinite(error).any() else np.nan
-    return (deviation - bias * deviation**2 / (2 * variance)) / np.sqrt(variance)
+    return (deviation - bias * deviation**2 / (2 * variance)) / float(np.sqrt(variance))
 
 
 def _relative_error(cell: Cell) -> Floats:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mcstudy.analysis.mcse import Floats, wilson
+from mcstudy.measure import Z
 
-Z = 1.959963984540054
+_COLUMNS = ("measure", "value", "mcse", "used")
 _SHARES = ("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "rejection")
 _ZERO = ("bias", "relative_bias", "standardized_bias", "median_bias", "relative_error_model_se")
 _ONE = ("empirical_se_ratio", "relative_efficiency")
@@ -30,26 +30,19 @@ def target(measure: str, level: float) -> float:
     return 1.0 if measure in _ONE else float("nan")
 
 
-def wilson(share: Floats, count: Floats) -> tuple[Floats, Floats]:
-    """Return Wilson's 95 % limits of shares of `count` replicates (Wilson 1927)."""
-    share, count = np.asarray(share, dtype=float), np.asarray(count, dtype=float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
-        half = Z * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-        half = half / (1 + Z**2 / count)
-    return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
-
-
 def with_limits(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a table of measures that has `lower` and `upper`: its own, or else made here."""
     if {"lower", "upper"} <= set(frame.columns):
         return frame
-    value, mcse = frame["value"].to_numpy(dtype=float), frame["mcse"].to_numpy(dtype=float)
-    share = frame["measure"].map(is_share).to_numpy(dtype=bool)
-    limits = wilson(np.where(share, value, np.nan), frame["used"].to_numpy(dtype=float))
-    lower = np.where(share, limits[0], value - Z * mcse)
-    upper = np.where(share, limits[1], value + Z * mcse)
+    limits = [_limits(*row) for row in zip(*(frame[name] for name in _COLUMNS), strict=True)]
+    lower, upper = np.array(limits, dtype=float).reshape(-1, 2).T
     return frame.assign(lower=lower, upper=upper)
+
+
+def _limits(measure: str, value: float, mcse: float, used: int) -> tuple[float, float]:
+    if is_share(measure) and used:
+        return wilson(value, used)
+    return value - Z * mcse, value + Z * mcse
 
 
 def errors(frame: pd.DataFrame) -> Floats:
@@ -58,10 +51,6 @@ def errors(frame: pd.DataFrame) -> Floats:
     It is the MCSE, and for a share half the width of Wilson's limits over 1.96.
     """
     frame = with_limits(frame)
-    mcse: Floats = frame["mcse"].to_numpy(dtype=float)
     share = frame["measure"].map(is_share).to_numpy(dtype=bool)
-    lower, upper = wilson(
-        np.where(share, frame["value"].to_numpy(dtype=float), np.nan),
-        frame["used"].to_numpy(dtype=float),
-    )
-    return np.where(share, (upper - lower) / (2 * Z), mcse)
+    width = frame["upper"].to_numpy(dtype=float) - frame["lower"].to_numpy(dtype=float)
+    return np.where(share, width / (2 * Z), frame["mcse"].to_numpy(dtype=float))

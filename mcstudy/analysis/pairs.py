@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.analysis.limits import Z
+from mcstudy.measure import Z
 
 Floats: TypeAlias = NDArray[np.float64]
 Limits: TypeAlias = tuple[Floats, Floats]
@@ -61,7 +61,7 @@ class Pair:
     reference: Floats
     limits: Limits | None = None
     reference_limits: Limits | None = None
-    null: float | None = None
+    null: float = np.nan
 
 
 def bias_difference(pair: Pair) -> Compared:
@@ -125,7 +125,6 @@ def coverage_difference(pair: Pair) -> Compared:
 
 def rejection_difference(pair: Pair) -> Compared:
     """Share of intervals without the null, less that of the reference; as `coverage_difference`."""
-    assert pair.null is not None
     (lower, upper), (lower_r, upper_r) = _both(pair)
     rejects = (pair.null < lower) | (upper < pair.null)
     return _share_difference(rejects, (pair.null < lower_r) | (upper_r < pair.null))

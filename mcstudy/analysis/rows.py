@@ -11,20 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mcstudy.analysis.mcse import Floats
 from mcstudy.analysis.partition import split
 from mcstudy.errors import ResultsError
 from mcstudy.fits.answers import STATUSES
 from mcstudy.grid import Level
 
 BUDGET = 2**28
-Floats: TypeAlias = NDArray[np.float64]
 
 _KEYS = {"fits": ["method"], "estimates": ["method", "estimand"]}
 _KEYS["intervals"] = [*_KEYS["estimates"], "interval"]

@@ -20,15 +20,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.contributions import contributions, error_of_difference
 from mcstudy.analysis.entries import number_with_error
 from mcstudy.analysis.failures import FAILED, checked_statuses, failed_fits
-from mcstudy.analysis.limits import Z, is_share, wilson
 from mcstudy.analysis.listing import aligned, without_repeats, wrapped
-from mcstudy.analysis.performance import INTERVAL_MEASURES, MEASURES, Cell, Measured
+from mcstudy.analysis.measures import INTERVAL_MEASURES
+from mcstudy.analysis.performance import measured
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition
 from mcstudy.analysis.selection import Where, in_words, select, suggestion
 from mcstudy.errors import ResultsError
+from mcstudy.measure import Measured, Z
 
 Bools = NDArray[np.bool_]
 
@@ -50,9 +52,10 @@ class Sensitivity:
     frame : DataFrame
         By condition (the factors), estimand, interval, method and view (available, common, worst):
         value, mcse, used, failed, replicates, rank (1 + how many are better by more than the
-        error of the difference, paired by replicate; 0 if there is no value) and, of the cell, the ``ranking``: "same"
-        (each two methods stand to each other as in the available cases, or cannot be told apart
-        in either), "reversed" (some two are told apart both times, and the other way round),
+        error of the difference, paired by replicate; 0 if there is no value) and, of the cell, the
+        ``ranking``: "same" (each two methods stand to each other as in the available cases, or
+        cannot be told apart either), "reversed" (some two are told apart both times, and the other
+        way round),
         "depends" (some two are told apart in one view and not in another).
     failed : tuple of str
         Statuses that count as failed beside fits without an estimate.
@@ -159,8 +162,7 @@ class _Judge:
     level: float
 
     def measured(self, cell: Cell) -> Measured:
-        measures = {**MEASURES, **INTERVAL_MEASURES}
-        return measures[self.measure](cell)
+        return measured(self.measure, cell)
 
     def score(self, value: float) -> float:
         if self.measure in _NEAR_LEVEL:
@@ -232,37 +234,29 @@ def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell,
 def _lines(group: _Group, judge: _Judge) -> Iterator[dict[str, object]]:
     """Yield the lines of a cell: each method in each view."""
     views = {view: make(group.fits, judge) for view, make in _VIEWS.items()}
-    measured = {
+    made_of = {
         view: {name: judge.measured(of.cell) for name, of in fits.items()}
         for view, fits in views.items()
     }
-    orders = {view: _order(views[view], measured[view], judge) for view in VIEWS}
-    ranks = {view: _ranks(measured[view], orders[view]) for view in VIEWS}
+    orders = {view: _order(views[view], made_of[view], judge) for view in VIEWS}
+    ranks = {view: _ranks(made_of[view], orders[view]) for view in VIEWS}
     for name, fits in group.fits.items():
         for view in VIEWS:
-            made = measured[view][name]
-            lower, upper = _limits(judge.measure, made)
+            made = made_of[view][name]
             yield {
                 **group.labels,
                 "method": name,
                 "view": view,
                 "value": made.value,
                 "mcse": made.mcse,
-                "lower": lower,
-                "upper": upper,
+                "lower": made.lower,
+                "upper": made.upper,
                 "used": made.used,
                 "failed": int(fits.failed.sum()),
                 "replicates": len(fits.replicate),
                 "rank": ranks[view][name],
                 "ranking": _verdict([orders[view] for view in VIEWS]),
             }
-
-
-def _limits(measure: str, made: Measured) -> tuple[float, float]:
-    if is_share(measure) and made.used:
-        lower, upper = wilson(np.array([made.value]), np.array([made.used]))
-        return float(lower[0]), float(upper[0])
-    return made.value - Z * made.mcse, made.value + Z * made.mcse
 
 
 def _available(fits: Mapping[str, _Fits], _: _Judge) -> Mapping[str, _Fits]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from mcstudy.study import Study, check_replicates, load_study
 
 LOOK_SECONDS = 60.0
 _LOOK_SHARE = 20
+_MEASURED = ("performance", "comparisons")
 
 
 def run(
@@ -190,22 +191,38 @@ class _Bench:
         folder, ledger = self.store.folder, self.ledger
         stored = ledger.stored()
         made_of = ledger.tables_digest(stored)
-        present = all(is_whole(folder / f"{name}.parquet") for name in TABLES)
-        if present and ledger.made_of == made_of:
-            return True
         metadata = {"mcstudy": json.dumps(ledger.facts(), sort_keys=True, ensure_ascii=False)}
-        try:
-            write_tables(folder, stored, ledger.truths, metadata)
-        except DamagedError as error:
-            self.progress.say(f"{error}; set aside, its replicates are computed again")
-            self.store.set_aside(error.path)
-            return False
-        table = performance_table(folder)
-        write_table(folder / "performance.parquet", table, metadata)
-        compared = comparisons_table(folder, reference=self.study.reference)
-        write_table(folder / "comparisons.parquet", compared, metadata)
-        ledger.made_of = made_of
+        rows = [name for name in TABLES if name not in _MEASURED]
+        if ledger.made_of != made_of or not _are_whole(folder, rows):
+            try:
+                write_tables(folder, stored, ledger.truths, metadata)
+            except DamagedError as error:
+                self.progress.say(f"{error}; set aside, its replicates are computed again")
+                self.store.set_aside(error.path)
+                return False
+            ledger.made_of = made_of
+        self._make_performance(metadata, ledger.measures_digest(made_of))
         return True
+
+    def _make_performance(self, metadata: Mapping[str, str], measured_of: str) -> None:
+        """Make the tables of measures, unless they are those of these rows and measures already."""
+        folder, study = self.store.folder, self.study
+        if self.ledger.measured_of == measured_of and _are_whole(folder, _MEASURED):
+            return
+        failures: list[str] = []
+        table = performance_table(
+            folder, measures=study.measures, null=study.null, tell=failures.append
+        )
+        write_table(folder / "performance.parquet", table, metadata)
+        compared = comparisons_table(folder, reference=study.reference, null=study.null)
+        write_table(folder / "comparisons.parquet", compared, metadata)
+        for text in failures:
+            self.progress.say(f"Note: {text}")
+        self.ledger.measured_of = None if failures else measured_of
+
+
+def _are_whole(folder: Path, tables: Sequence[str]) -> bool:
+    return all(is_whole(folder / f"{name}.parquet") for name in tables)
 
 
 def counted(count: int, noun: str) -> str:

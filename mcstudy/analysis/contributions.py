@@ -109,7 +109,7 @@ def _about_mean(cell: Cell) -> Floats:
     return _hits(cell, float(estimates.mean()) if len(estimates) else np.nan)
 
 
-_OF_LIMITS: Mapping[str, Callable[[Cell], Floats]] = {
+_LIMITS_INFLUENCE: Mapping[str, Callable[[Cell], Floats]] = {
     "coverage": lambda cell: _hits(cell, cell.truth),
     "bias_eliminated_coverage": _about_mean,
     "miss_below": lambda cell: _where_limits(cell, np.asarray(cell.upper) < cell.truth),
@@ -125,6 +125,7 @@ _INFLUENCE: Mapping[str, Callable[[Cell], Floats]] = {
     "rmse": lambda cell: _root(_error(cell) ** 2),
     "model_se": lambda cell: _root(cell.std_error**2),
     "relative_error_model_se": _relative_error,
-    **_OF_LIMITS,
+    **_LIMITS_INFLUENCE,
 }
 KNOWN = frozenset(_INFLUENCE)
+OF_LIMITS = frozenset(_LIMITS_INFLUENCE)

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mcstudy.verbs import analysing, running
+from mcstudy.verbs import analysing, comparing, running
 
-FAMILIES = (running, analysing)
+FAMILIES = (running, analysing, comparing)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -55,6 +55,11 @@ def checked_statuses(failed: Collection[str]) -> tuple[str, ...]:
     return tuple(str(word) for word in failed)
 
 
+def rule_in_words(failed: Collection[str]) -> str:
+    """Say which fits count as failed."""
+    return "no estimate" + (f", or status {' or '.join(failed)}" if failed else "")
+
+
 @dataclass(frozen=True)
 class Overlap:
     """How often methods fail together; ``str`` shows it.
@@ -78,7 +83,7 @@ class Overlap:
         labels = [str(n) for n in names if self.frame[n].nunique(dropna=False) > 1]
         labels += ["method", "other"]
         some = self.frame[(self.frame["failed"] > 0) | (self.frame["other_failed"] > 0)]
-        rule = wrapped([f"failed: no estimate, or status {' or '.join(self.failed) or 'none'}"])
+        rule = wrapped([f"failed: {rule_in_words(self.failed)}"])
         if some.empty:
             return f"No method failed in any replicate.\n{rule}"
         lines = without_repeats(

@@ -131,9 +131,9 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
-    """Return ", did you mean ...?" where a known name is close."""
+    """Return " (did you mean ...?)" where a known name is close."""
     close = difflib.get_close_matches(name, known, 1)
-    return f", did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def in_words(level: Any) -> str:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.contributions import contributions, error_of_difference
 from mcstudy.analysis.entries import number_with_error
-from mcstudy.analysis.failures import FAILED, checked_statuses, failed_fits
+from mcstudy.analysis.failures import FAILED, checked_statuses, failed_fits, rule_in_words
 from mcstudy.analysis.listing import aligned, without_repeats, wrapped
 from mcstudy.analysis.measures import INTERVAL_MEASURES
 from mcstudy.analysis.performance import measured
@@ -66,24 +66,39 @@ class Sensitivity:
     failed: tuple[str, ...]
 
     def __str__(self) -> str:
-        names = self.frame.columns[: self.frame.columns.get_loc("method")]
-        labels = [str(n) for n in names if self.frame[n].nunique(dropna=False) > 1]
-        lines = list(self._lines(labels))
-        head = (*labels, "method", "failed", *VIEWS, "ranking")
-        title = f"{self.measure}: value (Monte Carlo standard error), rank"
-        cells = self.frame.drop_duplicates(list(names))["ranking"].value_counts()
-        verdict = ", ".join(f"{word} in {count}" for word, count in cells.items())
-        notes = [
-            f"ranking of the methods when failures count: {verdict} of {int(cells.sum())} cells",
-            f"failed: no estimate, or status {' or '.join(self.failed) or 'none'}; available: all "
-            "estimates there are; common: replicates in which no method failed; worst: a failed "
-            "fit counts as the worst that its cell allows",
-        ]
-        shown = aligned(head, without_repeats(lines, len(labels)), texts=len(labels) + 1)
-        return f"{title}\n\n{shown}\n\n{wrapped(notes)}"
+        names = [str(n) for n in self.frame.columns[: self.frame.columns.get_loc("method")]]
+        labels = [name for name in names if self.frame[name].nunique(dropna=False) > 1]
+        cells = self.frame.groupby(names, sort=False, dropna=False)
+        touched = self.frame[cells["failed"].transform("max") > 0]
+        text = f"Ranking of the methods by {self.measure}"
+        if len(touched):
+            lines = without_repeats(self._lines(touched, labels), len(labels))
+            head = (*labels, "method", "failed", *VIEWS, "ranking")
+            text += ": value (Monte Carlo standard error) rank\n\n"
+            text += aligned(head, lines, texts=len(labels) + 1)
+        return f"{text}\n\n{wrapped(self._notes(cells.ngroups, touched, names))}"
 
-    def _lines(self, labels: Sequence[str]) -> Iterator[list[str]]:
-        rows = self.frame.to_dict("records")
+    def _notes(self, count: int, touched: pd.DataFrame, names: list[str]) -> Iterator[str]:
+        if len(touched) < len(self.frame):
+            whole = count - len(touched.drop_duplicates(names))
+            yield f"{whole} of {count} cells have no failure: the ranking there is as it is"
+        if len(touched):
+            words = touched.drop_duplicates(names)["ranking"].value_counts()
+            yield (
+                f"with failures: {', '.join(f'{word} in {n}' for word, n in words.items())}"
+                f" of {int(words.sum())} cells (same: the same methods are told apart in all three;"
+                " depends: some only in one or two; reversed: some the other way round)"
+            )
+            yield (
+                f"failed: {rule_in_words(self.failed)}"
+                + (" or interval" if self.measure in INTERVAL_MEASURES else "")
+                + "; available: all there is; common: replicates in which no method failed; worst:"
+                " a failed fit counts as the worst that its cell allows; rank: 1 + how many methods"
+                " are better by more than the error"
+            )
+
+    def _lines(self, frame: pd.DataFrame, labels: Sequence[str]) -> Iterator[list[str]]:
+        rows = frame.to_dict("records")
         cells = [tuple(map(str, (row[name] for name in labels))) for row in rows]
         for first in range(0, len(rows), len(VIEWS)):
             views = rows[first : first + len(VIEWS)]

@@ -35,7 +35,7 @@ def summary_text(name: str, performance: pd.DataFrame) -> str:
     left = len(conditions) - MOST_CONDITIONS
     if left > 0:
         text += f"\n... and {left} more conditions in performance.parquet"
-    return f"{text}\n\n{_ends(performance)}"
+    return f"{text}\n\n{endings_text(performance)}"
 
 
 def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
@@ -53,7 +53,7 @@ def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
             yield (*names, interval, *shown, _shown(limits, "coverage"), used)
 
 
-def _ends(performance: pd.DataFrame) -> str:
+def endings_text(performance: pd.DataFrame) -> str:
     """Return how many fits ended how, by method, over all conditions."""
     shares = performance[performance["measure"].str.startswith("share_")]
     counts: dict[str, dict[str, int]] = {}

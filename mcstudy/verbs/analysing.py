@@ -1,9 +1,11 @@
-"""The verbs that answer from stored results: table, anova."""
+"""The verbs that answer from stored results: table, anova, failures."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
+
+from mcstudy.verbs.options import names, share, wanted_cells, where_argument
 
 
 def add(verbs: Any) -> None:
@@ -27,40 +29,23 @@ def add(verbs: Any) -> None:
     verb.add_argument("results", help="a folder like results/<study name>")
     verb.add_argument("--measure", required=True, help="e.g. coverage")
     where_argument(verb)
-
-
-def where_argument(verb: argparse.ArgumentParser) -> None:
-    """Add --where, which can be given several times."""
+    verb = verbs.add_parser("failures", help="show which fits failed and whether it matters")
+    verb.set_defaults(verb=failures_verb)
+    verb.add_argument("results", help="a folder like results/<study name>")
     verb.add_argument(
-        "--where",
-        metavar="A=X|Y",
-        action="append",
-        help="which cells, e.g. estimand=group1_var or n=10|30; can be given again",
+        "--measure",
+        metavar="A,B",
+        help="by what methods are ranked; rmse and coverage by default",
     )
-
-
-def wanted_cells(options: argparse.Namespace) -> str | None:
-    """Return all the conditions of --where as one text."""
-    return ", ".join(options.where) if options.where else None
-
-
-def share(flag: str, text: str) -> float:
-    """Return the share that was given.
-
-    Raises
-    ------
-    ResultsError
-        For anything that is not between 0 and 1.
-    """
-    from mcstudy.errors import ResultsError
-
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise ResultsError(f"{flag} is {text!r}; give a share like 0.95")
-    return value
+    verb.add_argument(
+        "--failed",
+        metavar="A,B",
+        default="not_converged",
+        help="statuses that count as failed, beside fits without an estimate; default: "
+        "not_converged; '' for none",
+    )
+    where_argument(verb)
+    verb.add_argument("--level", default="0.95", help="nominal coverage; default: 0.95")
 
 
 def table_verb(options: argparse.Namespace) -> None:
@@ -83,3 +68,24 @@ def anova_verb(options: argparse.Namespace) -> None:
     from mcstudy.results import open_results
 
     print(open_results(options.results).anova(options.measure, where=wanted_cells(options)))
+
+
+def failures_verb(options: argparse.Namespace) -> None:
+    """Print how fits ended, which methods fail together and whether rankings survive it."""
+    from mcstudy.analysis.show import endings_text
+    from mcstudy.results import open_results
+
+    results = open_results(options.results)
+    failed = names(options.failed) if options.failed else []
+    level = share("--level", options.level)
+    texts = [endings_text(results.performance)]
+    several = results.performance["method"].nunique() > 1
+    if several:
+        texts.append(str(results.failure_overlap(failed=failed or ())))
+    known = set(results.performance["measure"])
+    usual = [measure for measure in ("rmse", "coverage") if measure in known]
+    for measure in (names(options.measure) or usual) if several else ():
+        where = wanted_cells(options)
+        ranking = results.sensitivity(measure, where=where, failed=failed or (), level=level)
+        texts.append(str(ranking))
+    print("\n\n".join(texts))

@@ -82,10 +82,10 @@ class Overlap:
         names = self.frame.columns[: self.frame.columns.get_loc("method")]
         labels = [str(n) for n in names if self.frame[n].nunique(dropna=False) > 1]
         labels += ["method", "other"]
-        some = self.frame[(self.frame["failed"] > 0) | (self.frame["other_failed"] > 0)]
+        some = self.frame[(self.frame["failed"] > 0) & (self.frame["other_failed"] > 0)]
         rule = wrapped([f"failed: {rule_in_words(self.failed)}"])
         if some.empty:
-            return f"No method failed in any replicate.\n{rule}"
+            return f"No two methods failed under the same condition.\n{rule}"
         lines = without_repeats(
             (
                 [

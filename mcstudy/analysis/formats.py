@@ -203,11 +203,11 @@ def html(layout: Layout) -> str:
         labels = "".join(f'<th scope="row">{web.escape(cell)}</th>' for cell in line[:count])
         cells = "".join(f"<td>{web.escape(cell)}</td>" for cell in line[count:])
         body.append(f"<tr>{labels}{cells}</tr>")
-    notes = "<br>".join(web.escape(line) for line in layout.notes)
+    notes = "<br/>".join(web.escape(line) for line in layout.notes)
     return "\n".join(
         [
             "<table>",
-            f"<caption>{web.escape(layout.title)}<br>{notes}</caption>",
+            f"<caption>{web.escape(layout.title)}<br/>{notes}</caption>",
             f"<thead><tr>{heads}</tr></thead>",
             "<tbody>",
             *body,

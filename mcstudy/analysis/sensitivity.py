@@ -15,6 +15,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,8 @@ class Sensitivity:
         ``ranking``: "same" (each two methods stand to each other as in the available cases, or
         cannot be told apart either), "reversed" (some two are told apart both times, and the other
         way round),
-        "depends" (some two are told apart in one view and not in another).
+        "depends" (some two are told apart in one view and not in another);
+        ``differs_in`` has the views in which that is so.
     failed : tuple of str
         Statuses that count as failed beside fits without an estimate.
     """
@@ -113,7 +115,7 @@ class Sensitivity:
                 row["method"],
                 f"{row['failed']}/{row['replicates']}",
                 *shown,
-                "" if first and cells[first] == cells[first - 1] else row["ranking"],
+                "" if first and cells[first] == cells[first - 1] else _in_words(row),
             ]
 
 
@@ -167,6 +169,10 @@ def sensitivity(
         raise ResultsError(f"no cell has {measure} of two methods or more here")
     order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
     return Sensitivity(measure, frame.iloc[np.argsort(order, kind="stable")], words)
+
+
+def _in_words(row: Mapping[Any, Any]) -> str:
+    return str(row["ranking"]) + (f" ({row['differs_in']})" if row["differs_in"] else "")
 
 
 @dataclass(frozen=True)
@@ -255,6 +261,7 @@ def _lines(group: _Group, judge: _Judge) -> Iterator[dict[str, object]]:
     }
     orders = {view: _order(views[view], made_of[view], judge) for view in VIEWS}
     ranks = {view: _ranks(made_of[view], orders[view]) for view in VIEWS}
+    ranking, differs_in = _verdict(orders)
     for name, fits in group.fits.items():
         for view in VIEWS:
             made = made_of[view][name]
@@ -270,7 +277,8 @@ def _lines(group: _Group, judge: _Judge) -> Iterator[dict[str, object]]:
                 "failed": int(fits.failed.sum()),
                 "replicates": len(fits.replicate),
                 "rank": ranks[view][name],
-                "ranking": _verdict([orders[view] for view in VIEWS]),
+                "ranking": ranking,
+                "differs_in": differs_in,
             }
 
 
@@ -369,10 +377,11 @@ def _better(fits: tuple[_Fits, _Fits], values: tuple[float, float], judge: _Judg
     return int(np.sign(difference)) if abs(difference) > Z * error else 0
 
 
-def _verdict(orders: Sequence[Mapping[tuple[str, str], int]]) -> str:
-    """Compare how each two methods stand in the available cases with the other views."""
-    first, *others = orders
-    changes = [(first[pair], order[pair]) for order in others for pair in first]
-    if any(before * after < 0 for before, after in changes):
-        return "reversed"
-    return "depends" if any(before != after for before, after in changes) else "same"
+def _verdict(orders: Mapping[str, Mapping[tuple[str, str], int]]) -> tuple[str, str]:
+    """Return how the ranking fares, and in which views it is not that of the available cases."""
+    first = orders["available"]
+    reversals = {v: [one for one in first if first[one] * orders[v][one] < 0] for v in VIEWS}
+    changes = {v: [one for one in first if first[one] != orders[v][one]] for v in VIEWS}
+    word = "reversed" if any(reversals.values()) else "depends" if any(changes.values()) else "same"
+    differing = reversals if word == "reversed" else changes
+    return word, ", ".join(view for view in VIEWS if differing[view])

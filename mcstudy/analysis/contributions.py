@@ -23,7 +23,10 @@ Replicates: TypeAlias = NDArray[np.int64]
 def contributions(measure: str, cell: Cell) -> Floats:
     """Return what each replicate contributes to one of the measures in `KNOWN`, shape (R,)."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        return centred(_INFLUENCE[measure](cell))
+        pieces = _INFLUENCE[measure](cell)
+        if isinstance(pieces, tuple):
+            return centred(pieces[0]) + centred(pieces[1])
+        return centred(pieces)
 
 
 def centred(influence: Floats) -> Floats:
@@ -82,13 +85,14 @@ def _standardized_bias(cell: Cell) -> Floats:
     return (deviation - bias * deviation**2 / (2 * variance)) / float(np.sqrt(variance))
 
 
-def _relative_error(cell: Cell) -> Floats:
+def _relative_error(cell: Cell) -> tuple[Floats, Floats]:
+    """Return what the standard errors and what the estimates contribute; either may be missing."""
     deviation, variance = _deviation(cell)
     square = cell.std_error**2
     exist = square[np.isfinite(square)]
     model = exist.mean() if len(exist) else np.nan
     ratio = float(np.sqrt(model / variance))
-    return ratio * (square / model - deviation**2 / variance) / 2
+    return ratio * square / (2 * model), -ratio * deviation**2 / (2 * variance)
 
 
 def _hits(cell: Cell, centre: float) -> Floats:
@@ -109,14 +113,14 @@ def _about_mean(cell: Cell) -> Floats:
     return _hits(cell, float(estimates.mean()) if len(estimates) else np.nan)
 
 
-_LIMITS_INFLUENCE: Mapping[str, Callable[[Cell], Floats]] = {
+_LIMITS_INFLUENCE: Mapping[str, Callable[[Cell], Floats | tuple[Floats, Floats]]] = {
     "coverage": lambda cell: _hits(cell, cell.truth),
     "bias_eliminated_coverage": _about_mean,
     "miss_below": lambda cell: _where_limits(cell, np.asarray(cell.upper) < cell.truth),
     "miss_above": lambda cell: _where_limits(cell, np.asarray(cell.lower) > cell.truth),
     "width": lambda cell: np.asarray(cell.upper) - np.asarray(cell.lower),
 }
-_INFLUENCE: Mapping[str, Callable[[Cell], Floats]] = {
+_INFLUENCE: Mapping[str, Callable[[Cell], Floats | tuple[Floats, Floats]]] = {
     "bias": _error,
     "relative_bias": lambda cell: _error(cell) / cell.truth,
     "standardized_bias": _standardized_bias,

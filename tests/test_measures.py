@@ -132,6 +132,7 @@ def test_reference_published_formulas():
         "coverage": (covered, math.sqrt(covered * (1 - covered) / n)),
         "bias_eliminated_coverage": (centred, math.sqrt(centred * (1 - centred) / n)),
     }
+    assert found["bias_eliminated_coverage"].limits == share_of(round(centred * n), n).limits
     for name, (value, mcse) in expected.items():
         assert found[name][:2] == pytest.approx((value, mcse), rel=1e-12), name
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.custom import Custom, customs
+from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share_of
 from mcstudy.analysis.normal import NORMAL_MCSE
 from mcstudy.analysis.rows import EstimandRows, MethodRows, rows_by_condition
@@ -82,7 +83,8 @@ def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:
     with np.errstate(over="ignore", invalid="ignore"):
         answer = of(cell)
         if normal and measure in NORMAL_MCSE and answer.used:
-            return answer._replace(mcse=NORMAL_MCSE[measure](cell, answer))
+            limits = wilson(answer.value, answer.used) if answer.limits else None
+            return answer._replace(mcse=NORMAL_MCSE[measure](cell, answer), limits=limits)
     return answer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcstudy.errors import StudyError
@@ -101,8 +101,10 @@ def _check_arguments(function: Callable[..., Any], name: str, where: str) -> Non
         )
 
 
-def check_null(null: object, where: str) -> None:
+def check_null(null: object, where: str, by: Sequence[str] = ("estimand",)) -> None:
     """Raise StudyError unless `null` is None, a number, or numbers by estimand."""
+    if isinstance(null, Mapping) and "estimand" not in by:
+        raise StudyError(f"{where}: null is by estimand, and by lacks 'estimand'; give a number")
     values = null.values() if isinstance(null, Mapping) else (null,)
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float | None):

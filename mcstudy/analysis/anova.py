@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from mcstudy.analysis.limits import errors
 from mcstudy.analysis.listing import aligned, wrapped
@@ -201,7 +201,7 @@ def _table(model: _Model) -> pd.DataFrame:
     frame = pd.DataFrame(lines, columns=["term", "df", "sum_of_squares"])
     frame["share"] = frame["sum_of_squares"] / total if total > 0 else np.nan
     frame["noise_share"] = frame["df"] / total if total > 0 else np.nan
-    frame["p_value"] = stats.chi2.sf(frame["sum_of_squares"], frame["df"])
+    frame["p_value"] = special.chdtrc(frame["df"], frame["sum_of_squares"])
     return frame
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -110,48 +110,50 @@ def _chosen(
     return limits[0][places], limits[1][places]
 
 
-def comparisons_table(
-    folder: Path,
-    *,
-    pairs: Sequence[tuple[str, str]] | None = None,
-    reference: str | None = None,
-    null: Null = None,
-) -> pa.Table:
-    """Return the comparisons of the rows in `folder`, as `pairs_of` its methods has them.
+@dataclass
+class Comparer:
+    """Compares methods as their rows come by, and makes the table `comparisons` of it.
 
     Parameters
     ----------
-    folder : Path
-        With the tables of a run.
     pairs : sequence of (method, reference), optional
-        In place of those.
+        In place of those that `pairs_of` gives.
     reference : str, optional
         Against which every method is compared.
     null : float or mapping of str to float, optional
         The value, or that of each estimand, whose rejection is compared.
-
-    Returns
-    -------
-    pyarrow.Table
-        Factors, method, reference, estimand, interval, measure, value, mcse, lower, upper, used
-        and replicates: those that both methods have.
     """
-    conditions = pq.read_table(folder / "conditions.parquet")
-    order = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
-    lines = [
-        (order[rows.condition], *line)
-        for rows in rows_by_condition(folder)
-        for line in condition_comparisons(
-            rows, pairs_of(rows.methods, reference) if pairs is None else pairs, null
-        )
-    ]
-    lines.sort(key=lambda line: (*line[:4], line[4] or ""))
-    columns = list(zip(*lines, strict=True)) or [()] * (1 + len(TEXTS + NUMBERS + COUNTS))
-    made = conditions.drop_columns(["condition"]).take(pa.array(columns[0], pa.int64()))
-    for name, column in zip(TEXTS + NUMBERS + COUNTS, columns[1:], strict=True):
-        kind = pa.string() if name in TEXTS else pa.float64() if name in NUMBERS else pa.int64()
-        made = made.append_column(name, pa.array(column, kind, from_pandas=name in NUMBERS))
-    return made
+
+    pairs: Sequence[tuple[str, str]] | None = None
+    reference: str | None = None
+    null: Null = None
+    _lines: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def add(self, rows: ConditionRows) -> None:
+        """Compare the methods of a condition, or of a piece of it."""
+        pairs = pairs_of(rows.methods, self.reference) if self.pairs is None else self.pairs
+        lines = condition_comparisons(rows, pairs, self.null)
+        self._lines += [(rows.condition, *line) for line in lines]
+
+    def table(self, folder: Path) -> pa.Table:
+        """Return the comparisons of all rows seen, which are those of the tables in `folder`.
+
+        Returns
+        -------
+        pyarrow.Table
+            Factors, method, reference, estimand, interval, measure, value, mcse, lower, upper, used
+            and replicates: those that both methods have.
+        """
+        conditions = pq.read_table(folder / "conditions.parquet")
+        order = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
+        lines = [(order[condition], *line) for condition, *line in self._lines]
+        lines.sort(key=lambda line: (*line[:4], line[4] or ""))
+        columns = list(zip(*lines, strict=True)) or [()] * (1 + len(TEXTS + NUMBERS + COUNTS))
+        made = conditions.drop_columns(["condition"]).take(pa.array(columns[0], pa.int64()))
+        for name, column in zip(TEXTS + NUMBERS + COUNTS, columns[1:], strict=True):
+            kind = pa.string() if name in TEXTS else pa.float64() if name in NUMBERS else pa.int64()
+            made = made.append_column(name, pa.array(column, kind, from_pandas=name in NUMBERS))
+        return made
 
 
 @dataclass(frozen=True)
@@ -199,8 +201,10 @@ def compare(
     ResultsError
         If there is no such method, or they share no replicate.
     """
-    made = comparisons_table(folder, pairs=[(method, reference)], null=null)
-    frame = select(made.to_pandas(), where)
+    comparer = Comparer(pairs=[(method, reference)], null=null)
+    for rows in rows_by_condition(folder):
+        comparer.add(rows)
+    frame = select(comparer.table(folder).to_pandas(), where)
     if frame.empty:
         raise ResultsError(f"{method} and {reference} have no replicate or estimand in common here")
     return Comparison(method, reference, frame)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from mcstudy.analysis.entries import number_with_error
 from mcstudy.analysis.limits import errors, is_share, with_limits
@@ -211,7 +211,7 @@ def _judged(made: pd.DataFrame, both: pd.DataFrame, alpha: float, tolerance: flo
     degrees = used.min(axis=1) - 1
     p = np.full(len(z), np.nan)
     judged = (degrees > 0) & ~np.isnan(z)
-    p[judged] = 2 * stats.t.sf(np.abs(z[judged]), degrees[judged])
+    p[judged] = 2 * special.stdtr(degrees[judged], -np.abs(z[judged]))
     p[identical | rounding] = 1.0
     holm = _holm(p)
     outcome = np.select(

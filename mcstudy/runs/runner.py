@@ -10,7 +10,7 @@ from pathlib import Path
 
 import joblib
 
-from mcstudy.analysis.comparisons import comparisons_table
+from mcstudy.analysis.comparisons import Comparer
 from mcstudy.analysis.performance import performance_table
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
@@ -177,11 +177,16 @@ class _Bench:
                 self.progress.advance(len(finished.done) * len(finished.done.methods))
             now = time.monotonic()
             if now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
-                self.make_tables()
+                self.make_tables(look=True)
                 looked, look_cost = time.monotonic(), time.monotonic() - now
 
-    def make_tables(self) -> bool:
+    def make_tables(self, *, look: bool = False) -> bool:
         """Make the tables, unless they are those of the stored parts already.
+
+        Parameters
+        ----------
+        look : bool
+            The run is still under way: what fails is said at its end, once.
 
         Returns
         -------
@@ -201,24 +206,35 @@ class _Bench:
                 self.store.set_aside(error.path)
                 return False
             ledger.made_of = made_of
-        self._make_performance(metadata, ledger.measures_digest(made_of))
+        failures = self._make_performance(metadata, ledger.measures_digest(made_of))
+        for text in failures if not look else ():
+            self.progress.say(f"Note: {text}")
         return True
 
-    def _make_performance(self, metadata: Mapping[str, str], measured_of: str) -> None:
-        """Make the tables of measures, unless they are those of these rows and measures already."""
+    def _make_performance(self, metadata: Mapping[str, str], measured_of: str) -> list[str]:
+        """Make the tables of measures, unless they are those of these rows and measures already.
+
+        Returns
+        -------
+        list of str
+            A line for each of the study's own measures that raised; they are tried again next time.
+        """
         folder, study = self.store.folder, self.study
-        if self.ledger.measured_of == measured_of and _are_whole(folder, _MEASURED):
-            return
         failures: list[str] = []
+        if self.ledger.measured_of == measured_of and _are_whole(folder, _MEASURED):
+            return failures
+        comparer = Comparer(reference=study.reference, null=study.null)
         table = performance_table(
-            folder, measures=study.measures, null=study.null, tell=failures.append
+            folder,
+            measures=study.measures,
+            null=study.null,
+            tell=failures.append,
+            also=comparer.add,
         )
         write_table(folder / "performance.parquet", table, metadata)
-        compared = comparisons_table(folder, reference=study.reference, null=study.null)
-        write_table(folder / "comparisons.parquet", compared, metadata)
-        for text in failures:
-            self.progress.say(f"Note: {text}")
+        write_table(folder / "comparisons.parquet", comparer.table(folder), metadata)
         self.ledger.measured_of = None if failures else measured_of
+        return failures
 
 
 def _are_whole(folder: Path, tables: Sequence[str]) -> bool:

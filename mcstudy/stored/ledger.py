@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mcstudy.errors import ChangedError
+from mcstudy.errors import ChangedError, StudyError
 from mcstudy.grid import Condition
 from mcstudy.stored.marks import Mark, changes, code_digest, method_marks, versions
 from mcstudy.stored.store import Store
@@ -35,11 +35,22 @@ class Ledger:
         self.study = study
         self.store = store
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
+        self._check_null()
         self.marks = method_marks(study)
         self._record = store.record
         self.kept: set[str] = set(self._record.get("kept", ()))
         self.made_of: str | None = self._record.get("made_of")
         self.measured_of: str | None = self._record.get("measured_of")
+
+    def _check_null(self) -> None:
+        """Raise StudyError for a null value of what is no estimand."""
+        known = {estimand for truths in self.truths.values() for estimand in truths}
+        named = self.study.null if isinstance(self.study.null, Mapping) else ()
+        if unknown := [estimand for estimand in named if estimand not in known]:
+            raise StudyError(
+                f"{self.study.name}: null is given for {', '.join(map(repr, unknown))}; "
+                f"the estimands are {', '.join(sorted(known))}"
+            )
 
     def settle_changes(self, changed: str | None) -> None:
         """Notice rows that something else has made; keep or discard them as told, or stop."""

@@ -204,6 +204,13 @@ def test_identity_a_large_offset_changes_nothing(offset):
         assert far.used == near.used
 
 
+def test_reference_rmse_of_a_bias_that_dwarfs_the_spread():
+    """Then it is the bias, whose MCSE is sd/sqrt(n)."""
+    x = 1e8 + np.random.default_rng(7).normal(0, 1e-3, 20_000)
+    assert measured("rmse", cell(x, truth=0.0)).mcse == pytest.approx(1e-3 / 20_000**0.5, rel=0.02)
+    assert measured("rmse", cell(np.full(9, 2.0))).mcse == 0
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 @pytest.mark.parametrize("value", [1.0, np.nan, np.inf, 1e200])
 @pytest.mark.parametrize("truth", [2.0, np.nan, 0.0])

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mcstudy.verbs import collecting, looking, planning, running
+from mcstudy.verbs import analysing, collecting, comparing, looking, planning, running
 
-FAMILIES = (planning, running, collecting, looking)
+FAMILIES = (planning, running, collecting, looking, analysing, comparing)
 
 
 class _Parser(argparse.ArgumentParser):

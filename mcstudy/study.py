@@ -69,6 +69,9 @@ class Study:
         returns a value, ``(value, mcse)`` or a `Measured`.
     null : float or mapping of str to float, optional
         The value, or that of each estimand, whose absence from an interval counts as `rejection`.
+    reference : str, optional
+        The method that `comparisons` has every other one against; without it, each two methods are
+        compared once.
 
     Raises
     ------
@@ -90,6 +93,7 @@ class Study:
     oracle: Callable[..., Any] | None = None
     measures: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     null: float | Mapping[str, float] | None = None
+    reference: str | None = None
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -165,6 +169,11 @@ class Study:
                 )
             if not callable(method):
                 raise StudyError(f"{self.name}: method '{name}' is {method!r}, not a function")
+        if self.reference is not None and self.reference not in self.methods:
+            raise StudyError(
+                f"{self.name}: reference {self.reference!r} is no method; "
+                f"choose from {', '.join(self.methods)}"
+            )
 
     def _check_time_limit(self) -> None:
         limits = self.time_limit

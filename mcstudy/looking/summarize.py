@@ -70,7 +70,7 @@ def _wishes(holding: Holding) -> Wishes:
     Without it they are missing.
     """
     record = holding.record
-    wishes = Wishes(null=record.get("null"), precision=record.get("precision"))
+    wishes = Wishes({}, record["null"], record["reference"], record.get("precision"))
     path = record.get("study_file")
     if not record.get("measures") or path is None or not Path(path).is_file():
         return wishes

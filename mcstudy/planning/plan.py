@@ -10,8 +10,9 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
+from mcstudy.analysis.listing import aligned
 from mcstudy.analysis.precision import check_targets
-from mcstudy.analysis.show import aligned, in_words
+from mcstudy.analysis.show import factors_in_words
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
@@ -229,13 +230,13 @@ def _goals(study: Study, replicates: int, units: pd.DataFrame) -> dict[Condition
     cells = needed(units, study.precision)
     factors = study.conditions.factors
     rows = cells[factors].to_dict("records")
-    words = [in_words({str(name): level for name, level in row.items()}) for row in rows]
+    words = [factors_in_words({str(name): level for name, level in row.items()}) for row in rows]
     most_of = cells["needed"].groupby(words).max().to_dict()
     usual = sum(most_of.values()) / len(most_of) if most_of else 0
     for condition in goals:
         # A condition that was not tried is taken to need what the others do on average.
         levels = {name: condition.factors[name] for name in factors}
-        most = most_of.get(in_words(levels), usual)
+        most = most_of.get(factors_in_words(levels), usual)
         steps = counts(replicates, max(study.max_replicates, replicates))
         goals[condition] = next((n for n in steps if n >= most), study.max_replicates)
     return goals

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.precision import PROPORTIONS
-from mcstudy.analysis.show import in_words
+from mcstudy.analysis.show import factors_in_words
 
 _SHOWN_NAMES = ("method", "estimand", "interval")
 
@@ -58,4 +58,4 @@ def cell_in_words(cell: pd.Series) -> str:
     names = list(cell.index)
     factors = {name: cell[name] for name in names[: names.index("method")]}
     words = [str(cell[name]) for name in _SHOWN_NAMES if isinstance(cell[name], str)]
-    return f"{in_words(factors) or 'only'}: {' '.join(words)}"
+    return f"{factors_in_words(factors) or 'only'}: {' '.join(words)}"

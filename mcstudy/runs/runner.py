@@ -31,6 +31,7 @@ from mcstudy.study import Study, check_replicates, load_study
 
 LOOK_SECONDS = 60.0
 _LOOK_SHARE = 20
+_MEASURED = ("performance", "comparisons")
 
 
 def run(
@@ -274,7 +275,7 @@ class _Bench:
                 self.progress.advance(fits, agenda)
             now = time.monotonic()
             if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
-                update_tables(self.ledger, self.progress)
+                update_tables(self.ledger)
                 self.ledger.write()
                 looked, look_cost = time.monotonic(), time.monotonic() - now
         return fits

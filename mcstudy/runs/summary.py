@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mcstudy.analysis.comparisons import Comparer
 from mcstudy.analysis.performance import performance_table
 from mcstudy.analysis.precision import with_reached
 from mcstudy.grid import Condition
@@ -23,12 +24,13 @@ class Wishes:
 
     measures: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     null: float | Mapping[str, float] | None = None
+    reference: str | None = None
     precision: Mapping[str, float] | None = None
 
     @classmethod
     def of(cls, study: Study) -> Wishes:
         """Return those of a study."""
-        return cls(study.measures, study.null, study.precision)
+        return cls(study.measures, study.null, study.reference, study.precision)
 
 
 def write_rows(
@@ -51,11 +53,18 @@ def write_rows(
 def write_measures(folder: Path, facts: Mapping[str, Any], wishes: Wishes) -> list[str]:
     """Write the tables of measures; return a line for each of the user's measures that raised."""
     failures: list[str] = []
+    comparer = Comparer(reference=wishes.reference, null=wishes.null)
     table = performance_table(
-        folder, measures=wishes.measures, null=wishes.null, tell=failures.append
+        folder,
+        measures=wishes.measures,
+        null=wishes.null,
+        tell=failures.append,
+        also=comparer.add,
     )
     table = with_reached(table, wishes.precision)
-    write_table(folder / "performance.parquet", table, _metadata(facts))
+    metadata = _metadata(facts)
+    write_table(folder / "performance.parquet", table, metadata)
+    write_table(folder / "comparisons.parquet", comparer.table(folder), metadata)
     return failures
 
 

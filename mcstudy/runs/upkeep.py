@@ -13,8 +13,15 @@ from mcstudy.stored.parts import DamagedError
 from mcstudy.stored.tables import MEASURED, tables_of_rows
 
 
-def update_tables(ledger: Ledger, progress: Progress) -> bool:
+def update_tables(ledger: Ledger, progress: Progress | None = None) -> bool:
     """Make the tables, unless they are those of the stored parts already.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The study and its stored rows.
+    progress : Progress, optional
+        Is told which of the study's own measures raise; left out while a run is under way.
 
     Returns
     -------
@@ -41,7 +48,7 @@ def _update_rows(ledger: Ledger) -> None:
         ledger.made_of, ledger.measured_of = made_of, None
 
 
-def _update_measures(ledger: Ledger, progress: Progress) -> None:
+def _update_measures(ledger: Ledger, progress: Progress | None) -> None:
     folder = ledger.store.folder
     measured_of = ledger.measures_digest(ledger.made_of or "")
     if ledger.study.keep == "measures" or (
@@ -49,8 +56,9 @@ def _update_measures(ledger: Ledger, progress: Progress) -> None:
     ):
         return
     failures = write_measures(folder, ledger.facts(), Wishes.of(ledger.study))
-    for text in failures:
-        progress.say(f"Note: {text}")
+    if progress is not None:
+        for text in failures:
+            progress.say(f"Note: {text}")
     ledger.measured_of = None if failures else measured_of
 
 

@@ -201,7 +201,7 @@ class Ledger:
         return digest([sorted(names), self.facts(), self._truths_record()])
 
     def measures_digest(self, made_of: str) -> str:
-        """Return the digest of all that the table `performance` is made of."""
+        """Return the digest of all that the measures and comparisons are made of."""
         return digest([made_of, self._measures_record()])
 
     def _measures_record(self) -> dict[str, Any]:
@@ -209,6 +209,7 @@ class Ledger:
         return {
             "measures": {name: code_digest(f) for name, f in sorted(self.study.measures.items())},
             "null": dict(sorted(null.items())) if isinstance(null, Mapping) else null,
+            "reference": self.study.reference,
         }
 
     def _truths_record(self) -> dict[str, dict[str, float | None]]:

@@ -16,9 +16,9 @@ from mcstudy.stored import parts
 from mcstudy.stored.files import TableWriters, write_table
 from mcstudy.stored.parts import PartHead
 
-TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance")
+MEASURED = ("performance", "comparisons")
+TABLES = ("conditions", "fits", "estimates", "intervals", "timings", *MEASURED)
 TABLES_OF = {"rows": TABLES, "measures": ("conditions", "endings", "performance")}
-MEASURED = ("performance",)
 BLOCK = 2**15
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _KEY = [("condition", _TEXT), ("replicate", pa.int64()), ("method", _TEXT)]

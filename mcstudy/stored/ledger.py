@@ -100,12 +100,11 @@ class Ledger:
             said |= dict.fromkeys(self._other_truths(head))
             for method, mark in head.marks.items():
                 differences = self._differences(method, mark, anew=changed == "discard")
-                settled = changed != "keep" and digest(mark) in self._discarded
-                if differences and not settled:
+                if differences and known_as(method, mark) not in self._discarded:
                     seeds |= {mark["seed"]} - {str(self.study.seed)}
                     said |= dict.fromkeys(differences)
                     if changed == "keep" or method in wanted or method not in self.marks:
-                        foreign.add(digest(mark))
+                        foreign.add(known_as(method, mark))
         if seeds and changed != "discard":
             raise ChangedError(
                 f"{folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
@@ -126,7 +125,6 @@ class Ledger:
             )
         if changed == "keep":
             self.kept |= foreign
-            self._discarded -= foreign
         if changed == "discard":
             self.kept -= foreign
             self._discarded |= foreign
@@ -141,7 +139,7 @@ class Ledger:
         if now is None:
             any_mark = next(iter(self.marks.values()))
             now = {**mark, **{name: any_mark[name] for name in ("seed", "simulate")}}
-        if mark == now or (digest(mark) in self.kept and not anew):
+        if mark == now or (known_as(method, mark) in self.kept and not anew):
             return []
         of = f"of method '{method}'"
         return [change.replace("of method", of) for change in changes(mark, now)]
@@ -151,7 +149,7 @@ class Ledger:
         if self._other_truths(head) and set(head.marks) <= set(wanted):
             return True
         return all(
-            digest(mark) in self._discarded and not self._counts(method, mark)
+            known_as(method, mark) in self._discarded and not self._counts(method, mark)
             for method, mark in head.marks.items()
         )
 
@@ -203,7 +201,7 @@ class Ledger:
     def _counts(self, method: str, mark: Mark) -> bool:
         """Return whether rows with this mark count as this study's."""
         return mark == self.marks.get(method) or (
-            method in self.marks and digest(mark) in self.kept
+            method in self.marks and known_as(method, mark) in self.kept
         )
 
     def stored(self) -> dict[Condition, list[Stored]]:
@@ -336,6 +334,11 @@ class Ledger:
             self._record["runs"] = [*self._record.get("runs", []), run]
         self.write()
         return self._older
+
+
+def known_as(method: str, mark: Mark) -> str:
+    """Return what stands in the record for the rows of a method with this mark."""
+    return digest([method, mark])
 
 
 def digest(thing: Any) -> str:

@@ -134,6 +134,7 @@ class Store:
         return discarded
 
     def _move(self, path: Path, folder: Path) -> None:
+        self._heads.pop(path.name, None)
         with writing(folder):
             folder.mkdir(exist_ok=True)
             names = (path.name + (f".{i}" if i else "") for i in itertools.count())

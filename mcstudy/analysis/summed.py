@@ -20,7 +20,7 @@ from mcstudy.stored.exact import Dyadic
 from mcstudy.stored.sums import Sums, Tally
 
 NAN = math.nan
-_LEAST = 2.0**-92
+_LEAST = 2.0**-46
 NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage", "rejection")
 
 
@@ -35,14 +35,14 @@ def tally_lines(
             yield method, None, None, f"share_{word}", *numbers(measured), count
         for (estimand, interval), sums in sorted(kept.sums.items()):
             truth = truths.get(estimand, NAN)
-            found = _of_interval(sums) if interval else _of_estimates(sums, truth)
+            found = _of_interval(sums, truth) if interval else _of_estimates(sums, truth)
             for name, measured in found.items():
                 yield method, estimand, interval or None, name, *numbers(measured), count
 
 
 def _of_estimates(sums: Sums, truth: float) -> dict[str, Measured]:
     e, u = _Moments.of(sums, "e"), _Moments.of(sums, "u")
-    centred = e if math.isfinite(truth) else _Moments(e.n)
+    centred = e if math.isfinite(truth) else _Moments(0)
     return {
         "bias": centred.measured_mean(),
         "relative_bias": _relative_bias(centred, truth),
@@ -55,12 +55,13 @@ def _of_estimates(sums: Sums, truth: float) -> dict[str, Measured]:
     }
 
 
-def _of_interval(sums: Sums) -> dict[str, Measured]:
+def _of_interval(sums: Sums, truth: float) -> dict[str, Measured]:
     width = _Moments.of({**sums, "n": sums["width_n"]}, "w")
+    n = sums["n"] if math.isfinite(truth) else 0
     return {
-        "coverage": share_of(sums["covered"], sums["n"]),
-        "miss_below": share_of(sums["below"], sums["n"]),
-        "miss_above": share_of(sums["above"], sums["n"]),
+        "coverage": share_of(sums["covered"], n),
+        "miss_below": share_of(sums["below"], n),
+        "miss_above": share_of(sums["above"], n),
         "width": width.measured_mean(),
     }
 
@@ -102,15 +103,15 @@ class _Moments:
         m4 = s4.by(n**3).plus(s1.by(s3).by(n * n), -4).plus(squared.by(s2).by(n), 6)
         m4 = m4.plus(squared.by(squared), -3)
         square, second = s2.over(n), m2.over(n * n)
-        lost = 0 < second**2 < _LEAST * square**2
+        lost = 0 < second < _LEAST * square
         return cls(
             n,
             s1.over(n),
             square,
-            second,
-            NAN if lost else m3.over(n**3),
-            NAN if lost else m4.over(n**4),
-            s4.by(n).plus(s2.by(s2), -1).over(n * n),
+            _finite(second),
+            NAN if lost else _finite(m3.over(n**3)),
+            NAN if lost else _finite(m4.over(n**4)),
+            _finite(s4.by(n).plus(s2.by(s2), -1).over(n * n)),
         )
 
     def measured_mean(self) -> Measured:
@@ -191,6 +192,11 @@ def _sd(x: _Moments) -> float:
 def _mean_error(variance: float, n: int) -> float:
     """Return the standard error of a mean, from the variance with divisor n."""
     return math.sqrt(max(variance, 0.0) / (n - 1)) if n > 1 else NAN
+
+
+def _finite(moment: float) -> float:
+    """Return a moment; one of powers beyond the floats is not known."""
+    return moment if math.isfinite(moment) else NAN
 
 
 def _ratio(top: float, bottom: float) -> float:

@@ -104,6 +104,8 @@ def run(
         ledger = Ledger(study, store)
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
         ledger.settle_changes(changed, wanted.methods)
+        for line in ledger.without_truth():
+            progress.say(f"Note: {line}")
         bench = _Bench(ledger, wanted, progress)
         begun, computed, whole = time.monotonic(), 0, False
         while not whole:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import platform
 import subprocess
 import time
@@ -62,6 +63,24 @@ class Ledger:
                 f"{self.study.name}: null is given for {', '.join(map(repr, unknown))}; "
                 f"the estimands are {', '.join(sorted(known))}"
             )
+
+    def without_truth(self) -> list[str]:
+        """Say in words under which conditions an estimand has no truth, a line for each."""
+        estimands = sorted({name for truths in self.truths.values() for name in truths})
+        lines = []
+        for estimand in estimands:
+            lacking = [
+                condition.key
+                for condition, truths in self.truths.items()
+                if not math.isfinite(truths.get(estimand, math.nan))
+            ]
+            if lacking:
+                lines.append(
+                    f"'{estimand}' has no truth under {len(lacking)} of {len(self.truths)} "
+                    f"conditions ({lacking[0]}{', ...' if len(lacking) > 1 else ''}); its bias, "
+                    "coverage and the like are missing there"
+                )
+        return lines
 
     def settle_changes(self, changed: str | None, methods: Iterable[str] | None = None) -> None:
         """Notice rows that something else has made; decide on them as told, or stop.

@@ -1,4 +1,4 @@
-"""The order of work, on a clock of its own: nobody idles at the end, every condition starts early."""
+"""The order of work, on a clock of its own: nobody idles at the end, every condition is early."""
 
 import heapq
 

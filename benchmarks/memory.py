@@ -1,7 +1,7 @@
 """Peak memory of a run of 10^5 and of 10^6 trivial replicates: the second must not need more.
 
-One condition, one process that works and stores and tabulates (--jobs 1), and two workers with the
-process that leads them. Peaks are of resident memory, of each process by itself. Takes some minutes.
+One condition; one process that does all (--jobs 1), then two workers and the process that leads
+them. Peaks are of resident memory, of each process by itself. Takes some minutes.
 Run: python benchmarks/memory.py
 """
 

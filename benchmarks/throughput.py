@@ -1,6 +1,6 @@
 """Fits of 10 ms, 100 ms and 1 s with 1 and 2 workers, against a bare joblib loop of the same fits.
 
-The fits use so much CPU of their own, so that a ratio is overhead and not the luck of the draw. Both
+Each fit uses so much CPU of its own, so that the ratio is overhead, not chance. Both
 start their processes anew; mcstudy also stores and tabulates. Takes about five minutes. Run:
 python benchmarks/throughput.py
 """

@@ -22,6 +22,7 @@ from mcstudy.runs.workers import Workers, hire
 from mcstudy.stored.files import is_whole, write_table
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import DamagedError, part_name
+from mcstudy.stored.reopen import check_retried, reopen
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import TABLES, write_tables
 from mcstudy.study import Study, check_replicates, load_study
@@ -38,6 +39,7 @@ def run(
     methods: Sequence[str] | None = None,
     jobs: int | None = None,
     changed: str | None = None,
+    retry: Sequence[str] = (),
     quiet: bool = False,
 ) -> Results:
     """Compute what is missing of a study and return its tables.
@@ -58,6 +60,9 @@ def run(
     changed : {"keep", "discard"}, optional
         What becomes of rows made by code or packages that have changed since: they stay and are
         joined by new ones, or are computed again. Without it, `run` stops and says what changed.
+    retry : sequence of {"timeout", "crashed"}, optional
+        Stored fits with these statuses are computed again, with their replicates: after the time
+        limit was raised, or on a machine with more memory.
     quiet : bool, default False
         Print nothing.
 
@@ -78,10 +83,13 @@ def run(
     wanted = _Wanted.of(study, replicates, methods, jobs)
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
+    check_retried(retry)
     store = Store(Path(results) / study.name)
     with store.locked():
         ledger = Ledger(study, store)
         ledger.settle_changes(changed)
+        if retry:
+            reopen(store, retry)
         bench = _Bench(ledger, wanted, Progress(quiet))
         computed, whole = 0, False
         while not whole:

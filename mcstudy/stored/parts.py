@@ -57,6 +57,26 @@ def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) 
         "marks": {name: marks[name] for name in sorted(answers)},
         "columns": {name: _own_columns(table) for name, table in tables.items()},
     }
+    return parquet(table, head)
+
+
+def piece(head: PartHead, table: pa.Table, start: int, stop: int) -> tuple[str, bytes]:
+    """Return name and content of the part that holds the replicates from `start` to `stop`."""
+    own = {
+        "condition": head.condition,
+        "start": start,
+        "stop": stop,
+        "marks": head.marks,
+        "columns": head.columns,
+    }
+    replicate = table["replicate"].to_numpy()
+    rows = table.filter(pa.array((start <= replicate) & (replicate < stop)))
+    condition, _, _, methods = head.path.name.split("-")
+    return f"{condition}-{start:010d}-{stop:010d}-{methods}", parquet(rows, own)
+
+
+def parquet(table: pa.Table, head: Mapping[str, Any]) -> bytes:
+    """Return a part's rows and head as the bytes of a Parquet file."""
     table = table.replace_schema_metadata({_METADATA: json.dumps(head, sort_keys=True)})
     sink = pa.BufferOutputStream()
     pq.write_table(

@@ -22,6 +22,11 @@ def add(verbs: Any) -> None:
         choices=("keep", "discard"),
         help="what becomes of stored rows that changed code or packages have made",
     )
+    verb.add_argument(
+        "--retry",
+        metavar="A,B",
+        help="compute stored fits again that ended as timeout, crashed, or both",
+    )
 
 
 def run_verb(options: argparse.Namespace) -> None:
@@ -35,5 +40,6 @@ def run_verb(options: argparse.Namespace) -> None:
         methods=names(options.methods),
         jobs=whole("--jobs", options.jobs),
         changed=options.changed,
+        retry=names(options.retry) or (),
     )
     print(results)

@@ -196,15 +196,15 @@ def test_contract_timeouts_are_the_same_rows_for_any_workers_and_job_sizes(
 
 
 def test_contract_stored_timeouts_are_tried_again_when_asked(study_file, tmp_path, capfd):
-    late = ("    se =", "    import time\n    if sample[0] > 1: time.sleep(0.3)\n    se =")
+    late = ("    se =", "    import time\n    if sample[0] > 1: time.sleep(0.12)\n    se =")
     short = study_file(late, ("seed=7,", "seed=7, time_limit={'average': 0.05},"))
-    first = run(short, tmp_path, replicates=8, jobs=1, quiet=True)
-    assert 0 < (first.fits.status == "timeout").sum() < 16
+    first = run(short, tmp_path, replicates=5, jobs=1, quiet=True)
+    assert 0 < (first.fits.status == "timeout").sum() < 20
     untouched, timings = first.digests(), first.timings
-    plain = run(study_file(late), tmp_path / "plain", replicates=8, jobs=1, quiet=True)
-    assert run(study_file(late), tmp_path, replicates=8, jobs=1, quiet=True).digests() == untouched
+    plain = run(study_file(late), tmp_path / "plain", replicates=5, jobs=1, quiet=True)
+    assert run(study_file(late), tmp_path, replicates=5, jobs=1, quiet=True).digests() == untouched
     again = run(
-        study_file(late), tmp_path, replicates=8, jobs=1, retry=["timeout", "crashed"], quiet=True
+        study_file(late), tmp_path, replicates=5, jobs=1, retry=["timeout", "crashed"], quiet=True
     )
     assert again.digests() == plain.digests()
     rows = again.timings.merge(timings, on=["condition", "replicate", "method", "seconds"])

@@ -189,6 +189,8 @@ class _Bench:
             for finished in workers.finished():
                 under_way -= 1
                 if isinstance(finished, Died):
+                    if line := casualties.note(finished):
+                        self.progress.say(line)
                     agenda.put_back(casualties.learn(finished))
                     continue
                 self.store.add(part_name(finished.done), finished.part)

@@ -11,6 +11,7 @@ from mcstudy.fits.caution import Call, Caution, Watch
 from mcstudy.fits.replicates import Job, do_job
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.parts import encode
+from mcstudy.stored.sumparts import encode_sums
 from mcstudy.study import Study
 
 
@@ -73,4 +74,8 @@ def finish(
         done, answers = do_job(study, job, seconds, caution=caution, watch=watch)
     if watch is not None:
         watch("", 0, 0)
-    return Finished(job, done, encode(done, answers, marks), time.perf_counter() - begun)
+    if study.keep == "measures":
+        part = encode_sums(done, answers, marks, study.truths(job.condition))
+    else:
+        part = encode(done, answers, marks)
+    return Finished(job, done, part, time.perf_counter() - begun)

@@ -1,32 +1,45 @@
-"""Local workers: processes that die alone, each with a job at hand and one ahead."""
+"""Local workers: processes that die alone, each with a job at hand and one ahead.
+
+Each is a loky executor of one process: where an executor has more, the death of one ends them all.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import pickle
 import signal
-import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import wait
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Protocol
+
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.fits.caution import NO_CAUTION, Caution
 from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
-from mcstudy.runs.process import Brief, Errand, Reply, boot
-from mcstudy.runs.trail import BYTES, Footprint, Trail
-from mcstudy.study import Study
+from mcstudy.runs.process import Brief, Errand, Reply, serve, start
+from mcstudy.runs.trail import Footprint, Trail
 
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
-PATIENCE_SECONDS = 5.0
 GRACE_SECONDS, GRACE_SHARE = 0.5, 0.1
+
+
+class Limited(Protocol):
+    """Knows the time limits of calls, as a study does."""
+
+    @property
+    def time_limit(self) -> float | Mapping[str, float] | None:
+        """None where there is none."""
+
+    def limit_of(self, method: str) -> float | None:
+        """Return the seconds that a call of a method may take."""
 
 
 class Pool:
@@ -34,7 +47,7 @@ class Pool:
 
     Parameters
     ----------
-    study : Study
+    study : Study, or what knows its limits
         Its time limits hold for every call.
     brief : Brief
         For each worker.
@@ -42,14 +55,12 @@ class Pool:
         How many.
     """
 
-    def __init__(self, study: Study, brief: Brief, count: int) -> None:
+    def __init__(self, study: Limited, brief: Brief, count: int) -> None:
         self._study = study
         self._brief = brief
         self._timed = study.time_limit is not None
         self._number = self._stillborn = 0
-        self._workers = [_Worker(brief.methods) for _ in range(count)]
-        for worker in self._workers:
-            worker.tell(brief)
+        self._workers = [_Worker(brief) for _ in range(count)]
 
     def has_room(self) -> bool:
         """Return whether another job may be submitted."""
@@ -81,18 +92,16 @@ class Pool:
     def dismiss(self, *, at_once: bool) -> None:
         """End the workers: when they have done what they are at, or at once."""
         for worker in self._workers:
-            worker.let_go(at_once)
-        for worker in self._workers:
-            worker.bury()
+            worker.let_go(at_once=at_once)
 
     def _next(self) -> int:
         self._number += 1
         return self._number
 
     def _replies(self) -> list[tuple[Errand, Reply]]:
-        """Wait until a worker says something or ends, or for a moment; return what they say."""
-        awaited = [thing for worker in self._workers for thing in worker.awaited()]
-        wait(awaited, LOOK_SECONDS if self._timed else PATIENCE_SECONDS)
+        """Wait until a worker answers or ends, or for a moment; return what they answer."""
+        awaited = [future for worker in self._workers for _, future in worker.errands]
+        wait(awaited, LOOK_SECONDS if self._timed else None, FIRST_COMPLETED)
         if self._timed:
             for worker in self._workers:
                 worker.end_if_over(self._study)
@@ -111,11 +120,10 @@ class Pool:
                     f"worker processes end as they start ({worker.reason()}); what is stored is "
                     "whole, run with --jobs 1 to see why"
                 )
-            self._workers[place] = successor = _Worker(self._brief.methods)
-            successor.tell(self._brief)
-            for errand in worker.errands:
+            self._workers[place] = successor = _Worker(self._brief)
+            for errand, _ in worker.errands:
                 successor.take(errand)
-            worker.bury()
+            worker.let_go(at_once=True)
             deaths += [died] if died else []
         return deaths
 
@@ -129,49 +137,33 @@ def _finished(errand: Errand, reply: Reply) -> Finished:
 class _Worker:
     """One process, the errands it has, and its trail."""
 
-    def __init__(self, methods: Sequence[str]) -> None:
-        self.errands: deque[Errand] = deque()
+    def __init__(self, brief: Brief) -> None:
+        self.errands: deque[tuple[Errand, Future[Reply]]] = deque()
         self.proven = False
         self._overdue: Footprint | None = None
-        self._closed = False
-        with _shared_memory() as file, _keyboard_interrupts_held():
-            self._trail = Trail(file.fileno(), methods)
-            self._connection, theirs = multiprocessing.Pipe()
-            with theirs:
-                descriptors = (theirs.fileno(), file.fileno())
-                self._process = subprocess.Popen(
-                    boot(*descriptors), stdin=subprocess.DEVNULL, pass_fds=descriptors
-                )
-        self._ending = _process_descriptor(self._process.pid)
-
-    def tell(self, brief: Brief) -> None:
-        """Send what must be known before the first errand."""
-        with suppress(OSError):  # it died, which is noticed where its replies are read
-            self._connection.send_bytes(pickle.dumps(brief))
+        self._folder = tempfile.TemporaryDirectory(prefix="mcstudy-")
+        path = Path(self._folder.name, "trail")
+        self._trail = Trail.laid(path, brief.methods)
+        self._executor = ProcessPoolExecutor(1, initializer=start, initargs=(brief, str(path)))
+        with _keyboard_interrupts_held():
+            self._executor.submit(os.getpid)  # starts the process: it loads the study meanwhile
+        (self._process,) = self._executor._processes.values()
 
     def take(self, errand: Errand) -> None:
-        """Send an errand."""
-        self.errands.append(errand)
-        with suppress(OSError):
-            self._connection.send(errand)
-
-    def awaited(self) -> Iterator[Any]:
-        """Yield what becomes readable when the worker says something, or ends."""
-        if not self._closed:
-            yield self._connection
-        if self._ending is not None:
-            yield self._ending
+        """Send an errand; where the process has ended already, it is answered by that."""
+        try:
+            future = self._executor.submit(serve, errand)
+        except BrokenProcessPool as error:
+            future = Future()
+            future.set_exception(error)
+        self.errands.append((errand, future))
 
     def replies(self) -> Iterator[tuple[Errand, Reply]]:
-        """Yield what it has said; an error it met is raised here."""
-        while not self._closed and self._connection.poll():
-            try:
-                reply: Reply = self._connection.recv()
-            except (EOFError, OSError):
-                self._closed = True
-                return
+        """Yield what it has answered; an error it met is raised here."""
+        while self.errands and self.errands[0][1].done() and not self.gone():
+            errand, future = self.errands.popleft()
+            reply = future.result()
             self.proven = True
-            errand = self.errands.popleft()
             if reply.refusal:
                 raise StudyError(reply.refusal)
             if reply.bug:
@@ -179,11 +171,12 @@ class _Worker:
             yield errand, reply
 
     def gone(self) -> bool:
-        """Return whether it has ended and all that it had said is read."""
-        ended = self._process.poll() is not None
-        return ended and (self._closed or not self._connection.poll())
+        """Return whether it has ended and all that it had answered is read."""
+        if not self.errands or not self.errands[0][1].done():
+            return False
+        return isinstance(self.errands[0][1].exception(), BrokenProcessPool)
 
-    def end_if_over(self, study: Study) -> None:
+    def end_if_over(self, study: Limited) -> None:
         """End the process if the call that it is in takes longer than may be."""
         footprint = self._trail.read()
         call = footprint.call
@@ -194,14 +187,16 @@ class _Worker:
         allowed += max(GRACE_SECONDS, GRACE_SHARE * allowed)
         if time.monotonic() - footprint.begun > allowed:
             self._overdue = footprint
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
 
     def died(self) -> Died | None:
         """Take from the errands the one that it was at when it ended, if it was at one."""
         footprint = self._trail.read()
-        for errand in self.errands:
+        for item in self.errands:
+            errand = item[0]
             if errand.number == footprint.errand:
-                self.errands.remove(errand)
+                self.errands.remove(item)
                 self.proven = True
                 over = time.monotonic() - footprint.begun if footprint == self._overdue else 0.0
                 return Died(errand.job, footprint.call, self.reason(), over)
@@ -209,47 +204,16 @@ class _Worker:
 
     def reason(self) -> str:
         """Return how the process ended: the signal's name, or its exit code."""
-        code = self._process.wait()
+        code = self._process.exitcode
+        if code is None:
+            return "for an unknown reason"
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
-    def let_go(self, at_once: bool) -> None:
+    def let_go(self, *, at_once: bool) -> None:
         """Let the process end when it has done what it is at, or end it."""
-        if at_once:
-            self._process.kill()
-        self._connection.close()
-
-    def bury(self) -> None:
-        """Wait for the end of the process and give back what it held."""
-        try:
-            self._process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._connection.close()
-        if self._ending is not None:
-            os.close(self._ending)
-            self._ending = None
-
-
-def _shared_memory() -> BinaryIO:
-    """Return a file of zeros for a trail: of no disk, where the system has such."""
-    if hasattr(os, "memfd_create"):
-        file: BinaryIO = os.fdopen(os.memfd_create("mcstudy-trail"), "rb+")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by who asked for it
-    file.write(bytes(BYTES))
-    file.flush()
-    return file
-
-
-def _process_descriptor(process: int) -> int | None:
-    """Return a descriptor that is readable once a process has ended, where the system has such."""
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(process)
-    except OSError:
-        return None
+        self._executor.shutdown(kill_workers=at_once)
+        with suppress(OSError):
+            self._folder.cleanup()
 
 
 @contextmanager

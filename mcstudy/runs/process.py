@@ -1,16 +1,16 @@
-"""A worker process: takes errands from the process that started it, until that lets go of it."""
+"""A worker process: what it begins with, and how it does an errand."""
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
-import pickle
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import MCStudyError
@@ -61,27 +61,25 @@ class Reply:
     bug: str = ""
 
 
-def serve(descriptor: int, trail_descriptor: int) -> None:
-    """Do errands until the other end of the connection closes."""
+_office: dict[str, Any] = {}
+
+
+def start(brief: Brief, trail: str) -> None:
+    """Begin: this runs once in the process, before its first errand."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    os.set_inheritable(descriptor, False)
-    os.set_inheritable(trail_descriptor, False)
-    connection = Connection(descriptor)
-    try:
-        brief: Brief = pickle.loads(connection.recv_bytes())
-        _end_with(brief.parent)
-        trail = Trail(trail_descriptor, brief.methods)
-        work = _ready(brief, trail)
-        while True:
-            errand: Errand = connection.recv()
-            trail.enter(errand.number)
-            connection.send(work(errand))
-            trail.enter(0)
-    except (EOFError, OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)  # Python would take apart half a second of imports first
+    _end_with(brief.parent)
+    steps = Trail(Path(trail), brief.methods)
+    _office.update(trail=steps, work=_ready(brief, steps))
+
+
+def serve(errand: Errand) -> Reply:
+    """Do an errand; if it ends the process, that is told by its row and not on the terminal."""
+    faulthandler.disable()
+    _office["trail"].enter(errand.number)
+    reply: Reply = _office["work"](errand)
+    _office["trail"].enter(0)
+    return reply
 
 
 def _end_with(parent: int) -> None:
@@ -120,12 +118,3 @@ def _done(study: Study, brief: Brief, errand: Errand, trail: Trail) -> Reply:
         study, brief.marks, errand.job, errand.seconds, errand.caution, watch=trail.call
     )
     return Reply(errand.number, len(finished.done), finished.part, finished.seconds)
-
-
-def boot(descriptor: int, trail_descriptor: int) -> list[Any]:
-    """Return the arguments that make a Python process this worker, with this process' modules."""
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}; "
-        f"from mcstudy.runs.process import serve; serve({descriptor}, {trail_descriptor})"
-    )
-    return [sys.executable, "-c", code]

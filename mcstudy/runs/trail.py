@@ -1,4 +1,4 @@
-"""Which call a worker is in: a few bytes of shared memory that outlive it."""
+"""Which call a worker is in: a few bytes of a file in shared memory, which outlive it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mcstudy.fits.caution import Call
 
 _LAYOUT = struct.Struct("<qqqqq")
-BYTES = _LAYOUT.size
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,24 @@ class Trail:
 
     Parameters
     ----------
-    descriptor : int
-        Of a file of `BYTES` zeros, open in both processes.
+    path : Path
+        Of a file that `laid` has made.
     methods : sequence of str
         The study's methods, in the same order on both sides.
     """
 
-    def __init__(self, descriptor: int, methods: Sequence[str]) -> None:
-        self._bytes = mmap.mmap(descriptor, BYTES)
+    def __init__(self, path: Path, methods: Sequence[str]) -> None:
+        with open(path, "rb+") as file:
+            self._bytes = mmap.mmap(file.fileno(), _LAYOUT.size)
         self._names = ("", *methods)
         self._numbers = {name: number for number, name in enumerate(self._names)}
         self._errand = 0
+
+    @classmethod
+    def laid(cls, path: Path, methods: Sequence[str]) -> Trail:
+        """Return a new trail; `path` is made."""
+        path.write_bytes(bytes(_LAYOUT.size))
+        return cls(path, methods)
 
     def enter(self, errand: int) -> None:
         """Say that the worker is on an errand, and in no call."""

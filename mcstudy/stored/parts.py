@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,12 @@ class PartHead:
     stop: int
     marks: Mapping[str, Mark]
     columns: Mapping[str, list[str]]
+    truths: Mapping[str, float | None] | None = None
+
+    @property
+    def keep(self) -> str:
+        """What it keeps of its replicates: "rows", or the sums of "measures" for these truths."""
+        return "rows" if self.truths is None else "measures"
 
     @property
     def methods(self) -> list[str]:
@@ -42,8 +48,12 @@ class PartHead:
 
 def part_name(job: Job) -> str:
     """Return the file name of the part that `job` leaves."""
-    methods = hashlib.sha256("\n".join(sorted(job.methods)).encode()).hexdigest()[:8]
-    return f"{job.condition.digest}-{job.start:010d}-{job.stop:010d}-{methods}.parquet"
+    return _name(job.condition.digest, job.start, job.stop, job.methods)
+
+
+def _name(condition: str, start: int, stop: int, methods: Iterable[str]) -> str:
+    known_by = hashlib.sha256("\n".join(sorted(methods)).encode()).hexdigest()[:8]
+    return f"{condition}-{start:010d}-{stop:010d}-{known_by}.parquet"
 
 
 def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) -> bytes:
@@ -73,6 +83,44 @@ def piece(head: PartHead, table: pa.Table, start: int, stop: int) -> tuple[str, 
     rows = table.filter(pa.array((start <= replicate) & (replicate < stop)))
     condition, _, _, methods = head.path.name.split("-")
     return f"{condition}-{start:010d}-{stop:010d}-{methods}", parquet(rows, own)
+
+
+def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, bytes]:
+    """Return name and content of the part that holds the rows of several, which follow each other.
+
+    Parameters
+    ----------
+    heads : sequence of PartHead
+        Of one condition, with the same marks; each starts where the one before it stops.
+    tables : sequence of pyarrow.Table
+        The rows of each.
+    """
+    first, last = heads[0], heads[-1]
+    pieces, columns = [], {}
+    for method in first.methods:
+        columns[method] = sorted({name for head in heads for name in head.columns[method]})
+        pieces += [rows_of(head, table, method) for head, table in zip(heads, tables, strict=True)]
+    head = {
+        "condition": first.condition,
+        "start": first.start,
+        "stop": last.stop,
+        "marks": first.marks,
+        "columns": columns,
+    }
+    return joined_name(heads), parquet(concatenated(pieces), head)
+
+
+def joined_name(heads: Sequence[PartHead]) -> str:
+    """Return the file name of the part that holds all of several that follow each other."""
+    first, last = heads[0], heads[-1]
+    condition = first.path.name.split("-")[0]
+    return _name(condition, first.start, last.stop, first.methods)
+
+
+def rows_of(head: PartHead, table: pa.Table, method: str) -> pa.Table:
+    """Return the rows of one method of a part."""
+    count = head.stop - head.start
+    return table.slice(head.methods.index(method) * count, count)
 
 
 def parquet(table: pa.Table, head: Mapping[str, Any]) -> bytes:

@@ -44,9 +44,16 @@ def reopen(store: Store, statuses: Collection[str]) -> int:
     -------
     int
         How many replicates miss now.
+
+    Raises
+    ------
+    StudyError
+        Where sums are kept in place of rows.
     """
     wanted, taken = sorted(statuses), 0
     for head in store.heads():
+        if head.keep != "rows":
+            raise StudyError(f"{store.folder}: keeps no rows, so none of its fits can be retried")
         rows = parts.read(head.path)
         chosen = pc.is_in(rows["status"].cast(pa.string()), pa.array(wanted, pa.string()))
         gone = sorted(set(rows["replicate"].filter(chosen).to_pylist()))

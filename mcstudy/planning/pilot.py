@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +31,8 @@ from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored, write_tables
 from mcstudy.study import Study
 
-_LAPS = 3
+# What each lap takes of the time that is left, over the conditions that wait; the first does one.
+_SHARES = (0.0, 0.6, 1.0)
 _LONG = 100_000
 _SHORTEST = 0.01
 
@@ -57,9 +59,14 @@ class Lap:
     by_method: dict[str, float]
 
     @property
-    def cost(self) -> float:
-        """Seconds a replicate, simulation and storing included."""
-        return self.seconds / self.replicates
+    def in_methods(self) -> float:
+        """Seconds a replicate in all methods."""
+        return sum(self.by_method.values())
+
+    @property
+    def beside(self) -> float:
+        """Seconds a replicate beside the methods: simulation, storing."""
+        return max(self.seconds / self.replicates - self.in_methods, 0.0)
 
 
 @dataclass
@@ -96,6 +103,26 @@ class Pilot:
         """The fewest and the most replicates of a condition that was tried."""
         counts = [sum(lap.replicates for lap in laps) for laps in self.laps.values()]
         return min(counts), max(counts)
+
+    @cached_property
+    def _beside(self) -> tuple[float, float]:
+        """Seconds a replicate beside the methods, in single and in longer laps."""
+        laps = [lap for some in self.laps.values() for lap in some]
+        single = [lap.beside for lap in laps if lap.replicates == 1]
+        longer = [lap.beside for lap in laps if lap.replicates > 1] or single
+        return statistics.median(single or longer), statistics.median(longer)
+
+    @property
+    def job_seconds(self) -> float:
+        """What a job costs beside its replicates, in seconds."""
+        single, longer = self._beside
+        return max(single - longer, 0.0)
+
+    def cost(self, lap: Lap) -> float:
+        """Return the seconds a replicate of a lap, without those of the job."""
+        if lap.replicates == 1:
+            return lap.in_methods + min(lap.beside, self._beside[1])
+        return lap.in_methods + max(lap.beside - self.job_seconds / lap.replicates, 0.0)
 
     def laps_that_count(self, condition: Condition) -> list[Lap]:
         """Return the laps after the first, whose functions were warm; or that one alone."""
@@ -140,17 +167,19 @@ def _work(
     conditions = list(study.conditions)
     random.Random(0).shuffle(conditions)
     turns: deque[tuple[Condition, int]] = deque((condition, 0) for condition in conditions)
+    waiting = [len(conditions)] * len(_SHARES)
     begun = time.perf_counter()
     end, under_way = begun + seconds, 0
     while turns or under_way:
         while turns and team.has_room():
             left = end - time.perf_counter()
-            if left <= 0 and pilot.laps:
-                turns.clear()
-                break
             condition, start = turns.popleft()
             laps = len(pilot.laps.get(condition, ()))
-            share = max(left * workers / max(len(turns) + 1, 1) / 2, _SHORTEST) if laps else 0.0
+            # A second lap is worth waiting for: the first one paid for what is done once.
+            if pilot.laps and left <= (-seconds if laps == 1 else 0):
+                continue
+            share = max(left * workers / waiting[laps] * _SHARES[laps], _SHORTEST)
+            waiting[laps] -= 1
             stop = start + (_LONG if laps else 1)
             team.submit(Job(condition, start, stop, methods), share)
             under_way += 1
@@ -163,7 +192,7 @@ def _work(
             store.add(part_name(finished.done), finished.part)
             laps_of = pilot.laps.setdefault(finished.done.condition, [])
             laps_of.append(_lap(finished, methods))
-            if len(laps_of) < _LAPS:
+            if len(laps_of) < len(_SHARES):
                 turns.append((finished.done.condition, finished.done.stop))
 
 
@@ -194,9 +223,8 @@ def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
     pilot.performance = table.to_pandas()
 
 
-def spread(laps: Sequence[Lap]) -> float:
-    """Return the standard error of the mean cost of a replicate, seconds."""
-    costs = [lap.cost for lap in laps]
+def spread(costs: Sequence[float]) -> float:
+    """Return the standard error of the mean of the costs that laps had."""
     if len(costs) < 2:
         return costs[0] / 2
     return statistics.stdev(costs) / math.sqrt(len(costs))

@@ -104,7 +104,12 @@ class Plan:
         if shown.empty:
             return ""
         lines = [
-            (str(cell["measure"]), f"{cell['mcse']:.2g}", f"{median:.2g}", cell_in_words(cell))
+            (
+                str(cell["measure"]),
+                f"{cell['mcse']:.2g}",
+                f"{median:.2g}",
+                cell_in_words(cell, shown),
+            )
             for _, cell in worst(shown, "mcse").iterrows()
             for median in [shown[shown["measure"] == cell["measure"]]["mcse"].median()]
         ]
@@ -193,7 +198,7 @@ def plan(
     for _, cell in worst(needed(units, wanted or {}), "needed").iterrows():
         number = int(cell["needed"])
         then = costs(dict.fromkeys(study.conditions, number))[1]
-        words = cell_in_words(cell)
+        words = cell_in_words(cell, units)
         lines.append((cell["measure"], cell["target"], number, then.wall.value, words))
     return Plan(
         name=study.name,
@@ -228,7 +233,8 @@ def _goals(study: Study, replicates: int, units: pd.DataFrame) -> dict[Condition
         return goals
     cells = needed(units, study.precision)
     factors = study.conditions.factors
-    words = [in_words(row) for row in cells[factors].to_dict("records")]
+    rows = zip(*(cells[name] for name in factors), strict=True)
+    words = [in_words(dict(zip(factors, row, strict=True))) for row in rows] or [""] * len(cells)
     most_of = cells["needed"].groupby(words).max().to_dict()
     usual = sum(most_of.values()) / len(most_of) if most_of else 0
     for condition in goals:

@@ -128,8 +128,9 @@ class _Log:
     """A file to which lines with the time are appended, each at once."""
 
     def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
         try:
-            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - open while it runs
+            self._path.open("a").close()
         except OSError as error:
             raise ResultsError(
                 f"{path}: the log cannot be written ({error.strerror}); choose another file"
@@ -137,8 +138,8 @@ class _Log:
 
     def write(self, line: str) -> None:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
-        self._file.write(f"{now} {line}\n")
-        self._file.flush()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{now} {line}\n")
 
 
 class _Screen(Protocol):

@@ -10,11 +10,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.analysis.performance import INTERVAL_MEASURES, MEASURES
 from mcstudy.errors import StudyError
+from mcstudy.measure import BUILT_IN, Z
 from mcstudy.method import Status
 
-Z = 1.959963984540054
 PROPORTIONS = frozenset(
     (
         *("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "rejection"),
@@ -27,7 +26,7 @@ def check_targets(precision: object, name: str) -> None:
     """Raise StudyError unless `precision` names measures and positive numbers."""
     if not isinstance(precision, Mapping) or not precision:
         raise StudyError(f"{name}: precision is {precision!r}; write {{'coverage': 0.005}}")
-    known = [*MEASURES, *INTERVAL_MEASURES, *(f"share_{status}" for status in Status)]
+    known = [*BUILT_IN, *(f"share_{status}" for status in Status)]
     for measure, target in precision.items():
         if measure not in known:
             raise StudyError(

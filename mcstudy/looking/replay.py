@@ -145,7 +145,7 @@ def replay(
         return draw(study, found, replicate)
 
     with threadpool_limits(1):
-        data = attempt(simulate).value
+        data = attempt(simulate, None).value
         fitted = [name for name in names if name not in left_out]
         answers = _answers(study, Job(found, replicate, replicate + 1, tuple(fitted)), truths)
     return Replay(study, found, replicate, data, answers, stored, notes, simulate)

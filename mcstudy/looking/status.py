@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mcstudy.analysis.show import aligned
+from mcstudy.analysis.listing import aligned
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.results import Results

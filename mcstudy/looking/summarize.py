@@ -5,12 +5,14 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from mcstudy.results import Results
-from mcstudy.runs.summary import write_summary
+from mcstudy.runs.summary import Wishes, write_measures, write_rows
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.parts import DamagedError
+from mcstudy.study import load_study
 
 
 def summarize(results: Results | str | Path) -> Results:
@@ -48,14 +50,28 @@ def summarize(results: Results | str | Path) -> Results:
 
 def _make(holding: Holding, folder: Path) -> None:
     """Write the tables without what is damaged; whoever holds the folder sets that aside."""
-    stored = holding.stored()
-    while True:
+    stored, whole = holding.stored(), False
+    while not whole:
         try:
-            write_summary(folder, stored, holding.truths, holding.facts)
+            write_rows(folder, stored, holding.truths, holding.facts)
+            whole = True
         except DamagedError as error:
             stored = {
                 condition: [item for item in items if item.head.path != error.path]
                 for condition, items in stored.items()
             }
-        else:
-            return
+    if holding.facts["keep"] == "rows":
+        write_measures(folder, holding.facts, _wishes(holding))
+
+
+def _wishes(holding: Holding) -> Wishes:
+    """Return what the record says; measures of the user's own need the study file, if it is there.
+
+    Without it they are missing.
+    """
+    record = holding.record
+    wishes = Wishes({}, record["null"], record["reference"], record.get("precision"))
+    path = record.get("study_file")
+    if not record.get("measures") or path is None or not Path(path).is_file():
+        return wishes
+    return replace(wishes, measures=load_study(path).measures)

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from mcstudy.analysis.performance import performance_table
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
-from mcstudy.runs.workers import Finished, Workers, hire
+from mcstudy.runs.ends import Died, Finished
+from mcstudy.runs.workers import Workers, hire
 from mcstudy.stored.marks import method_marks
 from mcstudy.stored.parts import part_name
 from mcstudy.stored.store import Store
@@ -141,7 +142,7 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
         store = Store(Path(name))
         with store.locked():
             hired = time.perf_counter()
-            with hire(study, method_marks(study), workers) as team:
+            with hire(study, method_marks(study), workers, in_process=workers == 1) as team:
                 _work(study, team, workers, seconds, pilot, store)
                 pilot.start = max(pilot.start - hired, 0.0)
             if workers > 1:
@@ -185,6 +186,8 @@ def _work(
             under_way += 1
         for finished in team.finished():
             under_way -= 1
+            if isinstance(finished, Died):
+                continue
             if not pilot.laps:
                 # The clock starts when the workers are there.
                 pilot.start = time.perf_counter() - finished.seconds

@@ -10,8 +10,9 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
+from mcstudy.analysis.listing import aligned
 from mcstudy.analysis.precision import check_targets
-from mcstudy.analysis.show import aligned, in_words
+from mcstudy.analysis.show import factors_in_words
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
@@ -234,13 +235,14 @@ def _goals(study: Study, replicates: int, units: pd.DataFrame) -> dict[Condition
     cells = needed(units, study.precision)
     factors = study.conditions.factors
     rows = zip(*(cells[name] for name in factors), strict=True)
-    words = [in_words(dict(zip(factors, row, strict=True))) for row in rows] or [""] * len(cells)
+    named = [factors_in_words(dict(zip(factors, row, strict=True))) for row in rows]
+    words = named or [""] * len(cells)
     most_of = cells["needed"].groupby(words).max().to_dict()
     usual = sum(most_of.values()) / len(most_of) if most_of else 0
     for condition in goals:
         # A condition that was not tried is taken to need what the others do on average.
         levels = {name: condition.factors[name] for name in factors}
-        most = most_of.get(in_words(levels), usual)
+        most = most_of.get(factors_in_words(levels), usual)
         steps = counts(replicates, max(study.max_replicates, replicates))
         goals[condition] = next((n for n in steps if n >= most), study.max_replicates)
     return goals

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.precision import PROPORTIONS
-from mcstudy.analysis.show import in_words
+from mcstudy.analysis.show import factors_in_words
 
 _SHOWN_NAMES = ("method", "estimand", "interval")
 
@@ -61,5 +61,5 @@ def cell_in_words(cell: pd.Series, cells: pd.DataFrame) -> str:
         name for name in names[: names.index("method")] if cells[name].nunique(dropna=False) > 1
     ]
     words = [str(cell[name]) for name in _SHOWN_NAMES if isinstance(cell[name], str)]
-    where = in_words({name: cell[name] for name in factors})
+    where = factors_in_words({name: cell[name] for name in factors})
     return f"{where}: {' '.join(words)}" if where else " ".join(words)

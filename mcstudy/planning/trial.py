@@ -15,7 +15,7 @@ from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
 from mcstudy.looking.status import shape
 from mcstudy.runs.check import global_states
-from mcstudy.runs.workers import order
+from mcstudy.runs.delivery import pack
 from mcstudy.study import Study
 
 SLOW_SECONDS = 10.0
@@ -107,7 +107,7 @@ def try_out(study: Study) -> Trial:
     """Do the first replicate of every condition by every method and judge all that happens."""
     trial = Trial(study)
     try:
-        order(study)
+        pack(study)
     except MCStudyError as error:
         trial.problem(str(error))
     for condition in study.conditions:
@@ -126,7 +126,7 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
         trial.problem(text, condition)
         truths = None
     before = global_states()
-    simulated = attempt(draw, study, condition, 0)
+    simulated = attempt(draw, study.limit_of(""), study, condition, 0)
     if global_states() != before:
         trial.problem("simulate draws from a global random state; use the rng it gets", condition)
     if simulated.exception is not None:

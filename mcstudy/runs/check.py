@@ -10,11 +10,14 @@ import numpy as np
 
 from mcstudy.errors import StudyError
 from mcstudy.fits.answers import AnswerError, Answers
+from mcstudy.fits.caution import Watch
 from mcstudy.fits.replicates import Job, Trouble, do_job
 from mcstudy.study import Study
 
 
-def check_first_replicate(study: Study, job: Job, methods: Sequence[str]) -> list[str]:
+def check_first_replicate(
+    study: Study, job: Job, methods: Sequence[str], *, watch: Watch | None = None
+) -> list[str]:
     """Run the first replicate of a job by `methods` and judge the answers.
 
     Returns
@@ -31,7 +34,7 @@ def check_first_replicate(study: Study, job: Job, methods: Sequence[str]) -> lis
     first = Job(job.condition, job.start, job.start + 1, tuple(methods))
     before = global_states()
     troubles: list[Trouble] = []
-    _, answers = do_job(study, first, 0.0, troubles.append)
+    _, answers = do_job(study, first, 0.0, troubles.append, watch=watch)
     where = f"replicate {job.start} of {job.condition.key}"
     said = []
     for trouble in troubles:

@@ -13,6 +13,7 @@ from mcstudy.analysis.precision import reached
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.runs.jobs import missing_jobs
+from mcstudy.runs.shares import Share
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import DamagedError
 from mcstudy.stored.tables import Stored, write_tables
@@ -44,13 +45,23 @@ class Goals:
         Those that are run, and judged.
     replicates : int
         What each condition starts with.
+    share : Share, optional
+        The share of these replicates that is to be had; nothing is judged by a share.
     """
 
-    def __init__(self, ledger: Ledger, methods: Sequence[str], replicates: int) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        methods: Sequence[str],
+        replicates: int,
+        share: Share | None = None,
+    ) -> None:
         study = ledger.study
         self._ledger = ledger
         self._methods = tuple(methods)
-        self._precision = study.precision
+        self._replicates = replicates
+        self._share = share
+        self._precision = None if share else study.precision
         most = max(study.max_replicates or 0, replicates)
         self._ahead = {c: counts(replicates, most) for c in study.conditions}
         self._goals = {c: next(ahead) for c, ahead in self._ahead.items()}
@@ -64,7 +75,10 @@ class Goals:
     def missing(self, conditions: Iterable[Condition]) -> list[Job]:
         """Return the jobs that would bring these conditions to their goals, raised as need be."""
         stored = self._ledger.stored()
-        return [job for condition in conditions for job in self._missing(condition, stored)]
+        jobs = [job for condition in conditions for job in self._missing(condition, stored)]
+        if self._share is None:
+            return jobs
+        return self._share.of_jobs(jobs, self._ledger.study.conditions, self._replicates)
 
     def raised(self, condition: Condition) -> list[Job]:
         """Return what a condition at its goal needs beyond it: nothing if it is enough."""

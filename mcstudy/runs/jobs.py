@@ -90,8 +90,7 @@ class Agenda:
         """Take on more jobs."""
         for job in jobs:
             self._waiting.append(job)
-            self._left[job.condition, job.methods] += len(job)
-            self._open[job.condition] += len(job)
+            self._count(job, 1)
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -112,14 +111,24 @@ class Agenda:
             self._waiting.append(Job(job.condition, job.start + size, job.stop, job.methods))
         return Job(job.condition, job.start, job.start + size, job.methods), seconds
 
+    def put_back(self, taken: Job, pieces: Sequence[Job]) -> None:
+        """Take back a slice whose worker died, in pieces; they are given out first."""
+        self._count(taken, -1)
+        for piece in pieces:
+            self._count(piece, 1)
+        self._waiting.extendleft(reversed(pieces))
+
+    def _count(self, job: Job, times: int) -> None:
+        self._left[job.condition, job.methods] += times * len(job)
+        self._open[job.condition] += times * len(job)
+
     def settle(self, taken: Job, done: Job, seconds: float) -> None:
         """Learn what `done` cost, and take back what was not done of the slice."""
         self._cost[done.condition, done.methods] = max(seconds / len(done), 1e-7)
+        self._count(done, -1)
         key = done.condition, done.methods
-        self._left[key] -= len(done)
         self._done[key] += len(done)
         self._spent[key] = self._spent.get(key, 0.0) + seconds
-        self._open[done.condition] -= len(done)
         if done.stop < taken.stop:
             rest = Job(taken.condition, done.stop, taken.stop, taken.methods)
             self._waiting.append(rest)

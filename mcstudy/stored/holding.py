@@ -15,9 +15,6 @@ from mcstudy.stored.marks import Mark
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
 
-_FACTS = ("name", "seed", "factors", "estimands", "methods", "versions", "commit")
-_FACTS_AT_TIMES = ("precision", "max_replicates")
-
 
 @dataclass(frozen=True)
 class Holding:
@@ -85,8 +82,7 @@ class Holding:
     @property
     def facts(self) -> dict[str, Any]:
         """What the tables carry in their metadata."""
-        also = [name for name in _FACTS_AT_TIMES if name in self.record]
-        return {name: self.record[name] for name in (*_FACTS, *also)}
+        return {name: self.record[name] for name in self.record["facts"]}
 
     def stored(self) -> dict[Condition, list[Stored]]:
         """Return the rows that count as the study's, by condition."""

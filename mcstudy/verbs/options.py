@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 
 def whole(flag: str, text: str | None, least: int = 1) -> int | None:
     """Return the whole number that was given, None if none was.
@@ -45,3 +47,37 @@ def seconds(text: str | None, usual: float) -> float:
 def names(text: str | None) -> list[str] | None:
     """Return the names in a list with commas, None if none was given."""
     return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def where_argument(verb: argparse.ArgumentParser) -> None:
+    """Add --where, which can be given several times."""
+    verb.add_argument(
+        "--where",
+        metavar="A=X|Y",
+        action="append",
+        help="which cells, e.g. estimand=group1_var or n=10|30; can be given again",
+    )
+
+
+def wanted_cells(options: argparse.Namespace) -> str | None:
+    """Return all the conditions of --where as one text."""
+    return ", ".join(options.where) if options.where else None
+
+
+def share(flag: str, text: str) -> float:
+    """Return the share that was given.
+
+    Raises
+    ------
+    ResultsError
+        For anything that is not between 0 and 1.
+    """
+    from mcstudy.errors import ResultsError
+
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise ResultsError(f"{flag} is {text!r}; give a share like 0.95")
+    return value

@@ -27,6 +27,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from mcstudy.analysis.anytable import performance as performance
+    from mcstudy.analysis.table import table as table
+    from mcstudy.analysis.two_runs import compare_runs as compare_runs
     from mcstudy.measure import Measured as Measured
     from mcstudy.results import Results, open_results
     from mcstudy.runs.runner import run
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "Measured": "measure",
     "Results": "results",
+    "compare_runs": "analysis.two_runs",
     "open_results": "results",
     "performance": "analysis.anytable",
     "run": "runs.runner",
+    "table": "analysis.table",
 }
 
 

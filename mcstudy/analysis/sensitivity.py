@@ -164,8 +164,9 @@ def sensitivity(
     ]
     frame = pd.DataFrame(lines)
     if not frame.empty:
-        names = frame.columns[: frame.columns.get_loc("view")].drop("method")
-        frame = select(frame.assign(measure=measure), where).drop(columns="measure")
+        labels = frame[frame.columns[: frame.columns.get_loc("view")]]
+        names = labels.columns.drop("method")
+        frame = frame.loc[select(labels, where).index]
     if frame.empty:
         raise ResultsError(f"no cell has {measure} of two methods or more here")
     order = frame.groupby(list(names), sort=False, dropna=False).ngroup()

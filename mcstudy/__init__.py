@@ -32,9 +32,14 @@ __all__ = [
 
 if TYPE_CHECKING:
     from mcstudy.analysis.anytable import performance as performance
+<<<<<<< HEAD
     from mcstudy.looking.replay import replay
     from mcstudy.looking.status import status
     from mcstudy.looking.summarize import summarize
+=======
+    from mcstudy.analysis.table import table as table
+    from mcstudy.analysis.two_runs import compare_runs as compare_runs
+>>>>>>> tables
     from mcstudy.measure import Measured as Measured
     from mcstudy.planning.check import check
     from mcstudy.planning.plan import plan
@@ -44,14 +49,22 @@ if TYPE_CHECKING:
 _HOMES = {
     "Measured": "measure",
     "Results": "results",
+<<<<<<< HEAD
     "check": "planning.check",
+=======
+    "compare_runs": "analysis.two_runs",
+>>>>>>> tables
     "open_results": "results",
     "performance": "analysis.anytable",
     "plan": "planning.plan",
     "replay": "looking.replay",
     "run": "runs.runner",
+<<<<<<< HEAD
     "status": "looking.status",
     "summarize": "looking.summarize",
+=======
+    "table": "analysis.table",
+>>>>>>> tables
 }
 
 

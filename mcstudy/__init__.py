@@ -26,10 +26,18 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from mcstudy.analysis.anytable import performance as performance
+    from mcstudy.measure import Measured as Measured
     from mcstudy.results import Results, open_results
     from mcstudy.runs.runner import run
 
-_HOMES = {"Results": "results", "open_results": "results", "run": "runs.runner"}
+_HOMES = {
+    "Measured": "measure",
+    "Results": "results",
+    "open_results": "results",
+    "performance": "analysis.anytable",
+    "run": "runs.runner",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,8 @@
 MCStudyError
 ├── StudyError      the study, or what one of its functions returns, is not usable
 ├── ChangedError    the study is no longer the one that made the stored rows
-└── ResultsError    a results folder cannot be used as asked
+├── ResultsError    a results folder cannot be used as asked
+└── TableError      a table of replicates cannot be measured as asked
 
 Each message is one line: what, which value, what to do.
 """
@@ -23,3 +24,7 @@ class ChangedError(MCStudyError):
 
 class ResultsError(MCStudyError):
     """A results folder cannot be used as asked."""
+
+
+class TableError(MCStudyError):
+    """A table of replicates cannot be measured as asked."""

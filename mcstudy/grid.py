@@ -19,7 +19,7 @@ Level: TypeAlias = bool | int | float | str | None
 RESERVED = frozenset(
     (
         *("condition", "replicate", "method", "reference", "estimand", "interval", "measure"),
-        *("value", "mcse", "used", "replicates", "rng", "rngs"),
+        *("value", "mcse", "lower", "upper", "used", "replicates", "rng", "rngs"),
     )
 )
 

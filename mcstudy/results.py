@@ -95,7 +95,7 @@ class Results:
         if self._keep == "measures":
             summary += (
                 f"\n\nNo rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "
-                "and no comparison"
+                "no measure of one's own and no comparison"
             )
         return f"{summary}\n\nTables: {self.folder}"
 

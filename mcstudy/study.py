@@ -18,6 +18,7 @@ from typing import Any
 
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid
+from mcstudy.measure import check_measures, check_null
 
 MAX_REPLICATES = 2**32
 SIMULATE = "simulate"
@@ -53,6 +54,13 @@ class Study:
         Seconds after which a call of `simulate` or of a method is ended: one number for all, or
         by name of method, with ``"simulate"`` for `simulate`. A batch may take as many times that
         as it has replicates.
+    measures : mapping of str to callable, optional
+        Measures of your own, computed beside the built-in ones. The names of a function's
+        arguments say which columns of a cell it gets, of truth, estimate, std_error, lower and
+        upper: arrays of shape (R,) sorted by replicate with NaN for missing, truth a float. It
+        returns a value, ``(value, mcse)`` or a `Measured`.
+    null : float or mapping of str to float, optional
+        The value, or that of each estimand, whose absence from an interval counts as `rejection`.
 
     Raises
     ------
@@ -69,6 +77,8 @@ class Study:
     seed: int
     keep: str = "rows"
     time_limit: float | Mapping[str, float] | None = None
+    measures: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    null: float | Mapping[str, float] | None = None
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -91,6 +101,8 @@ class Study:
             raise StudyError(f"{self.name}: keep is {self.keep!r}; say 'rows' or 'measures'")
         self._check_methods()
         self._check_time_limit()
+        check_measures(self.measures, self.name)
+        check_null(self.null, self.name)
         self._check_factors("simulate", self.simulate, leading=1)
         self._check_factors("estimands", self.estimands, leading=0)
 

@@ -261,7 +261,7 @@ def test_contract_tables_tell_where_they_came_from(study_file, tmp_path):
     ]
     assert list(results.performance) == [
         *("mean", "n", "method", "estimand", "interval", "measure"),
-        *("value", "mcse", "used", "replicates"),
+        *("value", "mcse", "lower", "upper", "used", "replicates"),
     ]
     assert open_results(results.folder).digests() == results.digests()
     keys = results.intervals[["replicate", "method", "estimand", "interval"]]

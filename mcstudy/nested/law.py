@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mcstudy.analysis.performance import INTERVAL_MEASURES, MEASURES, Cell, share
+from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.measures import share
+from mcstudy.analysis.performance import NUMBERS, Meter, numbers
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.nested.balanced import balanced_llf, isotonic_levels, level_covariance, level_variances
@@ -145,12 +147,16 @@ def _table(
     name = "reml" if method.restricted else "ml"
     statuses = np.array(solution.statuses(), dtype=object)
     lines: list[tuple[Any, ...]] = [
-        (name, None, None, f"share_{status}", *share(statuses == status)) for status in Status
+        (name, None, None, f"share_{status}", *numbers(share(statuses == status)))
+        for status in Status
     ]
-    truths = true_variances(**condition)
+    truths, meter = true_variances(**condition), Meter()
     for i, estimand in enumerate(COMPONENTS):
         cell = Cell(truths[estimand], solution.variances[:, i], solution.std_errors[:, i])
-        lines += [(name, estimand, None, key, *of(cell)) for key, of in MEASURES.items()]
+        lines += [
+            (name, estimand, None, key, *numbers(answer))
+            for key, answer in meter.of_estimates(cell)
+        ]
         for kind in sorted(limits[0]):
             if estimand not in limits[0][kind]:
                 continue
@@ -159,9 +165,10 @@ def _table(
             )
             bounded = Cell(cell.truth, cell.estimate, cell.std_error, lower, upper)
             lines += [
-                (name, estimand, kind, key, *of(bounded)) for key, of in INTERVAL_MEASURES.items()
+                (name, estimand, kind, key, *numbers(answer))
+                for key, answer in meter.of_intervals(bounded)
             ]
-    columns = ["method", "estimand", "interval", "measure", "value", "mcse", "used"]
+    columns = ["method", "estimand", "interval", "measure", *NUMBERS, "used"]
     table = pd.DataFrame(lines, columns=columns)
     for position, factor in enumerate(sorted(condition)):
         table.insert(position, factor, condition[factor])

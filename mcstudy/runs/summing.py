@@ -11,6 +11,7 @@ import pyarrow as pa
 from mcstudy.analysis.performance import assembled
 from mcstudy.analysis.summed import tally_lines
 from mcstudy.grid import Condition
+from mcstudy.measure import null_of
 from mcstudy.stored.files import write_table
 from mcstudy.stored.sumparts import read_tallies
 from mcstudy.stored.sums import Tally, merged
@@ -28,6 +29,7 @@ def write_summed_tables(
     folder: Path,
     stored: Mapping[Condition, Sequence[Stored]],
     truths: Mapping[Condition, Mapping[str, float]],
+    null: float | Mapping[str, float] | None,
     metadata: Mapping[str, str],
 ) -> None:
     """Write conditions, endings and performance into `folder`.
@@ -46,7 +48,8 @@ def write_summed_tables(
     endings: list[tuple[Any, ...]] = []
     for place, condition in enumerate(conditions):
         tallies = _tallies(stored[condition])
-        lines += [(place, *line) for line in tally_lines(tallies, truths[condition])]
+        nulls = {estimand: null_of(null, estimand) for estimand in truths[condition]}
+        lines += [(place, *line) for line in tally_lines(tallies, truths[condition], nulls)]
         endings += _ending_rows(condition, tallies)
     columns = list(zip(*endings, strict=True)) or [()] * len(_ENDINGS)
     arrays = [pa.array(c, f.type) for c, f in zip(columns, _ENDINGS, strict=True)]

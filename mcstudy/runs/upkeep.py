@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from mcstudy.analysis.performance import performance_table
 from mcstudy.runs.progress import Progress
@@ -24,7 +26,7 @@ def update_tables(ledger: Ledger, progress: Progress) -> bool:
     """
     try:
         compact(ledger.store)
-        _make_tables(ledger)
+        _make_tables(ledger, progress)
     except DamagedError as error:
         progress.say(f"{error}; set aside, its replicates are computed again")
         ledger.store.set_aside(error.path)
@@ -32,18 +34,40 @@ def update_tables(ledger: Ledger, progress: Progress) -> bool:
     return True
 
 
-def _make_tables(ledger: Ledger) -> None:
-    folder = ledger.store.folder
+def _make_tables(ledger: Ledger, progress: Progress) -> None:
+    folder, study = ledger.store.folder, ledger.study
     stored = ledger.stored()
     made_of = ledger.tables_digest(stored)
-    present = all(is_whole(folder / f"{name}.parquet") for name in TABLES_OF[ledger.study.keep])
-    if present and ledger.made_of == made_of:
-        return
     metadata = {"mcstudy": json.dumps(ledger.facts(), sort_keys=True, ensure_ascii=False)}
-    if ledger.study.keep == "measures":
-        write_summed_tables(folder, stored, ledger.truths, metadata)
-        ledger.made_of = made_of
+    measured_of = ledger.measures_digest(made_of)
+    tables = TABLES_OF[study.keep]
+    if study.keep == "measures":
+        if ledger.measured_of != measured_of or not _are_whole(folder, tables):
+            write_summed_tables(folder, stored, ledger.truths, study.null, metadata)
+            ledger.measured_of = measured_of
         return
-    write_tables(folder, stored, ledger.truths, metadata)
-    write_table(folder / "performance.parquet", performance_table(folder), metadata)
-    ledger.made_of = made_of
+    rows = [name for name in tables if name != "performance"]
+    if ledger.made_of != made_of or not _are_whole(folder, rows):
+        write_tables(folder, stored, ledger.truths, metadata)
+        ledger.made_of = made_of
+    if ledger.measured_of != measured_of or not _are_whole(folder, ["performance"]):
+        _measure(ledger, progress, metadata, measured_of)
+
+
+def _measure(
+    ledger: Ledger, progress: Progress, metadata: Mapping[str, str], measured_of: str
+) -> None:
+    """Make the table of measures; where one of the user's fails, it is tried again next time."""
+    folder, study = ledger.store.folder, ledger.study
+    failures: list[str] = []
+    table = performance_table(
+        folder, measures=study.measures, null=study.null, tell=failures.append
+    )
+    write_table(folder / "performance.parquet", table, metadata)
+    for text in failures:
+        progress.say(f"Note: {text}")
+    ledger.measured_of = None if failures else measured_of
+
+
+def _are_whole(folder: Path, tables: Sequence[str]) -> bool:
+    return all(is_whole(folder / f"{name}.parquet") for name in tables)

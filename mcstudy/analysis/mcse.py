@@ -1,0 +1,116 @@
+"""Arrays to Monte Carlo errors: the jackknife in closed form, order statistics, Wilson's limits."""
+
+from __future__ import annotations
+
+import functools
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from mcstudy.measure import Z
+
+Floats: TypeAlias = NDArray[np.float64]
+MAD_SCALE = 1.482602218505602
+
+
+def wilson(p: float, n: float) -> tuple[float, float]:
+    """Return the 95 % limits of a share `p` of `n` (Wilson 1927)."""
+    centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def finite(values: Floats) -> Floats:
+    """Return the values that are neither missing nor infinite."""
+    kept = np.isfinite(values)
+    return values if kept.all() else values[kept]
+
+
+def mean(x: Floats) -> float:
+    """Mean, with the rounding of a large offset taken out."""
+    plain = x.mean()
+    return float(plain + (x - plain).mean())
+
+
+def sd(deviation: Floats) -> float:
+    """Return the standard deviation of values of mean 0."""
+    n = len(deviation)
+    return float(np.sqrt((deviation**2).sum() / (n - 1))) if n > 1 else np.nan
+
+
+def sd_left_out(deviation: Floats) -> Floats:
+    """Return the standard deviations with one value left out."""
+    n, square = len(deviation), deviation**2
+    if n < 3:
+        return np.full(n, np.nan)
+    left_out: Floats = np.maximum(square.sum() - n / (n - 1) * square, 0) / (n - 2)
+    return np.sqrt(left_out, out=left_out)
+
+
+def root_left_out(squares: Floats) -> Floats:
+    """Return the roots of the mean with one value left out."""
+    n = len(squares)
+    if n < 2:
+        return np.full(n, np.nan)
+    left_out: Floats = np.maximum(squares.sum() - squares, 0) / (n - 1)
+    return np.sqrt(left_out, out=left_out)
+
+
+def jackknife(left_out: Floats) -> float:
+    """Jackknife standard error from the statistics with one replicate left out (Efron 1982)."""
+    n = len(left_out)
+    if n < 2:
+        return np.nan
+    return float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
+
+
+@functools.lru_cache(maxsize=64)
+def median_weights(n: int) -> tuple[int, Floats]:
+    """Return where the order statistics that matter to the median begin, and their weights.
+
+    The median of n is distributed as Beta((n + 1) / 2, (n + 1) / 2) between them.
+    """
+    reach = int(4 * np.sqrt(n)) + 2
+    begin, end = max(0, n // 2 - reach), min(n, n // 2 + reach + 1)
+    edges = np.arange(begin, end + 1) / n
+    weights = np.diff(special.betainc((n + 1) / 2, (n + 1) / 2, edges))
+    return begin, weights
+
+
+def mad_mcse(x: Floats, distance: Floats, half: float) -> float:
+    """MCSE of the median distance `half` from 0, the median of `x`, by its influence function.
+
+    sign(|x| - half) - (f(half) - f(-half)) / f(0) sign(x), over 2 (f(half) + f(-half)), f the
+    density.
+    """
+    n = len(x)
+    step = MAD_SCALE * half * n**-0.2
+    at_left, at_centre, at_right = (
+        np.count_nonzero(np.abs(x - place) <= step) / (2 * step * n) for place in (-half, 0, half)
+    )
+    if not (at_centre > 0 and at_left + at_right > 0):
+        return np.nan
+    skew = (at_right - at_left) / at_centre
+    influence = np.sign(distance - half) - skew * np.sign(x)
+    return float(influence.std(ddof=1) / (2 * (at_left + at_right)) / np.sqrt(n))
+
+
+def group_jackknife(value: float, left_out: Floats, sizes: Floats) -> float:
+    """Jackknife standard error from the values with one group of replicates left out.
+
+    Parameters
+    ----------
+    value : float
+        Of all replicates.
+    left_out, sizes : arrays of shape (G,)
+        The values without each group, and how many replicates it has (Busing, Meijer & Van der
+        Leeden 1999, for groups of unequal size).
+    """
+    if len(left_out) < 2:
+        return np.nan
+    ratio, moved = sizes.sum() / sizes, left_out - value
+    pseudo = -(ratio - 1) * moved
+    centre = -((1 - 1 / ratio) * moved).sum()
+    return float(np.sqrt(((pseudo - centre) ** 2 / (ratio - 1)).mean()))

@@ -1,0 +1,233 @@
+"""Cells to measures: each a pure function that returns its value and its MCSE.
+
+Estimates of variances and the like are skewed, and there the normal-theory MCSE of an empirical SE
+or an RMSE is wrong. So these use the jackknife, in closed form; quantiles, for which the jackknife
+is inconsistent, have their own; `mcstudy.analysis.normal` has the published formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.mcse import (
+    MAD_SCALE,
+    Floats,
+    finite,
+    jackknife,
+    mad_mcse,
+    mean,
+    median_weights,
+    root_left_out,
+    sd,
+    sd_left_out,
+    wilson,
+)
+from mcstudy.measure import MISSING, Measured
+
+
+def bias(cell: Cell) -> Measured:
+    """Mean error; MCSE sd/sqrt(n) (Morris, White & Crowther 2019, Table 6)."""
+    return mean_of(cell.error)
+
+
+def relative_bias(cell: Cell) -> Measured:
+    """Mean error over the truth; MCSE sd/sqrt(n). Does not exist where the truth is 0."""
+    if cell.truth == 0:
+        return MISSING
+    value, mcse, used, _ = bias(cell)
+    return Measured(value / cell.truth, mcse / abs(cell.truth), used)
+
+
+def standardized_bias(cell: Cell) -> Measured:
+    """Mean error over the empirical SE; jackknife MCSE (Collins, Schafer & Kam 2001, as share)."""
+    value, _, n, _ = bias(cell)
+    d, spread = cell.deviation, sd(cell.deviation)
+    if not (n > 1 and spread > 0):
+        return Measured(np.nan, np.nan, n)
+    left_out = (value - d / (n - 1)) / sd_left_out(d)
+    return Measured(value / spread, jackknife(left_out), n)
+
+
+def empirical_se(cell: Cell) -> Measured:
+    """Spread of the estimates, their standard deviation; jackknife MCSE."""
+    d = cell.deviation
+    return Measured(sd(d), jackknife(sd_left_out(d)), len(d))
+
+
+def mse(cell: Cell) -> Measured:
+    """Mean squared error; MCSE sd/sqrt(n) of the squared errors (Morris et al. 2019, Table 6)."""
+    return mean_of(cell.error**2)
+
+
+def rmse(cell: Cell) -> Measured:
+    """Root of the mean squared error; jackknife MCSE."""
+    return _root_mean(cell.error**2)
+
+
+def median_bias(cell: Cell) -> Measured:
+    """Median error; MCSE from the order statistics (Maritz & Jarrett 1978)."""
+    n = len(cell.error)
+    if n == 0:
+        return MISSING
+    begin, weights = median_weights(n)
+    end = begin + len(weights)
+    middle = np.sort(np.partition(cell.error, sorted({begin, end - 1}))[begin:end])
+    value = (middle[(n - 1) // 2 - begin] + middle[n // 2 - begin]) / 2
+    spread = weights @ (middle - value) ** 2 - (weights @ (middle - value)) ** 2
+    return Measured(value, np.sqrt(max(spread, 0.0)) if n > 1 else np.nan, n)
+
+
+def mad(cell: Cell) -> Measured:
+    """1.4826 x the median distance from the median, the empirical SE's robust sibling.
+
+    MCSE from the influence function, which also knows skewed estimates (Falk 1997), with the
+    densities at the median and a distance away counted in windows.
+    """
+    n = len(cell.finite_estimate)
+    if n == 0:
+        return MISSING
+    x = cell.finite_estimate - np.median(cell.finite_estimate)
+    distance = np.abs(x)
+    half = float(np.median(distance))
+    mcse = mad_mcse(x, distance, half) if n > 2 and half > 0 else np.nan
+    return Measured(MAD_SCALE * half, MAD_SCALE * mcse, n)
+
+
+def model_se(cell: Cell) -> Measured:
+    """Root of the mean squared standard error; jackknife MCSE."""
+    return _root_mean(cell.squared_std_error)
+
+
+def relative_error_model_se(cell: Cell) -> Measured:
+    """Model SE over empirical SE, minus 1; jackknife MCSE of the two together.
+
+    An estimate without a standard error counts for the empirical SE, as it does there; `used` is
+    the smaller of the two numbers.
+    """
+    square, d = cell.squared_std_error, cell.deviation
+    used, spread = min(len(square), len(d)), sd(d)
+    if not (used and spread > 0):
+        return Measured(np.nan, np.nan, used)
+    has_error, has_estimate = np.isfinite(cell.std_error), np.isfinite(cell.estimate)
+    model = np.sqrt(mean(square))
+    left_out = np.full(len(cell.estimate), model)
+    left_out[has_error] = root_left_out(square)
+    left_out[has_estimate] /= sd_left_out(d)
+    left_out[~has_estimate] /= spread
+    return Measured(model / spread - 1, jackknife(left_out[has_error | has_estimate]), used)
+
+
+def coverage(cell: Cell) -> Measured:
+    """Share of intervals that contain the truth; binomial MCSE."""
+    return share(cell.hits(cell.truth))
+
+
+def bias_eliminated_coverage(cell: Cell) -> Measured:
+    """Share of intervals that contain the mean of the estimates.
+
+    The MCSE is that of the hits and of the mean together: the mean moves with the same estimates,
+    and where they are skewed the share moves with the mean.
+    """
+    hits = cell.hits(cell.mean)
+    measured, step = share(hits), sd(cell.deviation) * max(len(hits), 1) ** -0.2
+    if not (measured.used > 1 and step > 0):
+        return measured
+    right, left = (np.count_nonzero(cell.hits(cell.mean + side)) for side in (step, -step))
+    slope = (right - left) / (2 * step * len(hits))
+    return _with_estimated_centre(cell, measured, hits, slope)
+
+
+def miss_below(cell: Cell) -> Measured:
+    """Share of intervals that lie below the truth; binomial MCSE."""
+    return share(cell.limits[1] < cell.truth) if np.isfinite(cell.truth) else MISSING
+
+
+def miss_above(cell: Cell) -> Measured:
+    """Share of intervals that lie above the truth; binomial MCSE."""
+    return share(cell.limits[0] > cell.truth) if np.isfinite(cell.truth) else MISSING
+
+
+def width(cell: Cell) -> Measured:
+    """Mean width of the finite intervals; MCSE sd/sqrt(n)."""
+    lower, upper = cell.limits
+    with np.errstate(invalid="ignore"):
+        return mean_of(finite(upper - lower))
+
+
+def rejection(cell: Cell) -> Measured:
+    """Share of intervals without the null value; binomial MCSE. Power, or size if null is true."""
+    return share(~cell.hits(cell.null))
+
+
+MEASURES: Mapping[str, Callable[[Cell], Measured]] = {
+    "bias": bias,
+    "relative_bias": relative_bias,
+    "standardized_bias": standardized_bias,
+    "empirical_se": empirical_se,
+    "mse": mse,
+    "rmse": rmse,
+    "median_bias": median_bias,
+    "mad": mad,
+    "model_se": model_se,
+    "relative_error_model_se": relative_error_model_se,
+}
+INTERVAL_MEASURES: Mapping[str, Callable[[Cell], Measured]] = {
+    "coverage": coverage,
+    "bias_eliminated_coverage": bias_eliminated_coverage,
+    "miss_below": miss_below,
+    "miss_above": miss_above,
+    "width": width,
+    "rejection": rejection,
+}
+
+
+def share(hit: NDArray[np.bool_]) -> Measured:
+    """Share of true values; binomial MCSE, Wilson's limits, which keep an error at 0 and 1."""
+    return share_of(int(np.count_nonzero(hit)), len(hit))
+
+
+def share_of(hits: int, n: int) -> Measured:
+    """Share `hits` of `n`; binomial MCSE, Wilson's limits (Wilson 1927)."""
+    if n == 0:
+        return MISSING
+    p = hits / n
+    return Measured(p, np.sqrt(p * (1 - p) / n), n, wilson(p, n))
+
+
+def mean_of(x: Floats) -> Measured:
+    """Mean; MCSE sd/sqrt(n)."""
+    n = len(x)
+    if n == 0:
+        return MISSING
+    value = mean(x)
+    return Measured(value, sd(x - value) / np.sqrt(n), n)
+
+
+def _root_mean(squares: Floats) -> Measured:
+    """Root of a mean of squares; jackknife MCSE."""
+    n = len(squares)
+    if n == 0:
+        return MISSING
+    return Measured(float(np.sqrt(squares.mean())), jackknife(root_left_out(squares)), n)
+
+
+def _with_estimated_centre(
+    cell: Cell, measured: Measured, hits: NDArray[np.bool_], slope: float
+) -> Measured:
+    """Return a share whose MCSE also has the error of the mean that the hits were judged by."""
+    assert cell.lower is not None
+    assert cell.upper is not None
+    influence = np.zeros(len(cell.estimate))
+    has_limits = ~(np.isnan(cell.lower) | np.isnan(cell.upper))
+    has_estimate = np.isfinite(cell.estimate)
+    influence[has_limits] += (hits - measured.value) / len(hits)
+    influence[has_estimate] += slope * cell.deviation / len(cell.deviation)
+    mcse = float(np.sqrt((influence**2).sum()))
+    if not (mcse > 0 and 0 < measured.value < 1):
+        return measured
+    effective = measured.value * (1 - measured.value) / mcse**2
+    return Measured(measured.value, mcse, measured.used, wilson(measured.value, effective))

@@ -1,0 +1,171 @@
+"""Anybody's table to batches of rows: DataFrame, Arrow table, Parquet, CSV, dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mcstudy.errors import TableError
+
+BATCH = 2**18
+LARGE_CSV = 2**28
+_CSV = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table whose rows can be read more than once, always in the same order.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    columns : sequence of str
+        All that it has.
+    bytes_at_most : int
+        How much memory the numbers of one column can take; 0 where they are in memory already.
+    batches : callable
+        Takes names of columns, and which of them are numbers; yields record batches.
+    """
+
+    name: str
+    columns: Sequence[str]
+    bytes_at_most: int
+    batches: Callable[[Sequence[str], Sequence[str]], Iterator[pa.RecordBatch]]
+
+
+def open_source(data: Any) -> Source:
+    """Return the table to read: a DataFrame, Arrow table or dataset, or a path.
+
+    Raises
+    ------
+    TableError
+        For a path that cannot be read, or anything else.
+    """
+    if isinstance(data, pd.DataFrame):
+        return _of_frame(data)
+    if isinstance(data, pa.RecordBatch):
+        data = pa.Table.from_batches([data])
+    if isinstance(data, pa.Table):
+        return _of_table(data, "the table")
+    if isinstance(data, str | Path):
+        return _of_path(Path(data))
+    if type(data).__module__.startswith("pyarrow") and hasattr(data, "to_batches"):
+        return _of_dataset(data, "the dataset")
+    raise TableError(
+        f"the table is a {type(data).__name__}; give a pandas DataFrame, an Arrow table or "
+        "dataset, or the path of a Parquet or CSV file"
+    )
+
+
+def _of_frame(frame: pd.DataFrame) -> Source:
+    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            table = pa.Table.from_pandas(frame[list(columns)], preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            reason = " ".join(str(text) for text in error.args)
+            raise TableError(f"the table mixes types in a column: {reason}") from None
+        yield from table.to_batches()
+
+    return Source("the table", [str(name) for name in frame.columns], 0, batches)
+
+
+def _of_table(table: pa.Table, name: str) -> Source:
+    return Source(
+        name, table.column_names, 0, lambda columns, _: iter(table.select(columns).to_batches())
+    )
+
+
+def _of_path(path: Path) -> Source:
+    kind = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:]).lower()
+    try:
+        if path.is_dir():
+            return _of_folder(path)
+        if kind in _CSV:
+            return _of_csv(path, _CSV[kind])
+        return _of_parquet(path)
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except pa.ArrowException as error:
+        reason = " ".join(str(error).split())
+        raise TableError(
+            f"{path}: cannot be read as {'CSV' if kind in _CSV else 'Parquet'} ({reason})"
+        ) from None
+
+
+def _of_parquet(path: Path) -> Source:
+    with pq.ParquetFile(path) as file:
+        names, rows = file.schema_arrow.names, file.metadata.num_rows
+        texts = [item.name for item in file.schema_arrow if "string" in str(item.type)]
+
+    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
+            yield from file.iter_batches(BATCH, columns=list(columns))
+
+    return Source(str(path), names, 8 * rows, batches)
+
+
+def _of_folder(path: Path) -> Source:
+    import pyarrow.dataset as ds
+
+    if (path / "study.json").is_file():
+        raise TableError(
+            f"{path}: is a results folder of mcstudy; its measures are "
+            "open_results(folder).performance"
+        )
+    files = [
+        str(file)
+        for file in sorted(path.rglob("*.parquet"))
+        if not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
+    ]
+    if not files:
+        raise TableError(f"{path}: has no file that ends in .parquet")
+    partitioning: Any = ds.partitioning(flavor="hive")
+    dataset = ds.dataset(
+        files, format="parquet", partitioning=partitioning, partition_base_dir=str(path)
+    )
+    schemas = [dataset.schema, *(f.physical_schema for f in dataset.get_fragments())]
+    schema = pa.unify_schemas(schemas, promote_options="permissive")
+    return _of_dataset(dataset.replace_schema(schema), str(path))
+
+
+def _of_dataset(dataset: Any, name: str) -> Source:
+    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return dataset.to_batches(  # type: ignore[no-any-return]
+            columns=list(columns), batch_size=BATCH, batch_readahead=2, fragment_readahead=1
+        )
+
+    return Source(name, dataset.schema.names, 8 * dataset.count_rows(), batches)
+
+
+def _of_csv(path: Path, delimiter: str) -> Source:
+    from pyarrow import csv
+
+    parse = csv.ParseOptions(delimiter=delimiter)
+    with csv.open_csv(path, parse_options=parse) as reader:
+        names = reader.schema.names
+    size = path.stat().st_size * (4 if path.suffix == ".gz" else 1)
+
+    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        convert = csv.ConvertOptions(
+            include_columns=list(columns),
+            column_types=dict.fromkeys(numbers, pa.float64()),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        )
+        options = {"parse_options": parse, "convert_options": convert}
+        try:
+            if size > LARGE_CSV:
+                yield from csv.open_csv(path, **options)
+            else:
+                yield from csv.read_csv(path, **options).to_batches()
+        except pa.ArrowInvalid as error:
+            raise TableError(f"{path}: {' '.join(str(error).split())}") from None
+
+    return Source(str(path), names, size // len(names), batches)

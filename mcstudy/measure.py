@@ -1,0 +1,119 @@
+"""What a measure is: a name, a value with its Monte Carlo error, and how a user adds one."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mcstudy.errors import StudyError
+
+Z = 1.959963984540054
+COLUMNS = ("truth", "estimate", "std_error", "lower", "upper")
+BUILT_IN = (
+    *("bias", "relative_bias", "standardized_bias", "empirical_se", "mse", "rmse"),
+    *("median_bias", "mad", "model_se", "relative_error_model_se"),
+    *("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "width", "rejection"),
+)
+
+
+class Measured(NamedTuple):
+    """A measure's value with its Monte Carlo error. NaN: does not exist.
+
+    Parameters
+    ----------
+    value : float
+        The measure.
+    mcse : float
+        Its Monte Carlo standard error.
+    used : int
+        How many replicates it rests on.
+    limits : (float, float), optional
+        95 % Monte Carlo limits; value +- 1.96 mcse where they are not given.
+    """
+
+    value: float
+    mcse: float
+    used: int
+    limits: tuple[float, float] | None = None
+
+    @property
+    def lower(self) -> float:
+        """The lower 95 % Monte Carlo limit."""
+        return self.value - Z * self.mcse if self.limits is None else self.limits[0]
+
+    @property
+    def upper(self) -> float:
+        """The upper 95 % Monte Carlo limit."""
+        return self.value + Z * self.mcse if self.limits is None else self.limits[1]
+
+
+MISSING = Measured(math.nan, math.nan, 0)
+
+
+def check_measures(measures: object, where: str) -> None:
+    """Raise StudyError unless `measures` maps new names to functions of a cell's columns.
+
+    Parameters
+    ----------
+    measures : mapping of str to callable
+        Each function's arguments are among `COLUMNS`; others need a default.
+    where : str
+        Begins the message.
+    """
+    if not isinstance(measures, Mapping):
+        raise StudyError(f"{where}: measures is {measures!r}; write {{'name': function}}")
+    for name, function in measures.items():
+        if not isinstance(name, str) or not name or name != name.strip():
+            raise StudyError(f"{where}: {name!r} cannot name a measure; use a text")
+        if name in BUILT_IN or name.startswith("share_"):
+            raise StudyError(f"{where}: mcstudy has a measure '{name}'; choose another name")
+        if not callable(function):
+            raise StudyError(f"{where}: measure '{name}' is {function!r}, not a function")
+        _check_arguments(function, name, where)
+
+
+def columns_asked_for(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return which of `COLUMNS` a measure names among its arguments."""
+    return tuple(name for name in inspect.signature(function).parameters if name in COLUMNS)
+
+
+def _check_arguments(function: Callable[..., Any], name: str, where: str) -> None:
+    try:
+        arguments = inspect.signature(function).parameters.values()
+    except ValueError:
+        raise StudyError(
+            f"{where}: the arguments of measure '{name}' cannot be read; wrap it in a function"
+        ) from None
+    odd = [
+        argument.name
+        for argument in arguments
+        if argument.kind in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL)
+        or argument.kind is argument.POSITIONAL_ONLY
+        or (argument.name not in COLUMNS and argument.default is argument.empty)
+    ]
+    if odd or not columns_asked_for(function):
+        asks = ", ".join(odd) or "none of them"
+        raise StudyError(
+            f"{where}: measure '{name}' asks for {asks}; "
+            f"its arguments must be among {', '.join(COLUMNS)}"
+        )
+
+
+def check_null(null: object, where: str, by: Sequence[str] = ("estimand",)) -> None:
+    """Raise StudyError unless `null` is None, a number, or numbers by estimand."""
+    if isinstance(null, Mapping) and "estimand" not in by:
+        raise StudyError(f"{where}: null is by estimand, and by lacks 'estimand'; give a number")
+    values = null.values() if isinstance(null, Mapping) else (null,)
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise StudyError(
+                f"{where}: null is {value!r}; give a number, or {{'estimand': number}}"
+            )
+
+
+def null_of(null: float | Mapping[str, float] | None, estimand: str) -> float:
+    """Return the null value of an estimand; NaN where there is none."""
+    value = null.get(estimand) if isinstance(null, Mapping) else null
+    return math.nan if value is None else float(value)

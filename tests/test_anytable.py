@@ -1,0 +1,345 @@
+"""Measures of any table: whatever form it comes in, and however its rows are strewn."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+
+from mcstudy import MCStudyError, performance, run
+from mcstudy.analysis import gathered
+
+BY = ["n", "method"]
+
+
+def table(replicates=40, seed=1):
+    """Return replicates of two methods at two sample sizes, with some missing."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (n, method, replicate, 0.5, rng.normal(0.5, n**-0.5), n**-0.5 * rng.uniform(0.8, 1.2))
+        for n in (10, 20)
+        for method in ("mean", "median")
+        for replicate in range(replicates)
+    ]
+    frame = pd.DataFrame(rows, columns=[*BY, "replicate", "truth", "estimate", "std_error"])
+    frame["lower"] = frame.estimate - 2 * frame.std_error
+    frame["upper"] = frame.estimate + 2 * frame.std_error
+    frame.loc[3, "estimate"] = np.nan
+    frame.loc[[5, 50], ["std_error", "lower", "upper"]] = np.nan
+    return frame
+
+
+@pytest.fixture
+def frame():
+    return table()
+
+
+@pytest.fixture
+def scattered(monkeypatch):
+    """Make any table one that goes through files; return how often one did."""
+    went, scatter = [], gathered._scatter
+    monkeypatch.setattr(
+        "mcstudy.analysis.gathered._scatter", lambda *a: went.append(1) or scatter(*a)
+    )
+    monkeypatch.setattr("mcstudy.analysis.gathered.BUDGET", 1)
+    monkeypatch.setattr("mcstudy.analysis.gathered.BUCKET", 2000)
+    monkeypatch.setattr("mcstudy.analysis.sources.BATCH", 7)
+    return went
+
+
+def same(found, expected):
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
+def plain(frame, **more):
+    """Return the table cell by cell, from the pieces themselves."""
+    pieces = [
+        performance(piece.reset_index(drop=True), by=BY, **more) for _, piece in frame.groupby(BY)
+    ]
+    return pd.concat(pieces, ignore_index=True)
+
+
+FORMS = {
+    "arrow": lambda frame, path: pa.Table.from_pandas(frame),
+    "batch": lambda frame, path: pa.RecordBatch.from_pandas(frame),
+    "parquet": lambda frame, path: _written(frame.to_parquet, path / "x.parquet"),
+    "text path": lambda frame, path: str(_written(frame.to_parquet, path / "x.parquet")),
+    "row groups": lambda frame, path: _written(
+        frame.to_parquet, path / "y.parquet", row_group_size=9
+    ),
+    "csv": lambda frame, path: _written(frame.to_csv, path / "x.csv", na_rep="NA"),
+    "gzip": lambda frame, path: _written(frame.to_csv, path / "x.csv.gz", index=False),
+    "tsv": lambda frame, path: _written(frame.to_csv, path / "x.tsv", sep="\t"),
+    "folder": lambda frame, path: _files(frame, path / "many"),
+    "dataset": lambda frame, path: ds.dataset(_files(frame, path / "many")),
+}
+
+
+def _written(write, path, **options):
+    write(path, **options)
+    return path
+
+
+def _files(frame, folder):
+    folder.mkdir()
+    for place, begin in enumerate(range(0, len(frame), 37)):
+        frame[begin : begin + 37].to_parquet(folder / f"{place}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_identity_every_form_gives_the_same_table(frame, tmp_path, form):
+    found = performance(FORMS[form](frame, tmp_path), by=BY)
+    same(found, plain(frame))
+
+
+@pytest.mark.parametrize("form", ["parquet", "row groups", "folder", "csv"])
+def test_identity_through_files_as_in_memory(frame, tmp_path, form, scattered):
+    strewn = frame.sample(frac=1, random_state=3).reset_index(drop=True)
+    expected = plain(frame)
+    assert not scattered
+    same(performance(FORMS[form](strewn, tmp_path), by=BY), expected)
+    assert scattered
+    assert not list(tmp_path.glob("mcstudy-*"))
+
+
+def test_identity_a_sorted_table_needs_no_files(frame, tmp_path, scattered, monkeypatch):
+    monkeypatch.setattr("mcstudy.analysis.gathered.BUDGET", 60 * 8 * 6)
+    monkeypatch.setattr("mcstudy.analysis.gathered._through_files", None)
+    source = FORMS["row groups"](frame, tmp_path)
+    same(performance(source, by=BY), plain(frame))
+
+
+@pytest.mark.parametrize("files", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_contract_permuting_and_splitting_rows_changes_no_bit(
+    frame, tmp_path, seed, files, request
+):
+    """Where there is a column of replicates; each time with other chunks, files and row groups."""
+    if files:
+        request.getfixturevalue("scattered")
+    rng = np.random.default_rng(seed)
+    strewn = frame.sample(frac=1, random_state=seed).reset_index(drop=True)
+    folder = tmp_path / "many"
+    folder.mkdir()
+    edges = np.sort(rng.integers(0, len(frame), 4))
+    for place, piece in enumerate(np.split(np.arange(len(frame)), edges)):
+        strewn.iloc[piece].to_parquet(
+            folder / f"{place}.parquet", row_group_size=int(rng.integers(1, 30))
+        )
+    same(performance(folder, by=BY), plain(frame))
+
+
+def test_contract_without_replicates_only_the_last_bits_depend_on_the_order(frame):
+    strewn = frame.sample(frac=1, random_state=2).reset_index(drop=True)
+    found = performance(strewn, by=BY, replicate=None)
+    expected = performance(frame, by=BY, replicate=None)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-12, atol=1e-14)
+    halves = pa.concat_tables([pa.Table.from_pandas(frame[:77]), pa.Table.from_pandas(frame[77:])])
+    same(performance(halves, by=BY, replicate=None), expected)
+
+
+@pytest.mark.parametrize("added", [{"method": "third"}, {"n": 5}, {"method": None}])
+def test_contract_a_further_method_or_condition_changes_no_other_cell(frame, added):
+    more = table(seed=2)[:40].assign(**added)
+    both = pd.concat([frame, more]).sample(frac=1, random_state=1).reset_index(drop=True)
+    found = performance(both, by=BY)
+    column, value = next(iter(added.items()))
+    new = found[column].isna() if value is None else found[column] == value
+    same(found[~new].reset_index(drop=True), plain(frame))
+    assert new.sum() == len(found) / 5
+
+
+def test_contract_of_our_own_results_are_the_measures_of_the_run(study_file, tmp_path):
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    estimates = tmp_path / "normal" / "estimates.parquet"
+    found = performance(estimates, by=["condition", "method", "estimand"], std_error=None)
+    found = found.merge(results.conditions, on="condition")
+    known = results.performance[results.performance.measure.isin(found.measure)]
+    known = known[known.interval.isna()]
+    both = known.merge(found, on=["mean", "n", "method", "estimand", "measure"])
+    assert len(both) == len(known) == len(found)
+    for name in ("value", "mcse", "lower", "upper", "used", "replicates"):
+        assert both[f"{name}_x"].equals(both[f"{name}_y"])
+
+
+@pytest.mark.parametrize("df", [None, 7, "degrees"])
+def test_reference_limits_from_the_standard_error(frame, df):
+    frame = frame.drop(columns=["lower", "upper"]).assign(degrees=np.arange(160) % 9 + 2.0)
+    found = performance(frame, by=BY, df=df, level=0.9).set_index("measure")
+    degrees = frame.degrees if df == "degrees" else 7
+    quantile = stats.norm.ppf(0.95) if df is None else stats.t.ppf(0.95, degrees)
+    error = (frame.estimate - 0.5).abs()
+    hit = (error <= quantile * frame.std_error)[error.notna() & frame.std_error.notna()]
+    cells = found.loc["coverage"]
+    assert (cells.value * cells.used).sum() == pytest.approx(hit.sum())
+    assert cells.used.sum() == len(hit) == 157
+
+
+def test_contract_columns_that_are_not_there_cost_their_measures(frame):
+    bare = frame[[*BY, "estimate"]]
+    found = set(performance(bare, by=BY, truth=0.5).measure)
+    assert "bias" in found
+    assert not found & {"model_se", "relative_error_model_se", "coverage", "rejection"}
+    limits = frame[[*BY, "estimate", "lower", "upper"]]
+    assert "coverage" in set(performance(limits, by=BY, truth=0.5).measure)
+    formed = performance(frame, by=BY, lower=None, upper=None)
+    assert "coverage" in set(formed.measure)
+    given = performance(frame, by=BY).query("measure == 'width'").value
+    assert formed.query("measure == 'width'").value.sum() == pytest.approx(
+        0.98 * given.sum(), rel=1e-3
+    )
+    left_out = performance(frame, by=BY, std_error=None, lower=None, upper=None)
+    assert set(left_out.measure) == found
+
+
+def test_contract_null_by_estimand(frame):
+    frame["estimand"] = np.where(frame.n == 10, "a", "b")
+    found = performance(frame, by=["estimand", *BY], null={"a": 5.0})
+    rejection = found[found.measure == "rejection"]
+    assert set(rejection.estimand) == {"a"}
+    assert (rejection.value == 1).all()
+
+
+def test_contract_missing_and_odd_values_of_by_keep_their_cells():
+    frame = pd.DataFrame(
+        {
+            "a": [None, None, True, False],
+            "b": [1.5, 1.5, np.nan, -0.0],
+            "c": pd.Categorical(["x", "x", None, "y"]),
+            "estimate": [1, 2, 3, 4],
+        }
+    )
+    found = performance(frame, truth=0, by=["a", "b", "c"])
+    assert found[found.measure == "bias"].value.tolist() == [4.0, 3.0, 1.5]
+    assert found.a.isna().sum() == len(found) / 3
+
+
+def test_contract_an_r_csv(tmp_path):
+    """As write.csv makes it: row names, NA, quoted words, TRUE and Inf."""
+    path = tmp_path / "sim.csv"
+    path.write_text(
+        '"","dgm","method","rep","theta","se"\n'
+        '"1",1,"NA",1,0.5,0.25\n"2",1,"NA",2,NA,NA\n"3",1,"NA",3,1.5,Inf\n"4",1,NA,1,2,1\n'
+    )
+    found = performance(
+        path, truth=1, by=["dgm", "method"], estimate="theta", std_error="se", replicate="rep"
+    ).set_index(["method", "measure"])
+    assert found.loc[("NA", "bias"), ["value", "used", "replicates"]].tolist() == [0.0, 2, 3]
+    assert found.loc[("NA", "model_se"), "value"] == 0.25
+    assert found.loc[(np.nan, "bias"), "value"].item() == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by": ["n", "methode"]}, "has no column 'methode'.*'n', 'method', 'replicate'"),
+        ({"truth": "theta"}, "has no column 'theta'.*truth=a number or one of them"),
+        ({"std_error": "se"}, "has no column 'se'"),
+        ({"estimate": "method"}, "column 'method' is text; give a column of numbers"),
+        ({"by": []}, "replicate 0 occurs more than once in the table; add to by"),
+        ({"by": ["method"], "replicate": None, "truth": "n"}, "truth varies in .*: 10 and 20"),
+        ({"upper": None}, "has the limit 'lower' and no upper one"),
+        ({"df": 5}, "df is not used"),
+        ({"df": 0, "lower": None, "upper": None}, "df is 0; give a number above 0"),
+        ({"level": 95.0}, "level is 95.0; give a number between 0 and 1"),
+        ({"mcse": "bootstrap"}, "mcse is 'bootstrap'; say 'jackknife' or 'normal'"),
+        ({"truth": True}, "truth is True; give a number or the name of a column"),
+        ({"null": "0"}, "null is '0'"),
+        ({"null": {"a": 0}}, "null is by estimand, and by lacks 'estimand'"),
+        ({"measures": {"bias": len}}, "mcstudy has a measure 'bias'"),
+        ({"by": ["n", "method", "value"]}, "by has 'value', a column of the result"),
+    ],
+)
+def test_contract_bad_input_is_one_line(frame, options, message):
+    with pytest.raises(MCStudyError, match=message) as caught:
+        performance(frame.assign(value=1), **{"by": BY, **options})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([1, 2], "the table is a list; give a pandas DataFrame"),
+        ("missing.parquet", "missing.parquet: cannot be read"),
+        ("missing.csv", "missing.csv: cannot be read"),
+        (pd.DataFrame({"estimate": []}), "has no rows"),
+        (pd.DataFrame({"estimate": ["1", "x"]}), "column 'estimate' is text"),
+        (pd.DataFrame({"estimate": [1, "x"]}), "mixes types in a column"),
+    ],
+)
+def test_contract_what_is_no_table_is_one_line(data, message):
+    with pytest.raises(MCStudyError, match=message) as caught:
+        performance(data, truth=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_contract_damaged_files_are_one_line(frame, tmp_path, study_file):
+    bad = tmp_path / "x.parquet"
+    bad.write_bytes(b"no parquet")
+    with pytest.raises(MCStudyError, match="cannot be read as Parquet"):
+        performance(bad, truth=0)
+    words = tmp_path / "x.csv"
+    words.write_text("estimate\n1\nabc\n")
+    with pytest.raises(MCStudyError, match=r"x\.csv.*abc"):
+        performance(words, truth=0)
+    with pytest.raises(MCStudyError, match=r"no file that ends in \.parquet"):
+        performance(_written(lambda p: p.mkdir(), tmp_path / "empty"), truth=0)
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    with pytest.raises(MCStudyError, match="is a results folder"):
+        performance(results.folder)
+
+
+def test_contract_the_same_replicates_twice_are_noticed_in_every_way(frame, tmp_path, scattered):
+    twice = pd.concat([frame, frame[:1]])
+    with pytest.raises(
+        MCStudyError, match="replicate 0 occurs more than once in n=10, method=mean"
+    ):
+        performance(FORMS["parquet"](twice, tmp_path), by=BY)
+
+
+def test_identity_the_radix_order_is_the_stable_order():
+    rng = np.random.default_rng(1)
+    for most in (3, 2**15 + 5, 2**17, 2**30):
+        code = rng.integers(0, most, 5000)
+        order = gathered._order(code)
+        assert (order == np.argsort(code, kind="stable")).all()
+
+
+def test_identity_more_combinations_than_a_table_holds(monkeypatch, frame):
+    expected = performance(frame, by=BY)
+    monkeypatch.setattr("mcstudy.analysis.gathered.SMALL", 1)
+    same(performance(frame, by=BY), expected)
+
+
+def test_contract_a_folder_whose_files_differ_in_columns(frame, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    frame[:80].drop(columns="std_error").to_parquet(folder / "a.parquet")
+    frame[80:].to_parquet(folder / "b.parquet")
+    frame[:0].to_parquet(folder / "_ignored.parquet")
+    found = performance(folder, by=BY).set_index([*BY, "measure"])
+    assert found.loc[(10, "mean", "model_se"), "used"] == 0
+    assert found.loc[(20, "mean", "model_se"), "used"] == 40
+
+
+def test_contract_partitioned_folders_bring_their_columns(frame, tmp_path):
+    ds.write_dataset(
+        pa.Table.from_pandas(frame),
+        tmp_path / "parts",
+        format="parquet",
+        partitioning=ds.partitioning(pa.schema([("n", pa.int64())]), flavor="hive"),
+    )
+    found = performance(tmp_path / "parts", by=BY)
+    pd.testing.assert_frame_equal(found, plain(frame), check_dtype=False, check_exact=True)
+
+
+def test_contract_parquet_is_read_in_batches(frame, tmp_path, scattered):
+    path = FORMS["row groups"](frame, tmp_path)
+    assert pq.ParquetFile(path).num_row_groups == 18
+    from mcstudy.analysis.sources import open_source
+
+    batches = list(open_source(path).batches(["estimate"], ["estimate"]))
+    assert max(batch.num_rows for batch in batches) <= 7

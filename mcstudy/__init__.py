@@ -19,24 +19,39 @@ __all__ = [
     "Status",
     "Study",
     "batched",
+    "check",
     "grid",
     "load_study",
     "open_results",
+    "plan",
+    "replay",
     "run",
+    "status",
+    "summarize",
 ]
 
 if TYPE_CHECKING:
     from mcstudy.analysis.anytable import performance as performance
+    from mcstudy.looking.replay import replay
+    from mcstudy.looking.status import status
+    from mcstudy.looking.summarize import summarize
     from mcstudy.measure import Measured as Measured
+    from mcstudy.planning.check import check
+    from mcstudy.planning.plan import plan
     from mcstudy.results import Results, open_results
     from mcstudy.runs.runner import run
 
 _HOMES = {
     "Measured": "measure",
     "Results": "results",
+    "check": "planning.check",
     "open_results": "results",
     "performance": "analysis.anytable",
+    "plan": "planning.plan",
+    "replay": "looking.replay",
     "run": "runs.runner",
+    "status": "looking.status",
+    "summarize": "looking.summarize",
 }
 
 

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mcstudy.verbs import collecting, running
+from mcstudy.verbs import analysing, collecting, comparing, looking, planning, running
 
-FAMILIES = (running, collecting)
+FAMILIES = (planning, running, collecting, looking, analysing, comparing)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,17 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.anova import Anova, anova
+from mcstudy.analysis.comparisons import Comparison, check_pair, compare
+from mcstudy.analysis.equivalence import Equivalence, equivalence
+from mcstudy.analysis.failures import FAILED, Overlap, failure_overlap
+from mcstudy.analysis.pairs import COMPARISONS, INTERVAL_COMPARISONS
+from mcstudy.analysis.precision import precision_text
+from mcstudy.analysis.selection import Where
+from mcstudy.analysis.sensitivity import Sensitivity, sensitivity
 from mcstudy.analysis.show import summary_text
 from mcstudy.analysis.summed import NEED_ROWS
+from mcstudy.analysis.table import Names, Table, table
 from mcstudy.errors import ResultsError
 from mcstudy.stored.tables import TABLES_OF
 
@@ -70,6 +80,65 @@ class Results:
         """Addresses of fits that did not end well, of a study that keeps measures, not rows."""
         return self._table("endings")
 
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """One row per factor values, method, reference, estimand, interval and measure."""
+        return self._table("comparisons")
+
+    def table(
+        self,
+        measure: str | Sequence[str],
+        *,
+        rows: Names = None,
+        columns: Names = None,
+        where: Where = None,
+        level: float = 0.95,
+        format: str = "text",  # noqa: A002 - the command line's word
+    ) -> Table:
+        """Lay out measures as a table; see `mcstudy.analysis.table.table`.
+
+        Measures of `comparisons`, like ``"bias_difference"``, are taken from there.
+        """
+        first = measure.split(",")[0] if isinstance(measure, str) else next(iter(measure), "")
+        compared = first.strip() in {*COMPARISONS, *INTERVAL_COMPARISONS, "rejection_difference"}
+        frame = self.comparisons if compared else self.performance
+        return table(
+            frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
+        )
+
+    def compare(self, method: str, reference: str, *, where: Where = None) -> Comparison:
+        """Compare two methods on the same data; see `mcstudy.analysis.comparisons.compare`."""
+        check_pair(self._methods, method, reference)
+        return compare(self.folder, method, reference, where=where, null=self.study.get("null"))
+
+    def equivalence(self, method: str, reference: str) -> Equivalence:
+        """Show how far apart two methods are; see `mcstudy.analysis.equivalence.equivalence`."""
+        check_pair(self._methods, method, reference)
+        return equivalence(self.folder, method, reference)
+
+    def sensitivity(
+        self,
+        measure: str,
+        *,
+        where: Where = None,
+        failed: Collection[str] = FAILED,
+        level: float = 0.95,
+    ) -> Sensitivity:
+        """Rank methods with failures counted in three ways; `mcstudy.analysis.sensitivity`."""
+        return sensitivity(self.folder, measure, where=where, failed=failed, level=level)
+
+    def failure_overlap(self, *, failed: Collection[str] = FAILED) -> Overlap:
+        """Count how often methods fail together; see `mcstudy.analysis.failures`."""
+        return failure_overlap(self.folder, failed=failed)
+
+    @property
+    def _methods(self) -> list[str]:
+        return sorted(self.performance["method"].unique())
+
+    def anova(self, measure: str, *, where: Where = None) -> Anova:
+        """Show which factors drive a measure; see `mcstudy.analysis.anova.anova`."""
+        return anova(self.performance, measure, where=where)
+
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each table's file, of all that are a function of the study."""
         return {
@@ -90,14 +159,22 @@ class Results:
             )
         return pd.read_parquet(self.folder / f"{name}.parquet")
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """The measures that matter most and how the fits ended, as text."""
         summary = summary_text(self.study["name"], self.performance)
         if self._keep == "measures":
             summary += (
                 f"\n\nNo rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "
                 "no measure of one's own and no comparison"
             )
-        return f"{summary}\n\nTables: {self.folder}"
+        if "precision" in self.study:
+            wanted, most = self.study["precision"], self.study["max_replicates"]
+            summary += f"\n\n{precision_text(self.performance, wanted, most)}"
+        return summary
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n\nTables: {self.folder}"
 
 
 def open_results(folder: str | Path) -> Results:

@@ -54,6 +54,14 @@ class Study:
         Seconds after which a call of `simulate` or of a method is ended: one number for all, or
         by name of method, with ``"simulate"`` for `simulate`. A batch may take as many times that
         as it has replicates.
+    precision : mapping of str to float, optional
+        The largest Monte Carlo standard error wanted, by measure, e.g. ``{"coverage": 0.005}``.
+        Each condition starts with `replicates` and goes on until all its cells have it.
+    max_replicates : int, optional
+        Where a condition stops in any case; required with `precision`.
+    oracle : callable, optional
+        ``oracle(**factors)`` returns what is known of the performance beforehand: a DataFrame with
+        the columns method, estimand, interval, measure, value and mcse, or None. `check` compares.
     measures : mapping of str to callable, optional
         Measures of your own, computed beside the built-in ones. The names of a function's
         arguments say which columns of a cell it gets, of truth, estimate, std_error, lower and
@@ -61,6 +69,9 @@ class Study:
         returns a value, ``(value, mcse)`` or a `Measured`.
     null : float or mapping of str to float, optional
         The value, or that of each estimand, whose absence from an interval counts as `rejection`.
+    reference : str, optional
+        The method that `comparisons` has every other one against; without it, each two methods are
+        compared once.
 
     Raises
     ------
@@ -77,8 +88,12 @@ class Study:
     seed: int
     keep: str = "rows"
     time_limit: float | Mapping[str, float] | None = None
+    precision: Mapping[str, float] | None = None
+    max_replicates: int | None = None
+    oracle: Callable[..., Any] | None = None
     measures: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     null: float | Mapping[str, float] | None = None
+    reference: str | None = None
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -103,8 +118,44 @@ class Study:
         self._check_time_limit()
         check_measures(self.measures, self.name)
         check_null(self.null, self.name)
+        if self.keep == "measures" and self.measures:
+            raise StudyError(
+                f"{self.name}: measures of your own need the rows, and keep='measures' has none; "
+                "leave one of the two out"
+            )
         self._check_factors("simulate", self.simulate, leading=1)
         self._check_factors("estimands", self.estimands, leading=0)
+        if self.oracle is not None:
+            self._check_factors("oracle", self.oracle, leading=0)
+        self._check_precision()
+
+    def _check_precision(self) -> None:
+        if self.precision is None:
+            if self.max_replicates is not None:
+                raise StudyError(
+                    f"{self.name}: max_replicates is given without precision; "
+                    "say precision={'coverage': 0.005}, or leave it out"
+                )
+            return
+        if self.keep == "measures":
+            raise StudyError(
+                f"{self.name}: precision is judged by rows, and keep='measures' has none; "
+                "give a number of replicates in place of precision"
+            )
+        from mcstudy.analysis.precision import check_targets
+
+        check_targets(self.precision, self.name)
+        if self.max_replicates is None:
+            raise StudyError(
+                f"{self.name}: precision needs max_replicates, the number at which a condition "
+                "stops in any case"
+            )
+        check_replicates(self.max_replicates, self.name, "max_replicates")
+        if self.max_replicates < self.replicates:
+            raise StudyError(
+                f"{self.name}: max_replicates is {self.max_replicates}, below replicates "
+                f"{self.replicates}; give a larger one"
+            )
 
     def _check_methods(self) -> None:
         if not isinstance(self.methods, Mapping) or not self.methods:
@@ -118,6 +169,11 @@ class Study:
                 )
             if not callable(method):
                 raise StudyError(f"{self.name}: method '{name}' is {method!r}, not a function")
+        if self.reference is not None and self.reference not in self.methods:
+            raise StudyError(
+                f"{self.name}: reference {self.reference!r} is no method; "
+                f"choose from {', '.join(self.methods)}"
+            )
 
     def _check_time_limit(self) -> None:
         limits = self.time_limit
@@ -182,11 +238,11 @@ class Study:
         return truths
 
 
-def check_replicates(replicates: object, name: str) -> None:
+def check_replicates(replicates: object, name: str, what: str = "replicates") -> None:
     """Raise StudyError unless `replicates` is a usable number of replicates."""
     whole = isinstance(replicates, int) and not isinstance(replicates, bool)
     if not whole or not 0 < replicates < MAX_REPLICATES:  # type: ignore[operator]
-        raise StudyError(f"{name}: replicates is {replicates!r}; give an integer of 1 or more")
+        raise StudyError(f"{name}: {what} is {replicates!r}; give an integer of 1 or more")
 
 
 def load_study(path: str | Path) -> Study:

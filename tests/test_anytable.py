@@ -217,6 +217,11 @@ def test_contract_missing_and_odd_values_of_by_keep_their_cells():
     assert found.a.isna().sum() == len(found) / 3
 
 
+def test_contract_columns_may_have_numbers_for_names():
+    found = performance(pd.DataFrame([[1.0, "a"], [3.0, "a"]]), truth=0, by="1", estimate="0")
+    assert found.iloc[0].tolist()[:3] == ["a", "bias", 2.0]
+
+
 def test_contract_an_r_csv(tmp_path):
     """As write.csv makes it: row names, NA, quoted words, TRUE and Inf."""
     path = tmp_path / "sim.csv"

@@ -132,6 +132,7 @@ def test_reference_published_formulas():
         "coverage": (covered, math.sqrt(covered * (1 - covered) / n)),
         "bias_eliminated_coverage": (centred, math.sqrt(centred * (1 - centred) / n)),
     }
+    assert found["bias_eliminated_coverage"].limits == share_of(round(centred * n), n).limits
     for name, (value, mcse) in expected.items():
         assert found[name][:2] == pytest.approx((value, mcse), rel=1e-12), name
 
@@ -201,6 +202,13 @@ def test_identity_a_large_offset_changes_nothing(offset):
         assert far.value == pytest.approx(near.value, rel=1e-4, abs=1e-8), name
         assert far.mcse == pytest.approx(near.mcse, rel=1e-4, abs=1e-8), name
         assert far.used == near.used
+
+
+def test_reference_rmse_of_a_bias_that_dwarfs_the_spread():
+    """Then it is the bias, whose MCSE is sd/sqrt(n)."""
+    x = 1e8 + np.random.default_rng(7).normal(0, 1e-3, 20_000)
+    assert measured("rmse", cell(x, truth=0.0)).mcse == pytest.approx(1e-3 / 20_000**0.5, rel=0.02)
+    assert measured("rmse", cell(np.full(9, 2.0))).mcse == 0
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])

@@ -125,3 +125,14 @@ def test_contract_a_damaged_table_is_one_line(uneven):
     path.unlink()
     with pytest.raises(MCStudyError, match=r"estimates\.parquet.*run the study again"):
         list(rows_by_condition(uneven.folder))
+
+
+def test_contract_a_further_method_or_condition_changes_no_other_measure(study_file, tmp_path):
+    few = ("grid(n=[10, 5])", "grid(n=[5])")
+    alone = run(study_file(few, body=UNEVEN), tmp_path / "a", jobs=1, quiet=True, methods=["fails"])
+    both = run(study_file(body=UNEVEN), tmp_path / "b", jobs=1, quiet=True).performance
+    same = both[(both.n == 5) & (both.method == "fails") & (both.estimand != "first")]
+    own = alone.performance[alone.performance.estimand != "first"]
+    pd.testing.assert_frame_equal(
+        same.reset_index(drop=True), own.reset_index(drop=True), check_exact=True
+    )

@@ -87,7 +87,7 @@ def performance(
     StudyError
         For measures, a null or options that cannot be used, or a measure that raises.
     """
-    names = [by] if isinstance(by, str) else list(by)
+    names = [by] if isinstance(by, str) else list(dict.fromkeys(by))
     if mcse not in ("jackknife", "normal"):
         raise StudyError(f"performance: mcse is {mcse!r}; say 'jackknife' or 'normal'")
     own = dict(measures or {})

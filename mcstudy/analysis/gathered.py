@@ -200,11 +200,13 @@ def _as_they_come(
     held: dict[int, list[Columns]] = {}
     for place, part in enumerate(_read(source, index, numbers)):
         for cell, columns in _in_memory([part], len(numbers)):
-            held.setdefault(cell, []).append(columns)
-            if survey.last[cell] == place:
-                pieces = held.pop(cell)
+            pieces = held.setdefault(cell, [])
+            if survey.last[cell] > place:
+                pieces.append([column.copy() for column in columns])
+            else:
+                pieces.append(columns)
                 yield cell, [np.concatenate(column) for column in zip(*pieces, strict=True)]
-        held = {cell: [[c.copy() for c in cs] for cs in css] for cell, css in held.items()}
+                del held[cell]
 
 
 def _through_files(

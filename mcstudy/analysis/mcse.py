@@ -50,12 +50,15 @@ def sd_left_out(deviation: Floats) -> Floats:
 
 
 def root_left_out(squares: Floats) -> Floats:
-    """Return the roots of the mean with one value left out."""
+    """Return by how much the root of the mean changes with one value left out."""
     n = len(squares)
     if n < 2:
         return np.full(n, np.nan)
-    left_out: Floats = np.maximum(squares.sum() - squares, 0) / (n - 1)
-    return np.sqrt(left_out, out=left_out)
+    centre = squares.mean()
+    change: Floats = (centre - squares) / (n - 1)
+    root = np.sqrt(np.maximum(centre + change, 0)) + np.sqrt(centre)
+    np.divide(change, root, out=change, where=root > 0)
+    return change
 
 
 def jackknife(left_out: Floats) -> float:

@@ -115,7 +115,7 @@ def relative_error_model_se(cell: Cell) -> Measured:
     has_error, has_estimate = np.isfinite(cell.std_error), np.isfinite(cell.estimate)
     model = np.sqrt(mean(square))
     left_out = np.full(len(cell.estimate), model)
-    left_out[has_error] = root_left_out(square)
+    left_out[has_error] += root_left_out(square)
     left_out[has_estimate] /= sd_left_out(d)
     left_out[~has_estimate] /= spread
     return Measured(model / spread - 1, jackknife(left_out[has_error | has_estimate]), used)

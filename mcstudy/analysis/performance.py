@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.custom import Custom, customs
+from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share_of
 from mcstudy.analysis.normal import NORMAL_MCSE
-from mcstudy.analysis.rows import EstimandRows, MethodRows, rows_by_condition
+from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
 from mcstudy.fits.answers import STATUSES
 from mcstudy.fits.attempt import attempt, in_words
 from mcstudy.measure import MISSING, Measured, null_of
@@ -31,6 +32,7 @@ def performance_table(
     null: float | Mapping[str, float] | None = None,
     mcse: str = "jackknife",
     tell: Callable[[str], None] | None = None,
+    also: Callable[[ConditionRows], None] | None = None,
 ) -> pa.Table:
     """Return the measures of every cell of the tables in `folder`.
 
@@ -46,6 +48,8 @@ def performance_table(
         How the MCSEs are had.
     tell : callable, optional
         Hears in a line of each of the user's measures that raises; its value is missing there.
+    also : callable, optional
+        Gets the rows too, piece by piece, so that they are read once.
 
     Returns
     -------
@@ -59,6 +63,8 @@ def performance_table(
     lines: list[Line] = []
     for piece in rows_by_condition(folder):
         place = order[piece.condition]
+        if also is not None:
+            also(piece)
         for method, rows in piece.methods.items():
             where = f"{piece.condition}, method {method}"
             count = len(rows.replicate)
@@ -72,7 +78,7 @@ def performance_table(
     if tell is not None:
         for text in meter.failures():
             tell(text)
-    return assembled(conditions, lines)
+    return assembled(lines, conditions)
 
 
 def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:
@@ -81,7 +87,8 @@ def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:
     with np.errstate(over="ignore", invalid="ignore"):
         answer = of(cell)
         if normal and measure in NORMAL_MCSE and answer.used:
-            return answer._replace(mcse=NORMAL_MCSE[measure](cell, answer))
+            limits = wilson(answer.value, answer.used) if answer.limits else None
+            return answer._replace(mcse=NORMAL_MCSE[measure](cell, answer), limits=limits)
     return answer
 
 
@@ -145,11 +152,12 @@ def _status_lines(rows: MethodRows) -> Iterator[Line]:
         yield None, None, f"share_{word}", *numbers(share_of(count, len(rows.status_code)))
 
 
-def assembled(conditions: pa.Table, lines: list[Line]) -> pa.Table:
-    """Return the table of measures from lines that begin with the place of their condition."""
+def assembled(lines: list[Line], conditions: pa.Table) -> pa.Table:
+    """Return the table of measures, sorted, from lines that begin with the place of a condition."""
     lines.sort(key=lambda line: (line[0], line[1], line[2] or "", line[3] or ""))
+    factors = conditions.drop_columns(["condition"])
     columns = list(zip(*lines, strict=True)) or [()] * 11
-    table = conditions.drop_columns(["condition"]).take(pa.array(columns[0], pa.int64()))
+    table = factors.take(pa.array(columns[0], pa.int64()))
     for name, column in zip(
         ("method", "estimand", "interval", "measure"), columns[1:5], strict=True
     ):

@@ -24,7 +24,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.fits.answers import STATUSES
 from mcstudy.grid import Level
 
-BUDGET = 2**28
+BUDGET = 2**27
 
 _KEYS = {"fits": ["method"], "estimates": ["method", "estimand"]}
 _KEYS["intervals"] = [*_KEYS["estimates"], "interval"]
@@ -261,8 +261,8 @@ def _estimands(
         limits[key[:2]][key[2]] = lower, upper
     found = {}
     for key, columns in files["estimates"].cells(groups["estimates"], some).items():
-        estimate, std_error = (_joined(column, key, kept) for column in columns[1:])
         truth = float(columns[0][0][0])
+        estimate, std_error = (_joined(column, key, kept) for column in columns[1:])
         found[key] = EstimandRows(truth, estimate, std_error, limits[key])
     return found
 
@@ -270,6 +270,7 @@ def _estimands(
 def _joined(column: list[Floats], key: Sequence[str], kept: Mapping[str, int]) -> Floats:
     """Return a column of a cell, a number for each fit of the method that is kept."""
     values = column[0] if len(column) == 1 else np.concatenate(column)
+    column.clear()  # two copies of one column at a time, not of all
     count = kept.get(key[0], 0)
     if len(values) < count:
         raise ResultsError(f"{' '.join(key)} has {len(values)} rows and {count} fits; run it again")

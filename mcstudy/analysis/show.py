@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from mcstudy.grid import level_text
+from mcstudy.analysis.entries import number_with_error
+from mcstudy.analysis.limits import with_limits
+from mcstudy.analysis.listing import aligned
+from mcstudy.analysis.selection import in_words
 from mcstudy.method import Status
 
 MOST_CONDITIONS = 24
@@ -16,35 +18,24 @@ MOST_CONDITIONS = 24
 
 def summary_text(name: str, performance: pd.DataFrame) -> str:
     """Return bias, RMSE and coverage of every cell of a study, and how its fits ended."""
+    performance = with_limits(performance)
     names = performance.columns[: performance.columns.get_loc("method")].tolist()
     varying = [factor for factor in names if performance[factor].nunique(dropna=False) > 1]
     fixed = {name: performance[name].iloc[0] for name in names if name not in varying}
     conditions = list(_by(performance, varying)) if len(performance) else []
     title = f"{name}: value (Monte Carlo standard error)"
     if fixed:
-        title += "\nthroughout: " + _in_words(fixed)
+        title += "\nthroughout: " + factors_in_words(fixed)
     lines: list[Sequence[str] | str] = []
     for factors, cells in conditions[:MOST_CONDITIONS]:
-        lines += [_in_words(factors)] if factors else []
+        lines += [factors_in_words(factors)] if factors else []
         lines += _condition_lines(cells)
     head = ("method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
-    text = f"{title}\n\n{_aligned(head, lines, texts=3)}"
+    text = f"{title}\n\n{aligned(head, lines, texts=3)}"
     left = len(conditions) - MOST_CONDITIONS
     if left > 0:
         text += f"\n... and {left} more conditions in performance.parquet"
-    return f"{text}\n\n{_ends(performance)}"
-
-
-def number_with_error(value: float, mcse: float) -> str:
-    """Return ``value (mcse)``: the error to two digits, the value to the same decimals."""
-    if math.isnan(value):
-        return "-"
-    if math.isnan(mcse) or mcse <= 0:
-        return f"{value:.4g} ({'-' if math.isnan(mcse) else '0'})"
-    places = max(0, 1 - math.floor(math.log10(mcse)))
-    if places > 6:
-        return f"{value:.4g} ({mcse:.1e})"
-    return f"{value:.{places}f} ({mcse:.{places}f})"
+    return f"{text}\n\n{endings_text(performance)}"
 
 
 def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
@@ -62,7 +53,17 @@ def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
             yield (*names, interval, *shown, _shown(limits, "coverage"), used)
 
 
-def _ends(performance: pd.DataFrame) -> str:
+def ends_in_words(performance: pd.DataFrame) -> str:
+    """Return how many fits ended how, in one line: ``61 ok, 7 boundary``."""
+    shares = performance[performance["measure"].str.startswith("share_")]
+    counts = (shares["value"] * shares["replicates"]).groupby(shares["measure"]).sum()
+    said = [
+        f"{round(counts[f'share_{word}'])} {word}" for word in Status if counts.get(f"share_{word}")
+    ]
+    return ", ".join(said)
+
+
+def endings_text(performance: pd.DataFrame) -> str:
     """Return how many fits ended how, by method, over all conditions."""
     shares = performance[performance["measure"].str.startswith("share_")]
     counts: dict[str, dict[str, int]] = {}
@@ -80,7 +81,7 @@ def _ends(performance: pd.DataFrame) -> str:
         for method, ended in counts.items()
     ]
     meanings = [f"{word}: {word.meaning}" for word in words if word is not Status.OK]
-    return "\n".join(["How the fits ended", _aligned(head, lines, texts=1), *meanings])
+    return "\n".join(["How the fits ended", aligned(head, lines, texts=1), *meanings])
 
 
 def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -91,43 +92,19 @@ def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any],
         yield dict(zip(names, key, strict=True)), rows
 
 
-def _in_words(factors: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={_level(level)}" for name, level in factors.items())
-
-
-def _level(level: Any) -> str:
-    if pd.isna(level):
-        return "None"
-    return level if isinstance(level, str) else level_text(level)
+def factors_in_words(factors: Mapping[str, Any]) -> str:
+    """Return factor values in words, ``n=5, mean=0``."""
+    return ", ".join(f"{name}={in_words(level)}" for name, level in factors.items())
 
 
 def _shown(cell: pd.DataFrame, measure: str) -> str:
     row = cell[cell["measure"] == measure]
     if row.empty:
         return ""
-    return number_with_error(float(row["value"].iloc[0]), float(row["mcse"].iloc[0]))
+    numbers = row.iloc[0][["value", "mcse", "lower", "upper"]].astype(float)
+    return number_with_error(*numbers)
 
 
 def _used(cell: pd.DataFrame, measure: str) -> str:
     row = cell[cell["measure"] == measure].iloc[0]
     return f"{row['used']}/{row['replicates']}"
-
-
-def _aligned(head: Sequence[str], lines: Iterable[Sequence[str] | str], texts: int) -> str:
-    """Return columns as wide as they need be, the first `texts` flush left.
-
-    A line of plain text spans them all.
-    """
-    lines = list(lines)
-    rows = [head, *(line for line in lines if not isinstance(line, str))]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = (
-            cell.ljust(width) if i < texts else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        return "  " + "  ".join(cells).rstrip()
-
-    shown = [item if isinstance(item, str) else line(item) for item in lines]
-    return "\n".join([line(head), *shown])

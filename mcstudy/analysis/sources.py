@@ -65,6 +65,8 @@ def open_source(data: Any) -> Source:
 
 
 def _of_frame(frame: pd.DataFrame) -> Source:
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+
     def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
         try:
             table = pa.Table.from_pandas(frame[list(columns)], preserve_index=False)
@@ -73,7 +75,7 @@ def _of_frame(frame: pd.DataFrame) -> Source:
             raise TableError(f"the table mixes types in a column: {reason}") from None
         yield from table.to_batches()
 
-    return Source("the table", [str(name) for name in frame.columns], 0, batches)
+    return Source("the table", frame.columns.tolist(), 0, batches)
 
 
 def _of_table(table: pa.Table, name: str) -> Source:

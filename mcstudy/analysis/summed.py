@@ -21,7 +21,7 @@ from mcstudy.stored.sums import Sums, Tally
 
 NAN = math.nan
 _LEAST = 2.0**-92
-NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage")
+NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage", "rejection")
 
 
 def tally_lines(

@@ -91,6 +91,15 @@ def do_job(
     return Job(job.condition, job.start, job.start + done, job.methods), answers
 
 
+def draw(study: Study, condition: Condition, replicate: int) -> Any:
+    """Simulate one replicate and return its data set."""
+    rngs = streams(study.seed, condition.key, [replicate])
+    together = _batch_form(study.simulate)
+    if together is not None:
+        return _checked_batch(together, rngs, condition.factors)[0]
+    return study.simulate(rngs[0], **condition.factors)
+
+
 class _Work:
     """What the batches of one job share."""
 

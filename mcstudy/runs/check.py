@@ -32,7 +32,7 @@ def check_first_replicate(
         draw from a global random state.
     """
     first = Job(job.condition, job.start, job.start + 1, tuple(methods))
-    before = _global_states()
+    before = global_states()
     troubles: list[Trouble] = []
     _, answers = do_job(study, first, 0.0, troubles.append, watch=watch)
     where = f"replicate {job.start} of {job.condition.key}"
@@ -42,7 +42,7 @@ def check_first_replicate(
         if isinstance(trouble.exception, AnswerError):
             raise StudyError(f"{study.name}: {name} {trouble.exception} ({where})")
         said.append(f"Note: {name} raises at {where}: {trouble.text}")
-    if _global_states() != before:
+    if global_states() != before:
         raise StudyError(
             f"{study.name}: simulate or a method draws from a global random state, which no seed "
             "of ours reaches; use the rng that simulate gets, or ask for rng in the method"
@@ -72,6 +72,7 @@ def _check_estimands(
         )
 
 
-def _global_states() -> tuple[object, ...]:
+def global_states() -> tuple[object, ...]:
+    """Return the state of the generators that everybody shares."""
     legacy: Any = np.random.get_state()  # noqa: NPY002 - to see whether somebody draws from it
     return random.getstate(), legacy[1].tobytes(), legacy[2:]

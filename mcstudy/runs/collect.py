@@ -100,7 +100,7 @@ def collect(
         while not update_tables(ledger, progress):
             pass
         missing = missing_jobs(study.conditions, tuple(study.methods), wanted, ledger.stored())
-        ledger.close(wanted, 0, 0, 0.0)
+        ledger.close(wanted, 0, 0)
     of = max(set(splits), key=lambda of: (splits.count(of), of)) if splits else 0
     summary = _summary(study, missing, wanted, of)
     return Collected(Results(store.folder), tuple(missing), summary)

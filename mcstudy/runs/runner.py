@@ -10,24 +10,28 @@ from pathlib import Path
 
 import joblib
 
+from mcstudy.analysis.show import ends_in_words
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.results import Results
 from mcstudy.runs.casualties import Casualties
 from mcstudy.runs.cluster import hire_cluster
 from mcstudy.runs.ends import Died
-from mcstudy.runs.jobs import Agenda, missing_jobs
-from mcstudy.runs.progress import Progress
+from mcstudy.runs.goals import Goals
+from mcstudy.runs.jobs import Agenda, fits_of
+from mcstudy.runs.progress import Progress, duration
 from mcstudy.runs.shares import Share
 from mcstudy.runs.upkeep import update_tables
 from mcstudy.runs.workers import Workers, hire
 from mcstudy.stored.ledger import Ledger
+from mcstudy.stored.marks import versions
 from mcstudy.stored.parts import part_name
 from mcstudy.stored.store import Store
 from mcstudy.study import Study, check_replicates, load_study
 
 LOOK_SECONDS = 60.0
 _LOOK_SHARE = 20
+_MEASURED = ("performance", "comparisons")
 
 
 def run(
@@ -42,6 +46,7 @@ def run(
     backend: str = "local",
     scheduler: str | None = None,
     quiet: bool = False,
+    log: str | Path | None = None,
 ) -> Results:
     """Compute what is missing of a study and return its tables.
 
@@ -71,6 +76,8 @@ def run(
         path of its scheduler file.
     quiet : bool, default False
         Print nothing.
+    log : path, optional
+        A file to which a run appends what it does, with the time.
 
     Returns
     -------
@@ -90,21 +97,26 @@ def run(
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     store = Store(Path(results) / study.name)
+    progress = Progress(quiet, log)
     if part is not None:
-        return _run_share(study, store, wanted, Share(*part), changed, Progress(quiet))
-    with store.locked():
+        return _run_share(study, store, wanted, Share(*part), changed, progress)
+    with progress.logged(), store.locked():
         ledger = Ledger(study, store)
+        progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
         ledger.settle_changes(changed)
-        bench = _Bench(ledger, wanted, Progress(quiet))
-        begun, computed, whole = time.time(), 0, False
+        bench = _Bench(ledger, wanted, progress)
+        begun, computed, whole = time.monotonic(), 0, False
         while not whole:
             if missing := bench.missing():
                 computed += bench.compute(missing)
             elif not computed:
                 bench.progress.say(f"Nothing is missing: {wanted.in_words(study)} are stored.")
-            whole = update_tables(ledger, bench.progress)
-        ledger.close(wanted.replicates, bench.workers, computed, begun)
-    return Results(store.folder)
+            whole = update_tables(ledger, progress) and not bench.missing()
+        ledger.close(wanted.replicates, bench.workers, computed)
+        made = Results(store.folder)
+        spent, ends = duration(time.monotonic() - begun), ends_in_words(made.performance)
+        progress.note(f"done: {computed} fits in {spent}; stored: {ends}")
+    return made
 
 
 def _run_share(
@@ -121,7 +133,7 @@ def _run_share(
             f"part {share} cannot decide what becomes of changed rows while others are at work; "
             f"give --changed {changed} to mcstudy collect, before the shares start"
         )
-    with store.locked(f"{share.number}-{share.of}"):
+    with progress.logged(), store.locked(f"{share.number}-{share.of}"):
         ledger = Ledger(study, store)
         ledger.settle_changes(None)
         bench = _Bench(ledger, wanted, progress, share)
@@ -201,18 +213,20 @@ class _Bench:
         self.wanted = wanted
         self.progress = progress
         self.share = share
+        self.goals = Goals(ledger, wanted.methods, wanted.replicates, share)
         self.workers = wanted.workers
 
     def missing(self) -> list[Job]:
         """Return the jobs that would complete what is wanted."""
-        conditions, replicates = self.study.conditions, self.wanted.replicates
-        jobs = missing_jobs(conditions, self.wanted.methods, replicates, self.ledger.stored())
-        return self.share.of_jobs(jobs, conditions, replicates) if self.share else jobs
+        missing = self.goals.missing(self.study.conditions)
+        while self.store.aside:
+            path = self.store.aside.pop()
+            self.progress.say(f"{path}: damaged, or no part; set aside, what misses is computed")
+        return missing
 
     def compute(self, missing: Sequence[Job]) -> int:
         """Compute and store the jobs; return how many fits that were."""
-        progress = self.progress
-        fits = sum(len(job) * len(job.methods) for job in missing)
+        progress, fits = self.progress, fits_of(missing)
         with self._hired() as workers:
             agenda = Agenda(missing, self.workers)
             for line in workers.check(missing[0], self.wanted.methods):
@@ -221,8 +235,7 @@ class _Bench:
             if not self.share:
                 self.ledger.write()
             with progress:
-                self._work_off(agenda, workers)
-        return fits
+                return self._work_off(agenda, workers)
 
     @contextmanager
     def _hired(self) -> Iterator[Workers]:
@@ -238,11 +251,11 @@ class _Bench:
             with hire(self.study, marks, self.workers, in_process=here) as workers:
                 yield workers
 
-    def _work_off(self, agenda: Agenda, workers: Workers) -> None:
+    def _work_off(self, agenda: Agenda, workers: Workers) -> int:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
         casualties = Casualties(self.study)
         looked, look_cost = time.monotonic(), 0.0
-        under_way = 0
+        under_way = fits = 0
         while agenda or under_way:
             while agenda and workers.has_room():
                 job, seconds = agenda.take()
@@ -251,15 +264,26 @@ class _Bench:
             for finished in workers.finished():
                 under_way -= 1
                 if isinstance(finished, Died):
-                    agenda.put_back(casualties.learn(finished))
+                    agenda.put_back(finished.given, casualties.learn(finished))
+                    self.progress.note(finished.in_words())
                     continue
                 self.store.add(part_name(finished.done), finished.part)
                 agenda.settle(finished.given, finished.done, finished.seconds)
-                self.progress.advance(len(finished.done) * len(finished.done.methods))
+                fits += fits_of([finished.done])
+                if agenda.is_through_with(finished.done.condition):
+                    agenda.add(self.goals.raised(finished.done.condition))
+                self.progress.advance(fits, agenda)
             now = time.monotonic()
             if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
-                update_tables(self.ledger, self.progress)
+                update_tables(self.ledger)
+                self.ledger.write()
                 looked, look_cost = time.monotonic(), time.monotonic() - now
+        return fits
+
+
+def made_by() -> str:
+    """Return the versions that numbers depend on, in words."""
+    return ", ".join(f"{name} {version}" for name, version in versions().items())
 
 
 def counted(count: int, noun: str) -> str:

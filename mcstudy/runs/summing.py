@@ -11,9 +11,8 @@ import pyarrow as pa
 from mcstudy.analysis.performance import assembled
 from mcstudy.analysis.summed import tally_lines
 from mcstudy.grid import Condition
-from mcstudy.measure import null_of
 from mcstudy.stored.files import write_table
-from mcstudy.stored.sumparts import read_tallies
+from mcstudy.stored.sumparts import nulls_of, read_tallies
 from mcstudy.stored.sums import Tally, merged
 from mcstudy.stored.tables import Stored, conditions_table
 
@@ -29,7 +28,6 @@ def write_summed_tables(
     folder: Path,
     stored: Mapping[Condition, Sequence[Stored]],
     truths: Mapping[Condition, Mapping[str, float]],
-    null: float | Mapping[str, float] | None,
     metadata: Mapping[str, str],
 ) -> None:
     """Write conditions, endings and performance into `folder`.
@@ -48,14 +46,14 @@ def write_summed_tables(
     endings: list[tuple[Any, ...]] = []
     for place, condition in enumerate(conditions):
         tallies = _tallies(stored[condition])
-        nulls = {estimand: null_of(null, estimand) for estimand in truths[condition]}
+        nulls = nulls_of([item.head for item in stored[condition]])
         lines += [(place, *line) for line in tally_lines(tallies, truths[condition], nulls)]
         endings += _ending_rows(condition, tallies)
     columns = list(zip(*endings, strict=True)) or [()] * len(_ENDINGS)
     arrays = [pa.array(c, f.type) for c, f in zip(columns, _ENDINGS, strict=True)]
     write_table(folder / "conditions.parquet", table, metadata)
     write_table(folder / "endings.parquet", pa.table(arrays, schema=_ENDINGS), metadata)
-    write_table(folder / "performance.parquet", assembled(table, lines), metadata)
+    write_table(folder / "performance.parquet", assembled(lines, table), metadata)
 
 
 def _tallies(stored: Sequence[Stored]) -> dict[str, Tally]:

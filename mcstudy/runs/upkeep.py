@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mcstudy.analysis.performance import performance_table
 from mcstudy.runs.progress import Progress
-from mcstudy.runs.summing import write_summed_tables
+from mcstudy.runs.summary import Wishes, write_measures, write_rows
 from mcstudy.stored.compact import compact
-from mcstudy.stored.files import is_whole, write_table
+from mcstudy.stored.files import is_whole
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import DamagedError
-from mcstudy.stored.tables import TABLES_OF, write_tables
+from mcstudy.stored.tables import MEASURED, tables_of_rows
 
 
-def update_tables(ledger: Ledger, progress: Progress) -> bool:
+def update_tables(ledger: Ledger, progress: Progress | None = None) -> bool:
     """Make the tables, unless they are those of the stored parts already.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The study and its stored rows.
+    progress : Progress, optional
+        Is told which of the study's own measures raise; left out while a run is under way.
 
     Returns
     -------
@@ -26,48 +30,37 @@ def update_tables(ledger: Ledger, progress: Progress) -> bool:
     """
     try:
         compact(ledger.store)
-        _make_tables(ledger, progress)
+        _update_rows(ledger)
     except DamagedError as error:
-        progress.say(f"{error}; set aside, its replicates are computed again")
         ledger.store.set_aside(error.path)
         return False
+    _update_measures(ledger, progress)
     return True
 
 
-def _make_tables(ledger: Ledger, progress: Progress) -> None:
-    folder, study = ledger.store.folder, ledger.study
+def _update_rows(ledger: Ledger) -> None:
+    folder = ledger.store.folder
     stored = ledger.stored()
     made_of = ledger.tables_digest(stored)
-    metadata = {"mcstudy": json.dumps(ledger.facts(), sort_keys=True, ensure_ascii=False)}
-    measured_of = ledger.measures_digest(made_of)
-    tables = TABLES_OF[study.keep]
-    if study.keep == "measures":
-        if ledger.measured_of != measured_of or not _are_whole(folder, tables):
-            write_summed_tables(folder, stored, ledger.truths, study.null, metadata)
-            ledger.measured_of = measured_of
+    tables = tables_of_rows(ledger.study.keep)
+    if ledger.made_of != made_of or not _are_whole(folder, tables):
+        write_rows(folder, stored, ledger.truths, ledger.facts())
+        ledger.made_of, ledger.measured_of = made_of, None
+
+
+def _update_measures(ledger: Ledger, progress: Progress | None) -> None:
+    folder = ledger.store.folder
+    measured_of = ledger.measures_digest(ledger.made_of or "")
+    if ledger.study.keep == "measures" or (
+        ledger.measured_of == measured_of and _are_whole(folder, MEASURED)
+    ):
         return
-    rows = [name for name in tables if name != "performance"]
-    if ledger.made_of != made_of or not _are_whole(folder, rows):
-        write_tables(folder, stored, ledger.truths, metadata)
-        ledger.made_of = made_of
-    if ledger.measured_of != measured_of or not _are_whole(folder, ["performance"]):
-        _measure(ledger, progress, metadata, measured_of)
-
-
-def _measure(
-    ledger: Ledger, progress: Progress, metadata: Mapping[str, str], measured_of: str
-) -> None:
-    """Make the table of measures; where one of the user's fails, it is tried again next time."""
-    folder, study = ledger.store.folder, ledger.study
-    failures: list[str] = []
-    table = performance_table(
-        folder, measures=study.measures, null=study.null, tell=failures.append
-    )
-    write_table(folder / "performance.parquet", table, metadata)
-    for text in failures:
-        progress.say(f"Note: {text}")
+    failures = write_measures(folder, ledger.facts(), Wishes.of(ledger.study))
+    if progress is not None:
+        for text in failures:
+            progress.say(f"Note: {text}")
     ledger.measured_of = None if failures else measured_of
 
 
-def _are_whole(folder: Path, tables: Sequence[str]) -> bool:
+def _are_whole(folder: Path, tables: tuple[str, ...]) -> bool:
     return all(is_whole(folder / f"{name}.parquet") for name in tables)

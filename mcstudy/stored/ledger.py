@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Ledger:
     def __init__(self, study: Study, store: Store) -> None:
         self.study = study
         self.store = store
+        self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
         self._check_null()
         self._references = {
@@ -47,6 +49,7 @@ class Ledger:
         self.kept: set[str] = set(self._record.get("kept", ()))
         self._discarded: set[str] = set(self._record.get("discarded", ()))
         self.made_of: str | None = self._record.get("made_of")
+        self.asked: dict[str, Any] = self._record.get("asked", {})
         self.measured_of: str | None = self._record.get("measured_of")
 
     def _check_null(self) -> None:
@@ -187,15 +190,30 @@ class Ledger:
             "keep": study.keep,
             "versions": versions(),
             "commit": _commit(study),
+            **self._precision(),
         }
+
+    def _precision(self) -> dict[str, Any]:
+        study = self.study
+        if study.precision is None:
+            return {}
+        return {"precision": dict(study.precision), "max_replicates": study.max_replicates}
 
     def tables_digest(self, stored: Mapping[Condition, Sequence[Stored]]) -> str:
         """Return the digest of all that the tables are made of."""
-        names = [(i.head.path.name, i.methods) for items in stored.values() for i in items]
-        return digest([sorted(names), self.facts(), self._truths_record()])
+        made = [
+            (
+                item.head.path.name,
+                item.head.references,
+                [(m, item.head.marks[m]) for m in item.methods],
+            )
+            for items in stored.values()
+            for item in items
+        ]
+        return digest([sorted(made, key=itemgetter(0)), self.facts(), self._truths_record()])
 
     def measures_digest(self, made_of: str) -> str:
-        """Return the digest of all that the table `performance` is made of."""
+        """Return the digest of all that the measures and comparisons are made of."""
         return digest([made_of, self._measures_record()])
 
     def _measures_record(self) -> dict[str, Any]:
@@ -203,6 +221,7 @@ class Ledger:
         return {
             "measures": {name: code_digest(f) for name, f in sorted(self.study.measures.items())},
             "null": dict(sorted(null.items())) if isinstance(null, Mapping) else null,
+            "reference": self.study.reference,
         }
 
     def _truths_record(self) -> dict[str, dict[str, float | None]]:
@@ -215,7 +234,13 @@ class Ledger:
         """Bring `study.json` up to date."""
         self._record = {
             **self.facts(),
-            "conditions": [c.key for c in sorted(self.study.conditions, key=lambda c: c.sort_key)],
+            "facts": list(self.facts()),
+            "conditions": {
+                c.key: dict(c.factors)
+                for c in sorted(self.study.conditions, key=lambda c: c.sort_key)
+            },
+            "study_file": str(self.study.source) if self.study.source else None,
+            "asked": self.asked,
             "replicates": self._record.get("replicates"),
             "marks": self.marks,
             "kept": sorted(self.kept),
@@ -228,14 +253,13 @@ class Ledger:
         }
         self.store.write_record(self._record)
 
-    def close(self, replicates: int, workers: int, computed: int, begun: float) -> None:
+    def close(self, replicates: int, workers: int, computed: int) -> None:
         """Write down how a run went; one that computed nothing leaves no line."""
         self._record["replicates"] = replicates
         if computed:
-            started = datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds")
             run = {
-                "started": started,
-                "seconds": round(time.time() - begun, 1),
+                "started": self._started.isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - self._begun, 1),
                 "fits": computed,
                 "workers": workers,
                 "host": platform.node(),

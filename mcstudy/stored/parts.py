@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,10 +126,14 @@ def parquet(table: pa.Table, head: Mapping[str, Any]) -> bytes:
 def read_head(path: Path) -> PartHead:
     """Return what a part holds; raise DamagedError if it is no whole part."""
     try:
-        head = json.loads(pq.read_metadata(path).metadata[_METADATA])
-        return PartHead(path=path, **head)
+        head = PartHead(path=path, **json.loads(pq.read_metadata(path).metadata[_METADATA]))
+        if not path.name.startswith(hashlib.sha256(head.condition.encode()).hexdigest()[:16]):
+            raise ValueError("it is named for another condition")
+    except MemoryError:
+        raise
     except (OSError, pa.ArrowException, TypeError, KeyError, ValueError) as error:
-        raise DamagedError(path, error) from error
+        raise _unreadable(path, error) from error
+    return head
 
 
 class DamagedError(ResultsError):
@@ -142,8 +148,20 @@ def read(path: Path) -> pa.Table:
     """Return a part's rows, checksums verified; raise DamagedError if it is damaged."""
     try:
         return pq.read_table(path, page_checksum_verification=True, use_threads=False)
+    except MemoryError:
+        raise
     except (OSError, pa.ArrowException) as error:
-        raise DamagedError(path, error) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ResultsError:
+    """Return what a failure to read means: a damaged part, or a system that does not let us."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE):
+        return ResultsError(
+            f"{path}: cannot be read ({os.strerror(code)}); mend that and run again"
+        )
+    return DamagedError(path, error)
 
 
 def column_name(*key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mcstudy.errors import ResultsError
-from mcstudy.stored.files import put_in_place
+from mcstudy.stored.files import put_in_place, writing
 from mcstudy.stored.parts import DamagedError, PartHead, read_head
 
 _SHARE = ".share-"
@@ -30,6 +31,8 @@ class Store:
         self.folder = folder
         self._parts = folder / "parts"
         self._heads: dict[str, PartHead] = {}
+        self._held = False
+        self.aside: list[Path] = []
 
     @contextmanager
     def locked(self, share: str = "") -> Iterator[None]:
@@ -65,7 +68,21 @@ class Store:
                     f"{self.folder}: part {share.replace('-', '/')} is at work here already; "
                     "wait for it or stop it"
                 )
-            yield
+            self._held = True
+            try:
+                yield
+            finally:
+                self._held = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is at work here."""
+        try:
+            lock = open(self._parts / ".lock")  # noqa: SIM115 - closed by the with below
+        except OSError:
+            return False
+        with lock:
+            return not _held(lock, fcntl.LOCK_EX)
 
     def shares(self) -> list[tuple[int, int]]:
         """Return (number, of) of each share that has been at work here."""
@@ -78,13 +95,17 @@ class Store:
         self._write(self._parts / name, content)
 
     def heads(self) -> list[PartHead]:
-        """Return what each part holds, in the order of names; set aside what is no part."""
+        """Return what each part holds, in the order of names, without what is no part.
+
+        Whoever holds the folder sets a damaged part aside; whoever only looks leaves it alone.
+        """
         heads = {}
         for path in sorted(self._parts.glob("[!.]*.parquet")):
             try:
                 heads[path.name] = self._heads.get(path.name) or read_head(path)
             except DamagedError:
-                self.set_aside(path)
+                if self._held:
+                    self.set_aside(path)
         self._heads = heads
         return list(heads.values())
 
@@ -99,11 +120,14 @@ class Store:
         return heads, damaged
 
     def set_aside(self, path: Path) -> None:
-        """Move a damaged part out of the way, where it can be looked at."""
+        """Move what is no part, or a damaged one, out of the way, where it can be looked at."""
         aside = self._parts / "damaged"
-        aside.mkdir(exist_ok=True)
-        if path.exists():
-            path.replace(aside / path.name)
+        with writing(aside):
+            aside.mkdir(exist_ok=True)
+            names = (path.name + (f".{i}" if i else "") for i in itertools.count())
+            if path.exists():
+                path.rename(next(aside / name for name in names if not (aside / name).exists()))
+        self.aside.append(path)
 
     def remove(self, heads: Iterable[PartHead]) -> None:
         """Delete parts whose rows another part holds; that one's name is on disk first."""
@@ -135,14 +159,13 @@ class Store:
 
     def _write(self, path: Path, content: bytes) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            temporary.write_bytes(content)
-            put_in_place(temporary, path)
-        except OSError as error:
-            raise ResultsError(
-                f"{path}: cannot be written ({error.strerror}); what is stored is whole, "
-                "run again to go on"
-            ) from None
+        with writing(path):
+            try:
+                temporary.write_bytes(content)
+                put_in_place(temporary, path)
+            except OSError:
+                temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
+                raise
 
 
 def _held(file: TextIO, how: int) -> bool:

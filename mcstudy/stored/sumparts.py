@@ -19,6 +19,8 @@ from mcstudy.stored.parts import DamagedError, PartHead
 from mcstudy.stored.sums import Ending, Tally, merged, tally
 from mcstudy.stored.tables import Stored
 
+_NULL = "the null value of "
+
 
 def encode_sums(
     job: Job,
@@ -45,8 +47,18 @@ def references(
 ) -> dict[str, float | None]:
     """Return by name what sums are made about, truths and null values; None is missing."""
     known = {f"the truth of {estimand}": value for estimand, value in truths.items()}
-    known |= {f"the null value of {estimand}": null_of(null, estimand) for estimand in truths}
+    known |= {f"{_NULL}{estimand}": null_of(null, estimand) for estimand in truths}
     return {name: value if value == value else None for name, value in sorted(known.items())}
+
+
+def nulls_of(heads: Sequence[PartHead]) -> dict[str, float]:
+    """Return the null values that the sums of these parts are about, by estimand."""
+    return {
+        name.removeprefix(_NULL): value
+        for head in heads
+        for name, value in (head.references or {}).items()
+        if name.startswith(_NULL) and value is not None
+    }
 
 
 def read_tallies(path: Path) -> dict[str, Tally]:

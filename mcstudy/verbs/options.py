@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 
-def whole(flag: str, text: str | None) -> int | None:
+
+def whole(flag: str, text: str | None, least: int = 1) -> int | None:
     """Return the whole number that was given, None if none was.
 
     Raises
@@ -18,9 +20,43 @@ def whole(flag: str, text: str | None) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise StudyError(f"{flag} is {text!r}; give an integer of 1 or more") from None
+        raise StudyError(f"{flag} is {text!r}; give an integer of {least} or more") from None
 
 
 def names(text: str | None) -> list[str] | None:
     """Return the names in a list with commas, None if none was given."""
     return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def where_argument(verb: argparse.ArgumentParser) -> None:
+    """Add --where, which can be given several times."""
+    verb.add_argument(
+        "--where",
+        metavar="A=X|Y",
+        action="append",
+        help="which cells, e.g. estimand=group1_var or n=10|30; can be given again",
+    )
+
+
+def wanted_cells(options: argparse.Namespace) -> str | None:
+    """Return all the conditions of --where as one text."""
+    return ", ".join(options.where) if options.where else None
+
+
+def share(flag: str, text: str) -> float:
+    """Return the share that was given.
+
+    Raises
+    ------
+    ResultsError
+        For anything that is not between 0 and 1.
+    """
+    from mcstudy.errors import ResultsError
+
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise ResultsError(f"{flag} is {text!r}; give a share like 0.95")
+    return value

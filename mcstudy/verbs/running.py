@@ -26,6 +26,9 @@ def add(verbs: Any) -> None:
         help="what becomes of stored rows that changed code or packages have made",
     )
 
+    verb.add_argument("--log", metavar="FILE", help="append what is done to it, with the time")
+    verb.add_argument("--quiet", action="store_true", help="show no progress, only the measures")
+
 
 def run_verb(options: argparse.Namespace) -> None:
     """Run a study and print its measures."""
@@ -43,6 +46,8 @@ def run_verb(options: argparse.Namespace) -> None:
         backend=options.backend,
         scheduler=options.scheduler,
         part=(share.number, share.of) if share else None,
+        quiet=options.quiet,
+        log=options.log,
     )
     if share:
         print(f"Part {share} of the study is in {results.folder}; mcstudy collect makes the tables")

@@ -1,0 +1,53 @@
+"""A measure's number to text: the value and its error to the digits that the error allows."""
+
+from __future__ import annotations
+
+import math
+
+
+def number_with_error(
+    value: float, mcse: float, lower: float = math.nan, upper: float = math.nan
+) -> str:
+    """Return ``value (mcse)``: the error to two digits, the value to the same decimals.
+
+    Parameters
+    ----------
+    value, mcse : float
+        A measure and its Monte Carlo standard error.
+    lower, upper : float, optional
+        Its Monte Carlo limits. Where the error is 0, as that of a share of 1 is, the limit on the
+        other side stands in its place: ``1 (>0.91)``.
+    """
+    if math.isnan(value):
+        return "-"
+    if math.isinf(value) or not math.isfinite(mcse):
+        return f"{value:.4g} (-)"
+    if mcse <= 0:
+        return f"{value:.4g} ({_one_sided(value, lower, upper)})"
+    digit = math.floor(math.log10(float(f"{mcse:.1e}")))
+    places = max(0, 1 - digit)
+    if places > 6 or digit > 5:
+        size = math.floor(math.log10(abs(value))) if value else digit
+        return f"{value:.{max(size - digit + 1, 0)}e} ({mcse:.1e})"
+    return f"{_plain(value, places)} ({mcse:.{places}f})"
+
+
+def _one_sided(value: float, lower: float, upper: float) -> str:
+    """Return what the limits still say of a value whose error is 0; "0" if they say nothing."""
+    below, above = value - lower, upper - value
+    if below > 0 and not above > 1e-12:
+        places = max(2, -math.floor(math.log10(below)))
+        return f">{math.floor(lower * 10**places) / 10**places:.{places}f}"
+    if above > 0 and not below > 1e-12:
+        places = max(2, -math.floor(math.log10(above)))
+        return f"<{math.ceil(upper * 10**places) / 10**places:.{places}f}"
+    if min(below, above) > 0:
+        places = max(2, -math.floor(math.log10(max(below, above))))
+        return f"±{math.ceil(max(below, above) * 10**places) / 10**places:.{places}f}"
+    return "0"
+
+
+def _plain(value: float, places: int) -> str:
+    """Return a number with so many decimals, and no minus before a zero."""
+    text = f"{value:.{places}f}"
+    return text.removeprefix("-") if not text.strip("-0.") else text

@@ -1,0 +1,178 @@
+"""Did two runs see the same data? Then the errors of what differs between them are paired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.comparisons import matched
+from mcstudy.analysis.contributions import (
+    KNOWN,
+    OF_LIMITS,
+    centred,
+    contributions,
+    error_of_difference,
+)
+from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
+from mcstudy.analysis.selection import in_words
+from mcstudy.fits.answers import STATUSES
+
+_WHOLE = 2**62
+_DATA_MARKS = ("seed", "simulate", "python", "numpy")
+_ALIKE = 0.5
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What the rows of two runs say of the errors between them.
+
+    Parameters
+    ----------
+    errors : mapping of str to float
+        The standard error of the difference of a measure between the runs by `cell_key`, from the
+        replicates that both have; empty if they did not see the same data.
+    notes : tuple of str
+        Whether they did, and how that is known.
+    """
+
+    errors: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
+def cell_key(levels: Mapping[str, Any]) -> str:
+    """Return the text by which a cell is known in both runs: its levels, by name."""
+    return "\x1f".join(f"{name}={in_words(levels[name])}" for name in sorted(levels))
+
+
+def pair_runs(
+    folders: tuple[Path, Path], records: tuple[Mapping[str, Any], Mapping[str, Any]]
+) -> Pairing:
+    """Find out whether two runs saw the same data, and pair the errors of their measures if so.
+
+    Parameters
+    ----------
+    folders : (Path, Path)
+        The results.
+    records : (mapping, mapping)
+        Their `study.json`.
+    """
+    if records[0].get("seed") != records[1].get("seed"):
+        return Pairing({}, ("other data: the seeds differ, so the runs count as independent",))
+    seen = _Seen()
+    found = {
+        key: error
+        for one, other in _both(*folders)
+        for key, error in _condition_errors(one, other, seen)
+    }
+    differ = _differing_marks(*records)
+    equal = f"{seen.equal} of {seen.compared} estimates are bitwise equal"
+    if not seen.alike():
+        text = "the seeds are equal but the estimates of no method go together"
+        return Pairing({}, (f"other data: {text}, so the runs count as independent",))
+    known = (
+        f"though {', '.join(differ)} differ, the estimates go together"
+        if differ
+        else ("seed, code of simulate, Python and numpy are equal")
+    )
+    return Pairing(found, (f"the same data: {known}; {equal}; differences are paired",))
+
+
+def _differing_marks(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return what data depend on and the records do not say is equal, in words."""
+    marks, others = one.get("marks", {}), other.get("marks", {})
+    shared = marks.keys() & others.keys()
+    differ = [
+        name
+        for name in _DATA_MARKS
+        if any(marks[method].get(name) != others[method].get(name) for method in shared)
+    ]
+    if one.get("kept") or other.get("kept"):
+        differ.append("rows kept from before a change")
+    return differ if shared else ["the methods"]
+
+
+@dataclass
+class _Seen:
+    """How far the estimates of methods that both runs have agree."""
+
+    compared: int = 0
+    equal: int = 0
+    correlations: list[float] = field(default_factory=list)
+
+    def add(self, values: Any, others: Any) -> None:
+        exist = np.isfinite(values) & np.isfinite(others)
+        values, others = values[exist], others[exist]
+        self.compared += len(values)
+        self.equal += int((values == others).sum())
+        if len(values) > 1 and values.std() > 0 and others.std() > 0:
+            self.correlations.append(float(np.corrcoef(values, others)[0, 1]))
+
+    def alike(self) -> bool:
+        """Return whether they do: data that differ would leave them unrelated."""
+        if not self.correlations:
+            return self.compared > 0 and self.equal == self.compared
+        return bool(np.nanmax(self.correlations) > _ALIKE)
+
+
+def _both(a: Path, b: Path) -> Iterator[tuple[ConditionRows, ConditionRows]]:
+    """Yield the conditions that both have, whole; they come in nearly the same order."""
+    waiting: dict[str, ConditionRows] = {}
+    others = rows_by_condition(b, budget=_WHOLE)
+    for rows in rows_by_condition(a, budget=_WHOLE):
+        while rows.condition not in waiting:
+            ahead = next(others, None)
+            if ahead is None:
+                break
+            waiting[ahead.condition] = ahead
+        if rows.condition in waiting:
+            yield rows, waiting.pop(rows.condition)
+
+
+def _condition_errors(
+    one: ConditionRows, other: ConditionRows, seen: _Seen
+) -> Iterator[tuple[str, float]]:
+    """Yield the paired error of each measure of a condition, and note how estimates agree."""
+    for method in sorted(one.methods.keys() & other.methods.keys()):
+        rows, others = one.methods[method], other.methods[method]
+        at, at_other, count = matched(rows, others)
+        if not count:
+            continue
+        labels: dict[str, Any] = {**one.factors, "method": method}
+        yield from _share_errors(rows, others, labels)
+        for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):
+            of, of_other = rows.estimands[estimand], others.estimands[estimand]
+            seen.add(of.estimate[at], of_other.estimate[at_other])
+            cells, cells_other = dict(_cells(of)), dict(_cells(of_other))
+            for interval in sorted(cells.keys() & cells_other.keys(), key=lambda name: name or ""):
+                for measure in sorted(KNOWN - OF_LIMITS if interval is None else OF_LIMITS):
+                    key = labels | {"estimand": estimand, "interval": interval, "measure": measure}
+                    parts = contributions(measure, cells[interval])
+                    parts_other = contributions(measure, cells_other[interval])
+                    yield (
+                        cell_key(key),
+                        error_of_difference(parts, parts_other, rows.replicate, others.replicate),
+                    )
+
+
+def _share_errors(
+    rows: MethodRows, others: MethodRows, labels: Mapping[str, Any]
+) -> Iterator[tuple[str, float]]:
+    for code, word in enumerate(STATUSES):
+        parts = centred((rows.status_code == code).astype(float))
+        parts_other = centred((others.status_code == code).astype(float))
+        key = {**labels, "estimand": None, "interval": None, "measure": f"share_{word}"}
+        yield (
+            cell_key(key),
+            error_of_difference(parts, parts_other, rows.replicate, others.replicate),
+        )
+
+
+def _cells(of: EstimandRows) -> Iterator[tuple[str | None, Cell]]:
+    yield None, Cell(of.truth, of.estimate, of.std_error)
+    for interval, (lower, upper) in of.intervals.items():
+        yield interval, Cell(of.truth, of.estimate, of.std_error, lower, upper)

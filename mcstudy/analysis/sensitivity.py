@@ -1,0 +1,387 @@
+"""Does the ranking of the methods survive the failures? Three answers to how they count.
+
+``available``: each method by all estimates that exist, as in the table `performance`; ``common``:
+only replicates in which no method failed; ``worst``: each failed fit in the worst way for its
+method that the cell allows. What that is: estimates as far from the truth as any method was in any
+replicate of the cell, to whichever side or half to each makes the measure worst; for coverage,
+intervals that all miss the truth, or all contain it, whichever is farther from the nominal level;
+for width, the widest interval of the cell.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.contributions import contributions, error_of_difference
+from mcstudy.analysis.entries import number_with_error
+from mcstudy.analysis.failures import FAILED, checked_statuses, failed_fits, rule_in_words
+from mcstudy.analysis.listing import aligned, without_repeats, wrapped
+from mcstudy.analysis.measures import INTERVAL_MEASURES
+from mcstudy.analysis.performance import measured
+from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition
+from mcstudy.analysis.selection import Where, in_words, select, suggestion
+from mcstudy.errors import ResultsError
+from mcstudy.measure import Measured, Z
+
+Bools = NDArray[np.bool_]
+
+VIEWS = ("available", "common", "worst")
+_NEAR_ZERO = ("bias", "relative_bias", "standardized_bias")
+_SMALL = ("empirical_se", "mse", "rmse", "width")
+_NEAR_LEVEL = ("coverage", "bias_eliminated_coverage")
+RANKED = (*_NEAR_ZERO, *_SMALL, *_NEAR_LEVEL)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How methods rank on a measure when failures are counted in three ways; ``str`` shows it.
+
+    Parameters
+    ----------
+    measure : str
+        On which they are ranked.
+    frame : DataFrame
+        By condition (the factors), estimand, interval, method and view (available, common, worst):
+        value, mcse, used, failed, replicates, rank (1 + how many are better by more than the
+        error of the difference, paired by replicate; 0 if there is no value) and, of the cell, the
+        ``ranking``: "same" (each two methods stand to each other as in the available cases, or
+        cannot be told apart either), "reversed" (some two are told apart both times, and the other
+        way round),
+        "depends" (some two are told apart in one view and not in another);
+        ``differs_in`` has the views in which that is so.
+    failed : tuple of str
+        Statuses that count as failed beside fits without an estimate.
+    """
+
+    measure: str
+    frame: pd.DataFrame
+    failed: tuple[str, ...]
+
+    def __str__(self) -> str:
+        names = [str(n) for n in self.frame.columns[: self.frame.columns.get_loc("method")]]
+        labels = [name for name in names if self.frame[name].nunique(dropna=False) > 1]
+        cells = self.frame.groupby(names, sort=False, dropna=False)
+        touched = self.frame[cells["failed"].transform("max") > 0]
+        text = f"Ranking of the methods by {self.measure}"
+        if len(touched):
+            lines = without_repeats(self._lines(touched, labels), len(labels))
+            head = (*labels, "method", "failed", *VIEWS, "ranking")
+            text += ": value (Monte Carlo standard error) rank\n\n"
+            text += aligned(head, lines, texts=len(labels) + 1)
+        return f"{text}\n\n{wrapped(self._notes(cells.ngroups, touched, names))}"
+
+    def _notes(self, count: int, touched: pd.DataFrame, names: list[str]) -> Iterator[str]:
+        if len(touched) < len(self.frame):
+            whole = count - len(touched.drop_duplicates(names))
+            yield f"{whole} of {count} cells have no failure: the ranking there is as it is"
+        if len(touched):
+            words = touched.drop_duplicates(names)["ranking"].value_counts()
+            yield (
+                f"with failures: {', '.join(f'{word} in {n}' for word, n in words.items())}"
+                f" of {int(words.sum())} cells (same: the same methods are told apart in all three;"
+                " depends: some only in one or two; reversed: some the other way round)"
+            )
+            yield (
+                f"failed: {rule_in_words(self.failed)}"
+                + (" or interval" if self.measure in INTERVAL_MEASURES else "")
+                + "; available: all there is; common: replicates in which no method failed; worst:"
+                " a failed fit counts as the worst that its cell allows; rank: 1 + how many methods"
+                " are better by more than the error"
+            )
+
+    def _lines(self, frame: pd.DataFrame, labels: Sequence[str]) -> Iterator[list[str]]:
+        rows = frame.to_dict("records")
+        cells = [tuple(map(str, (row[name] for name in labels))) for row in rows]
+        for first in range(0, len(rows), len(VIEWS)):
+            views = rows[first : first + len(VIEWS)]
+            shown = [
+                f"{number_with_error(row['value'], row['mcse'], row['lower'], row['upper'])}"
+                f" {'-' if row['rank'] == 0 else row['rank']}"
+                for row in views
+            ]
+            row = views[0]
+            yield [
+                *(in_words(row[name]) for name in labels),
+                row["method"],
+                f"{row['failed']}/{row['replicates']}",
+                *shown,
+                "" if first and cells[first] == cells[first - 1] else _in_words(row),
+            ]
+
+
+def sensitivity(
+    folder: Path,
+    measure: str,
+    *,
+    where: Where = None,
+    failed: Collection[str] = FAILED,
+    level: float = 0.95,
+) -> Sensitivity:
+    """Rank the methods on a measure with failures counted in three ways.
+
+    Parameters
+    ----------
+    folder : Path
+        With the tables of a run.
+    measure : str
+        Bias and its kind are ranked by their size, coverage by its distance from `level`, empirical
+        SE, MSE, RMSE and width by their value.
+    where : mapping or str, optional
+        Which cells; see `mcstudy.analysis.selection.select`.
+    failed : collection of str, default ("not_converged",)
+        Statuses that count as failed beside fits without an estimate.
+    level : float, default 0.95
+        Nominal coverage.
+
+    Raises
+    ------
+    ResultsError
+        For a measure that does not rank methods, an unknown status, or if nothing is left.
+    """
+    if measure not in RANKED:
+        raise ResultsError(
+            f"{measure!r} does not rank methods{suggestion(measure, RANKED)}; "
+            f"choose from {', '.join(RANKED)}"
+        )
+    words = checked_statuses(failed)
+    judge = _Judge(measure, level)
+    lines = [
+        line
+        for rows in rows_by_condition(folder)
+        for cell in _cells(rows, measure, words)
+        for line in _lines(cell, judge)
+    ]
+    frame = pd.DataFrame(lines)
+    if not frame.empty:
+        names = frame.columns[: frame.columns.get_loc("view")].drop("method")
+        frame = select(frame.assign(measure=measure), where).drop(columns="measure")
+    if frame.empty:
+        raise ResultsError(f"no cell has {measure} of two methods or more here")
+    order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
+    return Sensitivity(measure, frame.iloc[np.argsort(order, kind="stable")], words)
+
+
+def _in_words(row: Mapping[Any, Any]) -> str:
+    return str(row["ranking"]) + (f" ({row['differs_in']})" if row["differs_in"] else "")
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """How methods are ranked: a score of the measure's value, the smaller the better."""
+
+    measure: str
+    level: float
+
+    def measured(self, cell: Cell) -> Measured:
+        return measured(self.measure, cell)
+
+    def score(self, value: float) -> float:
+        if self.measure in _NEAR_LEVEL:
+            return abs(value - self.level)
+        return abs(value) if self.measure in _NEAR_ZERO else value
+
+    def slope(self, value: float) -> float:
+        """Return how the score moves with the value."""
+        if self.measure in _NEAR_LEVEL:
+            return float(np.sign(value - self.level))
+        return float(np.sign(value)) if self.measure in _NEAR_ZERO else 1.0
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """The fits of a method in a cell: their replicates, numbers, and which failed."""
+
+    replicate: NDArray[np.int64]
+    cell: Cell
+    failed: Bools
+
+    def at(self, kept: Bools) -> _Fits:
+        cell = self.cell
+        some = replace(
+            cell,
+            estimate=cell.estimate[kept],
+            std_error=cell.std_error[kept],
+            lower=None if cell.lower is None else cell.lower[kept],
+            upper=None if cell.upper is None else cell.upper[kept],
+        )
+        return _Fits(self.replicate[kept], some, self.failed[kept])
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The methods of one cell."""
+
+    labels: Mapping[str, object]
+    fits: Mapping[str, _Fits]
+
+
+def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterator[_Group]:
+    """Yield each estimand, for a measure of intervals each interval, that two methods have."""
+    found: dict[tuple[str, str | None], dict[str, _Fits]] = {}
+    for name, method in rows.methods.items():
+        for estimand, of in method.estimands.items():
+            bad = failed_fits(method, failed, estimand)
+            for interval, cell, missing in _numbers(of, measure):
+                if not missing.all():
+                    fits = _Fits(method.replicate, cell, bad | missing)
+                    found.setdefault((estimand, interval), {})[name] = fits
+    for (estimand, interval), fits_of in sorted(
+        found.items(), key=lambda i: (i[0][0], i[0][1] or "")
+    ):
+        if len(fits_of) > 1:
+            yield _Group({**rows.factors, "estimand": estimand, "interval": interval}, fits_of)
+
+
+def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell, Bools]]:
+    cell = Cell(of.truth, of.estimate, of.std_error)
+    if measure not in INTERVAL_MEASURES:
+        yield None, cell, ~np.isfinite(of.estimate)
+        return
+    for interval, (lower, upper) in of.intervals.items():
+        missing = np.isnan(lower) | np.isnan(upper)
+        yield interval, replace(cell, lower=lower, upper=upper), missing
+
+
+def _lines(group: _Group, judge: _Judge) -> Iterator[dict[str, object]]:
+    """Yield the lines of a cell: each method in each view."""
+    views = {view: make(group.fits, judge) for view, make in _VIEWS.items()}
+    made_of = {
+        view: {name: judge.measured(of.cell) for name, of in fits.items()}
+        for view, fits in views.items()
+    }
+    orders = {view: _order(views[view], made_of[view], judge) for view in VIEWS}
+    ranks = {view: _ranks(made_of[view], orders[view]) for view in VIEWS}
+    ranking, differs_in = _verdict(orders)
+    for name, fits in group.fits.items():
+        for view in VIEWS:
+            made = made_of[view][name]
+            yield {
+                **group.labels,
+                "method": name,
+                "view": view,
+                "value": made.value,
+                "mcse": made.mcse,
+                "lower": made.lower,
+                "upper": made.upper,
+                "used": made.used,
+                "failed": int(fits.failed.sum()),
+                "replicates": len(fits.replicate),
+                "rank": ranks[view][name],
+                "ranking": ranking,
+                "differs_in": differs_in,
+            }
+
+
+def _available(fits: Mapping[str, _Fits], _: _Judge) -> Mapping[str, _Fits]:
+    return fits
+
+
+def _common(fits: Mapping[str, _Fits], _: _Judge) -> Mapping[str, _Fits]:
+    """Keep the replicates that all methods have and in which none failed."""
+    kept = functools.reduce(np.intersect1d, (of.replicate[~of.failed] for of in fits.values()))
+    return {name: of.at(np.isin(of.replicate, kept)) for name, of in fits.items()}
+
+
+def _worst(fits: Mapping[str, _Fits], judge: _Judge) -> Mapping[str, _Fits]:
+    """Put the worst that the cell allows in the place of each failed fit."""
+    bound = max(_farthest(of.cell, judge.measure) for of in fits.values())
+    return {name: _at_worst(of, judge, bound) for name, of in fits.items()}
+
+
+def _farthest(cell: Cell, measure: str) -> float:
+    """Return the largest finite error, or for width the widest finite interval."""
+    if measure == "width":
+        with np.errstate(invalid="ignore"):
+            sizes = np.asarray(cell.upper) - np.asarray(cell.lower)
+    else:
+        sizes = np.abs(cell.estimate - cell.truth)
+    sizes = sizes[np.isfinite(sizes)]
+    return float(sizes.max()) if len(sizes) else 0.0
+
+
+def _at_worst(fits: _Fits, judge: _Judge, bound: float) -> _Fits:
+    if not fits.failed.any():
+        return fits
+    ways = [_Fits(fits.replicate, cell, fits.failed) for cell in _ways(fits, judge, bound)]
+    return max(ways, key=lambda way: judge.score(judge.measured(way.cell).value))
+
+
+def _ways(fits: _Fits, judge: _Judge, bound: float) -> Iterator[Cell]:
+    """Yield the cell with its failed fits at each extreme."""
+    cell, failed = fits.cell, fits.failed
+    if judge.measure in INTERVAL_MEASURES:
+        assert cell.lower is not None
+        assert cell.upper is not None
+        ends = [(0.0, bound)] if judge.measure == "width" else [(-np.inf, np.inf), (np.inf, np.inf)]
+        for lower, upper in ends:
+            yield replace(
+                cell,
+                lower=np.where(failed, lower, cell.lower),
+                upper=np.where(failed, upper, cell.upper),
+            )
+        return
+    turns = np.where(np.cumsum(failed) % 2 == 1, 1.0, -1.0)
+    for side in (np.ones(len(failed)), -np.ones(len(failed)), turns):
+        yield replace(cell, estimate=np.where(failed, cell.truth + bound * side, cell.estimate))
+
+
+_VIEWS: Mapping[str, Callable[[Mapping[str, _Fits], _Judge], Mapping[str, _Fits]]] = {
+    "available": _available,
+    "common": _common,
+    "worst": _worst,
+}
+
+
+def _ranks(
+    measured: Mapping[str, Measured], order: Mapping[tuple[str, str], int]
+) -> dict[str, int]:
+    """Return for each method 1 + how many are better by more than the error; 0 has no value."""
+    worse = dict.fromkeys(measured, 1)
+    for (one, other), side in order.items():
+        worse[one if side > 0 else other] += abs(side)
+    return {name: 0 if np.isnan(made.value) else worse[name] for name, made in measured.items()}
+
+
+def _order(
+    fits: Mapping[str, _Fits], measured: Mapping[str, Measured], judge: _Judge
+) -> dict[tuple[str, str], int]:
+    """Return for each two methods which is better by more than its error: -1, 1, or 0."""
+    return {
+        (one, other): _better(
+            (fits[one], fits[other]), (measured[one].value, measured[other].value), judge
+        )
+        for one, other in itertools.combinations(sorted(fits), 2)
+    }
+
+
+def _better(fits: tuple[_Fits, _Fits], values: tuple[float, float], judge: _Judge) -> int:
+    """Judge the difference of two scores by its error, paired by replicate."""
+    one, other = (
+        judge.slope(value) * contributions(judge.measure, of.cell)
+        for of, value in zip(fits, values, strict=True)
+    )
+    error = error_of_difference(one, other, fits[0].replicate, fits[1].replicate)
+    if judge.measure in _NEAR_LEVEL:
+        error = max(error, 1 / (max(len(fits[0].replicate), 1) + 2))
+    difference = judge.score(values[0]) - judge.score(values[1])
+    return int(np.sign(difference)) if abs(difference) > Z * error else 0
+
+
+def _verdict(orders: Mapping[str, Mapping[tuple[str, str], int]]) -> tuple[str, str]:
+    """Return how the ranking fares, and in which views it is not that of the available cases."""
+    first = orders["available"]
+    reversals = {v: [one for one in first if first[one] * orders[v][one] < 0] for v in VIEWS}
+    changes = {v: [one for one in first if first[one] != orders[v][one]] for v in VIEWS}
+    word = "reversed" if any(reversals.values()) else "depends" if any(changes.values()) else "same"
+    differing = reversals if word == "reversed" else changes
+    return word, ", ".join(view for view in VIEWS if differing[view])

@@ -1,0 +1,91 @@
+"""The verbs that answer from stored results: table, anova, failures."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from mcstudy.verbs.options import names, share, wanted_cells, where_argument
+
+
+def add(verbs: Any) -> None:
+    """Add these verbs to the command line."""
+    verb = verbs.add_parser("table", help="lay out measures as a table")
+    verb.set_defaults(verb=table_verb)
+    verb.add_argument("results", help="a folder like results/<study name>")
+    verb.add_argument("--measure", metavar="A,B", required=True, help="e.g. coverage")
+    verb.add_argument("--rows", metavar="A,B", help="what runs down; all that varies by default")
+    verb.add_argument("--columns", metavar="A,B", help="what runs across; method by default")
+    where_argument(verb)
+    verb.add_argument("--level", default="0.95", help="nominal coverage; default: 0.95")
+    verb.add_argument(
+        "--format",
+        choices=("text", "markdown", "latex", "csv", "html"),
+        default="text",
+        help="default: text",
+    )
+    verb = verbs.add_parser("anova", help="show which factors drive a measure")
+    verb.set_defaults(verb=anova_verb)
+    verb.add_argument("results", help="a folder like results/<study name>")
+    verb.add_argument("--measure", required=True, help="e.g. coverage")
+    where_argument(verb)
+    verb = verbs.add_parser("failures", help="show which fits failed and whether it matters")
+    verb.set_defaults(verb=failures_verb)
+    verb.add_argument("results", help="a folder like results/<study name>")
+    verb.add_argument(
+        "--measure",
+        metavar="A,B",
+        help="by what methods are ranked; rmse and coverage by default",
+    )
+    verb.add_argument(
+        "--failed",
+        metavar="A,B",
+        default="not_converged",
+        help="statuses that count as failed, beside fits without an estimate; default: "
+        "not_converged; '' for none",
+    )
+    where_argument(verb)
+    verb.add_argument("--level", default="0.95", help="nominal coverage; default: 0.95")
+
+
+def table_verb(options: argparse.Namespace) -> None:
+    """Print a table of measures."""
+    from mcstudy.results import open_results
+
+    table = open_results(options.results).table(
+        options.measure,
+        rows=options.rows,
+        columns=options.columns,
+        where=wanted_cells(options),
+        level=share("--level", options.level),
+        format=options.format,
+    )
+    print(table)
+
+
+def anova_verb(options: argparse.Namespace) -> None:
+    """Print the analysis of variance of a measure."""
+    from mcstudy.results import open_results
+
+    print(open_results(options.results).anova(options.measure, where=wanted_cells(options)))
+
+
+def failures_verb(options: argparse.Namespace) -> None:
+    """Print how fits ended, which methods fail together and whether rankings survive it."""
+    from mcstudy.analysis.show import endings_text
+    from mcstudy.results import open_results
+
+    results = open_results(options.results)
+    failed = names(options.failed) if options.failed else []
+    level = share("--level", options.level)
+    texts = [endings_text(results.performance)]
+    several = results.performance["method"].nunique() > 1
+    if several:
+        texts.append(str(results.failure_overlap(failed=failed or ())))
+    known = set(results.performance["measure"])
+    usual = [measure for measure in ("rmse", "coverage") if measure in known]
+    for measure in (names(options.measure) or usual) if several else ():
+        where = wanted_cells(options)
+        ranking = results.sensitivity(measure, where=where, failed=failed or (), level=level)
+        texts.append(str(ranking))
+    print("\n\n".join(texts))

@@ -1,0 +1,123 @@
+"""The analysis of variance of a study."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from mcstudy import MCStudyError
+from mcstudy.analysis.anova import anova
+from mcstudy.analysis.mcse import wilson
+from mcstudy.cli import main
+
+
+def cells(levels, value, mcse=0.01, measure="bias", keep=lambda **_: True, seed=0):
+    """Return a table of measures over a grid, its values a function of the levels plus noise."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for row in itertools.product(*levels.values()):
+        factors = dict(zip(levels, row, strict=True))
+        if keep(**factors):
+            error = mcse(rng) if callable(mcse) else mcse
+            noisy = value(**factors) + error * rng.normal()
+            rows.append({**factors, "value": noisy, "mcse": error})
+    frame = pd.DataFrame(rows).assign(method="m", estimand="e", interval=None, measure=measure)
+    return frame.assign(used=1000, replicates=1000)
+
+
+GRID = {"a": [1, 2, 3], "b": ["x", "y"], "c": [0.5, 1.5, 2.5, 3.5]}
+EFFECT = {"x": 0.0, "y": 0.3}
+
+
+def test_identity_unbalanced_and_weighted_as_anova_lm():
+    import statsmodels.formula.api as smf
+    from statsmodels.stats.anova import anova_lm
+
+    frame = cells(
+        GRID,
+        lambda a, b, c: 0.1 * a + EFFECT[b] + 0.05 * a * c,
+        mcse=lambda rng: rng.uniform(0.005, 0.05),
+        keep=lambda a, b, c: (a, b, c) not in [(1, "x", 0.5), (3, "y", 2.5)],
+    )
+    made = anova(frame, "bias").frame.set_index("term")
+    formula = "value ~ C(a) * C(b) + C(a) * C(c) + C(b) * C(c)"
+    fitted = smf.wls(formula, frame, weights=1 / frame["mcse"] ** 2).fit()
+    plain = anova_lm(fitted, typ=2)
+    for term in plain.index[:-1]:
+        name = term.replace("C(", "").replace(")", "")
+        assert made.loc[name, "sum_of_squares"] == pytest.approx(
+            plain.loc[term, "sum_sq"], rel=1e-8
+        )
+        assert made.loc[name, "df"] == plain.loc[term, "df"]
+    assert made.loc["residual", "sum_of_squares"] == pytest.approx(fitted.ssr, rel=1e-8)
+    assert made.loc["residual", "df"] == fitted.df_resid
+
+
+def test_reference_shares_of_a_constructed_study_are_the_known_ones():
+    frame = cells(GRID, lambda a, b, c: 3 * (a - 2) + 4 * (b == "y"), mcse=1e-6)
+    shares = anova(frame, "bias").frame.set_index("term")["share"]
+    known = {"a": 9 * 2 / 3, "b": 16 / 4}
+    total = sum(known.values())
+    for term in ("a", "b"):
+        assert shares[term] == pytest.approx(known[term] / total, abs=1e-4)
+    assert shares.drop(["a", "b", "total"]).max() < 1e-9
+
+
+def test_law_noise_alone_gives_each_term_its_noise_share_and_uniform_p_values():
+    frames = [anova(cells(GRID, lambda **_: 2.0, seed=seed), "bias").frame for seed in range(120)]
+    terms = pd.concat(frames).groupby("term", sort=False)
+    per_degree = terms["sum_of_squares"].mean() / terms["df"].first()
+    error = np.sqrt(2 / terms["df"].first() / len(frames))
+    assert ((per_degree - 1).abs() < 4 * error).all()
+    for _, p in terms["p_value"]:
+        assert stats.kstest(p, "uniform").pvalue > 1e-4
+    assert frames[0]["noise_share"].iloc[-1] == pytest.approx(
+        23 / frames[0]["sum_of_squares"].iloc[-1]
+    )
+
+
+def test_contract_coverage_of_one_has_a_weight():
+    frame = cells(GRID, lambda **_: 1.0, mcse=0.0, measure="coverage")
+    frame.loc[0, ["value", "mcse"]] = 0.9, np.sqrt(0.09 / 1000)
+    made = anova(frame, "coverage").frame.set_index("term")
+    (low, high), (lowest, highest) = wilson(1.0, 1000), wilson(0.9, 1000)
+    weights = np.full(24, ((high - low) / 3.92) ** -2)
+    weights[0] = ((highest - lowest) / 3.92) ** -2
+    values = np.where(np.arange(24) == 0, 0.9, 1.0)
+    total = (weights * (values - np.average(values, weights=weights)) ** 2).sum()
+    assert made.loc["total", "sum_of_squares"] == pytest.approx(total, rel=1e-3)
+
+
+def test_contract_interactions_stop_where_the_cells_cannot_tell_them_apart():
+    kept = [(1, "x"), (2, "x"), (2, "y")]
+    frame = cells({"a": [1, 2], "b": ["x", "y"]}, lambda a, b: a, keep=lambda a, b: (a, b) in kept)
+    made = anova(frame, "bias").frame
+    assert made["term"].tolist() == ["a", "b", "residual", "total"]
+    assert made["df"].tolist() == [1, 1, 0, 2]
+
+
+def test_contract_cells_without_an_error_are_left_out_and_counted():
+    frame = cells(GRID, lambda a, b, c: a)
+    frame.loc[:1, "mcse"] = np.nan
+    made = anova(frame, "bias")
+    assert made.frame["df"].iloc[-1] == 21
+    assert "2 cells without value or error left out" in made.notes[0]
+
+
+def test_contract_nothing_varies_or_nothing_is_random_is_said_in_a_line(tmp_path, capfd):
+    frame = cells(GRID, lambda a, b, c: a)
+    with pytest.raises(MCStudyError, match="1 cell has a bias with an error and nothing varies"):
+        anova(frame, "bias", where="a=1, b=x, c=0.5")
+    with pytest.raises(MCStudyError, match="no cell's bias has an error above 0"):
+        anova(frame.assign(mcse=0.0), "bias")
+    assert main(["anova", str(tmp_path), "--measure", "bias"]) == 2
+    assert "no tables here" in capfd.readouterr().err
+
+
+def test_contract_the_text_has_every_term_by_its_share():
+    shown = str(anova(cells(GRID, lambda a, b, c: a + EFFECT[b]), "bias")).splitlines()
+    assert shown[3].split()[:2] == ["a", "2"]
+    assert shown[4].split()[:2] == ["b", "1"]
+    assert len([line for line in shown if line.startswith("  ")]) == 9

@@ -1,0 +1,236 @@
+"""Tables of measures: what stands where, and in which format."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mcstudy import MCStudyError, run
+from mcstudy.analysis.entries import number_with_error
+from mcstudy.analysis.formats import text
+from mcstudy.analysis.mcse import wilson
+from mcstudy.analysis.selection import select
+from mcstudy.analysis.table import table
+from mcstudy.cli import main
+
+SPECIAL = r"a_b & 50% #1 {x} $y$ ~ ^ \z <q> |"
+
+
+def performance(methods=("m", "k"), n=(10, 30), intervals=("t", "z"), used=1000):
+    """Return a table of measures with every cell's value its own."""
+    rows = []
+    for size in n:
+        for method in methods:
+            key = {"n": size, "method": method, "estimand": "mean"}
+            numbers = {"mcse": 0.0125, "used": used, "replicates": 1000}
+            rows.append(
+                {**key, "interval": None, "measure": "bias", "value": size / 100, **numbers}
+            )
+            rows += [
+                {**key, "interval": name, "measure": "coverage", "value": 0.9 + i / 100, **numbers}
+                for i, name in enumerate(intervals)
+            ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shown"),
+    [
+        ((1.23456, 0.0123), "1.235 (0.012)"),
+        ((-0.0001, 0.5), "0.00 (0.50)"),
+        ((0.5, 0.0996), "0.50 (0.10)"),
+        ((0.5, 0.00999), "0.500 (0.010)"),
+        ((12345.6, 210.0), "12346 (210)"),
+        ((6.7e55, 1.2e55), "6.7e+55 (1.2e+55)"),
+        ((1.234e-9, 2.1e-11), "1.234e-09 (2.1e-11)"),
+        ((np.nan, np.nan), "-"),
+        ((3.5, np.nan), "3.5 (-)"),
+        ((np.inf, np.nan), "inf (-)"),
+        ((1.0, 0.0, *wilson(1.0, 40)), "1 (>0.91)"),
+        ((0.0, 0.0, *wilson(0.0, 40)), "0 (<0.09)"),
+        ((1.0, 0.0, *wilson(1.0, 10_000)), "1 (>0.9996)"),
+        ((0.0, 0.0, -0.03, 0.03), "0 (±0.03)"),
+        ((2.0, 0.0), "2 (0)"),
+    ],
+)
+def test_reference_a_number_shows_the_digits_its_error_allows(numbers, shown):
+    assert number_with_error(*numbers) == shown
+
+
+def test_contract_every_number_stands_where_its_labels_say():
+    made = table(performance(), "coverage", rows="n,interval", columns="method")
+    assert made.layout.rows == ((10, "t"), (10, "z"), (30, "t"), (30, "z"))
+    assert made.layout.columns == (("m",), ("k",))
+    for (i, j), entry in made.layout.entries.items():
+        (size, interval), (method,) = made.layout.rows[i], made.layout.columns[j]
+        frame = performance().set_index(["n", "interval", "method"])
+        assert entry.value == frame.loc[(size, interval, method), "value"]
+
+
+def test_contract_defaults_put_methods_across_and_the_rest_down():
+    layout = table(performance(), "coverage").layout
+    assert (layout.row_names, layout.column_names) == (("n", "interval"), ("method",))
+    both = table(performance(), "bias, coverage", where="interval=t").layout
+    assert both.column_names == ("method", "measure")
+    assert [levels[1] for levels in both.columns] == ["bias", "coverage"] * 2
+    assert len(both.entries) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rows": "n"}, r"interval also varies \(t, z\); add it to rows or to columns"),
+        ({"rows": "n,intervall"}, r"no column 'intervall' \(did you mean 'interval'\?\)"),
+        ({"rows": "n", "columns": "n"}, "n is in rows and in columns"),
+        ({"where": "n=20"}, "no n=20 here; it has 10, 30"),
+        ({"where": "n"}, "'n' is no condition; write column=level"),
+        ({"where": {"size": 3}}, "no column 'size'"),
+        ({"format": "pdf"}, "choose from text, markdown, latex, csv, html"),
+        ({"level": 95}, "level is 95; give a share"),
+    ],
+)
+def test_contract_what_cannot_be_laid_out_is_said_in_a_line(arguments, message):
+    with pytest.raises(MCStudyError, match=message):
+        table(performance(), "coverage", **arguments)
+
+
+def test_contract_an_unknown_measure_is_named_with_the_known_ones():
+    with pytest.raises(MCStudyError, match=r"no measure 'cover'.*there are bias, coverage"):
+        table(performance(), "cover")
+
+
+@pytest.mark.parametrize(
+    ("where", "sizes"),
+    [
+        ("n=10", {10}),
+        ("n=10.0", {10}),
+        ("n=10|30", {10, 30}),
+        ({"n": 30}, {30}),
+        ({"n": [10, 30], "method": "m"}, {10, 30}),
+        ("n=30, method=m|k", {30}),
+        (None, {10, 30}),
+    ],
+)
+def test_contract_where_reads_numbers_as_numbers(where, sizes):
+    assert set(select(performance(), where)["n"]) == sizes
+
+
+def test_contract_where_knows_texts_truths_and_none():
+    frame = pd.DataFrame({"flag": [True, False], "word": ["a,b", None], "half": [0.5, np.nan]})
+    frame = frame.assign(measure="bias", value=1.0, mcse=0.1, used=5, replicates=5)
+    assert select(frame, "flag=true")["flag"].tolist() == [True]
+    assert select(frame, "word=a,b, flag=True").index.tolist() == [0]
+    assert select(frame, "word=None").index.tolist() == [1]
+    assert select(frame, {"half": None}).index.tolist() == [1]
+    assert select(frame, {"half": 0.5}).index.tolist() == [0]
+
+
+def test_contract_coverage_off_its_level_by_more_than_its_error_is_marked():
+    frame = performance(intervals=("t",), n=(10,), methods=("m",)).iloc[1:]
+    n = 1000
+    for value in (0.92, 0.93, 0.935, 0.94, 0.96, 0.965, 0.97):
+        lower, upper = wilson(value, n)
+        (entry,) = table(frame.assign(value=value), "coverage").layout.entries.values()
+        assert entry.marked == (not lower <= 0.95 <= upper)
+        (entry,) = table(frame.assign(value=value), "coverage", level=value).layout.entries.values()
+        assert not entry.marked
+
+
+def test_contract_used_of_stands_wherever_not_all_replicates_are_used():
+    assert "1000/" not in str(table(performance(), "bias"))
+    partly = str(table(performance(used=990), "bias"))
+    assert partly.count("990/1000") == 4
+    assert "a/b: the number rests on a of b" in partly
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_contract_text_fits_the_page_and_loses_no_column(width):
+    frame = performance(methods=[f"method_{i}" for i in range(12)])
+    shown = text(table(frame, "coverage", rows="n,interval").layout, width)
+    assert max(map(len, shown.splitlines())) <= width
+    for i in range(12):
+        assert len(re.findall(rf"method_{i}\b", shown)) == 1
+    assert shown.count("0.900* (0.013)") == 24
+
+
+def test_identity_csv_holds_every_number_to_the_last_digit():
+    frame = performance().assign(value=np.random.default_rng(1).normal(size=12))
+    out = str(table(frame, "coverage", rows="n,interval", format="csv"))
+    lines = list(csv.DictReader(io.StringIO(out)))
+    found = {
+        (int(line["n"]), line["interval"], method): float(line[f"{method} value"])
+        for line in lines
+        for method in ("m", "k")
+    }
+    keys = frame.dropna().set_index(["n", "interval", "method"])["value"]
+    assert found == keys.to_dict()
+    assert {line["m mcse"] for line in lines} == {"0.0125"}
+
+
+def test_contract_html_is_well_formed_and_says_what_is_a_head():
+    frame = performance(methods=("<m & k>", "k"))
+    made = table(frame, "coverage")
+    tree = ET.fromstring(str(table(frame, "coverage", format="html")))
+    assert tree.find("caption").text.startswith("coverage")
+    assert {th.get("scope") for th in tree.find("thead").iter("th")} == {"col"}
+    assert {th.get("scope") for th in tree.find("tbody").iter("th")} == {"row"}
+    assert "<m & k>" in [th.text for th in tree.find("thead").iter("th")]
+    assert len(list(tree.iter("td"))) == len(made.layout.entries)
+    assert made._repr_html_() == str(table(frame, "coverage", format="html"))
+
+
+def test_contract_markdown_is_aligned_and_escaped():
+    out = str(table(performance(methods=("a|b", "k")), "coverage", format="markdown"))
+    lines = [line for line in out.splitlines() if line.startswith("|")]
+    assert len({len(line) for line in lines}) == 1
+    assert r"a\|b" in lines[0]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+def test_contract_latex_escapes_every_special_character():
+    out = str(table(performance(methods=(SPECIAL, "k")), "coverage", format="latex"))
+    assert r"a\_b \& 50~\% \#1 \{x\} \$y\$" in out.replace(r"50\%", r"50~\%")
+    assert r"\textasciitilde{} \textasciicircum{} \textbackslash{}z \textless{}q" in out
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
+def test_contract_latex_compiles(tmp_path):
+    frame = performance(methods=(SPECIAL, "k", 'quo"ted'), used=990)
+    frame.loc[1, ["value", "mcse"]] = 1.0, 0.0
+    made = table(frame, "bias,coverage", rows="n,interval", format="latex")
+    source = f"\\documentclass{{article}}\n\\begin{{document}}\n{made}\n\\end{{document}}\n"
+    (tmp_path / "t.tex").write_text(source)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_contract_the_verb_and_the_method_give_the_same_table(study_file, tmp_path, capsys):
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    arguments = ["--measure", "coverage", "--rows", "n", "--where", "mean=1.5"]
+    assert main(["table", str(results.folder), *arguments, "--format", "markdown"]) == 0
+    made = results.table("coverage", rows="n", where={"mean": 1.5}, format="markdown")
+    assert capsys.readouterr().out == f"{made}\n"
+    assert "average" in str(made)
+    differences = str(results.table("bias_difference", rows="n,mean"))
+    assert "method=jittered, reference=average" in differences
+
+
+def test_contract_the_verb_refuses_in_one_line(study_file, tmp_path, capfd):
+    results = run(study_file(), tmp_path, jobs=1, quiet=True, replicates=3)
+    for arguments, message in (
+        (["--measure", "coverag"], "did you mean 'coverage'?"),
+        (["--measure", "coverage", "--rows", "n"], "mean also varies (0, 1.5)"),
+        (["--measure", "coverage", "--level", "95"], "--level is '95'; give a share"),
+    ):
+        assert main(["table", str(results.folder), *arguments]) == 2
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert message in err
+        assert err.count("\n") == 1

@@ -1,0 +1,204 @@
+"""Two runs compared: which numbers moved."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mcstudy import MCStudyError, open_results, run
+from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.contributions import KNOWN, OF_LIMITS, contributions
+from mcstudy.analysis.performance import measured
+from mcstudy.analysis.two_runs import compare_runs
+from mcstudy.cli import main
+
+OTHER = ("sample.mean() + 0.01 * rng.normal()", "sample.mean() + 0.1 + 0.01 * rng.normal()")
+SEED = ("seed=7", "seed=8")
+SIMULATE = ("rng.normal(mean, size=n)", "rng.normal(mean, 1.0, size=n)")
+
+
+@pytest.fixture
+def make(study_file, tmp_path):
+    """Run the plain study, edited, into a folder of its own."""
+
+    def made(folder, *edits, **arguments):
+        path = study_file(*edits)
+        return run(path, tmp_path / folder, jobs=1, quiet=True, **arguments)
+
+    return made
+
+
+def cell(count=400, seed=1):
+    rng = np.random.default_rng(seed)
+    estimate = 2 + rng.chisquare(9, count) / 9
+    std_error = rng.chisquare(9, count) / 20
+    estimate[::11], std_error[::5] = np.nan, np.nan
+    return Cell(2.9, estimate, std_error, estimate - 0.8, estimate + 0.4)
+
+
+@pytest.mark.parametrize("measure", sorted(KNOWN - {"bias_eliminated_coverage"}))
+def test_identity_contributions_add_up_to_the_mcse(measure):
+    of = cell(4000)
+    parts = contributions(measure, of)
+    loose = measure not in (OF_LIMITS | {"bias", "relative_bias", "mse"})
+    known = measured(measure, of).mcse
+    assert np.sqrt((parts**2).sum()) == pytest.approx(known, rel=0.03 if loose else 1e-3)
+
+
+def test_law_z_of_runs_without_a_difference_is_standard_normal():
+    """Two methods' noise on the same data: the paired error is that of the difference."""
+    rng = np.random.default_rng(4)
+    z = {measure: [] for measure in ("bias", "rmse", "empirical_se", "coverage")}
+    for _ in range(300):
+        shared = rng.normal(size=300)
+        cells = []
+        for _ in range(2):
+            x = shared + 0.3 * rng.normal(size=300)
+            cells.append(Cell(0.0, x, x, x - 1.5, x + 1.5))
+        for measure, found in z.items():
+            a, b = (measured(measure, one).value for one in cells)
+            difference = contributions(measure, cells[1]) - contributions(measure, cells[0])
+            found.append((b - a) / np.sqrt((difference**2).sum()))
+    for found in z.values():
+        assert np.mean(found) == pytest.approx(0, abs=4 / np.sqrt(300))
+        assert np.std(found) == pytest.approx(1, abs=0.15)
+
+
+def test_contract_a_run_against_itself_is_identical(make):
+    results = make("a")
+    made = compare_runs(results, results.folder)
+    assert not made.moved
+    assert set(made.frame["outcome"]) == {"identical"}
+    assert len(made.frame) == results.performance["value"].notna().sum()
+    assert made.only_a.empty
+    assert made.only_b.empty
+    assert "Nothing moved" in str(made)
+
+
+def test_contract_a_changed_method_moves_and_the_other_is_identical(make):
+    made = compare_runs(make("a"), make("b", OTHER))
+    frame = made.frame
+    assert made.moved
+    assert set(frame[frame.method == "average"]["outcome"]) == {"identical"}
+    assert frame["paired"].any()
+    bias = frame[(frame.method == "jittered") & (frame.measure == "bias")]
+    assert set(bias["outcome"]) == {"moved"}
+    assert bias["difference"].to_numpy() == pytest.approx(0.1)
+    assert "the same data: seed, code of simulate, Python and numpy are equal" in made.notes[0]
+
+
+def test_identity_paired_errors_are_those_of_the_differences(make):
+    edits = ("0.01 * rng.normal()", "0.02 * rng.normal() - 0.001")
+    a, b = make("a"), make("b", edits)
+    frame = compare_runs(a, b).frame
+    rows = [
+        results.estimates.query("condition == 'mean=0, n=5' and method == 'jittered'")
+        for results in (a, b)
+    ]
+    x, y = (one.set_index("replicate")["estimate"] for one in rows)
+    bias = frame.query("method == 'jittered' and measure == 'bias' and n == 5 and mean == 0")
+    assert bias["difference"].item() == pytest.approx((y - x).mean(), rel=1e-9)
+    assert bias["error"].item() == pytest.approx((y - x).std() / np.sqrt(60), rel=1e-9)
+    assert bias["z"].item() == pytest.approx(bias["difference"].item() / bias["error"].item())
+
+
+def test_contract_other_seeds_are_independent(make):
+    a, b = make("a"), make("b", SEED)
+    made = compare_runs(a, b)
+    assert not made.frame["paired"].any()
+    assert "the seeds differ" in made.notes[0]
+    assert not made.moved
+    bias = made.frame[made.frame.measure == "bias"]
+    known = [results.performance.query("measure == 'bias'")["mcse"] for results in (a, b)]
+    assert bias["error"].to_numpy() == pytest.approx(np.hypot(*known))
+    shares = made.frame[made.frame.measure.str.startswith("share_")]
+    assert set(shares["outcome"]) == {"identical"}
+
+
+def test_contract_the_data_decide_where_the_record_does_not(make):
+    a = make("a")
+    same = compare_runs(a, make("b", SIMULATE))
+    assert "though simulate differ, the estimates go together; 480 of 480" in same.notes[0]
+    assert same.frame["paired"].any()
+    other = compare_runs(a, make("c", ("rng.normal(mean, size=n)", "-rng.normal(-mean, size=n)")))
+    assert "the estimates of no method go together" in other.notes[0]
+    assert not other.frame["paired"].any()
+
+
+def test_contract_longer_runs_and_missing_methods_are_matched(make):
+    a, b = make("a"), make("b", replicates=90)
+    made = compare_runs(a, b)
+    assert made.frame["paired"].any()
+    assert not made.moved
+    alone = compare_runs(a, make("c", methods=["average"]))
+    assert set(alone.frame["method"]) == {"average"}
+    assert set(alone.only_a["method"]) == {"jittered"}
+    assert "numbers are in A only, by method: jittered" in str(alone)
+
+
+def test_law_an_extended_run_differs_by_the_error_of_what_was_added(make):
+    a, b = make("a"), make("b", replicates=240)
+    bias = compare_runs(a, b).frame.query("measure == 'bias' and method == 'average'")
+    for row in bias.itertuples():
+        mcse = a.performance.query(
+            "measure == 'bias' and method == 'average' and n == @row.n and mean == @row.mean"
+        )["mcse"].item()
+        assert row.error == pytest.approx(mcse * np.sqrt(1 - 60 / 240), rel=0.25)
+
+
+def test_contract_rounding_is_no_movement(make):
+    made = compare_runs(
+        make("a"), make("b", ("0.01 * rng.normal()", "0.01 * rng.normal() + 1e-13"))
+    )
+    jittered = made.frame[(made.frame.method == "jittered") & (made.frame.measure == "bias")]
+    assert set(jittered["outcome"]) == {"rounding"}
+    assert not made.moved
+
+
+def test_identity_holm_against_statsmodels(make):
+    from statsmodels.stats.multitest import multipletests
+
+    frame = compare_runs(make("a"), make("b", SEED, OTHER)).frame
+    known = frame[frame["p_value"].notna()]
+    plain = multipletests(known["p_value"], method="holm")[1]
+    assert known["p_holm"].to_numpy() == pytest.approx(plain)
+
+
+def test_law_nothing_moves_between_equal_studies_more_often_than_alpha(make):
+    seeds = [make(str(seed), ("seed=7", f"seed={seed}")) for seed in range(20, 32)]
+    pairs = zip(seeds[::2], seeds[1::2], strict=True)
+    assert sum(compare_runs(a, b).moved for a, b in pairs) <= 1
+
+
+def test_contract_one_replicate_cannot_be_judged(make):
+    made = compare_runs(make("a", replicates=1), make("b", OTHER, replicates=1))
+    bias = made.frame[(made.frame.measure == "bias") & (made.frame.method == "jittered")]
+    assert set(bias["outcome"]) == {"unjudged"}
+    assert not made.moved
+
+
+def test_contract_exit_status_and_text(make, capsys):
+    a, b = make("a"), make("b", OTHER)
+    folders = [str(a.folder), str(b.folder)]
+    assert main(["compare", folders[0], folders[0]]) == 0
+    assert "Nothing moved" in capsys.readouterr().out
+    assert main(["compare", *folders]) == 1
+    out = capsys.readouterr().out
+    assert out == f"{compare_runs(*folders)}\n"
+    assert "Something moved (family-wise level 0.05)" in out
+    assert main(["compare", *folders, "--where", "method=average"]) == 0
+    capsys.readouterr()
+    assert main(["compare", *folders, "--where", "method=lme4"]) == 2
+    assert "no method=lme4 here" in capsys.readouterr().err
+
+
+def test_contract_runs_without_a_common_cell_are_said_to_be(make):
+    a = make("a")
+    b = make("b", ('"mean": mean', '"centre": mean'), ('"mean": Est', '"centre": Est'))
+    frame = pd.read_parquet(b.folder / "performance.parquet")
+    assert "share_ok" in set(frame["measure"])
+    with pytest.raises(MCStudyError, match="have no cell in common to compare"):
+        compare_runs(a, b, where="measure=bias")
+    assert json.loads((a.folder / "study.json").read_text())["seed"] == 7
+    assert not compare_runs(a, open_results(b.folder), where="measure=share_ok").moved

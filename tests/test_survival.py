@@ -3,6 +3,7 @@
 import pytest
 
 from mcstudy import grid, run
+from mcstudy.cli import main
 from mcstudy.runs import jobs
 from mcstudy.streams import stream
 
@@ -192,3 +193,21 @@ def test_contract_timeouts_are_the_same_rows_for_any_workers_and_job_sizes(
     monkeypatch.setattr(jobs, "JOB_SECONDS", 0.01)
     assert run(path, tmp_path / "small", jobs=3, quiet=True).digests() == results.digests()
     assert capfd.readouterr() == ("", "")
+
+
+def test_contract_stored_timeouts_are_tried_again_when_asked(study_file, tmp_path, capfd):
+    late = ("    se =", "    import time\n    if sample[0] > 1: time.sleep(0.12)\n    se =")
+    short = study_file(late, ("seed=7,", "seed=7, time_limit={'average': 0.05},"))
+    first = run(short, tmp_path, replicates=5, jobs=1, quiet=True)
+    assert 0 < (first.fits.status == "timeout").sum() < 20
+    untouched, timings = first.digests(), first.timings
+    plain = run(study_file(late), tmp_path / "plain", replicates=5, jobs=1, quiet=True)
+    assert run(study_file(late), tmp_path, replicates=5, jobs=1, quiet=True).digests() == untouched
+    again = run(
+        study_file(late), tmp_path, replicates=5, jobs=1, retry=["timeout", "crashed"], quiet=True
+    )
+    assert again.digests() == plain.digests()
+    rows = again.timings.merge(timings, on=["condition", "replicate", "method", "seconds"])
+    assert 0 < len(rows) < len(timings)
+    assert main(["run", str(short), "--results", str(tmp_path), "--retry", "error"]) == 2
+    assert "retry is 'error'; fits that can be tried again" in capfd.readouterr().err

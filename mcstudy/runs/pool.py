@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from joblib.externals.loky import ProcessPoolExecutor
@@ -24,7 +22,7 @@ from mcstudy.fits.caution import NO_CAUTION, Caution
 from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.process import Brief, Errand, Reply, serve, start
-from mcstudy.runs.trail import Footprint, Trail
+from mcstudy.runs.trail import Footprint, Trail, laid
 
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
@@ -89,10 +87,10 @@ class Pool:
             for died in self._replaced():
                 return [f"Note: {died.in_words()}; the run tries it again"]
 
-    def dismiss(self, *, at_once: bool) -> None:
-        """End the workers: when they have done what they are at, or at once."""
+    def dismiss(self) -> None:
+        """End the workers, whatever they are at."""
         for worker in self._workers:
-            worker.let_go(at_once=at_once)
+            worker.let_go()
 
     def _next(self) -> int:
         self._number += 1
@@ -123,7 +121,7 @@ class Pool:
             self._workers[place] = successor = _Worker(self._brief)
             for errand, _ in worker.errands:
                 successor.take(errand)
-            worker.let_go(at_once=True)
+            worker.let_go()
             deaths += [died] if died else []
         return deaths
 
@@ -141,9 +139,9 @@ class _Worker:
         self.errands: deque[tuple[Errand, Future[Reply]]] = deque()
         self.proven = False
         self._overdue: Footprint | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="mcstudy-")
-        path = Path(self._folder.name, "trail")
-        self._trail = Trail.laid(path, brief.methods)
+        self._held = ExitStack()
+        path = self._held.enter_context(laid())
+        self._trail = Trail(path, brief.methods)
         self._executor = ProcessPoolExecutor(1, initializer=start, initargs=(brief, str(path)))
         with _keyboard_interrupts_held():
             self._executor.submit(os.getpid)  # starts the process: it loads the study meanwhile
@@ -209,11 +207,10 @@ class _Worker:
             return "for an unknown reason"
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
-    def let_go(self, *, at_once: bool) -> None:
-        """Let the process end when it has done what it is at, or end it."""
-        self._executor.shutdown(kill_workers=at_once)
-        with suppress(OSError):
-            self._folder.cleanup()
+    def let_go(self) -> None:
+        """End the process, whatever it is at."""
+        self._executor.shutdown(kill_workers=True)
+        self._held.close()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mcstudy.analysis.comparisons import matched
 from mcstudy.analysis.listing import aligned, without_repeats, wrapped
 from mcstudy.analysis.rows import EstimandRows, rows_by_condition
-from mcstudy.analysis.selection import in_words
+from mcstudy.analysis.selection import beside, in_words
 from mcstudy.errors import ResultsError
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -26,6 +26,7 @@ _COUNTS = ("compared", "equal", "only_method", "only_reference", "first_differen
 _DISTANCES = tuple(
     f"{kind}_{name}" for kind in ("absolute", "relative") for name in ("50", "90", "99", "largest")
 )
+_TAKEN = ("number", "replay", "replay_farthest", *_COUNTS, *_DISTANCES)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def equivalence(folder: Path, method: str, reference: str) -> Equivalence:
                     made = _apart(values[0][at], values[1][at_other], replicate)
                     place = places.setdefault(rows.condition, len(places))
                     lines[place, estimand, interval or "", order] = {
-                        **rows.factors,
+                        **beside(rows.factors, _TAKEN),
                         "estimand": estimand,
                         "interval": interval,
                         "number": number,

@@ -150,5 +150,10 @@ def named(name: str, level: Any) -> str:
     return f"{name}={in_words(level)}"
 
 
+def beside(factors: Mapping[str, Any], taken: Sequence[str]) -> dict[str, Any]:
+    """Return factors for a table with columns of its own: ``x`` becomes ``x_factor`` if taken."""
+    return {f"{name}_factor" if name in taken else name: v for name, v in factors.items()}
+
+
 def _missing(level: Any) -> bool:
     return level is None or bool(pd.isna(level))

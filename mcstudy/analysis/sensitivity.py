@@ -29,12 +29,13 @@ from mcstudy.analysis.listing import aligned, without_repeats, wrapped
 from mcstudy.analysis.measures import INTERVAL_MEASURES
 from mcstudy.analysis.performance import measured
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition
-from mcstudy.analysis.selection import Where, in_words, select, suggestion
+from mcstudy.analysis.selection import Where, beside, in_words, select, suggestion
 from mcstudy.errors import ResultsError
 from mcstudy.measure import Measured, Z
 
 Bools = NDArray[np.bool_]
 
+_TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
 VIEWS = ("available", "common", "worst")
 _NEAR_ZERO = ("bias", "relative_bias", "standardized_bias")
 _SMALL = ("empirical_se", "mse", "rmse", "width")
@@ -163,8 +164,9 @@ def sensitivity(
     ]
     frame = pd.DataFrame(lines)
     if not frame.empty:
-        names = frame.columns[: frame.columns.get_loc("view")].drop("method")
-        frame = select(frame.assign(measure=measure), where).drop(columns="measure")
+        labels = frame[frame.columns[: frame.columns.get_loc("view")]]
+        names = labels.columns.drop("method")
+        frame = frame.loc[select(labels, where).index]
     if frame.empty:
         raise ResultsError(f"no cell has {measure} of two methods or more here")
     order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
@@ -239,7 +241,8 @@ def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterat
         found.items(), key=lambda i: (i[0][0], i[0][1] or "")
     ):
         if len(fits_of) > 1:
-            yield _Group({**rows.factors, "estimand": estimand, "interval": interval}, fits_of)
+            labels = beside(rows.factors, _TAKEN)
+            yield _Group({**labels, "estimand": estimand, "interval": interval}, fits_of)
 
 
 def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell, Bools]]:

@@ -25,24 +25,24 @@ NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage", "rejection")
 
 
 def tally_lines(
-    tallies: Mapping[str, Tally], truths: Mapping[str, float]
+    tallies: Mapping[str, Tally], truths: Mapping[str, float], nulls: Mapping[str, float]
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the lines of a condition, from the method to the number of replicates."""
+    """Yield the lines of a condition: method, estimand, interval, measure and its numbers."""
     for method, kept in sorted(tallies.items()):
         count = kept.replicates
         for word in Status:
-            measured = share_of(kept.statuses.get(word, 0), count)
-            yield method, None, None, f"share_{word}", *numbers(measured), count
+            answer = share_of(kept.statuses.get(word, 0), count)
+            yield method, None, None, f"share_{word}", *numbers(answer), count
         for (estimand, interval), sums in sorted(kept.sums.items()):
-            truth = truths.get(estimand, NAN)
-            found = _of_interval(sums) if interval else _of_estimates(sums, truth)
-            for name, measured in found.items():
-                yield method, estimand, interval or None, name, *numbers(measured), count
+            truth, null = truths.get(estimand, NAN), nulls.get(estimand, NAN)
+            found = _of_interval(sums, truth, null) if interval else _of_estimates(sums, truth)
+            for name, answer in found.items():
+                yield method, estimand, interval or None, name, *numbers(answer), count
 
 
 def _of_estimates(sums: Sums, truth: float) -> dict[str, Measured]:
     e, u = _Moments.of(sums, "e"), _Moments.of(sums, "u")
-    centred = e if math.isfinite(truth) else _Moments(e.n)
+    centred = e if math.isfinite(truth) else _Moments(0)
     return {
         "bias": centred.measured_mean(),
         "relative_bias": _relative_bias(centred, truth),
@@ -55,14 +55,17 @@ def _of_estimates(sums: Sums, truth: float) -> dict[str, Measured]:
     }
 
 
-def _of_interval(sums: Sums) -> dict[str, Measured]:
+def _of_interval(sums: Sums, truth: float, null: float) -> dict[str, Measured]:
+    n = sums["n"]
+    about_truth = n if math.isfinite(truth) else 0
     width = _Moments.of({**sums, "n": sums["width_n"]}, "w")
-    return {
-        "coverage": share_of(sums["covered"], sums["n"]),
-        "miss_below": share_of(sums["below"], sums["n"]),
-        "miss_above": share_of(sums["above"], sums["n"]),
+    found = {
+        "coverage": share_of(sums["covered"], about_truth),
+        "miss_below": share_of(sums["below"], about_truth),
+        "miss_above": share_of(sums["above"], about_truth),
         "width": width.measured_mean(),
     }
+    return found if math.isnan(null) else {**found, "rejection": share_of(n - sums["with_null"], n)}
 
 
 @dataclass(frozen=True)
@@ -162,14 +165,14 @@ def _relative_error(sums: Sums, e: _Moments, u: _Moments) -> Measured:
     The influence of a replicate is (u - mean u)/(2 mean u) less ((e - mean e)^2 - v)/(2 v), each
     over its own number of replicates; replicates that have both tie the two together.
     """
-    used = sums["both_n"]
-    if used == 0 or e.n < 2 or not e.second > 0 or not u.mean > 0:
+    used = min(u.n, e.n)
+    if used == 0 or not e.second > 0 or not u.mean > 0:
         return Measured(NAN, NAN, used)
     ratio = math.sqrt(u.mean) / _sd(e)
     own = _ratio(u.second, 4 * u.mean**2) / (u.n - 1) if u.n > 1 else NAN
     other = _ratio(e.fourth - e.second**2, 4 * e.second**2) / (e.n - 1)
-    joint = _joint(sums) / (4 * u.mean * e.second) * used / u.n / e.n
-    joint *= e.n / (e.n - 1)
+    both = sums["both_n"]
+    joint = _joint(sums) / (4 * u.mean * e.second) * both / u.n / (e.n - 1) if both else 0.0
     return Measured(ratio - 1, ratio * math.sqrt(max(own + other - 2 * joint, 0)), used)
 
 

@@ -16,13 +16,15 @@ from mcstudy.analysis.entries import number_with_error
 from mcstudy.analysis.limits import errors, is_share, with_limits
 from mcstudy.analysis.listing import aligned, wrapped
 from mcstudy.analysis.same_data import Pairing, cell_key, pair_runs
-from mcstudy.analysis.selection import Where, dimensions, in_words, select
+from mcstudy.analysis.selection import Where, beside, dimensions, in_words, select
 from mcstudy.errors import ResultsError
 from mcstudy.results import Results, open_results
 
 Floats: TypeAlias = NDArray[np.float64]
 
 _MOST_LINES = 40
+_VALUES = ("value_a", "value_b", "difference", "error", "paired")
+_TAKEN = (*_VALUES, "z", "p_value", "p_holm", "outcome")
 OUTCOMES = ("identical", "rounding", "unmoved", "unjudged", "moved")
 
 
@@ -152,7 +154,8 @@ def compare_runs(
         raise ResultsError(f"{a.folder} and {b.folder} have no cell in common to compare")
     pairing = pair_runs((a.folder, b.folder), (a.study, b.study))
     names = dimensions(a.performance)
-    made = both[[f"{name}_a" for name in names]].set_axis(names, axis=1)
+    made = both[[f"{name}_a" for name in names]]
+    made = made.set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
     made = made.assign(value_a=both["value_a"], value_b=both["value_b"])
     made["difference"] = made["value_b"] - made["value_a"]
     made["error"], made["paired"] = _errors(both, pairing)

@@ -65,7 +65,9 @@ class Tally:
     addresses: Mapping[Ending, list[tuple[int, str]]]
 
 
-def tally(answers: Answers, start: int, truths: Mapping[str, float]) -> Tally:
+def tally(
+    answers: Answers, start: int, truths: Mapping[str, float], nulls: Mapping[str, float]
+) -> Tally:
     """Return the tally of a method's answers to a run of replicates that begins at `start`."""
     counts = np.bincount(answers.status, minlength=len(STATUSES)).tolist()
     statuses = {str(status): n for status, n in zip(STATUSES, counts, strict=True) if n}
@@ -80,7 +82,12 @@ def tally(answers: Answers, start: int, truths: Mapping[str, float]) -> Tally:
             if endings[ending] <= ADDRESSES:
                 addresses.setdefault(ending, []).append((start + row, message))
     sums = {
-        (column.estimand, column.interval): _sums(answers, column, truths.get(column.estimand))
+        (column.estimand, column.interval): _sums(
+            answers,
+            column,
+            truths.get(column.estimand, np.nan),
+            nulls.get(column.estimand, np.nan),
+        )
         for column in answers.numbers
         if column.kind in ("estimate", "lower")
     }
@@ -135,15 +142,14 @@ def _digest(ending: Ending) -> bytes:
     return hashlib.sha256("\n".join(ending).encode(errors="backslashreplace")).digest()
 
 
-def _sums(answers: Answers, column: Column, truth: float | None) -> Sums:
+def _sums(answers: Answers, column: Column, truth: float, null: float) -> Sums:
     """Return the sums of an estimand's estimates, or those of one of its intervals."""
-    truth = np.nan if truth is None else truth
     missing = np.full(answers.count, np.nan)
     if column.kind == "estimate":
         std_error = answers.numbers.get(Column("std_error", column.estimand), missing)
         return _estimate_sums(answers.numbers[column], std_error, truth)
     upper = answers.numbers.get(Column("upper", column.estimand, column.interval), missing)
-    return _interval_sums(answers.numbers[column], upper, truth)
+    return _interval_sums(answers.numbers[column], upper, truth, null)
 
 
 def _estimate_sums(estimate: Floats, std_error: Floats, truth: float) -> Sums:
@@ -190,7 +196,7 @@ def _products(sums: Sums, e: Floats, std_error: Floats) -> Sums:
     }
 
 
-def _interval_sums(lower: Floats, upper: Floats, truth: float) -> Sums:
+def _interval_sums(lower: Floats, upper: Floats, truth: float, null: float) -> Sums:
     """Return how many intervals there are and what they contain, and the sums of their widths."""
     exist = ~(np.isnan(lower) | np.isnan(upper))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -201,6 +207,7 @@ def _interval_sums(lower: Floats, upper: Floats, truth: float) -> Sums:
         "covered": _count(exist & (lower <= truth) & (truth <= upper)),
         "below": _count(exist & (upper < truth)),
         "above": _count(exist & (lower > truth)),
+        "with_null": _count(exist & (lower <= null) & (null <= upper)),
         "width_n": len(width),
     }
     if len(width):

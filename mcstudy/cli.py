@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mcstudy.verbs import analysing, comparing, running
+from mcstudy.verbs import analysing, collecting, comparing, looking, planning, running
 
-FAMILIES = (running, analysing, comparing)
+FAMILIES = (planning, running, collecting, looking, analysing, comparing)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -29,9 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MCStudyError as error:
         print(f"mcstudy: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("mcstudy: interrupted; what is stored is whole, run again to go on", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        word, status = (
+            ("terminated", 143) if isinstance(error, _Terminated) else ("interrupted", 130)
+        )
+        print(f"mcstudy: {word}; what is stored is whole, run again to go on", file=sys.stderr)
+        return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,5 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM; an interrupt, so that it passes through a fit as Ctrl-C does."""
+
+
 def _terminated(*_: Any) -> NoReturn:
-    raise SystemExit("mcstudy: terminated; what is stored is whole, run again to go on")
+    raise _Terminated

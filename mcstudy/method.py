@@ -18,6 +18,8 @@ class Status(StrEnum):
     NOT_IDENTIFIABLE = "not_identifiable"
     NOT_FINITE = "not_finite"
     ERROR = "error"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
 
     @property
     def meaning(self) -> str:
@@ -32,6 +34,8 @@ _MEANINGS = {
     Status.NOT_IDENTIFIABLE: "the data cannot tell the estimands apart",
     Status.NOT_FINITE: "an estimate is missing or infinite",
     Status.ERROR: "the method or the simulation raised an exception",
+    Status.TIMEOUT: "the fit took longer than its time limit and was ended",
+    Status.CRASHED: "the fit ended its worker process: a crash in compiled code, or out of memory",
 }
 
 

@@ -17,12 +17,14 @@ from mcstudy.analysis.comparisons import Comparison, check_pair, compare
 from mcstudy.analysis.equivalence import Equivalence, equivalence
 from mcstudy.analysis.failures import FAILED, Overlap, failure_overlap
 from mcstudy.analysis.pairs import COMPARISONS, INTERVAL_COMPARISONS
+from mcstudy.analysis.precision import precision_text
 from mcstudy.analysis.selection import Where
 from mcstudy.analysis.sensitivity import Sensitivity, sensitivity
 from mcstudy.analysis.show import summary_text
+from mcstudy.analysis.summed import NEED_ROWS
 from mcstudy.analysis.table import Names, Table, table
 from mcstudy.errors import ResultsError
-from mcstudy.stored.tables import TABLES
+from mcstudy.stored.tables import TABLES_OF
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class Results:
     def performance(self) -> pd.DataFrame:
         """One row per factor values, method, estimand, interval and measure."""
         return self._table("performance")
+
+    @cached_property
+    def endings(self) -> pd.DataFrame:
+        """Addresses of fits that did not end well, of a study that keeps measures, not rows."""
+        return self._table("endings")
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
@@ -136,16 +143,38 @@ class Results:
         """Return the SHA-256 of each table's file, of all that are a function of the study."""
         return {
             name: hashlib.sha256((self.folder / f"{name}.parquet").read_bytes()).hexdigest()
-            for name in TABLES
+            for name in TABLES_OF[self._keep]
             if name != "timings"
         }
 
+    @property
+    def _keep(self) -> str:
+        return str(self.study.get("keep", "rows"))
+
     def _table(self, name: str) -> pd.DataFrame:
+        if name not in TABLES_OF[self._keep]:
+            raise ResultsError(
+                f"{self.folder}: has no table '{name}', the study keeps {self._keep}; it has "
+                f"{', '.join(TABLES_OF[self._keep])}"
+            )
         return pd.read_parquet(self.folder / f"{name}.parquet")
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """The measures that matter most and how the fits ended, as text."""
         summary = summary_text(self.study["name"], self.performance)
-        return f"{summary}\n\nTables: {self.folder}"
+        if self._keep == "measures":
+            summary += (
+                f"\n\nNo rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "
+                "no measure of one's own and no comparison"
+            )
+        if "precision" in self.study:
+            wanted, most = self.study["precision"], self.study["max_replicates"]
+            summary += f"\n\n{precision_text(self.performance, wanted, most)}"
+        return summary
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n\nTables: {self.folder}"
 
 
 def open_results(folder: str | Path) -> Results:

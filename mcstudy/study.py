@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import linecache
+import math
 import re
 import sys
 import traceback
@@ -20,6 +21,7 @@ from mcstudy.grid import Condition, Grid
 from mcstudy.measure import check_measures, check_null
 
 MAX_REPLICATES = 2**32
+SIMULATE = "simulate"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -44,6 +46,22 @@ class Study:
         How many data sets to simulate under each condition.
     seed : int
         Not negative. Rows of two seeds are never mixed.
+    keep : {"rows", "measures"}, default "rows"
+        What is stored: every answer, or only the sums that measures are made of. With "measures"
+        any number of replicates fits in megabytes, and there are no medians, no comparisons and
+        no measures of one's own.
+    time_limit : float or mapping of str to float, optional
+        Seconds after which a call of `simulate` or of a method is ended: one number for all, or
+        by name of method, with ``"simulate"`` for `simulate`. A batch may take as many times that
+        as it has replicates.
+    precision : mapping of str to float, optional
+        The largest Monte Carlo standard error wanted, by measure, e.g. ``{"coverage": 0.005}``.
+        Each condition starts with `replicates` and goes on until all its cells have it.
+    max_replicates : int, optional
+        Where a condition stops in any case; required with `precision`.
+    oracle : callable, optional
+        ``oracle(**factors)`` returns what is known of the performance beforehand: a DataFrame with
+        the columns method, estimand, interval, measure, value and mcse, or None. `check` compares.
     measures : mapping of str to callable, optional
         Measures of your own, computed beside the built-in ones. The names of a function's
         arguments say which columns of a cell it gets, of truth, estimate, std_error, lower and
@@ -68,6 +86,11 @@ class Study:
     conditions: Grid
     replicates: int
     seed: int
+    keep: str = "rows"
+    time_limit: float | Mapping[str, float] | None = None
+    precision: Mapping[str, float] | None = None
+    max_replicates: int | None = None
+    oracle: Callable[..., Any] | None = None
     measures: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     null: float | Mapping[str, float] | None = None
     reference: str | None = None
@@ -89,11 +112,50 @@ class Study:
         check_replicates(self.replicates, self.name)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise StudyError(f"{self.name}: seed is {self.seed!r}; give an integer of 0 or more")
+        if self.keep not in ("rows", "measures"):
+            raise StudyError(f"{self.name}: keep is {self.keep!r}; say 'rows' or 'measures'")
         self._check_methods()
+        self._check_time_limit()
         check_measures(self.measures, self.name)
         check_null(self.null, self.name)
+        if self.keep == "measures" and self.measures:
+            raise StudyError(
+                f"{self.name}: measures of your own need the rows, and keep='measures' has none; "
+                "leave one of the two out"
+            )
         self._check_factors("simulate", self.simulate, leading=1)
         self._check_factors("estimands", self.estimands, leading=0)
+        if self.oracle is not None:
+            self._check_factors("oracle", self.oracle, leading=0)
+        self._check_precision()
+
+    def _check_precision(self) -> None:
+        if self.precision is None:
+            if self.max_replicates is not None:
+                raise StudyError(
+                    f"{self.name}: max_replicates is given without precision; "
+                    "say precision={'coverage': 0.005}, or leave it out"
+                )
+            return
+        if self.keep == "measures":
+            raise StudyError(
+                f"{self.name}: precision is judged by rows, and keep='measures' has none; "
+                "give a number of replicates in place of precision"
+            )
+        from mcstudy.analysis.precision import check_targets
+
+        check_targets(self.precision, self.name)
+        if self.max_replicates is None:
+            raise StudyError(
+                f"{self.name}: precision needs max_replicates, the number at which a condition "
+                "stops in any case"
+            )
+        check_replicates(self.max_replicates, self.name, "max_replicates")
+        if self.max_replicates < self.replicates:
+            raise StudyError(
+                f"{self.name}: max_replicates is {self.max_replicates}, below replicates "
+                f"{self.replicates}; give a larger one"
+            )
 
     def _check_methods(self) -> None:
         if not isinstance(self.methods, Mapping) or not self.methods:
@@ -112,6 +174,29 @@ class Study:
                 f"{self.name}: reference {self.reference!r} is no method; "
                 f"choose from {', '.join(self.methods)}"
             )
+
+    def _check_time_limit(self) -> None:
+        limits = self.time_limit
+        for name, limit in limits.items() if isinstance(limits, Mapping) else [("", limits)]:
+            if name and name not in self.methods and name != SIMULATE:
+                raise StudyError(
+                    f"{self.name}: time_limit names {name!r}; name {SIMULATE} or a method: "
+                    f"{', '.join(self.methods)}"
+                )
+            if limit is None and not name:
+                continue
+            number = isinstance(limit, int | float) and not isinstance(limit, bool)
+            if not number or not 0 < float(limit or 0) < math.inf:
+                of = f" of '{name}'" if name else ""
+                raise StudyError(
+                    f"{self.name}: time_limit{of} is {limit!r}; give seconds, a number above 0"
+                )
+
+    def limit_of(self, method: str) -> float | None:
+        """Return the seconds that a call of a method may take, of simulate if `method` is empty."""
+        if isinstance(self.time_limit, Mapping):
+            return self.time_limit.get(method or SIMULATE)
+        return self.time_limit
 
     def _check_factors(self, role: str, function: Callable[..., Any], leading: int) -> None:
         """Raise if `function` does not take `leading` arguments and the study's factors."""
@@ -153,11 +238,11 @@ class Study:
         return truths
 
 
-def check_replicates(replicates: object, name: str) -> None:
+def check_replicates(replicates: object, name: str, what: str = "replicates") -> None:
     """Raise StudyError unless `replicates` is a usable number of replicates."""
     whole = isinstance(replicates, int) and not isinstance(replicates, bool)
     if not whole or not 0 < replicates < MAX_REPLICATES:  # type: ignore[operator]
-        raise StudyError(f"{name}: replicates is {replicates!r}; give an integer of 1 or more")
+        raise StudyError(f"{name}: {what} is {replicates!r}; give an integer of 1 or more")
 
 
 def load_study(path: str | Path) -> Study:

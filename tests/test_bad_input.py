@@ -119,6 +119,7 @@ def test_contract_changed_rows_are_kept_or_computed_anew(study_file, tmp_path, c
     path = study_file(edit)
     gone = run(path, tmp_path / "gone", jobs=1, replicates=10, changed="discard", quiet=True)
     assert gone.digests() == new.digests()
+    run(path, tmp_path / "gone", jobs=1, replicates=10, quiet=True)
 
 
 def test_contract_comments_and_other_functions_are_no_change(study_file, tmp_path):

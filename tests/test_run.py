@@ -1,13 +1,11 @@
 """The same tables whatever the way: workers, job sizes, order, growth, interruptions."""
 
 import dataclasses
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -123,36 +121,6 @@ def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path, mon
     results = run(path, tmp_path / "killed", jobs=1, quiet=True)
     assert results.digests() == whole
     assert not list(results.folder.glob(".*.tmp"))
-
-
-def test_contract_workers_end_with_a_killed_run(study_file, tmp_path):
-    path = study_file(("return rng.normal", "import time; time.sleep(0.5)\n    return rng.normal"))
-    code = "import sys; from mcstudy import run; run(sys.argv[1], sys.argv[2], jobs=2, quiet=True)"
-    child = subprocess.Popen([sys.executable, "-c", code, path, tmp_path], start_new_session=True)
-    deadline = time.monotonic() + 30
-    while len(group := _processes_of(child.pid)) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(group) >= 3
-    child.kill()
-    child.wait()
-    while _processes_of(child.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _processes_of(child.pid)
-
-
-def _processes_of(session):
-    """Return the living processes of a session, but for loky's own bookkeeper."""
-    found = []
-    for entry in os.listdir("/proc"):
-        try:
-            fields = Path("/proc", entry, "stat").read_text().rsplit(")", 1)[1].split()
-            command = Path("/proc", entry, "cmdline").read_text()
-        except (OSError, IndexError):
-            continue
-        ours = command and "resource_tracker" not in command
-        if int(fields[3]) == session and fields[0] != "Z" and ours:
-            found.append(int(entry))
-    return found
 
 
 def test_contract_damaged_and_foreign_parts_are_set_aside(study_file, tmp_path, digests, capfd):

@@ -75,11 +75,10 @@ def performance_table(
                     (place, method, estimand, *line, count)
                     for line in meter.lines(of, null_of(null, estimand), f"{where}, {estimand}")
                 ]
-    lines.sort(key=lambda line: (line[0], line[1], line[2] or "", line[3] or ""))
     if tell is not None:
         for text in meter.failures():
             tell(text)
-    return _table(lines, conditions.drop_columns(["condition"]))
+    return assembled(lines, conditions)
 
 
 def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:
@@ -135,7 +134,7 @@ class Meter:
     def _own(self, cell: Cell, where: str, *, of_intervals: bool) -> Iterator[tuple[str, Measured]]:
         for measure in self.own:
             if measure.of_intervals == of_intervals:
-                outcome = attempt(measure, cell)
+                outcome = attempt(measure, None, cell)
                 if outcome.exception is not None:
                     text = f"{where}: {in_words(outcome.exception)}"
                     self._failed.setdefault(measure.name, []).append(text)
@@ -153,7 +152,10 @@ def _status_lines(rows: MethodRows) -> Iterator[Line]:
         yield None, None, f"share_{word}", *numbers(share_of(count, len(rows.status_code)))
 
 
-def _table(lines: list[Line], factors: pa.Table) -> pa.Table:
+def assembled(lines: list[Line], conditions: pa.Table) -> pa.Table:
+    """Return the table of measures, sorted, from lines that begin with the place of a condition."""
+    lines.sort(key=lambda line: (line[0], line[1], line[2] or "", line[3] or ""))
+    factors = conditions.drop_columns(["condition"])
     columns = list(zip(*lines, strict=True)) or [()] * 11
     table = factors.take(pa.array(columns[0], pa.int64()))
     for name, column in zip(

@@ -159,8 +159,16 @@ class Answers:
 
     def fail(self, row: int, message: str) -> None:
         """Turn a row into a failed fit: no numbers, status error, and why."""
-        self.status[row] = _ERROR
         self.note(row, message)
+        self._clear(row, _ERROR)
+
+    def end(self, row: int, status: Status, message: str) -> None:
+        """Turn a row into a fit that was cut short: no numbers, and only this message."""
+        self.messages[row] = message
+        self._clear(row, _CODES[status])
+
+    def _clear(self, row: int, code: int) -> None:
+        self.status[row] = code
         for column in self.numbers.values():
             column[row] = np.nan
         for values in self.diagnostics.values():

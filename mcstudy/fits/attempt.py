@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from mcstudy.fits.alarm import Overrun, within
+
 _AS_NUMPY_STARTS: dict[str, Any] = {
     "divide": "warn",
     "over": "warn",
@@ -37,22 +39,30 @@ class Outcome:
         return self.exception is not None or bool(self.warned)
 
 
-def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Outcome:
+def attempt(
+    function: Callable[..., Any], limit: float | None, /, *args: Any, **kwargs: Any
+) -> Outcome:
     """Call a function; catch whatever it raises, and every warning.
 
-    Only an interrupt from the keyboard and a debugger's quit pass through.
+    Only an interrupt from the keyboard and a debugger's quit pass through. A call that takes longer
+    than `limit` seconds ends in an `Overrun`, whatever it returned or raised.
     """
     value, exception = None, None
     with warnings.catch_warnings(record=True) as caught, np.errstate(**_AS_NUMPY_STARTS):
         warnings.simplefilter("always")
         begun = time.perf_counter()
         try:
-            value = function(*args, **kwargs)
+            if limit is None:
+                value = function(*args, **kwargs)
+            else:
+                value = within(limit, function, args, kwargs)
         except (KeyboardInterrupt, bdb.BdbQuit):
             raise
         except BaseException as error:  # noqa: BLE001 - a fit that calls sys.exit is a failed fit
             exception = error
         seconds = time.perf_counter() - begun
+    if limit is not None and seconds > limit:
+        value, exception = None, Overrun(limit)
     return Outcome(value, exception, _warnings_in_words(caught) if caught else "", seconds)
 
 

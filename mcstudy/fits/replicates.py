@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from mcstudy.fits.alarm import Overrun
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.attempt import Outcome, attempt, in_words
+from mcstudy.fits.caution import NO_CAUTION, Caution, Watch
 from mcstudy.grid import Condition
+from mcstudy.method import Status
 from mcstudy.streams import streams
 from mcstudy.study import Study
 
@@ -53,10 +56,14 @@ def do_job(
     job: Job,
     seconds: float,
     tell: Callable[[Trouble], None] | None = None,
+    *,
+    caution: Caution = NO_CAUTION,
+    watch: Watch | None = None,
 ) -> tuple[Job, dict[str, Answers]]:
     """Simulate and fit the replicates of a job, batch by batch, until `seconds` have passed.
 
-    Each exception becomes a row; `tell`, where given, hears of it as well.
+    Each exception becomes a row; `tell`, where given, hears of it as well. `watch` hears of each
+    call before it is made. `caution` is what earlier tries of these replicates have taught.
 
     Returns
     -------
@@ -66,11 +73,12 @@ def do_job(
         The columns of each method, a row for each replicate done.
     """
     answers = {name: Answers(len(job)) for name in job.methods}
-    work = _Work(study, job, answers, tell)
+    work = _Work(study, job, answers, tell, caution, watch)
     begun = time.perf_counter()
     done = size = 0
     while done < len(job):
-        size = max(1, min(8 * size, work.largest_batch, len(job) - done))
+        largest = 1 if caution.singly else work.largest_batch
+        size = max(1, min(8 * size, largest, len(job) - done))
         work.fit(job.methods, range(job.start + done, job.start + done + size))
         done += size
         elapsed = time.perf_counter() - begun
@@ -83,6 +91,15 @@ def do_job(
     return Job(job.condition, job.start, job.start + done, job.methods), answers
 
 
+def draw(study: Study, condition: Condition, replicate: int) -> Any:
+    """Simulate one replicate and return its data set."""
+    rngs = streams(study.seed, condition.key, [replicate])
+    together = _batch_form(study.simulate)
+    if together is not None:
+        return _checked_batch(together, rngs, condition.factors)[0]
+    return study.simulate(rngs[0], **condition.factors)
+
+
 class _Work:
     """What the batches of one job share."""
 
@@ -92,9 +109,14 @@ class _Work:
         job: Job,
         answers: Mapping[str, Answers],
         tell: Callable[[Trouble], None] | None,
+        caution: Caution,
+        watch: Watch | None,
     ) -> None:
         self.study = study
         self.tell = tell
+        self.verdicts = caution.verdicts
+        self.watch = watch
+        self.limits = {name: study.limit_of(name) for name in ("", *job.methods)}
         self.condition = job.condition
         self.start = job.start
         self.answers = answers
@@ -103,6 +125,8 @@ class _Work:
 
     def fit(self, methods: Sequence[str], batch: range) -> None:
         """Fill the rows of a batch, for each of the methods."""
+        if self.verdicts and not (methods := self._without_verdict(methods, batch[0])):
+            return
         data, simulated = self._simulate(batch)
         if simulated is None:
             self._fit_separately(methods, batch)
@@ -126,6 +150,34 @@ class _Work:
             else:
                 self._fit_together(name, good, data, last)
 
+    def _without_verdict(self, methods: Sequence[str], replicate: int) -> list[str]:
+        """Write down the verdicts on a replicate; return the methods that have none."""
+        left = []
+        for name in methods:
+            verdict = self.verdicts.get((replicate, "")) or self.verdicts.get((replicate, name))
+            if verdict is None:
+                left.append(name)
+                continue
+            row = replicate - self.start
+            self.answers[name].end(row, verdict.status, verdict.message)
+            self.answers[name].seconds[row] = verdict.seconds
+        return left
+
+    def _call(
+        self,
+        name: str,
+        replicates: Sequence[int],
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Outcome:
+        """Call a method, or simulate if `name` is empty, within its time limit."""
+        count, limit = len(replicates), self.limits[name]
+        if self.watch is not None:
+            self.watch(name, replicates[0], count)
+        return attempt(function, limit and limit * count, *args, **kwargs)
+
     def _simulate(self, batch: range) -> tuple[Any, dict[int, Outcome] | None]:
         """Return the data sets that could be made and the outcomes worth a word, by replicate.
 
@@ -134,13 +186,13 @@ class _Work:
         rngs = streams(self.study.seed, self.condition.key, batch)
         together = _batch_form(self.study.simulate)
         if together is not None:
-            outcome = attempt(_checked_batch, together, rngs, self.condition.factors)
+            outcome = self._call("", batch, _checked_batch, together, rngs, self.condition.factors)
             if outcome.troubled and len(batch) > 1:
                 return None, None
             return outcome.value, {batch[0]: outcome} if outcome.troubled else {}
-        data, troubled = [], {}
+        data, troubled, factors = [], {}, self.condition.factors
         for replicate, rng in zip(batch, rngs, strict=True):
-            outcome = attempt(self.study.simulate, rng, **self.condition.factors)
+            outcome = self._call("", [replicate], self.study.simulate, rng, **factors)
             if outcome.troubled:
                 troubled[replicate] = outcome
             if outcome.exception is None:
@@ -153,7 +205,8 @@ class _Work:
         extras = self._extras(name, replicates)
         for i, replicate in enumerate(replicates):
             row = replicate - self.start
-            outcome = attempt(_fit_one, method, data[i], last, next(extras), answers, row)
+            arguments = (method, data[i], last, next(extras), answers, row)
+            outcome = self._call(name, [replicate], _fit_one, *arguments)
             answers.seconds[row] = outcome.seconds
             if outcome.troubled:
                 self._end(name, replicate, outcome)
@@ -164,7 +217,8 @@ class _Work:
         rows = np.array(replicates) - self.start
         extras = dict(self._batch_extras(name, replicates))
         form = _batch_form(self.study.methods[name])
-        outcome = attempt(_fit_batch, form, data, last, extras, answers, rows)
+        arguments = (form, data, last, extras, answers, rows)
+        outcome = self._call(name, replicates, _fit_batch, *arguments)
         if outcome.troubled and len(replicates) > 1:
             for row in rows.tolist():
                 answers.messages.pop(row, None)
@@ -186,9 +240,15 @@ class _Work:
         if outcome.exception is None:
             answers.note(row, outcome.warned)
             return
-        text = in_words(outcome.exception)
-        warned = f"; {outcome.warned}" if outcome.warned else ""
-        answers.fail(row, ("simulate: " if of_simulate else "") + text + warned)
+        of = "simulate: " if of_simulate else ""
+        if isinstance(outcome.exception, Overrun):
+            text = str(outcome.exception)
+            answers.end(row, Status.TIMEOUT, of + text)
+            answers.seconds[row] = outcome.seconds
+        else:
+            text = in_words(outcome.exception)
+            warned = f"; {outcome.warned}" if outcome.warned else ""
+            answers.fail(row, of + text + warned)
         if self.tell:
             self.tell(Trouble("" if of_simulate else name, outcome.exception, text))
 

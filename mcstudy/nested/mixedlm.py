@@ -17,7 +17,6 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-import statsmodels.api as sm
 from numpy.typing import NDArray
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VCSpec
 
@@ -66,7 +65,7 @@ class SignedMixedLM(MixedLM):  # type: ignore[misc]
 
 
 def _formula_model(data: NestedData) -> MixedLM:
-    return sm.MixedLM.from_formula(
+    return MixedLM.from_formula(
         " + ".join(["y ~ 1", *data.covariates]),
         re_formula="1",
         vc_formula={"group2": "0 + C(group2)"},

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.nested.data import Booleans, Floats, Integers
+from mcstudy.nested.quadratic import best_step, masked_inverse, masked_solve
 from mcstudy.nested.scoring import Evaluation, evaluate
 from mcstudy.nested.solution import Solution
 from mcstudy.nested.sums import Sums
@@ -21,7 +22,6 @@ from mcstudy.nested.sums import Sums
 _MOST = 60
 _DONE, _NEAR, _STALLED = 1e-18, 1e-9, 1e-12
 _INFORMED = 1e-6
-_SAFE = 0.05
 _LEAST = 1e-3
 _NOISE = 1e-11
 _IDLE = 0.3
@@ -151,7 +151,7 @@ class _Search(NamedTuple):
         """Return where it stands once its trial point has been evaluated."""
         trial = self.trial
         better = here.value <= self.value + _NOISE * n_rows
-        step, fall = _best_step(here, trial, self.free, first=first)
+        step, fall = best_step(here, trial, self.free, first=first)
         point = np.where(better[:, None], trial, self.point)
         step = np.where(better[:, None], step, self.step)
         still = (fall <= _STALLED) & (fall >= self.fall / 2)
@@ -186,78 +186,6 @@ def _search(
         ended = ~before.finished & (now.finished | (iteration == _MOST))
         found.record(now, here, ended, iteration)
     return found
-
-
-def _best_step(
-    here: Evaluation, point: Floats, free: Booleans, *, first: bool
-) -> tuple[Floats, Floats]:
-    """Return the step to the quadratic model's minimum and how far it falls."""
-    resting = ~free | ((point == 0) & (here.gradient >= 0))
-    safe = _pivots(here.observed, resting) > _SAFE * _pivots(here.expected, resting)
-    newton = np.logical_and.reduce(safe, axis=1) & (not first)
-    curvature = np.where(newton[:, None, None], here.observed, here.expected)
-    step, fall, feasible = _landing(here.gradient, curvature, point, resting, (False, False))
-    lanes = np.flatnonzero(~feasible)
-    if len(lanes):
-        parts = (here.gradient[lanes], curvature[lanes], point[lanes], resting[lanes])
-        best_step, best_fall = np.zeros((len(lanes), 3)), np.full(len(lanes), -np.inf)
-        for zeros in ((True, False), (False, True), (True, True)):
-            bent, fallen, possible = _landing(*parts, zeros)
-            better = possible & (fallen > best_fall)
-            best_step = np.where(better[:, None], bent, best_step)
-            best_fall = np.where(better, fallen, best_fall)
-        step[lanes], fall[lanes] = best_step, best_fall
-    return step, np.maximum(fall, 0)
-
-
-def _landing(
-    gradient: Floats, curvature: Floats, point: Floats, resting: Booleans, zeros: tuple[bool, bool]
-) -> tuple[Floats, Floats, Booleans]:
-    """Minimise the quadratic model with some components sent to zero.
-
-    Returns the step, how far the model falls, and whether no component falls below zero.
-    """
-    landed = np.array([*zeros, False]) & ~resting
-    step = _constrained(gradient, curvature, resting, landed, -point)
-    bent = (curvature @ step[:, :, None])[..., 0]
-    fall = -(step * (gradient + bent / 2)).sum(axis=1)
-    return step, fall, (point[:, 0] + step[:, 0] >= 0) & (point[:, 1] + step[:, 1] >= 0)
-
-
-def _constrained(
-    gradient: Floats, curvature: Floats, resting: Booleans, landed: Booleans, to_zero: Floats
-) -> Floats:
-    """Minimise the quadratic model with some components resting and some sent to zero."""
-    given = np.where(landed, to_zero, 0.0)
-    pull = gradient + (curvature @ given[:, :, None])[..., 0]
-    return given - masked_solve(curvature, pull, resting | landed)
-
-
-def masked_solve(matrix: Floats, right: Floats, masked: Booleans) -> Floats:
-    """Solve positive definite 3 x 3 systems in the components not masked; 0 in the others."""
-    h, b = _masked(matrix, masked), np.where(masked, 0.0, right)
-    l10, l20 = h[:, 1, 0] / h[:, 0, 0], h[:, 2, 0] / h[:, 0, 0]
-    d1 = h[:, 1, 1] - l10 * h[:, 1, 0]
-    l21 = (h[:, 2, 1] - l20 * h[:, 1, 0]) / d1
-    d2 = h[:, 2, 2] - l20 * h[:, 2, 0] - l21 * l21 * d1
-    y1 = b[:, 1] - l10 * b[:, 0]
-    x2 = (b[:, 2] - l20 * b[:, 0] - l21 * y1) / d2
-    x1 = y1 / d1 - l21 * x2
-    return np.stack([b[:, 0] / h[:, 0, 0] - l10 * x1 - l20 * x2, x1, x2], axis=1)
-
-
-def _pivots(matrix: Floats, masked: Booleans) -> Floats:
-    h = _masked(matrix, masked)
-    first = h[:, 0, 0]
-    second = h[:, 1, 1] - h[:, 1, 0] ** 2 / first
-    cross = h[:, 2, 1] - h[:, 2, 0] * h[:, 1, 0] / first
-    third = h[:, 2, 2] - h[:, 2, 0] ** 2 / first - cross**2 / second
-    return np.stack([first, second, third], axis=1)
-
-
-def _masked(matrix: Floats, masked: Booleans) -> Floats:
-    either = masked[:, :, None] | masked[:, None, :]
-    return np.where(either, np.eye(3), matrix)
 
 
 def _longest(point: Floats, step: Floats) -> Floats:
@@ -310,7 +238,7 @@ def _in_units_of_the_data(
     if reml:
         deviance = deviance + 2 * np.log(sums.spread).sum(axis=1)
     estimated = free & (found.variances > 0) & identified
-    covariance = _inverse(found.observed / 2, ~(free & (found.variances > 0)))
+    covariance = masked_inverse(found.observed / 2, ~(free & (found.variances > 0)))
     covariance = np.where(
         estimated[:, :, None] & estimated[:, None, :],
         covariance * square[:, None, None] ** 2,
@@ -327,11 +255,6 @@ def _in_units_of_the_data(
         identified=identified,
         converged=found.converged,
     )
-
-
-def _inverse(matrix: Floats, masked: Booleans) -> Floats:
-    columns = [masked_solve(matrix, np.eye(3)[[j]], masked) for j in range(3)]
-    return np.stack(columns, axis=2)
 
 
 def _fixed_effects(sums: Sums, found: _Found) -> tuple[Floats, Floats]:

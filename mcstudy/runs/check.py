@@ -10,11 +10,14 @@ import numpy as np
 
 from mcstudy.errors import StudyError
 from mcstudy.fits.answers import AnswerError, Answers
+from mcstudy.fits.caution import Watch
 from mcstudy.fits.replicates import Job, Trouble, do_job
 from mcstudy.study import Study
 
 
-def check_first_replicate(study: Study, job: Job, methods: Sequence[str]) -> list[str]:
+def check_first_replicate(
+    study: Study, job: Job, methods: Sequence[str], *, watch: Watch | None = None
+) -> list[str]:
     """Run the first replicate of a job by `methods` and judge the answers.
 
     Returns
@@ -29,9 +32,9 @@ def check_first_replicate(study: Study, job: Job, methods: Sequence[str]) -> lis
         draw from a global random state.
     """
     first = Job(job.condition, job.start, job.start + 1, tuple(methods))
-    before = _global_states()
+    before = global_states()
     troubles: list[Trouble] = []
-    _, answers = do_job(study, first, 0.0, troubles.append)
+    _, answers = do_job(study, first, 0.0, troubles.append, watch=watch)
     where = f"replicate {job.start} of {job.condition.key}"
     said = []
     for trouble in troubles:
@@ -39,7 +42,7 @@ def check_first_replicate(study: Study, job: Job, methods: Sequence[str]) -> lis
         if isinstance(trouble.exception, AnswerError):
             raise StudyError(f"{study.name}: {name} {trouble.exception} ({where})")
         said.append(f"Note: {name} raises at {where}: {trouble.text}")
-    if _global_states() != before:
+    if global_states() != before:
         raise StudyError(
             f"{study.name}: simulate or a method draws from a global random state, which no seed "
             "of ours reaches; use the rng that simulate gets, or ask for rng in the method"
@@ -69,6 +72,7 @@ def _check_estimands(
         )
 
 
-def _global_states() -> tuple[object, ...]:
+def global_states() -> tuple[object, ...]:
+    """Return the state of the generators that everybody shares."""
     legacy: Any = np.random.get_state()  # noqa: NPY002 - to see whether somebody draws from it
     return random.getstate(), legacy[1].tobytes(), legacy[2:]

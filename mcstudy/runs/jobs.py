@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from mcstudy.fits.replicates import Job
@@ -63,6 +63,11 @@ class _Missing:
         return tuple(name for name, reach in self._reach.items() if reach <= replicate)
 
 
+def fits_of(jobs: Iterable[Job]) -> int:
+    """Return the number of fits in the jobs."""
+    return sum(len(job) * len(job.methods) for job in jobs)
+
+
 class Agenda:
     """The jobs still to be done, given out in slices that should take about `JOB_SECONDS`.
 
@@ -72,9 +77,20 @@ class Agenda:
     """
 
     def __init__(self, jobs: Iterable[Job], workers: int) -> None:
-        self._waiting = deque(jobs)
+        self._waiting: deque[Job] = deque()
         self._workers = workers
         self._cost: dict[tuple[Condition, tuple[str, ...]], float] = {}
+        self._left: Counter[tuple[Condition, tuple[str, ...]]] = Counter()
+        self._done: Counter[tuple[Condition, tuple[str, ...]]] = Counter()
+        self._spent: dict[tuple[Condition, tuple[str, ...]], float] = {}
+        self._open: Counter[Condition] = Counter()
+        self.add(jobs)
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Take on more jobs."""
+        for job in jobs:
+            self._waiting.append(job)
+            self._count(job, 1)
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -95,12 +111,52 @@ class Agenda:
             self._waiting.append(Job(job.condition, job.start + size, job.stop, job.methods))
         return Job(job.condition, job.start, job.start + size, job.methods), seconds
 
+    def put_back(self, taken: Job, pieces: Sequence[Job]) -> None:
+        """Take back a slice whose worker died, in pieces; they are given out first."""
+        self._count(taken, -1)
+        for piece in pieces:
+            self._count(piece, 1)
+        self._waiting.extendleft(reversed(pieces))
+
+    def _count(self, job: Job, times: int) -> None:
+        self._left[job.condition, job.methods] += times * len(job)
+        self._open[job.condition] += times * len(job)
+
     def settle(self, taken: Job, done: Job, seconds: float) -> None:
         """Learn what `done` cost, and take back what was not done of the slice."""
         self._cost[done.condition, done.methods] = max(seconds / len(done), 1e-7)
+        self._count(done, -1)
+        key = done.condition, done.methods
+        self._done[key] += len(done)
+        self._spent[key] = self._spent.get(key, 0.0) + seconds
         if done.stop < taken.stop:
             rest = Job(taken.condition, done.stop, taken.stop, taken.methods)
             self._waiting.append(rest)
+
+    def is_through_with(self, condition: Condition) -> bool:
+        """Return whether nothing of a condition waits or is under way."""
+        return not self._open[condition]
+
+    @property
+    def fits_left(self) -> int:
+        """The number of fits that wait or are under way."""
+        return sum(count * len(methods) for (_, methods), count in self._left.items())
+
+    @property
+    def seconds_left(self) -> float:
+        """The time they will take, by what each condition cost so far; NaN before any is known.
+
+        What has not been measured is taken to cost as much as the others do on average.
+        """
+        if not self._spent:
+            return math.nan
+        cost = {key: seconds / self._done[key] for key, seconds in self._spent.items()}
+        usual = sum(cost.values()) / sum(len(methods) for _, methods in cost)
+        seconds = sum(
+            count * cost.get((condition, methods), usual * len(methods))
+            for (condition, methods), count in self._left.items()
+        )
+        return seconds / self._workers
 
     def _seconds(self) -> float:
         unknown = math.inf

@@ -1,77 +1,250 @@
-"""What a run shows while it works: a bar on a terminal, a line now and then elsewhere."""
+"""What a run shows while it works: a bar on a terminal or in a notebook, else a line now and then.
+
+A log, where one is asked for, gets every line with the time, whatever is shown.
+"""
 
 from __future__ import annotations
 
+import math
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
 
-LINE_SECONDS = 60.0
+from mcstudy.errors import MCStudyError, ResultsError
+
+FIRST_SECONDS, LINE_SECONDS = 5.0, 60.0
+_SHOW_SECONDS = 0.2
+
+
+class Left(Protocol):
+    """What is still to be done."""
+
+    @property
+    def fits_left(self) -> int:
+        """The number of fits."""
+
+    @property
+    def seconds_left(self) -> float:
+        """The time they will take; NaN if nobody knows."""
 
 
 class Progress:
-    """Shows how far a run is; with `quiet`, nothing.
+    """Shows how far a run is; with `quiet`, nothing; into the file `log` all the same.
 
     Parameters
     ----------
     quiet : bool
         Print nothing at all.
+    log : path, optional
+        Lines with the time are appended to it.
+
+    Raises
+    ------
+    ResultsError
+        If the log cannot be written.
     """
 
-    def __init__(self, quiet: bool) -> None:
-        self._console = Console(stderr=True, quiet=quiet)
-        self._bar: Bar | None = None
-        self._total = self._done = 0
-        self._begun = self._said = 0.0
+    def __init__(self, quiet: bool, log: str | Path | None = None) -> None:
+        self._quiet = quiet
+        self._log = _Log(log) if log is not None else None
+        self._screen: _Screen = _Nothing() if quiet else _Lines()
+        self._begun = self._shown = self._line_due = self._log_due = 0.0
 
     def say(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.note(line)
+        self._screen.say(line)
+
+    def note(self, line: str) -> None:
+        """Write a line into the log only."""
+        if self._log:
+            self._log.write(line)
 
     def begin(self, fits: int, folder: Path) -> None:
         """Announce the work."""
-        self._total, self._done = fits, 0
         self.say(f"{fits} fits to do, into {folder}")
 
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Write down how it ended when it did not end well."""
+        try:
+            yield
+        except MCStudyError as error:
+            self.note(f"stopped: {error}")
+            raise
+        except BaseException as error:
+            self.note(f"stopped by {type(error).__name__} {error}".rstrip())
+            raise
+
     def __enter__(self) -> Progress:
-        self._begun = self._said = time.monotonic()
-        if self._console.is_terminal and not self._console.quiet:
-            self._bar = Bar(
-                TextColumn("fits"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TaskProgressColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=self._console,
-                speed_estimate_period=120,
-            )
-            self._bar.add_task("", total=self._total)
-            self._bar.start()
+        self._begun = time.monotonic()
+        self._line_due = self._log_due = self._begun + FIRST_SECONDS
+        if not self._quiet:
+            self._screen = _screen()
         return self
 
-    def advance(self, fits: int) -> None:
-        """Count fits as done."""
-        self._done += fits
-        if self._bar is not None:
-            self._bar.advance(self._bar.task_ids[0], fits)
-        elif time.monotonic() - self._said > LINE_SECONDS:
-            self._said = time.monotonic()
-            left = (self._said - self._begun) * (self._total / self._done - 1)
-            self.say(f"{self._done} of {self._total} fits, about {left / 60:.0f} min left")
+    def advance(self, done: int, left: Left) -> None:
+        """Show that so many fits are done and what is left."""
+        now = time.monotonic()
+        due = self._screen.steady or now > self._line_due
+        last = self._screen.steady and not left.fits_left
+        if last or (due and now - self._shown > _SHOW_SECONDS):
+            self._shown, self._line_due = now, now + LINE_SECONDS
+            self._screen.show(done, done + left.fits_left, now - self._begun, left.seconds_left)
+        if self._log and now > self._log_due:
+            self._log_due = now + LINE_SECONDS
+            self._log.write(in_words(done, done + left.fits_left, left.seconds_left))
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._screen.stop()
+        self._screen = _Nothing() if self._quiet else _Lines()
+
+
+def in_words(done: int, total: int, left: float) -> str:
+    """Return how far the work is in one line."""
+    return f"{done} of {total} fits, {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Return a time to about two digits: 12 s, 3.4 min, 2.5 h, 3.1 days."""
+    if math.isnan(seconds):
+        return "unknown time"
+    for size, unit in ((1, "s"), (60, "min"), (3600, "h"), (86400, "days")):
+        amount = seconds / size
+        if amount < 99.5 or unit == "days":
+            break
+    return f"{amount:.0f} {unit}" if amount >= 9.95 or unit == "s" else f"{amount:.1f} {unit}"
+
+
+class _Log:
+    """A file to which lines with the time are appended, each at once."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        try:
+            self._path.open("a").close()
+        except OSError as error:
+            raise ResultsError(
+                f"{path}: the log cannot be written ({error.strerror}); choose another file"
+            ) from None
+
+    def write(self, line: str) -> None:
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{now} {line}\n")
+
+
+class _Screen(Protocol):
+    """Where lines and the state of the work are shown."""
+
+    steady: bool
+
+    def say(self, line: str) -> None: ...
+
+    def show(self, done: int, total: int, spent: float, left: float) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def _screen() -> _Screen:
+    if _in_notebook():
+        return _Notebook()
+    console = Console(stderr=True)
+    return _Bar(console) if console.is_terminal else _Lines()
+
+
+def _in_notebook() -> bool:
+    """Return whether the output goes to a notebook, whose stderr calls itself a terminal."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return type(get_ipython()).__name__ == "ZMQInteractiveShell"
+
+
+class _Nothing:
+    steady = False
+
+    def say(self, line: str) -> None:
+        pass
+
+    def show(self, done: int, total: int, spent: float, left: float) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+class _Lines(_Nothing):
+    """Plain lines on stderr."""
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def show(self, done: int, total: int, spent: float, left: float) -> None:
+        self.say(in_words(done, total, left))
+
+
+class _Bar:
+    """A bar whose length is the share of the time, not of the fits: they differ in cost."""
+
+    steady = True
+
+    def __init__(self, console: Console) -> None:
+        columns = (
+            "fits {task.fields[fits]}",
+            "{task.percentage:>3.0f}%",
+            "left {task.fields[left]}",
+        )
+        fits, percent, left = (TextColumn(text, markup=False) for text in columns)
+        self._bar = RichProgress(
+            fits, BarColumn(), percent, TimeElapsedColumn(), left, console=console
+        )
+        self._task = self._bar.add_task("", total=1.0, fits="0", left="unknown time")
+        self._bar.start()
+
+    def say(self, line: str) -> None:
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, done: int, total: int, spent: float, left: float) -> None:
+        self._bar.update(
+            self._task,
+            completed=_share(spent, left),
+            fits=f"{done}/{total}",
+            left=duration(left),
+        )
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+
+class _Notebook(_Lines):
+    """One line of text in the output of a notebook's cell, renewed in place."""
+
+    steady = True
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def show(self, done: int, total: int, spent: float, left: float) -> None:
+        full = round(24 * _share(spent, left))
+        text = f"{'█' * full}{'░' * (24 - full)} {in_words(done, total, left)}"
+        bundle = {"text/plain": text}
+        if self._handle is None:
+            from IPython.display import display
+
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
+
+
+def _share(spent: float, left: float) -> float:
+    return 0.0 if math.isnan(left) else spent / max(spent + left, 1e-9)

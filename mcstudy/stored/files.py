@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from mcstudy.errors import ResultsError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line what the system refuses: a full disk, a folder that is read-only.
+
+    Raises
+    ------
+    ResultsError
+        In place of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ResultsError(
+            f"{path}: cannot be written ({reason}); what is stored is whole, run again to go on"
+        ) from None
 
 
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> None:
@@ -24,10 +45,11 @@ class TableWriters:
         self, folder: Path, schemas: Mapping[str, pa.Schema], metadata: Mapping[str, str]
     ) -> None:
         self._paths = {name: folder / f"{name}.parquet" for name in schemas}
-        self._writers = {
-            name: _writer(_temporary(path), schemas[name].with_metadata(dict(metadata)))
-            for name, path in self._paths.items()
-        }
+        self._writers = {}
+        for name, path in self._paths.items():
+            with writing(path):
+                schema = schemas[name].with_metadata(dict(metadata))
+                self._writers[name] = _writer(_temporary(path), schema)
 
     def __enter__(self) -> TableWriters:
         return self
@@ -37,15 +59,20 @@ class TableWriters:
         for name, table in tables.items():
             writer = self._writers[name]
             rows = max(table.num_rows, 1)
-            writer.write_table(table.cast(writer.schema).combine_chunks(), row_group_size=rows)
+            with writing(self._paths[name]):
+                writer.write_table(table.cast(writer.schema).combine_chunks(), row_group_size=rows)
 
     def __exit__(self, kind: Any, *_: object) -> None:
-        for name, path in self._paths.items():
-            self._writers[name].close()
-            if kind is None:
-                put_in_place(_temporary(path), path)
-            else:
-                _temporary(path).unlink()
+        try:
+            for name, path in self._paths.items() if kind is None else ():
+                with writing(path):
+                    self._writers[name].close()
+                    put_in_place(_temporary(path), path)
+        finally:
+            for name, path in self._paths.items():
+                with suppress(OSError):  # of a file that is given up
+                    self._writers[name].close()
+                _temporary(path).unlink(missing_ok=True)
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -7,15 +7,18 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import ChangedError, StudyError
 from mcstudy.grid import Condition
 from mcstudy.stored.marks import Mark, changes, code_digest, method_marks, versions
+from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
+from mcstudy.stored.sumparts import references, without_overlap
 from mcstudy.stored.tables import Stored
 from mcstudy.study import Study
 
@@ -34,12 +37,19 @@ class Ledger:
     def __init__(self, study: Study, store: Store) -> None:
         self.study = study
         self.store = store
+        self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
         self._check_null()
+        self._references = {
+            condition.key: references(truths, study.null)
+            for condition, truths in self.truths.items()
+        }
         self.marks = method_marks(study)
         self._record = store.record
         self.kept: set[str] = set(self._record.get("kept", ()))
+        self._discarded: set[str] = set(self._record.get("discarded", ()))
         self.made_of: str | None = self._record.get("made_of")
+        self.asked: dict[str, Any] = self._record.get("asked", {})
         self.measured_of: str | None = self._record.get("measured_of")
 
     def _check_null(self) -> None:
@@ -54,34 +64,73 @@ class Ledger:
 
     def settle_changes(self, changed: str | None) -> None:
         """Notice rows that something else has made; keep or discard them as told, or stop."""
+        self._settle(self.store.folder, self.store.heads(), self._changed_truths(), changed)
+        if changed == "discard":
+            self._drop_foreign()
+
+    def settle_others(self, folder: Path, heads: Iterable[PartHead], changed: str | None) -> None:
+        """Do the same with the parts of another folder, where nothing is discarded."""
+        self._settle(folder, heads, [], changed)
+
+    def _settle(
+        self, folder: Path, heads: Iterable[PartHead], truths: Sequence[str], changed: str | None
+    ) -> None:
         said: dict[str, None] = {}
         foreign: dict[str, Mark] = {}
         seeds = set()
-        for head in self.store.heads():
+        said |= dict.fromkeys(truths)
+        for head in heads:
+            self._check_kept(folder, head)
+            said |= dict.fromkeys(self._other_references(head))
             for method, mark in head.marks.items():
-                if method not in self.marks or self._counts(method, mark):
+                settled = changed != "keep" and digest(mark) in self._discarded
+                if method not in self.marks or self._counts(method, mark) or settled:
                     continue
                 seeds |= {mark["seed"]} - {str(self.study.seed)}
                 foreign[digest(mark)] = mark
                 for change in changes(mark, self.marks[method]):
                     said[change.replace("of method", f"of method '{method}'")] = None
-        said |= dict.fromkeys(self._changed_truths())
         if seeds and changed != "discard":
             raise ChangedError(
-                f"{self.store.folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
+                f"{folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
                 f"study has seed {self.study.seed}; give it another name, or --changed discard "
                 "to compute them anew"
             )
         if said and changed is None:
             raise ChangedError(
-                f"{self.store.folder}: changed since its rows were made: {'; '.join(said)}. "
+                f"{folder}: changed since its rows were made: {'; '.join(said)}. "
                 "Nothing was done: --changed keep goes on with those rows, --changed discard "
                 "computes them anew"
             )
+        summed = self.study.keep == "measures"
+        if changed == "keep" and summed and any(c.startswith("the ") and " of " in c for c in said):
+            raise ChangedError(
+                f"{folder}: its sums were made with another truth: {'; '.join(said)}; "
+                "--changed discard computes them anew"
+            )
         if changed == "keep":
             self.kept |= foreign.keys()
+            self._discarded -= foreign.keys()
         if changed == "discard":
-            self._drop_foreign()
+            self._discarded |= foreign.keys()
+
+    def _check_kept(self, folder: Path, head: PartHead) -> None:
+        """Raise unless the part keeps of its replicates what the study keeps."""
+        if head.keep != self.study.keep:
+            raise ChangedError(
+                f"{folder}: keeps {head.keep} and this study has keep={self.study.keep!r}; the two "
+                "cannot be joined: give it another name, or another --results"
+            )
+
+    def _other_references(self, head: PartHead) -> list[str]:
+        """Return in words the first truth or null value that a part's sums were not made with."""
+        now = self._references.get(head.condition)
+        if head.references is None or now is None:
+            return []
+        for name, before in head.references.items():
+            if before != now.get(name):
+                return [f"{name} at {head.condition} {before} -> {now.get(name)}"]
+        return []
 
     def _changed_truths(self) -> list[str]:
         """Return in words the first truth that is not what the tables were made with."""
@@ -96,8 +145,14 @@ class Ledger:
     def _drop_foreign(self) -> None:
         for head in self.store.heads():
             known = [m for m in head.marks if m in self.marks]
-            if known and not any(self._counts(m, head.marks[m]) for m in known):
+            counting = any(self._counts(m, head.marks[m]) for m in known)
+            if known and (not counting or self._other_references(head)):
                 self.store.drop(head.path)
+
+    def counts(self, head: PartHead) -> bool:
+        """Return whether a part holds rows of this study as it is."""
+        known = any(self._counts(method, mark) for method, mark in head.marks.items())
+        return known and head.condition in self._references and not self._other_references(head)
 
     def _counts(self, method: str, mark: Mark) -> bool:
         """Return whether rows with this mark count as this study's."""
@@ -112,8 +167,10 @@ class Ledger:
         for head in self.store.heads():
             condition = by_key.get(head.condition)
             counting = tuple(m for m in head.methods if self._counts(m, head.marks[m]))
-            if condition is not None and counting:
+            if condition is not None and counting and not self._other_references(head):
                 held[condition].append(Stored(head, counting))
+        if self.study.keep == "measures":
+            return {condition: without_overlap(items) for condition, items in held.items()}
         return held
 
     def facts(self) -> dict[str, Any]:
@@ -130,14 +187,30 @@ class Ledger:
             "factors": factors,
             "estimands": sorted({e for truths in self.truths.values() for e in truths}),
             "methods": sorted(study.methods),
+            "keep": study.keep,
             "versions": versions(),
             "commit": _commit(study),
+            **self._precision(),
         }
+
+    def _precision(self) -> dict[str, Any]:
+        study = self.study
+        if study.precision is None:
+            return {}
+        return {"precision": dict(study.precision), "max_replicates": study.max_replicates}
 
     def tables_digest(self, stored: Mapping[Condition, Sequence[Stored]]) -> str:
         """Return the digest of all that the tables are made of."""
-        names = [(i.head.path.name, i.methods) for items in stored.values() for i in items]
-        return digest([sorted(names), self.facts(), self._truths_record()])
+        made = [
+            (
+                item.head.path.name,
+                item.head.references,
+                [(m, item.head.marks[m]) for m in item.methods],
+            )
+            for items in stored.values()
+            for item in items
+        ]
+        return digest([sorted(made, key=itemgetter(0)), self.facts(), self._truths_record()])
 
     def measures_digest(self, made_of: str) -> str:
         """Return the digest of all that the measures and comparisons are made of."""
@@ -161,10 +234,17 @@ class Ledger:
         """Bring `study.json` up to date."""
         self._record = {
             **self.facts(),
-            "conditions": [c.key for c in sorted(self.study.conditions, key=lambda c: c.sort_key)],
+            "facts": list(self.facts()),
+            "conditions": {
+                c.key: dict(c.factors)
+                for c in sorted(self.study.conditions, key=lambda c: c.sort_key)
+            },
+            "study_file": str(self.study.source) if self.study.source else None,
+            "asked": self.asked,
             "replicates": self._record.get("replicates"),
             "marks": self.marks,
             "kept": sorted(self.kept),
+            "discarded": sorted(self._discarded),
             "truths": self._truths_record(),
             "made_of": self.made_of,
             "measured_of": self.measured_of,
@@ -173,14 +253,13 @@ class Ledger:
         }
         self.store.write_record(self._record)
 
-    def close(self, replicates: int, workers: int, computed: int, begun: float) -> None:
+    def close(self, replicates: int, workers: int, computed: int) -> None:
         """Write down how a run went; one that computed nothing leaves no line."""
         self._record["replicates"] = replicates
         if computed:
-            started = datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds")
             run = {
-                "started": started,
-                "seconds": round(time.time() - begun, 1),
+                "started": self._started.isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - self._begun, 1),
                 "fits": computed,
                 "workers": workers,
                 "host": platform.node(),

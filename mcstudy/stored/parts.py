@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,12 @@ class PartHead:
     stop: int
     marks: Mapping[str, Mark]
     columns: Mapping[str, list[str]]
+    references: Mapping[str, float | None] | None = None
+
+    @property
+    def keep(self) -> str:
+        """What it keeps of its replicates: "rows", or "measures", sums about its references."""
+        return "rows" if self.references is None else "measures"
 
     @property
     def methods(self) -> list[str]:
@@ -40,8 +48,12 @@ class PartHead:
 
 def part_name(job: Job) -> str:
     """Return the file name of the part that `job` leaves."""
-    methods = hashlib.sha256("\n".join(sorted(job.methods)).encode()).hexdigest()[:8]
-    return f"{job.condition.digest}-{job.start:010d}-{job.stop:010d}-{methods}.parquet"
+    return _name(job.condition.digest, job.start, job.stop, job.methods)
+
+
+def _name(condition: str, start: int, stop: int, methods: Iterable[str]) -> str:
+    known_by = hashlib.sha256("\n".join(sorted(methods)).encode()).hexdigest()[:8]
+    return f"{condition}-{start:010d}-{stop:010d}-{known_by}.parquet"
 
 
 def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) -> bytes:
@@ -55,6 +67,49 @@ def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) 
         "marks": {name: marks[name] for name in sorted(answers)},
         "columns": {name: _own_columns(table) for name, table in tables.items()},
     }
+    return parquet(table, head)
+
+
+def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, bytes]:
+    """Return name and content of the part that holds the rows of several, which follow each other.
+
+    Parameters
+    ----------
+    heads : sequence of PartHead
+        Of one condition, with the same marks; each starts where the one before it stops.
+    tables : sequence of pyarrow.Table
+        The rows of each.
+    """
+    first, last = heads[0], heads[-1]
+    pieces, columns = [], {}
+    for method in first.methods:
+        columns[method] = sorted({name for head in heads for name in head.columns[method]})
+        pieces += [rows_of(head, table, method) for head, table in zip(heads, tables, strict=True)]
+    head = {
+        "condition": first.condition,
+        "start": first.start,
+        "stop": last.stop,
+        "marks": first.marks,
+        "columns": columns,
+    }
+    return joined_name(heads), parquet(concatenated(pieces), head)
+
+
+def joined_name(heads: Sequence[PartHead]) -> str:
+    """Return the file name of the part that holds all of several that follow each other."""
+    first, last = heads[0], heads[-1]
+    condition = first.path.name.split("-")[0]
+    return _name(condition, first.start, last.stop, first.methods)
+
+
+def rows_of(head: PartHead, table: pa.Table, method: str) -> pa.Table:
+    """Return the rows of one method of a part."""
+    count = head.stop - head.start
+    return table.slice(head.methods.index(method) * count, count)
+
+
+def parquet(table: pa.Table, head: Mapping[str, Any]) -> bytes:
+    """Return a part's rows and head as the bytes of a Parquet file."""
     table = table.replace_schema_metadata({_METADATA: json.dumps(head, sort_keys=True)})
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -71,10 +126,14 @@ def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) 
 def read_head(path: Path) -> PartHead:
     """Return what a part holds; raise DamagedError if it is no whole part."""
     try:
-        head = json.loads(pq.read_metadata(path).metadata[_METADATA])
-        return PartHead(path=path, **head)
+        head = PartHead(path=path, **json.loads(pq.read_metadata(path).metadata[_METADATA]))
+        if not path.name.startswith(hashlib.sha256(head.condition.encode()).hexdigest()[:16]):
+            raise ValueError("it is named for another condition")
+    except MemoryError:
+        raise
     except (OSError, pa.ArrowException, TypeError, KeyError, ValueError) as error:
-        raise DamagedError(path, error) from error
+        raise _unreadable(path, error) from error
+    return head
 
 
 class DamagedError(ResultsError):
@@ -89,8 +148,20 @@ def read(path: Path) -> pa.Table:
     """Return a part's rows, checksums verified; raise DamagedError if it is damaged."""
     try:
         return pq.read_table(path, page_checksum_verification=True, use_threads=False)
+    except MemoryError:
+        raise
     except (OSError, pa.ArrowException) as error:
-        raise DamagedError(path, error) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ResultsError:
+    """Return what a failure to read means: a damaged part, or a system that does not let us."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE):
+        return ResultsError(
+            f"{path}: cannot be read ({os.strerror(code)}); mend that and run again"
+        )
+    return DamagedError(path, error)
 
 
 def column_name(*key: str) -> str:

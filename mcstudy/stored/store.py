@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mcstudy.errors import ResultsError
-from mcstudy.stored.files import put_in_place
+from mcstudy.stored.files import put_in_place, writing
 from mcstudy.stored.parts import DamagedError, PartHead, read_head
+
+_SHARE = ".share-"
 
 
 class Store:
@@ -27,52 +31,113 @@ class Store:
         self.folder = folder
         self._parts = folder / "parts"
         self._heads: dict[str, PartHead] = {}
+        self._held = False
+        self.aside: list[Path] = []
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, share: str = "") -> Iterator[None]:
         """Hold the folder for one run; a killed run lets go of it by itself.
+
+        Parameters
+        ----------
+        share : str, optional
+            Such as "3-100". Shares of a study can be at work in one folder at the same time, each
+            once; nothing else can meanwhile.
 
         Raises
         ------
         ResultsError
             If another run holds it, or it cannot be written.
         """
-        try:
-            self._parts.mkdir(parents=True, exist_ok=True)
-            lock = open(self._parts / ".lock", "w")  # noqa: SIM115 - closed by the with below
-        except OSError as error:
-            raise ResultsError(
-                f"{self.folder}: cannot be written ({error.strerror}); choose another --results"
-            ) from None
-        with lock:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                self._parts.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(open(self._parts / ".lock", "a+"))
+                if share:
+                    own = stack.enter_context(open(self._parts / f"{_SHARE}{share}", "a+"))
+            except OSError as error:
+                raise ResultsError(
+                    f"{self.folder}: cannot be written ({error.strerror}); choose another --results"
+                ) from None
+            if not _held(lock, fcntl.LOCK_SH if share else fcntl.LOCK_EX):
                 raise ResultsError(
                     f"{self.folder}: another run is at work here; wait for it or stop it"
-                ) from None
-            yield
+                )
+            if share and not _held(own, fcntl.LOCK_EX):
+                raise ResultsError(
+                    f"{self.folder}: part {share.replace('-', '/')} is at work here already; "
+                    "wait for it or stop it"
+                )
+            self._held = True
+            try:
+                yield
+            finally:
+                self._held = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is at work here."""
+        try:
+            lock = open(self._parts / ".lock")  # noqa: SIM115 - closed by the with below
+        except OSError:
+            return False
+        with lock:
+            return not _held(lock, fcntl.LOCK_EX)
+
+    def shares(self) -> list[tuple[int, int]]:
+        """Return (number, of) of each share that has been at work here."""
+        names = [path.name.removeprefix(_SHARE) for path in self._parts.glob(f"{_SHARE}*")]
+        numbers = [name.split("-") for name in names]
+        return sorted((int(number), int(of)) for number, of in numbers)
 
     def add(self, name: str, content: bytes) -> None:
         """Store a part, whole or not at all."""
         self._write(self._parts / name, content)
 
     def heads(self) -> list[PartHead]:
-        """Return what each part holds, in the order of names; set aside what is no part."""
+        """Return what each part holds, in the order of names, without what is no part.
+
+        Whoever holds the folder sets a damaged part aside; whoever only looks leaves it alone.
+        """
         heads = {}
         for path in sorted(self._parts.glob("[!.]*.parquet")):
             try:
                 heads[path.name] = self._heads.get(path.name) or read_head(path)
             except DamagedError:
-                self.set_aside(path)
+                if self._held:
+                    self.set_aside(path)
         self._heads = heads
         return list(heads.values())
 
+    def look(self) -> tuple[list[PartHead], list[Path]]:
+        """Return what each part holds, and the damaged ones; nothing is moved."""
+        heads, damaged = [], []
+        for path in sorted(self._parts.glob("[!.]*.parquet")):
+            try:
+                heads.append(read_head(path))
+            except DamagedError:
+                damaged.append(path)
+        return heads, damaged
+
     def set_aside(self, path: Path) -> None:
-        """Move a damaged part out of the way, where it can be looked at."""
+        """Move what is no part, or a damaged one, out of the way, where it can be looked at."""
         aside = self._parts / "damaged"
-        aside.mkdir(exist_ok=True)
-        path.replace(aside / path.name)
+        with writing(aside):
+            aside.mkdir(exist_ok=True)
+            names = (path.name + (f".{i}" if i else "") for i in itertools.count())
+            if path.exists():
+                path.rename(next(aside / name for name in names if not (aside / name).exists()))
+        self.aside.append(path)
+
+    def remove(self, heads: Iterable[PartHead]) -> None:
+        """Delete parts whose rows another part holds; that one's name is on disk first."""
+        folder = os.open(self._parts, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        for head in heads:
+            head.path.unlink()
 
     def drop(self, path: Path) -> None:
         """Delete a part whose rows were all discarded."""
@@ -94,11 +159,19 @@ class Store:
 
     def _write(self, path: Path, content: bytes) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            temporary.write_bytes(content)
-            put_in_place(temporary, path)
-        except OSError as error:
-            raise ResultsError(
-                f"{path}: cannot be written ({error.strerror}); what is stored is whole, "
-                "run again to go on"
-            ) from None
+        with writing(path):
+            try:
+                temporary.write_bytes(content)
+                put_in_place(temporary, path)
+            except OSError:
+                temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
+                raise
+
+
+def _held(file: TextIO, how: int) -> bool:
+    """Return whether a lock could be had, at once."""
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -16,13 +16,18 @@ from mcstudy.stored import parts
 from mcstudy.stored.files import TableWriters, write_table
 from mcstudy.stored.parts import PartHead
 
-TABLES = (
-    *("conditions", "fits", "estimates", "intervals", "timings"),
-    *("performance", "comparisons"),
-)
+MEASURED = ("performance", "comparisons")
+TABLES = ("conditions", "fits", "estimates", "intervals", "timings", *MEASURED)
+TABLES_OF = {"rows": TABLES, "measures": ("conditions", "endings", "performance")}
 BLOCK = 2**15
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _KEY = [("condition", _TEXT), ("replicate", pa.int64()), ("method", _TEXT)]
+
+
+def tables_of_rows(keep: str) -> tuple[str, ...]:
+    """Return the tables that are made of the parts; the others are made of these."""
+    made = TABLES_OF[keep]
+    return made if keep == "measures" else tuple(name for name in made if name not in MEASURED)
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ def write_tables(
     stored: Mapping[Condition, Sequence[Stored]],
     truths: Mapping[Condition, Mapping[str, float]],
     metadata: Mapping[str, str],
+    *,
+    first: int | None = None,
 ) -> None:
     """Write conditions, fits, estimates, intervals and timings into `folder`.
 
@@ -51,6 +58,8 @@ def write_tables(
         The true value of each estimand.
     metadata : mapping of str to str
         Joins the schema metadata of every table.
+    first : int, optional
+        Write the first so many replicates only.
 
     Raises
     ------
@@ -59,10 +68,10 @@ def write_tables(
     """
     conditions = sorted(stored, key=lambda condition: condition.sort_key)
     layout = _Layout.of(item for items in stored.values() for item in items)
-    write_table(folder / "conditions.parquet", _conditions_table(conditions), metadata)
+    write_table(folder / "conditions.parquet", conditions_table(conditions), metadata)
     with TableWriters(folder, layout.schemas(), metadata) as writers:
         for condition in conditions:
-            for block in _blocks(stored[condition]):
+            for block in _blocks(stored[condition], first):
                 writers.write(_block_tables(condition, block, layout, truths[condition]))
 
 
@@ -111,27 +120,32 @@ class _Layout:
         }
 
 
-def _blocks(stored: Sequence[Stored]) -> Iterator[dict[str, pa.Table]]:
+def _blocks(stored: Sequence[Stored], first: int | None) -> Iterator[dict[str, pa.Table]]:
     """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once."""
-    for start in range(0, max(item.head.stop for item in stored), BLOCK):
+    read: dict[Path, pa.Table] = {}
+    end = max((item.head.stop for item in stored), default=0)
+    end = end if first is None else min(end, first)
+    for start in range(0, end, BLOCK):
+        stop = min(start + BLOCK, end)
         found: dict[str, list[pa.Table]] = {}
         for item in stored:
-            if item.head.start < start + BLOCK and item.head.stop > start:
-                rows = parts.read(item.head.path)
+            if item.head.start < stop and item.head.stop > start:
+                path = item.head.path
+                rows = read.pop(path, None) or parts.read(path)
+                if item.head.stop > stop:
+                    read[path] = rows
                 for method in item.methods:
-                    found.setdefault(method, []).append(_cut(rows, item.head, method, start))
+                    found.setdefault(method, []).append(_cut(rows, item.head, method, start, stop))
         if found:
             yield {method: _sorted_once(tables) for method, tables in sorted(found.items())}
 
 
-def _cut(rows: pa.Table, head: PartHead, method: str, start: int) -> pa.Table:
+def _cut(rows: pa.Table, head: PartHead, method: str, start: int, stop: int) -> pa.Table:
     """Return the rows of a method that fall into the block."""
-    count = head.stop - head.start
     first = max(start - head.start, 0)
-    last = min(start + BLOCK - head.start, count)
-    offset = head.methods.index(method) * count
+    last = min(stop, head.stop) - head.start
     columns = ["replicate", "status", "message", "seconds", *head.columns[method]]
-    return rows.slice(offset + first, last - first).select(columns)
+    return parts.rows_of(head, rows, method).slice(first, last - first).select(columns)
 
 
 def _sorted_once(tables: list[pa.Table]) -> pa.Table:
@@ -213,7 +227,8 @@ def _repeat(value: Any, count: int, kind: pa.DataType = _TEXT) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind), count)
 
 
-def _conditions_table(conditions: Sequence[Condition]) -> pa.Table:
+def conditions_table(conditions: Sequence[Condition]) -> pa.Table:
+    """Return the table of conditions: the key of each and its factor values."""
     columns: dict[str, Any] = {"condition": pa.array([c.key for c in conditions], _TEXT)}
     for name in sorted(conditions[0].factors) if conditions else ():
         columns[name] = factor_column([condition.factors[name] for condition in conditions])

@@ -16,6 +16,9 @@ def add(verbs: Any) -> None:
     verb.add_argument("--replicates", metavar="N", help="in place of the study's own number")
     verb.add_argument("--jobs", metavar="N", help="worker processes; 1 works in this process")
     verb.add_argument("--methods", metavar="A,B", help="run only these methods of the study")
+    verb.add_argument("--part", metavar="K/N", help="compute share K of N only; see collect")
+    verb.add_argument("--backend", default="local", help="whose workers: local (default) or dask")
+    verb.add_argument("--scheduler", metavar="ADDRESS", help="of dask, e.g. tcp://127.0.0.1:8786")
     verb.add_argument("--results", metavar="DIR", default="results", help="default: results")
     verb.add_argument(
         "--changed",
@@ -23,11 +26,16 @@ def add(verbs: Any) -> None:
         help="what becomes of stored rows that changed code or packages have made",
     )
 
+    verb.add_argument("--log", metavar="FILE", help="append what is done to it, with the time")
+    verb.add_argument("--quiet", action="store_true", help="show no progress, only the measures")
+
 
 def run_verb(options: argparse.Namespace) -> None:
     """Run a study and print its measures."""
     from mcstudy.runs.runner import run
+    from mcstudy.runs.shares import parse_share
 
+    share = parse_share(options.part) if options.part else None
     results = run(
         options.study,
         options.results,
@@ -35,5 +43,13 @@ def run_verb(options: argparse.Namespace) -> None:
         methods=names(options.methods),
         jobs=whole("--jobs", options.jobs),
         changed=options.changed,
+        backend=options.backend,
+        scheduler=options.scheduler,
+        part=(share.number, share.of) if share else None,
+        quiet=options.quiet,
+        log=options.log,
     )
-    print(results)
+    if share:
+        print(f"Part {share} of the study is in {results.folder}; mcstudy collect makes the tables")
+    else:
+        print(results)

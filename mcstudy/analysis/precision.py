@@ -1,0 +1,109 @@
+"""Is it precise enough? The error of each cell against the largest one that is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mcstudy.errors import StudyError
+from mcstudy.measure import BUILT_IN, Z
+from mcstudy.method import Status
+
+PROPORTIONS = frozenset(
+    (
+        *("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "rejection"),
+        *(f"share_{status}" for status in Status),
+    )
+)
+
+
+def check_targets(precision: object, name: str) -> None:
+    """Raise StudyError unless `precision` names measures and positive numbers."""
+    if not isinstance(precision, Mapping) or not precision:
+        raise StudyError(f"{name}: precision is {precision!r}; write {{'coverage': 0.005}}")
+    known = [*BUILT_IN, *(f"share_{status}" for status in Status)]
+    for measure, target in precision.items():
+        if measure not in known:
+            raise StudyError(
+                f"{name}: precision names {measure!r}, which is no measure; "
+                f"the measures are {', '.join(known)}"
+            )
+        number = isinstance(target, int | float) and not isinstance(target, bool)
+        if not number or not 0 < target < np.inf:
+            raise StudyError(
+                f"{name}: the precision of {measure} is {target!r}; give a number above 0"
+            )
+
+
+def errors(performance: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the Monte Carlo standard error of each row, shape (rows,).
+
+    A proportion of 0 or 1 has a binomial MCSE of 0, which says nothing: there it is the half width
+    of the 95 % Wilson interval over 1.96 (Wilson 1927, JASA 22:209).
+    """
+    error = performance["mcse"].to_numpy(dtype=float, na_value=np.nan).copy()
+    value = performance["value"].to_numpy(dtype=float, na_value=np.nan)
+    used = performance["used"].to_numpy(dtype=float)
+    edge = performance["measure"].isin(PROPORTIONS).to_numpy() & ((value == 0) | (value == 1))
+    error[edge] = wilson_error(value[edge], used[edge])
+    return error
+
+
+def wilson_error(p: Any, n: Any) -> Any:
+    """Return the half width of the 95 % Wilson interval of a proportion, over 1.96."""
+    return np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2)) / (1 + Z**2 / n)
+
+
+def reached(performance: pd.DataFrame, precision: Mapping[str, float]) -> pd.Series[Any]:
+    """Return whether each row is as precise as wanted; missing where there is nothing to judge.
+
+    There is nothing to judge where no target is set or the measure does not exist.
+    """
+    target = performance["measure"].map(dict(precision)).to_numpy(dtype=float, na_value=np.nan)
+    exists = np.isfinite(target) & (performance["used"].to_numpy() > 0)
+    enough = errors(performance) <= target
+    return pd.Series(pd.arrays.BooleanArray(enough, ~exists), performance.index)
+
+
+def with_reached(table: pa.Table, precision: Mapping[str, float] | None) -> pa.Table:
+    """Return the table `performance` with a column `reached`, where there are targets."""
+    if precision is None:
+        return table
+    column = reached(table.to_pandas(), precision)
+    return table.append_column("reached", pa.array(column, pa.bool_(), from_pandas=True))
+
+
+def precision_text(performance: pd.DataFrame, precision: Mapping[str, float], most: int) -> str:
+    """Say in a line or two which cells are not as precise as wanted, and why not."""
+    short = performance[performance["reached"].eq(False).fillna(False)]
+    wanted = ", ".join(f"{measure} {target:g}" for measure, target in precision.items())
+    judged = int(performance["reached"].notna().sum())
+    if short.empty:
+        return f"Precision ({wanted}): reached in all {judged} cells"
+    capped = short[short["replicates"] >= most]
+    lines = [
+        f"Precision ({wanted}): {len(cells)} of {judged} cells {how}: {_some(cells)}"
+        for how, cells in (
+            (f"stopped short of it at max_replicates={most}", capped),
+            ("are still on the way", short.drop(capped.index)),
+        )
+        if len(cells)
+    ]
+    return "\n".join(lines)
+
+
+def _some(cells: pd.DataFrame) -> str:
+    """Name the first few cells and their errors."""
+    factors = cells.columns[: cells.columns.get_loc("method")]
+    named = []
+    for (_, cell), error in list(zip(cells.iterrows(), errors(cells), strict=True))[:3]:
+        words = [f"{factor}={cell[factor]}" for factor in factors]
+        words += [str(cell[name]) for name in ("method", "estimand", "interval", "measure")]
+        shown = [word for word in words if word not in ("None", "nan", "<NA>")]
+        named.append(f"{' '.join(shown)} {error:.2g}")
+    return "; ".join(named) + (" ..." if len(cells) > 3 else "")

@@ -1,0 +1,1 @@
+"""A folder of results, looked at: how far it is, what failed, one replicate again, its measures."""

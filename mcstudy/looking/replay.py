@@ -1,0 +1,258 @@
+"""One replicate again, by its address: its data set, its fits, beside what was stored."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
+
+from mcstudy.errors import ResultsError, StudyError
+from mcstudy.fits.attempt import attempt
+from mcstudy.fits.replicates import Job, Trouble, do_job, draw
+from mcstudy.grid import Condition
+from mcstudy.looking.address import find_condition
+from mcstudy.looking.answer import Answer, read_answer, traceback_text
+from mcstudy.looking.save import data_text
+from mcstudy.results import Results
+from mcstudy.stored.marks import Mark, changes, method_marks
+from mcstudy.stored.parts import DamagedError, PartHead, encode, read
+from mcstudy.stored.store import Store
+from mcstudy.study import MAX_REPLICATES, Study, load_study
+
+DANGEROUS = ("crashed", "timeout")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A replicate simulated and fitted again.
+
+    Parameters
+    ----------
+    study : Study
+        As it is now.
+    condition : Condition
+        Its `key` and `factors`.
+    replicate : int
+        Which of its data sets.
+    data : object
+        The data set; None if simulate raised.
+    answers : mapping of str to Answer
+        What each method says now.
+    stored : mapping of str to Answer
+        What each method said when the row was made; without those that have none.
+    notes : list of str
+        What is worth knowing: changes since then, what was left out and why.
+    simulate : callable
+        Draws the data set anew, without arguments.
+    """
+
+    study: Study
+    condition: Condition
+    replicate: int
+    data: Any
+    answers: Mapping[str, Answer]
+    stored: Mapping[str, Answer]
+    notes: list[str]
+    simulate: Callable[[], Any]
+
+    @property
+    def equal(self) -> bool | None:
+        """Whether all is as stored, bit for bit; None if nothing is there to compare."""
+        both = self.answers.keys() & self.stored.keys()
+        if not both:
+            return None
+        return not any(self.answers[name].differences(self.stored[name]) for name in both)
+
+    def __str__(self) -> str:
+        title = f"{self.study.name}: replicate {self.replicate} of {self.condition.key}"
+        blocks = ["\n".join([title, *self.notes]), f"data: {data_text(self.data)}"]
+        blocks += [self._method_text(name) for name in sorted({*self.answers, *self.stored})]
+        return "\n\n".join(blocks)
+
+    def _method_text(self, name: str) -> str:
+        now, then = self.answers.get(name), self.stored.get(name)
+        if now is None:
+            assert then is not None
+            return f"method {name}: not fitted\n{_answer_text(then)}"
+        if then is None:
+            return f"method {name}: nothing stored to compare with\n{_answer_text(now)}"
+        differences = now.differences(then)
+        if not differences:
+            return f"method {name}: equal to what is stored, bit for bit\n{_answer_text(now)}"
+        lines = "\n".join(f"  {line}" for line in differences)
+        return f"method {name}: NOT what is stored\n{lines}\n{_answer_text(now)}"
+
+
+def replay(
+    source: Study | Results | str | Path,
+    condition: str | Mapping[str, Any] | Condition,
+    replicate: int,
+    *,
+    method: str | None = None,
+    results: str | Path = "results",
+    force: bool = False,
+) -> Replay:
+    """Simulate and fit one replicate again, beside what was stored of it.
+
+    Parameters
+    ----------
+    source : Study, Results or path
+        A study or its file, or the results of one whose file is where it was.
+    condition : str, mapping or Condition
+        Factor values as in the tables, ``"n=5, mean=0"``; as many as tell it from the others.
+    replicate : int
+        From 0; stored or not.
+    method : str, optional
+        Fit by this one only.
+    results : path, default "results"
+        With a study: the folder that has its results, or the one above it.
+    force : bool, default False
+        Fit even where the stored fit crashed or ran out of time, in this process.
+
+    Raises
+    ------
+    StudyError, ResultsError
+        With one line, if there is no such study, condition, replicate or method.
+    """
+    study, folder = _located(source, results)
+    store = Store(folder)
+    known = store.record.get("conditions", {})
+    also = [Condition(factors) for factors in known.values()] if isinstance(known, dict) else []
+    found = find_condition(condition, [*study.conditions, *also])
+    if not isinstance(replicate, int) or not 0 <= replicate < MAX_REPLICATES:
+        raise StudyError(f"replicate is {replicate!r}; give an integer of 0 or more")
+    if method is not None and method not in study.methods:
+        raise StudyError(f"{study.name}: no method {method!r}; it has {', '.join(study.methods)}")
+    names = sorted(study.methods) if method is None else [method]
+    truths = study.truths(found)
+    stored, marks = _stored(store, found, replicate, names, truths)
+    current = method_marks(study)
+    notes = _changes(marks, current)
+    left_out = [n for n in names if n in stored and stored[n].status in DANGEROUS and not force]
+    notes += [
+        f"Note: the stored fit by '{name}' ended as {stored[name].status}, which could end this "
+        "process as well: not fitted again without --force"
+        for name in left_out
+    ]
+
+    def simulate() -> Any:
+        return draw(study, found, replicate)
+
+    with threadpool_limits(1):
+        data = attempt(simulate, None).value
+        fitted = [name for name in names if name not in left_out]
+        answers = _answers(study, Job(found, replicate, replicate + 1, tuple(fitted)), truths)
+    return Replay(study, found, replicate, data, answers, stored, notes, simulate)
+
+
+def _located(source: Study | Results | str | Path, results: str | Path) -> tuple[Study, Path]:
+    """Return the study, and the folder that has its results."""
+    if isinstance(source, Results) or (not isinstance(source, Study) and Path(source).is_dir()):
+        folder = source.folder if isinstance(source, Results) else Path(source)
+        return _study_of(folder), folder
+    study = source if isinstance(source, Study) else load_study(source)
+    folder = Path(results)
+    if not (folder / "study.json").is_file():
+        return study, folder / study.name
+    name = Store(folder).record.get("name")
+    if name != study.name:
+        raise ResultsError(f"{folder}: holds the study {name!r}, not {study.name!r}")
+    return study, folder
+
+
+def _study_of(folder: Path) -> Study:
+    record = Store(folder).record
+    if not record:
+        raise ResultsError(
+            f"{folder}: no run has written here; name a folder like results/<study name>"
+        )
+    path = record.get("study_file")
+    if path is None:
+        raise ResultsError(
+            f"{folder}: its study was made in a session, not in a file; call "
+            "mcstudy.replay(study, ...) there"
+        )
+    if not Path(path).is_file():
+        raise ResultsError(
+            f"{folder}: its study file {path} is gone; say where it is now with --study FILE"
+        )
+    return load_study(path)
+
+
+def _stored(
+    store: Store,
+    condition: Condition,
+    replicate: int,
+    methods: Sequence[str],
+    truths: Mapping[str, float],
+) -> tuple[dict[str, Answer], dict[str, Mark]]:
+    """Return what is stored of a replicate by each method, and what made it."""
+    answers: dict[str, Answer] = {}
+    marks: dict[str, Mark] = {}
+    for head in store.heads():
+        if head.condition != condition.key or not head.start <= replicate < head.stop:
+            continue
+        for name in set(methods) & set(head.methods):
+            answer = _read(head, name, replicate, truths)
+            if answer is not None:
+                answers[name], marks[name] = answer, head.marks[name]
+    return answers, marks
+
+
+def _read(
+    head: PartHead, method: str, replicate: int, truths: Mapping[str, float]
+) -> Answer | None:
+    try:
+        return read_answer(read(head.path), method, replicate, truths)
+    except DamagedError:
+        return None
+
+
+def _answers(study: Study, job: Job, truths: Mapping[str, float]) -> dict[str, Answer]:
+    """Fit the replicate and return the answers as they would be stored."""
+    if not job.methods:
+        return {}
+    troubles: list[Trouble] = []
+    done, columns = do_job(study, job, 0.0, troubles.append)
+    part = encode(done, columns, {name: {} for name in job.methods})
+    rows: pa.Table = pq.read_table(io.BytesIO(part))
+    answers = {}
+    for name in job.methods:
+        answer = read_answer(rows, name, job.start, truths)
+        assert answer is not None
+        texts = [traceback_text(t.exception) for t in troubles if t.method in ("", name)]
+        answers[name] = replace(answer, traceback=texts[-1] if texts else "")
+    return answers
+
+
+def _changes(marks: Mapping[str, Mark], current: Mapping[str, Mark]) -> list[str]:
+    """Say in one line what changed since the rows were made, nothing if nothing did."""
+    said = {
+        change.replace("of method", f"of method '{name}'"): None
+        for name, mark in sorted(marks.items())
+        for change in changes(mark, current[name])
+    }
+    return [f"Changed since the rows were made: {'; '.join(said)}"] if said else []
+
+
+def _answer_text(answer: Answer) -> str:
+    """Return status, message, numbers and traceback, indented."""
+    lines = [f"status {answer.status}, {answer.seconds:.3g} s"]
+    lines += [f"message: {answer.message}"] if answer.message else []
+    estimates = answer.estimates.dropna(axis="columns", how="all")
+    if len(estimates):
+        lines += estimates.to_string(index=False, float_format=_number, na_rep="-").splitlines()
+    if answer.diagnostics:
+        lines.append(", ".join(f"{name}={value}" for name, value in answer.diagnostics.items()))
+    lines += answer.traceback.splitlines()
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.8g}"

@@ -1,0 +1,85 @@
+"""A data set to a file: Parquet or CSV where it is a table, a pickle for anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+
+from mcstudy.errors import ResultsError
+
+
+def save_data(data: Any, path: str | Path) -> None:
+    """Write a data set to a file, by its suffix ``.parquet``, ``.csv`` or ``.pkl``.
+
+    Parameters
+    ----------
+    data : object
+        A DataFrame, an array, something with a ``frame`` or, for ``.pkl``, anything.
+    path : path
+        Replaced if it is there.
+
+    Raises
+    ------
+    ResultsError
+        If the suffix is another one, the data is no table, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in (".parquet", ".csv", ".pkl"):
+        raise ResultsError(f"{path}: cannot save as {path.suffix!r}; use .parquet, .csv or .pkl")
+    frame = None if path.suffix == ".pkl" else as_frame(data)
+    if frame is None and path.suffix != ".pkl":
+        raise ResultsError(
+            f"{path}: a {type(data).__name__} is no table; save it as {path.with_suffix('.pkl')}"
+        )
+    try:
+        if frame is None:
+            path.write_bytes(cloudpickle.dumps(data))
+        elif path.suffix == ".csv":
+            frame.to_csv(path, index=False)
+        else:
+            frame.to_parquet(path, index=False)
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def as_frame(data: Any) -> pd.DataFrame | None:
+    """Return a data set as a table, None if it is none."""
+    frame = getattr(data, "frame", data)
+    if isinstance(frame, pd.DataFrame):
+        return frame.rename(columns=str)
+    if isinstance(frame, pd.Series):
+        return frame.to_frame(str(frame.name or "value"))
+    if isinstance(frame, np.ndarray) and frame.ndim in (1, 2):
+        if frame.dtype.names:
+            return pd.DataFrame(frame)
+        columns = ["value"] if frame.ndim == 1 else [f"value{i}" for i in range(frame.shape[1])]
+        return pd.DataFrame(frame.reshape(len(frame), -1), columns=columns)
+    is_table = isinstance(frame, dict) and all(
+        isinstance(column, np.ndarray | list) for column in frame.values()
+    )
+    try:
+        return pd.DataFrame(frame).rename(columns=str) if is_table else None
+    except ValueError:
+        return None
+
+
+def data_text(data: Any) -> str:
+    """Return kind, size and beginning of a data set."""
+    frame = as_frame(data)
+    kind = type(data).__name__
+    if isinstance(data, np.ndarray):
+        start = np.array2string(data, threshold=10, precision=6)
+        return f"{kind} of shape {data.shape}, {data.dtype}\n{_indented(start)}"
+    if frame is not None:
+        text = frame.to_string(max_rows=6, max_cols=10)
+        return f"{kind}, {len(frame)} rows\n{_indented(text)}"
+    words = repr(data)
+    return f"{kind}\n{_indented(words if len(words) <= 300 else words[:297] + '...')}"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -1,0 +1,100 @@
+"""`check`: is the study right? Everything that is wrong with it, before the long run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from mcstudy.errors import StudyError
+from mcstudy.planning.gate import Gate, compare_with_oracle, worst_in_words
+from mcstudy.planning.trial import try_out
+from mcstudy.study import Study, load_study
+
+GATE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check found.
+
+    Parameters
+    ----------
+    name : str
+        Of the study.
+    tried : str
+        How much was tried, in words.
+    problems : list of str
+        What must be mended, a line each.
+    notes : list of str
+        What is odd but may be meant.
+    gate : Gate, optional
+        The comparison with the oracle, where there is one.
+    """
+
+    name: str
+    tried: str
+    problems: list[str]
+    notes: list[str]
+    gate: Gate | None
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing must be mended."""
+        return not self.problems
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.tried}"]
+        lines += [f"problem: {text}" for text in self.problems]
+        lines += [f"note: {text}" for text in self.notes]
+        if self.gate is not None:
+            lines += _gate_lines(self.gate)
+        lines.append(
+            "no problems" if self.clean else f"{len(self.problems)} problems; mend them, then run"
+        )
+        return "\n".join(lines)
+
+
+def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
+    """Try one replicate of every condition and method, and compare with the oracle if there is one.
+
+    Nothing is stored.
+
+    Parameters
+    ----------
+    study : Study or path
+        A study, or the path of a study file.
+    seconds : float, default 5
+        How long replicates are run for the comparison with the oracle, in all.
+
+    Raises
+    ------
+    StudyError
+        If there is no study: the file does not run, or `Study` refuses its arguments.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    with threadpool_limits(1):
+        trial = try_out(study)
+        problems, gate = trial.problems, None
+        if study.oracle is not None and not problems:
+            try:
+                gate = compare_with_oracle(study, seconds)
+            except StudyError as error:
+                problems.append(str(error).removeprefix(f"{study.name}: "))
+    if gate is not None and (off := int(gate.cells["off"].sum())):
+        problems.append(
+            f"{off} of {len(gate.cells)} cells are not what the oracle knows (see below)"
+        )
+    tried = f"{len(study.conditions)} conditions x {len(study.methods)} methods, one replicate each"
+    return Check(study.name, tried, problems, trial.notes, gate)
+
+
+def _gate_lines(gate: Gate) -> list[str]:
+    if gate.cells.empty:
+        return ["oracle: no cell to compare"]
+    head = (
+        f"oracle: {len(gate.cells)} cells of {gate.conditions} conditions compared, "
+        f"{gate.replicates} replicates or more each; off from |z| = {gate.limit:.1f}; the worst:"
+    )
+    return [head, *(f"  {line}" for line in worst_in_words(gate))]

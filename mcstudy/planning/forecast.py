@@ -1,0 +1,189 @@
+"""What a run will cost, from a pilot: time, disk and memory, each with its uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mcstudy.fits.replicates import Job
+from mcstudy.grid import Condition
+from mcstudy.planning.pilot import Lap, Pilot, memory_here, spread
+from mcstudy.runs.jobs import JOB_SECONDS
+
+MACHINE = 0.15
+"""The relative error that two equal runs on a shared machine differ by, from experience."""
+_ROW_BYTES = 150
+
+
+class Range(NamedTuple):
+    """A forecast and the limits within which it should fall 19 times of 20."""
+
+    low: float
+    value: float
+    high: float
+
+    @classmethod
+    def around(cls, value: float, relative_error: float) -> Range:
+        """Return the range of a positive quantity with this relative standard error."""
+        factor = math.exp(2 * relative_error)
+        return cls(value / factor, value, value * factor)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will cost.
+
+    Parameters
+    ----------
+    wall, cpu : Range
+        Seconds: from start to end, and of all workers together.
+    parts, tables : Range
+        Bytes: of what will be added to the parts, and of all tables after it.
+    memory : Range
+        Bytes of this process and the workers together, at most.
+    """
+
+    wall: Range
+    cpu: Range
+    parts: Range
+    tables: Range
+    memory: Range
+
+
+class Costs:
+    """Seconds a replicate, by condition and method, as a pilot measured them."""
+
+    def __init__(self, pilot: Pilot) -> None:
+        self._pilot = pilot
+        self._laps = {c: pilot.laps_that_count(c) for c in pilot.laps}
+        self._costs = {c: [pilot.cost(lap) for lap in laps] for c, laps in self._laps.items()}
+        means = [self._pooled(c) for c in self._laps]
+        self._usual = _mean(means)
+        self._usual_spread = float(np.std(means, ddof=1)) if len(means) > 1 else self._usual
+        self._usual_methods = {
+            name: _mean([self._method(c, name) for c in self._laps]) for name in self._names()
+        }
+
+    def _names(self) -> list[str]:
+        return sorted({name for laps in self._laps.values() for name in laps[0].by_method})
+
+    def _method(self, condition: Condition, name: str) -> float:
+        laps = self._laps[condition]
+        return sum(lap.by_method[name] * lap.replicates for lap in laps) / _replicates(laps)
+
+    def fit(self, condition: Condition, name: str) -> float:
+        """Return the seconds of a fit; the average of all conditions for one not tried."""
+        if condition not in self._laps:
+            return self._usual_methods[name]
+        return self._method(condition, name)
+
+    def replicate(self, condition: Condition, methods: Iterable[str]) -> float:
+        """Return the seconds of a replicate by some methods, with simulation and storing."""
+        laps = self._laps.get(condition)
+        whole = self._usual if laps is None else self._pooled(condition)
+        left_out = set(self._names()) - set(methods)
+        return max(whole - sum(self.fit(condition, name) for name in left_out), 0.02 * whole)
+
+    def error(self, condition: Condition) -> float:
+        """Return the standard error of the seconds of a replicate."""
+        laps = self._laps.get(condition)
+        return self._usual_spread if laps is None else spread(self._costs[condition])
+
+    def _pooled(self, condition: Condition) -> float:
+        """Return the seconds a replicate; longer laps count for more: their batches are larger."""
+        laps, costs = self._laps[condition], self._costs[condition]
+        total = sum(cost * lap.replicates for cost, lap in zip(costs, laps, strict=True))
+        return total / _replicates(laps)
+
+
+def forecast(
+    pilot: Pilot, jobs: Sequence[Job], *, workers: int, fits_stored: int, check_seconds: float
+) -> Forecast:
+    """Return what the jobs will cost on so many workers.
+
+    Parameters
+    ----------
+    pilot : Pilot
+        What was measured.
+    jobs : sequence of Job
+        What is missing.
+    workers : int
+        How many processes do them.
+    fits_stored : int
+        Rows that are there already and will be in the tables.
+    check_seconds : float
+        What `run` does before: load the study and look at the first replicate.
+    """
+    costs = Costs(pilot)
+    cpu = sum(len(job) * costs.replicate(job.condition, job.methods) for job in jobs)
+    cpu += pilot.job_seconds * max(len(jobs), cpu / JOB_SECONDS)
+    errors: dict[Condition, float] = {}
+    for job in jobs:
+        error = len(job) * costs.error(job.condition)
+        errors[job.condition] = errors.get(job.condition, 0.0) + error
+    own = math.sqrt(sum(error**2 for error in errors.values())) / cpu if cpu else 0.0
+    fits = sum(len(job) * len(job.methods) for job in jobs)
+    per_fit, fixed = _table_bytes(pilot)
+    table_seconds = pilot.table_seconds * (fits + fits_stored) / pilot.large[0]
+    longest = max((costs.replicate(job.condition, job.methods) for job in jobs), default=0.0)
+    wall = check_seconds + max(pilot.start, 0) + max(cpu / workers, longest) + table_seconds
+    relative = math.hypot(own, MACHINE)
+    most = max((len(job) * len(job.methods) for job in jobs), default=0)
+    columns = pilot.performance.groupby(["method", "estimand", "interval"], dropna=False).ngroups
+    here = memory_here() + most * _ROW_BYTES * columns / max(len(costs._names()), 1)
+    return Forecast(
+        wall=Range.around(wall, relative),
+        cpu=Range.around(cpu, relative),
+        parts=Range.around(_part_bytes(pilot, jobs, cpu), 0.15),
+        tables=Range.around(fixed + per_fit * (fits + fits_stored), 0.15),
+        memory=Range.around(here + workers * pilot.memory, 0.1),
+    )
+
+
+def _table_bytes(pilot: Pilot) -> tuple[float, float]:
+    """Return bytes a fit and bytes that the tables have anyway."""
+    (few, small), (many, large) = pilot.small, pilot.large
+    if many == few:
+        return large / many, 0.0
+    per_fit = (large - small) / (many - few)
+    return per_fit, max(small - per_fit * few, 0.0)
+
+
+def _part_bytes(pilot: Pilot, jobs: Sequence[Job], cpu: float) -> float:
+    """Return the bytes of the parts that these jobs will leave."""
+    laps = [lap for some in pilot.laps.values() for lap in some]
+    singles = [lap.size for lap in laps if lap.replicates == 1]
+    fixed = _mean(singles) if singles else 0.0
+    longer = [lap for lap in laps if lap.replicates > 1]
+    more = sum(lap.replicates - 1 for lap in longer)
+    each = sum(lap.size - fixed for lap in longer) / more if more else fixed
+    count = max(len(jobs), cpu / JOB_SECONDS)
+    return count * fixed + max(each, 0.0) * sum(len(job) for job in jobs)
+
+
+def method_costs(pilot: Pilot, jobs: Sequence[Job]) -> pd.DataFrame:
+    """Return seconds a fit and in all by method, over the jobs; the most expensive first."""
+    costs = Costs(pilot)
+    fits: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    for job in jobs:
+        for name in job.methods:
+            fits[name] = fits.get(name, 0) + len(job)
+            spent = len(job) * costs.fit(job.condition, name)
+            seconds[name] = seconds.get(name, 0.0) + spent
+    lines = [(name, fits[name], seconds[name] / fits[name], seconds[name]) for name in fits]
+    frame = pd.DataFrame(lines, columns=["method", "fits", "seconds_each", "seconds"])
+    return frame.sort_values("seconds", ascending=False, ignore_index=True)
+
+
+def _replicates(laps: Sequence[Lap]) -> int:
+    return sum(lap.replicates for lap in laps)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,233 @@
+"""A short run that is thrown away: what a replicate costs, how many bytes, how much it spreads."""
+
+from __future__ import annotations
+
+import io
+import math
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mcstudy.analysis.performance import performance_table
+from mcstudy.fits.replicates import Job
+from mcstudy.grid import Condition
+from mcstudy.runs.ends import Died, Finished
+from mcstudy.runs.workers import Workers, hire
+from mcstudy.stored.marks import method_marks
+from mcstudy.stored.parts import part_name
+from mcstudy.stored.store import Store
+from mcstudy.stored.tables import Stored, write_tables
+from mcstudy.study import Study
+
+# What each lap takes of the time that is left, over the conditions that wait; the first does one.
+_SHARES = (0.0, 0.6, 1.0)
+_LONG = 100_000
+_SHORTEST = 0.01
+
+
+@dataclass(frozen=True)
+class Lap:
+    """A job of the pilot: how many replicates, how long, how many bytes.
+
+    Parameters
+    ----------
+    replicates : int
+        How many it did.
+    seconds : float
+        The worker's time for all of them.
+    size : int
+        Of the part, in bytes.
+    by_method : dict of str to float
+        The mean time of a fit, in seconds.
+    """
+
+    replicates: int
+    seconds: float
+    size: int
+    by_method: dict[str, float]
+
+    @property
+    def in_methods(self) -> float:
+        """Seconds a replicate in all methods."""
+        return sum(self.by_method.values())
+
+    @property
+    def beside(self) -> float:
+        """Seconds a replicate beside the methods: simulation, storing."""
+        return max(self.seconds / self.replicates - self.in_methods, 0.0)
+
+
+@dataclass
+class Pilot:
+    """What the pilot saw.
+
+    Parameters
+    ----------
+    laps : dict of Condition to list of Lap
+        The jobs, by condition; the first one is a single replicate, whose cost counts only where
+        there is no other.
+    performance : DataFrame
+        The measures of its rows.
+    start : float
+        Seconds from hiring the workers to their first answer, without the fit itself.
+    small, large : tuple of (int, int)
+        Fits in the tables and the bytes of these: of first replicates, and of all.
+    table_seconds : float
+        To make the tables of all.
+    memory : int
+        The largest resident set of a worker, in bytes; 0 if the work was done in this process.
+    """
+
+    laps: dict[Condition, list[Lap]] = field(default_factory=dict)
+    performance: pd.DataFrame = field(default_factory=pd.DataFrame)
+    start: float = 0.0
+    small: tuple[int, int] = (0, 0)
+    large: tuple[int, int] = (0, 0)
+    table_seconds: float = 0.0
+    memory: int = 0
+
+    @property
+    def replicates(self) -> tuple[int, int]:
+        """The fewest and the most replicates of a condition that was tried."""
+        counts = [sum(lap.replicates for lap in laps) for laps in self.laps.values()]
+        return min(counts), max(counts)
+
+    @cached_property
+    def _beside(self) -> tuple[float, float]:
+        """Seconds a replicate beside the methods, in single and in longer laps."""
+        laps = [lap for some in self.laps.values() for lap in some]
+        single = [lap.beside for lap in laps if lap.replicates == 1]
+        longer = [lap.beside for lap in laps if lap.replicates > 1] or single
+        return statistics.median(single or longer), statistics.median(longer)
+
+    @property
+    def job_seconds(self) -> float:
+        """What a job costs beside its replicates, in seconds."""
+        single, longer = self._beside
+        return max(single - longer, 0.0)
+
+    def cost(self, lap: Lap) -> float:
+        """Return the seconds a replicate of a lap, without those of the job."""
+        if lap.replicates == 1:
+            return lap.in_methods + min(lap.beside, self._beside[1])
+        return lap.in_methods + max(lap.beside - self.job_seconds / lap.replicates, 0.0)
+
+    def laps_that_count(self, condition: Condition) -> list[Lap]:
+        """Return the laps after the first, whose functions were warm; or that one alone."""
+        laps = self.laps.get(condition, [])
+        return laps[1:] or laps
+
+
+def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
+    """Work for about `seconds` on as many workers as the run will have; nothing is kept.
+
+    Every condition gets one replicate by every method first, in random order, as far as time
+    allows; then all get some more, a few times over.
+    """
+    pilot = Pilot()
+    with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
+        store = Store(Path(name))
+        with store.locked():
+            hired = time.perf_counter()
+            with hire(study, method_marks(study), workers, in_process=workers == 1) as team:
+                _work(study, team, workers, seconds, pilot, store)
+                pilot.start = max(pilot.start - hired, 0.0)
+            if workers > 1:
+                pilot.memory = _bytes_of(resource.RUSAGE_CHILDREN)
+            _make_tables(study, store, pilot)
+    return pilot
+
+
+def memory_here() -> int:
+    """Return the largest resident set of this process so far, in bytes."""
+    return _bytes_of(resource.RUSAGE_SELF)
+
+
+def _bytes_of(who: int) -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(who).ru_maxrss * unit
+
+
+def _work(
+    study: Study, team: Workers, workers: int, seconds: float, pilot: Pilot, store: Store
+) -> None:
+    methods = tuple(sorted(study.methods))
+    conditions = list(study.conditions)
+    random.Random(0).shuffle(conditions)
+    turns: deque[tuple[Condition, int]] = deque((condition, 0) for condition in conditions)
+    waiting = [len(conditions)] * len(_SHARES)
+    begun = time.perf_counter()
+    end, under_way = begun + seconds, 0
+    while turns or under_way:
+        while turns and team.has_room():
+            left = end - time.perf_counter()
+            condition, start = turns.popleft()
+            laps = len(pilot.laps.get(condition, ()))
+            # A second lap is worth waiting for: the first one paid for what is done once.
+            if pilot.laps and left <= (-seconds if laps == 1 else 0):
+                continue
+            share = max(left * workers / waiting[laps] * _SHARES[laps], _SHORTEST)
+            waiting[laps] -= 1
+            stop = start + (_LONG if laps else 1)
+            team.submit(Job(condition, start, stop, methods), share)
+            under_way += 1
+        for finished in team.finished():
+            under_way -= 1
+            if isinstance(finished, Died):
+                continue
+            if not pilot.laps:
+                # The clock starts when the workers are there.
+                pilot.start = time.perf_counter() - finished.seconds
+                end = time.perf_counter() + seconds
+            store.add(part_name(finished.done), finished.part)
+            laps_of = pilot.laps.setdefault(finished.done.condition, [])
+            laps_of.append(_lap(finished, methods))
+            if len(laps_of) < len(_SHARES):
+                turns.append((finished.done.condition, finished.done.stop))
+
+
+def _lap(finished: Finished, methods: Sequence[str]) -> Lap:
+    rows = pq.read_table(io.BytesIO(finished.part), columns=["method", "seconds"])
+    of = rows["method"].cast(pa.string())
+    means = {name: pc.mean(rows["seconds"].filter(pc.equal(of, name))).as_py() for name in methods}
+    return Lap(len(finished.done), finished.seconds, len(finished.part), means)
+
+
+def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
+    """Make the tables of the first replicates, then of all, and look at their size and time."""
+    tried = list(pilot.laps)
+    truths = {condition: study.truths(condition) for condition in tried}
+    stored: dict[Condition, list[Stored]] = {condition: [] for condition in tried}
+    by_key = {condition.key: condition for condition in tried}
+    for head in store.heads():
+        stored[by_key[head.condition]].append(Stored(head, tuple(head.methods)))
+    sizes = []
+    for first in (1, None):
+        begun = time.perf_counter()
+        write_tables(store.folder, stored, truths, {}, first=first)
+        table = performance_table(store.folder)
+        pilot.table_seconds = time.perf_counter() - begun
+        rows = pq.read_metadata(store.folder / "fits.parquet").num_rows
+        sizes.append((rows, sum(path.stat().st_size for path in store.folder.glob("*.parquet"))))
+    pilot.small, pilot.large = sizes
+    pilot.performance = table.to_pandas()
+
+
+def spread(costs: Sequence[float]) -> float:
+    """Return the standard error of the mean of the costs that laps had."""
+    if len(costs) < 2:
+        return costs[0] / 2
+    return statistics.stdev(costs) / math.sqrt(len(costs))

@@ -1,0 +1,279 @@
+"""`plan`: what a run will cost and how precise it will be, before it is begun."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import pandas as pd
+
+from mcstudy.analysis.listing import aligned
+from mcstudy.analysis.precision import check_targets
+from mcstudy.analysis.show import factors_in_words
+from mcstudy.errors import StudyError
+from mcstudy.fits.replicates import Job
+from mcstudy.grid import Condition
+from mcstudy.planning.forecast import Forecast, Range, forecast, method_costs
+from mcstudy.planning.pilot import Pilot, run_pilot
+from mcstudy.planning.precision import cell_in_words, expected_errors, needed, unit_errors, worst
+from mcstudy.runs.goals import counts
+from mcstudy.runs.jobs import fits_of, missing_jobs
+from mcstudy.runs.progress import duration
+from mcstudy.stored.ledger import Ledger
+from mcstudy.stored.store import Store
+from mcstudy.stored.tables import Stored
+from mcstudy.study import Study, check_replicates, load_study
+
+PILOT_SECONDS = 4.0
+_START_SECONDS = 0.5
+_FEW = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will cost and how precise it will be.
+
+    Parameters
+    ----------
+    name : str
+        Of the study.
+    size : str
+        Conditions, methods and replicates in words.
+    fits, stored : int
+        Fits to do, and those that are there.
+    workers : int
+        For which time and memory are forecast.
+    forecast : Forecast
+        Time, disk and memory, each a range.
+    methods : DataFrame
+        Fits, seconds each and seconds in all by method, the most expensive first.
+    expected : DataFrame
+        The cells of the pilot with the error to expect of each: `mcse`.
+    targets : DataFrame
+        By target: how many replicates the worst cell `needed`, and the seconds of such a run.
+    pilot : Pilot
+        What it rests on.
+    """
+
+    name: str
+    size: str
+    fits: int
+    stored: int
+    workers: int
+    forecast: Forecast
+    methods: pd.DataFrame
+    expected: pd.DataFrame
+    targets: pd.DataFrame
+    pilot: Pilot
+    conditions: int
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.size}, {self.fits} fits to do, {self.stored} are stored"]
+        lines += [self._pilot_text(), *self._cost_lines()]
+        blocks = ["\n".join(lines), self._errors_text()]
+        if len(self.targets):
+            blocks.append(self._targets_text())
+        return "\n\n".join(block for block in blocks if block)
+
+    def _pilot_text(self) -> str:
+        fewest, most = self.pilot.replicates
+        tried = len(self.pilot.laps)
+        text = f"pilot: {fewest} to {most} replicates of "
+        if tried == self.conditions:
+            return text + "every condition by every method"
+        return text + f"{tried} of {self.conditions} conditions; the others are taken to be alike"
+
+    def _cost_lines(self) -> list[str]:
+        cost, plural = self.forecast, "" if self.workers == 1 else "s"
+        lines = [
+            f"time on {self.workers} worker{plural}: {_times(cost.wall)}; CPU {_times(cost.cpu)}",
+            f"disk: {_sizes(cost.parts)} of parts, {_sizes(cost.tables)} of tables",
+            f"memory: {_sizes(cost.memory)} at most",
+        ]
+        total = self.methods["seconds"].sum()
+        for row in self.methods.head(5).to_dict("records"):
+            each, share = _short(row["seconds_each"]), row["seconds"] / total if total else 0.0
+            lines.append(f"  {row['method']}: {each} a fit, {share:.0%} of the time in methods")
+        return lines if self.fits else ["nothing to do"]
+
+    def _errors_text(self) -> str:
+        """Return the largest error of each measure."""
+        shown = self.expected[~self.expected["measure"].str.startswith("share_")]
+        if shown.empty:
+            return ""
+        lines = [
+            (
+                str(cell["measure"]),
+                f"{cell['mcse']:.2g}",
+                f"{median:.2g}",
+                cell_in_words(cell, shown),
+            )
+            for _, cell in worst(shown, "mcse").iterrows()
+            for median in [shown[shown["measure"] == cell["measure"]]["mcse"].median()]
+        ]
+        few = self.pilot.replicates[0]
+        title = "Monte Carlo standard errors to expect"
+        if few < _FEW:
+            title += f" (rough: the pilot has {few} replicates of a condition)"
+        return f"{title}\n{aligned(('measure', 'largest', 'median', 'largest at'), lines, texts=4)}"
+
+    def _targets_text(self) -> str:
+        lines = [
+            (
+                f"{row['measure']} {row['target']:g}",
+                str(row["needed"]),
+                duration(row["seconds"]),
+                str(row["cell"]),
+            )
+            for row in self.targets.to_dict("records")
+        ]
+        head = ("target", "replicates", "time", "for the sake of")
+        return f"Replicates that the targets need\n{aligned(head, lines, texts=4)}"
+
+
+def plan(
+    study: Study | str | Path,
+    *,
+    replicates: int | None = None,
+    targets: Mapping[str, float] | None = None,
+    jobs: int | None = None,
+    results: str | Path = "results",
+    seconds: float = PILOT_SECONDS,
+) -> Plan:
+    """Forecast time, disk, memory and precision of a run from a short pilot; nothing is stored.
+
+    Parameters
+    ----------
+    study : Study or path
+        A study, or the path of a study file.
+    replicates : int, optional
+        How many, in place of the study's own number.
+    targets : mapping of str to float, optional
+        Monte Carlo standard errors by measure: how many replicates do they need? By default those
+        of the study's `precision`.
+    jobs : int, optional
+        Number of worker processes; one per core by default.
+    results : path, default "results"
+        Where the run would go; what is stored there counts as done.
+    seconds : float, default 4
+        How long the pilot works; a single fit may take longer.
+
+    Raises
+    ------
+    StudyError
+        For a study, or an argument, that cannot be used.
+    """
+    begun = time.perf_counter()
+    study = study if isinstance(study, Study) else load_study(study)
+    load_seconds = time.perf_counter() - begun
+    count = study.replicates if replicates is None else replicates
+    check_replicates(count, study.name)
+    workers = joblib.cpu_count() if jobs is None else jobs
+    if not isinstance(workers, int) or workers < 1:
+        raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
+    wanted = study.precision if targets is None else targets
+    if wanted:
+        check_targets(wanted, study.name)
+    stored = Ledger(study, Store(Path(results) / study.name)).stored()
+    pilot = run_pilot(study, workers, seconds)
+    units = unit_errors(pilot.performance)
+    fits_stored = sum(
+        len(item.methods) * (item.head.stop - item.head.start)
+        for items in stored.values()
+        for item in items
+    )
+
+    def costs(goals: Mapping[Condition, int]) -> tuple[list[Job], Forecast]:
+        todo = _jobs(study, goals, stored)
+        check_seconds = load_seconds + _START_SECONDS
+        return todo, forecast(
+            pilot, todo, workers=workers, fits_stored=fits_stored, check_seconds=check_seconds
+        )
+
+    goals = _goals(study, count, units)
+    todo, cost = costs(goals)
+    lines = []
+    for _, cell in worst(needed(units, wanted or {}), "needed").iterrows():
+        number = int(cell["needed"])
+        then = costs(dict.fromkeys(study.conditions, number))[1]
+        words = cell_in_words(cell, units)
+        lines.append((cell["measure"], cell["target"], number, then.wall.value, words))
+    return Plan(
+        name=study.name,
+        size=_size(study, goals),
+        fits=fits_of(todo),
+        stored=fits_stored,
+        workers=workers,
+        forecast=cost,
+        methods=method_costs(pilot, todo),
+        expected=expected_errors(units, count),
+        targets=pd.DataFrame(lines, columns=["measure", "target", "needed", "seconds", "cell"]),
+        pilot=pilot,
+        conditions=len(study.conditions),
+    )
+
+
+def _jobs(
+    study: Study, goals: Mapping[Condition, int], stored: Mapping[Condition, Sequence[Stored]]
+) -> list[Job]:
+    methods = tuple(sorted(study.methods))
+    return [
+        job
+        for condition, goal in goals.items()
+        for job in missing_jobs([condition], methods, goal, stored)
+    ]
+
+
+def _goals(study: Study, replicates: int, units: pd.DataFrame) -> dict[Condition, int]:
+    """Return how many replicates each condition will get: more where precision asks for them."""
+    goals = dict.fromkeys(study.conditions, replicates)
+    if study.precision is None or study.max_replicates is None:
+        return goals
+    cells = needed(units, study.precision)
+    factors = study.conditions.factors
+    rows = zip(*(cells[name] for name in factors), strict=True)
+    named = [factors_in_words(dict(zip(factors, row, strict=True))) for row in rows]
+    words = named or [""] * len(cells)
+    most_of = cells["needed"].groupby(words).max().to_dict()
+    usual = sum(most_of.values()) / len(most_of) if most_of else 0
+    for condition in goals:
+        # A condition that was not tried is taken to need what the others do on average.
+        levels = {name: condition.factors[name] for name in factors}
+        most = most_of.get(factors_in_words(levels), usual)
+        steps = counts(replicates, max(study.max_replicates, replicates))
+        goals[condition] = next((n for n in steps if n >= most), study.max_replicates)
+    return goals
+
+
+def _size(study: Study, goals: Mapping[Condition, int]) -> str:
+    fewest, most = min(goals.values()), max(goals.values())
+    replicates = str(fewest) if fewest == most else f"{fewest} to {most}"
+    return (
+        f"{len(study.conditions)} conditions x {len(study.methods)} methods x "
+        f"{replicates} replicates"
+    )
+
+
+def _times(given: Range) -> str:
+    return f"{duration(given.value)} ({duration(given.low)} to {duration(given.high)})"
+
+
+def _short(seconds: float) -> str:
+    for factor, unit in ((1e6, "us"), (1e3, "ms"), (1, "s")):
+        if seconds * factor < 999.5 or unit == "s":
+            break
+    return f"{seconds * factor:.3g} {unit}"
+
+
+def _sizes(given: Range) -> str:
+    return f"{_size_text(given.value)} ({_size_text(given.low)} to {_size_text(given.high)})"
+
+
+def _size_text(size: float) -> str:
+    for factor, unit in ((1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")):
+        if size / factor < 999.5 or unit == "TB":
+            break
+    return f"{size / factor:.3g} {unit}"

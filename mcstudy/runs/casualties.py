@@ -1,0 +1,97 @@
+"""What follows the death of a worker: its job is narrowed down until the call that did it is found.
+
+A first death at an address is only a suspicion, since the system may end an innocent process when
+memory runs out. The suspect is tried again alone; if it ends its worker again, that is its verdict.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+
+from mcstudy.fits.alarm import Overrun
+from mcstudy.fits.caution import NO_CAUTION, Call, Caution, Verdict
+from mcstudy.fits.replicates import Job
+from mcstudy.grid import Condition
+from mcstudy.method import Status
+from mcstudy.runs.ends import Died
+from mcstudy.study import Study
+
+
+class Casualties:
+    """The deaths of one run, and what they have taught.
+
+    Parameters
+    ----------
+    study : Study
+        Its time limits are part of what is told of a fit that was over one.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._suspected: set[tuple[Condition, int, str]] = set()
+        self._batches: dict[Condition, list[range]] = defaultdict(list)
+        self._verdicts: dict[Condition, dict[tuple[int, str], Verdict]] = defaultdict(dict)
+
+    def learn(self, died: Died) -> list[Job]:
+        """Return the jobs in which the work of a worker that died is done again."""
+        job, call = died.given, died.call
+        if call is None:
+            return self._halves(died)
+        if call.count > 1:
+            self._batches[job.condition].append(range(call.first, call.first + call.count))
+        elif died.overran or len(job) == 1:
+            self._charge(died, call, at_once=bool(died.overran))
+        else:
+            self._suspected.add((job.condition, call.first, call.method))
+        return list(_pieces(job, call))
+
+    def caution(self, job: Job) -> Caution:
+        """Return how a job is to be done, after all that happened."""
+        if job.condition not in self._verdicts and job.condition not in self._batches:
+            return NO_CAUTION
+        known = self._verdicts[job.condition]
+        verdicts = {at: known[at] for at in known if job.start <= at[0] < job.stop}
+        batches = self._batches[job.condition]
+        singly = any(job.start < batch.stop and batch.start < job.stop for batch in batches)
+        return Caution(singly or bool(verdicts), verdicts)
+
+    def _charge(self, died: Died, call: Call, *, at_once: bool) -> None:
+        """Suspect a call of one replicate, or pass its verdict."""
+        condition = died.given.condition
+        address = (condition, call.first, call.method)
+        if not at_once and address not in self._suspected:
+            self._suspected.add(address)
+            return
+        self._verdicts[condition][call.first, call.method] = self._verdict(died, call.method)
+
+    def _verdict(self, died: Died, method: str) -> Verdict:
+        of = "" if method else "simulate: "
+        limit = self._study.limit_of(method)
+        if died.overran and limit is not None:
+            return Verdict(Status.TIMEOUT, f"{of}{Overrun(limit)}", died.overran)
+        return Verdict(Status.CRASHED, f"{of}ended its worker process ({died.reason})", 0.0)
+
+    def _halves(self, died: Died) -> list[Job]:
+        """Narrow down without an address: half the replicates, one method, then the verdict."""
+        job = died.given
+        if len(job) > 1:
+            middle = (job.start + job.stop) // 2
+            return [_cut(job, job.start, middle), _cut(job, middle, job.stop)]
+        if len(job.methods) > 1:
+            return [Job(job.condition, job.start, job.stop, (name,)) for name in job.methods]
+        self._charge(died, Call(job.methods[0], job.start, 1), at_once=False)
+        return [job]
+
+
+def _pieces(job: Job, call: Call) -> Iterator[Job]:
+    """Yield what of a job comes before a call, what the call is of, and what comes after."""
+    edges = (job.start, call.first, call.first + call.count, job.stop)
+    for start, stop in itertools.pairwise(edges):
+        if start < stop:
+            yield _cut(job, start, stop)
+
+
+def _cut(job: Job, start: int, stop: int) -> Job:
+    return Job(job.condition, start, stop, job.methods)

@@ -1,0 +1,188 @@
+"""`collect`: the shares of a study, from one folder or many, to its tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcstudy.errors import ResultsError, StudyError
+from mcstudy.fits.replicates import Job
+from mcstudy.results import Results
+from mcstudy.runs.jobs import missing_jobs
+from mcstudy.runs.progress import Progress
+from mcstudy.runs.shares import shares_of
+from mcstudy.runs.upkeep import update_tables
+from mcstudy.stored.ledger import Ledger
+from mcstudy.stored.parts import PartHead
+from mcstudy.stored.store import Store
+from mcstudy.study import Study, check_replicates, load_study
+
+MOST_GROUPS = 5
+_MOST_SHARES = 20
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` found.
+
+    Parameters
+    ----------
+    results : Results
+        The tables of all that is there.
+    missing : tuple of Job
+        What is not there; empty where the study is complete.
+    summary : str
+        One line: that it is complete, or what is missing and which shares would compute it.
+    """
+
+    results: Results
+    missing: tuple[Job, ...]
+    summary: str
+
+
+def collect(
+    study: Study | str | Path,
+    folders: Sequence[str | Path] = (),
+    *,
+    results: str | Path = "results",
+    replicates: int | None = None,
+    changed: str | None = None,
+    quiet: bool = False,
+) -> Collected:
+    """Join the parts of other folders, say what is missing of the study, and make its tables.
+
+    Parameters
+    ----------
+    study : Study or path
+        A study, or the path of a study file.
+    folders : sequence of path
+        Where shares have put their parts: what they were given as `results`, or the folder of the
+        study's name in there. They are left as they are. Parts that are in `results` already need
+        no mention.
+    results : path, default "results"
+        The parts and the tables go to the folder of the study's name in there.
+    replicates : int, optional
+        How many make the study complete, in place of its own number.
+    changed : {"keep", "discard"}, optional
+        What becomes of rows made by code or packages that have changed since, as in `run`.
+    quiet : bool, default False
+        Print nothing.
+
+    Returns
+    -------
+    Collected
+
+    Raises
+    ------
+    StudyError
+        For a study, or an argument, that cannot be used.
+    ChangedError
+        If rows were made by something else and `changed` does not say what to do.
+    ResultsError
+        If a folder cannot be used, or shares are at work in one that must be at rest.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    wanted = study.replicates if replicates is None else replicates
+    check_replicates(wanted, study.name)
+    if changed not in (None, "keep", "discard"):
+        raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
+    store = Store(Path(results) / study.name)
+    others = [other for other in _stores(study, folders) if not _same(other, store)]
+    progress = Progress(quiet)
+    with store.locked():
+        ledger = Ledger(study, store)
+        ledger.settle_changes(changed)
+        splits = [of for each in (store, *others) for _, of in each.shares()]
+        for other in others:
+            _copy(ledger, other, changed, progress)
+        while not update_tables(ledger, progress):
+            pass
+        missing = missing_jobs(study.conditions, tuple(study.methods), wanted, ledger.stored())
+        ledger.close(wanted, 0, 0)
+    of = max(set(splits), key=lambda of: (splits.count(of), of)) if splits else 0
+    summary = _summary(study, missing, wanted, of)
+    return Collected(Results(store.folder), tuple(missing), summary)
+
+
+def _stores(study: Study, folders: Iterable[str | Path]) -> Iterator[Store]:
+    for folder in map(Path, folders):
+        for candidate in (folder, folder / study.name):
+            if (candidate / "parts").is_dir():
+                yield Store(candidate)
+                break
+        else:
+            raise ResultsError(
+                f"{folder}: holds no parts of {study.name}; name the folder that was given as "
+                "--results to its shares"
+            )
+
+
+def _same(one: Store, other: Store) -> bool:
+    return one.folder.resolve() == other.folder.resolve()
+
+
+def _copy(ledger: Ledger, other: Store, changed: str | None, progress: Progress) -> None:
+    """Copy the parts that the study lacks from another folder, whole."""
+    heads, damaged = other.look()
+    for path in damaged:
+        progress.say(f"{path}: damaged, left where it is")
+    ledger.settle_others(other.folder, heads, changed)
+    held = _Held(ledger.store.heads())
+    for head in heads:
+        if ledger.counts(head) and not held.holds(head):
+            ledger.store.add(head.path.name, head.path.read_bytes())
+
+
+class _Held:
+    """Answers whether all rows of a part are in one of those that are held."""
+
+    def __init__(self, heads: Iterable[PartHead]) -> None:
+        self._ranges: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for head in heads:
+            self._ranges.setdefault(_kind(head), []).append((head.start, head.stop))
+
+    def holds(self, head: PartHead) -> bool:
+        ranges = self._ranges.get(_kind(head), ())
+        return any(start <= head.start and head.stop <= stop for start, stop in ranges)
+
+
+def _kind(head: PartHead) -> tuple[str, str]:
+    return head.condition, json.dumps([head.marks, head.references], sort_keys=True)
+
+
+def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int) -> str:
+    fits = len(study.conditions) * len(study.methods) * replicates
+    lacking = sum(len(job) * len(job.methods) for job in missing)
+    if not missing:
+        return f"{study.name} is complete: all {fits} fits are there."
+    shares = shares_of(missing, of, study.conditions, replicates) if of else []
+    computed = ", ".join(map(str, shares[:_MOST_SHARES]))
+    if len(shares) > _MOST_SHARES:
+        computed += f" and {len(shares) - _MOST_SHARES} more"
+    how = f"--part {computed}" if shares else "mcstudy run"
+    return (
+        f"{study.name} is incomplete: {lacking} of {fits} fits are missing: "
+        f"{_in_words(missing, len(study.conditions))}; {how} would compute them"
+    )
+
+
+def _in_words(missing: Sequence[Job], conditions: int) -> str:
+    """Say which replicates are missing where; conditions that miss the same are said together."""
+    by_condition: dict[str, list[str]] = {}
+    for job in missing:
+        last = job.stop - 1
+        numbers = f"{job.start}-{last}" if last > job.start else f"{last}"
+        text = f"{', '.join(sorted(job.methods))} {numbers}"
+        by_condition.setdefault(job.condition.key, []).append(text)
+    groups: dict[str, list[str]] = {}
+    for key, texts in by_condition.items():
+        groups.setdefault(", ".join(texts), []).append(key)
+    said = [
+        f"{text} (all {conditions} conditions)"
+        if len(keys) == conditions
+        else f"{text} ({' | '.join(keys[:2])}{' | ...' if len(keys) > 2 else ''})"
+        for text, keys in list(groups.items())[:MOST_GROUPS]
+    ]
+    return "; ".join(said) + ("; ..." if len(groups) > MOST_GROUPS else "")

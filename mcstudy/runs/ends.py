@@ -1,0 +1,81 @@
+"""How a job ends: with a part, or with the worker that was at it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from threadpoolctl import threadpool_limits
+
+from mcstudy.fits.caution import Call, Caution, Watch
+from mcstudy.fits.replicates import Job, do_job
+from mcstudy.stored.marks import Mark
+from mcstudy.stored.parts import encode
+from mcstudy.stored.sumparts import encode_sums
+from mcstudy.study import Study
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a worker gives back: what it was given, what it did of it, and the part."""
+
+    given: Job
+    done: Job
+    part: bytes
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker that ended in the middle of a job.
+
+    Parameters
+    ----------
+    given : Job
+        What it was at; nothing of it is done.
+    call : Call or None
+        The call in which it ended; None where that is not known.
+    reason : str
+        How it ended, in a word or two.
+    overran : float
+        The seconds after which it was ended because the call was over its time limit; 0 where it
+        ended by itself.
+    """
+
+    given: Job
+    call: Call | None
+    reason: str
+    overran: float = 0.0
+
+    def in_words(self) -> str:
+        """Return what happened, and where."""
+        where = ""
+        if self.call is not None:
+            name = f"method '{self.call.method}'" if self.call.method else "simulate"
+            last = self.call.first + self.call.count - 1
+            to = f" to {last}" if self.call.count > 1 else ""
+            where = f" in {name} at replicate {self.call.first}{to} of {self.given.condition.key}"
+        ended = "was ended, over its time limit," if self.overran else f"ended ({self.reason})"
+        return f"a worker process {ended}{where}"
+
+
+def finish(
+    study: Study,
+    marks: dict[str, Mark],
+    job: Job,
+    seconds: float,
+    caution: Caution,
+    *,
+    watch: Watch | None = None,
+) -> Finished:
+    """Do a job, or its beginning until `seconds` have passed, and make it a part."""
+    begun = time.perf_counter()
+    with threadpool_limits(1):
+        done, answers = do_job(study, job, seconds, caution=caution, watch=watch)
+    if watch is not None:
+        watch("", 0, 0)
+    if study.keep == "measures":
+        part = encode_sums(done, answers, marks, study.truths(job.condition), study.null)
+    else:
+        part = encode(done, answers, marks)
+    return Finished(job, done, part, time.perf_counter() - begun)

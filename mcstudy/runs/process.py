@@ -1,0 +1,120 @@
+"""A worker process: what it begins with, and how it does an errand."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcstudy.errors import MCStudyError
+from mcstudy.fits.caution import Caution
+from mcstudy.fits.replicates import Job
+from mcstudy.runs.check import check_first_replicate
+from mcstudy.runs.delivery import Parcel, unpack
+from mcstudy.runs.ends import finish
+from mcstudy.runs.trail import Trail
+from mcstudy.stored.marks import Mark
+from mcstudy.study import Study
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What a worker needs to know before its first errand."""
+
+    parcel: Parcel
+    marks: dict[str, Mark]
+    methods: tuple[str, ...]
+    parent: int
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A job to be done in about `seconds`, or only its first replicate to be checked."""
+
+    number: int
+    job: Job
+    seconds: float
+    caution: Caution
+    check: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of an errand: a part and how much of the job it holds, or what a check says.
+
+    `refusal` is an error that is the user's to mend, `bug` a traceback that is ours.
+    """
+
+    number: int
+    done: int = 0
+    part: bytes = b""
+    seconds: float = 0.0
+    said: tuple[str, ...] = ()
+    refusal: str = ""
+    bug: str = ""
+
+
+_office: dict[str, Any] = {}
+
+
+def start(brief: Brief, trail: str) -> None:
+    """Begin: this runs once in the process, before its first errand."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with(brief.parent)
+    steps = Trail(Path(trail), brief.methods)
+    _office.update(trail=steps, work=_ready(brief, steps))
+
+
+def serve(errand: Errand) -> Reply:
+    """Do an errand; if it ends the process, that is told by its row and not on the terminal."""
+    faulthandler.disable()
+    _office["trail"].enter(errand.number)
+    reply: Reply = _office["work"](errand)
+    _office["trail"].enter(0)
+    return reply
+
+
+def _end_with(parent: int) -> None:
+    """Let the system end this process when its parent dies, however it dies (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _ready(brief: Brief, trail: Trail) -> Callable[[Errand], Reply]:
+    """Get the study; return what does an errand, trouble with the study being every answer."""
+    try:
+        study = unpack(brief.parcel)
+    except Exception as error:  # noqa: BLE001 - unpickling a user's study may raise anything
+        trouble = f"the study does not reach the workers: {type(error).__name__}: {error}"
+        return lambda errand: Reply(errand.number, refusal=trouble)
+
+    def work(errand: Errand) -> Reply:
+        try:
+            return _done(study, brief, errand, trail)
+        except MCStudyError as error:
+            return Reply(errand.number, refusal=str(error))
+        except Exception:  # noqa: BLE001 - shown where the run is
+            return Reply(errand.number, bug=traceback.format_exc())
+
+    return work
+
+
+def _done(study: Study, brief: Brief, errand: Errand, trail: Trail) -> Reply:
+    if errand.check:
+        said = check_first_replicate(study, errand.job, errand.job.methods, watch=trail.call)
+        return Reply(errand.number, said=tuple(said))
+
+    finished = finish(
+        study, brief.marks, errand.job, errand.seconds, errand.caution, watch=trail.call
+    )
+    return Reply(errand.number, len(finished.done), finished.part, finished.seconds)

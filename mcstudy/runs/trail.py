@@ -1,0 +1,74 @@
+"""Which call a worker is in: a few bytes of a file in shared memory, which outlive it."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcstudy.fits.caution import Call
+
+_LAYOUT = struct.Struct("<qqqqq")
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a trail says.
+
+    Parameters
+    ----------
+    errand : int
+        The number of the errand that the worker is on, 0 between two.
+    call : Call or None
+        The call that it is in.
+    begun : float
+        When that began, in seconds of the system's monotonic clock, which processes share.
+    """
+
+    errand: int
+    call: Call | None
+    begun: float
+
+
+class Trail:
+    """The trail of one worker, which writes it; whoever hired the worker reads it.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file that `laid` has made.
+    methods : sequence of str
+        The study's methods, in the same order on both sides.
+    """
+
+    def __init__(self, path: Path, methods: Sequence[str]) -> None:
+        with open(path, "rb+") as file:
+            self._bytes = mmap.mmap(file.fileno(), _LAYOUT.size)
+        self._names = ("", *methods)
+        self._numbers = {name: number for number, name in enumerate(self._names)}
+        self._errand = 0
+
+    @classmethod
+    def laid(cls, path: Path, methods: Sequence[str]) -> Trail:
+        """Return a new trail; `path` is made."""
+        path.write_bytes(bytes(_LAYOUT.size))
+        return cls(path, methods)
+
+    def enter(self, errand: int) -> None:
+        """Say that the worker is on an errand, and in no call."""
+        self._errand = errand
+        _LAYOUT.pack_into(self._bytes, 0, errand, 0, 0, 0, 0)
+
+    def call(self, method: str, first: int, count: int) -> None:
+        """Say that a call begins; it counts until the next one or the end of the fits."""
+        number = self._numbers[method]
+        _LAYOUT.pack_into(self._bytes, 0, self._errand, time.monotonic_ns(), number, first, count)
+
+    def read(self) -> Footprint:
+        """Return what the trail says now."""
+        errand, begun, number, first, count = _LAYOUT.unpack_from(self._bytes, 0)
+        call = Call(self._names[number], first, count) if count else None
+        return Footprint(errand, call, begun / 1e9)

@@ -1,0 +1,101 @@
+"""What a folder of results holds, by its record and its parts alone: the study is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mcstudy.errors import ResultsError
+from mcstudy.grid import Condition
+from mcstudy.stored.ledger import digest
+from mcstudy.stored.marks import Mark
+from mcstudy.stored.store import Store
+from mcstudy.stored.tables import Stored
+
+
+@dataclass(frozen=True)
+class Holding:
+    """The stored rows of a folder, and what the last run wrote down about them.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/<study name>``.
+    record : dict
+        What ``study.json`` says.
+    store : Store
+        The parts.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    store: Store
+
+    @classmethod
+    def of(cls, folder: Path) -> Holding:
+        """Open a folder for looking.
+
+        Raises
+        ------
+        ResultsError
+            If no run has written into it.
+        """
+        store = Store(folder)
+        record = store.record
+        if not isinstance(record.get("conditions"), dict):
+            raise ResultsError(
+                f"{folder}: no run has written here; name a folder like results/<study name>"
+            )
+        return cls(folder, record, store)
+
+    @cached_property
+    def conditions(self) -> list[Condition]:
+        """The conditions of the study, in the order of the tables."""
+        return [Condition(factors) for factors in self.record["conditions"].values()]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that the last run was asked for."""
+        asked: Sequence[str] = self.record.get("asked", {}).get("methods", self.record["methods"])
+        return sorted(asked)
+
+    def goal(self, condition: Condition) -> int:
+        """Return how many replicates of a condition the last run was to have."""
+        asked = self.record.get("asked", {})
+        return int(asked.get("goals", {}).get(condition.key, asked.get("replicates", 0)))
+
+    @property
+    def truths(self) -> dict[Condition, dict[str, float]]:
+        """The true values by condition and estimand."""
+        stored = self.record["truths"]
+        return {
+            condition: {
+                estimand: float("nan") if value is None else value
+                for estimand, value in stored.get(condition.key, {}).items()
+            }
+            for condition in self.conditions
+        }
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the tables carry in their metadata."""
+        return {name: self.record[name] for name in self.record["facts"]}
+
+    def stored(self) -> dict[Condition, list[Stored]]:
+        """Return the rows that count as the study's, by condition."""
+        held: dict[Condition, list[Stored]] = {condition: [] for condition in self.conditions}
+        by_key = {condition.key: condition for condition in held}
+        for head in self.store.heads():
+            condition = by_key.get(head.condition)
+            counting = tuple(m for m in head.methods if self._counts(m, head.marks[m]))
+            if condition is not None and counting:
+                held[condition].append(Stored(head, counting))
+        return held
+
+    def _counts(self, method: str, mark: Mark) -> bool:
+        marks = self.record["marks"]
+        kept = method in marks and digest(mark) in self.record.get("kept", ())
+        return mark == marks.get(method) or kept

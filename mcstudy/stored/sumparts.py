@@ -1,0 +1,155 @@
+"""Tallies to parts and back: the parts of a study with ``keep="measures"``."""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mcstudy.fits.answers import Answers
+from mcstudy.fits.replicates import Job
+from mcstudy.measure import null_of
+from mcstudy.stored import parts
+from mcstudy.stored.marks import Mark
+from mcstudy.stored.parts import DamagedError, PartHead
+from mcstudy.stored.sums import Ending, Tally, merged, tally
+from mcstudy.stored.tables import Stored
+
+_NULL = "the null value of "
+
+
+def encode_sums(
+    job: Job,
+    answers: Mapping[str, Answers],
+    marks: Mapping[str, Mark],
+    truths: Mapping[str, float],
+    null: float | Mapping[str, float] | None,
+) -> bytes:
+    """Return the part of a finished job, its sums alone, as the bytes of a Parquet file."""
+    head = {
+        "condition": job.condition.key,
+        "start": job.start,
+        "stop": job.stop,
+        "marks": {name: marks[name] for name in sorted(answers)},
+        "references": references(truths, null),
+    }
+    nulls = {estimand: null_of(null, estimand) for estimand in truths}
+    tallies = {name: tally(answers[name], job.start, truths, nulls) for name in answers}
+    return _part(head, tallies)
+
+
+def references(
+    truths: Mapping[str, float], null: float | Mapping[str, float] | None
+) -> dict[str, float | None]:
+    """Return by name what sums are made about, truths and null values; None is missing."""
+    known = {f"the truth of {estimand}": value for estimand, value in truths.items()}
+    known |= {f"{_NULL}{estimand}": null_of(null, estimand) for estimand in truths}
+    return {name: value if value == value else None for name, value in sorted(known.items())}
+
+
+def nulls_of(heads: Sequence[PartHead]) -> dict[str, float]:
+    """Return the null values that the sums of these parts are about, by estimand."""
+    return {
+        name.removeprefix(_NULL): value
+        for head in heads
+        for name, value in (head.references or {}).items()
+        if name.startswith(_NULL) and value is not None
+    }
+
+
+def read_tallies(path: Path) -> dict[str, Tally]:
+    """Return the tally of each method in a part; raise DamagedError if it is damaged."""
+    return _tallies(path, parts.read(path))
+
+
+def joined_sums(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, bytes]:
+    """Return name and content of the part that holds the sums of several, each after the other."""
+    found = [_tallies(head.path, table) for head, table in zip(heads, tables, strict=True)]
+    head = {
+        "condition": heads[0].condition,
+        "start": heads[0].start,
+        "stop": heads[-1].stop,
+        "marks": heads[0].marks,
+        "references": heads[0].references,
+    }
+    methods = {name: merged(each[name] for each in found) for name in heads[0].methods}
+    return parts.joined_name(heads), _part(head, methods)
+
+
+def _part(head: Mapping[str, Any], tallies: Mapping[str, Tally]) -> bytes:
+    names = sorted(tallies)
+    texts = [json.dumps(_plain(tallies[name]), ensure_ascii=False) for name in names]
+    table = pa.table({"method": pa.array(names, pa.string()), "tally": pa.array(texts)})
+    return parts.parquet(table, {**head, "columns": {name: [] for name in names}})
+
+
+def _tallies(path: Path, table: pa.Table) -> dict[str, Tally]:
+    try:
+        rows = zip(table["method"].to_pylist(), table["tally"].to_pylist(), strict=True)
+        return {name: _of_plain(json.loads(text)) for name, text in rows}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedError(path, error) from error
+
+
+def _plain(kept: Tally) -> dict[str, Any]:
+    """Return a tally as JSON can say it; a sum is a hexadecimal number without its last zeros."""
+    sums = [
+        [*key, {name: _text(value) for name, value in own.items()}]
+        for key, own in sorted(kept.sums.items())
+    ]
+    endings = [[*e, count, kept.addresses[e]] for e, count in sorted(kept.endings.items())]
+    return {
+        "replicates": kept.replicates,
+        "seconds": kept.seconds,
+        "statuses": dict(kept.statuses),
+        "sums": sums,
+        "endings": endings,
+    }
+
+
+def _of_plain(plain: Mapping[str, Any]) -> Tally:
+    endings = [(Ending(status, text), count, at) for status, text, count, at in plain["endings"]]
+    return Tally(
+        replicates=plain["replicates"],
+        seconds=plain["seconds"],
+        statuses=plain["statuses"],
+        sums={
+            (estimand, interval): {name: _units(text) for name, text in own.items()}
+            for estimand, interval, own in plain["sums"]
+        },
+        endings={ending: count for ending, count, _ in endings},
+        addresses={ending: [(r, m) for r, m in at] for ending, _, at in endings},
+    )
+
+
+def _text(value: int) -> str:
+    zeros = (value & -value).bit_length() - 1 if value else 0
+    return f"{value >> zeros:x}p{zeros}"
+
+
+def _units(text: str) -> int:
+    digits, zeros = text.split("p")
+    return int(digits, 16) << int(zeros)
+
+
+def without_overlap(stored: Sequence[Stored]) -> list[Stored]:
+    """Return what counts each replicate of a method once, the longest parts first.
+
+    Sums cannot be cut: a part that shares replicates with a longer one does not count.
+    """
+    counting: dict[Path, list[str]] = {item.head.path: [] for item in stored}
+    for method in sorted({method for item in stored for method in item.methods}):
+        taken: list[tuple[int, int]] = []
+        heads = [item.head for item in stored if method in item.methods]
+        for head in sorted(heads, key=lambda h: (h.start - h.stop, h.start, h.path.name)):
+            place = bisect.bisect(taken, (head.start, head.stop))
+            free_before = place == 0 or taken[place - 1][1] <= head.start
+            if free_before and (place == len(taken) or head.stop <= taken[place][0]):
+                taken.insert(place, (head.start, head.stop))
+                counting[head.path].append(method)
+    left = [Stored(item.head, tuple(counting[item.head.path])) for item in stored]
+    return [item for item in left if item.methods]

@@ -1,0 +1,99 @@
+"""The verbs that look at a folder of results: status, summarize, replay."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from mcstudy.verbs.options import whole
+
+if TYPE_CHECKING:
+    from mcstudy.looking.replay import Replay
+
+
+def add(verbs: Any) -> None:
+    """Add these verbs to the command line."""
+    verb = verbs.add_parser("status", help="show what is done, missing and failed")
+    verb.set_defaults(verb=status_verb)
+    verb.add_argument("results", help="a folder of results, e.g. results/quickstart")
+
+    verb = verbs.add_parser("summarize", help="make the tables anew and show the measures")
+    verb.set_defaults(verb=summarize_verb)
+    verb.add_argument("results", help="a folder of results; a run may be at work there")
+
+    verb = verbs.add_parser("replay", help="simulate and fit one replicate again")
+    verb.set_defaults(verb=replay_verb)
+    verb.add_argument("results", help="a folder of results")
+    verb.add_argument("--condition", metavar="TEXT", required=True, help="e.g. 'n=5, mean=0'")
+    verb.add_argument("--replicate", metavar="N", required=True, help="its number, from 0")
+    verb.add_argument("--method", metavar="NAME", help="fit by this method only")
+    verb.add_argument("--study", metavar="FILE", help="where the study file is now")
+    verb.add_argument("--save", metavar="FILE", help="write the data: .parquet, .csv or .pkl")
+    verb.add_argument("--shell", action="store_true", help="open a Python prompt with all of it")
+    verb.add_argument("--force", action="store_true", help="fit what crashed or timed out, too")
+
+
+def status_verb(options: argparse.Namespace) -> None:
+    """Print how far a study is and what failed."""
+    from mcstudy.looking.status import status
+
+    print(status(options.results))
+
+
+def summarize_verb(options: argparse.Namespace) -> None:
+    """Make the tables anew and print the measures."""
+    from pathlib import Path
+
+    from mcstudy.looking.status import status
+    from mcstudy.looking.summarize import summarize
+
+    results = summarize(options.results)
+    print(f"{status(options.results).headline}\n")
+    if results.folder == Path(options.results):
+        print(results)
+    else:
+        print(f"{results.summary}\n\nTables: not kept, since a run is at work there")
+
+
+def replay_verb(options: argparse.Namespace) -> int:
+    """Show a replicate again; return 1 if it is not what was stored."""
+    from mcstudy.looking.replay import replay
+    from mcstudy.looking.save import save_data
+
+    number = whole("--replicate", options.replicate, 0)
+    assert number is not None
+    again = replay(
+        options.study or options.results,
+        options.condition,
+        number,
+        method=options.method,
+        results=options.results,
+        force=options.force,
+    )
+    print(again)
+    if options.save:
+        save_data(again.data, options.save)
+        print(f"\nData: {options.save}")
+    if options.shell:
+        _open_shell(again)
+    return 1 if again.equal is False else 0
+
+
+def _open_shell(again: Replay) -> None:
+    """Open a prompt in which the replicate is at hand."""
+    import code
+
+    from mcstudy.streams import stream
+
+    at_hand = {
+        "again": again,
+        "data": again.data,
+        "simulate": again.simulate,
+        "rng": stream(again.study.seed, again.condition.key, again.replicate),
+        "methods": dict(again.study.methods),
+        "answers": dict(again.answers),
+        "stored": dict(again.stored),
+        "condition": dict(again.condition.factors),
+        "study": again.study,
+    }
+    code.interact(banner=f"At hand: {', '.join(at_hand)}", local=at_hand, exitmsg="")

@@ -1,0 +1,183 @@
+"""Small parts are joined, and no kill in between loses a row or changes a table."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from mcstudy import run
+from mcstudy.runs import jobs, upkeep
+from mcstudy.stored import compact, parts, tables
+from mcstudy.stored.store import Store
+
+REPLICATES = ("replicates=60", "replicates=10")
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Jobs of one replicate, and a folder of ten parts counts as one that holds many."""
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
+    monkeypatch.setattr(compact, "MANY_PARTS", 10)
+    monkeypatch.setattr(compact, "WORTHWHILE", 2)
+
+
+@pytest.fixture
+def plain(study_file, tmp_path):
+    return run(study_file(REPLICATES), tmp_path / "plain", jobs=1, quiet=True)
+
+
+def names(results):
+    return sorted(path.name for path in (results.folder / "parts").glob("[!.]*.parquet"))
+
+
+def test_contract_many_parts_become_few_and_the_tables_stay(
+    study_file, tmp_path, plain, small_parts
+):
+    first = run(study_file(REPLICATES), tmp_path / "a", replicates=5, jobs=1, quiet=True)
+    assert [name.split("-")[1:3] for name in names(first)] == [["0000000000", "0000000005"]] * 4
+    grown = run(study_file(REPLICATES), tmp_path / "a", jobs=1, quiet=True)
+    assert len(names(grown)) == 4
+    assert grown.digests() == plain.digests()
+    head = parts.read_head(grown.folder / "parts" / names(grown)[0])
+    assert (head.start, head.stop, head.methods) == (0, 10, ["average", "jittered"])
+
+
+def test_contract_few_parts_are_left_alone(study_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
+    assert len(names(run(study_file(REPLICATES), tmp_path, jobs=1, quiet=True))) == 40
+
+
+def test_contract_joined_parts_may_span_blocks_of_the_tables(
+    study_file, tmp_path, plain, small_parts, monkeypatch
+):
+    run(study_file(REPLICATES), tmp_path / "a", jobs=1, quiet=True)
+    monkeypatch.setattr(tables, "BLOCK", 3)
+    spanned = run(
+        study_file(REPLICATES), tmp_path / "a", replicates=11, jobs=1, quiet=True
+    ).estimates
+    rows = spanned[spanned.replicate < 10].reset_index(drop=True)
+    assert rows.equals(plain.estimates)
+
+
+def test_contract_what_differs_in_kind_is_not_joined(study_file, tmp_path, small_parts):
+    diagnostic = (
+        '    return {"mean": Estimate(sample.mean() + 0.01',
+        '    kind = "text" if sample[0] > 0 else 1\n'
+        '    return Fit({"mean": Estimate(sample.mean())}, diagnostics={"kind": kind})\n'
+        '    return {"mean": Estimate(sample.mean() + 0.01',
+    )
+    path = study_file(REPLICATES, diagnostic)
+    joined = run(path, tmp_path / "a", jobs=1, quiet=True)
+    jobs.JOB_SECONDS = 100.0
+    assert joined.digests() == run(path, tmp_path / "b", jobs=1, quiet=True).digests()
+    assert set(joined.fits.kind.dropna()) == {"text", "1"}
+
+
+def test_contract_large_parts_are_not_joined(study_file, tmp_path, small_parts, monkeypatch):
+    monkeypatch.setattr(compact, "LARGE_BYTES", 15_000)
+    kept = names(run(study_file(REPLICATES), tmp_path, jobs=1, quiet=True))
+    assert 4 < len(kept) < 24
+    monkeypatch.setattr(compact, "LARGE_BYTES", 100)
+    monkeypatch.setattr(compact, "MANY_PARTS", 1)
+    assert names(run(study_file(REPLICATES), tmp_path, replicates=10, jobs=1, quiet=True)) == kept
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_contract_a_part_that_another_holds_is_removed_only_if_that_one_is_whole(
+    study_file, tmp_path, plain, small_parts, monkeypatch, damaged
+):
+    monkeypatch.setattr(Store, "remove", lambda *_: None)
+    both = run(study_file(REPLICATES), tmp_path / "a", jobs=1, quiet=True)
+    assert len(names(both)) == 44
+    assert both.digests() == plain.digests()
+    monkeypatch.undo()
+    holder = next((both.folder / "parts").glob("*-0000000000-0000000010-*"))
+    if damaged:
+        content = bytearray(holder.read_bytes())
+        content[40] ^= 0xFF
+        holder.write_bytes(content)
+    after = run(study_file(REPLICATES), tmp_path / "a", jobs=1, quiet=True)
+    assert after.digests() == plain.digests()
+    assert len(names(after)) == 4 + 9 * damaged
+    assert holder.exists() is not damaged
+
+
+KILLED = """
+import os, signal, sys
+from mcstudy import run
+from mcstudy.runs import jobs, upkeep
+from mcstudy.stored import compact, store
+
+jobs.JOB_SECONDS, compact.MANY_PARTS, compact.WORTHWHILE = 0.0, 10, 2
+left = int(sys.argv[3])
+
+def step(function):
+    def counting(*arguments):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments)
+    return counting
+
+def compact_counting(*arguments):
+    for name in ("fsync", "replace", "unlink", "open"):
+        setattr(os, name, step(getattr(os, name)))
+    return join(*arguments)
+
+from mcstudy.runs import upkeep
+join, upkeep.compact = upkeep.compact, compact_counting
+run(sys.argv[1], sys.argv[2], jobs=1, replicates=4, quiet=True)
+"""
+
+
+@pytest.mark.parametrize("step", range(1, 13))
+def test_contract_stopped_at_any_step_of_joining(
+    study_file, tmp_path, small_parts, monkeypatch, step
+):
+    left = itertools.count(1)
+
+    def counting(function):
+        def call(*arguments, **options):
+            if next(left) == step:
+                raise KeyboardInterrupt
+            return function(*arguments, **options)
+
+        return call
+
+    def compact_counting(store):
+        with monkeypatch.context() as patch:
+            for name in ("fsync", "replace", "unlink", "open"):
+                patch.setattr(os, name, counting(getattr(os, name)))
+            compact.compact(store)
+
+    path, whole = study_file(REPLICATES), tmp_path / "whole"
+    whole = run(path, whole, replicates=4, jobs=1, quiet=True).digests()
+    with monkeypatch.context() as patch:
+        patch.setattr(upkeep, "compact", compact_counting)
+        with pytest.raises(KeyboardInterrupt):
+            run(path, tmp_path / "a", replicates=4, jobs=1, quiet=True)
+    folder = tmp_path / "a" / "normal" / "parts"
+    held = {i for p in folder.glob("[!.]*.parquet") for i in covered(parts.read_head(p))}
+    assert len(held) == 4 * 4
+    assert run(path, tmp_path / "a", replicates=4, jobs=1, quiet=True).digests() == whole
+
+
+@pytest.mark.parametrize("step", [2, 9])
+def test_contract_killed_at_a_step_of_joining(study_file, tmp_path, step):
+    path = study_file(REPLICATES)
+    child = [sys.executable, "-c", KILLED, path, tmp_path / "a", str(step)]
+    assert subprocess.run(child).returncode == -signal.SIGKILL
+    folder = tmp_path / "a" / "normal" / "parts"
+    held = {i for p in folder.glob("[!.]*.parquet") for i in covered(parts.read_head(p))}
+    assert len(held) == 4 * 4
+    results = run(path, tmp_path / "a", replicates=4, jobs=1, quiet=True)
+    whole = run(path, tmp_path / "b", replicates=4, jobs=1, quiet=True)
+    assert results.digests() == whole.digests()
+
+
+def covered(head):
+    return {(head.condition, replicate) for replicate in range(head.start, head.stop)}

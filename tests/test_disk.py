@@ -1,0 +1,199 @@
+"""Trouble on disk: a full one, a read-only one, files that are not ours; what is stored stays."""
+
+import builtins
+import errno
+import os
+import resource
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mcstudy import MCStudyError, open_results, run
+from mcstudy.cli import main
+
+
+@contextmanager
+def limited(size):
+    """Let no file grow beyond `size` bytes; the system refuses that as it refuses a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def everything(folder):
+    return {
+        p.name: p.read_bytes()
+        for p in (*folder.glob("*"), *folder.glob("parts/*.parquet"))
+        if p.is_file()
+    }
+
+
+@pytest.mark.parametrize(("full", "workers"), [("part", 1), ("part", 2), ("table", 1)])
+def test_contract_a_full_disk_costs_nothing_that_is_stored(
+    study_file, tmp_path, capfd, full, workers
+):
+    path, folder = study_file(), tmp_path / "normal"
+    plain = run(path, tmp_path / "plain", replicates=400, jobs=1, quiet=True)
+    run(path, tmp_path, replicates=20, jobs=1, quiet=True)
+    before = everything(folder)
+    size = (plain.folder / "estimates.parquet").stat().st_size // 2 if full == "table" else 4000
+    asked = ["run", str(path), "--results", str(tmp_path), "--replicates", "400"]
+    with limited(size):
+        assert main([*asked, "--jobs", str(workers)]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert "cannot be written (File too large); what is stored is whole, run again" in lines[-1]
+    assert ("estimates.parquet: " in lines[-1]) == (full == "table")
+    assert not [line for line in lines[:-1] if "fits to do, into" not in line]
+    assert not list(folder.rglob(".*.tmp"))
+    after = everything(folder)
+    assert {name for name in before if after.get(name) != before[name]} <= {"study.json"}
+    assert (len(after) > len(before)) == (full == "table")
+    assert open_results(folder).fits.replicate.max() == 19
+    assert run(path, tmp_path, replicates=400, jobs=1, quiet=True).digests() == plain.digests()
+
+
+@pytest.mark.parametrize("refused", [".lock", ".study.json.tmp", "-", ".fits.parquet.tmp"])
+def test_contract_a_read_only_folder_is_one_line(study_file, tmp_path, capfd, monkeypatch, refused):
+    """Opening for writing is refused by the system from some file on; root ignores permissions."""
+    run(study_file(), tmp_path, replicates=20, jobs=1, quiet=True)
+    before = everything(tmp_path / "normal")
+
+    def is_refused(path):
+        name = os.path.basename(str(path))
+        return name == refused or (refused == "-" and name.endswith(".parquet.tmp") and "-" in name)
+
+    def refusing(opened):
+        def open_(path, *args, **kwargs):
+            if is_refused(path):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+            return opened(path, *args, **kwargs)
+
+        return open_
+
+    import pyarrow.parquet as pq
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "open", refusing(builtins.open))
+        patch.setattr(Path, "write_bytes", refusing(Path.write_bytes))
+        patch.setattr(pq, "ParquetWriter", refusing(pq.ParquetWriter))
+        asked = ["run", str(study_file()), "--results", str(tmp_path), "--jobs", "1"]
+        assert main(asked) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert "cannot be written (Read-only file system)" in lines[-1]
+    assert len(lines) <= 2
+    after = everything(tmp_path / "normal")
+    assert {name for name in before if after.get(name) != before[name]} <= {"study.json"}
+    grown = run(study_file(), tmp_path, jobs=1, quiet=True)
+    assert grown.digests() == run(study_file(), tmp_path / "b", jobs=1, quiet=True).digests()
+
+
+@pytest.mark.parametrize("name", ["parts", "fits.parquet", "study.json"])
+def test_contract_what_stands_in_the_place_of_a_file_is_one_line(study_file, tmp_path, capfd, name):
+    place = tmp_path / "normal" / name
+    if name == "parts":
+        place.parent.mkdir()
+        place.write_text("a file")
+    else:
+        (place / "a folder").mkdir(parents=True)
+    asked = ["run", str(study_file()), "--results", str(tmp_path), "--jobs", "1"]
+    assert main(asked) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert str(tmp_path / "normal") in lines[-1]
+    assert "cannot be written" in lines[-1]
+    assert len(lines) <= 2
+    shutil.rmtree(place.parent)
+    assert main(asked) == 0
+
+
+@pytest.fixture
+def whole(study_file, tmp_path):
+    """A finished run, and its digests."""
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    return results.folder, results.digests()
+
+
+def damage_of(kind, content):
+    if kind == "flipped":
+        middle = len(content) // 3
+        return content[:middle] + bytes([content[middle] ^ 0x10]) + content[middle + 1 :]
+    return {"empty": b"", "zeros": bytes(len(content)), "truncated": content[:-7]}[kind]
+
+
+@pytest.mark.parametrize("kind", ["empty", "zeros", "truncated", "flipped"])
+def test_contract_a_damaged_part_is_set_aside_and_computed_again(
+    study_file, tmp_path, capfd, whole, kind
+):
+    folder, digests = whole
+    part = sorted((folder / "parts").glob("*.parquet"))[1]
+    part.write_bytes(damage_of(kind, part.read_bytes()))
+    (folder / "estimates.parquet").unlink()
+    assert run(study_file(), tmp_path, jobs=1).digests() == digests
+    assert f"{part}: damaged, or no part; set aside" in capfd.readouterr().err
+    assert (folder / "parts" / "damaged" / part.name).is_file()
+
+
+def test_contract_what_is_no_part_of_this_condition_is_set_aside(study_file, tmp_path, whole):
+    folder, digests = whole
+    parts = folder / "parts"
+    first, second, third, *_ = sorted(parts.glob("*.parquet"))
+    (parts / "folder.parquet").mkdir()
+    (parts / "folder.parquet" / "x").write_text("")
+    (parts / "link.parquet").symlink_to(parts / "nowhere")
+    shutil.copy(first, parts / "copy.parquet")
+    second.write_bytes(first.read_bytes())
+    third.unlink()
+    assert run(study_file(), tmp_path, jobs=1, quiet=True).digests() == digests
+    aside = {path.name for path in (parts / "damaged").iterdir()}
+    assert aside == {"folder.parquet", "link.parquet", "copy.parquet", second.name}
+    (parts / "folder.parquet").mkdir()
+    assert run(study_file(), tmp_path, jobs=1, quiet=True).digests() == digests
+    assert (parts / "damaged" / "folder.parquet.1").is_dir()
+
+
+def test_contract_a_part_of_another_study_is_told_or_dropped(study_file, tmp_path, capfd, whole):
+    folder, digests = whole
+    other = study_file(("0.01 * rng", "0.02 * rng"), ("seed=7", "seed=8"))
+    foreign = run(other, tmp_path / "other", jobs=1, quiet=True).folder
+    part = sorted((foreign / "parts").glob("*.parquet"))[0]
+    shutil.copy(part, folder / "parts" / part.name.replace("-0000000060-", "-0000000061-"))
+    asked = ["run", str(study_file()), "--results", str(tmp_path), "--jobs", "1"]
+    assert main(asked) == 2
+    refusal = capfd.readouterr().err
+    assert refusal.count("\n") == 1
+    assert "holds rows of seed 8" in refusal
+    assert main([*asked, "--changed", "discard"]) == 0
+    assert open_results(folder).digests() == digests
+
+
+def test_contract_a_part_that_may_not_be_read_is_not_damaged(
+    study_file, tmp_path, monkeypatch, whole
+):
+    import pyarrow.parquet as pq
+
+    folder, digests = whole
+    before = everything(folder)
+
+    def refuse(path):
+        raise OSError(errno.EMFILE, "Failed to open local file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "read_metadata", refuse)
+        with pytest.raises(MCStudyError, match=r"cannot be read \(Too many open files\)"):
+            run(study_file(), tmp_path, jobs=1, quiet=True)
+    assert everything(folder) == before
+    assert run(study_file(), tmp_path, jobs=1, quiet=True).digests() == digests
+
+
+def test_contract_a_clock_that_goes_back_steers_nothing(study_file, tmp_path, monkeypatch, whole):
+    import time
+
+    moments = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(moments)))
+    results = run(study_file(), tmp_path / "back", jobs=1, quiet=True)
+    assert results.digests() == whole[1]
+    assert 0 <= results.study["runs"][0]["seconds"] < 600

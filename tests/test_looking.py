@@ -1,0 +1,367 @@
+"""Looking at a folder of results: status, replay, summarize; while a run is at work, too."""
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_failures import TROUBLE
+
+from mcstudy import (
+    Estimate,
+    MCStudyError,
+    Study,
+    grid,
+    nested,
+    open_results,
+    replay,
+    run,
+    status,
+    summarize,
+)
+from mcstudy.cli import main
+from mcstudy.looking.address import find_condition
+from mcstudy.looking.save import save_data
+from mcstudy.stored.store import Store
+
+
+@pytest.fixture
+def results(study_file, tmp_path):
+    path = study_file(body=TROUBLE)
+    return run(path, tmp_path / "results", replicates=100, jobs=1, quiet=True)
+
+
+def one_of_each(results):
+    """Return condition, replicate and method of a fit of each status, simulate's own too."""
+    fits = results.fits.assign(
+        kind=results.fits.status
+        + results.fits.message.fillna("").str.startswith("simulate: Runtime").map(str)
+    )
+    return fits.drop_duplicates(["method", "kind"])[["condition", "replicate", "method", "status"]]
+
+
+def test_contract_a_replay_is_what_was_stored_for_every_status(results):
+    fits = one_of_each(results)
+    assert set(fits.status) == {"ok", "boundary", "not_finite", "error"}
+    for condition, replicate, method, ended in fits.itertuples(index=False):
+        again = replay(results, condition, replicate, method=method)
+        assert again.equal is True
+        assert again.answers[method].status == ended
+        assert (again.answers[method].traceback != "") == (ended == "error")
+        rows = results.estimates.query(
+            "condition == @condition and replicate == @replicate and method == @method"
+        )
+        if ended == "ok":
+            shown = again.answers[method].estimates
+            assert shown.estimate.tolist() == rows.estimate.tolist()
+            assert shown.truth.tolist() == rows.truth.tolist()
+
+
+def test_contract_a_replay_shows_data_warnings_and_the_users_traceback(results):
+    fits = results.fits
+    warned = fits[fits.message.fillna("").str.contains("so so")].iloc[0]
+    text = str(replay(results, warned.condition, int(warned.replicate)))
+    assert "ndarray of shape (5,)" in text
+    assert "UserWarning: so so (x2)" in text
+    raised = fits[fits.message == "ValueError: mood 0"].iloc[0]
+    again = replay(results.folder, raised.condition, int(raised.replicate), method="moody")
+    assert again.answers["moody"].traceback.startswith("Traceback (most recent call last):\n")
+    assert 'raise ValueError(f"mood {mood}")' in again.answers["moody"].traceback
+    assert "attempt.py" not in again.answers["moody"].traceback
+    slipped = fits[fits.message.fillna("").str.startswith("simulate: Runtime")].iloc[0]
+    nothing = replay(results, slipped.condition, int(slipped.replicate))
+    assert nothing.data is None
+    assert "the machine slipped" in str(nothing)
+    assert nothing.equal is True
+
+
+def test_contract_a_replay_says_what_changed_and_what_differs(study_file, tmp_path):
+    results = run(study_file(), tmp_path, replicates=3, jobs=1, quiet=True)
+    study_file(("0.01 * rng", "0.02 * rng"))
+    again = replay(results, "n=5, mean=0", 2)
+    assert again.equal is False
+    assert not again.answers["average"].differences(again.stored["average"])
+    text = str(again)
+    assert "Changed since the rows were made: the code of method" in text
+    assert "method jittered: NOT what is stored\n  estimate mean: " in text
+    assert "method average: equal to what is stored, bit for bit" in text
+    assert replay(results, "n=5, mean=0", 3).equal is None
+
+
+def test_contract_a_study_of_a_session_is_replayed_with_the_study(tmp_path):
+    def simulate(rng, *, n):
+        return pd.DataFrame({"x": rng.normal(size=n)})
+
+    study = Study(
+        name="session",
+        simulate=simulate,
+        estimands=lambda *, n: {"mean": 0.0},
+        methods={"mean": lambda frame: {"mean": Estimate(frame.x.mean())}},
+        conditions=grid(n=[4, 6]),
+        replicates=5,
+        seed=1,
+    )
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    again = replay(study, {"n": 6}, 4, results=tmp_path)
+    assert again.equal is True
+    assert again.data.equals(again.simulate())
+    assert "DataFrame, 6 rows" in str(again)
+    assert replay(study, "n=6", 4, results=results.folder).equal is True
+    with pytest.raises(MCStudyError, match=r"made in a session.*replay\(study"):
+        replay(results, "n=6", 4)
+
+
+def test_contract_batched_methods_and_data_of_the_family_are_replayed(tmp_path):
+    study = Study(
+        name="family",
+        simulate=nested.generate_nested,
+        estimands=nested.variances,
+        methods={"reml": nested.reml},
+        conditions=grid(
+            n_group1=[4], n_group2=[3], n_rep=[2], group1_sd=[0.5], group2_sd=[1.0],
+            unexplained_sd=[1.0],
+        ),
+        replicates=40,
+        seed=1,
+    )  # fmt: skip
+    run(study, tmp_path, jobs=1, quiet=True)
+    for replicate in (0, 17, 39):
+        again = replay(study, "n_rep=2", replicate, results=tmp_path)
+        assert again.equal is True
+    assert "NestedData, 24 rows" in str(again)
+    save_data(again.data, tmp_path / "data.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "data.parquet"), again.data.frame)
+
+
+def restatus(results, word):
+    """Write over the status of every stored row."""
+    for path in (results.folder / "parts").glob("*.parquet"):
+        table = pq.read_table(path)
+        index = table.column_names.index("status")
+        word_column = pa.array([word] * table.num_rows).dictionary_encode()
+        pq.write_table(table.set_column(index, "status", word_column), path)
+
+
+def test_contract_what_crashed_or_hung_is_not_fitted_again_unless_forced(study_file, tmp_path):
+    results = run(study_file(), tmp_path, replicates=3, jobs=1, quiet=True)
+    restatus(results, "crashed")
+    again = replay(results, "n=5, mean=0", 2)
+    assert again.answers == {}
+    assert len(again.data) == 5
+    assert "ended as crashed, which could end this process as well" in str(again)
+    forced = replay(results, "n=5, mean=0", 2, force=True)
+    assert forced.answers["average"].differences(forced.stored["average"]) == [
+        "status: 'ok', stored 'crashed'"
+    ]
+    assert status(results).fits.failed.tolist() == [3] * 8
+
+
+LEVELS = grid(n=[5, 10], shape=["t(5)", "contaminated(0.1, 5)", "7"], scale=[0.5, 1.0, None])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "key"),
+    [
+        ('n=5, scale=1, shape="t(5)"', 'n=5, scale=1, shape="t(5)"'),
+        ("shape=t(5),scale= 1.0 , n=5", 'n=5, scale=1, shape="t(5)"'),
+        ("scale=None, n=10, shape=7", 'n=10, scale=None, shape="7"'),
+        (
+            "n=5, shape=contaminated(0.1, 5), scale=.5",
+            'n=5, scale=0.5, shape="contaminated(0.1, 5)"',
+        ),
+        ({"shape": "7", "n": 5, "scale": 0.5}, 'n=5, scale=0.5, shape="7"'),
+    ],
+)
+def test_contract_a_condition_is_found_by_its_factors_in_any_order(wanted, key):
+    assert find_condition(wanted, LEVELS).key == key
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("n=6", "no condition 'n=6'; there are: n=5, scale=0.5, shape=\"t.5.\" | .* 10 more"),
+        ("n=5, scale=1", "fits 3 conditions: n=5, scale=1"),
+        ("m=6", "no factor 'm'; the factors are n, scale, shape"),
+        ("six", "'six' is no condition; write it as"),
+    ],
+)
+def test_contract_an_unknown_or_ambiguous_condition_lists_the_candidates(wanted, message):
+    with pytest.raises(MCStudyError, match=message):
+        find_condition(wanted, LEVELS)
+
+
+def test_contract_data_is_saved_by_suffix(tmp_path):
+    sample = np.array([[1.0, 2.0], [3.0, 4.5]])
+    for suffix, back in ((".parquet", pd.read_parquet), (".csv", pd.read_csv)):
+        save_data(sample, tmp_path / f"data{suffix}")
+        assert (back(tmp_path / f"data{suffix}").to_numpy() == sample).all()
+    save_data({"any": object}, tmp_path / "data.pkl")
+    assert pickle.loads((tmp_path / "data.pkl").read_bytes()) == {"any": object}
+    with pytest.raises(MCStudyError, match=r"a int is no table; save it as .*x\.pkl"):
+        save_data(3, tmp_path / "x.csv")
+    with pytest.raises(MCStudyError, match=r"cannot save as '.sav'; use"):
+        save_data(sample, tmp_path / "x.sav")
+    with pytest.raises(MCStudyError, match="cannot be written"):
+        save_data(sample, tmp_path / "none" / "x.csv")
+
+
+def test_contract_the_replay_verb(study_file, tmp_path, capfd, monkeypatch):
+    path = study_file()
+    folder = run(path, tmp_path, replicates=3, jobs=1, quiet=True).folder
+    command = ["replay", str(folder), "--condition", "mean=0,n=5", "--replicate", "2"]
+    saved = tmp_path / "data.csv"
+    assert main([*command, "--save", str(saved)]) == 0
+    assert "method average: equal to what is stored, bit for bit" in capfd.readouterr().out
+    assert len(pd.read_csv(saved)) == 5
+    monkeypatch.setattr("builtins.input", _typed("print(sum(data) == sum(simulate()))"))
+    assert main([*command, "--shell"]) == 0
+    assert capfd.readouterr().out.endswith("True\n")
+    moved = path.rename(tmp_path / "moved.py")
+    assert main(command) == 2
+    assert "is gone; say where it is now with --study FILE" in capfd.readouterr().err
+    assert main([*command, "--study", str(moved)]) == 0
+    moved.write_text(moved.read_text().replace("0.01 * rng", "0.02 * rng"))
+    assert main([*command, "--study", str(moved)]) == 1
+    assert main([*command, "--study", str(moved), "--method", "x"]) == 2
+    assert "no method 'x'; it has average, jittered" in capfd.readouterr().err
+
+
+def _typed(line):
+    lines = iter([line])
+
+    def read(prompt=""):
+        try:
+            return next(lines)
+        except StopIteration:
+            raise EOFError from None
+
+    return read
+
+
+def test_contract_status_counts_and_groups_the_failures(results, capfd):
+    standing = status(results)
+    fits = results.fits
+    assert standing.fits.done.tolist() == [100] * 4
+    assert standing.fits.missing.tolist() == [0] * 4
+    bad = fits[~fits.status.isin(["ok", "boundary"])]
+    expected = bad.groupby(["condition", "method"]).size()
+    found = standing.fits.set_index(["condition", "method"]).failed
+    assert (found == expected.reindex(found.index).fillna(0)).all()
+    assert standing.failures["count"].sum() == len(bad)
+    too_much = standing.failures.query("message == 'ValueError: too much: #'").iloc[0]
+    assert too_much["count"] == (bad.message.fillna("").str.startswith("ValueError: too")).sum()
+    main(["status", str(results.folder)])
+    lines = capfd.readouterr().out.splitlines()
+    command = next(line for line in lines if "mcstudy replay" in line and "together" in line)
+    import shlex
+
+    assert main(shlex.split(command)[1:]) == 0
+    assert "ValueError: too much" in capfd.readouterr().out
+
+
+def test_contract_status_tells_what_is_missing_of_what_was_asked_for(study_file, tmp_path):
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    for path in sorted((results.folder / "parts").glob("*.parquet"))[:2]:
+        path.unlink()
+    missing = status(results).fits.missing
+    assert missing.sum() == 240
+    run(study_file(), tmp_path, replicates=10, methods=["average"], jobs=1, quiet=True)
+    fits = status(results).fits.set_index("method")
+    assert fits.loc["average"].missing.sum() == 0
+    assert fits.loc["jittered"].done.sum() == 120
+    assert "mcstudy" not in str(status(results))
+    with pytest.raises(MCStudyError, match="no run has written here"):
+        status(tmp_path)
+
+
+SLOW = (
+    "return rng.normal(mean, size=n)",
+    "import time; time.sleep(0.05)\n    return rng.normal(mean, size=n)",
+)
+
+
+def test_contract_status_and_summarize_while_a_run_is_at_work(study_file, tmp_path):
+    path = study_file(SLOW)
+    code = (
+        "import sys; from mcstudy import run; from mcstudy.runs import jobs;"
+        "jobs.JOB_SECONDS = 0.1; run(sys.argv[1], sys.argv[2], jobs=1, quiet=True)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, path, tmp_path])
+    folder = tmp_path / "normal"
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(folder.glob("parts/*.parquet"))) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        standing, results = status(folder), summarize(folder)
+        assert child.poll() is None
+        assert standing.running
+        assert "; a run is at work" in standing.headline
+        assert (
+            0 < standing.fits.done.sum() < 480 == (standing.fits.done + standing.fits.missing).sum()
+        )
+        assert results.folder != folder
+        assert not (folder / "performance.parquet").exists()
+        assert len(results.fits) >= standing.fits.done.sum()
+        assert "mean" in str(results)
+    finally:
+        child.kill()
+        child.wait()
+    assert not status(folder).running
+
+
+def test_contract_summarize_gives_the_tables_of_the_run_without_the_study(study_file, tmp_path):
+    precise = ("replicates=60", 'replicates=20, precision={"bias": 0.1}, max_replicates=30')
+    path = study_file(precise)
+    results = run(path, tmp_path, jobs=1, quiet=True)
+    whole = results.digests()
+    path.unlink()
+    for table in results.folder.glob("*.parquet"):
+        table.unlink()
+    again = summarize(results.folder)
+    assert again.folder == results.folder
+    assert again.digests() == whole
+    assert open_results(again.folder).summary == results.summary
+
+
+def test_contract_summarize_leaves_out_what_is_damaged(study_file, tmp_path, capfd):
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    first, second, *_ = sorted((results.folder / "parts").glob("*.parquet"))
+    first.write_bytes(first.read_bytes()[:-100])
+    content = bytearray(second.read_bytes())
+    content[40] ^= 0xFF
+    second.write_bytes(content)
+    assert main(["summarize", str(results.folder)]) == 0
+    assert "normal: 360 fits are stored, 120 missing (75% done)" in capfd.readouterr().out
+    assert len(summarize(results).fits) == 240
+
+
+def test_contract_looking_moves_nothing(study_file, tmp_path):
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    first = min((results.folder / "parts").glob("*.parquet"))
+    first.write_bytes(b"junk")
+    before = sorted((results.folder / "parts").iterdir())
+    status(results)
+    replay(results, "n=5, mean=0", 0)
+    with Store(results.folder).locked():
+        summarize(results)
+    assert sorted((results.folder / "parts").iterdir()) == before
+
+
+def test_contract_the_record_has_the_study_file_and_no_table_has(study_file, tmp_path):
+    path = study_file()
+    results = run(path, tmp_path, replicates=2, jobs=1, quiet=True)
+    assert json.loads((results.folder / "study.json").read_text())["study_file"] == str(path)
+    for table in results.folder.glob("*.parquet"):
+        assert path.name not in str(pq.read_schema(table).metadata)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(path, elsewhere / "other.py")
+    other = run(elsewhere / "other.py", elsewhere, replicates=2, jobs=1, quiet=True)
+    assert other.digests() == results.digests()

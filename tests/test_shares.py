@@ -1,0 +1,135 @@
+"""Shares of a study, computed apart and collected, are the study."""
+
+import itertools
+
+import pytest
+
+from mcstudy import MCStudyError, run
+from mcstudy.cli import main
+from mcstudy.fits.replicates import Job
+from mcstudy.grid import grid
+from mcstudy.runs.collect import collect
+from mcstudy.runs.shares import Share
+from mcstudy.stored.store import Store
+
+
+@pytest.fixture
+def digests(study_file, tmp_path):
+    return run(study_file(), tmp_path / "plain", jobs=1, quiet=True).digests()
+
+
+@pytest.mark.parametrize("conditions", [1, 3, 30])
+@pytest.mark.parametrize("replicates", [1, 7, 99, 100, 1000])
+@pytest.mark.parametrize("of", [1, 2, 7, 100])
+def test_contract_shares_are_the_study_and_differ_by_one_replicate(conditions, replicates, of):
+    cells = list(grid(a=range(conditions)))
+    jobs = [Job(cell, 0, replicates, ("m",)) for cell in cells]
+    shares = [Share(k, of).of_jobs(jobs, reversed(cells), replicates) for k in range(1, of + 1)]
+    sizes = [sum(map(len, share)) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+    for cell in cells:
+        own = [j for share in shares for j in share if j.condition == cell]
+        edges = [0, *itertools.chain(*((job.start, job.stop) for job in own)), replicates]
+        assert edges[::2] == edges[1::2]
+
+
+def test_contract_shares_in_one_folder(study_file, tmp_path, digests):
+    for k in (2, 3, 1):
+        run(study_file(), tmp_path / "a", part=(k, 3), jobs=1, quiet=True)
+        assert not list((tmp_path / "a" / "normal").glob("*.*"))
+    done = collect(study_file(), results=tmp_path / "a")
+    assert done.results.digests() == digests
+    assert done.missing == ()
+    assert done.summary == "normal is complete: all 480 fits are there."
+    run(study_file(), tmp_path / "a", jobs=1)
+
+
+def test_contract_shares_in_folders_of_their_own_and_of_different_cuts(
+    study_file, tmp_path, digests
+):
+    for k, of in [(1, 2), (2, 3), (3, 3)]:
+        run(study_file(), tmp_path / f"{k}_{of}", part=(k, of), jobs=1, quiet=True)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "2_3").rglob("*")}
+    folders = [tmp_path / "1_2", tmp_path / "2_3" / "normal", tmp_path / "3_3"]
+    for _ in range(2):
+        done = collect(study_file(), folders, results=tmp_path / "a", quiet=True)
+        assert done.results.digests() == digests
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "2_3").rglob("*")}
+
+
+def test_contract_what_is_missing_is_said_with_the_share_that_computes_it(
+    study_file, tmp_path, capfd
+):
+    path, where = str(study_file()), str(tmp_path / "a")
+    assert main(["collect", path, "--results", where]) == 1
+    assert (
+        "480 of 480 fits are missing: average, jittered 0-59 (all 4 conditions); mcstudy run"
+        in (capfd.readouterr().out)
+    )
+    for k in (1, 3):
+        assert main(["run", path, "--part", f"{k}/3", "--results", where, "--jobs", "1"]) == 0
+        assert f"Part {k}/3" in capfd.readouterr().out
+    next((tmp_path / "a" / "normal" / "parts").glob("*-0000000000-*")).unlink()
+    assert main(["collect", path, "--results", where]) == 1
+    assert (
+        capfd.readouterr()
+        .out.splitlines()[-1]
+        .startswith("normal is incomplete: 200 of 480 fits are missing: average, jittered 20-39 (")
+    )
+    run(path, where, part=(2, 3), methods=["average"], jobs=1, quiet=True)
+    assert main(["collect", path, "--results", where]) == 1
+    assert capfd.readouterr().out.splitlines()[-1].endswith("; --part 1/3, 2/3 would compute them")
+    for k in (1, 2):
+        run(path, where, part=(k, 3), jobs=1, quiet=True)
+    assert main(["collect", path, "--results", where]) == 0
+
+
+def test_contract_who_may_be_at_work_at_the_same_time(study_file, tmp_path):
+    store = Store(tmp_path / "normal")
+    with store.locked("1-2"):
+        run(study_file(), tmp_path, part=(2, 2), jobs=1, quiet=True)
+        with pytest.raises(MCStudyError, match="part 1/2 is at work here already"):
+            run(study_file(), tmp_path, part=(1, 2), jobs=1, quiet=True)
+        with pytest.raises(MCStudyError, match="another run is at work here"):
+            run(study_file(), tmp_path, jobs=1, quiet=True)
+        with pytest.raises(MCStudyError, match="another run is at work here"):
+            collect(study_file(), results=tmp_path)
+    with store.locked(), pytest.raises(MCStudyError, match="another run is at work here"):
+        run(study_file(), tmp_path, part=(1, 2), jobs=1, quiet=True)
+
+
+def test_contract_marks_are_checked_as_by_run(study_file, tmp_path, digests):
+    edited = study_file(("0.01 * rng", "0.02 * rng"), name="edited.py")
+    run(edited, tmp_path / "other", part=(1, 2), jobs=1, quiet=True)
+    run(study_file(), tmp_path / "a", part=(2, 2), jobs=1, quiet=True)
+    before = sorted((tmp_path / "a").rglob("*"))
+    with pytest.raises(MCStudyError, match=r"other/normal: changed since .* method 'jittered'"):
+        collect(study_file(), [tmp_path / "other"], results=tmp_path / "a")
+    assert sorted((tmp_path / "a").rglob("*")) == before
+    with pytest.raises(MCStudyError, match="a/normal: changed since"):
+        run(edited, tmp_path / "a", part=(1, 2), jobs=1)
+    anew = collect(
+        study_file(), [tmp_path / "other"], results=tmp_path / "a", changed="discard", quiet=True
+    )
+    assert "jittered 0-29 (all 4 conditions); --part 1/2" in anew.summary
+    kept = collect(
+        study_file(), [tmp_path / "other"], results=tmp_path / "b", changed="keep", quiet=True
+    )
+    assert len(kept.results.fits) == 4 * 30 * 2
+    run(study_file(), tmp_path / "a", part=(1, 2), jobs=1, quiet=True)
+    assert collect(study_file(), results=tmp_path / "a").results.digests() == digests
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "x", "3", "1/2/3", "-1/3"])
+def test_contract_a_part_that_is_none(study_file, tmp_path, capfd, part):
+    path = str(study_file())
+    assert main(["run", path, f"--part={part}", "--results", str(tmp_path / "a")]) == 2
+    assert "give K/N with K from 1 to N" in capfd.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_contract_a_share_cannot_settle_changes_and_a_folder_must_hold_parts(study_file, tmp_path):
+    with pytest.raises(MCStudyError, match="give --changed keep to mcstudy collect"):
+        run(study_file(), tmp_path, part=(1, 2), changed="keep")
+    with pytest.raises(MCStudyError, match="nowhere: holds no parts of normal"):
+        collect(study_file(), [tmp_path / "nowhere"], results=tmp_path)

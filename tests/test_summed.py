@@ -1,0 +1,290 @@
+"""A study that keeps measures, not rows: the same values, whatever the way."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mcstudy import MCStudyError, open_results, run
+from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.measures import (
+    empirical_se,
+    model_se,
+    relative_error_model_se,
+    rmse,
+    standardized_bias,
+)
+from mcstudy.analysis.summed import tally_lines
+from mcstudy.cli import main
+from mcstudy.fits.answers import Answers
+from mcstudy.method import Estimate
+from mcstudy.runs import jobs
+from mcstudy.runs.collect import collect
+from mcstudy.stored import compact, sums
+from mcstudy.stored.store import Store
+from mcstudy.stored.sumparts import _of_plain, _plain
+from mcstudy.stored.sums import merged, tally
+
+KEEP = ("seed=7,", 'seed=7, keep="measures", null=0.5,')
+NULL = ("seed=7,", "seed=7, null=0.5,")
+SAME = (
+    "bias",
+    "relative_bias",
+    "mse",
+    "coverage",
+    "width",
+    "miss_below",
+    "miss_above",
+    "rejection",
+)
+MOODY = (
+    "def jittered(sample, rng):",
+    """def jittered(sample, rng):
+    if sample[0] > 1.0:
+        raise ValueError(f"too much: {sample[0]:.6f}")
+    if sample[0] < -1.0:
+        return Fit({"mean": Estimate(0.0)}, Status.BOUNDARY)
+    if sample[1] < -1.0:
+        return {"mean": Estimate(float("nan"), 1.0)}
+    if sample[1] > 1.0:
+        return {"mean": Estimate(sample.mean(), 2.0)}
+""",
+)
+
+
+def answers(estimate, std_error=None, lower=None, upper=None):
+    found = Answers(len(estimate))
+    answer = {"x": Estimate(estimate, std_error, lower, upper)}
+    found.put_batch(np.arange(len(estimate)), answer)
+    return found
+
+
+def measured(found, truth):
+    tallies = {"m": tally(found, 0, {"x": truth}, {})}
+    lines = tally_lines(tallies, {"x": truth}, {})
+    return {(line[2], line[3]): (line[4], line[5], line[8]) for line in lines}
+
+
+@pytest.fixture
+def digests(study_file, tmp_path):
+    return run(study_file(KEEP, MOODY), tmp_path / "plain", jobs=1, quiet=True).digests()
+
+
+def test_identity_measures_are_those_of_rows(study_file, tmp_path):
+    rows = run(study_file(NULL, MOODY), tmp_path / "rows", replicates=1500, jobs=1, quiet=True)
+    kept = run(study_file(KEEP, MOODY), tmp_path / "kept", replicates=1500, jobs=1, quiet=True)
+    key = ["n", "mean", "method", "estimand", "interval", "measure"]
+    both = rows.performance.merge(kept.performance, on=key, how="left", suffixes=("", "_kept"))
+    assert len(both) == len(rows.performance)
+    needs_rows = both.measure.isin(["median_bias", "mad", "bias_eliminated_coverage"])
+    both = both[~needs_rows]
+    assert both.used.equals(both.used_kept.astype(int))
+    assert both.replicates.equals(both.replicates_kept.astype(int))
+    np.testing.assert_allclose(both.value, both.value_kept, rtol=1e-12, atol=1e-14)
+    same = both[both.measure.isin(SAME) | both.measure.str.startswith("share")]
+    np.testing.assert_allclose(same.mcse, same.mcse_kept, rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(same.lower, same.lower_kept, rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(both.mcse, both.mcse_kept, rtol=0.1, atol=1e-14)
+    assert "rejection" in set(both.measure)
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_identity_infinitesimal_jackknife_is_near_the_jackknife(skewed):
+    rng = np.random.default_rng(11)
+    n = 10_000
+    x = rng.chisquare(4, n) if skewed else rng.normal(2.0, 3.0, n)
+    u = np.abs(x) + rng.chisquare(9, n)
+    found = measured(answers(x, u), 1.5)
+    cell = Cell(1.5, x, u)
+    for measure in (empirical_se, rmse, model_se, relative_error_model_se, standardized_bias):
+        value, mcse, used, _ = measure(cell)
+        assert found[None, measure.__name__][0] == pytest.approx(value, rel=1e-11)
+        assert found[None, measure.__name__][1] == pytest.approx(mcse, rel=0.003)
+        assert found[None, measure.__name__][2] == used == n
+
+
+def test_law_missing_standard_errors_leave_the_error_of_relative_error_right():
+    """The MCSE against the spread over 400 repetitions, where a third lacks its standard error."""
+    rng = np.random.default_rng(5)
+    values, errors = [], []
+    for _ in range(400):
+        x = rng.chisquare(6, 200)
+        se = np.where(rng.random(200) < 1 / 3, np.nan, np.sqrt(x))
+        value, mcse, used = measured(answers(x, se), 6.0)[None, "relative_error_model_se"]
+        values.append(value)
+        errors.append(mcse)
+        assert used == np.isfinite(se).sum()
+    assert abs(np.mean(errors) / np.std(values, ddof=1) - 1) < 3 / np.sqrt(2 * 400)
+
+
+def test_identity_a_bias_far_above_the_spread_costs_no_digit():
+    noise = np.random.default_rng(1).normal(size=1000)
+    for far, near in ((1e3, 1e-3), (1e6, 1e-6)):
+        x = far + near * noise
+        value, mcse, _ = measured(answers(x), 0.0)[None, "empirical_se"]
+        plain = empirical_se(Cell(0.0, x, np.full(1000, np.nan)))
+        assert value == pytest.approx(plain.value, rel=1e-8)
+        assert mcse == pytest.approx(plain.mcse, rel=0.01) if far == 1e3 else np.isnan(mcse)
+    constant = measured(answers(np.full(100, 0.1)), 7.3)
+    assert constant[None, "empirical_se"][:2] == (0.0, 0.0)
+    assert constant[None, "bias"][:2] == (0.1 - 7.3, 0.0)
+
+
+def test_contract_one_replicate_none_and_no_truth():
+    one = measured(answers(np.array([2.0]), np.array([1.0])), 1.0)
+    assert one[None, "bias"][0] == 1.0
+    assert np.isnan(one[None, "bias"][1])
+    assert np.isnan(one[None, "empirical_se"][0])
+    assert np.isnan(one[None, "relative_error_model_se"][0])
+    none = measured(answers(np.array([np.nan, np.inf])), 1.0)
+    assert none[None, "bias"][2] == none[None, "mse"][2] == none[None, "empirical_se"][2] == 0
+    blind = measured(answers(np.array([2.0, 4.0, 9.0])), np.nan)
+    assert np.isnan(blind[None, "bias"][0])
+    assert blind[None, "empirical_se"][0] == pytest.approx(np.std([2, 4, 9], ddof=1))
+    assert np.isnan(measured(answers(np.array([2.0, 4.0])), 0.0)[None, "relative_bias"][0])
+
+
+def test_identity_tallies_merge_in_any_order_and_come_back_from_text():
+    rng = np.random.default_rng(3)
+    found = answers(rng.standard_cauchy(500), rng.chisquare(3, 500))
+    for row in range(0, 500, 2):
+        found.fail(row, f"number {row} of kind {'abcdefghijklm'[row % 13]}")
+    whole = tally(found, 40, {"x": 0.3}, {})
+    pieces = []
+    for start, stop in ((0, 1), (1, 7), (7, 300), (300, 500)):
+        piece = Answers(stop - start)
+        piece.status = found.status[start:stop]
+        piece.messages = {r - start: m for r, m in found.messages.items() if start <= r < stop}
+        piece.numbers = {key: column[start:stop] for key, column in found.numbers.items()}
+        pieces.append(tally(piece, 40 + start, {"x": 0.3}, {}))
+    a, b, c, d = (_of_plain(json.loads(json.dumps(_plain(piece)))) for piece in pieces)
+    assert merged([d, merged([b, a]), c]) == merged([a, b, c, d]) == whole
+
+
+def test_contract_addresses_are_limited_the_same_way_for_any_cut(monkeypatch):
+    monkeypatch.setattr(sums, "ADDRESSES", 3)
+    monkeypatch.setattr(sums, "ENDINGS", 5)
+    words = np.random.default_rng(1).choice(list("abcdefghijklmnop"), 400)
+
+    def piece(start, stop):
+        found = Answers(stop - start)
+        for row in range(start, stop):
+            found.fail(row - start, f"kind {words[row]} at {row}")
+        return tally(found, start, {}, {})
+
+    whole = piece(0, 400)
+    assert len(whole.endings) == 5
+    for ending, fits in whole.endings.items():
+        rows = [r for r in range(400) if ending.message == f"kind {words[r]} at #"]
+        assert fits == len(rows)
+        assert whole.addresses[ending] == [(r, f"kind {words[r]} at {r}") for r in rows[:3]]
+    cuts = [0, 3, 50, 51, 300, 400]
+    cut = merged(piece(*cuts[i : i + 2]) for i in (3, 0, 4, 2, 1))
+    assert cut == whole
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.005])
+def test_contract_same_tables_for_any_job_size_workers_and_joining(
+    study_file, tmp_path, digests, monkeypatch, seconds
+):
+    monkeypatch.setattr(jobs, "JOB_SECONDS", seconds)
+    monkeypatch.setattr(compact, "MANY_PARTS", 3)
+    path = study_file(KEEP, MOODY)
+    assert run(path, tmp_path / "one", jobs=1, quiet=True).digests() == digests
+    run(path, tmp_path / "two", jobs=2, replicates=23, methods=["jittered"], quiet=True)
+    two = run(path, tmp_path / "two", jobs=2, quiet=True)
+    assert two.digests() == digests
+    assert set(two.digests()) == {"conditions", "endings", "performance"}
+
+
+def test_contract_a_part_within_another_counts_once(study_file, tmp_path, digests, monkeypatch):
+    path = study_file(KEEP, MOODY)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
+    monkeypatch.setattr(compact, "MANY_PARTS", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "remove", lambda *_: None)
+        both = run(path, tmp_path / "a", jobs=1, quiet=True)
+        assert len(list((both.folder / "parts").glob("*.parquet"))) == 244
+        assert both.digests() == digests
+    after = run(path, tmp_path / "a", jobs=1, quiet=True)
+    assert len(list((both.folder / "parts").glob("*.parquet"))) == 4
+    assert after.digests() == digests
+
+
+def test_contract_shares_of_different_cuts_are_collected(study_file, tmp_path, digests):
+    path = study_file(KEEP, MOODY)
+    for k, of in [(1, 2), (2, 3), (3, 3)]:
+        run(path, tmp_path / "a", part=(k, of), jobs=1, quiet=True)
+    done = collect(path, results=tmp_path / "a", quiet=True)
+    lacking = sum(map(len, done.missing))
+    assert lacking in (0, 4 * 10)
+    assert run(path, tmp_path / "a", jobs=1, quiet=True).digests() == digests
+
+
+def test_contract_killed_and_resumed(study_file, tmp_path, digests):
+    path = study_file(
+        KEEP,
+        MOODY,
+        ("return rng.normal(mean", "import time; time.sleep(0.002); return rng.normal(mean"),
+    )
+    code = (
+        "import os, signal, sys; from mcstudy import run; from mcstudy.runs import jobs\n"
+        "from mcstudy.stored.store import Store\n"
+        "jobs.JOB_SECONDS, add, left = 0.02, Store.add, [9]\n"
+        "def adding(*arguments):\n"
+        "    left[0] -= 1\n"
+        "    if not left[0]: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    add(*arguments)\n"
+        "Store.add = adding\n"
+        "run(sys.argv[1], sys.argv[2], jobs=1, quiet=True)"
+    )
+    child = subprocess.run([sys.executable, "-c", code, path, tmp_path / "a"])
+    assert child.returncode == -signal.SIGKILL
+    whole = run(path, tmp_path / "b", jobs=1, quiet=True)
+    resumed = run(path, tmp_path / "a", jobs=1, quiet=True)
+    assert resumed.digests() == whole.digests()
+    assert resumed.performance.equals(
+        run(study_file(KEEP, MOODY), tmp_path / "plain", jobs=1, quiet=True).performance
+    )
+
+
+def test_contract_what_is_kept_cannot_change(study_file, tmp_path):
+    run(study_file(), tmp_path / "a", jobs=1, quiet=True)
+    run(study_file(KEEP), tmp_path / "b", jobs=1, quiet=True)
+    with pytest.raises(MCStudyError, match="a/normal: keeps rows and this study has keep='mea"):
+        run(study_file(KEEP), tmp_path / "a", jobs=1, quiet=True)
+    with pytest.raises(MCStudyError, match="b/normal: keeps measures and this study has keep='r"):
+        run(study_file(), tmp_path / "b", jobs=1, changed="discard", quiet=True)
+    with pytest.raises(MCStudyError, match="keep is 'all'; say 'rows' or 'measures'"):
+        run(study_file(("seed=7,", 'seed=7, keep="all",')), tmp_path / "c")
+
+
+def test_contract_sums_of_another_truth_are_computed_anew(study_file, tmp_path):
+    run(study_file(KEEP), tmp_path / "a", jobs=1, quiet=True)
+    other = study_file(KEEP, ('{"mean": mean}', '{"mean": mean + 1}'), name="other.py")
+    with pytest.raises(MCStudyError, match=r"the truth of mean at mean=0, n=5 0.0 -> 1.0"):
+        run(other, tmp_path / "a", jobs=1, quiet=True)
+    with pytest.raises(MCStudyError, match="sums were made with another truth"):
+        run(other, tmp_path / "a", jobs=1, changed="keep", quiet=True)
+    anew = run(other, tmp_path / "a", jobs=1, changed="discard", quiet=True)
+    assert anew.digests() == run(other, tmp_path / "b", jobs=1, quiet=True).digests()
+
+
+def test_contract_the_summary_says_what_needs_rows(study_file, tmp_path, capfd):
+    path = study_file(KEEP, MOODY)
+    assert main(["run", str(path), "--results", str(tmp_path), "--jobs", "1"]) == 0
+    out = capfd.readouterr().out
+    assert "No rows are kept (keep='measures'): there is no median_bias, mad" in out
+    results = open_results(tmp_path / "normal")
+    with pytest.raises(MCStudyError, match="has no table 'fits', the study keeps measures"):
+        _ = results.fits
+    endings = results.endings
+    assert set(endings.status) == {"error", "boundary", "not_finite"}
+    raised = endings[endings.status == "error"]
+    assert set(raised.kind) == {"ValueError: too much: #"}
+    assert raised.message.str.fullmatch(r"ValueError: too much: \d\.\d{6}").all()
+    shares = results.performance.query("measure == 'share_error' and method == 'jittered'")
+    assert raised.groupby("condition").fits.first().sum() == round(shares.value.sum() * 60)

@@ -1,0 +1,194 @@
+"""What a run survives: deaths of workers, hangs, and what the tables then say."""
+
+import pytest
+
+from mcstudy import grid, run
+from mcstudy.runs import jobs
+from mcstudy.streams import stream
+
+NASTY = """
+import ctypes, itertools, os, signal, time, warnings
+
+def simulate(rng, *, n, mean):
+    sample = rng.normal(mean, size=n)
+    if mean == 0 and sample[0] > 2.2:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return sample
+
+def killer(sample):
+    if abs(sample[1]) > 2.4:
+        os._exit(3)
+    return {"mean": Estimate(sample.mean())}
+
+def average(sample):
+    return {"mean": Estimate(sample.mean())}
+
+@batched
+def together(samples):
+    for sample in samples:
+        if sample[2] > 2.4:
+            os.abort()
+    return {"mean": Estimate(np.array([sample.mean() for sample in samples]))}
+
+study = Study(
+    name="nasty",
+    simulate=simulate,
+    estimands=lambda *, n, mean: {"mean": mean},
+    methods={"killer": killer, "average": average, "together": together},
+    conditions=grid(n=[5], mean=[0.0, 0.5]),
+    replicates=50,
+    seed=11,
+)
+"""
+
+
+def expected_crashes():
+    """What NASTY must come to, from the samples alone."""
+    crashes = {}
+    for mean in (0.0, 0.5):
+        (condition,) = grid(n=[5], mean=[mean])
+        for i in range(50):
+            sample = stream(11, condition.key, i).normal(mean, size=5)
+            dies = {}
+            if abs(sample[1]) > 2.4:
+                dies["killer"] = "ended its worker process (exit code 3)"
+            if sample[2] > 2.4:
+                dies["together"] = "ended its worker process (SIGABRT)"
+            if mean == 0 and sample[0] > 2.2:
+                word = "simulate: ended its worker process (SIGSEGV)"
+                dies = dict.fromkeys(["average", "killer", "together"], word)
+            crashes |= {(condition.key, i, name): word for name, word in dies.items()}
+    return crashes
+
+
+def test_contract_a_fit_that_ends_its_worker_is_a_row_and_costs_nothing_else(
+    study_file, tmp_path, capfd
+):
+    results = run(study_file(body=NASTY), tmp_path, jobs=2, quiet=True)
+    assert capfd.readouterr() == ("", "")
+    fits = results.fits.set_index(["condition", "replicate", "method"])
+    assert len(fits) == 2 * 50 * 3
+    crashed = fits[fits.status == "crashed"]
+    assert crashed.message.to_dict() == expected_crashes()
+    assert {name for _, _, name in expected_crashes()} == {"average", "killer", "together"}
+    assert set(fits[fits.status != "crashed"].status) == {"ok"}
+
+
+@pytest.mark.slow
+def test_contract_crashes_are_the_same_rows_for_any_workers_and_job_sizes(
+    study_file, tmp_path, monkeypatch
+):
+    path = study_file(("seed=11,", "seed=11, time_limit=60,"), body=NASTY)
+    digests = run(path, tmp_path / "two", jobs=2, quiet=True).digests()
+    assert run(path, tmp_path / "one", jobs=1, quiet=True).digests() == digests
+    assert run(path, tmp_path / "three", jobs=3, quiet=True).digests() == digests
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.005)
+    assert run(path, tmp_path / "small", jobs=2, quiet=True).digests() == digests
+
+
+HANGS = """
+import itertools, time, warnings
+
+def simulate(rng, *, n, mean):
+    sample = rng.normal(mean, size=n)
+    if sample[0] > 1.7:
+        warnings.warn("this will take long")
+        while True:
+            pass
+    return sample
+
+def hangs_in_python(sample):
+    if sample[1] > 1.5:
+        try:
+            time.sleep(1000)
+        except Exception:
+            pass
+    return {"mean": Estimate(sample.mean())}
+
+def hangs_in_compiled_code(sample):
+    if sample[2] > 2.0:
+        warnings.warn("soon it hangs")
+        sum(itertools.repeat(0))
+    return {"mean": Estimate(sample.mean())}
+
+def swallows(sample):
+    if sample[3] > 1.9:
+        for _ in range(10**9):
+            try:
+                time.sleep(1)
+            except BaseException:
+                pass
+    return {"mean": Estimate(sample.mean())}
+
+def is_late(sample):
+    if sample[4] > 1.9:
+        sum(range(5 * 10**7))
+    return {"mean": Estimate(sample.mean())}
+
+@batched
+def together(samples):
+    for sample in samples:
+        if sample[5] > 2.0:
+            sum(itertools.repeat(0))
+    return {"mean": Estimate(np.array([sample.mean() for sample in samples]))}
+
+study = Study(
+    name="hangs",
+    simulate=simulate,
+    estimands=lambda *, n, mean: {"mean": mean},
+    methods={
+        "python": hangs_in_python, "compiled": hangs_in_compiled_code,
+        "swallows": swallows, "late": is_late, "together": together,
+    },
+    conditions=grid(n=[6], mean=[0.0]),
+    replicates=40,
+    seed=37,
+    time_limit=0.6,
+)
+"""
+
+
+@pytest.fixture
+def hangs():
+    """Which fits of HANGS take too long, by replicate and method, and their message."""
+    (condition,) = grid(n=[6], mean=[0.0])
+    late = "longer than its time limit of 0.6 s"
+    limits = {"python": 1.5, "compiled": 2.0, "swallows": 1.9, "late": 1.9, "together": 2.0}
+    expected = {}
+    for i in range(40):
+        sample = stream(37, condition.key, i).normal(0.0, size=6)
+        if sample[0] > 1.7:
+            expected |= {(i, name): f"simulate: {late}" for name in limits}
+            continue
+        over = [name for name, x in zip(limits, sample[1:], strict=True) if x > limits[name]]
+        expected |= {(i, name): late for name in over}
+    assert {name for _, name in expected} == set(limits)
+    return expected
+
+
+def check_late(results, hangs):
+    fits = results.fits.set_index(["replicate", "method"])
+    late = fits[fits.status == "timeout"]
+    assert late.message.to_dict() == hangs
+    assert set(fits[fits.status != "timeout"].status) == {"ok"}
+    assert results.estimates.estimate.isna().sum() == len(hangs)
+
+
+def test_contract_a_fit_over_its_time_limit_is_a_row(study_file, tmp_path, capfd, hangs):
+    names = ["compiled", "python"]
+    results = run(study_file(body=HANGS), tmp_path, jobs=2, methods=names, quiet=True)
+    check_late(results, {key: hangs[key] for key in hangs if key[1] in names})
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_contract_timeouts_are_the_same_rows_for_any_workers_and_job_sizes(
+    study_file, tmp_path, capfd, monkeypatch, hangs
+):
+    path = study_file(body=HANGS)
+    results = run(path, tmp_path / "two", jobs=2, quiet=True)
+    check_late(results, hangs)
+    assert run(path, tmp_path / "one", jobs=1, quiet=True).digests() == results.digests()
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.01)
+    assert run(path, tmp_path / "small", jobs=3, quiet=True).digests() == results.digests()
+    assert capfd.readouterr() == ("", "")

@@ -166,7 +166,7 @@ class Results:
         if self._keep == "measures":
             summary += (
                 f"\n\nNo rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "
-                "and no comparison"
+                "no measure of one's own and no comparison"
             )
         if "precision" in self.study:
             wanted, most = self.study["precision"], self.study["max_replicates"]

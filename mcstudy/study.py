@@ -118,10 +118,10 @@ class Study:
         self._check_time_limit()
         check_measures(self.measures, self.name)
         check_null(self.null, self.name)
-        if self.keep == "measures" and (self.measures or self.null is not None):
+        if self.keep == "measures" and self.measures:
             raise StudyError(
-                f"{self.name}: measures of your own and rejection of a null need the rows, and "
-                "keep='measures' has none; leave one of the two out"
+                f"{self.name}: measures of your own need the rows, and keep='measures' has none; "
+                "leave one of the two out"
             )
         self._check_factors("simulate", self.simulate, leading=1)
         self._check_factors("estimands", self.estimands, leading=0)
@@ -144,7 +144,7 @@ class Study:
             )
         from mcstudy.analysis.precision import check_targets
 
-        check_targets(self.precision, self.name)
+        check_targets(self.precision, self.name, self.measures)
         if self.max_replicates is None:
             raise StudyError(
                 f"{self.name}: precision needs max_replicates, the number at which a condition "

@@ -150,5 +150,20 @@ def named(name: str, level: Any) -> str:
     return f"{name}={in_words(level)}"
 
 
+def beside(factors: Mapping[str, Any], taken: Sequence[str]) -> dict[str, Any]:
+    """Return factors for a table with columns of its own: ``x`` becomes ``x_factor`` if taken."""
+    return {f"{name}_factor" if name in taken else name: v for name, v in factors.items()}
+
+
+def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:
+    """Return some of the levels as a heading: ``n=10, sigma=2``."""
+    return ", ".join(f"{name}={in_words(levels[name])}" for name in names)
+
+
+def varying(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
+    """Return those of the columns that have more than one level."""
+    return [name for name in names if frame[name].nunique(dropna=False) > 1]
+
+
 def _missing(level: Any) -> bool:
     return level is None or bool(pd.isna(level))

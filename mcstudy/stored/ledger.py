@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mcstudy.grid import Condition
 from mcstudy.stored.marks import Mark, changes, code_digest, method_marks, versions
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
-from mcstudy.stored.sumparts import plain_truths, without_overlap
+from mcstudy.stored.sumparts import references, without_overlap
 from mcstudy.stored.tables import Stored
 from mcstudy.study import Study
 
@@ -38,8 +39,11 @@ class Ledger:
         self.store = store
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
-        self._plain_truths = {c.key: plain_truths(truths) for c, truths in self.truths.items()}
         self._check_null()
+        self._references = {
+            condition.key: references(truths, study.null)
+            for condition, truths in self.truths.items()
+        }
         self.marks = method_marks(study)
         self._record = store.record
         self.kept: set[str] = set(self._record.get("kept", ()))
@@ -77,7 +81,7 @@ class Ledger:
         said |= dict.fromkeys(truths)
         for head in heads:
             self._check_kept(folder, head)
-            said |= dict.fromkeys(self._other_truths(head))
+            said |= dict.fromkeys(self._other_references(head))
             for method, mark in head.marks.items():
                 settled = changed != "keep" and digest(mark) in self._discarded
                 if method not in self.marks or self._counts(method, mark) or settled:
@@ -99,7 +103,7 @@ class Ledger:
                 "computes them anew"
             )
         summed = self.study.keep == "measures"
-        if changed == "keep" and summed and any(c.startswith("the truth") for c in said):
+        if changed == "keep" and summed and any(c.startswith("the ") and " of " in c for c in said):
             raise ChangedError(
                 f"{folder}: its sums were made with another truth: {'; '.join(said)}; "
                 "--changed discard computes them anew"
@@ -118,14 +122,14 @@ class Ledger:
                 "cannot be joined: give it another name, or another --results"
             )
 
-    def _other_truths(self, head: PartHead) -> list[str]:
-        """Return in words the first truth that is not the one a part's sums were made with."""
-        now = self._plain_truths.get(head.condition)
-        if head.truths is None or now is None:
+    def _other_references(self, head: PartHead) -> list[str]:
+        """Return in words the first truth or null value that a part's sums were not made with."""
+        now = self._references.get(head.condition)
+        if head.references is None or now is None:
             return []
-        for name, before in head.truths.items():
+        for name, before in head.references.items():
             if before != now.get(name):
-                return [f"the truth of {name} at {head.condition} {before} -> {now.get(name)}"]
+                return [f"{name} at {head.condition} {before} -> {now.get(name)}"]
         return []
 
     def _changed_truths(self) -> list[str]:
@@ -142,13 +146,13 @@ class Ledger:
         for head in self.store.heads():
             known = [m for m in head.marks if m in self.marks]
             counting = any(self._counts(m, head.marks[m]) for m in known)
-            if known and (not counting or self._other_truths(head)):
+            if known and (not counting or self._other_references(head)):
                 self.store.drop(head.path)
 
     def counts(self, head: PartHead) -> bool:
         """Return whether a part holds rows of this study as it is."""
         known = any(self._counts(method, mark) for method, mark in head.marks.items())
-        return known and head.condition in self._plain_truths and not self._other_truths(head)
+        return known and head.condition in self._references and not self._other_references(head)
 
     def _counts(self, method: str, mark: Mark) -> bool:
         """Return whether rows with this mark count as this study's."""
@@ -163,7 +167,7 @@ class Ledger:
         for head in self.store.heads():
             condition = by_key.get(head.condition)
             counting = tuple(m for m in head.methods if self._counts(m, head.marks[m]))
-            if condition is not None and counting and not self._other_truths(head):
+            if condition is not None and counting and not self._other_references(head):
                 held[condition].append(Stored(head, counting))
         if self.study.keep == "measures":
             return {condition: without_overlap(items) for condition, items in held.items()}
@@ -197,8 +201,16 @@ class Ledger:
 
     def tables_digest(self, stored: Mapping[Condition, Sequence[Stored]]) -> str:
         """Return the digest of all that the tables are made of."""
-        names = [(i.head.path.name, i.methods) for items in stored.values() for i in items]
-        return digest([sorted(names), self.facts(), self._truths_record()])
+        made = [
+            (
+                item.head.path.name,
+                item.head.references,
+                [(m, item.head.marks[m]) for m in item.methods],
+            )
+            for items in stored.values()
+            for item in items
+        ]
+        return digest([sorted(made, key=itemgetter(0)), self.facts(), self._truths_record()])
 
     def measures_digest(self, made_of: str) -> str:
         """Return the digest of all that the measures and comparisons are made of."""
@@ -214,8 +226,8 @@ class Ledger:
 
     def _truths_record(self) -> dict[str, dict[str, float | None]]:
         return {
-            condition.key: self._plain_truths[condition.key]
-            for condition in sorted(self.truths, key=lambda condition: condition.sort_key)
+            condition.key: {e: value if value == value else None for e, value in truths.items()}
+            for condition, truths in sorted(self.truths.items(), key=lambda item: item[0].sort_key)
         }
 
     def write(self) -> None:

@@ -33,12 +33,12 @@ class PartHead:
     stop: int
     marks: Mapping[str, Mark]
     columns: Mapping[str, list[str]]
-    truths: Mapping[str, float | None] | None = None
+    references: Mapping[str, float | None] | None = None
 
     @property
     def keep(self) -> str:
-        """What it keeps of its replicates: "rows", or the sums of "measures" for these truths."""
-        return "rows" if self.truths is None else "measures"
+        """What it keeps of its replicates: "rows", or "measures", sums about its references."""
+        return "rows" if self.references is None else "measures"
 
     @property
     def methods(self) -> list[str]:

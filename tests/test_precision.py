@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import HEADER, NORMAL, STUDY
 
 from mcstudy import run
 from mcstudy.analysis.precision import errors, wilson_error
@@ -23,9 +24,12 @@ PRECISE = (
 )
 
 
-@pytest.fixture
-def results(study_file, tmp_path):
-    return run(study_file(PRECISE), tmp_path / "plain", jobs=1, quiet=True)
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("precise")
+    path = folder / "study_file.py"
+    path.write_text((HEADER + NORMAL + STUDY).replace(*PRECISE))
+    return run(path, folder, jobs=1, quiet=True)
 
 
 def replicates_of(results):

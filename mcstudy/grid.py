@@ -115,11 +115,7 @@ class Grid:
                 f"the factors are {_names(self.factors)}"
             )
         return Grid(
-            tuple(
-                condition
-                for condition in self.conditions
-                if _is_kept(condition, keep, wanted)
-            )
+            tuple(condition for condition in self.conditions if _is_kept(condition, keep, wanted))
         )
 
 

@@ -20,6 +20,7 @@ RESERVED_DIAGNOSTICS = ("condition", "replicate", "method", "status", "message")
 _CODES = {status: code for code, status in enumerate(STATUSES)}
 _OK, _NOT_FINITE, _ERROR = _CODES[Status.OK], _CODES[Status.NOT_FINITE], _CODES[Status.ERROR]
 
+
 class AnswerError(StudyError):
     """What a method returned is not an answer."""
 

@@ -283,9 +283,7 @@ def _answer(
     return checked(method(_copy(data), **extras), count)
 
 
-def _drawn(
-    simulate: Callable[..., Any], rng: np.random.Generator, /, **factors: Any
-) -> Any:
+def _drawn(simulate: Callable[..., Any], rng: np.random.Generator, /, **factors: Any) -> Any:
     """Return a data set that nothing else holds, such as a simulate that fills one array anew."""
     return _copy(simulate(rng, **factors))
 

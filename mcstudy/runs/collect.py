@@ -152,7 +152,7 @@ class _Held:
 
 
 def _kind(head: PartHead) -> tuple[str, str]:
-    return head.condition, json.dumps([head.marks, head.truths], sort_keys=True)
+    return head.condition, json.dumps([head.marks, head.references], sort_keys=True)
 
 
 def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int) -> str:

@@ -18,11 +18,12 @@ from typing import Any
 
 from mcstudy.errors import ChangedError, StudyError
 from mcstudy.grid import Condition, level_text
-from mcstudy.stored.marks import Mark, changes, code_digest, method_marks, versions
+from mcstudy.stored.marks import Mark, changes, code_digest, method_marks
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
-from mcstudy.stored.sumparts import plain_truths, without_overlap
+from mcstudy.stored.sumparts import references, without_overlap
 from mcstudy.stored.tables import Stored
+from mcstudy.stored.versions import versions
 from mcstudy.study import Study
 
 
@@ -42,8 +43,11 @@ class Ledger:
         self.store = store
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
-        self._plain_truths = {c.key: plain_truths(truths) for c, truths in self.truths.items()}
         self._check_null()
+        self._references = {
+            condition.key: references(truths, study.null)
+            for condition, truths in self.truths.items()
+        }
         self.marks = method_marks(study)
         self._record = store.record
         self.kept: set[str] = set(self._record.get("kept", ()))
@@ -112,11 +116,12 @@ class Ledger:
         wanted: Collection[str],
     ) -> None:
         said: dict[str, None] = dict.fromkeys(truths)
+        sums_differ: dict[str, None] = {}
         foreign: set[str] = set()
         seeds: set[str] = set()
         for head in heads:
             self._check_kept(folder, head)
-            said |= dict.fromkeys(self._other_truths(head))
+            sums_differ |= dict.fromkeys(self._other_references(head))
             for method, mark in head.marks.items():
                 differences = self._differences(method, mark, anew=changed == "discard")
                 if differences and known_as(method, mark) not in self._discarded:
@@ -130,16 +135,16 @@ class Ledger:
                 f"study has seed {self.study.seed}; give it another name, or --changed discard "
                 "to compute them anew"
             )
+        said |= sums_differ
         if said and changed is None:
             raise ChangedError(
                 f"{folder}: changed since its rows were made: {'; '.join(said)}. "
                 "Nothing was done: --changed keep goes on with those rows, --changed discard "
                 "computes them anew"
             )
-        summed = self.study.keep == "measures"
-        if changed == "keep" and summed and any(c.startswith("the truth") for c in said):
+        if changed == "keep" and sums_differ:
             raise ChangedError(
-                f"{folder}: its sums were made with another truth: {'; '.join(said)}; "
+                f"{folder}: its sums were made with another truth: {'; '.join(sums_differ)}; "
                 "--changed discard computes them anew"
             )
         if changed == "keep":
@@ -165,7 +170,7 @@ class Ledger:
 
     def _is_discarded(self, head: PartHead, wanted: Collection[str]) -> bool:
         """Return whether no row of a part is of use any more."""
-        if self._other_truths(head) and set(head.marks) <= set(wanted):
+        if self._other_references(head) and set(head.marks) <= set(wanted):
             return True
         return all(
             known_as(method, mark) in self._discarded and not self._counts(method, mark)
@@ -192,14 +197,14 @@ class Ledger:
                 "cannot be joined: give it another name, or another --results"
             )
 
-    def _other_truths(self, head: PartHead) -> list[str]:
-        """Return in words the first truth that is not the one a part's sums were made with."""
-        now = self._plain_truths.get(head.condition)
-        if head.truths is None or now is None:
+    def _other_references(self, head: PartHead) -> list[str]:
+        """Return in words the first truth or null value that a part's sums were not made with."""
+        now = self._references.get(head.condition)
+        if head.references is None or now is None:
             return []
-        for name, before in head.truths.items():
+        for name, before in head.references.items():
             if before != now.get(name):
-                return [f"the truth of {name} at {head.condition} {before} -> {now.get(name)}"]
+                return [f"{name} at {head.condition} {before} -> {now.get(name)}"]
         return []
 
     def _changed_truths(self) -> list[str]:
@@ -215,7 +220,7 @@ class Ledger:
     def counts(self, head: PartHead) -> bool:
         """Return whether a part holds rows of this study as it is."""
         known = any(self._counts(method, mark) for method, mark in head.marks.items())
-        return known and head.condition in self._plain_truths and not self._other_truths(head)
+        return known and head.condition in self._references and not self._other_references(head)
 
     def _counts(self, method: str, mark: Mark) -> bool:
         """Return whether rows with this mark count as this study's."""
@@ -230,7 +235,7 @@ class Ledger:
         for head in self.store.heads():
             condition = by_key.get(head.condition)
             counting = tuple(m for m in head.methods if self._counts(m, head.marks[m]))
-            if condition is not None and counting and not self._other_truths(head):
+            if condition is not None and counting and not self._other_references(head):
                 held[condition].append(Stored(head, counting))
         if self.study.keep == "measures":
             return {condition: without_overlap(items) for condition, items in held.items()}
@@ -263,12 +268,16 @@ class Ledger:
 
     def tables_digest(self, stored: Mapping[Condition, Sequence[Stored]]) -> str:
         """Return the digest of all that the tables are made of."""
-        parts = [
-            [item.head.path.name, [[name, item.head.marks[name]] for name in item.methods]]
+        made = [
+            (
+                item.head.path.name,
+                item.head.references,
+                [(m, item.head.marks[m]) for m in item.methods],
+            )
             for items in stored.values()
             for item in items
         ]
-        return digest([sorted(parts, key=itemgetter(0)), self.facts(), self._truths_record()])
+        return digest([sorted(made, key=itemgetter(0)), self.facts(), self._truths_record()])
 
     def older_rows(self, stored: Mapping[Condition, Sequence[Stored]]) -> list[str]:
         """Say in words which of the rows were made by something else, and were kept."""
@@ -300,8 +309,8 @@ class Ledger:
 
     def _truths_record(self) -> dict[str, dict[str, float | None]]:
         return {
-            condition.key: self._plain_truths[condition.key]
-            for condition in sorted(self.truths, key=lambda condition: condition.sort_key)
+            condition.key: {e: value if value == value else None for e, value in truths.items()}
+            for condition, truths in sorted(self.truths.items(), key=lambda item: item[0].sort_key)
         }
 
     def write(self) -> None:

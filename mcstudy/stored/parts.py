@@ -33,12 +33,12 @@ class PartHead:
     stop: int
     marks: Mapping[str, Mark]
     columns: Mapping[str, list[str]]
-    truths: Mapping[str, float | None] | None = None
+    references: Mapping[str, float | None] | None = None
 
     @property
     def keep(self) -> str:
-        """What it keeps of its replicates: "rows", or the sums of "measures" for these truths."""
-        return "rows" if self.truths is None else "measures"
+        """What it keeps of its replicates: "rows", or "measures", sums about its references."""
+        return "rows" if self.references is None else "measures"
 
     @property
     def methods(self) -> list[str]:
@@ -68,6 +68,21 @@ def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) 
         "columns": {name: _own_columns(table) for name, table in tables.items()},
     }
     return parquet(table, head)
+
+
+def piece(head: PartHead, table: pa.Table, start: int, stop: int) -> tuple[str, bytes]:
+    """Return name and content of the part that holds the replicates from `start` to `stop`."""
+    own = {
+        "condition": head.condition,
+        "start": start,
+        "stop": stop,
+        "marks": head.marks,
+        "columns": head.columns,
+    }
+    replicate = table["replicate"].to_numpy()
+    rows = table.filter(pa.array((start <= replicate) & (replicate < stop)))
+    condition, _, _, methods = head.path.name.split("-")
+    return f"{condition}-{start:010d}-{stop:010d}-{methods}", parquet(rows, own)
 
 
 def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, bytes]:
@@ -230,7 +245,9 @@ def cast(column: Any, kind: pa.DataType) -> Any:
         return pa.nulls(len(column), kind)
     if kind == pa.string():
         return pa.array([diagnostic_text(value) for value in column.to_pylist()], kind)
-    return (column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column).cast(kind, safe=False)
+    return (column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column).cast(
+        kind, safe=False
+    )
 
 
 def diagnostic_text(value: bool | int | float | str | None) -> str | None:

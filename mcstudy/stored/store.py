@@ -179,7 +179,9 @@ class Store:
 def as_json(thing: Any, *, indent: int | None = None) -> str:
     """Return JSON with an infinite number as 1e999, which JSON knows and every reader takes so."""
     text = json.dumps(_finite(thing), indent=indent, sort_keys=indent is None, ensure_ascii=False)
-    return text.replace(json.dumps(_INFINITE), "1e999").replace(json.dumps("-" + _INFINITE), "-1e999")
+    return text.replace(json.dumps(_INFINITE), "1e999").replace(
+        json.dumps("-" + _INFINITE), "-1e999"
+    )
 
 
 def _finite(thing: Any) -> Any:

@@ -142,7 +142,8 @@ def batch_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
 
 def wraps_batched(function: Callable[..., Any]) -> bool:
     """Return whether a function wraps a batched one, and has no batch form itself."""
-    owner, form = _attached(getattr(function, "__func__", function))
+    function = getattr(function, "__func__", function)
+    owner, form = _attached(function)
     return owner is not None and owner is not function and owner is form
 
 

@@ -13,12 +13,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid
 from mcstudy.measure import check_measures, check_null
+from mcstudy.neighbours import look_around
 
 MAX_REPLICATES = 2**32
 SIMULATE = "simulate"
@@ -128,6 +129,14 @@ class Study:
         if self.oracle is not None:
             self._check_factors("oracle", self.oracle, leading=0)
         self._check_precision()
+        object.__setattr__(self, "methods", MappingProxyType(dict(self.methods)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, with a dict of the methods: what cannot be changed is not pickled."""
+        return {**vars(self), "methods": dict(self.methods)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, methods=MappingProxyType(state["methods"]))
 
     def _check_precision(self) -> None:
         if self.precision is None:
@@ -248,7 +257,8 @@ def check_replicates(replicates: object, name: str, what: str = "replicates") ->
 def load_study(path: str | Path) -> Study:
     """Run a study file and return its `study`.
 
-    The file's folder joins the end of ``sys.path``, so that it may import its neighbours.
+    It may import its neighbours, the modules of its folder. They are read anew each time, and come
+    before modules of the same name elsewhere, save what is installed.
 
     Raises
     ------
@@ -279,11 +289,10 @@ def _run_module(path: Path, source: bytes) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(path)
     sys.modules[name] = module
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    look_around(path.parent)
     linecache.checkcache(str(path))
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):

@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mcstudy.analysis.comparisons import matched
-from mcstudy.analysis.listing import aligned, without_repeats, wrapped
+from mcstudy.analysis.listing import aligned, under_headings, without_repeats, wrapped
 from mcstudy.analysis.rows import EstimandRows, rows_by_condition
-from mcstudy.analysis.selection import beside, in_words
+from mcstudy.analysis.selection import at, beside, in_words, varying
 from mcstudy.errors import ResultsError
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -51,21 +51,19 @@ class Equivalence:
     frame: pd.DataFrame
 
     def __str__(self) -> str:
-        place = self.frame.columns.get_loc("estimand")
-        labels = [
-            *(n for n in map(str, self.frame.columns[:place]) if self.frame[n].nunique() > 1),
-            "estimand",
-        ]
+        factors = list(map(str, self.frame.columns[: self.frame.columns.get_loc("estimand")]))
+        shared = varying(self.frame, factors)
         apart = self.frame[self.frame["first_difference"] >= 0]
         worst = apart.sort_values("relative_largest", ascending=False, kind="stable")
         shown = apart.loc[sorted(worst.index[:_MOST_LINES])]
         text = f"{self.method} and {self.reference}: differences on the same data"
         if len(shown):
             numbers = ("equal/of", "in one only", "median", "99 %", "largest", "relative")
-            head = (*labels, "number", *numbers)
-            rows = (_line(row, labels) for row in shown.to_dict("records"))
-            lines = without_repeats(rows, len(labels))
-            text += f"\n\n{aligned(head, lines, texts=len(labels) + 1)}"
+            head = ("estimand", "number", *numbers)
+            rows = shown.to_dict("records")
+            lines = without_repeats(map(_line, rows), 1, [at(row, shared) for row in rows])
+            headed = under_headings(zip((at(row, shared) for row in rows), lines, strict=True))
+            text += f"\n\n{aligned(head, headed, texts=2)}"
         return f"{text}\n\n{wrapped(self._verdict(len(shown)))}{self._how_to_replay(worst)}"
 
     def _verdict(self, shown: int) -> Iterator[str]:
@@ -180,10 +178,10 @@ def _replay(folder: Path, condition: str, replicate: int) -> str | None:
     return f"mcstudy replay {place} --condition {key} --replicate {replicate}"
 
 
-def _line(row: dict[Any, Any], labels: list[str]) -> list[str]:
+def _line(row: dict[Any, Any]) -> list[str]:
     number = row["number"] if pd.isna(row["interval"]) else f"{row['interval']} {row['number']}"
     return [
-        *(in_words(row[name]) for name in labels),
+        in_words(row["estimand"]),
         number,
         f"{row['equal']}/{row['compared']}",
         str(row["only_method"] + row["only_reference"]),

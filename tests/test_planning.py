@@ -307,3 +307,20 @@ def test_contract_plan_knows_where_precision_will_lead(study_file, tmp_path):
     assert planned.targets.measure.tolist() == ["bias"]
     with pytest.raises(MCStudyError, match="jobs is 0"):
         plan(path, jobs=0)
+
+
+def test_contract_plan_of_a_study_that_keeps_measures_forecasts_sums(study_file, tmp_path):
+    rows = study_file(("replicates=60", "replicates=100_000"))
+    of_rows = plan(rows, jobs=1, results=tmp_path, seconds=0.3).forecast
+    sums = study_file(("replicates=60", "replicates=100_000, keep='measures'"))
+    planned = plan(sums, jobs=1, results=tmp_path, seconds=0.3)
+    assert planned.forecast.parts.value < of_rows.parts.value / 20
+    assert planned.forecast.tables.value < of_rows.tables.value / 20
+    assert "coverage" in str(planned)
+    assert set(planned.methods.method) == {"average", "jittered"}
+
+
+def test_contract_a_pilot_whose_jobs_end_their_workers_says_so(study_file):
+    crash = ("def average(sample):", "def average(sample):\n    import os; os._exit(3)\n")
+    with pytest.raises(MCStudyError, match="no job of the pilot came back, its workers died"):
+        plan(study_file(crash), jobs=2, seconds=0.5)

@@ -122,12 +122,12 @@ def test_law_missing_standard_errors_leave_the_error_of_relative_error_right():
 
 def test_identity_a_bias_far_above_the_spread_costs_no_digit():
     noise = np.random.default_rng(1).normal(size=1000)
-    for far, near in ((1e3, 1e-3), (1e6, 1e-6)):
-        x = far + near * noise
-        value, mcse, _ = measured(answers(x), 0.0)[None, "empirical_se"]
-        plain = empirical_se(Cell(0.0, x, np.full(1000, np.nan)))
-        assert value == pytest.approx(plain.value, rel=1e-8)
-        assert mcse == pytest.approx(plain.mcse, rel=0.01) if far == 1e3 else np.isnan(mcse)
+    for power in (10, 20, 30):
+        x = np.round(noise * 2.0**20) / 2.0**20
+        near = measured(answers(x, np.exp(noise)), 0.0)
+        found = measured(answers(x + 2.0**power, np.exp(noise)), 0.0)
+        for name in ("empirical_se", "relative_error_model_se"):
+            assert found[None, name] == pytest.approx(near[None, name], rel=1e-12)
     constant = measured(answers(np.full(100, 0.1)), 7.3)
     assert constant[None, "empirical_se"][:2] == (0.0, 0.0)
     assert constant[None, "bias"][:2] == (0.1 - 7.3, 0.0)
@@ -139,6 +139,11 @@ def test_contract_one_replicate_none_and_no_truth():
     assert np.isnan(one[None, "bias"][1])
     assert np.isnan(one[None, "empirical_se"][0])
     assert np.isnan(one[None, "relative_error_model_se"][0])
+    two = measured(answers(np.array([2.0, 3.0]), np.array([1.0, 2.0])), 1.0)
+    for name in ("empirical_se", "standardized_bias", "relative_error_model_se"):
+        assert np.isfinite(two[None, name][0])
+        assert np.isnan(two[None, name][1])
+    assert np.isfinite(two[None, "model_se"][1])
     none = measured(answers(np.array([np.nan, np.inf])), 1.0)
     assert none[None, "bias"][2] == none[None, "mse"][2] == none[None, "empirical_se"][2] == 0
     blind = measured(answers(np.array([2.0, 4.0, 9.0])), np.nan)

@@ -20,7 +20,6 @@ from mcstudy.stored.exact import Dyadic
 from mcstudy.stored.sums import Sums, Tally
 
 NAN = math.nan
-_LEAST = 2.0**-92
 NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage", "rejection")
 
 
@@ -79,7 +78,7 @@ class _Moments:
     mean, square : float
         Mean of x and of its square.
     second, third, fourth : float
-        Central moments, with divisor n; the last two only where the 104 bits of powers show them.
+        Central moments, with divisor n.
     spread_of_squares : float
         Variance of the squares, with divisor n.
     """
@@ -104,15 +103,13 @@ class _Moments:
         squared = s1.by(s1)
         m4 = s4.by(n**3).plus(s1.by(s3).by(n * n), -4).plus(squared.by(s2).by(n), 6)
         m4 = m4.plus(squared.by(squared), -3)
-        square, second = s2.over(n), m2.over(n * n)
-        lost = 0 < second**2 < _LEAST * square**2
         return cls(
             n,
             s1.over(n),
-            square,
-            second,
-            NAN if lost else m3.over(n**3),
-            NAN if lost else m4.over(n**4),
+            s2.over(n),
+            m2.over(n * n),
+            m3.over(n**3),
+            m4.over(n**4),
             s4.by(n).plus(s2.by(s2), -1).over(n * n),
         )
 
@@ -131,10 +128,8 @@ def _relative_bias(e: _Moments, truth: float) -> Measured:
 def _empirical_se(e: _Moments) -> Measured:
     if e.n < 2:
         return Measured(NAN, NAN, e.n)
-    if e.n == 2:
-        return Measured(_sd(e), NAN, e.n)
     influence = _ratio(e.fourth - e.second**2, 4 * e.second)
-    return Measured(_sd(e), _mean_error(influence, e.n), e.n)
+    return Measured(_sd(e), _spread_error(influence, e.n), e.n)
 
 
 def _standardized_bias(e: _Moments) -> Measured:
@@ -145,7 +140,7 @@ def _standardized_bias(e: _Moments) -> Measured:
     slope = value / (2 * e.second)
     spread = e.fourth - e.second**2
     influence = 1 - 2 * slope * e.third / math.sqrt(e.second) + slope**2 * spread
-    return Measured(value, _mean_error(influence, e.n), e.n)
+    return Measured(value, _spread_error(influence, e.n), e.n)
 
 
 def _mse(e: _Moments) -> Measured:
@@ -173,7 +168,8 @@ def _relative_error(sums: Sums, e: _Moments, u: _Moments) -> Measured:
     other = _ratio(e.fourth - e.second**2, 4 * e.second**2) / (e.n - 1)
     both = sums["both_n"]
     joint = _joint(sums) / (4 * u.mean * e.second) * both / u.n / (e.n - 1) if both else 0.0
-    return Measured(ratio - 1, ratio * math.sqrt(max(own + other - 2 * joint, 0)), used)
+    error = ratio * math.sqrt(max(own + other - 2 * joint, 0)) if e.n > 2 else NAN
+    return Measured(ratio - 1, error, used)
 
 
 def _joint(sums: Sums) -> float:
@@ -194,6 +190,11 @@ def _sd(x: _Moments) -> float:
 def _mean_error(variance: float, n: int) -> float:
     """Return the standard error of a mean, from the variance with divisor n."""
     return math.sqrt(max(variance, 0.0) / (n - 1)) if n > 1 else NAN
+
+
+def _spread_error(variance: float, n: int) -> float:
+    """Do the same for what rests on a spread, which two replicates cannot say the error of."""
+    return _mean_error(variance, n) if n > 2 else NAN
 
 
 def _ratio(top: float, bottom: float) -> float:

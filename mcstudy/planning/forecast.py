@@ -148,6 +148,8 @@ def forecast(
 def _table_bytes(pilot: Pilot) -> tuple[float, float]:
     """Return bytes a fit and bytes that the tables have anyway."""
     (few, small), (many, large) = pilot.small, pilot.large
+    if pilot.keep == "measures":
+        return 0.0, large
     if many == few:
         return large / many, 0.0
     per_fit = (large - small) / (many - few)
@@ -157,6 +159,9 @@ def _table_bytes(pilot: Pilot) -> tuple[float, float]:
 def _part_bytes(pilot: Pilot, jobs: Sequence[Job], cpu: float) -> float:
     """Return the bytes of the parts that these jobs will leave."""
     laps = [lap for some in pilot.laps.values() for lap in some]
+    if pilot.keep == "measures":
+        # Sums are joined to one part a condition, whatever the number of replicates.
+        return len({job.condition for job in jobs}) * max(lap.size for lap in laps)
     singles = [lap.size for lap in laps if lap.replicates == 1]
     fixed = _mean(singles) if singles else 0.0
     longer = [lap for lap in laps if lap.replicates > 1]

@@ -22,13 +22,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcstudy.analysis.performance import performance_table
+from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.runs.ends import Died, Finished
+from mcstudy.runs.summing import write_summed_tables
 from mcstudy.runs.workers import Workers, hire
+from mcstudy.stored.files import write_table
 from mcstudy.stored.marks import method_marks
 from mcstudy.stored.parts import part_name
 from mcstudy.stored.store import Store
+from mcstudy.stored.sumparts import tallies_of
 from mcstudy.stored.tables import Stored, write_tables
 from mcstudy.study import Study
 
@@ -89,6 +93,10 @@ class Pilot:
         To make the tables of all.
     memory : int
         The largest resident set of a worker, in bytes; 0 if the work was done in this process.
+    died : int
+        How many of its jobs ended their worker.
+    keep : {"rows", "measures"}
+        What the parts and tables are of.
     """
 
     laps: dict[Condition, list[Lap]] = field(default_factory=dict)
@@ -98,6 +106,8 @@ class Pilot:
     large: tuple[int, int] = (0, 0)
     table_seconds: float = 0.0
     memory: int = 0
+    died: int = 0
+    keep: str = "rows"
 
     @property
     def replicates(self) -> tuple[int, int]:
@@ -137,16 +147,22 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
     Every condition gets one replicate by every method first, in random order, as far as time
     allows; then all get some more, a few times over.
     """
-    pilot = Pilot()
+    pilot = Pilot(keep=study.keep)
     with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
         store = Store(Path(name))
         with store.locked():
             hired = time.perf_counter()
-            with hire(study, method_marks(study), workers, in_process=workers == 1) as team:
+            here = workers == 1 and study.time_limit is None
+            with hire(study, method_marks(study), workers, in_process=here) as team:
                 _work(study, team, workers, seconds, pilot, store)
                 pilot.start = max(pilot.start - hired, 0.0)
-            if workers > 1:
+            if not here:
                 pilot.memory = _bytes_of(resource.RUSAGE_CHILDREN)
+            if not pilot.laps:
+                raise StudyError(
+                    f"{study.name}: no job of the pilot came back, its workers died; see which fit "
+                    "does it with mcstudy run --replicates 1"
+                )
             _make_tables(study, store, pilot)
     return pilot
 
@@ -187,6 +203,7 @@ def _work(
         for finished in team.finished():
             under_way -= 1
             if isinstance(finished, Died):
+                pilot.died += 1
                 continue
             if not pilot.laps:
                 # The clock starts when the workers are there.
@@ -194,16 +211,21 @@ def _work(
                 end = time.perf_counter() + seconds
             store.add(part_name(finished.done), finished.part)
             laps_of = pilot.laps.setdefault(finished.done.condition, [])
-            laps_of.append(_lap(finished, methods))
+            laps_of.append(_lap(study, finished, methods))
             if len(laps_of) < len(_SHARES):
                 turns.append((finished.done.condition, finished.done.stop))
 
 
-def _lap(finished: Finished, methods: Sequence[str]) -> Lap:
+def _lap(study: Study, finished: Finished, methods: Sequence[str]) -> Lap:
+    count, seconds, size = len(finished.done), finished.seconds, len(finished.part)
+    if study.keep == "measures":
+        tallies = tallies_of(finished.part)
+        means = {name: tallies[name].seconds / count for name in methods}
+        return Lap(count, seconds, size, means)
     rows = pq.read_table(io.BytesIO(finished.part), columns=["method", "seconds"])
     of = rows["method"].cast(pa.string())
     means = {name: pc.mean(rows["seconds"].filter(pc.equal(of, name))).as_py() for name in methods}
-    return Lap(len(finished.done), finished.seconds, len(finished.part), means)
+    return Lap(count, seconds, size, means)
 
 
 def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
@@ -217,11 +239,17 @@ def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
     sizes = []
     for first in (1, None):
         begun = time.perf_counter()
-        write_tables(store.folder, stored, truths, {}, first=first)
-        table = performance_table(store.folder)
+        if study.keep == "measures":
+            write_summed_tables(store.folder, stored, truths, {})
+            table = pq.read_table(store.folder / "performance.parquet")
+        else:
+            write_tables(store.folder, stored, truths, {}, first=first)
+            table = performance_table(store.folder, measures=study.measures, null=study.null)
+            write_table(store.folder / "performance.parquet", table, {})
         pilot.table_seconds = time.perf_counter() - begun
-        rows = pq.read_metadata(store.folder / "fits.parquet").num_rows
-        sizes.append((rows, sum(path.stat().st_size for path in store.folder.glob("*.parquet"))))
+        done = [first or sum(lap.replicates for lap in laps) for laps in pilot.laps.values()]
+        fits = sum(done) * len(study.methods)
+        sizes.append((fits, sum(path.stat().st_size for path in store.folder.glob("*.parquet"))))
     pilot.small, pilot.large = sizes
     pilot.performance = table.to_pandas()
 

@@ -83,8 +83,11 @@ class Plan:
         tried = len(self.pilot.laps)
         text = f"pilot: {fewest} to {most} replicates of "
         if tried == self.conditions:
-            return text + "every condition by every method"
-        return text + f"{tried} of {self.conditions} conditions; the others are taken to be alike"
+            text += "every condition by every method"
+        else:
+            text += f"{tried} of {self.conditions} conditions; the others are taken to be alike"
+        died = self.pilot.died
+        return text + (f"; {died} jobs ended their worker and are not counted" if died else "")
 
     def _cost_lines(self) -> list[str]:
         cost, plural = self.forecast, "" if self.workers == 1 else "s"
@@ -176,7 +179,7 @@ def plan(
         raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
     wanted = study.precision if targets is None else targets
     if wanted:
-        check_targets(wanted, study.name)
+        check_targets(wanted, study.name, study.measures)
     stored = Ledger(study, Store(Path(results) / study.name)).stored()
     pilot = run_pilot(study, workers, seconds)
     units = unit_errors(pilot.performance)

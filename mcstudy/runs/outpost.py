@@ -87,7 +87,7 @@ class _Post:
         self.pool = Pool(order.limits, brief, 1)
 
     def close(self) -> None:
-        self.pool.dismiss(at_once=True)
+        self.pool.dismiss()
         self._folder.cleanup()
 
 

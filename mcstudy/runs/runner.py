@@ -26,6 +26,7 @@ from mcstudy.runs.workers import Workers, hire
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.marks import versions
 from mcstudy.stored.parts import part_name
+from mcstudy.stored.reopen import check_retried, reopen
 from mcstudy.stored.store import Store
 from mcstudy.study import Study, check_replicates, load_study
 
@@ -42,6 +43,7 @@ def run(
     methods: Sequence[str] | None = None,
     jobs: int | None = None,
     changed: str | None = None,
+    retry: Sequence[str] = (),
     part: tuple[int, int] | None = None,
     backend: str = "local",
     scheduler: str | None = None,
@@ -66,6 +68,9 @@ def run(
     changed : {"keep", "discard"}, optional
         What becomes of rows made by code or packages that have changed since: they stay and are
         joined by new ones, or are computed again. Without it, `run` stops and says what changed.
+    retry : sequence of {"timeout", "crashed"}, optional
+        Stored fits with these statuses are computed again, with their replicates: after the time
+        limit was raised, or on a machine with more memory.
     part : (int, int), optional
         ``(3, 100)`` computes the third of a hundred equal shares, and no tables: `collect` makes
         them when all shares are there. Shares may be at work at the same time.
@@ -96,6 +101,7 @@ def run(
     wanted = _Wanted.of(study, replicates, methods, jobs, _scheduler(backend, scheduler, jobs))
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
+    check_retried(retry)
     store = Store(Path(results) / study.name)
     progress = Progress(quiet, log)
     if part is not None:
@@ -104,6 +110,8 @@ def run(
         ledger = Ledger(study, store)
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
         ledger.settle_changes(changed)
+        if retry:
+            progress.note(f"{reopen(store, retry)} replicates are computed again")
         bench = _Bench(ledger, wanted, progress)
         begun, computed, whole = time.monotonic(), 0, False
         while not whole:
@@ -266,6 +274,8 @@ class _Bench:
                 if isinstance(finished, Died):
                     agenda.put_back(finished.given, casualties.learn(finished))
                     self.progress.note(finished.in_words())
+                    if line := casualties.note(finished):
+                        self.progress.say(line)
                     continue
                 self.store.add(part_name(finished.done), finished.part)
                 agenda.settle(finished.given, finished.done, finished.seconds)

@@ -70,6 +70,21 @@ def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) 
     return parquet(table, head)
 
 
+def piece(head: PartHead, table: pa.Table, start: int, stop: int) -> tuple[str, bytes]:
+    """Return name and content of the part that holds the replicates from `start` to `stop`."""
+    own = {
+        "condition": head.condition,
+        "start": start,
+        "stop": stop,
+        "marks": head.marks,
+        "columns": head.columns,
+    }
+    replicate = table["replicate"].to_numpy()
+    rows = table.filter(pa.array((start <= replicate) & (replicate < stop)))
+    condition, _, _, methods = head.path.name.split("-")
+    return f"{condition}-{start:010d}-{stop:010d}-{methods}", parquet(rows, own)
+
+
 def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, bytes]:
     """Return name and content of the part that holds the rows of several, which follow each other.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bisect
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.replicates import Job
@@ -64,6 +66,11 @@ def nulls_of(heads: Sequence[PartHead]) -> dict[str, float]:
 def read_tallies(path: Path) -> dict[str, Tally]:
     """Return the tally of each method in a part; raise DamagedError if it is damaged."""
     return _tallies(path, parts.read(path))
+
+
+def tallies_of(content: bytes) -> dict[str, Tally]:
+    """Return the tally of each method in a part that has just been made."""
+    return _tallies(Path(), pq.read_table(io.BytesIO(content)))
 
 
 def joined_sums(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, bytes]:

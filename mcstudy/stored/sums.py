@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mcstudy.fits.answers import STATUSES, Answers, Column
 from mcstudy.method import Status
-from mcstudy.stored.exact import Floats, exact_sum, product, scaled, squared, sum_of_pair
+from mcstudy.stored.exact import Floats, exact_sum, product, square_of, sum_of, times
 
 ADDRESSES = 100
 """How many addresses of fits that ended alike are kept: the first by number of replicate."""
@@ -166,7 +166,7 @@ def _estimate_sums(estimate: Floats, std_error: Floats, truth: float) -> Sums:
         sums |= _powers_of_error(error[has_e])
     if sums["u_n"]:
         square = product(std_error[has_u], std_error[has_u])
-        sums |= {"u": sum_of_pair(square), "uu": sum_of_pair(squared(square))}
+        sums |= {"u": sum_of(square), "uu": sum_of(square_of(square))}
     if sums["both_n"]:
         sums |= _products(sums, error[has_both], std_error[has_both])
     return sums
@@ -176,23 +176,23 @@ def _powers_of_error(e: Floats) -> Sums:
     ee = product(e, e)
     return {
         "e": exact_sum(e),
-        "ee": sum_of_pair(ee),
-        "eee": sum_of_pair(scaled(ee, e)),
-        "eeee": sum_of_pair(squared(ee)),
+        "ee": sum_of(ee),
+        "eee": sum_of(times(ee, e)),
+        "eeee": sum_of(square_of(ee)),
     }
 
 
 def _products(sums: Sums, e: Floats, std_error: Floats) -> Sums:
     """Return the sums over replicates with both, of which most are known where none lacks one."""
     u = product(std_error, std_error)
-    ue = scaled(u, e)
+    ue = times(u, e)
     has_all_e, has_all_u = sums["both_n"] == sums["n"], sums["both_n"] == sums["u_n"]
     return {
         "both_e": sums["e"] if has_all_e else exact_sum(e),
-        "both_ee": sums["ee"] if has_all_e else sum_of_pair(product(e, e)),
-        "both_u": sums["u"] if has_all_u else sum_of_pair(u),
-        "ue": sum_of_pair(ue),
-        "uee": sum_of_pair(scaled(ue, e)),
+        "both_ee": sums["ee"] if has_all_e else sum_of(product(e, e)),
+        "both_u": sums["u"] if has_all_u else sum_of(u),
+        "ue": sum_of(ue),
+        "uee": sum_of(times(ue, e)),
     }
 
 
@@ -211,7 +211,7 @@ def _interval_sums(lower: Floats, upper: Floats, truth: float, null: float) -> S
         "width_n": len(width),
     }
     if len(width):
-        sums |= {"w": exact_sum(width), "ww": sum_of_pair(product(width, width))}
+        sums |= {"w": exact_sum(width), "ww": sum_of(product(width, width))}
     return sums
 
 

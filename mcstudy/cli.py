@@ -32,10 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MCStudyError as error:
         print(f"mcstudy: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # Whoever reads our output, such as head, has seen enough; Python would complain at its end.
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 141
     except KeyboardInterrupt as error:
         word, status = (
             ("terminated", 143) if isinstance(error, _Terminated) else ("interrupted", 130)

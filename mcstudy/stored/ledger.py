@@ -78,10 +78,10 @@ class Ledger:
         said: dict[str, None] = {}
         foreign: dict[str, Mark] = {}
         seeds = set()
-        said |= dict.fromkeys(truths)
+        references = dict.fromkeys(truths)
         for head in heads:
             self._check_kept(folder, head)
-            said |= dict.fromkeys(self._other_references(head))
+            references |= dict.fromkeys(self._other_references(head))
             for method, mark in head.marks.items():
                 settled = changed != "keep" and digest(mark) in self._discarded
                 if method not in self.marks or self._counts(method, mark) or settled:
@@ -90,6 +90,12 @@ class Ledger:
                 foreign[digest(mark)] = mark
                 for change in changes(mark, self.marks[method]):
                     said[change.replace("of method", f"of method '{method}'")] = None
+        if references and changed == "keep" and self.study.keep == "measures":
+            raise ChangedError(
+                f"{folder}: its sums are about other numbers: {'; '.join(references)}; "
+                "--changed discard computes them anew"
+            )
+        said = references | said
         if seeds and changed != "discard":
             raise ChangedError(
                 f"{folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
@@ -101,12 +107,6 @@ class Ledger:
                 f"{folder}: changed since its rows were made: {'; '.join(said)}. "
                 "Nothing was done: --changed keep goes on with those rows, --changed discard "
                 "computes them anew"
-            )
-        summed = self.study.keep == "measures"
-        if changed == "keep" and summed and any(c.startswith("the ") and " of " in c for c in said):
-            raise ChangedError(
-                f"{folder}: its sums were made with another truth: {'; '.join(said)}; "
-                "--changed discard computes them anew"
             )
         if changed == "keep":
             self.kept |= foreign.keys()

@@ -144,7 +144,7 @@ class Ledger:
             )
         if changed == "keep" and sums_differ:
             raise ChangedError(
-                f"{folder}: its sums were made with another truth: {'; '.join(sums_differ)}; "
+                f"{folder}: its sums are about other numbers: {'; '.join(sums_differ)}; "
                 "--changed discard computes them anew"
             )
         if changed == "keep":

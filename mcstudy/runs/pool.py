@@ -29,6 +29,7 @@ from mcstudy.runs.trail import Footprint, Trail
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
 GRACE_SECONDS, GRACE_SHARE = 0.5, 0.1
+_ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # a set in a message has its order from it
 
 
 class Limited(Protocol):
@@ -144,7 +145,9 @@ class _Worker:
         self._folder = tempfile.TemporaryDirectory(prefix="mcstudy-")
         path = Path(self._folder.name, "trail")
         self._trail = Trail.laid(path, brief.methods)
-        self._executor = ProcessPoolExecutor(1, initializer=start, initargs=(brief, str(path)))
+        self._executor = ProcessPoolExecutor(
+            1, initializer=start, initargs=(brief, str(path)), env=_ENVIRONMENT
+        )
         with _keyboard_interrupts_held():
             self._executor.submit(os.getpid)  # starts the process: it loads the study meanwhile
         (self._process,) = self._executor._processes.values()

@@ -14,7 +14,14 @@ from typing import Any
 
 from mcstudy.errors import ChangedError, StudyError
 from mcstudy.grid import Condition
-from mcstudy.stored.marks import Mark, changes, code_digest, method_marks, versions
+from mcstudy.stored.marks import (
+    Mark,
+    changes,
+    code_digest,
+    method_marks,
+    take_as_unchanged,
+    versions,
+)
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import plain_truths, without_overlap
@@ -37,10 +44,11 @@ class Ledger:
         self.study = study
         self.store = store
         self._started, self._begun = datetime.now(UTC), time.monotonic()
+        self.marks = method_marks(study)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
         self._plain_truths = {c.key: plain_truths(truths) for c, truths in self.truths.items()}
+        take_as_unchanged(study, self.marks)
         self._check_null()
-        self.marks = method_marks(study)
         self._record = store.record
         self.kept: set[str] = set(self._record.get("kept", ()))
         self._discarded: set[str] = set(self._record.get("discarded", ()))

@@ -118,6 +118,7 @@ def batch_form(batch_function: Callable[..., Any]) -> Callable[[Function], Funct
     """
 
     def attach(function: Function) -> Function:
+        function.batch = batch_function  # type: ignore[attr-defined]  # for whoever calls it
         setattr(function, _FORM, (function, batch_function))
         return function
 

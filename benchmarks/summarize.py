@@ -28,7 +28,7 @@ for path in sys.argv[3].split(","):
     names = pq.read_schema(path).names
     texts = {"condition", "method", "estimand", "interval", "status"} & set(names)
     columns = [name for name in sys.argv[2].split(",") if name in names]
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
+    with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
         for batch in file.iter_batches(2**18, columns=columns):
             pass
 """

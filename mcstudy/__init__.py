@@ -15,36 +15,46 @@ __all__ = [
     "Estimate",
     "Fit",
     "MCStudyError",
+    "Measured",
     "Results",
     "Status",
     "Study",
     "batched",
     "check",
+    "collect",
+    "compare_runs",
     "grid",
     "load_study",
     "open_results",
+    "performance",
     "plan",
     "replay",
     "run",
     "status",
     "summarize",
+    "table",
 ]
 
 if TYPE_CHECKING:
-    from mcstudy.analysis.anytable import performance as performance
+    from mcstudy.analysis.anytable import performance
+    from mcstudy.analysis.table import table
+    from mcstudy.analysis.two_runs import compare_runs
     from mcstudy.looking.replay import replay
     from mcstudy.looking.status import status
     from mcstudy.looking.summarize import summarize
-    from mcstudy.measure import Measured as Measured
+    from mcstudy.measure import Measured
     from mcstudy.planning.check import check
     from mcstudy.planning.plan import plan
     from mcstudy.results import Results, open_results
+    from mcstudy.runs.collect import collect
     from mcstudy.runs.runner import run
 
 _HOMES = {
     "Measured": "measure",
     "Results": "results",
     "check": "planning.check",
+    "collect": "runs.collect",
+    "compare_runs": "analysis.two_runs",
     "open_results": "results",
     "performance": "analysis.anytable",
     "plan": "planning.plan",
@@ -52,6 +62,7 @@ _HOMES = {
     "run": "runs.runner",
     "status": "looking.status",
     "summarize": "looking.summarize",
+    "table": "analysis.table",
 }
 
 

@@ -121,3 +121,10 @@ def test_contract_the_text_has_every_term_by_its_share():
     assert shown[3].split()[:2] == ["a", "2"]
     assert shown[4].split()[:2] == ["b", "1"]
     assert len([line for line in shown if line.startswith("  ")]) == 9
+
+
+def test_contract_interactions_of_too_many_levels_are_left_out_and_said_to_be(monkeypatch):
+    monkeypatch.setattr("mcstudy.analysis.anova._MOST_COLUMNS", 14)
+    made = anova(cells(GRID, lambda a, b, c: a), "bias")
+    assert made.frame["term"].tolist() == ["a", "b", "c", "a:b", "b:c", "residual", "total"]
+    assert "too many levels for the interactions a:c" in str(made)

@@ -46,6 +46,7 @@ def scattered(monkeypatch):
     monkeypatch.setattr("mcstudy.analysis.gathered.BUDGET", 1)
     monkeypatch.setattr("mcstudy.analysis.gathered.BUCKET", 2000)
     monkeypatch.setattr("mcstudy.analysis.sources.BATCH", 7)
+    monkeypatch.setattr("mcstudy.analysis.sources.LARGE_CSV", 0)
     return went
 
 
@@ -95,7 +96,7 @@ def test_identity_every_form_gives_the_same_table(frame, tmp_path, form):
     same(found, plain(frame))
 
 
-@pytest.mark.parametrize("form", ["parquet", "row groups", "folder", "csv"])
+@pytest.mark.parametrize("form", ["parquet", "row groups", "folder", "csv", "gzip"])
 def test_identity_through_files_as_in_memory(frame, tmp_path, form, scattered):
     strewn = frame.sample(frac=1, random_state=3).reset_index(drop=True)
     expected = plain(frame)

@@ -122,6 +122,14 @@ def test_contract_changed_rows_are_kept_or_computed_anew(study_file, tmp_path, c
     run(path, tmp_path / "gone", jobs=1, replicates=10, quiet=True)
 
 
+def test_contract_rows_computed_anew_reach_the_tables(study_file, tmp_path):
+    edit = ("rng.normal(mean, size=n)", "rng.normal(mean + 1, size=n)")
+    run(study_file(), tmp_path / "a", jobs=1, replicates=5, quiet=True)
+    path = study_file(edit)
+    anew = run(path, tmp_path / "a", jobs=1, replicates=5, changed="discard", quiet=True)
+    assert anew.digests() == run(path, tmp_path / "b", jobs=1, replicates=5, quiet=True).digests()
+
+
 def test_contract_comments_and_other_functions_are_no_change(study_file, tmp_path):
     run(study_file(), tmp_path, jobs=1, replicates=5, quiet=True)
     edit = (

@@ -18,6 +18,7 @@ from mcstudy.analysis.pairs import (
     width_difference,
 )
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows
+from mcstudy.analysis.two_runs import compare_runs
 from mcstudy.cli import main
 
 TRUTH = 1.5
@@ -295,3 +296,23 @@ def test_contract_the_verb_shows_the_paired_table(study_file, tmp_path, capsys):
     assert out == f"{results.compare('jittered', 'average')}\n"
     for word in ("jittered against average, paired by replicate", "bias_difference"):
         assert word in out
+
+
+def test_contract_factors_named_like_columns_keep_their_levels(study_file, tmp_path):
+    """Every analysis of a study whose factors are called as its own columns are."""
+    path = study_file(
+        (
+            "def simulate(rng, *, n, mean):",
+            "def simulate(rng, *, failed, error):\n    n, mean = 9, 0",
+        ),
+        ("lambda *, n, mean: {", "lambda *, failed, error: {"),
+        ('{"mean": mean}', '{"mean": 0}'),
+        ("grid(n=[5, 10], mean=[0.0, 1.5])", "grid(failed=[5, 10], error=[0.5])"),
+    )
+    results = run(path, tmp_path, jobs=1, quiet=True, replicates=20)
+    assert set(results.failure_overlap().frame["failed_factor"]) == {5, 10}
+    assert set(results.sensitivity("rmse").frame["failed_factor"]) == {5, 10}
+    assert set(results.equivalence("jittered", "average").frame["failed"]) == {5, 10}
+    moved = compare_runs(results, results).frame
+    assert set(moved["failed"]) == {5, 10}
+    assert set(moved["error_factor"]) == {0.5}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,15 +94,15 @@ def far(path, results, where, **options):
 
 
 def workers_of(where):
-    """Return the worker processes that mcstudy keeps on the cluster."""
+    """Return the worker processes that mcstudy keeps beside the dask workers."""
+    sessions = {process.pid for process in where.processes}
     found = []
-    for entry in os.listdir("/proc"):
-        try:
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            session = int(Path("/proc", entry, "stat").read_text().rsplit(")", 1)[1].split()[3])
             command = Path("/proc", entry, "cmdline").read_text()
-        except OSError:
-            continue
-        if "runs.process" in command and str(where.folder) in command:
-            found.append(entry)
+            if session in sessions and "loky" in command and "resource_tracker" not in command:
+                found.append(int(entry))
     return found
 
 
@@ -112,11 +113,12 @@ def test_contract_one_worker_killed_one_late_a_deadly_fit_and_closures(
     path = study_file(FAR, METHODS, ("replicates=60", "replicates=100"))
     monkeypatch.setattr(jobs, "JOB_SECONDS", 0.1)
     doomed = running.processes[1]
-    parts = tmp_path / "far" / "normal" / "parts"
+    parts, seen = tmp_path / "far" / "normal" / "parts", []
 
     def disturb():
         while len(list(parts.glob("[!.]*.parquet"))) < 8:
             time.sleep(0.01)
+        seen.extend(workers_of(running))
         running.kill(doomed)
         running.worker()
 
@@ -132,6 +134,7 @@ def test_contract_one_worker_killed_one_late_a_deadly_fit_and_closures(
     assert {k: v for k, v in results.digests().items() if k != "fits"} == {
         k: v for k, v in local.digests().items() if k != "fits"
     }
+    assert 1 <= len(seen) <= 2
     assert not workers_of(running)
 
 

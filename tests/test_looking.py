@@ -365,3 +365,73 @@ def test_contract_the_record_has_the_study_file_and_no_table_has(study_file, tmp
     shutil.copy(path, elsewhere / "other.py")
     other = run(elsewhere / "other.py", elsewhere, replicates=2, jobs=1, quiet=True)
     assert other.digests() == results.digests()
+
+
+def test_contract_sums_in_place_of_rows_are_looked_at_alike(study_file, tmp_path, results):
+    body = TROUBLE.replace("replicates=400", 'keep="measures", replicates=100')
+    summed = run(study_file(body=body, name="sums.py"), tmp_path / "sums", jobs=1, quiet=True)
+    of_rows, of_sums = status(results), status(summed)
+    pd.testing.assert_frame_equal(of_rows.fits, of_sums.fits)
+    key = ["status", "message", "count", "condition", "replicate", "method"]
+    alike = [
+        standing.failures.sort_values(key).reset_index(drop=True)[key]
+        for standing in (of_rows, of_sums)
+    ]
+    assert (alike[0]["count"] == alike[1]["count"]).all()
+    assert alike[0].status.tolist() == alike[1].status.tolist()
+    first = of_sums.failures[of_sums.failures.status == "error"].iloc[0]
+    again = replay(summed, first.condition, first.replicate, method=first.method)
+    assert again.equal is None
+    assert "No rows are kept (keep='measures')" in str(again)
+    assert f"Stored of '{first.method}': error: " in str(again)
+    assert again.answers[first.method].status == "error"
+    assert summarize(summed).performance.equals(summed.performance)
+
+
+def test_contract_failures_of_kinds_too_many_to_keep_are_counted(study_file, tmp_path, monkeypatch):
+    from mcstudy.stored import sums
+
+    monkeypatch.setattr(sums, "ENDINGS", 1)
+    monkeypatch.setattr(sums, "ADDRESSES", 2)
+    body = TROUBLE.replace("replicates=400", 'keep="measures", replicates=100')
+    summed = run(study_file(body=body), tmp_path, jobs=1, quiet=True)
+    standing = status(summed)
+    shares = summed.performance[
+        summed.performance.measure.isin(["share_error", "share_not_finite"])
+    ]
+    expected = (shares.value * shares.replicates).round().sum()
+    assert standing.fits.failed.sum() == standing.failures["count"].sum() == expected
+    assert "(of kinds too many to be kept)" in str(standing)
+
+
+def test_contract_parts_that_are_joined_meanwhile_are_not_lost(study_file, tmp_path, monkeypatch):
+    from mcstudy.looking import failures
+
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    part = min((results.folder / "parts").glob("*.parquet"))
+    away, read = tmp_path / "away.parquet", failures._of_rows
+
+    def joined_meanwhile(condition, item):
+        if not away.exists():
+            shutil.copy(part, away)
+            part.unlink()
+        elif not part.exists():
+            shutil.copy(away, part)
+        return read(condition, item)
+
+    monkeypatch.setattr(failures, "_of_rows", joined_meanwhile)
+    standing = status(results)
+    assert standing.damaged == 0
+    assert standing.fits.missing.sum() == 0
+
+
+def test_contract_a_reader_who_has_seen_enough_is_no_error(study_file, tmp_path):
+    folder = run(study_file(), tmp_path, replicates=2, jobs=1, quiet=True).folder
+    child = subprocess.Popen(
+        [sys.executable, "-m", "mcstudy", "status", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    child.stdout.close()
+    assert (child.stderr.read(), child.wait()) == (b"", 0)
+    child.stderr.close()

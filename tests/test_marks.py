@@ -377,7 +377,7 @@ def test_contract_the_methods_of_a_study_cannot_be_exchanged(tmp_path):
     study = dataclasses.replace(loaded, methods=methods)
     methods["m"] = max
     assert study.methods == {"m": len}
-    plain = Study("s", operator.call, operator.call, {"m": len}, grid(n=[5]), 20, 1)
+    plain = Study("s", operator.call, dict, {"m": len}, grid(n=[5]), 20, 1)
     for made in (loaded, study, plain, pickle.loads(pickle.dumps(plain))):
         with pytest.raises(TypeError):
             made.methods["m"] = max

@@ -136,3 +136,10 @@ def test_contract_a_further_method_or_condition_changes_no_other_measure(study_f
     pd.testing.assert_frame_equal(
         same.reset_index(drop=True), own.reset_index(drop=True), check_exact=True
     )
+
+
+def test_contract_an_unknown_status_is_one_line(uneven):
+    path = uneven.folder / "fits.parquet"
+    uneven.fits.replace("error", "lost").to_parquet(path, row_group_size=60)
+    with pytest.raises(MCStudyError, match="has the status 'lost'"):
+        list(rows_by_condition(uneven.folder))

@@ -10,7 +10,13 @@ import pytest
 
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.measures import empirical_se, model_se, rmse
+from mcstudy.analysis.measures import (
+    empirical_se,
+    model_se,
+    relative_error_model_se,
+    rmse,
+    standardized_bias,
+)
 from mcstudy.analysis.summed import tally_lines
 from mcstudy.cli import main
 from mcstudy.fits.answers import Answers
@@ -22,8 +28,18 @@ from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import _of_plain, _plain
 from mcstudy.stored.sums import merged, tally
 
-KEEP = ("seed=7,", 'seed=7, keep="measures",')
-SAME = ("bias", "relative_bias", "mse", "coverage", "width", "miss_below", "miss_above")
+KEEP = ("seed=7,", 'seed=7, keep="measures", null=0.5,')
+NULL = ("seed=7,", "seed=7, null=0.5,")
+SAME = (
+    "bias",
+    "relative_bias",
+    "mse",
+    "coverage",
+    "width",
+    "miss_below",
+    "miss_above",
+    "rejection",
+)
 MOODY = (
     "def jittered(sample, rng):",
     """def jittered(sample, rng):
@@ -47,8 +63,9 @@ def answers(estimate, std_error=None, lower=None, upper=None):
 
 
 def measured(found, truth):
-    lines = tally_lines({"m": tally(found, 0, {"x": truth})}, {"x": truth})
-    return {(line[2], line[3]): line[4:7] for line in lines}
+    tallies = {"m": tally(found, 0, {"x": truth}, {})}
+    lines = tally_lines(tallies, {"x": truth}, {})
+    return {(line[2], line[3]): (line[4], line[5], line[8]) for line in lines}
 
 
 @pytest.fixture
@@ -57,8 +74,8 @@ def digests(study_file, tmp_path):
 
 
 def test_identity_measures_are_those_of_rows(study_file, tmp_path):
-    rows = run(study_file(MOODY), tmp_path / "rows", replicates=300, jobs=1, quiet=True)
-    kept = run(study_file(KEEP, MOODY), tmp_path / "kept", replicates=300, jobs=1, quiet=True)
+    rows = run(study_file(NULL, MOODY), tmp_path / "rows", replicates=1500, jobs=1, quiet=True)
+    kept = run(study_file(KEEP, MOODY), tmp_path / "kept", replicates=1500, jobs=1, quiet=True)
     key = ["n", "mean", "method", "estimand", "interval", "measure"]
     both = rows.performance.merge(kept.performance, on=key, how="left", suffixes=("", "_kept"))
     assert len(both) == len(rows.performance)
@@ -69,7 +86,9 @@ def test_identity_measures_are_those_of_rows(study_file, tmp_path):
     np.testing.assert_allclose(both.value, both.value_kept, rtol=1e-12, atol=1e-14)
     same = both[both.measure.isin(SAME) | both.measure.str.startswith("share")]
     np.testing.assert_allclose(same.mcse, same.mcse_kept, rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(same.lower, same.lower_kept, rtol=1e-11, atol=1e-14)
     np.testing.assert_allclose(both.mcse, both.mcse_kept, rtol=0.1, atol=1e-14)
+    assert "rejection" in set(both.measure)
 
 
 @pytest.mark.parametrize("skewed", [False, True])
@@ -80,31 +99,11 @@ def test_identity_infinitesimal_jackknife_is_near_the_jackknife(skewed):
     u = np.abs(x) + rng.chisquare(9, n)
     found = measured(answers(x, u), 1.5)
     cell = Cell(1.5, x, u)
-    for name, measure in (("empirical_se", empirical_se), ("rmse", rmse), ("model_se", model_se)):
-        value, mcse, used = measure(cell)
-        assert found[None, name][0] == pytest.approx(value, rel=1e-12)
-        assert found[None, name][1] == pytest.approx(mcse, rel=0.003)
-        assert found[None, name][2] == used == n
-    for name, statistic in (
-        ("relative_error_model_se", lambda w: np.sqrt(w(u**2)) / spread(w, x) - 1),
-        ("standardized_bias", lambda w: (w(x) - 1.5) / spread(w, x)),
-    ):
-        value, error = jackknife(statistic, n)
-        assert found[None, name][0] == pytest.approx(value, rel=1e-11)
-        assert found[None, name][1] == pytest.approx(error, rel=0.003)
-
-
-def jackknife(statistic, n):
-    """Return the statistic of means and its jackknife error; it gets the function of means."""
-    left_out = statistic(lambda values: (values.sum() - values) / (n - 1))
-    error = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
-    return statistic(np.mean) * 1.0, error
-
-
-def spread(mean, x):
-    n = len(x) if np.ndim(mean(x)) == 0 else len(x) - 1
-    centred = x - x.mean()
-    return np.sqrt((mean(centred**2) - mean(centred) ** 2) * n / (n - 1))
+    for measure in (empirical_se, rmse, model_se, relative_error_model_se, standardized_bias):
+        value, mcse, used, _ = measure(cell)
+        assert found[None, measure.__name__][0] == pytest.approx(value, rel=1e-11)
+        assert found[None, measure.__name__][1] == pytest.approx(mcse, rel=0.003)
+        assert found[None, measure.__name__][2] == used == n
 
 
 def test_law_missing_standard_errors_leave_the_error_of_relative_error_right():
@@ -123,12 +122,12 @@ def test_law_missing_standard_errors_leave_the_error_of_relative_error_right():
 
 def test_identity_a_bias_far_above_the_spread_costs_no_digit():
     noise = np.random.default_rng(1).normal(size=1000)
-    for far, near in ((1e3, 1e-3), (1e6, 1e-6)):
-        x = far + near * noise
-        value, mcse, _ = measured(answers(x), 0.0)[None, "empirical_se"]
-        plain = empirical_se(Cell(0.0, x, np.full(1000, np.nan)))
-        assert value == pytest.approx(plain.value, rel=1e-8)
-        assert mcse == pytest.approx(plain.mcse, rel=0.01) if far == 1e3 else np.isnan(mcse)
+    for power in (10, 20, 30):
+        x = np.round(noise * 2.0**20) / 2.0**20
+        near = measured(answers(x, np.exp(noise)), 0.0)
+        found = measured(answers(x + 2.0**power, np.exp(noise)), 0.0)
+        for name in ("empirical_se", "relative_error_model_se"):
+            assert found[None, name] == pytest.approx(near[None, name], rel=1e-12)
     constant = measured(answers(np.full(100, 0.1)), 7.3)
     assert constant[None, "empirical_se"][:2] == (0.0, 0.0)
     assert constant[None, "bias"][:2] == (0.1 - 7.3, 0.0)
@@ -140,6 +139,11 @@ def test_contract_one_replicate_none_and_no_truth():
     assert np.isnan(one[None, "bias"][1])
     assert np.isnan(one[None, "empirical_se"][0])
     assert np.isnan(one[None, "relative_error_model_se"][0])
+    two = measured(answers(np.array([2.0, 3.0]), np.array([1.0, 2.0])), 1.0)
+    for name in ("empirical_se", "standardized_bias", "relative_error_model_se"):
+        assert np.isfinite(two[None, name][0])
+        assert np.isnan(two[None, name][1])
+    assert np.isfinite(two[None, "model_se"][1])
     none = measured(answers(np.array([np.nan, np.inf])), 1.0)
     assert none[None, "bias"][2] == none[None, "mse"][2] == none[None, "empirical_se"][2] == 0
     blind = measured(answers(np.array([2.0, 4.0, 9.0])), np.nan)
@@ -153,14 +157,14 @@ def test_identity_tallies_merge_in_any_order_and_come_back_from_text():
     found = answers(rng.standard_cauchy(500), rng.chisquare(3, 500))
     for row in range(0, 500, 2):
         found.fail(row, f"number {row} of kind {'abcdefghijklm'[row % 13]}")
-    whole = tally(found, 40, {"x": 0.3})
+    whole = tally(found, 40, {"x": 0.3}, {})
     pieces = []
     for start, stop in ((0, 1), (1, 7), (7, 300), (300, 500)):
         piece = Answers(stop - start)
         piece.status = found.status[start:stop]
         piece.messages = {r - start: m for r, m in found.messages.items() if start <= r < stop}
         piece.numbers = {key: column[start:stop] for key, column in found.numbers.items()}
-        pieces.append(tally(piece, 40 + start, {"x": 0.3}))
+        pieces.append(tally(piece, 40 + start, {"x": 0.3}, {}))
     a, b, c, d = (_of_plain(json.loads(json.dumps(_plain(piece)))) for piece in pieces)
     assert merged([d, merged([b, a]), c]) == merged([a, b, c, d]) == whole
 
@@ -174,7 +178,7 @@ def test_contract_addresses_are_limited_the_same_way_for_any_cut(monkeypatch):
         found = Answers(stop - start)
         for row in range(start, stop):
             found.fail(row - start, f"kind {words[row]} at {row}")
-        return tally(found, start, {})
+        return tally(found, start, {}, {})
 
     whole = piece(0, 400)
     assert len(whole.endings) == 5

@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -234,3 +235,23 @@ def test_contract_the_verb_refuses_in_one_line(study_file, tmp_path, capfd):
         assert out == ""
         assert message in err
         assert err.count("\n") == 1
+
+
+def test_contract_nothing_of_the_analysis_imports_statsmodels():
+    code = (
+        "import importlib, pkgutil, sys, mcstudy.analysis as a, mcstudy.results; "
+        "names = [m.name for m in pkgutil.iter_modules(a.__path__)]; "
+        "[importlib.import_module(f'{a.__name__}.{name}') for name in names]; "
+        "print({'statsmodels', 'scipy.stats', 'joblib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_contract_a_reader_that_stops_early_is_no_error(study_file, tmp_path):
+    folder = run(study_file(), tmp_path, jobs=1, quiet=True, replicates=3).folder
+    command = [sys.executable, "-m", "mcstudy", "table", str(folder), "--measure", "bias"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141

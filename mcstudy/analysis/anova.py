@@ -31,7 +31,7 @@ from mcstudy.errors import ResultsError
 
 Floats = NDArray[np.float64]
 
-_MOST_COLUMNS = 2000
+_MOST_COLUMNS = 1000
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,10 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
             raise ResultsError(f"anova: no cell's {name} has an error above 0; nothing is random")
         notes.append("cells without Monte Carlo error are weighted as the most exact other one")
         error = np.where(error > 0, error, error[error > 0].min())
-    frame = _table(_Model.of(cells, factors, value, error))
+    model = _Model.of(cells, factors, value, error)
+    frame = _table(model)
+    if model.left_out:
+        notes.append(f"too many levels for the interactions {', '.join(model.left_out)}")
     notes.append("type II sums of squares; by noise: the share that Monte Carlo error would give")
     if shared := [factor for factor in factors if factor in WORDS]:
         notes.append(
@@ -147,36 +150,57 @@ def _in_notes(cells: pd.DataFrame, factors: Sequence[str], left_out: int) -> str
 
 @dataclass(frozen=True)
 class _Model:
-    """The weighted cells and the columns of each term, interactions named ``a:b``."""
+    """Weighted cells and the columns of each term, turned so that they have few rows.
 
+    X = QR keeps every sum of squares: a model's columns are those of R, the data Q'y, and what Q
+    leaves over of y is in the residual of every model.
+    """
+
+    cells: int
     y: Floats
+    over: float
     ones: Floats
     columns: Mapping[str, Floats]
+    left_out: Sequence[str]
 
     @classmethod
     def of(
         cls, cells: pd.DataFrame, factors: Sequence[str], value: Floats, error: Floats
     ) -> _Model:
-        weight = 1 / error
-        main = {name: _dummies(cells[name]) for name in factors}
-        terms = dict(main)
-        count = 1 + sum(columns.shape[1] for columns in main.values())
-        for a, b in itertools.combinations(factors, 2):
-            both = (main[a][:, :, None] * main[b][:, None, :]).reshape(len(cells), -1)
-            both = both[:, both.any(axis=0)]
-            count += both.shape[1]
-            if count <= _MOST_COLUMNS:
-                terms[f"{a}:{b}"] = both
-        weighted = {name: columns * weight[:, None] for name, columns in terms.items()}
-        return cls(value * weight, weight[:, None], weighted)
+        terms, left_out = _terms(cells, factors)
+        x = np.hstack([np.ones((len(cells), 1)), *terms.values()]) / error[:, None]
+        q, r = np.linalg.qr(x / np.sqrt((x**2).sum(axis=0)))
+        y = value / error
+        turned = q.T @ y
+        ends = np.cumsum([1, *(columns.shape[1] for columns in terms.values())])
+        ones, *columns = np.split(r, ends[:-1], axis=1)
+        over = float(((y - q @ turned) ** 2).sum())
+        named = dict(zip(terms, columns, strict=True))
+        return cls(len(cells), turned, over, ones, named, left_out)
 
     def fit(self, terms: Sequence[str]) -> tuple[float, int]:
         """Return the residual sum of squares and the rank of a model with these terms."""
         x = np.hstack([self.ones, *(self.columns[name] for name in terms)])
         left, size, _ = np.linalg.svd(x, full_matrices=False)
-        rank = int((size > size[0] * 1e-10).sum())
+        rank = int((size > size[0] * 1e-9).sum())
         fitted = left[:, :rank] @ (left[:, :rank].T @ self.y)
-        return float(((self.y - fitted) ** 2).sum()), rank
+        return float(((self.y - fitted) ** 2).sum()) + self.over, rank
+
+
+def _terms(cells: pd.DataFrame, factors: Sequence[str]) -> tuple[dict[str, Floats], list[str]]:
+    """Return the columns of main effects and interactions, and the interactions left out."""
+    main = {name: _dummies(cells[name]) for name in factors}
+    terms, left_out = dict(main), []
+    count = 1 + sum(columns.shape[1] for columns in main.values())
+    for a, b in itertools.combinations(factors, 2):
+        both = (main[a][:, :, None] * main[b][:, None, :]).reshape(len(cells), -1)
+        both = both[:, both.any(axis=0)]
+        if count + both.shape[1] > _MOST_COLUMNS:
+            left_out.append(f"{a}:{b}")
+        else:
+            count += both.shape[1]
+            terms[f"{a}:{b}"] = both
+    return terms, left_out
 
 
 def _dummies(levels: pd.Series) -> Floats:
@@ -195,7 +219,7 @@ def _table(model: _Model) -> pd.DataFrame:
         within, larger = model.fit([*others, term])
         if larger > smaller:
             lines.append((term, larger - smaller, max(without - within, 0.0)))
-    cells = len(model.y)
+    cells = model.cells
     lines.append(("residual", cells - rank, residual if cells > rank else 0.0))
     lines.append(("total", cells - 1, total))
     frame = pd.DataFrame(lines, columns=["term", "df", "sum_of_squares"])

@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mcstudy.analysis.comparisons import matched
-from mcstudy.analysis.listing import aligned, without_repeats, wrapped
+from mcstudy.analysis.listing import aligned, under_headings, without_repeats, wrapped
 from mcstudy.analysis.rows import EstimandRows, rows_by_condition
-from mcstudy.analysis.selection import in_words
+from mcstudy.analysis.selection import at, beside, in_words, varying
 from mcstudy.errors import ResultsError
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -26,6 +26,7 @@ _COUNTS = ("compared", "equal", "only_method", "only_reference", "first_differen
 _DISTANCES = tuple(
     f"{kind}_{name}" for kind in ("absolute", "relative") for name in ("50", "90", "99", "largest")
 )
+_TAKEN = ("number", "replay", "replay_farthest", *_COUNTS, *_DISTANCES)
 
 
 @dataclass(frozen=True)
@@ -50,21 +51,19 @@ class Equivalence:
     frame: pd.DataFrame
 
     def __str__(self) -> str:
-        place = self.frame.columns.get_loc("estimand")
-        labels = [
-            *(n for n in map(str, self.frame.columns[:place]) if self.frame[n].nunique() > 1),
-            "estimand",
-        ]
+        factors = list(map(str, self.frame.columns[: self.frame.columns.get_loc("estimand")]))
+        shared = varying(self.frame, factors)
         apart = self.frame[self.frame["first_difference"] >= 0]
         worst = apart.sort_values("relative_largest", ascending=False, kind="stable")
         shown = apart.loc[sorted(worst.index[:_MOST_LINES])]
         text = f"{self.method} and {self.reference}: differences on the same data"
         if len(shown):
             numbers = ("equal/of", "in one only", "median", "99 %", "largest", "relative")
-            head = (*labels, "number", *numbers)
-            rows = (_line(row, labels) for row in shown.to_dict("records"))
-            lines = without_repeats(rows, len(labels))
-            text += f"\n\n{aligned(head, lines, texts=len(labels) + 1)}"
+            head = ("estimand", "number", *numbers)
+            rows = shown.to_dict("records")
+            lines = without_repeats(map(_line, rows), 1, [at(row, shared) for row in rows])
+            headed = under_headings(zip((at(row, shared) for row in rows), lines, strict=True))
+            text += f"\n\n{aligned(head, headed, texts=2)}"
         return f"{text}\n\n{wrapped(self._verdict(len(shown)))}{self._how_to_replay(worst)}"
 
     def _verdict(self, shown: int) -> Iterator[str]:
@@ -115,7 +114,7 @@ def equivalence(folder: Path, method: str, reference: str) -> Equivalence:
                     made = _apart(values[0][at], values[1][at_other], replicate)
                     place = places.setdefault(rows.condition, len(places))
                     lines[place, estimand, interval or "", order] = {
-                        **rows.factors,
+                        **beside(rows.factors, _TAKEN),
                         "estimand": estimand,
                         "interval": interval,
                         "number": number,
@@ -179,10 +178,10 @@ def _replay(folder: Path, condition: str, replicate: int) -> str | None:
     return f"mcstudy replay {place} --condition {key} --replicate {replicate}"
 
 
-def _line(row: dict[Any, Any], labels: list[str]) -> list[str]:
+def _line(row: dict[Any, Any]) -> list[str]:
     number = row["number"] if pd.isna(row["interval"]) else f"{row['interval']} {row['number']}"
     return [
-        *(in_words(row[name]) for name in labels),
+        in_words(row["estimand"]),
         number,
         f"{row['equal']}/{row['compared']}",
         str(row["only_method"] + row["only_reference"]),

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from mcstudy.analysis.comparisons import matched
 from mcstudy.analysis.listing import aligned, without_repeats, wrapped
 from mcstudy.analysis.rows import ConditionRows, MethodRows, rows_by_condition
-from mcstudy.analysis.selection import in_words
+from mcstudy.analysis.selection import beside, in_words
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
 
 FAILED = (Status.NOT_CONVERGED,)
+_TAKEN = ("other", "failed", "other_failed", "together", "expected")
 
 
 def failed_fits(
@@ -143,7 +144,7 @@ def _overlaps(rows: ConditionRows, found: Failures) -> Iterator[dict[str, object
         places, places_second, count = matched(one, second)
         here, there = fails[places], fails_second[places_second]
         yield {
-            **rows.factors,
+            **beside(rows.factors, _TAKEN),
             "method": name,
             "other": other,
             "replicates": count,

@@ -24,7 +24,7 @@ from mcstudy.analysis.mcse import Floats
 from mcstudy.analysis.sources import Source
 from mcstudy.errors import TableError
 
-BUDGET = 2**28
+BUDGET = 2**27
 BUCKET = 2**26
 SMALL = 2**20
 Codes: TypeAlias = NDArray[np.int64]

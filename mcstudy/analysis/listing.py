@@ -27,16 +27,35 @@ def aligned(head: Sequence[str], lines: Iterable[Sequence[str] | str], texts: in
     return "\n".join([line(head), *shown])
 
 
-def without_repeats(lines: Iterable[Sequence[str]], labels: int) -> list[list[str]]:
-    """Leave out, of the first `labels` cells of each line, what repeats the line above."""
+def without_repeats(
+    lines: Iterable[Sequence[str]], labels: int, headings: Sequence[str] | None = None
+) -> list[list[str]]:
+    """Leave out, of the first `labels` cells of each line, what repeats the line above.
+
+    Under a new heading nothing is left out.
+    """
     shown: list[list[str]] = []
     above: Sequence[str] = ()
-    for line in lines:
+    for i, line in enumerate(lines):
+        if headings is not None and i and headings[i] != headings[i - 1]:
+            above = ()
         same = 0
         while same < min(labels, len(above)) and line[same] == above[same]:
             same += 1
         shown.append([*[""] * same, *line[same:]])
         above = line
+    return shown
+
+
+def under_headings(lines: Iterable[tuple[str, Sequence[str]]]) -> list[Sequence[str] | str]:
+    """Put a line of its own, such as a condition, above the lines that belong to it."""
+    shown: list[Sequence[str] | str] = []
+    above = ""
+    for heading, line in lines:
+        if heading != above:
+            shown.append(heading)
+        shown.append(line)
+        above = heading
     return shown
 
 

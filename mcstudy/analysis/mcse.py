@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -18,7 +19,7 @@ MAD_SCALE = 1.482602218505602
 def wilson(p: float, n: float) -> tuple[float, float]:
     """Return the 95 % limits of a share `p` of `n` (Wilson 1927)."""
     centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    half = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
@@ -34,10 +35,17 @@ def mean(x: Floats) -> float:
     return float(plain + (x - plain).mean())
 
 
+def median(x: Floats) -> float:
+    """Return the median of one value or more, without missing ones."""
+    left, right = (len(x) - 1) // 2, len(x) // 2
+    middle = np.partition(x, sorted({left, right}))
+    return float(middle[left] + middle[right]) / 2
+
+
 def sd(deviation: Floats) -> float:
     """Return the standard deviation of values of mean 0."""
     n = len(deviation)
-    return float(np.sqrt((deviation**2).sum() / (n - 1))) if n > 1 else np.nan
+    return math.sqrt((deviation**2).sum() / (n - 1)) if n > 1 else math.nan
 
 
 def sd_left_out(deviation: Floats) -> Floats:

@@ -7,6 +7,7 @@ is inconsistent, have their own; `mcstudy.analysis.normal` has the published for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -20,6 +21,7 @@ from mcstudy.analysis.mcse import (
     jackknife,
     mad_mcse,
     mean,
+    median,
     median_weights,
     root_left_out,
     sd,
@@ -77,8 +79,9 @@ def median_bias(cell: Cell) -> Measured:
     end = begin + len(weights)
     middle = np.sort(np.partition(cell.error, sorted({begin, end - 1}))[begin:end])
     value = (middle[(n - 1) // 2 - begin] + middle[n // 2 - begin]) / 2
-    spread = weights @ (middle - value) ** 2 - (weights @ (middle - value)) ** 2
-    return Measured(value, np.sqrt(max(spread, 0.0)) if n > 1 else np.nan, n)
+    away = middle - value
+    spread = (weights * away**2).sum() - (weights * away).sum() ** 2
+    return Measured(value, math.sqrt(max(spread, 0.0)) if n > 1 else math.nan, n)
 
 
 def mad(cell: Cell) -> Measured:
@@ -90,9 +93,9 @@ def mad(cell: Cell) -> Measured:
     n = len(cell.finite_estimate)
     if n == 0:
         return MISSING
-    x = cell.finite_estimate - np.median(cell.finite_estimate)
+    x = cell.finite_estimate - median(cell.finite_estimate)
     distance = np.abs(x)
-    half = float(np.median(distance))
+    half = median(distance)
     mcse = mad_mcse(x, distance, half) if n > 2 and half > 0 else np.nan
     return Measured(MAD_SCALE * half, MAD_SCALE * mcse, n)
 
@@ -195,7 +198,7 @@ def share_of(hits: int, n: int) -> Measured:
     if n == 0:
         return MISSING
     p = hits / n
-    return Measured(p, np.sqrt(p * (1 - p) / n), n, wilson(p, n))
+    return Measured(p, math.sqrt(p * (1 - p) / n), n, wilson(p, n))
 
 
 def mean_of(x: Floats) -> Measured:
@@ -204,7 +207,7 @@ def mean_of(x: Floats) -> Measured:
     if n == 0:
         return MISSING
     value = mean(x)
-    return Measured(value, sd(x - value) / np.sqrt(n), n)
+    return Measured(value, sd(x - value) / math.sqrt(n), n)
 
 
 def _root_mean(squares: Floats) -> Measured:

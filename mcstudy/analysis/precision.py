@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,11 @@ PROPORTIONS = frozenset(
 )
 
 
-def check_targets(precision: object, name: str) -> None:
-    """Raise StudyError unless `precision` names measures and positive numbers."""
+def check_targets(precision: object, name: str, own: Iterable[str] = ()) -> None:
+    """Raise StudyError unless `precision` gives measures, built in or a study's own, a number."""
     if not isinstance(precision, Mapping) or not precision:
         raise StudyError(f"{name}: precision is {precision!r}; write {{'coverage': 0.005}}")
-    known = [*BUILT_IN, *(f"share_{status}" for status in Status)]
+    known = [*BUILT_IN, *(f"share_{status}" for status in Status), *own]
     for measure, target in precision.items():
         if measure not in known:
             raise StudyError(

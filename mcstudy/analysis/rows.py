@@ -279,9 +279,16 @@ def _joined(column: list[Floats], key: Sequence[str], kept: Mapping[str, int]) -
 
 def _array(column: Any) -> NDArray[Any]:
     """Return a column as an array, statuses as their codes."""
-    if pa.types.is_dictionary(column.type):
-        column = column.combine_chunks()
-        codes = [STATUSES.index(word) for word in column.dictionary.to_pylist()]
-        column = np.array(codes, np.int8)[column.indices.to_numpy()]
-    array: NDArray[Any] = column if isinstance(column, np.ndarray) else column.to_numpy()
+    array: NDArray[Any]
+    if not pa.types.is_dictionary(column.type):
+        array = column.to_numpy()
+        return array
+    column = column.combine_chunks()
+    words = column.dictionary.to_pylist()
+    if unknown := [word for word in words if word not in STATUSES]:
+        raise ResultsError(
+            f"the table fits has the status '{unknown[0]}', which this version of mcstudy does not "
+            f"know; it knows {', '.join(STATUSES)}"
+        )
+    array = np.array([STATUSES.index(word) for word in words], np.int8)[column.indices.to_numpy()]
     return array

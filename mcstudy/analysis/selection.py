@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from mcstudy.errors import ResultsError
@@ -87,7 +88,7 @@ def is_level(level: Any, wanted: Any) -> bool:
     if pd.isna(level) or wanted is None:
         return bool(pd.isna(level)) and (wanted is None or wanted == "None")
     if isinstance(wanted, str) and not isinstance(level, str):
-        if isinstance(level, bool) or type(level).__name__ == "bool":
+        if isinstance(level, bool | np.bool_):
             return str(level).lower() == wanted.lower()
         try:
             return bool(float(wanted) == level)
@@ -148,6 +149,21 @@ def named(name: str, level: Any) -> str:
     if name in WORDS:
         return in_words(level) if not _missing(level) else f"no {name}"
     return f"{name}={in_words(level)}"
+
+
+def beside(factors: Mapping[str, Any], taken: Sequence[str]) -> dict[str, Any]:
+    """Return factors for a table with columns of its own: ``x`` becomes ``x_factor`` if taken."""
+    return {f"{name}_factor" if name in taken else name: v for name, v in factors.items()}
+
+
+def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:
+    """Return some of the levels as a heading: ``n=10, sigma=2``."""
+    return ", ".join(f"{name}={in_words(levels[name])}" for name in names)
+
+
+def varying(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
+    """Return those of the columns that have more than one level."""
+    return [name for name in names if frame[name].nunique(dropna=False) > 1]
 
 
 def _missing(level: Any) -> bool:

@@ -25,16 +25,17 @@ from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.contributions import contributions, error_of_difference
 from mcstudy.analysis.entries import number_with_error
 from mcstudy.analysis.failures import FAILED, checked_statuses, failed_fits, rule_in_words
-from mcstudy.analysis.listing import aligned, without_repeats, wrapped
+from mcstudy.analysis.listing import aligned, under_headings, without_repeats, wrapped
 from mcstudy.analysis.measures import INTERVAL_MEASURES
 from mcstudy.analysis.performance import measured
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition
-from mcstudy.analysis.selection import Where, in_words, select, suggestion
+from mcstudy.analysis.selection import Where, at, beside, in_words, select, suggestion, varying
 from mcstudy.errors import ResultsError
 from mcstudy.measure import Measured, Z
 
 Bools = NDArray[np.bool_]
 
+_TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
 VIEWS = ("available", "common", "worst")
 _NEAR_ZERO = ("bias", "relative_bias", "standardized_bias")
 _SMALL = ("empirical_se", "mse", "rmse", "width")
@@ -69,15 +70,18 @@ class Sensitivity:
 
     def __str__(self) -> str:
         names = [str(n) for n in self.frame.columns[: self.frame.columns.get_loc("method")]]
-        labels = [name for name in names if self.frame[name].nunique(dropna=False) > 1]
+        shared = varying(self.frame, names[:-2])
+        labels = varying(self.frame, names[-2:])
         cells = self.frame.groupby(names, sort=False, dropna=False)
         touched = self.frame[cells["failed"].transform("max") > 0]
         text = f"Ranking of the methods by {self.measure}"
         if len(touched):
-            lines = without_repeats(self._lines(touched, labels), len(labels))
+            headings = [at(row, shared) for row in touched.to_dict("records")][:: len(VIEWS)]
+            lines = without_repeats(self._lines(touched, names, labels), len(labels), headings)
             head = (*labels, "method", "failed", *VIEWS, "ranking")
             text += ": value (Monte Carlo standard error) rank\n\n"
-            text += aligned(head, lines, texts=len(labels) + 1)
+            headed = under_headings(zip(headings, lines, strict=True))
+            text += aligned(head, headed, texts=len(labels) + 1)
         return f"{text}\n\n{wrapped(self._notes(cells.ngroups, touched, names))}"
 
     def _notes(self, count: int, touched: pd.DataFrame, names: list[str]) -> Iterator[str]:
@@ -99,9 +103,11 @@ class Sensitivity:
                 " are better by more than the error"
             )
 
-    def _lines(self, frame: pd.DataFrame, labels: Sequence[str]) -> Iterator[list[str]]:
+    def _lines(
+        self, frame: pd.DataFrame, names: Sequence[str], labels: Sequence[str]
+    ) -> Iterator[list[str]]:
         rows = frame.to_dict("records")
-        cells = [tuple(map(str, (row[name] for name in labels))) for row in rows]
+        cells = [at(row, names) for row in rows]
         for first in range(0, len(rows), len(VIEWS)):
             views = rows[first : first + len(VIEWS)]
             shown = [
@@ -163,8 +169,9 @@ def sensitivity(
     ]
     frame = pd.DataFrame(lines)
     if not frame.empty:
-        names = frame.columns[: frame.columns.get_loc("view")].drop("method")
-        frame = select(frame.assign(measure=measure), where).drop(columns="measure")
+        labels = frame[frame.columns[: frame.columns.get_loc("view")]]
+        names = labels.columns.drop("method")
+        frame = frame.loc[select(labels, where).index]
     if frame.empty:
         raise ResultsError(f"no cell has {measure} of two methods or more here")
     order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
@@ -239,7 +246,8 @@ def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterat
         found.items(), key=lambda i: (i[0][0], i[0][1] or "")
     ):
         if len(fits_of) > 1:
-            yield _Group({**rows.factors, "estimand": estimand, "interval": interval}, fits_of)
+            labels = beside(rows.factors, _TAKEN)
+            yield _Group({**labels, "estimand": estimand, "interval": interval}, fits_of)
 
 
 def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell, Bools]]:

@@ -25,10 +25,10 @@ def summary_text(name: str, performance: pd.DataFrame) -> str:
     conditions = list(_by(performance, varying)) if len(performance) else []
     title = f"{name}: value (Monte Carlo standard error)"
     if fixed:
-        title += "\nthroughout: " + in_words(fixed)
+        title += "\nthroughout: " + factors_in_words(fixed)
     lines: list[Sequence[str] | str] = []
     for factors, cells in conditions[:MOST_CONDITIONS]:
-        lines += [in_words(factors)] if factors else []
+        lines += [factors_in_words(factors)] if factors else []
         lines += _condition_lines(cells)
     head = ("method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
     text = f"{title}\n\n{aligned(head, lines, texts=3)}"

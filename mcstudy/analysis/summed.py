@@ -20,29 +20,28 @@ from mcstudy.stored.exact import Dyadic
 from mcstudy.stored.sums import Sums, Tally
 
 NAN = math.nan
-_LEAST = 2.0**-92
 NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage", "rejection")
 
 
 def tally_lines(
-    tallies: Mapping[str, Tally], truths: Mapping[str, float]
+    tallies: Mapping[str, Tally], truths: Mapping[str, float], nulls: Mapping[str, float]
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the lines of a condition, from the method to the number of replicates."""
+    """Yield the lines of a condition: method, estimand, interval, measure and its numbers."""
     for method, kept in sorted(tallies.items()):
         count = kept.replicates
         for word in Status:
-            measured = share_of(kept.statuses.get(word, 0), count)
-            yield method, None, None, f"share_{word}", *numbers(measured), count
+            answer = share_of(kept.statuses.get(word, 0), count)
+            yield method, None, None, f"share_{word}", *numbers(answer), count
         for (estimand, interval), sums in sorted(kept.sums.items()):
-            truth = truths.get(estimand, NAN)
-            found = _of_interval(sums) if interval else _of_estimates(sums, truth)
-            for name, measured in found.items():
-                yield method, estimand, interval or None, name, *numbers(measured), count
+            truth, null = truths.get(estimand, NAN), nulls.get(estimand, NAN)
+            found = _of_interval(sums, truth, null) if interval else _of_estimates(sums, truth)
+            for name, answer in found.items():
+                yield method, estimand, interval or None, name, *numbers(answer), count
 
 
 def _of_estimates(sums: Sums, truth: float) -> dict[str, Measured]:
     e, u = _Moments.of(sums, "e"), _Moments.of(sums, "u")
-    centred = e if math.isfinite(truth) else _Moments(e.n)
+    centred = e if math.isfinite(truth) else _Moments(0)
     return {
         "bias": centred.measured_mean(),
         "relative_bias": _relative_bias(centred, truth),
@@ -55,14 +54,17 @@ def _of_estimates(sums: Sums, truth: float) -> dict[str, Measured]:
     }
 
 
-def _of_interval(sums: Sums) -> dict[str, Measured]:
+def _of_interval(sums: Sums, truth: float, null: float) -> dict[str, Measured]:
+    n = sums["n"]
+    about_truth = n if math.isfinite(truth) else 0
     width = _Moments.of({**sums, "n": sums["width_n"]}, "w")
-    return {
-        "coverage": share_of(sums["covered"], sums["n"]),
-        "miss_below": share_of(sums["below"], sums["n"]),
-        "miss_above": share_of(sums["above"], sums["n"]),
+    found = {
+        "coverage": share_of(sums["covered"], about_truth),
+        "miss_below": share_of(sums["below"], about_truth),
+        "miss_above": share_of(sums["above"], about_truth),
         "width": width.measured_mean(),
     }
+    return found if math.isnan(null) else {**found, "rejection": share_of(n - sums["with_null"], n)}
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class _Moments:
     mean, square : float
         Mean of x and of its square.
     second, third, fourth : float
-        Central moments, with divisor n; the last two only where the 104 bits of powers show them.
+        Central moments, with divisor n.
     spread_of_squares : float
         Variance of the squares, with divisor n.
     """
@@ -101,15 +103,13 @@ class _Moments:
         squared = s1.by(s1)
         m4 = s4.by(n**3).plus(s1.by(s3).by(n * n), -4).plus(squared.by(s2).by(n), 6)
         m4 = m4.plus(squared.by(squared), -3)
-        square, second = s2.over(n), m2.over(n * n)
-        lost = 0 < second**2 < _LEAST * square**2
         return cls(
             n,
             s1.over(n),
-            square,
-            second,
-            NAN if lost else m3.over(n**3),
-            NAN if lost else m4.over(n**4),
+            s2.over(n),
+            m2.over(n * n),
+            m3.over(n**3),
+            m4.over(n**4),
             s4.by(n).plus(s2.by(s2), -1).over(n * n),
         )
 
@@ -128,10 +128,8 @@ def _relative_bias(e: _Moments, truth: float) -> Measured:
 def _empirical_se(e: _Moments) -> Measured:
     if e.n < 2:
         return Measured(NAN, NAN, e.n)
-    if e.n == 2:
-        return Measured(_sd(e), NAN, e.n)
     influence = _ratio(e.fourth - e.second**2, 4 * e.second)
-    return Measured(_sd(e), _mean_error(influence, e.n), e.n)
+    return Measured(_sd(e), _spread_error(influence, e.n), e.n)
 
 
 def _standardized_bias(e: _Moments) -> Measured:
@@ -142,7 +140,7 @@ def _standardized_bias(e: _Moments) -> Measured:
     slope = value / (2 * e.second)
     spread = e.fourth - e.second**2
     influence = 1 - 2 * slope * e.third / math.sqrt(e.second) + slope**2 * spread
-    return Measured(value, _mean_error(influence, e.n), e.n)
+    return Measured(value, _spread_error(influence, e.n), e.n)
 
 
 def _mse(e: _Moments) -> Measured:
@@ -162,15 +160,16 @@ def _relative_error(sums: Sums, e: _Moments, u: _Moments) -> Measured:
     The influence of a replicate is (u - mean u)/(2 mean u) less ((e - mean e)^2 - v)/(2 v), each
     over its own number of replicates; replicates that have both tie the two together.
     """
-    used = sums["both_n"]
-    if used == 0 or e.n < 2 or not e.second > 0 or not u.mean > 0:
+    used = min(u.n, e.n)
+    if used == 0 or not e.second > 0 or not u.mean > 0:
         return Measured(NAN, NAN, used)
     ratio = math.sqrt(u.mean) / _sd(e)
     own = _ratio(u.second, 4 * u.mean**2) / (u.n - 1) if u.n > 1 else NAN
     other = _ratio(e.fourth - e.second**2, 4 * e.second**2) / (e.n - 1)
-    joint = _joint(sums) / (4 * u.mean * e.second) * used / u.n / e.n
-    joint *= e.n / (e.n - 1)
-    return Measured(ratio - 1, ratio * math.sqrt(max(own + other - 2 * joint, 0)), used)
+    both = sums["both_n"]
+    joint = _joint(sums) / (4 * u.mean * e.second) * both / u.n / (e.n - 1) if both else 0.0
+    error = ratio * math.sqrt(max(own + other - 2 * joint, 0)) if e.n > 2 else NAN
+    return Measured(ratio - 1, error, used)
 
 
 def _joint(sums: Sums) -> float:
@@ -191,6 +190,11 @@ def _sd(x: _Moments) -> float:
 def _mean_error(variance: float, n: int) -> float:
     """Return the standard error of a mean, from the variance with divisor n."""
     return math.sqrt(max(variance, 0.0) / (n - 1)) if n > 1 else NAN
+
+
+def _spread_error(variance: float, n: int) -> float:
+    """Do the same for what rests on a spread, which two replicates cannot say the error of."""
+    return _mean_error(variance, n) if n > 2 else NAN
 
 
 def _ratio(top: float, bottom: float) -> float:

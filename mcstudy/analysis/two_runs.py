@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,15 +14,26 @@ from scipy import special
 
 from mcstudy.analysis.entries import number_with_error
 from mcstudy.analysis.limits import errors, is_share, with_limits
-from mcstudy.analysis.listing import aligned, wrapped
+from mcstudy.analysis.listing import aligned, under_headings, wrapped
 from mcstudy.analysis.same_data import Pairing, cell_key, pair_runs
-from mcstudy.analysis.selection import Where, dimensions, in_words, select
+from mcstudy.analysis.selection import (
+    WORDS,
+    Where,
+    at,
+    beside,
+    dimensions,
+    in_words,
+    select,
+    varying,
+)
 from mcstudy.errors import ResultsError
 from mcstudy.results import Results, open_results
 
 Floats: TypeAlias = NDArray[np.float64]
 
 _MOST_LINES = 40
+_VALUES = ("value_a", "value_b", "difference", "error", "paired")
+_TAKEN = (*_VALUES, "z", "p_value", "p_holm", "outcome")
 OUTCOMES = ("identical", "rounding", "unmoved", "unjudged", "moved")
 
 
@@ -69,20 +80,14 @@ class TwoRuns:
 
     def _listing(self, moved: pd.DataFrame) -> str:
         names = dimensions_of(self.frame)
-        labels = [n for n in names if self.frame[n].nunique(dropna=False) > 1 or n == "measure"]
-        lines = [
-            [
-                *("" if pd.isna(row[name]) else in_words(row[name]) for name in labels),
-                f"{row['value_a']:.5g}",
-                f"{row['value_b']:.5g}",
-                number_with_error(row["difference"], row["error"]),
-                f"{row['z']:.1f}",
-                f"{row['p_holm']:.1g}",
-            ]
-            for row in moved.to_dict("records")
-        ]
+        shared = varying(self.frame, [name for name in names if name not in WORDS])
+        labels = [*varying(self.frame, ["method", "estimand", "interval"]), "measure"]
+        rows = moved.to_dict("records")
+        first = {at(row, shared): i for i, row in reversed(list(enumerate(rows)))}
+        rows.sort(key=lambda row: first[at(row, shared)])
+        lines = [(at(row, shared), _line(row, labels)) for row in rows]
         head = (*labels, "A", "B", "B - A", "z", "p (Holm)")
-        return aligned(head, lines, texts=len(labels))
+        return aligned(head, under_headings(lines), texts=len(labels))
 
     def _verdict(self) -> str:
         count = self.frame["outcome"].value_counts()
@@ -152,7 +157,8 @@ def compare_runs(
         raise ResultsError(f"{a.folder} and {b.folder} have no cell in common to compare")
     pairing = pair_runs((a.folder, b.folder), (a.study, b.study))
     names = dimensions(a.performance)
-    made = both[[f"{name}_a" for name in names]].set_axis(names, axis=1)
+    made = both[[f"{name}_a" for name in names]]
+    made = made.set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
     made = made.assign(value_a=both["value_a"], value_b=both["value_b"])
     made["difference"] = made["value_b"] - made["value_a"]
     made["error"], made["paired"] = _errors(both, pairing)
@@ -163,6 +169,17 @@ def compare_runs(
     )
     only = only_a.reset_index(drop=True), only_b.reset_index(drop=True)
     return TwoRuns(frame, *only, alpha, pairing.notes)
+
+
+def _line(row: Mapping[Any, Any], labels: Sequence[str]) -> list[str]:
+    return [
+        *("" if pd.isna(row[name]) else in_words(row[name]) for name in labels),
+        f"{row['value_a']:.5g}",
+        f"{row['value_b']:.5g}",
+        number_with_error(row["difference"], row["error"]),
+        f"{row['z']:.1f}",
+        f"{row['p_holm']:.1g}",
+    ]
 
 
 def dimensions_of(frame: pd.DataFrame) -> list[str]:

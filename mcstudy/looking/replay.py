@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +25,7 @@ from mcstudy.results import Results
 from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.stored.parts import DamagedError, PartHead, encode, read
 from mcstudy.stored.store import Store
+from mcstudy.stored.sumparts import read_tallies
 from mcstudy.study import MAX_REPLICATES, Study, load_study
 
 DANGEROUS = ("crashed", "timeout")
@@ -92,7 +95,7 @@ class Replay:
 def replay(
     source: Study | Results | str | Path,
     condition: str | Mapping[str, Any] | Condition,
-    replicate: int,
+    replicate: SupportsIndex,
     *,
     method: str | None = None,
     results: str | Path = "results",
@@ -125,18 +128,19 @@ def replay(
     known = store.record.get("conditions", {})
     also = [Condition(factors) for factors in known.values()] if isinstance(known, dict) else []
     found = find_condition(condition, [*study.conditions, *also])
-    if not isinstance(replicate, int) or not 0 <= replicate < MAX_REPLICATES:
-        raise StudyError(f"replicate is {replicate!r}; give an integer of 0 or more")
+    replicate = _whole(replicate)
     if method is not None and method not in study.methods:
         raise StudyError(f"{study.name}: no method {method!r}; it has {', '.join(study.methods)}")
     names = sorted(study.methods) if method is None else [method]
     current = method_marks(study)
     truths = study.truths(found)
     stored, marks = _stored(store, found, replicate, names, truths)
-    notes = _changes(marks, current)
-    left_out = [n for n in names if n in stored and stored[n].status in DANGEROUS and not force]
+    endings, notes = _endings(store, found, replicate, names)
+    notes += _changes(marks, current)
+    endings |= {name: answer.status for name, answer in stored.items()}
+    left_out = [n for n in names if endings.get(n) in DANGEROUS and not force]
     notes += [
-        f"Note: the stored fit by '{name}' ended as {stored[name].status}, which could end this "
+        f"Note: the stored fit by '{name}' ended as {endings[name]}, which could end this "
         "process as well: not fitted again without --force"
         for name in left_out
     ]
@@ -150,6 +154,17 @@ def replay(
         answers = _answers(study, Job(found, replicate, replicate + 1, tuple(fitted)), truths)
         take_as_unchanged(study, current)
     return Replay(study, found, replicate, data, answers, stored, notes, simulate)
+
+
+def _whole(replicate: SupportsIndex) -> int:
+    """Return the number of a replicate, also of numpy's kinds."""
+    try:
+        number = operator.index(replicate)
+    except TypeError:
+        number = -1
+    if not 0 <= number < MAX_REPLICATES:
+        raise StudyError(f"replicate is {replicate!r}; give an integer of 0 or more")
+    return number
 
 
 def _located(source: Study | Results | str | Path, results: str | Path) -> tuple[Study, Path]:
@@ -197,13 +212,38 @@ def _stored(
     answers: dict[str, Answer] = {}
     marks: dict[str, Mark] = {}
     for head in store.heads():
-        if head.condition != condition.key or not head.start <= replicate < head.stop:
+        if head.keep != "rows" or not _holds(head, condition, replicate):
             continue
         for name in set(methods) & set(head.methods):
             answer = _read(head, name, replicate, truths)
             if answer is not None:
                 answers[name], marks[name] = answer, head.marks[name]
     return answers, marks
+
+
+def _holds(head: PartHead, condition: Condition, replicate: int) -> bool:
+    return head.condition == condition.key and head.start <= replicate < head.stop
+
+
+def _endings(
+    store: Store, condition: Condition, replicate: int, methods: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return what sums still know of a replicate: how it ended by method, and that in words."""
+    endings: dict[str, str] = {}
+    notes: list[str] = []
+    for head in store.heads():
+        if head.keep == "rows" or not _holds(head, condition, replicate):
+            continue
+        notes = notes or ["No rows are kept (keep='measures'): there are no numbers to compare"]
+        with contextlib.suppress(DamagedError):
+            for name, tally in read_tallies(head.path).items():
+                for ending, addresses in tally.addresses.items():
+                    texts = dict(addresses)
+                    if name in methods and replicate in texts:
+                        endings[name] = ending.status
+                        words = f"{ending.status}: {texts[replicate]}".rstrip(": ")
+                        notes.append(f"Stored of '{name}': {words}")
+    return endings, notes
 
 
 def _read(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,21 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mcstudy.analysis.listing import aligned
-from mcstudy.grid import Condition
-from mcstudy.method import Status
+from mcstudy.looking.failures import NOWHERE, failed_fits, kinds_of
 from mcstudy.results import Results
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.tables import Stored
 
 MOST_LINES = 30
 MOST_GROUPS = 20
-_GOOD = (str(Status.OK), str(Status.BOUNDARY))
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -80,6 +73,8 @@ class Standing:
         for row in self.failures.head(MOST_GROUPS).to_dict("records"):
             message = row["message"] or "(no message)"
             lines.append(f"  {row['count']} x {row['status']}: {message}")
+            if row["replicate"] == NOWHERE:
+                continue
             lines.append(f"      at {row['condition']}: replicates {row['others']}")
             lines.append(f"      {self.replay_command(row)}")
         if (more := len(self.failures) - MOST_GROUPS) > 0:
@@ -109,17 +104,8 @@ def status(results: Results | str | Path) -> Standing:
         If the folder holds no record of a run.
     """
     holding = Holding.of(results.folder if isinstance(results, Results) else Path(results))
-    stored = holding.stored()
-    found, damaged = [], 0
-    for condition, items in stored.items():
-        for item in items:
-            try:
-                found.append(_failed_rows(condition, item))
-            except (OSError, pa.ArrowException):
-                damaged += 1
-    failed = pd.concat(found) if found else pd.DataFrame(columns=_COLUMNS)
-    failed = failed.drop_duplicates(["condition", "method", "replicate"])
-    counts = failed.groupby(["condition", "method"], observed=True).size().to_dict()
+    failed, stored, damaged = failed_fits(holding)
+    counts = failed.groupby(["condition", "method"], observed=True)["count"].sum().to_dict()
     lines = [
         (condition.key, method, *_covered(items, method, holding.goal(condition)))
         for condition, items in stored.items()
@@ -129,21 +115,7 @@ def status(results: Results | str | Path) -> Standing:
     keys = zip(fits["condition"], fits["method"], strict=True)
     fits["failed"] = [int(counts.get(key, 0)) for key in keys]
     name, running = holding.record["name"], holding.store.busy
-    return Standing(holding.folder, name, running, fits, _kinds(failed), damaged)
-
-
-_COLUMNS = ["condition", "method", "replicate", "status", "message"]
-
-
-def _failed_rows(condition: Condition, item: Stored) -> pd.DataFrame:
-    table = pq.read_table(item.head.path, columns=_COLUMNS[1:], use_threads=False)
-    good = pc.is_in(table["status"].cast(pa.string()), value_set=pa.array(_GOOD))
-    wanted = pc.is_in(table["method"].cast(pa.string()), value_set=pa.array(item.methods))
-    bad = table.filter(pc.and_(pc.invert(good), wanted))
-    columns: dict[str, Any] = {"condition": [condition.key] * bad.num_rows}
-    columns |= {name: bad[name].to_pylist() for name in _COLUMNS[1:]}
-    columns["message"] = [message or "" for message in columns["message"]]
-    return pd.DataFrame(columns, columns=_COLUMNS)
+    return Standing(holding.folder, name, running, fits, kinds_of(failed), damaged)
 
 
 def _methods(holding: Holding, items: Sequence[Stored]) -> list[str]:
@@ -163,30 +135,6 @@ def _covered(items: Sequence[Stored], method: str, goal: int) -> tuple[int, int]
             within += max(min(stop, goal) - start, 0)
             reach = stop
     return done, goal - within
-
-
-def _kinds(failed: pd.DataFrame) -> pd.DataFrame:
-    """Return the failures by status and the shape of their messages, most frequent first."""
-    shapes = {text: shape(text) for text in failed["message"].unique()}
-    failed = failed.assign(shape=failed["message"].map(shapes))
-    lines = []
-    for (word, _), rows in failed.groupby(["status", "shape"], sort=False):
-        first = rows.iloc[0]
-        texts = rows["message"].unique()
-        message = first["shape" if len(texts) > 1 else "message"]
-        beside = rows[rows["condition"] == first["condition"]]["replicate"].unique()
-        others = ", ".join(map(str, beside[:5])) + (" ..." if len(rows) > 5 else "")
-        lines.append(
-            (word, message, len(rows), *first[["condition", "replicate", "method"]], others)
-        )
-    head = ["status", "message", "count", "condition", "replicate", "method", "others"]
-    kinds = pd.DataFrame(lines, columns=head)
-    return kinds.sort_values("count", ascending=False, kind="stable", ignore_index=True)
-
-
-def shape(message: str) -> str:
-    """Return a message with its numbers as #: what messages of one kind have in common."""
-    return _NUMBER.sub("#", message)
 
 
 def _table_text(fits: pd.DataFrame) -> str:

@@ -39,6 +39,7 @@ def summarize(results: Results | str | Path) -> Results:
     holding = Holding.of(results.folder if isinstance(results, Results) else Path(results))
     if not holding.store.busy:
         with holding.store.locked():
+            holding.store.write_record({**holding.record, "made_of": None})
             _make(holding, holding.folder)
         return Results(holding.folder)
     folder = Path(tempfile.mkdtemp(prefix=f"mcstudy-{holding.record['name']}-"))
@@ -50,16 +51,19 @@ def summarize(results: Results | str | Path) -> Results:
 
 def _make(holding: Holding, folder: Path) -> None:
     """Write the tables without what is damaged; whoever holds the folder sets that aside."""
-    stored, whole = holding.stored(), False
+    damaged: set[Path] = set()
+    whole = False
     while not whole:
+        # Read anew each time: a run at work may have joined parts meanwhile.
+        stored = {
+            condition: [item for item in items if item.head.path not in damaged]
+            for condition, items in holding.stored().items()
+        }
         try:
             write_rows(folder, stored, holding.truths, holding.facts)
             whole = True
         except DamagedError as error:
-            stored = {
-                condition: [item for item in items if item.head.path != error.path]
-                for condition, items in stored.items()
-            }
+            damaged.add(error.path)
     if holding.facts["keep"] == "rows":
         write_measures(folder, holding.facts, _wishes(holding))
 

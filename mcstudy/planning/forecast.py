@@ -12,7 +12,7 @@ import pandas as pd
 
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
-from mcstudy.planning.pilot import Pilot, memory_here, spread
+from mcstudy.planning.pilot import Lap, Pilot, memory_here, spread
 from mcstudy.runs.jobs import JOB_SECONDS
 
 MACHINE = 0.15
@@ -61,7 +61,8 @@ class Costs:
     def __init__(self, pilot: Pilot) -> None:
         self._pilot = pilot
         self._laps = {c: pilot.laps_that_count(c) for c in pilot.laps}
-        means = [_mean([lap.cost for lap in laps]) for laps in self._laps.values()]
+        self._costs = {c: [pilot.cost(lap) for lap in laps] for c, laps in self._laps.items()}
+        means = [self._pooled(c) for c in self._laps]
         self._usual = _mean(means)
         self._usual_spread = float(np.std(means, ddof=1)) if len(means) > 1 else self._usual
         self._usual_methods = {
@@ -72,7 +73,8 @@ class Costs:
         return sorted({name for laps in self._laps.values() for name in laps[0].by_method})
 
     def _method(self, condition: Condition, name: str) -> float:
-        return _mean([lap.by_method[name] for lap in self._laps[condition]])
+        laps = self._laps[condition]
+        return sum(lap.by_method[name] * lap.replicates for lap in laps) / _replicates(laps)
 
     def fit(self, condition: Condition, name: str) -> float:
         """Return the seconds of a fit; the average of all conditions for one not tried."""
@@ -83,14 +85,20 @@ class Costs:
     def replicate(self, condition: Condition, methods: Iterable[str]) -> float:
         """Return the seconds of a replicate by some methods, with simulation and storing."""
         laps = self._laps.get(condition)
-        whole = self._usual if laps is None else _mean([lap.cost for lap in laps])
+        whole = self._usual if laps is None else self._pooled(condition)
         left_out = set(self._names()) - set(methods)
         return max(whole - sum(self.fit(condition, name) for name in left_out), 0.02 * whole)
 
     def error(self, condition: Condition) -> float:
         """Return the standard error of the seconds of a replicate."""
         laps = self._laps.get(condition)
-        return self._usual_spread if laps is None else spread(laps)
+        return self._usual_spread if laps is None else spread(self._costs[condition])
+
+    def _pooled(self, condition: Condition) -> float:
+        """Return the seconds a replicate; longer laps count for more: their batches are larger."""
+        laps, costs = self._laps[condition], self._costs[condition]
+        total = sum(cost * lap.replicates for cost, lap in zip(costs, laps, strict=True))
+        return total / _replicates(laps)
 
 
 def forecast(
@@ -113,6 +121,7 @@ def forecast(
     """
     costs = Costs(pilot)
     cpu = sum(len(job) * costs.replicate(job.condition, job.methods) for job in jobs)
+    cpu += pilot.job_seconds * max(len(jobs), cpu / JOB_SECONDS)
     errors: dict[Condition, float] = {}
     for job in jobs:
         error = len(job) * costs.error(job.condition)
@@ -139,6 +148,8 @@ def forecast(
 def _table_bytes(pilot: Pilot) -> tuple[float, float]:
     """Return bytes a fit and bytes that the tables have anyway."""
     (few, small), (many, large) = pilot.small, pilot.large
+    if pilot.keep == "measures":
+        return 0.0, large
     if many == few:
         return large / many, 0.0
     per_fit = (large - small) / (many - few)
@@ -148,6 +159,9 @@ def _table_bytes(pilot: Pilot) -> tuple[float, float]:
 def _part_bytes(pilot: Pilot, jobs: Sequence[Job], cpu: float) -> float:
     """Return the bytes of the parts that these jobs will leave."""
     laps = [lap for some in pilot.laps.values() for lap in some]
+    if pilot.keep == "measures":
+        # Sums are joined to one part a condition, whatever the number of replicates.
+        return len({job.condition for job in jobs}) * max(lap.size for lap in laps)
     singles = [lap.size for lap in laps if lap.replicates == 1]
     fixed = _mean(singles) if singles else 0.0
     longer = [lap for lap in laps if lap.replicates > 1]
@@ -170,6 +184,10 @@ def method_costs(pilot: Pilot, jobs: Sequence[Job]) -> pd.DataFrame:
     lines = [(name, fits[name], seconds[name] / fits[name], seconds[name]) for name in fits]
     frame = pd.DataFrame(lines, columns=["method", "fits", "seconds_each", "seconds"])
     return frame.sort_values("seconds", ascending=False, ignore_index=True)
+
+
+def _replicates(laps: Sequence[Lap]) -> int:
+    return sum(lap.replicates for lap in laps)
 
 
 def _mean(values: Sequence[float]) -> float:

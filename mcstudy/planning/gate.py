@@ -147,7 +147,8 @@ def _performance(
             store.add(part_name(done), encode(done, answers, marks))
             stored = {condition: [Stored(head, methods) for head in store.heads()]}
             write_tables(store.folder, stored, {condition: study.truths(condition)}, {})
-        return performance_table(store.folder).to_pandas(), len(done)
+        table = performance_table(store.folder, measures=study.measures, null=study.null)
+        return table.to_pandas(), len(done)
 
 
 def worst_in_words(gate: Gate, most: int = 8) -> Iterator[str]:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -21,17 +22,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcstudy.analysis.performance import performance_table
+from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.runs.ends import Died, Finished
+from mcstudy.runs.summing import write_summed_tables
 from mcstudy.runs.workers import Workers, hire
+from mcstudy.stored.files import write_table
 from mcstudy.stored.marks import method_marks
 from mcstudy.stored.parts import part_name
 from mcstudy.stored.store import Store
+from mcstudy.stored.sumparts import tallies_of
 from mcstudy.stored.tables import Stored, write_tables
 from mcstudy.study import Study
 
-_LAPS = 3
+# What each lap takes of the time that is left, over the conditions that wait; the first does one.
+_SHARES = (0.0, 0.6, 1.0)
 _LONG = 100_000
 _SHORTEST = 0.01
 
@@ -58,9 +64,14 @@ class Lap:
     by_method: dict[str, float]
 
     @property
-    def cost(self) -> float:
-        """Seconds a replicate, simulation and storing included."""
-        return self.seconds / self.replicates
+    def in_methods(self) -> float:
+        """Seconds a replicate in all methods."""
+        return sum(self.by_method.values())
+
+    @property
+    def beside(self) -> float:
+        """Seconds a replicate beside the methods: simulation, storing."""
+        return max(self.seconds / self.replicates - self.in_methods, 0.0)
 
 
 @dataclass
@@ -82,6 +93,10 @@ class Pilot:
         To make the tables of all.
     memory : int
         The largest resident set of a worker, in bytes; 0 if the work was done in this process.
+    died : int
+        How many of its jobs ended their worker.
+    keep : {"rows", "measures"}
+        What the parts and tables are of.
     """
 
     laps: dict[Condition, list[Lap]] = field(default_factory=dict)
@@ -91,12 +106,34 @@ class Pilot:
     large: tuple[int, int] = (0, 0)
     table_seconds: float = 0.0
     memory: int = 0
+    died: int = 0
+    keep: str = "rows"
 
     @property
     def replicates(self) -> tuple[int, int]:
         """The fewest and the most replicates of a condition that was tried."""
         counts = [sum(lap.replicates for lap in laps) for laps in self.laps.values()]
         return min(counts), max(counts)
+
+    @cached_property
+    def _beside(self) -> tuple[float, float]:
+        """Seconds a replicate beside the methods, in single and in longer laps."""
+        laps = [lap for some in self.laps.values() for lap in some]
+        single = [lap.beside for lap in laps if lap.replicates == 1]
+        longer = [lap.beside for lap in laps if lap.replicates > 1] or single
+        return statistics.median(single or longer), statistics.median(longer)
+
+    @property
+    def job_seconds(self) -> float:
+        """What a job costs beside its replicates, in seconds."""
+        single, longer = self._beside
+        return max(single - longer, 0.0)
+
+    def cost(self, lap: Lap) -> float:
+        """Return the seconds a replicate of a lap, without those of the job."""
+        if lap.replicates == 1:
+            return lap.in_methods + min(lap.beside, self._beside[1])
+        return lap.in_methods + max(lap.beside - self.job_seconds / lap.replicates, 0.0)
 
     def laps_that_count(self, condition: Condition) -> list[Lap]:
         """Return the laps after the first, whose functions were warm; or that one alone."""
@@ -110,16 +147,22 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
     Every condition gets one replicate by every method first, in random order, as far as time
     allows; then all get some more, a few times over.
     """
-    pilot = Pilot()
+    pilot = Pilot(keep=study.keep)
     with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
         store = Store(Path(name))
         with store.locked():
             hired = time.perf_counter()
-            with hire(study, method_marks(study), workers, in_process=workers == 1) as team:
+            here = workers == 1 and study.time_limit is None
+            with hire(study, method_marks(study), workers, in_process=here) as team:
                 _work(study, team, workers, seconds, pilot, store)
                 pilot.start = max(pilot.start - hired, 0.0)
-            if workers > 1:
+            if not here:
                 pilot.memory = _bytes_of(resource.RUSAGE_CHILDREN)
+            if not pilot.laps:
+                raise StudyError(
+                    f"{study.name}: no job of the pilot came back, its workers died; see which fit "
+                    "does it with mcstudy run --replicates 1"
+                )
             _make_tables(study, store, pilot)
     return pilot
 
@@ -141,23 +184,26 @@ def _work(
     conditions = list(study.conditions)
     random.Random(0).shuffle(conditions)
     turns: deque[tuple[Condition, int]] = deque((condition, 0) for condition in conditions)
+    waiting = [len(conditions)] * len(_SHARES)
     begun = time.perf_counter()
     end, under_way = begun + seconds, 0
     while turns or under_way:
         while turns and team.has_room():
             left = end - time.perf_counter()
-            if left <= 0 and pilot.laps:
-                turns.clear()
-                break
             condition, start = turns.popleft()
             laps = len(pilot.laps.get(condition, ()))
-            share = max(left * workers / max(len(turns) + 1, 1) / 2, _SHORTEST) if laps else 0.0
+            # A second lap is worth waiting for: the first one paid for what is done once.
+            if pilot.laps and left <= (-seconds if laps == 1 else 0):
+                continue
+            share = max(left * workers / waiting[laps] * _SHARES[laps], _SHORTEST)
+            waiting[laps] -= 1
             stop = start + (_LONG if laps else 1)
             team.submit(Job(condition, start, stop, methods), share)
             under_way += 1
         for finished in team.finished():
             under_way -= 1
             if isinstance(finished, Died):
+                pilot.died += 1
                 continue
             if not pilot.laps:
                 # The clock starts when the workers are there.
@@ -165,16 +211,21 @@ def _work(
                 end = time.perf_counter() + seconds
             store.add(part_name(finished.done), finished.part)
             laps_of = pilot.laps.setdefault(finished.done.condition, [])
-            laps_of.append(_lap(finished, methods))
-            if len(laps_of) < _LAPS:
+            laps_of.append(_lap(study, finished, methods))
+            if len(laps_of) < len(_SHARES):
                 turns.append((finished.done.condition, finished.done.stop))
 
 
-def _lap(finished: Finished, methods: Sequence[str]) -> Lap:
+def _lap(study: Study, finished: Finished, methods: Sequence[str]) -> Lap:
+    count, seconds, size = len(finished.done), finished.seconds, len(finished.part)
+    if study.keep == "measures":
+        tallies = tallies_of(finished.part)
+        means = {name: tallies[name].seconds / count for name in methods}
+        return Lap(count, seconds, size, means)
     rows = pq.read_table(io.BytesIO(finished.part), columns=["method", "seconds"])
     of = rows["method"].cast(pa.string())
     means = {name: pc.mean(rows["seconds"].filter(pc.equal(of, name))).as_py() for name in methods}
-    return Lap(len(finished.done), finished.seconds, len(finished.part), means)
+    return Lap(count, seconds, size, means)
 
 
 def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
@@ -188,18 +239,23 @@ def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
     sizes = []
     for first in (1, None):
         begun = time.perf_counter()
-        write_tables(store.folder, stored, truths, {}, first=first)
-        table = performance_table(store.folder)
+        if study.keep == "measures":
+            write_summed_tables(store.folder, stored, truths, {})
+            table = pq.read_table(store.folder / "performance.parquet")
+        else:
+            write_tables(store.folder, stored, truths, {}, first=first)
+            table = performance_table(store.folder, measures=study.measures, null=study.null)
+            write_table(store.folder / "performance.parquet", table, {})
         pilot.table_seconds = time.perf_counter() - begun
-        rows = pq.read_metadata(store.folder / "fits.parquet").num_rows
-        sizes.append((rows, sum(path.stat().st_size for path in store.folder.glob("*.parquet"))))
+        done = [first or sum(lap.replicates for lap in laps) for laps in pilot.laps.values()]
+        fits = sum(done) * len(study.methods)
+        sizes.append((fits, sum(path.stat().st_size for path in store.folder.glob("*.parquet"))))
     pilot.small, pilot.large = sizes
     pilot.performance = table.to_pandas()
 
 
-def spread(laps: Sequence[Lap]) -> float:
-    """Return the standard error of the mean cost of a replicate, seconds."""
-    costs = [lap.cost for lap in laps]
+def spread(costs: Sequence[float]) -> float:
+    """Return the standard error of the mean of the costs that laps had."""
     if len(costs) < 2:
         return costs[0] / 2
     return statistics.stdev(costs) / math.sqrt(len(costs))

@@ -83,8 +83,11 @@ class Plan:
         tried = len(self.pilot.laps)
         text = f"pilot: {fewest} to {most} replicates of "
         if tried == self.conditions:
-            return text + "every condition by every method"
-        return text + f"{tried} of {self.conditions} conditions; the others are taken to be alike"
+            text += "every condition by every method"
+        else:
+            text += f"{tried} of {self.conditions} conditions; the others are taken to be alike"
+        died = self.pilot.died
+        return text + (f"; {died} jobs ended their worker and are not counted" if died else "")
 
     def _cost_lines(self) -> list[str]:
         cost, plural = self.forecast, "" if self.workers == 1 else "s"
@@ -105,7 +108,12 @@ class Plan:
         if shown.empty:
             return ""
         lines = [
-            (str(cell["measure"]), f"{cell['mcse']:.2g}", f"{median:.2g}", cell_in_words(cell))
+            (
+                str(cell["measure"]),
+                f"{cell['mcse']:.2g}",
+                f"{median:.2g}",
+                cell_in_words(cell, shown),
+            )
             for _, cell in worst(shown, "mcse").iterrows()
             for median in [shown[shown["measure"] == cell["measure"]]["mcse"].median()]
         ]
@@ -171,7 +179,7 @@ def plan(
         raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
     wanted = study.precision if targets is None else targets
     if wanted:
-        check_targets(wanted, study.name)
+        check_targets(wanted, study.name, study.measures)
     stored = Ledger(study, Store(Path(results) / study.name)).stored()
     pilot = run_pilot(study, workers, seconds)
     units = unit_errors(pilot.performance)
@@ -194,7 +202,7 @@ def plan(
     for _, cell in worst(needed(units, wanted or {}), "needed").iterrows():
         number = int(cell["needed"])
         then = costs(dict.fromkeys(study.conditions, number))[1]
-        words = cell_in_words(cell)
+        words = cell_in_words(cell, units)
         lines.append((cell["measure"], cell["target"], number, then.wall.value, words))
     return Plan(
         name=study.name,
@@ -229,8 +237,9 @@ def _goals(study: Study, replicates: int, units: pd.DataFrame) -> dict[Condition
         return goals
     cells = needed(units, study.precision)
     factors = study.conditions.factors
-    rows = cells[factors].to_dict("records")
-    words = [factors_in_words({str(name): level for name, level in row.items()}) for row in rows]
+    rows = zip(*(cells[name] for name in factors), strict=True)
+    named = [factors_in_words(dict(zip(factors, row, strict=True))) for row in rows]
+    words = named or [""] * len(cells)
     most_of = cells["needed"].groupby(words).max().to_dict()
     usual = sum(most_of.values()) / len(most_of) if most_of else 0
     for condition in goals:

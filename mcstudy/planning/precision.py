@@ -29,7 +29,8 @@ def unit_errors(performance: pd.DataFrame) -> pd.DataFrame:
     share = cells["measure"].isin(PROPORTIONS).to_numpy()
     cells["unit"] = np.where(share, np.sqrt(p * (1 - p)), unit)
     cells["unit"] /= np.sqrt(used / cells["replicates"].to_numpy(dtype=float))
-    return cells[cells["unit"].notna()]
+    known: pd.DataFrame = cells[np.isfinite(cells["unit"].to_numpy())]
+    return known
 
 
 def expected_errors(units: pd.DataFrame, replicates: int) -> pd.DataFrame:
@@ -53,9 +54,12 @@ def worst(cells: pd.DataFrame, column: str) -> pd.DataFrame:
     return firsts.loc[sorted(firsts.index)]
 
 
-def cell_in_words(cell: pd.Series) -> str:
-    """Return condition, method, estimand and interval of a row of `performance`."""
-    names = list(cell.index)
-    factors = {name: cell[name] for name in names[: names.index("method")]}
+def cell_in_words(cell: pd.Series, cells: pd.DataFrame) -> str:
+    """Return in words what tells a row of `performance` from the others of `cells`."""
+    names = list(cells.columns)
+    factors = [
+        name for name in names[: names.index("method")] if cells[name].nunique(dropna=False) > 1
+    ]
     words = [str(cell[name]) for name in _SHOWN_NAMES if isinstance(cell[name], str)]
-    return f"{factors_in_words(factors) or 'only'}: {' '.join(words)}"
+    where = factors_in_words({name: cell[name] for name in factors})
+    return f"{where}: {' '.join(words)}" if where else " ".join(words)

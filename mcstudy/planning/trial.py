@@ -13,7 +13,7 @@ from mcstudy.fits.answers import AnswerError, Answers, Column
 from mcstudy.fits.attempt import attempt, in_words
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
-from mcstudy.looking.status import shape
+from mcstudy.looking.failures import shape
 from mcstudy.runs.check import global_states
 from mcstudy.runs.delivery import pack
 from mcstudy.study import Study

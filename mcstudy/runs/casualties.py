@@ -30,6 +30,7 @@ class Casualties:
 
     def __init__(self, study: Study) -> None:
         self._study = study
+        self._deaths = 0
         self._suspected: set[tuple[Condition, int, str]] = set()
         self._batches: dict[Condition, list[range]] = defaultdict(list)
         self._verdicts: dict[Condition, dict[tuple[int, str], Verdict]] = defaultdict(dict)
@@ -46,6 +47,13 @@ class Casualties:
         else:
             self._suspected.add((job.condition, call.first, call.method))
         return list(_pieces(job, call))
+
+    def note(self, died: Died) -> str | None:
+        """Return a line for the first death of a run; the tables count what comes of all."""
+        self._deaths += not died.overran
+        if died.overran or self._deaths > 1:
+            return None
+        return f"Note: {died.in_words()}; it is replaced, its job is done again"
 
     def caution(self, job: Job) -> Caution:
         """Return how a job is to be done, after all that happened."""

@@ -94,13 +94,16 @@ def collect(
     with store.locked():
         ledger = Ledger(study, store)
         ledger.settle_changes(changed)
+        if moved := ledger.clear():
+            progress.say(f"Note: {moved}")
         splits = [of for each in (store, *others) for _, of in each.shares()]
         for other in others:
             _copy(ledger, other, changed, progress)
         while not update_tables(ledger, progress):
             pass
         missing = missing_jobs(study.conditions, tuple(study.methods), wanted, ledger.stored())
-        ledger.close(wanted, 0, 0)
+        for line in ledger.close(wanted, 0, 0):
+            progress.say(f"Note: {line}")
     of = max(set(splits), key=lambda of: (splits.count(of), of)) if splits else 0
     summary = _summary(study, missing, wanted, of)
     return Collected(Results(store.folder), tuple(missing), summary)
@@ -149,7 +152,7 @@ class _Held:
 
 
 def _kind(head: PartHead) -> tuple[str, str]:
-    return head.condition, json.dumps([head.marks, head.truths], sort_keys=True)
+    return head.condition, json.dumps([head.marks, head.references], sort_keys=True)
 
 
 def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int) -> str:

@@ -66,6 +66,7 @@ class Goals:
         self._ahead = {c: counts(replicates, most) for c in study.conditions}
         self._goals = {c: next(ahead) for c, ahead in self._ahead.items()}
         self._raised: dict[str, int] = {}
+        self._settled: set[Condition] = set()
         ledger.asked = {
             "replicates": replicates,
             "methods": list(self._methods),
@@ -90,7 +91,7 @@ class Goals:
         while True:
             goal = self._goals[condition]
             jobs = missing_jobs([condition], self._methods, goal, stored)
-            if jobs or self._precision is None:
+            if jobs or self._precision is None or condition in self._settled:
                 return jobs
             try:
                 enough = self._enough(condition, stored[condition], self._precision)
@@ -100,6 +101,7 @@ class Goals:
                 continue
             further = None if enough else next(self._ahead[condition], None)
             if further is None:
+                self._settled.add(condition)
                 return []
             self._goals[condition] = self._raised[condition.key] = further
 
@@ -114,5 +116,7 @@ class Goals:
         with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
             folder = Path(name)
             write_tables(folder, {condition: rows}, truths, {}, first=self._goals[condition])
-            performance = performance_table(folder).to_pandas()
+            study = self._ledger.study
+            table = performance_table(folder, measures=study.measures, null=study.null)
+            performance = table.to_pandas()
         return bool(reached(performance, precision).fillna(True).all())

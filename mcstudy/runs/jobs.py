@@ -81,6 +81,8 @@ class Agenda:
         self._workers = workers
         self._cost: dict[tuple[Condition, tuple[str, ...]], float] = {}
         self._left: Counter[tuple[Condition, tuple[str, ...]]] = Counter()
+        self._done: Counter[tuple[Condition, tuple[str, ...]]] = Counter()
+        self._spent: dict[tuple[Condition, tuple[str, ...]], float] = {}
         self._open: Counter[Condition] = Counter()
         self.add(jobs)
 
@@ -124,6 +126,9 @@ class Agenda:
         """Learn what `done` cost, and take back what was not done of the slice."""
         self._cost[done.condition, done.methods] = max(seconds / len(done), 1e-7)
         self._count(done, -1)
+        key = done.condition, done.methods
+        self._done[key] += len(done)
+        self._spent[key] = self._spent.get(key, 0.0) + seconds
         if done.stop < taken.stop:
             rest = Job(taken.condition, done.stop, taken.stop, taken.methods)
             self._waiting.append(rest)
@@ -143,11 +148,12 @@ class Agenda:
 
         What has not been measured is taken to cost as much as the others do on average.
         """
-        if not self._cost:
+        if not self._spent:
             return math.nan
-        usual = sum(self._cost.values()) / sum(len(methods) for _, methods in self._cost)
+        cost = {key: seconds / self._done[key] for key, seconds in self._spent.items()}
+        usual = sum(cost.values()) / sum(len(methods) for _, methods in cost)
         seconds = sum(
-            count * self._cost.get((condition, methods), usual * len(methods))
+            count * cost.get((condition, methods), usual * len(methods))
             for (condition, methods), count in self._left.items()
         )
         return seconds / self._workers

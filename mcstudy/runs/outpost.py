@@ -22,7 +22,8 @@ from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.pool import Pool
 from mcstudy.runs.process import Brief
 from mcstudy.runs.shipment import Shipment
-from mcstudy.stored.marks import Mark, changes, versions
+from mcstudy.stored.marks import Mark, changes
+from mcstudy.stored.versions import versions
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class _Post:
         self.pool = Pool(order.limits, brief, 1)
 
     def close(self) -> None:
-        self.pool.dismiss(at_once=True)
+        self.pool.dismiss()
         self._folder.cleanup()
 
 

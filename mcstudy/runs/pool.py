@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from joblib.externals.loky import ProcessPoolExecutor
@@ -24,7 +23,7 @@ from mcstudy.fits.caution import NO_CAUTION, Caution
 from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.process import Brief, Errand, Reply, serve, start
-from mcstudy.runs.trail import Footprint, Trail
+from mcstudy.runs.trail import Footprint, Trail, laid
 
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
@@ -61,6 +60,8 @@ class Pool:
         self._brief = brief
         self._timed = study.time_limit is not None
         self._number = self._stillborn = 0
+        # With psutil there, loky starts a process anew whose memory has grown: nothing is lost.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
         self._workers = [_Worker(brief) for _ in range(count)]
 
     def has_room(self) -> bool:
@@ -90,10 +91,10 @@ class Pool:
             for died in self._replaced():
                 return [f"Note: {died.in_words()}; the run tries it again"]
 
-    def dismiss(self, *, at_once: bool) -> None:
-        """End the workers: when they have done what they are at, or at once."""
+    def dismiss(self) -> None:
+        """End the workers, whatever they are at."""
         for worker in self._workers:
-            worker.let_go(at_once=at_once)
+            worker.let_go()
 
     def _next(self) -> int:
         self._number += 1
@@ -124,7 +125,7 @@ class Pool:
             self._workers[place] = successor = _Worker(self._brief)
             for errand, _ in worker.errands:
                 successor.take(errand)
-            worker.let_go(at_once=True)
+            worker.let_go()
             deaths += [died] if died else []
         return deaths
 
@@ -142,9 +143,9 @@ class _Worker:
         self.errands: deque[tuple[Errand, Future[Reply]]] = deque()
         self.proven = False
         self._overdue: Footprint | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="mcstudy-")
-        path = Path(self._folder.name, "trail")
-        self._trail = Trail.laid(path, brief.methods)
+        self._held = ExitStack()
+        path = self._held.enter_context(laid())
+        self._trail = Trail(path, brief.methods)
         self._executor = ProcessPoolExecutor(
             1, initializer=start, initargs=(brief, str(path)), env=_ENVIRONMENT
         )
@@ -152,10 +153,15 @@ class _Worker:
             self._executor.submit(os.getpid)  # starts the process: it loads the study meanwhile
         (self._process,) = self._executor._processes.values()
 
+    def _note_process(self) -> None:
+        """Look which process it is now; it is not always the first."""
+        self._process = next(iter(self._executor._processes.values()), self._process)
+
     def take(self, errand: Errand) -> None:
         """Send an errand; where the process has ended already, it is answered by that."""
         try:
             future = self._executor.submit(serve, errand)
+            self._note_process()
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)
@@ -190,6 +196,7 @@ class _Worker:
         allowed += max(GRACE_SECONDS, GRACE_SHARE * allowed)
         if time.monotonic() - footprint.begun > allowed:
             self._overdue = footprint
+            self._note_process()
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
 
@@ -212,11 +219,10 @@ class _Worker:
             return "for an unknown reason"
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
-    def let_go(self, *, at_once: bool) -> None:
-        """Let the process end when it has done what it is at, or end it."""
-        self._executor.shutdown(kill_workers=at_once)
-        with suppress(OSError):
-            self._folder.cleanup()
+    def let_go(self) -> None:
+        """End the process, whatever it is at."""
+        self._executor.shutdown(kill_workers=True)
+        self._held.close()
 
 
 @contextmanager

@@ -95,7 +95,8 @@ class Progress:
         """Show that so many fits are done and what is left."""
         now = time.monotonic()
         due = self._screen.steady or now > self._line_due
-        if due and now - self._shown > _SHOW_SECONDS:
+        last = self._screen.steady and not left.fits_left
+        if last or (due and now - self._shown > _SHOW_SECONDS):
             self._shown, self._line_due = now, now + LINE_SECONDS
             self._screen.show(done, done + left.fits_left, now - self._begun, left.seconds_left)
         if self._log and now > self._log_due:
@@ -127,8 +128,9 @@ class _Log:
     """A file to which lines with the time are appended, each at once."""
 
     def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
         try:
-            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - open while it runs
+            self._path.open("a").close()
         except OSError as error:
             raise ResultsError(
                 f"{path}: the log cannot be written ({error.strerror}); choose another file"
@@ -136,8 +138,8 @@ class _Log:
 
     def write(self, line: str) -> None:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
-        self._file.write(f"{now} {line}\n")
-        self._file.flush()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{now} {line}\n")
 
 
 class _Screen(Protocol):
@@ -153,10 +155,19 @@ class _Screen(Protocol):
 
 
 def _screen() -> _Screen:
-    console = Console(stderr=True, force_jupyter=False)
-    if console.is_terminal:
-        return _Bar(console)
-    return _Notebook() if "ipykernel" in sys.modules else _Lines()
+    if _in_notebook():
+        return _Notebook()
+    console = Console(stderr=True)
+    return _Bar(console) if console.is_terminal else _Lines()
+
+
+def _in_notebook() -> bool:
+    """Return whether the output goes to a notebook, whose stderr calls itself a terminal."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return type(get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 class _Nothing:

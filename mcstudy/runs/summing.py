@@ -12,7 +12,7 @@ from mcstudy.analysis.performance import assembled
 from mcstudy.analysis.summed import tally_lines
 from mcstudy.grid import Condition
 from mcstudy.stored.files import write_table
-from mcstudy.stored.sumparts import read_tallies
+from mcstudy.stored.sumparts import nulls_of, read_tallies
 from mcstudy.stored.sums import Tally, merged
 from mcstudy.stored.tables import Stored, conditions_table
 
@@ -46,7 +46,8 @@ def write_summed_tables(
     endings: list[tuple[Any, ...]] = []
     for place, condition in enumerate(conditions):
         tallies = _tallies(stored[condition])
-        lines += [(place, *line) for line in tally_lines(tallies, truths[condition])]
+        nulls = nulls_of([item.head for item in stored[condition]])
+        lines += [(place, *line) for line in tally_lines(tallies, truths[condition], nulls)]
         endings += _ending_rows(condition, tallies)
     columns = list(zip(*endings, strict=True)) or [()] * len(_ENDINGS)
     arrays = [pa.array(c, f.type) for c, f in zip(columns, _ENDINGS, strict=True)]

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcstudy.fits.caution import Call
 
 _LAYOUT = struct.Struct("<qqqqq")
+
+
+@contextmanager
+def laid() -> Iterator[Path]:
+    """Provide a file for a trail, in memory where the system has such: no disk can be full."""
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("mcstudy-trail"), "rb+") as file:
+            file.write(bytes(_LAYOUT.size))
+            file.flush()
+            yield Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+    else:
+        with tempfile.NamedTemporaryFile(prefix="mcstudy-") as file:
+            file.write(bytes(_LAYOUT.size))
+            file.flush()
+            yield Path(file.name)
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,7 @@ class Trail:
     Parameters
     ----------
     path : Path
-        Of a file that `laid` has made.
+        Of a file that `laid` provides.
     methods : sequence of str
         The study's methods, in the same order on both sides.
     """
@@ -50,12 +68,6 @@ class Trail:
         self._names = ("", *methods)
         self._numbers = {name: number for number, name in enumerate(self._names)}
         self._errand = 0
-
-    @classmethod
-    def laid(cls, path: Path, methods: Sequence[str]) -> Trail:
-        """Return a new trail; `path` is made."""
-        path.write_bytes(bytes(_LAYOUT.size))
-        return cls(path, methods)
 
     def enter(self, errand: int) -> None:
         """Say that the worker is on an errand, and in no call."""

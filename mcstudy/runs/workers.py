@@ -55,10 +55,8 @@ def hire(
         pool = Pool(study, Brief(pack(study), marks, tuple(study.methods), os.getpid()), count)
         try:
             yield pool
-        except BaseException:
-            pool.dismiss(at_once=True)
-            raise
-        pool.dismiss(at_once=False)
+        finally:
+            pool.dismiss()
     finally:
         for name, value in before.items():
             if value is None:

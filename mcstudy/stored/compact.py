@@ -49,7 +49,7 @@ def _groups(heads: Sequence[PartHead]) -> list[list[PartHead]]:
     """Return the parts of the same condition, methods and marks, in the order of replicates."""
     groups: dict[tuple[str, str], list[PartHead]] = {}
     for head in heads:
-        key = (head.condition, json.dumps([head.marks, head.truths], sort_keys=True))
+        key = (head.condition, json.dumps([head.marks, head.references], sort_keys=True))
         groups.setdefault(key, []).append(head)
     return [sorted(group, key=lambda head: (head.start, -head.stop)) for group in groups.values()]
 
@@ -105,5 +105,7 @@ def _types(table: pa.Table) -> frozenset[tuple[str, str]]:
     return frozenset(
         (field.name, str(field.type))
         for field in table.schema
-        if (key := parts.column_key(field.name)) and key[0] == "diagnostic"
+        if (key := parts.column_key(field.name))
+        and key[0] == "diagnostic"
+        and field.type != pa.null()
     )

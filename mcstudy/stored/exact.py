@@ -1,13 +1,13 @@
 """Sums of floating-point numbers without any rounding: the same whatever the order.
 
 Every float64 is a whole number of units of ``2**-1074``, so a sum is a Python integer, and sums
-are merged by addition. Powers are taken as pairs of floats whose sum is right to about 2**-104
-(products after T. J. Dekker, "A floating-point technique for extending the available precision",
-1971).
+are merged by addition. A product of two is the sum of two others, exactly (T. J. Dekker, "A
+floating-point technique for extending the available precision", 1971), so powers are exact too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -57,9 +57,9 @@ def _finite_sum(values: Floats) -> int:
     return total << shift if shift >= 0 else total >> -shift
 
 
-def sum_of_pair(pair: Pair) -> int:
-    """Return the exact sum of both parts."""
-    return exact_sum(pair.high) + exact_sum(pair.low)
+def sum_of(terms: Iterable[Floats]) -> int:
+    """Return the exact sum of arrays, whose sum element by element may need more than a float."""
+    return sum(exact_sum(term) for term in terms)
 
 
 def product(a: Floats, b: Floats) -> Pair:
@@ -72,20 +72,15 @@ def product(a: Floats, b: Floats) -> Pair:
     return Pair(high, np.where(np.isfinite(low) & np.isfinite(high), low, 0.0))
 
 
-def scaled(pair: Pair, factor: Floats) -> Pair:
-    """Return the pair times a plain array."""
-    high = product(pair.high, factor)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        low = high.low + pair.low * factor
-    return Pair(high.high, np.where(np.isfinite(low), low, 0.0))
+def times(terms: Iterable[Floats], factor: Floats) -> list[Floats]:
+    """Return the terms of a product; infinite only where its leading term is."""
+    return [part for term in terms for part in product(term, factor)]
 
 
-def squared(pair: Pair) -> Pair:
-    """Return the square of the pair."""
-    high = product(pair.high, pair.high)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        low = high.low + 2 * pair.high * pair.low
-    return Pair(high.high, np.where(np.isfinite(low), low, 0.0))
+def square_of(pair: Pair) -> list[Floats]:
+    """Return the terms of the square of a pair."""
+    high, low = pair
+    return [*product(high, high), *product(2 * high, low), *product(low, low)]
 
 
 def _halves(a: Floats) -> tuple[Floats, Floats]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import bisect
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.replicates import Job
+from mcstudy.measure import null_of
 from mcstudy.stored import parts
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.parts import DamagedError, PartHead
 from mcstudy.stored.sums import Ending, Tally, merged, tally
 from mcstudy.stored.tables import Stored
+
+_NULL = "the null value of "
 
 
 def encode_sums(
@@ -24,6 +29,7 @@ def encode_sums(
     answers: Mapping[str, Answers],
     marks: Mapping[str, Mark],
     truths: Mapping[str, float],
+    null: float | Mapping[str, float] | None,
 ) -> bytes:
     """Return the part of a finished job, its sums alone, as the bytes of a Parquet file."""
     head = {
@@ -31,19 +37,40 @@ def encode_sums(
         "start": job.start,
         "stop": job.stop,
         "marks": {name: marks[name] for name in sorted(answers)},
-        "truths": plain_truths(truths),
+        "references": references(truths, null),
     }
-    return _part(head, {name: tally(answers[name], job.start, truths) for name in answers})
+    nulls = {estimand: null_of(null, estimand) for estimand in truths}
+    tallies = {name: tally(answers[name], job.start, truths, nulls) for name in answers}
+    return _part(head, tallies)
 
 
-def plain_truths(truths: Mapping[str, float]) -> dict[str, float | None]:
-    """Return truths as JSON can say them: NaN is None."""
-    return {name: value if value == value else None for name, value in sorted(truths.items())}
+def references(
+    truths: Mapping[str, float], null: float | Mapping[str, float] | None
+) -> dict[str, float | None]:
+    """Return by name what sums are made about, truths and null values; None is missing."""
+    known = {f"the truth of {estimand}": value for estimand, value in truths.items()}
+    known |= {f"{_NULL}{estimand}": null_of(null, estimand) for estimand in truths}
+    return {name: value if value == value else None for name, value in sorted(known.items())}
+
+
+def nulls_of(heads: Sequence[PartHead]) -> dict[str, float]:
+    """Return the null values that the sums of these parts are about, by estimand."""
+    return {
+        name.removeprefix(_NULL): value
+        for head in heads
+        for name, value in (head.references or {}).items()
+        if name.startswith(_NULL) and value is not None
+    }
 
 
 def read_tallies(path: Path) -> dict[str, Tally]:
     """Return the tally of each method in a part; raise DamagedError if it is damaged."""
     return _tallies(path, parts.read(path))
+
+
+def tallies_of(content: bytes) -> dict[str, Tally]:
+    """Return the tally of each method in a part that has just been made."""
+    return _tallies(Path(), pq.read_table(io.BytesIO(content)))
 
 
 def joined_sums(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, bytes]:
@@ -54,7 +81,7 @@ def joined_sums(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[
         "start": heads[0].start,
         "stop": heads[-1].stop,
         "marks": heads[0].marks,
-        "truths": heads[0].truths,
+        "references": heads[0].references,
     }
     methods = {name: merged(each[name] for each in found) for name in heads[0].methods}
     return parts.joined_name(heads), _part(head, methods)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mcstudy.fits.answers import STATUSES, Answers, Column
 from mcstudy.method import Status
-from mcstudy.stored.exact import Floats, exact_sum, product, scaled, squared, sum_of_pair
+from mcstudy.stored.exact import Floats, exact_sum, product, square_of, sum_of, times
 
 ADDRESSES = 100
 """How many addresses of fits that ended alike are kept: the first by number of replicate."""
@@ -65,7 +65,9 @@ class Tally:
     addresses: Mapping[Ending, list[tuple[int, str]]]
 
 
-def tally(answers: Answers, start: int, truths: Mapping[str, float]) -> Tally:
+def tally(
+    answers: Answers, start: int, truths: Mapping[str, float], nulls: Mapping[str, float]
+) -> Tally:
     """Return the tally of a method's answers to a run of replicates that begins at `start`."""
     counts = np.bincount(answers.status, minlength=len(STATUSES)).tolist()
     statuses = {str(status): n for status, n in zip(STATUSES, counts, strict=True) if n}
@@ -80,7 +82,12 @@ def tally(answers: Answers, start: int, truths: Mapping[str, float]) -> Tally:
             if endings[ending] <= ADDRESSES:
                 addresses.setdefault(ending, []).append((start + row, message))
     sums = {
-        (column.estimand, column.interval): _sums(answers, column, truths.get(column.estimand))
+        (column.estimand, column.interval): _sums(
+            answers,
+            column,
+            truths.get(column.estimand, np.nan),
+            nulls.get(column.estimand, np.nan),
+        )
         for column in answers.numbers
         if column.kind in ("estimate", "lower")
     }
@@ -135,15 +142,14 @@ def _digest(ending: Ending) -> bytes:
     return hashlib.sha256("\n".join(ending).encode(errors="backslashreplace")).digest()
 
 
-def _sums(answers: Answers, column: Column, truth: float | None) -> Sums:
+def _sums(answers: Answers, column: Column, truth: float, null: float) -> Sums:
     """Return the sums of an estimand's estimates, or those of one of its intervals."""
-    truth = np.nan if truth is None else truth
     missing = np.full(answers.count, np.nan)
     if column.kind == "estimate":
         std_error = answers.numbers.get(Column("std_error", column.estimand), missing)
         return _estimate_sums(answers.numbers[column], std_error, truth)
     upper = answers.numbers.get(Column("upper", column.estimand, column.interval), missing)
-    return _interval_sums(answers.numbers[column], upper, truth)
+    return _interval_sums(answers.numbers[column], upper, truth, null)
 
 
 def _estimate_sums(estimate: Floats, std_error: Floats, truth: float) -> Sums:
@@ -160,7 +166,7 @@ def _estimate_sums(estimate: Floats, std_error: Floats, truth: float) -> Sums:
         sums |= _powers_of_error(error[has_e])
     if sums["u_n"]:
         square = product(std_error[has_u], std_error[has_u])
-        sums |= {"u": sum_of_pair(square), "uu": sum_of_pair(squared(square))}
+        sums |= {"u": sum_of(square), "uu": sum_of(square_of(square))}
     if sums["both_n"]:
         sums |= _products(sums, error[has_both], std_error[has_both])
     return sums
@@ -170,27 +176,27 @@ def _powers_of_error(e: Floats) -> Sums:
     ee = product(e, e)
     return {
         "e": exact_sum(e),
-        "ee": sum_of_pair(ee),
-        "eee": sum_of_pair(scaled(ee, e)),
-        "eeee": sum_of_pair(squared(ee)),
+        "ee": sum_of(ee),
+        "eee": sum_of(times(ee, e)),
+        "eeee": sum_of(square_of(ee)),
     }
 
 
 def _products(sums: Sums, e: Floats, std_error: Floats) -> Sums:
     """Return the sums over replicates with both, of which most are known where none lacks one."""
     u = product(std_error, std_error)
-    ue = scaled(u, e)
+    ue = times(u, e)
     has_all_e, has_all_u = sums["both_n"] == sums["n"], sums["both_n"] == sums["u_n"]
     return {
         "both_e": sums["e"] if has_all_e else exact_sum(e),
-        "both_ee": sums["ee"] if has_all_e else sum_of_pair(product(e, e)),
-        "both_u": sums["u"] if has_all_u else sum_of_pair(u),
-        "ue": sum_of_pair(ue),
-        "uee": sum_of_pair(scaled(ue, e)),
+        "both_ee": sums["ee"] if has_all_e else sum_of(product(e, e)),
+        "both_u": sums["u"] if has_all_u else sum_of(u),
+        "ue": sum_of(ue),
+        "uee": sum_of(times(ue, e)),
     }
 
 
-def _interval_sums(lower: Floats, upper: Floats, truth: float) -> Sums:
+def _interval_sums(lower: Floats, upper: Floats, truth: float, null: float) -> Sums:
     """Return how many intervals there are and what they contain, and the sums of their widths."""
     exist = ~(np.isnan(lower) | np.isnan(upper))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -201,10 +207,11 @@ def _interval_sums(lower: Floats, upper: Floats, truth: float) -> Sums:
         "covered": _count(exist & (lower <= truth) & (truth <= upper)),
         "below": _count(exist & (upper < truth)),
         "above": _count(exist & (lower > truth)),
+        "with_null": _count(exist & (lower <= null) & (null <= upper)),
         "width_n": len(width),
     }
     if len(width):
-        sums |= {"w": exact_sum(width), "ww": sum_of_pair(product(width, width))}
+        sums |= {"w": exact_sum(width), "ww": sum_of(product(width, width))}
     return sums
 
 

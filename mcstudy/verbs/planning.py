@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.verbs.options import whole
+from mcstudy.verbs.options import seconds, whole
 
 
 def add(verbs: Any) -> None:
@@ -13,6 +13,7 @@ def add(verbs: Any) -> None:
     verb = verbs.add_parser("check", help="try every condition and method once, list all problems")
     verb.set_defaults(verb=check_verb)
     verb.add_argument("study", help="a study file")
+    verb.add_argument("--seconds", metavar="S", help="for the comparison with an oracle; 5")
 
     verb = verbs.add_parser("plan", help="forecast time, disk, memory and precision of a run")
     verb.set_defaults(verb=plan_verb)
@@ -25,22 +26,23 @@ def add(verbs: Any) -> None:
         default=[],
         help="say how many replicates this Monte Carlo error needs, e.g. coverage=0.005",
     )
+    verb.add_argument("--seconds", metavar="S", help="for the pilot; 4")
     verb.add_argument("--jobs", metavar="N", help="worker processes; one per core by default")
     verb.add_argument("--results", metavar="DIR", default="results", help="default: results")
 
 
 def check_verb(options: argparse.Namespace) -> int:
     """Print what is wrong with a study; return 1 if something is."""
-    from mcstudy.planning.check import check
+    from mcstudy.planning.check import GATE_SECONDS, check
 
-    found = check(options.study)
+    found = check(options.study, seconds=seconds(options.seconds, GATE_SECONDS))
     print(found)
     return 0 if found.clean else 1
 
 
 def plan_verb(options: argparse.Namespace) -> None:
     """Print what a run will cost and how precise it will be."""
-    from mcstudy.planning.plan import plan
+    from mcstudy.planning.plan import PILOT_SECONDS, plan
 
     planned = plan(
         options.study,
@@ -48,6 +50,7 @@ def plan_verb(options: argparse.Namespace) -> None:
         targets=_targets(options.target) or None,
         jobs=whole("--jobs", options.jobs),
         results=options.results,
+        seconds=seconds(options.seconds, PILOT_SECONDS),
     )
     print(planned)
 

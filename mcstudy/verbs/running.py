@@ -25,6 +25,11 @@ def add(verbs: Any) -> None:
         choices=("keep", "discard"),
         help="what becomes of stored rows that changed code or packages have made",
     )
+    verb.add_argument(
+        "--retry",
+        metavar="A,B",
+        help="compute stored fits again that ended as timeout, crashed, or both",
+    )
 
     verb.add_argument("--log", metavar="FILE", help="append what is done to it, with the time")
     verb.add_argument("--quiet", action="store_true", help="show no progress, only the measures")
@@ -43,6 +48,7 @@ def run_verb(options: argparse.Namespace) -> None:
         methods=names(options.methods),
         jobs=whole("--jobs", options.jobs),
         changed=options.changed,
+        retry=names(options.retry) or (),
         backend=options.backend,
         scheduler=options.scheduler,
         part=(share.number, share.of) if share else None,

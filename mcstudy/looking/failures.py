@@ -1,0 +1,125 @@
+"""The fits of a folder that failed: read from its parts, grouped by how they ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mcstudy.grid import Condition
+from mcstudy.method import Status
+from mcstudy.stored.holding import Holding
+from mcstudy.stored.parts import DamagedError
+from mcstudy.stored.sumparts import read_tallies, without_overlap
+from mcstudy.stored.tables import Stored
+
+NOWHERE = -1
+"""The replicate of failures whose address was not kept."""
+_GOOD = (str(Status.OK), str(Status.BOUNDARY))
+_OF_PART = ["replicate", "method", "status", "message"]
+_ALL = ["condition", "count", *_OF_PART]
+_TRIES = 3
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+def failed_fits(holding: Holding) -> tuple[pd.DataFrame, Mapping[Condition, Sequence[Stored]], int]:
+    """Return a row for each failed fit, what is stored, and how many parts cannot be read.
+
+    Returns
+    -------
+    failed : DataFrame
+        condition, replicate, method, status, message, and `count`: 1, or more for sums, which keep
+        the addresses of the first failures only.
+    stored : mapping of Condition to sequence of Stored
+        The rows that were there at that moment.
+    damaged : int
+        The number of parts.
+    """
+    for _ in range(_TRIES):
+        stored = holding.stored()
+        found, lost = _read_all(stored)
+        if all(item.head.path.exists() for item in lost):
+            break
+        # A run at work has joined parts meanwhile: look again.
+    failed = pd.concat(found) if found else pd.DataFrame(columns=_ALL)
+    key = ["condition", "method", "replicate", "status"]
+    return failed.drop_duplicates(key), stored, len(lost)
+
+
+def kinds_of(failed: pd.DataFrame) -> pd.DataFrame:
+    """Return the failures by status and the shape of their messages, most frequent first."""
+    shapes = {text: shape(text) for text in failed["message"].unique()}
+    failed = failed.assign(shape=failed["message"].map(shapes))
+    lines = []
+    for (word, _), rows in failed.groupby(["status", "shape"], sort=False):
+        first = rows.iloc[0]
+        texts = rows["message"].unique()
+        message = first["shape" if len(texts) > 1 else "message"]
+        beside = rows[rows["condition"] == first["condition"]]["replicate"].unique()
+        count = int(rows["count"].sum())
+        others = ", ".join(map(str, beside[:5])) + (" ..." if count > 5 else "")
+        lines.append((word, message, count, *first[["condition", "replicate", "method"]], others))
+    head = ["status", "message", "count", "condition", "replicate", "method", "others"]
+    kinds = pd.DataFrame(lines, columns=head)
+    return kinds.sort_values("count", ascending=False, kind="stable", ignore_index=True)
+
+
+def shape(message: str) -> str:
+    """Return a message with its numbers as #: what messages of one kind have in common."""
+    return _NUMBER.sub("#", message)
+
+
+def _read_all(
+    stored: Mapping[Condition, Sequence[Stored]],
+) -> tuple[list[pd.DataFrame], list[Stored]]:
+    """Return the failures of each part, and the parts that could not be read."""
+    found, lost = [], []
+    for condition, items in stored.items():
+        sums = [item for item in items if item.head.keep == "measures"]
+        rows = [item for item in items if item.head.keep == "rows"]
+        for item in (*rows, *without_overlap(sums)):
+            read = _of_rows if item.head.keep == "rows" else _of_sums
+            try:
+                found.append(read(condition, item))
+            except (OSError, pa.ArrowException, DamagedError):
+                lost.append(item)
+    return found, lost
+
+
+def _of_rows(condition: Condition, item: Stored) -> pd.DataFrame:
+    table = pq.read_table(item.head.path, columns=_OF_PART, use_threads=False)
+    good = pc.is_in(table["status"].cast(pa.string()), value_set=pa.array(_GOOD))
+    wanted = pc.is_in(table["method"].cast(pa.string()), value_set=pa.array(item.methods))
+    bad = table.filter(pc.and_(pc.invert(good), wanted))
+    columns: dict[str, Any] = {name: bad[name].to_pylist() for name in _OF_PART}
+    columns["message"] = [message or "" for message in columns["message"]]
+    columns |= {"condition": [condition.key] * bad.num_rows, "count": [1] * bad.num_rows}
+    return pd.DataFrame(columns, columns=_ALL)
+
+
+def _of_sums(condition: Condition, item: Stored) -> pd.DataFrame:
+    """Return a row for each address that was kept, the first of its kind with the count of all."""
+    lines: list[tuple[Any, ...]] = []
+    for method, tally in read_tallies(item.head.path).items():
+        if method not in item.methods:
+            continue
+        unnamed = {word: n for word, n in tally.statuses.items() if word not in _GOOD}
+        for ending, addresses in tally.addresses.items():
+            if ending.status not in unnamed or not addresses:
+                continue
+            fits = tally.endings[ending]
+            unnamed[ending.status] -= fits
+            for i, (replicate, text) in enumerate(addresses):
+                count = 1 if i else fits - len(addresses) + 1
+                lines.append((condition.key, count, replicate, method, ending.status, text))
+        lines += [
+            (condition.key, n, NOWHERE, method, word, "(of kinds too many to be kept)")
+            for word, n in unnamed.items()
+            if n > 0
+        ]
+    return pd.DataFrame(lines, columns=_ALL)

@@ -1,0 +1,326 @@
+"""Before the run: check lists what is wrong and knows a wrong pipeline, plan forecasts."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from mcstudy import MCStudyError, Study, check, grid, nested, plan, run
+from mcstudy.cli import main
+from mcstudy.fits.replicates import Job
+from mcstudy.planning.forecast import forecast, method_costs
+from mcstudy.planning.pilot import Lap, Pilot, run_pilot
+from mcstudy.planning.precision import expected_errors, needed, unit_errors
+
+BROKEN = [
+    ("def average(sample):", "def average(sample):\n    return {'mean': Estimate(float('nan'))}\n"),
+    (
+        "def jittered(sample, rng):",
+        "def jittered(sample, rng):\n    if len(sample) == 10:\n        raise ValueError('ten')\n",
+    ),
+    (
+        "study = Study(",
+        "def wrong(sample):\n    return {'mean': sample.mean()}\n\n"
+        "def loose(sample):\n    return {'mean': Estimate(np.random.normal())}\n\n"
+        "def unseeded(sample):\n"
+        "    return {'mean': Estimate(np.random.default_rng().normal()), 'sd': Estimate(1.0)}\n\n"
+        "study = Study(",
+    ),
+    (
+        '"jittered": jittered}',
+        '"jittered": jittered, "wrong": wrong, "loose": loose, "unseeded": unseeded}',
+    ),
+    ('{"mean": mean}', '{"mean": mean} if mean else {"mean": "x"}'),
+]
+
+
+def test_contract_check_lists_all_problems_at_once(study_file, capfd):
+    path = study_file(*BROKEN)
+    assert main(["check", str(path)]) == 1
+    lines = capfd.readouterr().out.splitlines()
+    problems = [line for line in lines if line.startswith("problem: ")]
+    for expected in (
+        "estimands fails: ValueError: could not convert string to float: 'x' (at 2 of 4 cond",
+        "method 'average': estimate of 'mean' is missing at every condition",
+        "method 'jittered' raises ValueError: ten (at 2 of 4 conditions, first mean=0, n=10)",
+        "method 'wrong' returned ",
+        "method 'loose' draws from a global random state; let it ask for rng (at 4 of 4",
+        "method 'unseeded' answers otherwise when the same replicate is done again",
+        "method 'unseeded' returns 'sd', of which estimands gives no truth (at 2 of 4",
+    ):
+        assert sum(line.startswith(f"problem: {expected}") for line in problems) == 1, expected
+    assert lines[-1] == f"{len(problems)} problems; mend them, then run"
+
+
+def test_contract_check_is_clean_or_says_that_there_is_no_study(study_file, tmp_path, capfd):
+    assert main(["check", str(study_file())]) == 0
+    assert capfd.readouterr().out == (
+        "normal: 4 conditions x 2 methods, one replicate each\nno problems\n"
+    )
+    assert main(["check", str(tmp_path / "none.py")]) == 2
+    assert not list(tmp_path.glob("results*"))
+
+
+def test_contract_check_sees_what_simulate_does(study_file):
+    loose = study_file(("rng.normal(mean, size=n)", "np.random.normal(mean, size=n)"))
+    found = check(loose)
+    assert [line for line in found.problems if "simulate draws from a global" in line]
+    raising = check(
+        study_file(("return rng.normal", "raise OSError('no data'); return rng.normal"))
+    )
+    assert raising.problems == [
+        "simulate raises OSError: no data (at 4 of 4 conditions, first n=5, mean=0)".replace(
+            "n=5, mean=0", "mean=0, n=5"
+        )
+    ]
+
+
+def test_contract_check_knows_what_does_not_reach_the_workers():
+    import threading
+
+    lock = threading.Lock()
+
+    def held(sample):
+        with lock:
+            return nested.reml(sample)
+
+    study = family(methods={"reml": held})
+    assert any("cannot be sent to worker processes" in line for line in check(study).problems)
+
+
+DESIGN = {
+    "n_group1": 8,
+    "n_group2": 4,
+    "n_rep": 3,
+    "group1_sd": 2.0,
+    "group2_sd": 1.0,
+    "unexplained_sd": 1.0,
+}
+
+
+def law(**condition):
+    if condition["group1_sd"] == 0:
+        return None
+    return nested.exact_law(condition, draws=20_000)
+
+
+def family(**changes):
+    given = {
+        "name": "family",
+        "simulate": nested.generate_nested,
+        "estimands": nested.variances,
+        "methods": {"reml": nested.reml},
+        "conditions": grid(**{name: [value] for name, value in DESIGN.items()}),
+        "replicates": 100,
+        "seed": 5,
+        "oracle": law,
+    }
+    return Study(**{**given, **changes})
+
+
+def test_law_a_right_pipeline_passes_the_oracle():
+    levels = {name: [value] for name, value in DESIGN.items()}
+    both = grid(**{**levels, "group1_sd": [0.0, 2.0]})
+    found = check(family(conditions=both), seconds=1.0)
+    assert found.clean
+    assert found.gate.conditions == 1
+    assert found.gate.replicates >= 100
+    assert len(found.gate.cells) > 40
+    assert "oracle: " in str(found)
+
+
+def wrong_sd(rng, *, unexplained_sd, **factors):
+    return nested.generate_nested(rng, unexplained_sd=1.1 * unexplained_sd, **factors)
+
+
+def test_law_a_wrong_pipeline_is_caught_by_the_oracle():
+    found = check(family(simulate=wrong_sd), seconds=1.0)
+    assert not found.clean
+    assert found.gate.cells.off.sum() > 3
+    assert set(found.gate.cells[:3].estimand) == {"unexplained_var"}
+    assert "cells are not what the oracle knows" in found.problems[0]
+
+
+Z = (
+    "def average(sample):",
+    "def z(sample):\n    m, half = sample.mean(), 1.96 / len(sample) ** 0.5\n"
+    "    return {'mean': Estimate(m, half / 1.96, m - half, m + half)}\n\ndef average(sample):",
+)
+
+
+def test_law_an_oracle_of_a_study_file(study_file, tmp_path, capfd):
+    (tmp_path / "known_law.py").write_text(
+        "import pandas as pd\nfrom scipy import stats\n"
+        "def law(*, n, mean):\n"
+        "    p = 2 * stats.norm.cdf(1.96) - 1\n"
+        "    lines = [('z', 'mean', None, 'bias', 0.0, 0.0),\n"
+        "             ('z', 'mean', 'default', 'coverage', p, 0.0)]\n"
+        "    return pd.DataFrame(lines, columns=['method', 'estimand', 'interval', 'measure',\n"
+        "                                        'value', 'mcse'])\n"
+    )
+    brief = ["--seconds", "0.8"]
+    edits = [
+        Z,
+        ('{"average": average, "jittered": jittered}', '{"z": z}'),
+        ("seed=7", "seed=7, oracle=law"),
+        ("import numpy as np", "import numpy as np\nfrom known_law import law"),
+    ]
+    assert main(["check", *brief, str(study_file(*edits))]) == 0
+    out = capfd.readouterr().out
+    assert "oracle: 8 cells of 4 conditions compared" in out
+    skewed = ("rng.normal(mean, size=n)", "mean + rng.exponential(size=n) - 1 + 0.2")
+    assert main(["check", *brief, str(study_file(*edits, skewed))]) == 1
+    assert "z = +" in capfd.readouterr().out
+    lacking = ("oracle=law", "oracle=lambda *, n, mean: law(n=n, mean=mean)[['method']]")
+    assert main(["check", *brief, str(study_file(*edits, lacking))]) == 1
+    assert "oracle returns a DataFrame without estimand, interval" in capfd.readouterr().out
+
+
+def test_law_the_error_to_expect_of_coverage_is_the_binomial_one():
+    cells = pd.DataFrame(
+        {
+            "n": [5, 5],
+            "method": ["z", "z"],
+            "estimand": ["mean", "mean"],
+            "interval": ["default", None],
+            "measure": ["coverage", "bias"],
+            "value": [0.95, 0.01],
+            "mcse": [math.sqrt(0.95 * 0.05 / 40_000), 0.5 / math.sqrt(40_000)],
+            "used": [40_000, 40_000],
+            "replicates": [40_000, 50_000],
+        }
+    )
+    expected = expected_errors(unit_errors(cells), 2000)
+    assert expected.mcse[0] == pytest.approx(math.sqrt(0.05 * 0.95 / 2000), rel=1e-3)
+    assert expected.mcse[1] == pytest.approx(0.5 / math.sqrt(2000 * 0.8), rel=1e-12)
+    wanted = needed(unit_errors(cells), {"coverage": 0.005, "bias": 0.01})
+    assert wanted.needed[0] == pytest.approx(0.05 * 0.95 / 0.005**2, rel=2e-3)
+    assert wanted.needed[1] == math.ceil(0.25 / 0.8 / 0.01**2)
+
+
+def test_law_plan_expects_the_errors_that_the_run_has(study_file, tmp_path):
+    path = study_file(Z, ('{"average": average, "jittered": jittered}', '{"z": z}'))
+    planned = plan(path, replicates=400, jobs=1, results=tmp_path, seconds=1.5)
+    assert planned.fits == 1600
+    assert planned.stored == 0
+    assert not list(tmp_path.glob("normal"))
+    assert planned.pilot.replicates[0] > 50
+    made = run(path, tmp_path, replicates=400, jobs=1, quiet=True).performance
+    key = ["mean", "n", "measure"]
+    both = planned.expected.merge(made, on=key, suffixes=("", "_made"))
+    both = both[both.measure.isin(["bias", "empirical_se", "coverage"])]
+    assert len(both) == 12
+    bias = both[both.measure == "bias"]
+    # An sd of R normal numbers is off by 1/sqrt(2R); four times that.
+    few = planned.pilot.replicates[0]
+    assert (bias.mcse / bias.n**-0.5 * 20 - 1).abs().max() < 4 / math.sqrt(2 * few)
+    coverage = both[both.measure == "coverage"]
+    theory = math.sqrt(0.05 * 0.95 / 400)
+    slack = 4 * math.sqrt(0.05 * 0.95 / few) / (2 * 0.05)
+    assert (coverage.mcse / theory).between(1 - slack, 1 + slack).all()
+    again = plan(path, replicates=500, jobs=1, results=tmp_path, seconds=0.1)
+    assert (again.fits, again.stored) == (400, 1600)
+
+
+def lap(replicates, seconds, size, **by_method):
+    return Lap(replicates, seconds, size, by_method)
+
+
+def test_identity_the_forecast_is_the_sum_over_what_is_missing():
+    first, second = grid(n=[1, 2]).conditions
+    pilot = Pilot(
+        laps={
+            first: [lap(1, 9.0, 5_000, a=1.0, b=2.0), lap(10, 40.0, 5_900, a=1.0, b=2.0)],
+            second: [lap(1, 9.0, 5_000, a=3.0, b=5.0), lap(10, 90.0, 5_900, a=3.0, b=5.0)],
+        },
+        performance=pd.DataFrame({"method": ["a"], "estimand": ["m"], "interval": [None]}),
+        start=2.0,
+        small=(4, 10_000),
+        large=(44, 14_000),
+        table_seconds=0.44,
+        memory=1_000,
+    )
+    # Beside the methods: 1 s a replicate in longer laps, 6 s and 1 s in single ones, so that a
+    # job costs max(median(6, 1) - 1, 0) = 2.5 s and a replicate of a longer lap .75 s.
+    jobs = [Job(first, 0, 100, ("a", "b")), Job(second, 10, 20, ("a",))]
+    cost = forecast(pilot, jobs, workers=2, fits_stored=56, check_seconds=1.0)
+    replicates = 100 * (1 + 2 + 0.75) + 10 * (3 + 0.75)
+    cpu = replicates + 2.5 * replicates / 2.0
+    assert cost.cpu.value == pytest.approx(cpu)
+    assert cost.wall.value == pytest.approx(1.0 + 2.0 + cpu / 2 + 0.01 * (210 + 56))
+    assert cost.tables.value == pytest.approx(10_000 - 400 + 100 * (210 + 56))
+    assert cost.wall.low < cost.wall.value / 1.3 < cost.wall.high / 1.6
+    named = method_costs(pilot, jobs)
+    assert named.to_dict("list") == {
+        "method": ["b", "a"],
+        "fits": [100, 110],
+        "seconds_each": [2.0, 130 / 110],
+        "seconds": [200.0, 130.0],
+    }
+
+
+def test_contract_a_pilot_tries_every_condition_or_says_how_many(study_file):
+    from mcstudy import load_study
+
+    study = load_study(study_file())
+    pilot = run_pilot(study, 1, 0.5)
+    assert set(pilot.laps) == set(study.conditions)
+    assert all(laps[0].replicates == 1 for laps in pilot.laps.values())
+    assert all(set(laps[0].by_method) == {"average", "jittered"} for laps in pilot.laps.values())
+    slow = study_file(("return rng.normal", "import time; time.sleep(0.2)\n    return rng.normal"))
+    planned = plan(slow, jobs=1, seconds=0.1)
+    assert len(planned.pilot.laps) < 4
+    assert f"{len(planned.pilot.laps)} of 4 conditions" in str(planned)
+
+
+def test_contract_plan_shows_cost_precision_and_targets(study_file, tmp_path, capfd):
+    path = study_file(("replicates=60", "replicates=1000"))
+    command = ["plan", str(path), "--jobs", "1", "--results", str(tmp_path)]
+    command += ["--seconds", "0.5", "--target"]
+    assert main([*command, "coverage=0.005", "--target", "bias=0.01"]) == 0
+    out = capfd.readouterr().out
+    for text in (
+        "normal: 4 conditions x 2 methods x 1000 replicates, 8000 fits to do, 0 are stored",
+        "replicates of every condition by every method",
+        "time on 1 worker: ",
+        "of parts, ",
+        "memory: ",
+        "  average: ",
+        "Monte Carlo standard errors to expect",
+        "Replicates that the targets need",
+        "coverage 0.005",
+    ):
+        assert text in out
+    assert main([*command, "coverage"]) == 2
+    assert "--target is 'coverage'; write it as coverage=0.005" in capfd.readouterr().err
+    assert main([*command[:-2], "x", "--target", "bias=1"]) == 2
+    assert "--seconds is 'x'; give a number above 0" in capfd.readouterr().err
+    assert main([*command, "covrage=1"]) == 2
+    assert "no measure; the measures are bias" in capfd.readouterr().err
+
+
+def test_contract_plan_knows_where_precision_will_lead(study_file, tmp_path):
+    precise = ("replicates=60", 'replicates=20, precision={"bias": 0.05}, max_replicates=160')
+    path = study_file(precise, ("n=[5, 10]", "n=[2, 100]"))
+    planned = plan(path, jobs=1, results=tmp_path, seconds=1.0)
+    assert "x 20 to 160 replicates" in planned.size
+    assert planned.targets.measure.tolist() == ["bias"]
+    with pytest.raises(MCStudyError, match="jobs is 0"):
+        plan(path, jobs=0)
+
+
+def test_contract_plan_of_a_study_that_keeps_measures_forecasts_sums(study_file, tmp_path):
+    rows = study_file(("replicates=60", "replicates=100_000"))
+    of_rows = plan(rows, jobs=1, results=tmp_path, seconds=0.3).forecast
+    sums = study_file(("replicates=60", "replicates=100_000, keep='measures'"))
+    planned = plan(sums, jobs=1, results=tmp_path, seconds=0.3)
+    assert planned.forecast.parts.value < of_rows.parts.value / 20
+    assert planned.forecast.tables.value < of_rows.tables.value / 20
+    assert "coverage" in str(planned)
+    assert set(planned.methods.method) == {"average", "jittered"}
+
+
+def test_contract_a_pilot_whose_jobs_end_their_workers_says_so(study_file):
+    crash = ("def average(sample):", "def average(sample):\n    import os; os._exit(3)\n")
+    with pytest.raises(MCStudyError, match="no job of the pilot came back, its workers died"):
+        plan(study_file(crash), jobs=2, seconds=0.5)

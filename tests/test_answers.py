@@ -237,7 +237,7 @@ def test_contract_a_factor_may_be_called_function(tmp_path):
 
 
 def test_contract_an_unusable_answer_is_told_of_before_the_run(go):
-    with pytest.raises(StudyError, match="method 'm' returned 0.95 as the name of an interval"):
+    with pytest.raises(StudyError, match=r"method 'm' returned 0\.95 as the name of an interval"):
         go(lambda sample: mean(sample, intervals={0.95: (-1.0, 1.0)}))
 
 

@@ -44,12 +44,12 @@ class Ledger:
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.marks = method_marks(study)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
-        take_as_unchanged(study, self.marks)
         self._check_null()
         self._references = {
             condition.key: references(truths, study.null)
             for condition, truths in self.truths.items()
         }
+        take_as_unchanged(study, self.marks)
         self._record = store.record
         self.kept: set[str] = set(self._record.get("kept", ()))
         self._discarded: set[str] = set(self._record.get("discarded", ()))

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcstudy.stored.description import Description
-from mcstudy.stored.versions import versions as versions
-from mcstudy.stored.versions import versions_of
+from mcstudy.stored.versions import versions, versions_of
 from mcstudy.study import Study
 
 Mark = dict[str, str]

@@ -437,3 +437,12 @@ def test_contract_a_reader_who_has_seen_enough_is_no_error(study_file, tmp_path)
     child.stdout.close()
     assert (child.stderr.read(), child.wait()) == (b"", 141)
     child.stderr.close()
+
+
+def test_contract_the_command_of_a_failure_holds_where_other_parts_have_none(study_file, tmp_path):
+    some = ("def average(sample):", "def average(sample):\n    1 / (len(sample) - 10)\n")
+    results = run(study_file(some), tmp_path, replicates=5, jobs=1, quiet=True)
+    standing = status(results)
+    assert standing.failures["count"].tolist() == [10]
+    assert "replicates 0, 1, 2, 3, 4 ..." in str(standing)
+    assert "--condition 'mean=0, n=10' --replicate 0 --method average" in str(standing)

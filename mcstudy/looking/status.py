@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from mcstudy.stored.tables import Stored
 
 MOST_LINES = 30
 MOST_GROUPS = 20
+MOST_LETTERS = 200
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Standing:
     def _failures_text(self) -> str:
         lines = []
         for row in self.failures.head(MOST_GROUPS).to_dict("records"):
-            message = row["message"] or "(no message)"
+            message = textwrap.shorten(row["message"], MOST_LETTERS) or "(no message)"
             lines.append(f"  {row['count']} x {row['status']}: {message}")
             if row["replicate"] == NOWHERE:
                 continue

@@ -296,7 +296,7 @@ class Study:
 
 def _truth(value: Any) -> float:
     if isinstance(value, str | bytes):
-        raise TypeError(f"{value!r} is a text, not a number")
+        raise ValueError(f"{value!r} is a text, not a number")
     return float(value)
 
 

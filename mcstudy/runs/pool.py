@@ -28,6 +28,7 @@ from mcstudy.runs.trail import Footprint, Trail, laid
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
 GRACE_SECONDS, GRACE_SHARE = 0.5, 0.1
+_ONE_ORDER_OF_SETS = {"PYTHONHASHSEED": "0"}
 
 
 class Limited(Protocol):
@@ -148,7 +149,9 @@ class _Worker:
         self._held = ExitStack()
         path = self._held.enter_context(laid())
         self._trail = Trail(path, brief.methods)
-        self._executor = ProcessPoolExecutor(1, initializer=start, initargs=(brief, str(path)))
+        self._executor = ProcessPoolExecutor(
+            1, initializer=start, initargs=(brief, str(path)), env=_ONE_ORDER_OF_SETS
+        )
         with _keyboard_interrupts_held():
             self._executor.submit(os.getpid)  # starts the process: it loads the study meanwhile
         (self._process,) = self._executor._processes.values()

@@ -110,6 +110,8 @@ def run(
         ledger = Ledger(study, store)
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
         ledger.settle_changes(changed, wanted.methods)
+        for line in ledger.without_truth():
+            progress.say(f"Note: {line}")
         if retry:
             progress.note(f"{reopen(store, retry)} replicates are computed again")
         bench = _Bench(ledger, wanted, progress)

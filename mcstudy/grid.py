@@ -105,21 +105,17 @@ class Grid:
 
     def where(self, keep: Callable[..., bool]) -> Grid:
         """Return the conditions for which `keep`, called with the factors it names, is true."""
-        wanted = _argument_names(keep)
-        unknown = sorted((wanted or set()) - set(self.factors))
+        if not callable(keep):
+            raise StudyError(f"where: {keep!r} is no function; write where(lambda n: n > 5)")
+        wanted, needed = _argument_names(keep)
+        unknown = sorted(needed - set(self.factors))
         if unknown:
             raise StudyError(
                 f"where: the function asks for {_names(unknown)}; "
                 f"the factors are {_names(self.factors)}"
             )
         return Grid(
-            tuple(
-                condition
-                for condition in self.conditions
-                if keep(
-                    **{k: v for k, v in condition.factors.items() if wanted is None or k in wanted}
-                )
-            )
+            tuple(condition for condition in self.conditions if _is_kept(condition, keep, wanted))
         )
 
 
@@ -161,6 +157,8 @@ def level_text(level: Level) -> str:
 def _levels(name: str, values: Iterable[Level]) -> list[Level]:
     if name in RESERVED:
         raise StudyError(f"grid: a factor cannot be called '{name}'; choose another name")
+    if not is_plain(name):
+        raise StudyError(f"grid: {name!r} cannot name a factor, it is no valid text; mend it")
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise StudyError(f"grid: {name}={values!r} is not a list of levels; write {name}=[...]")
     levels = [_level(name, value) for value in values]
@@ -170,7 +168,7 @@ def _levels(name: str, values: Iterable[Level]) -> list[Level]:
 
 
 def _level(name: str, value: Any) -> Level:
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
         value = value.item()
     if not isinstance(value, bool | int | float | str | None):
         raise StudyError(
@@ -179,7 +177,19 @@ def _level(name: str, value: Any) -> Level:
         )
     if isinstance(value, float) and math.isnan(value):
         raise StudyError(f"grid: {name} has the level NaN, which equals nothing; use None instead")
-    return value
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise StudyError(
+            f"grid: {name} has a level of {value.bit_length()} bits; tables hold integers of 64, "
+            "write it as a float or a text"
+        )
+    if isinstance(value, str) and not is_plain(value):
+        raise StudyError(f"grid: {name} has the level {value!r}, which is no valid text; mend it")
+    return value + 0.0 if isinstance(value, float) else value
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a text can be written to a file: it has no half of a character."""
+    return text.isascii() or text == text.encode(errors="replace").decode()
 
 
 def _distinct(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
@@ -205,12 +215,24 @@ def _rank(level: Level) -> tuple[int, Any]:
     return (3, level) if isinstance(level, str) else (2, level)
 
 
-def _argument_names(function: Callable[..., Any]) -> set[str] | None:
-    """Return the names of a function's arguments, or None if it takes any."""
+def _is_kept(condition: Condition, keep: Callable[..., bool], wanted: set[str] | None) -> bool:
+    named = {k: v for k, v in condition.factors.items() if wanted is None or k in wanted}
+    try:
+        return bool(keep(**named))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise StudyError(
+            f"where: fails at {condition.key}: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def _argument_names(function: Callable[..., Any]) -> tuple[set[str] | None, set[str]]:
+    """Return the names of a function's arguments, None if it takes any, and those it must get."""
     parameters = inspect.signature(function).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return None
-    return {p.name for p in parameters}
+    named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    needed = {p.name for p in named if p.default is p.empty}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return None if takes_any else {p.name for p in named}, needed
 
 
 def _names(names: Iterable[str]) -> str:

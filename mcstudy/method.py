@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import types
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_FORM = "_mcstudy_batch_form"
 
 
 class Status(StrEnum):
@@ -93,16 +96,49 @@ def batched(function: Function) -> Function:
     A batched simulate takes a list of generators, one per replicate, and returns a batch of data
     sets: anything with ``len(batch)`` and ``batch[i]``. A batched method takes such a batch and
     answers as a single one does, with arrays of shape (R,) in place of numbers; one that asks for
-    ``rngs`` gets a list of generators. Replicates must not influence one another.
+    ``rngs`` gets a list of generators. Replicates must not influence one another. Put it on top of
+    other decorators: what wraps a batched function is not batched itself.
     """
     return batch_form(function)(function)
 
 
 def batch_form(batch_function: Callable[..., Any]) -> Callable[[Function], Function]:
-    """Attach to a one-at-a-time function the form that does a whole batch at once."""
+    """Attach to a one-at-a-time function the form that does a whole batch at once.
+
+    On the ``__call__`` of a class it gives one to every object of it.
+    """
 
     def attach(function: Function) -> Function:
-        function.batch = batch_function  # type: ignore[attr-defined]
+        setattr(function, _FORM, (function, batch_function))
         return function
 
     return attach
+
+
+def batch_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return the form of a function that does a whole batch at once, None where it has none."""
+    form: Callable[..., Any] | None
+    owner, form = _attached(function)
+    if owner is function:
+        return form
+    if isinstance(function, functools.partial):
+        form = batch_of(function.func)
+        return form and functools.partial(form, *function.args, **function.keywords)
+    if isinstance(function, types.MethodType):
+        form = batch_of(function.__func__)
+        return form and types.MethodType(form, function.__self__)
+    call = getattr(type(function), "__call__", None)
+    form = batch_of(call) if isinstance(call, types.FunctionType) else None
+    return form and types.MethodType(form, function)
+
+
+def wraps_batched(function: Callable[..., Any]) -> bool:
+    """Return whether a function wraps a batched one, and has no batch form itself."""
+    owner, form = _attached(function)
+    return owner is not None and owner is not function and owner is form
+
+
+def _attached(function: Callable[..., Any]) -> tuple[Any, Any]:
+    """Return a batch form and whose it is: `functools.wraps` copies the attribute to others."""
+    attached: tuple[Any, Any] = getattr(function, "__dict__", {}).get(_FORM, (None, None))
+    return attached

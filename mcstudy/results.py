@@ -108,11 +108,13 @@ class Results:
 
     def compare(self, method: str, reference: str, *, where: Where = None) -> Comparison:
         """Compare two methods on the same data; see `mcstudy.analysis.comparisons.compare`."""
+        self._check_rows()
         check_pair(self._methods, method, reference)
         return compare(self.folder, method, reference, where=where, null=self.study.get("null"))
 
     def equivalence(self, method: str, reference: str) -> Equivalence:
         """Show how far apart two methods are; see `mcstudy.analysis.equivalence.equivalence`."""
+        self._check_rows()
         check_pair(self._methods, method, reference)
         return equivalence(self.folder, method, reference)
 
@@ -125,10 +127,12 @@ class Results:
         level: float = 0.95,
     ) -> Sensitivity:
         """Rank methods with failures counted in three ways; `mcstudy.analysis.sensitivity`."""
+        self._check_rows()
         return sensitivity(self.folder, measure, where=where, failed=failed, level=level)
 
     def failure_overlap(self, *, failed: Collection[str] = FAILED) -> Overlap:
         """Count how often methods fail together; see `mcstudy.analysis.failures`."""
+        self._check_rows()
         return failure_overlap(self.folder, failed=failed)
 
     @property
@@ -146,6 +150,13 @@ class Results:
             for name in TABLES_OF[self._keep]
             if name != "timings"
         }
+
+    def _check_rows(self) -> None:
+        if self._keep != "rows":
+            raise ResultsError(
+                f"{self.folder}: keeps {self._keep}, and what lies between fits needs rows; "
+                "run the study with keep='rows' under another name"
+            )
 
     @property
     def _keep(self) -> str:

@@ -7,18 +7,21 @@ import importlib.util
 import inspect
 import linecache
 import math
+import operator
 import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from mcstudy.errors import StudyError
-from mcstudy.grid import Condition, Grid
+from mcstudy.grid import Condition, Grid, is_plain
 from mcstudy.measure import check_measures, check_null
+from mcstudy.method import batch_of, wraps_batched
+from mcstudy.neighbours import look_around
 
 MAX_REPLICATES = 2**32
 SIMULATE = "simulate"
@@ -109,6 +112,7 @@ class Study:
             )
         if not self.conditions.conditions:
             raise StudyError(f"{self.name}: the grid keeps no condition; loosen its where(...)")
+        self._make_plain("replicates", "seed", "max_replicates")
         check_replicates(self.replicates, self.name)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise StudyError(f"{self.name}: seed is {self.seed!r}; give an integer of 0 or more")
@@ -128,6 +132,19 @@ class Study:
         if self.oracle is not None:
             self._check_factors("oracle", self.oracle, leading=0)
         self._check_precision()
+        object.__setattr__(self, "methods", MappingProxyType(dict(self.methods)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, with a dict of the methods: what cannot be changed is not pickled."""
+        return {**vars(self), "methods": dict(self.methods)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, methods=MappingProxyType(state["methods"]))
+
+    def _make_plain(self, *names: str) -> None:
+        """Turn numpy's integers into Python's."""
+        for name in names:
+            object.__setattr__(self, name, as_integer(getattr(self, name)))
 
     def _check_precision(self) -> None:
         if self.precision is None:
@@ -163,17 +180,54 @@ class Study:
                 f"{self.name}: methods is {self.methods!r}; write {{'name': function}}"
             )
         for name, method in self.methods.items():
-            if not isinstance(name, str) or not name or "," in name or name != name.strip():
+            named = isinstance(name, str) and name and name == name.strip() and is_plain(name)
+            if not named or "," in name:
                 raise StudyError(
                     f"{self.name}: {name!r} cannot name a method; use a text without commas"
                 )
-            if not callable(method):
-                raise StudyError(f"{self.name}: method '{name}' is {method!r}, not a function")
+            self._check_function(f"method '{name}'", method)
+            self._check_arguments(name, method)
         if self.reference is not None and self.reference not in self.methods:
             raise StudyError(
                 f"{self.name}: reference {self.reference!r} is no method; "
                 f"choose from {', '.join(self.methods)}"
             )
+
+    def _check_function(self, role: str, function: Any) -> None:
+        """Raise unless `function` can be called, and is what its batch form does a batch of."""
+        if not callable(function):
+            raise StudyError(f"{self.name}: {role} is {function!r}, not a function")
+        if inspect.iscoroutinefunction(function):
+            raise StudyError(f"{self.name}: {role} is an async function; write it with a plain def")
+        if wraps_batched(function):
+            raise StudyError(
+                f"{self.name}: {role} wraps a batched function and is not batched itself; put "
+                "@batched on top of the other decorator"
+            )
+
+    def _check_arguments(self, name: str, method: Callable[..., Any]) -> None:
+        """Raise unless a method can be called with a data set and what it asks for by name."""
+        form = batch_of(method)
+        known = {"rngs" if form else "rng", "condition"}
+        try:
+            signature = inspect.signature(form or method)
+        except (TypeError, ValueError):
+            return
+        parameters = list(signature.parameters.values())[1:]
+        asked = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+        other = "rng" if form else "rngs"
+        if other in asked:
+            raise StudyError(
+                f"{self.name}: method '{name}' asks for {other!r}; a method that is "
+                f"{'' if form else 'not '}batched asks for {'rngs' if form else 'rng'!r}"
+            )
+        try:
+            signature.bind(None, **dict.fromkeys(known & asked))
+        except TypeError as error:
+            raise StudyError(
+                f"{self.name}: method '{name}' cannot be called with a data set"
+                f"{''.join(f' and {each}' for each in sorted(known & asked))}: {error}"
+            ) from None
 
     def _check_time_limit(self) -> None:
         limits = self.time_limit
@@ -200,12 +254,11 @@ class Study:
 
     def _check_factors(self, role: str, function: Callable[..., Any], leading: int) -> None:
         """Raise if `function` does not take `leading` arguments and the study's factors."""
-        if not callable(function):
-            raise StudyError(f"{self.name}: {role} is {function!r}, not a function")
+        self._check_function(role, function)
         factors = self.conditions.conditions[0].factors
         try:
-            signature = inspect.signature(getattr(function, "batch", function))
-        except ValueError:
+            signature = inspect.signature(batch_of(function) or function)
+        except (TypeError, ValueError):
             return
         try:
             signature.bind(*[None] * leading, **factors)
@@ -225,12 +278,15 @@ class Study:
         """
         try:
             answer = self.estimands(**condition.factors)
-            truths = {name: float(value) for name, value in answer.items()}
-        except Exception as error:
+            truths = {name: _truth(value) for name, value in answer.items()}
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise StudyError(
-                f"{self.name}: estimands fails at {condition.key}: {type(error).__name__}: {error}"
+                f"{self.name}: estimands fails at {condition.key}: {reason}"
             ) from error
-        if not truths or not all(isinstance(name, str) for name in truths):
+        if not truths or not all(isinstance(n, str) and n and is_plain(n) for n in truths):
             raise StudyError(
                 f"{self.name}: estimands returns {answer!r} at {condition.key}; "
                 "return {'name': number}"
@@ -238,17 +294,36 @@ class Study:
         return truths
 
 
+def _truth(value: Any) -> float:
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{value!r} is a text, not a number")
+    return float(value)
+
+
+def as_integer(value: Any) -> Any:
+    """Return an integer of whatever kind as Python's own, and anything else as it is."""
+    try:
+        return value if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return value
+
+
 def check_replicates(replicates: object, name: str, what: str = "replicates") -> None:
     """Raise StudyError unless `replicates` is a usable number of replicates."""
-    whole = isinstance(replicates, int) and not isinstance(replicates, bool)
-    if not whole or not 0 < replicates < MAX_REPLICATES:  # type: ignore[operator]
+    whole = as_integer(replicates)
+    if not isinstance(whole, int) or isinstance(whole, bool):
         raise StudyError(f"{name}: {what} is {replicates!r}; give an integer of 1 or more")
+    if not 0 < whole < MAX_REPLICATES:
+        raise StudyError(
+            f"{name}: {what} is {replicates}; give an integer of 1 or more, below 2**32"
+        )
 
 
 def load_study(path: str | Path) -> Study:
     """Run a study file and return its `study`.
 
-    The file's folder joins the end of ``sys.path``, so that it may import its neighbours.
+    It may import its neighbours, the modules of its folder. They are read anew each time, and come
+    before modules of the same name elsewhere, save what is installed.
 
     Raises
     ------
@@ -279,11 +354,10 @@ def _run_module(path: Path, source: bytes) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(path)
     sys.modules[name] = module
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    look_around(path.parent)
     linecache.checkcache(str(path))
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):

@@ -423,3 +423,15 @@ def test_contract_parts_that_are_joined_meanwhile_are_not_lost(study_file, tmp_p
     standing = status(results)
     assert standing.damaged == 0
     assert standing.fits.missing.sum() == 0
+
+
+def test_contract_a_reader_who_has_seen_enough_is_no_error(study_file, tmp_path):
+    folder = run(study_file(), tmp_path, replicates=2, jobs=1, quiet=True).folder
+    child = subprocess.Popen(
+        [sys.executable, "-m", "mcstudy", "status", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    child.stdout.close()
+    assert (child.stderr.read(), child.wait()) == (b"", 0)
+    child.stderr.close()

@@ -1,10 +1,15 @@
 """What a run survives: deaths of workers, hangs, and what the tables then say."""
 
+import os
+
 import pytest
 
-from mcstudy import grid, run
+from mcstudy import grid, load_study, run
 from mcstudy.cli import main
+from mcstudy.fits.replicates import Job
 from mcstudy.runs import jobs
+from mcstudy.runs.casualties import Casualties
+from mcstudy.runs.ends import Died
 from mcstudy.streams import stream
 
 NASTY = """
@@ -211,3 +216,59 @@ def test_contract_stored_timeouts_are_tried_again_when_asked(study_file, tmp_pat
     assert 0 < len(rows) < len(timings)
     assert main(["run", str(short), "--results", str(tmp_path), "--retry", "error"]) == 2
     assert "retry is 'error'; fits that can be tried again" in capfd.readouterr().err
+
+
+def test_contract_workers_that_end_as_they_start_stop_the_run_with_one_line(
+    study_file, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setenv("RUN_BY", str(os.getpid()))
+    ends = "import os\nif os.environ['RUN_BY'] != str(os.getpid()):\n    os._exit(5)\n"
+    path = study_file(("def simulate", f"{ends}\ndef simulate"))
+    assert main(["run", str(path), "--results", str(tmp_path), "--jobs", "2"]) == 2
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1, err
+    assert "worker processes end as they start (exit code 5); what is stored is whole" in err
+
+
+def test_contract_a_death_without_an_address_is_narrowed_down_by_halves(study_file):
+    """As where a machine is lost: replicate and method are found all the same."""
+    study = load_study(study_file())
+    (condition, *_) = study.conditions
+    casualties, waiting, done = Casualties(study), [], {}
+    waiting.append(Job(condition, 0, 100, ("average", "jittered")))
+    deaths = 0
+    while waiting:
+        job = waiting.pop(0)
+        verdicts = casualties.caution(job).verdicts
+        killer = job.start <= 37 < job.stop and "jittered" in job.methods
+        if killer and (37, "jittered") not in verdicts:
+            waiting = casualties.learn(Died(job, None, "lost")) + waiting
+            deaths += 1
+            continue
+        done |= {
+            (i, name): verdicts.get((i, name))
+            for i in range(job.start, job.stop)
+            for name in job.methods
+        }
+    assert len(done) == 200
+    assert {key for key, verdict in done.items() if verdict} == {(37, "jittered")}
+    assert done[37, "jittered"].message == "ended its worker process (lost)"
+    assert deaths < 12
+
+
+def test_contract_one_worker_is_this_process_only_if_asked_for_and_without_time_limit(
+    study_file, tmp_path, monkeypatch
+):
+    said = (
+        'return {"mean": Estimate(sample.mean(), se',
+        "import os\n    return Fit({'mean': Estimate(sample.mean(), se",
+    )
+    end = ("+ 2 * se)}", "+ 2 * se)}, diagnostics={'process': os.getpid()})")
+    plain = study_file(said, end)
+    limited = study_file(said, end, ("seed=7,", "seed=7, time_limit=50,"), name="limited.py")
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
+    for path, workers, here in [(plain, 1, True), (plain, None, False), (limited, 1, False)]:
+        folder = tmp_path / f"{path.stem}{workers}"
+        fits = run(path, folder, replicates=3, methods=["average"], jobs=workers, quiet=True).fits
+        assert fits.process.nunique() == 1
+        assert (fits.process[0] == os.getpid()) == here

@@ -246,3 +246,12 @@ def test_contract_nothing_of_the_analysis_imports_statsmodels():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_contract_a_reader_that_stops_early_is_no_error(study_file, tmp_path):
+    folder = run(study_file(), tmp_path, jobs=1, quiet=True, replicates=3).folder
+    command = [sys.executable, "-m", "mcstudy", "table", str(folder), "--measure", "bias"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141

@@ -202,3 +202,28 @@ def test_contract_runs_without_a_common_cell_are_said_to_be(make):
         compare_runs(a, b, where="measure=bias")
     assert json.loads((a.folder / "study.json").read_text())["seed"] == 7
     assert not compare_runs(a, open_results(b.folder), where="measure=share_ok").moved
+
+
+def test_contract_runs_that_keep_no_rows_are_compared_as_independent(make):
+    kept = ("seed=7", "keep='measures', seed=7")
+    a, b = make("a", kept), make("b", kept, ("sample.mean() + 0.01", "sample.mean() + 2 + 0.01"))
+    made = compare_runs(a, b)
+    assert made.moved
+    assert not made.frame["paired"].any()
+    assert "no rows are kept to pair" in made.notes[0]
+    for ask in (
+        lambda: a.compare("jittered", "average"),
+        lambda: a.equivalence("jittered", "average"),
+        lambda: a.sensitivity("rmse"),
+        a.failure_overlap,
+    ):
+        with pytest.raises(MCStudyError, match="keeps measures, and what lies between fits needs"):
+            ask()
+
+
+def test_contract_failures_of_a_study_without_rows(make, capsys):
+    folder = make("a", ("seed=7", "keep='measures', seed=7")).folder
+    assert main(["failures", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "How the fits ended" in out
+    assert "No rows are kept" in out

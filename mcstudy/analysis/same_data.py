@@ -63,6 +63,9 @@ def pair_runs(
     """
     if records[0].get("seed") != records[1].get("seed"):
         return Pairing({}, ("other data: the seeds differ, so the runs count as independent",))
+    if any(record.get("keep", "rows") != "rows" for record in records):
+        text = "no rows are kept to pair, so the runs count as independent, which is cautious"
+        return Pairing({}, (text,))
     seen = _Seen()
     found = {
         key: error

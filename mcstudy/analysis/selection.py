@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from mcstudy.errors import ResultsError
@@ -87,7 +88,7 @@ def is_level(level: Any, wanted: Any) -> bool:
     if pd.isna(level) or wanted is None:
         return bool(pd.isna(level)) and (wanted is None or wanted == "None")
     if isinstance(wanted, str) and not isinstance(level, str):
-        if isinstance(level, bool) or type(level).__name__ == "bool":
+        if isinstance(level, bool | np.bool_):
             return str(level).lower() == wanted.lower()
         try:
             return bool(float(wanted) == level)

@@ -48,15 +48,15 @@ def within(
         return function(*args, **kwargs)
     alarm = _Alarm(limit)
     before = signal.signal(signal.SIGALRM, alarm)
-    timer = signal.setitimer(signal.ITIMER_REAL, 0)
+    timer = signal.setitimer(signal.ITIMER_REAL, limit)
     try:
         try:
             alarm.armed = True
-            signal.setitimer(signal.ITIMER_REAL, limit)
             return function(*args, **kwargs)
         finally:
             alarm.armed = False  # one that comes before this line raises here, inside `within`
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)
-        signal.setitimer(signal.ITIMER_REAL, *timer)
+        if timer[0]:  # of somebody else, who waits a little longer
+            signal.setitimer(signal.ITIMER_REAL, *timer)

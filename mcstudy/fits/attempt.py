@@ -21,6 +21,7 @@ _AS_NUMPY_STARTS: dict[str, Any] = {
     "under": "ignore",
     "invalid": "warn",
 }
+MOST_CHARACTERS = 2000
 _MEMORY_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
@@ -68,12 +69,26 @@ def attempt(
 
 def in_words(exception: BaseException) -> str:
     """Return kind and text of an exception, without what differs from process to process."""
-    text = f"{type(exception).__name__}: {exception}".rstrip(": ")
-    return _MEMORY_ADDRESS.sub("0x...", text)
+    return plain_text(f"{type(exception).__name__}: {_text(exception)}".rstrip(": "))
+
+
+def plain_text(thing: object) -> str:
+    """Return a text that any table can hold: whole characters, and not too many of them."""
+    text = _MEMORY_ADDRESS.sub("0x...", _text(thing))
+    more = len(text) - MOST_CHARACTERS
+    return text if more <= 0 else f"{text[:MOST_CHARACTERS]}... ({more} more characters)"
+
+
+def _text(thing: object) -> str:
+    try:
+        text = str(thing)
+    except Exception as error:  # noqa: BLE001 - the user's __str__ may raise anything
+        return f"(its text raises {type(error).__name__})"
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def _warnings_in_words(caught: Sequence[warnings.WarningMessage]) -> str:
     """Return each distinct warning once, with its count, in the order of appearance."""
-    texts = Counter(f"{w.category.__name__}: {' '.join(str(w.message).split())}" for w in caught)
+    texts = Counter(f"{w.category.__name__}: {' '.join(_text(w.message).split())}" for w in caught)
     counted = (text if count == 1 else f"{text} (x{count})" for text, count in texts.items())
-    return _MEMORY_ADDRESS.sub("0x...", "; ".join(counted))
+    return plain_text("; ".join(counted))

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from mcstudy.fits.alarm import Overrun
-from mcstudy.fits.answers import Answers
+from mcstudy.fits.answers import Answer, Answers, checked
 from mcstudy.fits.attempt import Outcome, attempt, in_words
 from mcstudy.fits.caution import NO_CAUTION, Caution, Watch
 from mcstudy.grid import Condition
-from mcstudy.method import Status
+from mcstudy.method import Status, batch_of
 from mcstudy.streams import streams
 from mcstudy.study import Study
 
@@ -94,7 +94,7 @@ def do_job(
 def draw(study: Study, condition: Condition, replicate: int) -> Any:
     """Simulate one replicate and return its data set."""
     rngs = streams(study.seed, condition.key, [replicate])
-    together = _batch_form(study.simulate)
+    together = batch_of(study.simulate)
     if together is not None:
         return _checked_batch(together, rngs, condition.factors)[0]
     return study.simulate(rngs[0], **condition.factors)
@@ -144,11 +144,10 @@ class _Work:
             for replicate in set(good) & simulated.keys():
                 text = f"simulate: {simulated[replicate].warned}"
                 self.answers[name].note(replicate - self.start, text)
-            last = name == methods[-1]
-            if _batch_form(self.study.methods[name]) is None:
-                self._fit_each(name, good, data, last)
+            if batch_of(self.study.methods[name]) is None:
+                self._fit_each(name, good, data)
             else:
-                self._fit_together(name, good, data, last)
+                self._fit_together(name, good, data)
 
     def _without_verdict(self, methods: Sequence[str], replicate: int) -> list[str]:
         """Write down the verdicts on a replicate; return the methods that have none."""
@@ -184,7 +183,7 @@ class _Work:
         None in place of the outcomes: a whole batch raised or warned, which ones must be found.
         """
         rngs = streams(self.study.seed, self.condition.key, batch)
-        together = _batch_form(self.study.simulate)
+        together = batch_of(self.study.simulate)
         if together is not None:
             outcome = self._call("", batch, _checked_batch, together, rngs, self.condition.factors)
             if outcome.troubled and len(batch) > 1:
@@ -192,39 +191,41 @@ class _Work:
             return outcome.value, {batch[0]: outcome} if outcome.troubled else {}
         data, troubled, factors = [], {}, self.condition.factors
         for replicate, rng in zip(batch, rngs, strict=True):
-            outcome = self._call("", [replicate], self.study.simulate, rng, **factors)
+            outcome = self._call("", [replicate], _drawn, self.study.simulate, rng, **factors)
             if outcome.troubled:
                 troubled[replicate] = outcome
             if outcome.exception is None:
                 data.append(outcome.value)
         return data, troubled
 
-    def _fit_each(self, name: str, replicates: list[int], data: Any, last: bool) -> None:
+    def _fit_each(self, name: str, replicates: list[int], data: Any) -> None:
         """Call a one-at-a-time method for each data set."""
         method, answers = self.study.methods[name], self.answers[name]
         extras = self._extras(name, replicates)
         for i, replicate in enumerate(replicates):
             row = replicate - self.start
-            arguments = (method, data[i], last, next(extras), answers, row)
-            outcome = self._call(name, [replicate], _fit_one, *arguments)
+            outcome = self._call(name, [replicate], _answer, method, data[i], next(extras), None)
             answers.seconds[row] = outcome.seconds
+            if outcome.value is not None:
+                answers.store(row, outcome.value)
             if outcome.troubled:
                 self._end(name, replicate, outcome)
 
-    def _fit_together(self, name: str, replicates: list[int], data: Any, last: bool) -> None:
+    def _fit_together(self, name: str, replicates: list[int], data: Any) -> None:
         """Call a batched method once; where it raises or warns, again for each replicate."""
         answers = self.answers[name]
         rows = np.array(replicates) - self.start
         extras = dict(self._batch_extras(name, replicates))
-        form = _batch_form(self.study.methods[name])
-        arguments = (form, data, last, extras, answers, rows)
-        outcome = self._call(name, replicates, _fit_batch, *arguments)
+        arguments = (batch_of(self.study.methods[name]), data, extras, len(rows))
+        outcome = self._call(name, replicates, _answer, *arguments)
         if outcome.troubled and len(replicates) > 1:
             for row in rows.tolist():
                 answers.messages.pop(row, None)
             self._fit_separately([name], replicates)
             return
         answers.seconds[rows] = outcome.seconds / len(rows)
+        if outcome.value is not None:
+            answers.store(rows, outcome.value)
         if outcome.troubled:
             self._end(name, replicates[0], outcome)
 
@@ -275,26 +276,23 @@ class _Work:
         return streams(self.study.seed, self.condition.key, replicates, name)
 
 
-def _fit_one(
-    method: Callable[..., Any],
-    data: Any,
-    last: bool,
-    extras: dict[str, Any],
-    answers: Answers,
-    row: int,
-) -> None:
-    answers.put(row, method(data if last else copy.deepcopy(data), **extras))
+def _answer(
+    method: Callable[..., Any], data: Any, extras: dict[str, Any], count: int | None
+) -> Answer:
+    """Return what a method says of a copy of the data, the same copy whoever else gets one."""
+    return checked(method(_copy(data), **extras), count)
 
 
-def _fit_batch(
-    form: Callable[..., Any],
-    data: Any,
-    last: bool,
-    extras: dict[str, Any],
-    answers: Answers,
-    rows: Any,
-) -> None:
-    answers.put_batch(rows, form(data if last else copy.deepcopy(data), **extras))
+def _drawn(simulate: Callable[..., Any], rng: np.random.Generator, /, **factors: Any) -> Any:
+    """Return a data set that nothing else holds, such as a simulate that fills one array anew."""
+    return _copy(simulate(rng, **factors))
+
+
+def _copy(data: Any) -> Any:
+    """Return a deep copy; of a plain array without the detour, in the same layout."""
+    if type(data) is np.ndarray and not data.dtype.hasobject:
+        return data.copy(order="K")
+    return copy.deepcopy(data)
 
 
 def _checked_batch(
@@ -306,10 +304,6 @@ def _checked_batch(
     return data
 
 
-def _batch_form(function: Callable[..., Any]) -> Callable[..., Any] | None:
-    return getattr(function, "batch", None)
-
-
 def _succeeded(outcome: Outcome | None) -> bool:
     return outcome is None or outcome.exception is None
 
@@ -317,7 +311,7 @@ def _succeeded(outcome: Outcome | None) -> bool:
 def _asked_for(method: Callable[..., Any]) -> set[str]:
     """Return which of rng, rngs and condition a method names, beside its first argument."""
     try:
-        parameters = inspect.signature(_batch_form(method) or method).parameters
+        parameters = inspect.signature(batch_of(method) or method).parameters
     except (TypeError, ValueError):
         return set()
     return {"rng", "rngs", "condition"} & set(list(parameters)[1:])

@@ -39,6 +39,7 @@ def summarize(results: Results | str | Path) -> Results:
     holding = Holding.of(results.folder if isinstance(results, Results) else Path(results))
     if not holding.store.busy:
         with holding.store.locked():
+            holding.store.write_record({**holding.record, "made_of": None})
             _make(holding, holding.folder)
         return Results(holding.folder)
     folder = Path(tempfile.mkdtemp(prefix=f"mcstudy-{holding.record['name']}-"))

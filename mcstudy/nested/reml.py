@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.method import Estimate, Fit
+from mcstudy.method import Estimate, Fit, batch_form
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
 from mcstudy.nested.cells import Cells, MeanSquares, cells_of, mean_squares
 from mcstudy.nested.data import Floats, NestedBatch, NestedData
@@ -60,24 +60,6 @@ class ExactMethod:
         """Return the method with other intervals."""
         return replace(self, intervals=kinds, level=level)
 
-    def __call__(self, data: NestedData, rng: np.random.Generator) -> Fit:
-        """Fit one data set."""
-        fit = self.batch(as_batch(data), [rng])
-        estimates = {
-            name: Estimate(
-                value=float(estimate.value[0]),
-                std_error=float(estimate.std_error[0]),
-                intervals={
-                    kind: (float(lower[0]), float(upper[0]))
-                    for kind, (lower, upper) in (estimate.intervals or {}).items()
-                },
-            )
-            for name, estimate in fit.estimates.items()
-        }
-        diagnostics = {name: column[0].item() for name, column in (fit.diagnostics or {}).items()}
-        status: Any = fit.status
-        return Fit(estimates, status[0], fit.message[0], diagnostics)
-
     def batch(
         self,
         batch: NestedBatch | Sequence[NestedData],
@@ -99,6 +81,25 @@ class ExactMethod:
             solution.messages(statuses),
             {"llf": solution.llf, "iterations": solution.iterations},
         )
+
+    @batch_form(batch)
+    def __call__(self, data: NestedData, rng: np.random.Generator) -> Fit:
+        """Fit one data set."""
+        fit = self.batch(as_batch(data), [rng])
+        estimates = {
+            name: Estimate(
+                value=float(estimate.value[0]),
+                std_error=float(estimate.std_error[0]),
+                intervals={
+                    kind: (float(lower[0]), float(upper[0]))
+                    for kind, (lower, upper) in (estimate.intervals or {}).items()
+                },
+            )
+            for name, estimate in fit.estimates.items()
+        }
+        diagnostics = {name: column[0].item() for name, column in (fit.diagnostics or {}).items()}
+        status: Any = fit.status
+        return Fit(estimates, status[0], fit.message[0], diagnostics)
 
     def _solve(self, batch: NestedBatch) -> tuple[Solution, Cells | None]:
         """Fit a batch; its cells come back where they say all that the intervals need."""

@@ -18,7 +18,8 @@ from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.outpost import Limits, Order, Report, dismiss, work
 from mcstudy.runs.shipment import ship
-from mcstudy.stored.marks import Mark, versions
+from mcstudy.stored.marks import Mark
+from mcstudy.stored.versions import versions
 from mcstudy.study import Study
 
 CONNECT_SECONDS = 3.0

@@ -94,13 +94,16 @@ def collect(
     with store.locked():
         ledger = Ledger(study, store)
         ledger.settle_changes(changed)
+        if moved := ledger.clear():
+            progress.say(f"Note: {moved}")
         splits = [of for each in (store, *others) for _, of in each.shares()]
         for other in others:
             _copy(ledger, other, changed, progress)
         while not update_tables(ledger, progress):
             pass
         missing = Goals(ledger, tuple(study.methods), wanted).missing(study.conditions)
-        ledger.close(wanted, 0, 0)
+        for line in ledger.close(wanted, 0, 0):
+            progress.say(f"Note: {line}")
     shared = splits and all(job.stop <= wanted for job in missing)
     of = max(set(splits), key=lambda of: (splits.count(of), of)) if shared else 0
     summary = _summary(study, missing, wanted, of)

@@ -22,7 +22,8 @@ from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.pool import Pool
 from mcstudy.runs.process import Brief
 from mcstudy.runs.shipment import Shipment
-from mcstudy.stored.marks import Mark, changes, versions
+from mcstudy.stored.marks import Mark, changes
+from mcstudy.stored.versions import versions
 
 
 @dataclass(frozen=True)

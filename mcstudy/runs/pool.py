@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -58,6 +59,8 @@ class Pool:
         self._brief = brief
         self._timed = study.time_limit is not None
         self._number = self._stillborn = 0
+        # With psutil there, loky starts a process anew whose memory has grown: nothing is lost.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
         self._workers = [_Worker(brief) for _ in range(count)]
 
     def has_room(self) -> bool:
@@ -147,10 +150,15 @@ class _Worker:
             self._executor.submit(os.getpid)  # starts the process: it loads the study meanwhile
         (self._process,) = self._executor._processes.values()
 
+    def _note_process(self) -> None:
+        """Look which process it is now; it is not always the first."""
+        self._process = next(iter(self._executor._processes.values()), self._process)
+
     def take(self, errand: Errand) -> None:
         """Send an errand; where the process has ended already, it is answered by that."""
         try:
             future = self._executor.submit(serve, errand)
+            self._note_process()
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)
@@ -185,6 +193,7 @@ class _Worker:
         allowed += max(GRACE_SECONDS, GRACE_SHARE * allowed)
         if time.monotonic() - footprint.begun > allowed:
             self._overdue = footprint
+            self._note_process()
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
 

@@ -24,10 +24,10 @@ from mcstudy.runs.shares import Share
 from mcstudy.runs.upkeep import update_tables
 from mcstudy.runs.workers import Workers, hire
 from mcstudy.stored.ledger import Ledger
-from mcstudy.stored.marks import versions
 from mcstudy.stored.parts import part_name
 from mcstudy.stored.reopen import check_retried, reopen
 from mcstudy.stored.store import Store
+from mcstudy.stored.versions import versions
 from mcstudy.study import Study, check_replicates, load_study
 
 LOOK_SECONDS = 60.0
@@ -109,7 +109,7 @@ def run(
     with progress.logged(), store.locked():
         ledger = Ledger(study, store)
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
-        ledger.settle_changes(changed)
+        ledger.settle_changes(changed, wanted.methods)
         if retry:
             progress.note(f"{reopen(store, retry)} replicates are computed again")
         bench = _Bench(ledger, wanted, progress)
@@ -119,8 +119,10 @@ def run(
                 computed += bench.compute(missing)
             elif not computed:
                 bench.progress.say(f"Nothing is missing: {wanted.in_words(study)} are stored.")
+            bench.clear()
             whole = update_tables(ledger, progress) and not bench.missing()
-        ledger.close(wanted.replicates, bench.workers, computed)
+        for line in ledger.close(wanted.replicates, bench.workers, computed):
+            progress.say(f"Note: {line}")
         made = Results(store.folder)
         spent, ends = duration(time.monotonic() - begun), ends_in_words(made.performance)
         progress.note(f"done: {computed} fits in {spent}; stored: {ends}")
@@ -189,6 +191,8 @@ class _Wanted:
     ) -> _Wanted:
         count = study.replicates if replicates is None else replicates
         check_replicates(count, study.name)
+        if isinstance(methods, str):
+            raise StudyError(f"methods is {methods!r}; give a list: methods=[{methods!r}]")
         names = tuple(study.methods) if methods is None else tuple(dict.fromkeys(methods))
         unknown = [name for name in names if name not in study.methods]
         if unknown or not names:
@@ -200,7 +204,7 @@ class _Wanted:
             jobs = joblib.cpu_count()
         if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
             raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
-        return cls(count, tuple(sorted(names)), jobs, in_process, scheduler)
+        return cls(int(count), tuple(sorted(names)), jobs, in_process, scheduler)
 
     def in_words(self, study: Study) -> str:
         return (
@@ -239,11 +243,17 @@ class _Bench:
             agenda = Agenda(missing, self.workers)
             for line in workers.check(missing[0], self.wanted.methods):
                 progress.say(line)
+            self.clear()
             progress.begin(fits, self.store.folder)
             if not self.share:
                 self.ledger.write()
             with progress:
                 return self._work_off(agenda, workers)
+
+    def clear(self) -> None:
+        """Move away what was discarded, now that the study has shown that it runs."""
+        if moved := self.ledger.clear():
+            self.progress.say(f"Note: {moved}")
 
     @contextmanager
     def _hired(self) -> Iterator[Workers]:

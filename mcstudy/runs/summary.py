@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from mcstudy.analysis.precision import with_reached
 from mcstudy.grid import Condition
 from mcstudy.runs.summing import write_summed_tables
 from mcstudy.stored.files import write_table
+from mcstudy.stored.store import as_json
 from mcstudy.stored.tables import Stored, write_tables
 from mcstudy.study import Study
 
@@ -69,4 +69,4 @@ def write_measures(folder: Path, facts: Mapping[str, Any], wishes: Wishes) -> li
 
 
 def _metadata(facts: Mapping[str, Any]) -> dict[str, str]:
-    return {"mcstudy": json.dumps(facts, sort_keys=True, ensure_ascii=False)}
+    return {"mcstudy": as_json(facts)}

@@ -44,6 +44,8 @@ def _update_rows(ledger: Ledger) -> None:
     made_of = ledger.tables_digest(stored)
     tables = tables_of_rows(ledger.study.keep)
     if ledger.made_of != made_of or not _are_whole(folder, tables):
+        ledger.made_of = None
+        ledger.write()
         write_rows(folder, stored, ledger.truths, ledger.facts())
         ledger.made_of, ledger.measured_of = made_of, None
 

@@ -105,5 +105,7 @@ def _types(table: pa.Table) -> frozenset[tuple[str, str]]:
     return frozenset(
         (field.name, str(field.type))
         for field in table.schema
-        if (key := parts.column_key(field.name)) and key[0] == "diagnostic"
+        if (key := parts.column_key(field.name))
+        and key[0] == "diagnostic"
+        and field.type != pa.null()
     )

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import platform
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import ChangedError, StudyError
-from mcstudy.grid import Condition
-from mcstudy.stored.marks import Mark, changes, code_digest, method_marks, versions
+from mcstudy.grid import Condition, level_text
+from mcstudy.stored.marks import Mark, changes, code_digest, method_marks
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import references, without_overlap
 from mcstudy.stored.tables import Stored
+from mcstudy.stored.versions import versions
 from mcstudy.study import Study
 
 
@@ -49,6 +52,8 @@ class Ledger:
         self.kept: set[str] = set(self._record.get("kept", ()))
         self._discarded: set[str] = set(self._record.get("discarded", ()))
         self.made_of: str | None = self._record.get("made_of")
+        self._to_clear: list[PartHead] = []
+        self._older: list[str] = self._record.get("older_rows", [])
         self.asked: dict[str, Any] = self._record.get("asked", {})
         self.measured_of: str | None = self._record.get("measured_of")
 
@@ -62,34 +67,50 @@ class Ledger:
                 f"the estimands are {', '.join(sorted(known))}"
             )
 
-    def settle_changes(self, changed: str | None) -> None:
-        """Notice rows that something else has made; keep or discard them as told, or stop."""
-        self._settle(self.store.folder, self.store.heads(), self._changed_truths(), changed)
+    def settle_changes(self, changed: str | None, methods: Iterable[str] | None = None) -> None:
+        """Notice rows that something else has made; decide on them as told, or stop.
+
+        Parameters
+        ----------
+        changed : {"keep", "discard"}, optional
+            As in `run`. Rows that are discarded no longer count; `clear` moves them away.
+        methods : iterable of str, optional
+            The methods whose rows may be discarded; all of the study's by default.
+        """
+        wanted = self.marks.keys() if methods is None else set(methods)
+        heads = self.store.heads()
+        self._settle(self.store.folder, heads, self._changed_truths(), changed, wanted)
         if changed == "discard":
-            self._drop_foreign()
+            self._to_clear = [head for head in heads if self._is_discarded(head, wanted)]
+            self.made_of = None
 
     def settle_others(self, folder: Path, heads: Iterable[PartHead], changed: str | None) -> None:
         """Do the same with the parts of another folder, where nothing is discarded."""
-        self._settle(folder, heads, [], changed)
+        self._settle(folder, heads, [], changed, self.marks.keys())
 
     def _settle(
-        self, folder: Path, heads: Iterable[PartHead], truths: Sequence[str], changed: str | None
+        self,
+        folder: Path,
+        heads: Iterable[PartHead],
+        truths: Sequence[str],
+        changed: str | None,
+        wanted: Collection[str],
     ) -> None:
         said: dict[str, None] = {}
-        foreign: dict[str, Mark] = {}
-        seeds = set()
         references = dict.fromkeys(truths)
+        foreign: set[str] = set()
+        seeds: set[str] = set()
         for head in heads:
             self._check_kept(folder, head)
             references |= dict.fromkeys(self._other_references(head))
             for method, mark in head.marks.items():
+                differences = self._differences(method, mark, anew=changed == "discard")
                 settled = changed != "keep" and digest(mark) in self._discarded
-                if method not in self.marks or self._counts(method, mark) or settled:
-                    continue
-                seeds |= {mark["seed"]} - {str(self.study.seed)}
-                foreign[digest(mark)] = mark
-                for change in changes(mark, self.marks[method]):
-                    said[change.replace("of method", f"of method '{method}'")] = None
+                if differences and not settled:
+                    seeds |= {mark["seed"]} - {str(self.study.seed)}
+                    said |= dict.fromkeys(differences)
+                    if changed == "keep" or method in wanted or method not in self.marks:
+                        foreign.add(digest(mark))
         if references and changed == "keep" and self.study.keep == "measures":
             raise ChangedError(
                 f"{folder}: its sums are about other numbers: {'; '.join(references)}; "
@@ -109,10 +130,47 @@ class Ledger:
                 "computes them anew"
             )
         if changed == "keep":
-            self.kept |= foreign.keys()
-            self._discarded -= foreign.keys()
+            self.kept |= foreign
+            self._discarded -= foreign
         if changed == "discard":
-            self._discarded |= foreign.keys()
+            self.kept -= foreign
+            self._discarded |= foreign
+
+    def _differences(self, method: str, mark: Mark, *, anew: bool) -> list[str]:
+        """Say in words what rows with this mark have not in common with the study's own.
+
+        Those of a method that the study no longer has must only be of its data. Rows that were
+        kept count as its own, unless the question is put `anew`.
+        """
+        now = self.marks.get(method)
+        if now is None:
+            any_mark = next(iter(self.marks.values()))
+            now = {**mark, **{name: any_mark[name] for name in ("seed", "simulate")}}
+        if mark == now or (digest(mark) in self.kept and not anew):
+            return []
+        of = f"of method '{method}'"
+        return [change.replace("of method", of) for change in changes(mark, now)]
+
+    def _is_discarded(self, head: PartHead, wanted: Collection[str]) -> bool:
+        """Return whether no row of a part is of use any more."""
+        if self._other_references(head) and set(head.marks) <= set(wanted):
+            return True
+        return all(
+            digest(mark) in self._discarded and not self._counts(method, mark)
+            for method, mark in head.marks.items()
+        )
+
+    def clear(self) -> str:
+        """Move away the parts that were discarded; return in words what and where to, or nothing.
+
+        The record says first that they are discarded, so that a kill in between costs nothing.
+        """
+        heads, self._to_clear = self._to_clear, []
+        if not heads:
+            return ""
+        self.write()
+        folder = self.store.discard(heads)
+        return f"discarded rows were in {len(heads)} parts, which are in {folder} now"
 
     def _check_kept(self, folder: Path, head: PartHead) -> None:
         """Raise unless the part keeps of its replicates what the study keeps."""
@@ -141,13 +199,6 @@ class Ledger:
                 if before != after and not (before is None and after != after):
                     return [f"the truth of {estimand} at {condition.key} {before} -> {after}"]
         return []
-
-    def _drop_foreign(self) -> None:
-        for head in self.store.heads():
-            known = [m for m in head.marks if m in self.marks]
-            counting = any(self._counts(m, head.marks[m]) for m in known)
-            if known and (not counting or self._other_references(head)):
-                self.store.drop(head.path)
 
     def counts(self, head: PartHead) -> bool:
         """Return whether a part holds rows of this study as it is."""
@@ -179,7 +230,7 @@ class Ledger:
         factors: dict[str, list[Any]] = {name: [] for name in study.conditions.factors}
         for condition in sorted(study.conditions, key=lambda c: c.sort_key):
             for name, level in condition.factors.items():
-                if level not in factors[name]:
+                if level_text(level) not in map(level_text, factors[name]):
                     factors[name].append(level)
         return {
             "name": study.name,
@@ -189,7 +240,6 @@ class Ledger:
             "methods": sorted(study.methods),
             "keep": study.keep,
             "versions": versions(),
-            "commit": _commit(study),
             **self._precision(),
         }
 
@@ -211,6 +261,22 @@ class Ledger:
             for item in items
         ]
         return digest([sorted(made, key=itemgetter(0)), self.facts(), self._truths_record()])
+
+    def older_rows(self, stored: Mapping[Condition, Sequence[Stored]]) -> list[str]:
+        """Say in words which of the rows were made by something else, and were kept."""
+        older: Counter[str] = Counter()
+        total: Counter[str] = Counter()
+        for item in itertools.chain.from_iterable(stored.values()):
+            for method in item.methods:
+                rows = item.head.stop - item.head.start
+                total[method] += rows
+                older[method] += rows if item.head.marks[method] != self.marks[method] else 0
+        return [
+            f"rows of '{method}' made by older code or packages are among them: "
+            f"{count} of {total[method]}"
+            for method, count in sorted(older.items())
+            if count
+        ]
 
     def measures_digest(self, made_of: str) -> str:
         """Return the digest of all that the measures and comparisons are made of."""
@@ -244,6 +310,7 @@ class Ledger:
             "replicates": self._record.get("replicates"),
             "marks": self.marks,
             "kept": sorted(self.kept),
+            "older_rows": self._older,
             "discarded": sorted(self._discarded),
             "truths": self._truths_record(),
             "made_of": self.made_of,
@@ -253,20 +320,31 @@ class Ledger:
         }
         self.store.write_record(self._record)
 
-    def close(self, replicates: int, workers: int, computed: int) -> None:
-        """Write down how a run went; one that computed nothing leaves no line."""
-        self._record["replicates"] = replicates
+    def close(self, replicates: int, workers: int, computed: int) -> list[str]:
+        """Write down how a run went; one that computed nothing leaves no line.
+
+        Returns
+        -------
+        list of str
+            What a reader of the tables should know of their rows, a line each.
+        """
+        stored = self.stored()
+        stops = [item.head.stop for items in stored.values() for item in items]
+        self._record["replicates"] = max(stops, default=replicates)
+        self._older = self.older_rows(stored)
         if computed:
             run = {
                 "started": self._started.isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - self._begun, 1),
                 "fits": computed,
                 "workers": workers,
+                "commit": _commit(self.study),
                 "host": platform.node(),
                 "platform": platform.platform(),
             }
             self._record["runs"] = [*self._record.get("runs", []), run]
         self.write()
+        return self._older
 
 
 def digest(thing: Any) -> str:

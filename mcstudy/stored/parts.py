@@ -230,7 +230,8 @@ def concatenated(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def common_type(types: set[pa.DataType]) -> pa.DataType:
-    """Return the type that holds all of these: text, or else numbers."""
+    """Return the type that holds all of these: text, or else numbers; null is held by any."""
+    types = types - {pa.null()}
     if len(types) == 1:
         return next(iter(types))
     return pa.string() if pa.string() in types else pa.float64()
@@ -240,9 +241,13 @@ def cast(column: Any, kind: pa.DataType) -> Any:
     """Return a column of diagnostics as another type, numbers in words where that is text."""
     if column.type == kind:
         return column
+    if column.type == pa.null():
+        return pa.nulls(len(column), kind)
     if kind == pa.string():
         return pa.array([diagnostic_text(value) for value in column.to_pylist()], kind)
-    return (column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column).cast(kind)
+    return (column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column).cast(
+        kind, safe=False
+    )
 
 
 def diagnostic_text(value: bool | int | float | str | None) -> str | None:
@@ -253,13 +258,14 @@ def diagnostic_text(value: bool | int | float | str | None) -> str | None:
 
 
 def _diagnostic(values: list[Any]) -> pa.Array:
-    """Return a diagnostic's column; where types differ, the one that holds them all."""
+    """Return a diagnostic's column; where types differ, the one that holds them all.
+
+    One that is missing throughout has the null type, so that it says nothing of what others hold.
+    """
     kinds = {type(value) for value in values} - {type(None)}
     if len(kinds) > 1:
         if str in kinds:
             values = [diagnostic_text(value) for value in values]
         else:
             values = [None if value is None else float(value) for value in values]
-    elif not kinds:
-        return pa.nulls(len(values), pa.float64())
-    return pa.array(values, from_pandas=True)
+    return pa.array(values, None if kinds else pa.null())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ from mcstudy.stored.files import put_in_place, writing
 from mcstudy.stored.parts import DamagedError, PartHead, read_head
 
 _SHARE = ".share-"
+_INFINITE = "\0infinite"
 
 
 class Store:
@@ -121,13 +123,22 @@ class Store:
 
     def set_aside(self, path: Path) -> None:
         """Move what is no part, or a damaged one, out of the way, where it can be looked at."""
-        aside = self._parts / "damaged"
-        with writing(aside):
-            aside.mkdir(exist_ok=True)
+        self._move(path, self._parts / "damaged")
+        self.aside.append(path)
+
+    def discard(self, heads: Iterable[PartHead]) -> Path:
+        """Move parts that no longer count out of the way; return where they can be looked at."""
+        discarded = self._parts / "discarded"
+        for head in heads:
+            self._move(head.path, discarded)
+        return discarded
+
+    def _move(self, path: Path, folder: Path) -> None:
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
             names = (path.name + (f".{i}" if i else "") for i in itertools.count())
             if path.exists():
-                path.rename(next(aside / name for name in names if not (aside / name).exists()))
-        self.aside.append(path)
+                path.rename(next(folder / name for name in names if not (folder / name).exists()))
 
     def remove(self, heads: Iterable[PartHead]) -> None:
         """Delete parts whose rows another part holds; that one's name is on disk first."""
@@ -138,10 +149,6 @@ class Store:
             os.close(folder)
         for head in heads:
             head.path.unlink()
-
-    def drop(self, path: Path) -> None:
-        """Delete a part whose rows were all discarded."""
-        path.unlink()
 
     @property
     def record(self) -> dict[str, Any]:
@@ -154,7 +161,7 @@ class Store:
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace `study.json`."""
-        content = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        content = as_json(record, indent=2) + "\n"
         self._write(self.folder / "study.json", content.encode())
 
     def _write(self, path: Path, content: bytes) -> None:
@@ -166,6 +173,24 @@ class Store:
             except OSError:
                 temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
                 raise
+
+
+def as_json(thing: Any, *, indent: int | None = None) -> str:
+    """Return JSON with an infinite number as 1e999, which JSON knows and every reader takes so."""
+    text = json.dumps(_finite(thing), indent=indent, sort_keys=indent is None, ensure_ascii=False)
+    return text.replace(json.dumps(_INFINITE), "1e999").replace(
+        json.dumps("-" + _INFINITE), "-1e999"
+    )
+
+
+def _finite(thing: Any) -> Any:
+    if isinstance(thing, Mapping):
+        return {key: _finite(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [_finite(value) for value in thing]
+    if isinstance(thing, float) and math.isinf(thing):
+        return _INFINITE if thing > 0 else "-" + _INFINITE
+    return thing
 
 
 def _held(file: TextIO, how: int) -> bool:

@@ -79,7 +79,10 @@ def failures_verb(options: argparse.Namespace) -> None:
     failed = names(options.failed) if options.failed else []
     level = share("--level", options.level)
     texts = [endings_text(results.performance)]
-    several = results.performance["method"].nunique() > 1
+    rows = results.study.get("keep", "rows") == "rows"
+    several = rows and results.performance["method"].nunique() > 1
+    if not rows:
+        texts.append("No rows are kept (keep='measures'), so which methods fail together is lost")
     if several:
         texts.append(str(results.failure_overlap(failed=failed or ())))
     known = set(results.performance["measure"])

@@ -1,0 +1,129 @@
+"""A code object taken apart: what it does, what it looks up, and what it imports."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+Chain = tuple[str, ...]
+
+_FLAGS = (
+    inspect.CO_VARARGS
+    | inspect.CO_VARKEYWORDS
+    | inspect.CO_GENERATOR
+    | inspect.CO_COROUTINE
+    | inspect.CO_ASYNC_GENERATOR
+    | inspect.CO_ITERABLE_COROUTINE
+)
+_NAMED = frozenset(dis.hasname + dis.haslocal + dis.hasfree + dis.hascompare)
+_CONSTANT = frozenset(dis.hasconst)
+_LABELS = frozenset({"__doc__", "__qualname__", "__firstlineno__", "__static_attributes__"})
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import statement inside a function, for one of the names that it binds.
+
+    Parameters
+    ----------
+    module : str
+        As it is written, without the dots of a relative import.
+    level : int
+        How many dots.
+    member : str
+        What is taken from it; empty where the name is the module's own, ``"*"`` for its package.
+    """
+
+    module: str
+    level: int
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a code object consists of, without its name, docstring and line numbers.
+
+    Parameters
+    ----------
+    words : tuple of str
+        Its instructions.
+    constants : tuple
+        In the order of their use, code objects among them.
+    chains : frozenset of tuple of str
+        Every name that it looks up, with the attributes taken from it there and then:
+        ``np.linalg.norm(x)`` gives ``("np", "linalg", "norm")`` and ``("x",)``.
+    imports : mapping of str to Import
+        By the name that is bound.
+    """
+
+    words: tuple[str, ...]
+    constants: tuple[Any, ...]
+    chains: frozenset[Chain]
+    imports: Mapping[str, Import]
+
+
+@functools.lru_cache(maxsize=10_000)
+def anatomy(code: CodeType) -> Anatomy:
+    """Take a code object apart; the code objects in it are only named among its constants."""
+    steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
+    words = [str(code.co_flags & _FLAGS), code.co_exceptiontable.hex()]
+    words += [f"{code.co_argcount} {code.co_posonlyargcount} {code.co_kwonlyargcount}"]
+    words += [*code.co_varnames, *code.co_freevars]
+    constants = []
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        if step.opcode in _CONSTANT:
+            labels = following and following.opname == "STORE_NAME" and following.argval in _LABELS
+            constants.append(None if labels else step.argval)
+            words.append(step.opname)
+        else:
+            argument = step.argval if step.opcode in _NAMED else step.arg
+            words.append(f"{step.opname} {argument}")
+    return Anatomy(tuple(words), tuple(constants), frozenset(_chains(steps)), dict(_imports(steps)))
+
+
+def whole(code: CodeType) -> tuple[frozenset[Chain], dict[str, Import]]:
+    """Return the chains and the imports of a code object and of all in it."""
+    chains, imports = set(anatomy(code).chains), dict(anatomy(code).imports)
+    for constant in anatomy(code).constants:
+        if isinstance(constant, CodeType):
+            inner_chains, inner_imports = whole(constant)
+            chains |= inner_chains
+            imports |= inner_imports
+    return frozenset(chains), imports
+
+
+def _chains(steps: list[dis.Instruction]) -> Iterator[Chain]:
+    chain: Chain = ()
+    for step in steps:
+        if chain and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            chain = (*chain, step.argval)
+            continue
+        if chain:
+            yield chain
+        loads = step.opname.startswith("LOAD_") and step.opcode in _NAMED
+        loads = loads and isinstance(step.argval, str)
+        chain = (step.argval,) if loads else ()
+    if chain:
+        yield chain
+
+
+def _imports(steps: list[dis.Instruction]) -> Iterator[tuple[str, Import]]:
+    """Yield the names that import statements bind."""
+    found, member, several = None, "", False
+    for place, step in enumerate(steps):
+        if step.opname == "IMPORT_NAME":
+            level, members = (s.argval for s in steps[place - 2 : place])
+            found, several, member = Import(step.argval, level), bool(members), "*"
+        elif found and step.opname == "IMPORT_FROM":
+            member = step.argval if several else ""
+        elif found and step.opname.startswith("STORE_"):
+            yield step.argval, Import(found.module, found.level, member)
+            if not several:
+                found = None
+        elif found and step.opname == "POP_TOP" and several:
+            found = None

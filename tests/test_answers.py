@@ -1,0 +1,241 @@
+"""What a method may return, and what becomes of it: a number, a missing one, or a clear refusal."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mcstudy import Estimate, Fit, Study, batched, grid, run
+from mcstudy.errors import StudyError
+from mcstudy.fits.answers import AnswerError, Answers, checked
+from mcstudy.fits.attempt import MOST_CHARACTERS, in_words
+
+
+def mean(sample, **more):
+    return {"mean": Estimate(sample.mean(), **more)}
+
+
+def together(value, **more):
+    return {"mean": Estimate(np.asanyarray(value), **more)}
+
+
+@pytest.fixture
+def go(tmp_path):
+    """Run a method, or some, on samples of normals."""
+
+    def run_(method, *, simulate=None, replicates=20, truths=None, folder="r", jobs=1, **options):
+        study = Study(
+            name="s",
+            simulate=simulate or (lambda rng, *, n: rng.normal(size=n)),
+            estimands=lambda *, n: truths or {"mean": 0.0},
+            methods=method if isinstance(method, dict) else {"m": method},
+            conditions=grid(n=[5]),
+            replicates=replicates,
+            seed=1,
+            **options,
+        )
+        return run(study, tmp_path / folder, jobs=jobs, quiet=True)
+
+    return run_
+
+
+def estimand(**more):
+    return {"mean": Estimate(1.0, **more)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({1: Estimate(1.0)}, "returned 1 as the name of an estimand"),
+        ({"": Estimate(1.0)}, "returned '' as the name of an estimand"),
+        ({"\ud800": Estimate(1.0)}, "as the name of an estimand; use a plain text"),
+        (estimand(intervals={0.95: (0, 1)}), "returned 0.95 as the name of an interval of 'mean'"),
+        (estimand(intervals={"": (0, 1)}), "returned '' as the name of an interval"),
+        (
+            estimand(lower=0, upper=1, intervals={"default": (0, 1)}),
+            "two intervals called 'default'",
+        ),
+        (estimand(lower=1, upper=0), "a lower limit above the upper one as interval 'default'"),
+        (estimand(std_error=-1.0), "a standard error below 0 for 'mean'"),
+        (Fit(estimand(), diagnostics={1: 2}), "returned 1 as the name of a diagnostic"),
+        *(
+            (Fit(estimand(), diagnostics={name: "x"}), f"a diagnostic called '{name}', which fits")
+            for name in ("condition", "replicate", "method", "status", "message")
+        ),
+        (Fit(estimand(), diagnostics={"k": 2**70}), "as diagnostic 'k'; return a bool, int"),
+        (Fit(estimand(), diagnostics={"k": [1]}), r"returned \[1\] as diagnostic 'k'"),
+        (Fit(estimand(), diagnostics={"k": np.datetime64("2020-01-01")}), "as diagnostic 'k'"),
+    ],
+)
+def test_contract_what_no_table_can_hold_is_refused(answer, message):
+    with pytest.raises(AnswerError, match=message):
+        checked(answer)
+
+
+def three(**more):
+    return {"mean": Estimate(np.zeros(3), **more)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (three(std_error=np.array([1.0, -1, 1])), "a standard error below 0"),
+        (three(lower=np.array([0, 2, 0]), upper=np.ones(3)), "a lower limit above the upper one"),
+        (Fit(three(), ["ok"]), "returned 1 values as status of 3 replicates"),
+        (Fit(three(), "ok", ["a", "b"]), "returned 2 values as message of 3 replicates"),
+        (Fit(three(), diagnostics={"k": np.arange(2)}), "returned 2 values as diagnostic k of 3"),
+        (Fit(three(), diagnostics={"k": [[1], [2, 3], [4]]}), r"returned \[1\] as diagnostic 'k'"),
+        (
+            Fit(three(), diagnostics={"k": np.array(["2020-01-01"] * 3, "datetime64[D]")}),
+            "as diagnostic 'k'",
+        ),
+        (Fit(three(), diagnostics={"k": np.array([2**63] * 3, "uint64")}), "as diagnostic 'k'"),
+    ],
+)
+def test_contract_what_no_table_can_hold_is_refused_of_a_batch(answer, message):
+    with pytest.raises(AnswerError, match=message):
+        checked(answer, 3)
+
+
+def test_contract_an_answer_that_is_refused_leaves_nothing_behind():
+    answers = Answers(2)
+    with pytest.raises(AnswerError):
+        answers.put(0, {"mean": Estimate(1.0), "var": 5})
+    assert answers.numbers == {}
+
+
+@pytest.mark.parametrize("masked", [np.ma.masked, np.ma.array(3.0, mask=True)])
+def test_contract_a_masked_value_is_missing(masked):
+    answer = checked(Fit({"mean": Estimate(masked, std_error=masked)}, diagnostics={"k": masked}))
+    assert np.isnan(list(answer.numbers.values())).all()
+    assert answer.diagnostics == {"k": None}
+
+
+def test_contract_a_masked_value_of_a_batch_is_missing():
+    values = np.ma.array([1, 2, 3], mask=[False, True, False])
+    answer = checked(Fit({"mean": Estimate(values)}, diagnostics={"k": values}), 3)
+    np.testing.assert_array_equal(next(iter(answer.numbers.values())), [1, np.nan, 3])
+    assert answer.diagnostics == {"k": [1, None, 3]}
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("exception", "text"),
+    [
+        (Mute(), "Mute: (its text raises RuntimeError)"),
+        (ValueError("half \udc80"), "ValueError: half \\udc80"),
+        (ValueError("é" * 3), "ValueError: ééé"),
+        (ValueError("x" * 10**6), "x" * (MOST_CHARACTERS - 12) + "... (998012 more characters)"),
+    ],
+)
+def test_contract_any_exception_can_be_put_into_words(exception, text):
+    assert in_words(exception).endswith(text)
+
+
+def test_contract_texts_that_are_no_texts_end_no_run(go):
+    def moody(sample):
+        if sample[0] > 0.5:
+            raise ValueError("bad \udc80 byte")
+        if sample[0] > 0:
+            warnings.warn("bad \udc81 byte", stacklevel=1)
+        return Fit(mean(sample), message="bad \udc82 byte")
+
+    messages = set(go(moody).fits.message)
+    assert messages == {
+        "ValueError: bad \\udc80 byte",
+        "bad \\udc82 byte; UserWarning: bad \\udc81 byte",
+        "bad \\udc82 byte",
+    }
+
+
+@pytest.mark.parametrize("kind", ["bool", "int", "str", "nothing"])
+def test_contract_diagnostics_do_not_depend_on_how_jobs_are_cut(go, monkeypatch, kind):
+    from mcstudy.runs import jobs
+
+    values = {"bool": True, "int": 3, "str": "text", "nothing": None}
+
+    def moody(sample):
+        missing = float("nan") if sample[1] > 0 else None
+        return Fit(mean(sample), diagnostics={"k": missing if sample[0] > 0 else values[kind]})
+
+    whole = go(moody)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
+    pieces = go(moody, folder="pieces")
+    assert whole.digests() == pieces.digests()
+    expected = {"bool": "bool", "int": "int64", "str": "string", "nothing": "double"}
+    import pyarrow.parquet as pq
+
+    assert pq.read_schema(whole.folder / "fits.parquet").field("k").type == expected[kind]
+
+
+def test_contract_a_batch_that_warns_leaves_nothing_of_the_first_attempt(go):
+    @batched
+    def moody(samples):
+        if len(samples) > 1:
+            warnings.warn("together", stacklevel=1)
+            return Fit(
+                together([s.mean() for s in samples]) | {"ghost": Estimate(np.ones(len(samples)))},
+                diagnostics={"ghost": np.ones(len(samples))},
+            )
+        return together([s.mean() for s in samples])
+
+    results = go(moody, truths={"mean": 0.0})
+    assert "ghost" not in results.fits
+    assert set(results.estimates.estimand) == {"mean"}
+
+
+def test_contract_each_method_gets_the_same_data_whoever_else_is_there(go):
+    def simulate(rng, *, n):
+        return rng.normal(size=(n, 8))[:, ::2]
+
+    def layout(data):
+        return Fit({"mean": Estimate(data.sum())}, diagnostics={"strides": str(data.strides)})
+
+    both = go({"a": layout, "z": layout}, simulate=simulate)
+    alone = go({"a": layout}, simulate=simulate, folder="alone")
+    assert both.fits.query("method == 'a'").reset_index(drop=True).equals(alone.fits)
+    assert both.fits.strides.nunique() == 1
+    pd.testing.assert_series_equal(
+        both.estimates.query("method == 'z'").estimate.reset_index(drop=True),
+        alone.estimates.estimate,
+    )
+
+
+def test_contract_a_data_set_that_others_hold_is_copied(go):
+    held = np.empty(5)
+
+    def simulate(rng, *, n):
+        held[:] = rng.normal(size=n)
+        return held
+
+    def spoil(sample):
+        value = sample.mean()
+        sample += 100
+        return {"mean": Estimate(value)}
+
+    held_results = go({"a": spoil, "b": spoil}, simulate=simulate)
+    plain = go({"a": spoil, "b": spoil}, folder="plain")
+    assert held_results.digests()["estimates"] == plain.digests()["estimates"]
+
+
+def test_contract_a_factor_may_be_called_function(tmp_path):
+    study = Study(
+        name="s",
+        simulate=lambda rng, *, function, simulate: rng.normal(size=3),
+        estimands=lambda *, function, simulate: {"mean": 0.0},
+        methods={"m": mean},
+        conditions=grid(function=["exp"], simulate=[1]),
+        replicates=3,
+        seed=1,
+    )
+    assert set(run(study, tmp_path, jobs=1, quiet=True).fits.status) == {"ok"}
+
+
+def test_contract_an_unusable_answer_is_told_of_before_the_run(go):
+    with pytest.raises(StudyError, match="method 'm' returned 0.95 as the name of an interval"):
+        go(lambda sample: mean(sample, intervals={0.95: (-1.0, 1.0)}))

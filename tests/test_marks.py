@@ -1,0 +1,317 @@
+"""A mark changes with what the numbers can depend on, and with nothing else."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from mcstudy import load_study
+from mcstudy.stored.marks import method_marks
+
+HEAD = """\
+import abc, collections, dataclasses, enum, functools, logging, operator, pathlib, re, threading
+import types, typing
+import numpy as np
+import pandas as pd
+from scipy import stats
+from mcstudy import Estimate, Study, grid
+
+def simulate(rng, *, n):
+    return rng.normal(size=n)
+
+"""
+TAIL = """
+study = Study(
+    name="marked", simulate=simulate, estimands=lambda *, n: {"mean": 0.0}, methods={"m": m},
+    conditions=grid(n=[5]), replicates=20, seed=1,
+)
+"""
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+
+
+def mean_of(expression):
+    return f"def m(x): return {{'mean': Estimate({expression})}}\n"
+
+
+def written(folder, body, others=()):
+    """Write a study file, and modules beside it; return its path."""
+    texts = {"study.py": HEAD + textwrap.dedent(body) + TAIL, **dict(others)}
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "study.py"
+
+
+def mark_of(path):
+    return method_marks(load_study(path))["m"]
+
+
+@pytest.fixture(autouse=True)
+def no_bytecode(monkeypatch):
+    """An edit within one second that keeps the size of a file must count."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+USES_HELPER = "import helper\n" + mean_of("helper.f(x)")
+CLASS_OF = {
+    "a named tuple's method": "class C(typing.NamedTuple):\n    k: float = 2.0\n",
+    "a dict's subclass": "class C(dict):\n",
+    "a float's subclass": "class C(float):\n",
+    "a string's subclass": "class C(str):\n",
+    "a dataclass": "@dataclasses.dataclass\nclass C:\n    k: float = 2.0\n",
+    "a class with slots": "class C:\n    __slots__ = ('k',)\n",
+    "an abstract base": "class B(abc.ABC): pass\nclass C(B):\n",
+}
+CHANGES = [
+    ("local import", "def m(x):\n    from helper import f\n    return {'mean': Estimate(f(x))}\n")
+    + ("+ 0", "+ 1", {"helper.py": "def f(x): return x.mean() + 0\n"}),
+    ("local import of a module", "def m(x):\n    import helper\n" + "    a = helper.f(x)\n")
+    + ("+ 0", "+ 1", {"helper.py": "def f(x): return x.mean() + 0\n"}),
+    ("local import under a name", "def m(x):\n    import pk.sub as s\n    a = s.f(x)\n")
+    + ("+ 0", "+ 1", {"pk/__init__.py": "", "pk/sub.py": "def f(x): return x.mean() + 0\n"}),
+    ("local import in an inner function",)
+    + ("def m(x):\n    import helper\n    return [helper.f(v) for v in x]\n",)
+    + ("+ 0", "+ 1", {"helper.py": "def f(x): return x.mean() + 0\n"}),
+    ("a module of a module", USES_HELPER, "+ 0", "+ 1")
+    + (
+        {
+            "helper.py": "from further import g\ndef f(x): return g(x)\n",
+            "further.py": "def g(x): return x.mean() + 0\n",
+        },
+    ),
+    ("a module in a module", USES_HELPER, "+ 0", "+ 1")
+    + (
+        {
+            "helper.py": "import further\ndef f(x): return further.g(x)\n",
+            "further.py": "def g(x): return x.mean() + 0\n",
+        },
+    ),
+    ("a package's submodule", "import pk.sub\n" + mean_of("pk.sub.f(x)"), "+ 0", "+ 1")
+    + ({"pk/__init__.py": "", "pk/sub.py": "def f(x): return x.mean() + 0\n"},),
+    ("what a module reads when it is imported", "import helper\n" + mean_of("helper.K"))
+    + ("12", "13")
+    + (
+        {
+            "helper.py": "import pathlib\n"
+            "K = float(pathlib.Path(__file__).with_name('k.txt').read_text())\n",
+            "k.txt": "12",
+        },
+    ),
+    ("a module's member by its text", "import helper\n" + mean_of("getattr(helper, 'f')(x)"))
+    + ("+ 0", "+ 1", {"helper.py": "def f(x): return x.mean() + 0\n"}),
+    ("text in a comprehension", "def c(k, x): return 1\n" + mean_of("[c('a', v) for v in x][0]"))
+    + ("'a', v", "'b', v"),
+    ("text in a generator", "def c(k, x): return 1\n" + mean_of("max(c('a', v) for v in x)"))
+    + ("'a', v", "'b', v"),
+    ("what is in a try", "def m(x):\n    try: v = 1\n    except ValueError: v = 2\n", "v = 2")
+    + ("v = 3",),
+    ("an int enum", "class E(enum.IntEnum):\n    A = 1\n    def f(self, x): return x + 0\n")
+    + ("+ 0", "+ 1"),
+    ("an array's subclass", "class A(np.ndarray):\n    def f(self): return 0\n", "return 0")
+    + ("return 1",),
+    ("frompyfunc", "def f(v): return v + 0\nF = np.frompyfunc(f, 1, 1)\n" + mean_of("F(x)[0]"))
+    + ("+ 0", "+ 1"),
+    ("vectorize", "from helper import f\nF = np.vectorize(f)\n" + mean_of("F(x)[0]"), "+ 0", "+ 1")
+    + ({"helper.py": "def f(v): return v + 0\n"},),
+    ("a namespace", "from helper import f\nF = types.SimpleNamespace(f=f)\n" + mean_of("F.f(x)"))
+    + ("+ 0", "+ 1", {"helper.py": "def f(v): return v + 0\n"}),
+    ("a dict's get", "LOOK = {5: 1.0}.get\n" + mean_of("LOOK(5)"), "1.0", "2.0"),
+    ("an array's dot", "DOT = np.array([1.0, 2]).dot\n" + mean_of("DOT(x)"), "[1.0", "[3.0"),
+    ("a mask", "Z = np.ma.array([1.0, 2.0], mask=[0, 0])\n" + mean_of("Z.sum()"))
+    + ("[0, 0]", "[0, 1]"),
+    ("partial", "m = functools.partial(lambda x, k: {'mean': Estimate(k)}, k=2)\n", "k=2", "k=3"),
+    ("partialmethod",)
+    + ("class M:\n    def f(self, k, x): return k\n    g = functools.partialmethod(f, 2)\n",)
+    + ("(f, 2)", "(f, 3)"),
+    ("cached_property",)
+    + ("class M:\n    @functools.cached_property\n    def k(self): return 2\n", "return 2")
+    + ("return 3",),
+    ("property", "class M:\n    @property\n    def k(self): return 2\n", "return 2", "return 3"),
+    ("classmethod", "class M:\n    @classmethod\n    def k(cls): return 2\n", "return 2")
+    + ("return 3",),
+    ("metaclass", "class Meta(type):\n    def f(cls, x): return 0\nclass M(metaclass=Meta): pass\n")
+    + ("return 0", "return 1"),
+    ("a base class", "class B:\n    def f(self): return 0\nclass M(B): pass\n", "return 0")
+    + ("return 1",),
+    ("defaultdict", "D = collections.defaultdict(lambda: 1.0)\n" + mean_of("D['a']"), ": 1.0")
+    + (": 2.0",),
+    ("a dict's order", "D = {'a': 1, 'b': 2}\n" + mean_of("next(iter(D))"), "'a': 1, 'b': 2")
+    + ("'b': 2, 'a': 1",),
+    ("lru_cache", "@functools.lru_cache\ndef k(n): return 1\n" + mean_of("k(2)"), "return 1")
+    + ("return 2",),
+    ("singledispatch",)
+    + (
+        "@functools.singledispatch\ndef k(n): return 1\n"
+        "@k.register\ndef _(n: int): return 2\n" + mean_of("k(2)"),
+        "return 2",
+        "return 3",
+    ),
+    ("a decorator's argument",)
+    + (
+        "def times(k):\n    def d(f):\n        return lambda x: {'mean': Estimate(f(x) * k)}\n"
+        "    return d\n@times(1)\ndef m(x): return x.mean()\n",
+        "times(1)",
+        "times(2)",
+    ),
+    ("a registry", "R = {}\ndef f(x): return 0\nR['f'] = f\n" + mean_of("R['f'](x)"), "return 0")
+    + ("return 1",),
+    ("a frozen distribution", "Z = stats.norm(0, 1)\n" + mean_of("Z.ppf(0.9)"), "(0, 1)")
+    + ("(0, 2)",),
+    ("a frame", "Z = pd.DataFrame({'a': [1.0, 2.0]})\n" + mean_of("Z.a.sum()"), "[1.0", "[3.0"),
+    ("the order in memory", "Z = np.ones((2, 3), order='C')\n" + mean_of("Z.sum()"), "'C'", "'F'"),
+    ("a generator's seed", "R = np.random.default_rng(1)\n" + mean_of("R.normal()"), "rng(1)")
+    + ("rng(2)",),
+    ("a default", "def m(x, k=1.0): return {'mean': Estimate(k)}\n", "k=1.0", "k=2.0"),
+    ("a method that is a class", "class m(dict):\n    def __init__(self, x): self.k = 0\n")
+    + ("self.k = 0", "self.k = 1"),
+]
+CHANGES += [
+    (name, f"{text}    def f(self): return 0\nONE = C()\n{mean_of('ONE.f()')}", "return 0")
+    + ("return 1",)
+    for name, text in CLASS_OF.items()
+]
+
+
+def completed(body):
+    """Let the method use what a body defines, where the body has no method."""
+    if "study = " in body or "def m(" in body or "class m(" in body or "\nm = " in "\n" + body:
+        return body
+    name = {"class E": "E.A", "class A": "np.zeros(1).view(A)", "class M": "M()"}
+    used = next(use for start, use in name.items() if start in body)
+    return (
+        f"{body}USED = {used}\n{mean_of('USED')}"
+        if "class Meta" not in body
+        else (f"{body}{mean_of('M.f(x)')}")
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "old", "new", "others"),
+    [(completed(body), *rest, {})[:4] for _, body, *rest in CHANGES],
+    ids=[name for name, *_ in CHANGES],
+)
+def test_contract_a_change_that_can_change_numbers_is_noticed(tmp_path, body, old, new, others):
+    before = mark_of(written(tmp_path, body, others.items()))
+    edited = body.replace(old, new)
+    edited_others = {name: text.replace(old, new) for name, text in others.items()}
+    assert (edited, edited_others) != (body, others)
+    after = mark_of(written(tmp_path, edited, edited_others.items()))
+    assert before.pop("method") != after.pop("method")
+    assert before == after
+
+
+NO_CHANGES = [
+    ("a comment", "# old\n" + mean_of("x.mean()"), "# old", "# new"),
+    ("another function", "def old(x): return 1\n" + mean_of("x.mean()"), "return 1", "return 2"),
+    ("an attribute of that name", "def scale(): return 1\n" + mean_of("x.scale()"), "return 1")
+    + ("return 2",),
+    ("a docstring comes", "def m(x):\n    'old'\n    return None\n", "    'old'\n", ""),
+    ("a class's docstring", "class M:\n    'old'\n    k = 1\n" + mean_of("M.k"), "'old'", "'new'"),
+    ("a docstring inside", "def m(x):\n    def g(): 'old'\n    g()\n", "'old'", "'new'"),
+    ("a docstring of an inner class", "def m(x):\n    class C: 'old'\n", "'old'", "'new'"),
+    ("a comment above vectorize", "# old\ndef f(v): return v\nF = np.vectorize(f)\n")
+    + ("# old", "# new"),
+    ("a comment above a namespace", "# old\ndef f(v): return v\nF = types.SimpleNamespace(f=f)\n")
+    + ("# old", "# new"),
+    ("another member of a module", USES_HELPER, "return 1", "return 2")
+    + ({"helper.py": "def f(x): return 0\ndef other(x): return 1\n"},),
+    ("another member of a local module", "def m(x):\n    import helper\n    return helper.f(x)\n")
+    + ("return 1", "return 2", {"helper.py": "def f(x): return 0\ndef other(x): return 1\n"}),
+    ("a comment in a module", USES_HELPER, "# old", "# new")
+    + ({"helper.py": "# old\ndef f(x): return 0\n"},),
+    ("the text of a constant tuple", "T = (1, 2, 3)\nS = (1, 2, 3)\n" + mean_of("T[0] + S[0]"))
+    + ("S = (1, 2, 3)", "S = tuple([1, 2, 3])"),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "old", "new", "others"),
+    [
+        (body if "def m(" in body else body + mean_of("F"), *rest, {})[:4]
+        for _, body, *rest in NO_CHANGES
+    ],
+    ids=[name for name, *_ in NO_CHANGES],
+)
+def test_contract_what_cannot_change_numbers_is_no_change(tmp_path, body, old, new, others):
+    before = mark_of(written(tmp_path, body, others.items()))
+    edited = {name: text.replace(old, new) for name, text in others.items()}
+    assert (body.replace(old, new), edited) != (body, others)
+    assert mark_of(written(tmp_path, body.replace(old, new), edited.items())) == before
+
+
+EVERYWHERE_THE_SAME = {
+    "a set": mean_of("'a' in {'a', 'b', 'c'}"),
+    "a global set": "S = {'a', 'b', 'c', (1, 'd')}\n" + mean_of("len(S)"),
+    "a distribution": "from scipy.stats import norm\n" + mean_of("norm.ppf(0.9)"),
+    "a frozen distribution": "Z = stats.t(df=3)\n" + mean_of("Z.ppf(0.9)"),
+    "a frame": "Z = pd.DataFrame({'a': [1.0], 'b': ['x']})\n" + mean_of("Z.a.sum()"),
+    "an index": "Z = pd.Series([1.0, 2.0], index=['a', 'b'])\n" + mean_of("Z['a']"),
+    "a regular expression": "P = re.compile('a+')\n" + mean_of("bool(P)"),
+    "a path": "P = pathlib.Path(__file__).parent / 'data'\n" + mean_of("P.exists()"),
+    "a path's text": "P = str(pathlib.Path(__file__).parent)\n" + mean_of("len(P)"),
+    "the file's name": mean_of("pathlib.Path(__file__).exists()"),
+    "a lock": "P = threading.Lock()\n" + mean_of("bool(P)"),
+    "a logger": "P = logging.getLogger(__name__)\n" + mean_of("bool(P)"),
+    "the legacy generator": "draw = np.random.normal\n" + mean_of("draw(0)"),
+    "an enum": "class E(enum.Enum):\n    A = 'a'\n    B = 'b'\n" + mean_of("E.A is E.B"),
+    "a flag": "class E(enum.Flag):\n    A = 1\n    B = 2\n" + mean_of("(E.A | E.B).value"),
+    "a dataclass": "@dataclasses.dataclass(frozen=True)\nclass C:\n    a: float = 1.0\n"
+    "    s: frozenset = frozenset({'q', 'w'})\nc = C()\n" + mean_of("c.a"),
+    "a generic class": "T = typing.TypeVar('T')\nclass C(typing.Generic[T]):\n"
+    "    def f(self): return 1\nc = C()\n" + mean_of("c.f()"),
+    "a protocol": "class P(typing.Protocol):\n    def f(self): ...\nclass C(P):\n"
+    "    def f(self): return 1\nc = C()\n" + mean_of("c.f()"),
+    "a named tuple": "C = collections.namedtuple('C', 'a b')\nc = C(1, 2)\n" + mean_of("c.a"),
+    "slots": "class C:\n    __slots__ = ('b', 'a')\nc = C()\nc.a = 1\n" + mean_of("c.a"),
+    "a closure": "def shift(by): return lambda x: {'mean': Estimate(by)}\nm = shift(1)\n",
+    "itself": "def m(x, again=False):\n    return {'mean': Estimate(m(x, True))}\n",
+    "a list in itself": "L = [1]\nL.append(L)\n" + mean_of("L[0]"),
+    "singledispatch": "@functools.singledispatch\ndef k(n): return 1\n" + mean_of("k(2)"),
+    "a local import": "def m(x):\n    from pk.sub import f\n    return f(x)\n",
+    "a wrapped function": "@functools.wraps(simulate)\n" + mean_of("1"),
+    "an array's view": "Z = np.arange(9.0)[::2]\n" + mean_of("Z[0]"),
+}
+EVERY_MARK = """
+import pathlib, sys
+from mcstudy import load_study
+from mcstudy.stored.marks import method_marks
+for path in sys.argv[1:]:
+    print(pathlib.Path(path).parent.name, method_marks(load_study(path)))
+"""
+
+
+def marks_elsewhere(paths, seed):
+    """Return what a process with another hash seed says."""
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_MARK, *map(str, paths)],
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_contract_marks_are_the_same_in_every_process_and_folder(tmp_path):
+    others = {"pk/__init__.py": "", "pk/sub.py": "def f(x): return len({'a', 'b'})\n"}
+    here, there = tmp_path / "here", tmp_path / "far away"
+    paths = [
+        written(here / str(number), body, others.items())
+        for number, body in enumerate(EVERYWHERE_THE_SAME.values())
+    ]
+    for number, config in enumerate(CONFIGS):
+        folder = here / f"config{number}"
+        folder.mkdir()
+        paths.append(Path(shutil.copy(config, folder)))
+    shutil.copytree(here, there)
+    one = marks_elsewhere(paths, "1")
+    two = marks_elsewhere([there / path.relative_to(here) for path in paths], "2")
+    names = [*EVERYWHERE_THE_SAME, *(config.name for config in CONFIGS)]
+    assert len(names) == len(one) == len(set(one))
+    assert [n for n, a, b in zip(names, one, two, strict=True) if a != b] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -136,7 +137,7 @@ def batch_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
     if isinstance(function, functools.partial):
         form = batch_of(function.func)
         return form and functools.partial(form, *function.args, **function.keywords)
-    call = getattr(type(function), "__call__", None)
+    call = inspect.getattr_static(type(function), "__call__", None)
     form = batch_of(call) if isinstance(call, types.FunctionType) else None
     return form and types.MethodType(form, function)
 

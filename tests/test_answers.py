@@ -119,7 +119,7 @@ def test_contract_a_masked_value_of_a_batch_is_missing():
     assert answer.diagnostics == {"k": [1, None, 3]}
 
 
-class Mute(Exception):
+class MuteError(Exception):
     def __str__(self):
         raise RuntimeError("no words")
 
@@ -127,7 +127,7 @@ class Mute(Exception):
 @pytest.mark.parametrize(
     ("exception", "text"),
     [
-        (Mute(), "Mute: (its text raises RuntimeError)"),
+        (MuteError(), "MuteError: (its text raises RuntimeError)"),
         (ValueError("half \udc80"), "ValueError: half \\udc80"),
         (ValueError("é" * 3), "ValueError: ééé"),
         (ValueError("x" * 10**6), "x" * (MOST_CHARACTERS - 12) + "... (998012 more characters)"),
@@ -237,7 +237,7 @@ def test_contract_a_factor_may_be_called_function(tmp_path):
 
 
 def test_contract_an_unusable_answer_is_told_of_before_the_run(go):
-    with pytest.raises(StudyError, match="method 'm' returned 0.95 as the name of an interval"):
+    with pytest.raises(StudyError, match=r"method 'm' returned 0\.95 as the name of an interval"):
         go(lambda sample: mean(sample, intervals={0.95: (-1.0, 1.0)}))
 
 

@@ -56,7 +56,7 @@ def test_contract_a_partial_of_a_batched_method_is_batched(tmp_path, jobs):
 
 
 def test_contract_what_wraps_a_batched_method_is_refused_unless_batched_itself(tmp_path):
-    with pytest.raises(StudyError, match="'m' wraps a batched function .* put @batched on top"):
+    with pytest.raises(StudyError, match=r"'m' wraps a batched function .* put @batched on top"):
         study(logged(by_row))
     results = run(study(batched(logged(by_row))), tmp_path, jobs=2, quiet=True)
     assert results.fits.together.any()

@@ -1,15 +1,20 @@
 """A mark changes with what the numbers can depend on, and with nothing else."""
 
+import dataclasses
+import operator
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 import textwrap
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from mcstudy import load_study
+from mcstudy import MCStudyError, Study, grid, load_study, run
+from mcstudy.stored import versions
 from mcstudy.stored.marks import method_marks
 
 HEAD = """\
@@ -58,6 +63,7 @@ def no_bytecode(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
+FIVE = "def f(x): return 5\n"
 USES_HELPER = "import helper\n" + mean_of("helper.f(x)")
 CLASS_OF = {
     "a named tuple's method": "class C(typing.NamedTuple):\n    k: float = 2.0\n",
@@ -211,6 +217,9 @@ NO_CHANGES = [
     ("another function", "def old(x): return 1\n" + mean_of("x.mean()"), "return 1", "return 2"),
     ("an attribute of that name", "def scale(): return 1\n" + mean_of("x.scale()"), "return 1")
     + ("return 2",),
+    ("an attribute of an answer", "def scale(): return 1\n" + mean_of("x.view().scale()"))
+    + ("return 1", "return 2"),
+    ("a variable of that name", "k = 1\ndef m(x):\n    k = 0\n    return k\n", "k = 1", "k = 2"),
     ("a docstring comes", "def m(x):\n    'old'\n    return None\n", "    'old'\n", ""),
     ("a class's docstring", "class M:\n    'old'\n    k = 1\n" + mean_of("M.k"), "'old'", "'new'"),
     ("a docstring inside", "def m(x):\n    def g(): 'old'\n    g()\n", "'old'", "'new'"),
@@ -315,3 +324,160 @@ def test_contract_marks_are_the_same_in_every_process_and_folder(tmp_path):
     names = [*EVERYWHERE_THE_SAME, *(config.name for config in CONFIGS)]
     assert len(names) == len(one) == len(set(one))
     assert [n for n, a, b in zip(names, one, two, strict=True) if a != b] == []
+
+
+def test_contract_neighbours_are_read_anew_at_each_load(tmp_path):
+    for number, imports in enumerate(("from helper import f", "import helper; f = helper.f")):
+        results = tmp_path / str(number)
+        path = written(tmp_path, f"{imports}\n{mean_of('f(x)')}", {"helper.py": FIVE}.items())
+        assert set(run(path, results, jobs=1, quiet=True).estimates.estimate) == {5.0}
+        (tmp_path / "helper.py").write_text(FIVE.replace("5", "6"))
+        with pytest.raises(MCStudyError, match="the code of method 'm'"):
+            run(path, results, replicates=30, jobs=1, quiet=True)
+        anew = run(path, results, jobs=1, changed="discard", replicates=30, quiet=True)
+        assert set(anew.estimates.estimate) == {6.0}
+
+
+def test_contract_each_study_has_the_neighbours_of_its_own_folder(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path / "1")
+    for value in ("1", "2"):
+        body = "import helper\n" + mean_of("helper.f(x)")
+        others = {"helper.py": f"def f(x): return {value}\n"}
+        path = written(tmp_path / value, body, others.items())
+        results = run(path, tmp_path / "results" / value, jobs=1, quiet=True)
+        assert set(results.estimates.estimate) == {float(value)}
+
+
+def test_contract_what_is_installed_comes_before_a_neighbour(tmp_path):
+    body = "import joblib, statistics\n" + mean_of("joblib.x")
+    others = {"joblib.py": "x = 1\n", "statistics.py": "x = 1\n", "numpy.py": "x = 1\n"}
+    load_study(written(tmp_path, body, others.items()))
+    assert "site-packages" in sys.modules["joblib"].__file__
+    assert str(tmp_path) not in sys.modules["statistics"].__file__
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_contract_a_memo_that_a_method_fills_is_no_change(tmp_path, loaded):
+    body = "MEMO = {}\ndef m(x):\n    MEMO[len(x)] = 1.0\n    return {'mean': Estimate(MEMO[5])}\n"
+    study = load_study(written(tmp_path, body))
+    if not loaded:
+        study = Study("s", study.simulate, study.estimands, study.methods, grid(n=[5]), 20, 1)
+    run(study, tmp_path, replicates=10, jobs=1, quiet=True)
+    assert study.methods["m"].__globals__["MEMO"]
+    assert len(run(study, tmp_path, jobs=1, quiet=True).fits) == 20
+    assert len(run(study, tmp_path, replicates=30, jobs=2, quiet=True).fits) == 30
+    study.methods["m"].__globals__["MEMO"]["more"] = 2
+    with pytest.raises(MCStudyError, match="the code of method 'm'"):
+        run(study, tmp_path, replicates=40, jobs=1, quiet=True)
+
+
+def test_contract_the_methods_of_a_study_cannot_be_exchanged(tmp_path):
+    loaded = load_study(written(tmp_path, mean_of("1")))
+    methods = {"m": len}
+    study = dataclasses.replace(loaded, methods=methods)
+    methods["m"] = max
+    assert study.methods == {"m": len}
+    plain = Study("s", operator.call, operator.call, {"m": len}, grid(n=[5]), 20, 1)
+    for made in (loaded, study, plain, pickle.loads(pickle.dumps(plain))):
+        with pytest.raises(TypeError):
+            made.methods["m"] = max
+
+
+def test_contract_workers_that_get_another_study_refuse(tmp_path):
+    body = "K = np.random.default_rng().normal()\n" + mean_of("K")
+    path = written(tmp_path, body)
+    with pytest.raises(
+        MCStudyError, match=r"get another study.*the code of method 'm';"
+    ) as refusal:
+        run(path, tmp_path / "results", jobs=2, quiet=True)
+    assert "\n" not in str(refusal.value)
+    assert not list((tmp_path / "results" / "marked" / "parts").glob("*.parquet"))
+
+
+def test_contract_a_module_edited_since_it_was_imported_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "edited_helper.py").write_text(FIVE)
+    monkeypatch.syspath_prepend(tmp_path)
+    from edited_helper import f
+
+    def method(sample):
+        from mcstudy import Estimate
+
+        return {"mean": Estimate(f(sample))}
+
+    def simulate(rng, *, n):
+        return rng.normal(size=n)
+
+    study = Study("s", simulate, lambda *, n: {"mean": 0.0}, {"m": method}, grid(n=[5]), 20, 1)
+    run(study, tmp_path, replicates=10, jobs=2, quiet=True)
+    (tmp_path / "edited_helper.py").write_text(FIVE.replace("5", "6"))
+    with pytest.raises(MCStudyError, match=r"edited_helper\.f: not the same in the worker"):
+        run(study, tmp_path, jobs=2, quiet=True)
+
+
+def test_contract_workers_have_one_hash_seed(tmp_path):
+    body = "import sys\n" + mean_of("sys.flags.hash_randomization")
+    results = run(written(tmp_path, body), tmp_path / "results", jobs=2, quiet=True)
+    assert set(results.estimates.estimate) == {0.0}
+
+
+IN_MAIN = """
+if __name__ == "__main__":
+    from mcstudy.stored.marks import method_marks
+    print(method_marks(study))
+"""
+ANNOTATED = """
+def m(x):
+    def inner(v: int) -> float:
+        return v
+    return {"mean": Estimate(inner(1))}
+"""
+
+
+def test_contract_a_file_that_is_run_itself_has_the_same_marks(tmp_path):
+    path = written(tmp_path, ANNOTATED)
+    path.write_text(path.read_text() + IN_MAIN)
+    command = [sys.executable, "-m", "cProfile", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(str(method_marks(load_study(path))))
+
+
+def installed_package(folder, version):
+    """Write a package whose distribution has another name."""
+    home = folder / "site-packages"
+    for name, text in {
+        "bettermean/__init__.py": "def mean(x): return sum(x) / len(x)\n",
+        "better_mean-1.dist-info/METADATA": f"Name: better-mean\nVersion: {version}\n",
+        "better_mean-1.dist-info/RECORD": "bettermean/__init__.py,,\n",
+    }.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    for cached in (versions._version, versions._distributions, versions._all_distributions):
+        cached.cache_clear()
+    return home
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import bettermean\n" + mean_of("bettermean.mean(x)"),
+        "from bettermean import mean\n" + mean_of("mean(x)"),
+        "def m(x):\n    from bettermean import mean\n    return {'mean': Estimate(mean(x))}\n",
+        "import helper\n" + mean_of("helper.f(x)"),
+    ],
+)
+def test_contract_a_mark_has_the_version_of_every_package_in_use(tmp_path, monkeypatch, body):
+    monkeypatch.syspath_prepend(installed_package(tmp_path, "1.0"))
+    others = {"helper.py": "import bettermean\ndef f(x): return bettermean.mean(x)\n"}
+    path = written(tmp_path / "study", body, others.items())
+    before = mark_of(path)
+    installed_package(tmp_path, "1.1")
+    after = mark_of(path)
+    assert (before.pop("better-mean"), after.pop("better-mean")) == ("1.0", "1.1")
+    assert before == after
+    assert "better-mean" not in mark_of(written(tmp_path / "other", mean_of("x.mean()")))
+
+
+def test_contract_versions_are_those_of_the_installed_distributions():
+    found = versions.versions_of({"dateutil", "joblib", "json", "numpy"})
+    names = ("joblib", "python-dateutil")
+    assert found == {name: metadata.version(name) for name in names}

@@ -143,7 +143,10 @@ def test_contract_fifty_kills_at_random_moments_then_equal_digests(
     child = started(path, tmp_path, 2, 0.1)
     while sum(killed.values()) < 50:
         time.sleep(moments.uniform(0.0, 4.0))
-        assert child.poll() is None
+        if child.poll() is not None:  # three in a row that had not begun a job: so it should
+            assert "worker processes end as they start" in child.communicate()[1]
+            child = started(path, tmp_path, 2, 0.1)
+            continue
         workers = workers_of(child.pid)
         if workers and moments.random() < 0.5:
             os.kill(moments.choice(workers), signal.SIGKILL)

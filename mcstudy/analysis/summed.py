@@ -20,7 +20,7 @@ from mcstudy.stored.exact import Dyadic
 from mcstudy.stored.sums import Sums, Tally
 
 NAN = math.nan
-NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage", "rejection")
+NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage")
 
 
 def tally_lines(

@@ -22,7 +22,7 @@ from mcstudy.looking.address import find_condition
 from mcstudy.looking.answer import Answer, read_answer, traceback_text
 from mcstudy.looking.save import data_text
 from mcstudy.results import Results
-from mcstudy.stored.marks import Mark, changes, method_marks
+from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.stored.parts import DamagedError, PartHead, encode, read
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import read_tallies
@@ -132,10 +132,11 @@ def replay(
     if method is not None and method not in study.methods:
         raise StudyError(f"{study.name}: no method {method!r}; it has {', '.join(study.methods)}")
     names = sorted(study.methods) if method is None else [method]
+    current = method_marks(study)
     truths = study.truths(found)
     stored, marks = _stored(store, found, replicate, names, truths)
     endings, notes = _endings(store, found, replicate, names)
-    notes += _changes(marks, method_marks(study))
+    notes += _changes(marks, current)
     endings |= {name: answer.status for name, answer in stored.items()}
     left_out = [n for n in names if endings.get(n) in DANGEROUS and not force]
     notes += [
@@ -151,6 +152,7 @@ def replay(
         data = attempt(simulate, None).value
         fitted = [name for name in names if name not in left_out]
         answers = _answers(study, Job(found, replicate, replicate + 1, tuple(fitted)), truths)
+        take_as_unchanged(study, current)
     return Replay(study, found, replicate, data, answers, stored, notes, simulate)
 
 

@@ -106,8 +106,13 @@ def status(results: Results | str | Path) -> Standing:
     holding = Holding.of(results.folder if isinstance(results, Results) else Path(results))
     failed, stored, damaged = failed_fits(holding)
     counts = failed.groupby(["condition", "method"], observed=True)["count"].sum().to_dict()
+    asked = set(holding.methods)
     lines = [
-        (condition.key, method, *_covered(items, method, holding.goal(condition)))
+        (
+            condition.key,
+            method,
+            *_covered(items, method, holding.goal(condition) if method in asked else 0),
+        )
         for condition, items in stored.items()
         for method in _methods(holding, items)
     ]
@@ -125,7 +130,6 @@ def _methods(holding: Holding, items: Sequence[Stored]) -> list[str]:
 
 def _covered(items: Sequence[Stored], method: str, goal: int) -> tuple[int, int]:
     """Return how many replicates there are, and how many of the first `goal` are missing."""
-    goal = goal if goal else max((item.head.stop for item in items), default=0)
     done = within = reach = 0
     runs = sorted((i.head.start, i.head.stop) for i in items if method in i.methods)
     for start, stop in runs:

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from mcstudy.errors import StudyError
 from mcstudy.planning.gate import Gate, compare_with_oracle, worst_in_words
 from mcstudy.planning.trial import try_out
+from mcstudy.stored.marks import method_marks, take_as_unchanged
 from mcstudy.study import Study, load_study
 
 GATE_SECONDS = 5.0
@@ -74,6 +75,7 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
         If there is no study: the file does not run, or `Study` refuses its arguments.
     """
     study = study if isinstance(study, Study) else load_study(study)
+    marks = method_marks(study)
     with threadpool_limits(1):
         trial = try_out(study)
         problems, gate = trial.problems, None
@@ -82,6 +84,7 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
                 gate = compare_with_oracle(study, seconds)
             except StudyError as error:
                 problems.append(str(error).removeprefix(f"{study.name}: "))
+    take_as_unchanged(study, marks)
     if gate is not None and (off := int(gate.cells["off"].sum())):
         problems.append(
             f"{off} of {len(gate.cells)} cells are not what the oracle knows (see below)"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import cloudpickle
 
 from mcstudy.errors import MCStudyError, StudyError
+from mcstudy.stored.marks import reference_digests
 from mcstudy.study import Study, load_study
 
 Parcel = tuple[str, bytes | str, str]
@@ -32,7 +34,7 @@ def pack(study: Study) -> Parcel:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return "pickle", cloudpickle.dumps(study), ""
+        return "pickle", cloudpickle.dumps((study, reference_digests(study))), ""
     except Exception as error:
         raise StudyError(
             f"{study.name}: cannot be sent to worker processes ({type(error).__name__}: {error}); "
@@ -49,13 +51,23 @@ def unpack(parcel: Parcel) -> Study:
     Raises
     ------
     MCStudyError
-        If its file is no longer the one that was sent.
+        If its file is no longer the one that was sent, or a module it uses is another one here.
     """
     kind, content, digest = parcel
     if kind == "pickle":
-        study: Study = cloudpickle.loads(content)
+        study: Study
+        study, references = cloudpickle.loads(content)
+        _check_references(references, reference_digests(study))
         return study
     path = Path(str(content))
     if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
         raise MCStudyError(f"{path} was edited while the run started; run again")
     return load_study(path)
+
+
+def _check_references(sent: Mapping[str, str], found: Mapping[str, str]) -> None:
+    if other := [name for name in sent if sent[name] != found.get(name)]:
+        raise MCStudyError(
+            f"{', '.join(other)}: not the same in the worker processes as in this one; a module "
+            "that was edited must be loaded again here, and hold the same whenever it is imported"
+        )

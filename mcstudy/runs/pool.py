@@ -107,7 +107,10 @@ class Pool:
         if self._timed:
             for worker in self._workers:
                 worker.end_if_over(self._study)
-        return [answer for worker in self._workers for answer in worker.replies()]
+        answers = [answer for worker in self._workers for answer in worker.replies()]
+        if answers:
+            self._stillborn = 0
+        return answers
 
     def _replaced(self) -> list[Died]:
         """Put a new worker in the place of each that has ended; return the jobs that it cost."""

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mcstudy.runs.check import check_first_replicate
 from mcstudy.runs.delivery import Parcel, unpack
 from mcstudy.runs.ends import finish
 from mcstudy.runs.trail import Trail
-from mcstudy.stored.marks import Mark
+from mcstudy.stored.marks import CODE, Mark, changes, method_marks
 from mcstudy.study import Study
 
 
@@ -94,8 +94,13 @@ def _ready(brief: Brief, trail: Trail) -> Callable[[Errand], Reply]:
     """Get the study; return what does an errand, trouble with the study being every answer."""
     try:
         study = unpack(brief.parcel)
+    except MCStudyError as error:
+        trouble = str(error)
     except Exception as error:  # noqa: BLE001 - unpickling a user's study may raise anything
         trouble = f"the study does not reach the workers: {type(error).__name__}: {error}"
+    else:
+        trouble = _differing(brief, method_marks(study))
+    if trouble:
         return lambda errand: Reply(errand.number, refusal=trouble)
 
     def work(errand: Errand) -> Reply:
@@ -107,6 +112,26 @@ def _ready(brief: Brief, trail: Trail) -> Callable[[Errand], Reply]:
             return Reply(errand.number, bug=traceback.format_exc())
 
     return work
+
+
+def _differing(brief: Brief, found: Mapping[str, Mark]) -> str:
+    """Return in words how the study that arrived is not the one that was sent; empty if it is.
+
+    The code of a pickled study has come as it was; only packages may be others here.
+    """
+    pickled = CODE if brief.parcel[0] == "pickle" else ()
+    said: dict[str, None] = {}
+    for name, mark in brief.marks.items():
+        same = {part: mark[part] for part in pickled}
+        for change in changes(mark, found[name] | same):
+            said[change.replace("of method", f"of method '{name}'")] = None
+    if not said:
+        return ""
+    return (
+        f"worker processes get another study than this process has: {'; '.join(said)}; load it "
+        "again after an edit, and let its modules hold the same whenever they are imported (a "
+        "seed for what they draw)"
+    )
 
 
 def _done(study: Study, brief: Brief, errand: Errand, trail: Trail) -> Reply:

@@ -14,7 +14,7 @@ from mcstudy.runs.delivery import pack
 from mcstudy.runs.ends import Died, Finished, finish
 from mcstudy.runs.pool import Pool
 from mcstudy.runs.process import Brief
-from mcstudy.stored.marks import Mark
+from mcstudy.stored.marks import Mark, take_as_unchanged
 from mcstudy.study import Study
 
 _ONE_THREAD = dict.fromkeys(
@@ -47,7 +47,10 @@ def hire(
     os.environ.update(_ONE_THREAD)
     try:
         if in_process:
-            yield _InProcess(study, marks)
+            try:
+                yield _InProcess(study, marks)
+            finally:
+                take_as_unchanged(study, marks)
             return
         pool = Pool(study, Brief(pack(study), marks, tuple(study.methods), os.getpid()), count)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
@@ -20,7 +20,8 @@ _FLAGS = (
     | inspect.CO_ASYNC_GENERATOR
     | inspect.CO_ITERABLE_COROUTINE
 )
-_NAMED = frozenset(dis.hasname + dis.haslocal + dis.hasfree + dis.hascompare)
+_VARIABLE = frozenset(dis.haslocal + dis.hasfree)
+_NAMED = _VARIABLE.union(dis.hasname, dis.hascompare)
 _CONSTANT = frozenset(dis.hasconst)
 _LABELS = frozenset({"__doc__", "__qualname__", "__firstlineno__", "__static_attributes__"})
 
@@ -55,8 +56,10 @@ class Anatomy:
     constants : tuple
         In the order of their use, code objects among them.
     chains : frozenset of tuple of str
-        Every name that it looks up, with the attributes taken from it there and then:
-        ``np.linalg.norm(x)`` gives ``("np", "linalg", "norm")`` and ``("x",)``.
+        Every name that it looks up outside, with the attributes taken from it there and then:
+        ``np.linalg.norm(x)`` gives ``("np", "linalg", "norm")``.
+    local_chains : frozenset of tuple of str
+        The same of its variables, here ``("x",)``.
     imports : mapping of str to Import
         By the name that is bound.
     """
@@ -64,6 +67,7 @@ class Anatomy:
     words: tuple[str, ...]
     constants: tuple[Any, ...]
     chains: frozenset[Chain]
+    local_chains: frozenset[Chain]
     imports: Mapping[str, Import]
 
 
@@ -83,33 +87,56 @@ def anatomy(code: CodeType) -> Anatomy:
         else:
             argument = step.argval if step.opcode in _NAMED else step.arg
             words.append(f"{step.opname} {argument}")
-    return Anatomy(tuple(words), tuple(constants), frozenset(_chains(steps)), dict(_imports(steps)))
+    return Anatomy(
+        tuple(words),
+        tuple(constants),
+        frozenset(_chains(steps, _looks_outside)),
+        frozenset(_chains(steps, _looks_inside)),
+        dict(_imports(steps)),
+    )
 
 
 def whole(code: CodeType) -> tuple[frozenset[Chain], dict[str, Import]]:
-    """Return the chains and the imports of a code object and of all in it."""
-    chains, imports = set(anatomy(code).chains), dict(anatomy(code).imports)
-    for constant in anatomy(code).constants:
+    """Return the chains and the imports of a code object and of all in it.
+
+    Of the chains that begin with a variable of the function's own only those of imported modules.
+    """
+    parts = list(_all_parts(code))
+    imports = {name: found for part in parts for name, found in part.imports.items()}
+    local = {chain for part in parts for chain in part.local_chains if chain[0] in imports}
+    return frozenset(local.union(*(part.chains for part in parts))), imports
+
+
+def _all_parts(code: CodeType) -> Iterator[Anatomy]:
+    parts = anatomy(code)
+    yield parts
+    for constant in parts.constants:
         if isinstance(constant, CodeType):
-            inner_chains, inner_imports = whole(constant)
-            chains |= inner_chains
-            imports |= inner_imports
-    return frozenset(chains), imports
+            yield from _all_parts(constant)
 
 
-def _chains(steps: list[dis.Instruction]) -> Iterator[Chain]:
+def _chains(steps: list[dis.Instruction], begins: Callable[[dis.Instruction], bool]) -> set[Chain]:
+    found: set[Chain] = set()
     chain: Chain = ()
     for step in steps:
         if chain and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
             chain = (*chain, step.argval)
             continue
-        if chain:
-            yield chain
-        loads = step.opname.startswith("LOAD_") and step.opcode in _NAMED
-        loads = loads and isinstance(step.argval, str)
-        chain = (step.argval,) if loads else ()
-    if chain:
-        yield chain
+        found.add(chain)
+        names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+        chain = ()
+        if begins(step):
+            found |= {(name,) for name in names[:-1]}
+            chain = names[-1:]
+    return (found | {chain}) - {()}
+
+
+def _looks_outside(step: dis.Instruction) -> bool:
+    return step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+
+
+def _looks_inside(step: dis.Instruction) -> bool:
+    return step.opname.startswith("LOAD_") and step.opcode in _VARIABLE
 
 
 def _imports(steps: list[dis.Instruction]) -> Iterator[tuple[str, Import]]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from mcstudy.installed import OURS, file_of, is_installed
 from mcstudy.stored.anatomy import anatomy
-from mcstudy.stored.reference import InstalledName, installed_name, referred
+from mcstudy.stored.reference import InstalledName, installed_name, own_name, referred
 
 _PLAIN = (bool, float, complex, range, slice, types.NoneType, types.EllipsisType)
 _BOUND = (types.BuiltinFunctionType, types.MethodWrapperType)
@@ -33,19 +33,9 @@ _DESCRIPTORS = (
     types.ClassMethodDescriptorType,
 )
 _LABELS = frozenset(
-    [
-        "__module__",
-        "__name__",
-        "__qualname__",
-        "__doc__",
-        "__dict__",
-        "__weakref__",
-        "__annotations__",
-        "__orig_bases__",
-        "__parameters__",
-        "__firstlineno__",
-        "__static_attributes__",
-    ]
+    {"__module__", "__name__", "__qualname__", "__doc__", "__dict__", "__weakref__"}
+    | {"__annotations__", "__orig_bases__", "__parameters__"}
+    | {"__firstlineno__", "__static_attributes__", "__slotnames__"}
 )
 _LABELLED = ("_abc_", "__annot", "__dataclass")
 
@@ -71,10 +61,14 @@ class Description:
     ----------
     packages : set of str
         The installed packages that it met; their versions stand for them.
+    references : dict
+        The functions and classes of modules of the user's that it met, by module and name. Where
+        the value is pickled, these are found again by their names.
     """
 
     def __init__(self, thing: Any) -> None:
         self.packages: set[str] = set()
+        self.references: dict[str, Any] = {}
         self._hash = hashlib.sha256()
         self._met: dict[int, tuple[int, Any]] = {}
         self._ahead: deque[tuple[Any, Place]] = deque()
@@ -120,6 +114,8 @@ class Description:
             self._say_installed(thing)
         elif id(thing) in self._met:
             self._say("met", str(self._met[id(thing)][0]))
+        elif _has_no_state(thing):
+            self._say_installed(f"{kind.__module__}.{kind.__qualname__}")
         elif (name := _name(thing)) is not None:
             self._say_installed(name)
         else:
@@ -155,7 +151,8 @@ class Description:
     def _alone(self, thing: Any) -> str:
         """Return the digest of an element of a set, whatever was met among the other elements."""
         other = object.__new__(Description)
-        other.packages, other._hash = self.packages, hashlib.sha256()
+        other.packages, other.references = self.packages, self.references
+        other._hash = hashlib.sha256()
         other._met, other._ahead, other._place = dict(self._met), deque(), self._place
         other._add(thing)
         other._finish()
@@ -174,6 +171,8 @@ class Description:
     def _describe(self, thing: Any) -> None:
         """Say what a thing with an identity consists of."""
         kind = type(thing)
+        if isinstance(thing, types.FunctionType | type) and (name := own_name(thing)):
+            self.references[name] = thing
         if kind in (dict, types.MappingProxyType):
             self._add_pairs("mapping", thing.items())
         elif kind is list:
@@ -184,11 +183,12 @@ class Description:
             self._describe_function(thing)
         elif isinstance(thing, type):
             self._add_all("class", [type(thing), thing.__bases__, *_compiled(thing)])
-            self._add_named("members", vars(thing))
+            own = {k: v for k, v in vars(thing).items() if not isinstance(v, _DESCRIPTORS)}
+            self._add_named("members", own)
         elif isinstance(thing, types.ModuleType):
             self._describe_module(thing)
         elif kind is types.MethodType:
-            self._add_all("bound", [thing.__func__, thing.__self__])
+            self._add_all("bound", [_function_of(thing), thing.__self__])
         elif kind in _BOUND:
             whose = None if isinstance(thing.__self__, types.ModuleType) else thing.__self__
             self._add_all("builtin", [thing.__name__, whose, *_compiled(thing)])
@@ -237,11 +237,9 @@ class Description:
             return
         make, arguments, state, items, pairs = (*reduced, None, None, None, None)[:5]
         self._add_all("made by", [make, arguments])
-        for part in state if type(state) is tuple else (state,):
-            if type(part) is dict:
-                self._add_named("attributes", part)
-            else:
-                self._add_all("state", [part])
+        attributes, other = _attributes(state)
+        self._add_named("attributes", attributes)
+        self._add_all("state", other)
         self._add_all("items", items or ())
         self._add_pairs("pairs", pairs or ())
 
@@ -279,6 +277,36 @@ def _reduced(thing: Any) -> Any:
         return thing.__reduce_ex__(4)
     except Exception:  # noqa: BLE001 - what cannot be pickled is known by its class and attributes
         return None
+
+
+def _has_no_state(thing: Any) -> bool:
+    """Return whether a thing is no more than one of its installed kind: a sentinel."""
+    kind = type(thing)
+    if isinstance(thing, type) or not is_installed(kind.__module__):
+        return False
+    reduced = _reduced(thing)
+    if not isinstance(reduced, tuple) or len(reduced[1]) != 1 or reduced[1][0] is not kind:
+        return False
+    return all(part is None for part in reduced[2:])
+
+
+def _function_of(method: types.MethodType) -> Any:
+    """Return the name that the object knows its method by, or the function where it knows none."""
+    name = getattr(method.__func__, "__name__", "")
+    holder = method.__self__ if isinstance(method.__self__, type) else type(method.__self__)
+    return name if hasattr(holder, name) else method.__func__
+
+
+def _attributes(state: Any) -> tuple[dict[str, Any], list[Any]]:
+    """Return the attributes in the state of an object, those in slots too, and the rest."""
+    attributes: dict[str, Any] = {}
+    other = []
+    for part in state if type(state) is tuple else (state,):
+        if type(part) is dict:
+            attributes |= part
+        elif part is not None:
+            other.append(part)
+    return attributes, other
 
 
 def _compiled(thing: Any) -> list[str]:

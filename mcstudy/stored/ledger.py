@@ -18,7 +18,7 @@ from typing import Any
 
 from mcstudy.errors import ChangedError, StudyError
 from mcstudy.grid import Condition, level_text
-from mcstudy.stored.marks import Mark, changes, code_digest, method_marks
+from mcstudy.stored.marks import Mark, changes, code_digest, method_marks, take_as_unchanged
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import references, without_overlap
@@ -42,13 +42,14 @@ class Ledger:
         self.study = study
         self.store = store
         self._started, self._begun = datetime.now(UTC), time.monotonic()
+        self.marks = method_marks(study)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
+        take_as_unchanged(study, self.marks)
         self._check_null()
         self._references = {
             condition.key: references(truths, study.null)
             for condition, truths in self.truths.items()
         }
-        self.marks = method_marks(study)
         self._record = store.record
         self.kept: set[str] = set(self._record.get("kept", ()))
         self._discarded: set[str] = set(self._record.get("discarded", ()))
@@ -144,7 +145,7 @@ class Ledger:
             )
         if changed == "keep" and sums_differ:
             raise ChangedError(
-                f"{folder}: its sums were made with another truth: {'; '.join(sums_differ)}; "
+                f"{folder}: its sums are about other numbers: {'; '.join(sums_differ)}; "
                 "--changed discard computes them anew"
             )
         if changed == "keep":

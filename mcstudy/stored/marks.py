@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcstudy.stored.description import Description
-from mcstudy.stored.versions import versions, versions_of
+from mcstudy.stored.versions import versions as versions
+from mcstudy.stored.versions import versions_of
 from mcstudy.study import Study
 
 Mark = dict[str, str]
+
+CODE = ("simulate", "method")
 
 _left: dict[str, str] = {}
 
@@ -37,7 +40,7 @@ def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name, "nothing"), new.get(name, "nothing")
         if before != after:
-            code = name in ("simulate", "method")
+            code = name in CODE
             said.append(f"the code of {name}" if code else f"{name} {before} -> {after}")
     return said
 
@@ -67,14 +70,12 @@ def take_as_unchanged(study: Study, marks: Mapping[str, Mark]) -> None:
                 _left[after] = before
 
 
-def left_by_calls() -> dict[str, str]:
-    """Return what is known of such changes: a digest before by the one after."""
-    return dict(_left)
-
-
-def know_left_by_calls(left: Mapping[str, str]) -> None:
-    """Take over what another process knows of them."""
-    _left.update(left)
+def reference_digests(study: Study) -> dict[str, str]:
+    """Return the digests of what a study uses of modules of the user's, by module and name."""
+    found: dict[str, Any] = {}
+    for function in (study.simulate, *study.methods.values()):
+        found |= Description(function).references
+    return {name: code_digest(thing) for name, thing in sorted(found.items())}
 
 
 def _before(digest: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.installed import is_installed, is_installed_package
+from mcstudy.installed import OURS, is_installed, is_installed_package
 from mcstudy.stored.anatomy import Import, whole
 
 _OF_UFUNCS = ("numpy", "scipy.special")
@@ -69,12 +69,8 @@ class InstalledName(str):
 def installed_name(thing: Any) -> str | None:
     """Return the name under which an installed module holds a thing, None where none does."""
     home, path = _label(thing, "__module__"), _label(thing, "__qualname__", "__name__")
-    if home and path and is_installed(home):
-        found: Any = sys.modules.get(home)
-        for step in path.split("."):
-            found = getattr(found, step, None)
-        if found is thing:
-            return f"{home}.{path}"
+    if home and path and is_installed(home) and _found(home, path) is thing:
+        return f"{home}.{path}"
     holders = (type(thing).__module__, home, *(_OF_UFUNCS if isinstance(thing, np.ufunc) else ()))
     for holder in holders:
         module = sys.modules.get(holder)
@@ -83,6 +79,21 @@ def installed_name(thing: Any) -> str | None:
                 if held is thing:
                     return f"{holder}.{name}"
     return None
+
+
+def own_name(thing: Any) -> str | None:
+    """Return the name under which a module of the user's, that others can import, holds a thing."""
+    home, path = _label(thing, "__module__"), _label(thing, "__qualname__")
+    if home == "__main__" or home.startswith(OURS) or is_installed(home):
+        return None
+    return f"{home}.{path}" if _found(home, path) is thing else None
+
+
+def _found(home: str, path: str) -> Any:
+    found: Any = sys.modules.get(home)
+    for step in path.split("."):
+        found = getattr(found, step, None)
+    return found
 
 
 def _label(thing: Any, *names: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -98,6 +99,14 @@ def batched(function: Function) -> Function:
     answers as a single one does, with arrays of shape (R,) in place of numbers; one that asks for
     ``rngs`` gets a list of generators. Replicates must not influence one another. Put it on top of
     other decorators: what wraps a batched function is not batched itself.
+
+    Notes
+    -----
+    How many replicates are in a batch depends on time and on memory. So the tables are the same bit
+    for bit only where the numbers of a replicate do not depend on who else is in the batch. That
+    holds of arithmetic by element and of sums along the last axis of an array in C order. It does
+    not hold of a matrix product over the whole batch, ``batch @ weights``: there the library of
+    linear algebra chooses its order of summation by size, and the last bits follow.
     """
     return batch_form(function)(function)
 
@@ -109,6 +118,7 @@ def batch_form(batch_function: Callable[..., Any]) -> Callable[[Function], Funct
     """
 
     def attach(function: Function) -> Function:
+        function.batch = batch_function  # type: ignore[attr-defined]  # for whoever calls it
         setattr(function, _FORM, (function, batch_function))
         return function
 
@@ -118,22 +128,23 @@ def batch_form(batch_function: Callable[..., Any]) -> Callable[[Function], Funct
 def batch_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
     """Return the form of a function that does a whole batch at once, None where it has none."""
     form: Callable[..., Any] | None
+    if isinstance(function, types.MethodType):
+        form = batch_of(function.__func__)
+        return form and types.MethodType(form, function.__self__)
     owner, form = _attached(function)
     if owner is function:
         return form
     if isinstance(function, functools.partial):
         form = batch_of(function.func)
         return form and functools.partial(form, *function.args, **function.keywords)
-    if isinstance(function, types.MethodType):
-        form = batch_of(function.__func__)
-        return form and types.MethodType(form, function.__self__)
-    call = getattr(type(function), "__call__", None)
+    call = inspect.getattr_static(type(function), "__call__", None)
     form = batch_of(call) if isinstance(call, types.FunctionType) else None
     return form and types.MethodType(form, function)
 
 
 def wraps_batched(function: Callable[..., Any]) -> bool:
     """Return whether a function wraps a batched one, and has no batch form itself."""
+    function = getattr(function, "__func__", function)
     owner, form = _attached(function)
     return owner is not None and owner is not function and owner is form
 

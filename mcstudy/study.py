@@ -211,6 +211,7 @@ class Study:
         known = {"rngs" if form else "rng", "condition"}
         try:
             signature = inspect.signature(form or method)
+            callable_as = inspect.signature(form or method, follow_wrapped=False)
         except (TypeError, ValueError):
             return
         parameters = list(signature.parameters.values())[1:]
@@ -222,7 +223,7 @@ class Study:
                 f"{'' if form else 'not '}batched asks for {'rngs' if form else 'rng'!r}"
             )
         try:
-            signature.bind(None, **dict.fromkeys(known & asked))
+            callable_as.bind(None, **dict.fromkeys(known & asked))
         except TypeError as error:
             raise StudyError(
                 f"{self.name}: method '{name}' cannot be called with a data set"
@@ -296,7 +297,7 @@ class Study:
 
 def _truth(value: Any) -> float:
     if isinstance(value, str | bytes):
-        raise TypeError(f"{value!r} is a text, not a number")
+        raise ValueError(f"{value!r} is a text, not a number")
     return float(value)
 
 

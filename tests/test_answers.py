@@ -119,7 +119,7 @@ def test_contract_a_masked_value_of_a_batch_is_missing():
     assert answer.diagnostics == {"k": [1, None, 3]}
 
 
-class Mute(Exception):
+class MuteError(Exception):
     def __str__(self):
         raise RuntimeError("no words")
 
@@ -127,7 +127,7 @@ class Mute(Exception):
 @pytest.mark.parametrize(
     ("exception", "text"),
     [
-        (Mute(), "Mute: (its text raises RuntimeError)"),
+        (MuteError(), "MuteError: (its text raises RuntimeError)"),
         (ValueError("half \udc80"), "ValueError: half \\udc80"),
         (ValueError("é" * 3), "ValueError: ééé"),
         (ValueError("x" * 10**6), "x" * (MOST_CHARACTERS - 12) + "... (998012 more characters)"),
@@ -237,5 +237,79 @@ def test_contract_a_factor_may_be_called_function(tmp_path):
 
 
 def test_contract_an_unusable_answer_is_told_of_before_the_run(go):
-    with pytest.raises(StudyError, match="method 'm' returned 0.95 as the name of an interval"):
+    with pytest.raises(StudyError, match=r"method 'm' returned 0\.95 as the name of an interval"):
         go(lambda sample: mean(sample, intervals={0.95: (-1.0, 1.0)}))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 100.0])
+def test_contract_an_estimand_that_is_left_out_makes_a_fit_not_finite(go, monkeypatch, seconds):
+    from mcstudy.runs import jobs
+
+    def some(sample):
+        more = {"variance": Estimate(sample.var())} if sample[0] > 0 else {}
+        return mean(sample) | more
+
+    monkeypatch.setattr(jobs, "JOB_SECONDS", seconds)
+    results = go(some, truths={"mean": 0.0, "variance": 1.0})
+    wide = results.estimates.pivot_table(index="replicate", columns="estimand", values="estimate")
+    status = results.fits.set_index("replicate").status
+    assert (status[wide.variance.isna()] == "not_finite").all()
+    assert (status[wide.variance.notna()] == "ok").all()
+    assert status.nunique() == 2
+    share = results.performance.query("measure == 'share_ok'").value
+    assert share.tolist() == [(status == "ok").mean()]
+
+
+TRUTH_BASED = [
+    *("bias", "relative_bias", "mse", "rmse", "median_bias", "standardized_bias"),
+    *("coverage", "miss_below", "miss_above"),
+]
+
+
+@pytest.mark.parametrize("keep", ["rows", "measures"])
+@pytest.mark.parametrize("truth", [float("nan"), float("inf")])
+def test_contract_without_a_truth_what_needs_it_is_missing(go, keep, truth):
+    def interval(sample):
+        return mean(sample, std_error=1.0, lower=-1.0, upper=1.0)
+
+    performance = go(interval, truths={"mean": truth}, keep=keep).performance
+    rows = performance[performance.measure.isin(TRUTH_BASED)]
+    assert (rows.used == 0).all()
+    assert rows[["value", "mcse", "lower", "upper"]].isna().all(axis=None)
+    others = performance[performance.measure.isin(["empirical_se", "width", "model_se"])]
+    assert (others.used == 20).all()
+
+
+@pytest.mark.parametrize("keep", ["rows", "measures"])
+def test_contract_a_truth_under_some_conditions_only_is_told_of(tmp_path, capfd, keep):
+    study = Study(
+        name="s",
+        simulate=lambda rng, *, n: rng.normal(size=n),
+        estimands=lambda *, n: {"mean": 0.0} | ({"top": 1.0} if n == 5 else {}),
+        methods={"m": lambda x: mean(x) | {"top": Estimate(x.max(), lower=0.0, upper=x.max())}},
+        conditions=grid(n=[5, 6, 7]),
+        replicates=10,
+        seed=1,
+        keep=keep,
+    )
+    performance = run(study, tmp_path, jobs=1).performance
+    said = "Note: 'top' has no truth under 2 of 3 conditions (n=6, ...); its bias, coverage"
+    assert said in capfd.readouterr().err
+    coverage = performance.query("measure == 'coverage' and estimand == 'top'")
+    assert coverage.used.tolist() == [10, 0, 0]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("keep", ["rows", "measures"])
+@pytest.mark.parametrize("size", [1e-200, 1e160, 1e200, 1e307])
+def test_contract_huge_estimates_neither_warn_nor_end_the_run(go, capfd, keep, size):
+    def huge(sample):
+        value = float(sample.mean() * size)
+        limits = {"lower": value - 0.5 * size, "upper": value + 0.5 * size}
+        return {"mean": Estimate(value, std_error=size, **limits)}
+
+    results = go({"a": huge, "b": huge}, keep=keep)
+    bias = results.performance.query("measure == 'bias'")
+    assert (bias.used == 20).all()
+    assert str(results)
+    assert capfd.readouterr() == ("", "")

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from mcstudy.analysis.pairs import COMPARISONS, INTERVAL_COMPARISONS
-from mcstudy.analysis.sensitivity import VIEWS
 from mcstudy.analysis.two_runs import OUTCOMES
+from mcstudy.analysis.views import VIEWS
 
 DOCS = Path(__file__).parents[1] / "docs" / "tables.md"
 

@@ -276,6 +276,8 @@ def test_contract_status_tells_what_is_missing_of_what_was_asked_for(study_file,
     fits = status(results).fits.set_index("method")
     assert fits.loc["average"].missing.sum() == 0
     assert fits.loc["jittered"].done.sum() == 120
+    run(study_file(), tmp_path, replicates=80, methods=["average"], jobs=1, quiet=True)
+    assert status(results).fits.missing.sum() == 0
     assert "mcstudy" not in str(status(results))
     with pytest.raises(MCStudyError, match="no run has written here"):
         status(tmp_path)
@@ -433,5 +435,14 @@ def test_contract_a_reader_who_has_seen_enough_is_no_error(study_file, tmp_path)
         stderr=subprocess.PIPE,
     )
     child.stdout.close()
-    assert (child.stderr.read(), child.wait()) == (b"", 0)
+    assert (child.stderr.read(), child.wait()) == (b"", 141)
     child.stderr.close()
+
+
+def test_contract_the_command_of_a_failure_holds_where_other_parts_have_none(study_file, tmp_path):
+    some = ("def average(sample):", "def average(sample):\n    1 / (len(sample) - 10)\n")
+    results = run(study_file(some), tmp_path, replicates=5, jobs=1, quiet=True)
+    standing = status(results)
+    assert standing.failures["count"].tolist() == [10]
+    assert "replicates 0, 1, 2, 3, 4 ..." in str(standing)
+    assert "--condition 'mean=0, n=10' --replicate 0 --method average" in str(standing)

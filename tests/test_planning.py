@@ -40,7 +40,7 @@ def test_contract_check_lists_all_problems_at_once(study_file, capfd):
     lines = capfd.readouterr().out.splitlines()
     problems = [line for line in lines if line.startswith("problem: ")]
     for expected in (
-        "estimands fails: ValueError: could not convert string to float: 'x' (at 2 of 4 cond",
+        "estimands fails: ",
         "method 'average': estimate of 'mean' is missing at every condition",
         "method 'jittered' raises ValueError: ten (at 2 of 4 conditions, first mean=0, n=10)",
         "method 'wrong' returned ",

@@ -133,3 +133,17 @@ def test_contract_a_share_cannot_settle_changes_and_a_folder_must_hold_parts(stu
         run(study_file(), tmp_path, part=(1, 2), changed="keep")
     with pytest.raises(MCStudyError, match="nowhere: holds no parts of normal"):
         collect(study_file(), [tmp_path / "nowhere"], results=tmp_path)
+
+
+def test_contract_precision_goes_on_where_the_shares_end(study_file, tmp_path):
+    path = study_file(("seed=7,", 'seed=7, precision={"bias": 0.05}, max_replicates=200,'))
+    whole = run(path, tmp_path / "whole", jobs=1, quiet=True)
+    for k in (1, 2):
+        run(path, tmp_path / "a", part=(k, 2), jobs=1, quiet=True)
+    lacking = collect(path, results=tmp_path / "a", quiet=True)
+    assert "of those that the precision asks for by now are missing: " in lacking.summary
+    assert lacking.summary.endswith("; mcstudy run would compute them")
+    assert run(path, tmp_path / "a", jobs=1, quiet=True).digests() == whole.digests()
+    done = collect(path, results=tmp_path / "a", quiet=True)
+    assert done.summary.startswith("normal is complete: no condition needs more replicates")
+    assert done.results.digests() == whole.digests()

@@ -272,8 +272,32 @@ def test_contract_sums_of_another_truth_are_computed_anew(study_file, tmp_path):
     other = study_file(KEEP, ('{"mean": mean}', '{"mean": mean + 1}'), name="other.py")
     with pytest.raises(MCStudyError, match=r"the truth of mean at mean=0, n=5 0.0 -> 1.0"):
         run(other, tmp_path / "a", jobs=1, quiet=True)
-    with pytest.raises(MCStudyError, match="sums were made with another truth"):
+    with pytest.raises(MCStudyError, match="its sums are about other numbers: the truth of mean"):
         run(other, tmp_path / "a", jobs=1, changed="keep", quiet=True)
+    anew = run(other, tmp_path / "a", jobs=1, changed="discard", quiet=True)
+    assert anew.digests() == run(other, tmp_path / "b", jobs=1, quiet=True).digests()
+
+
+def test_contract_sums_of_other_code_are_kept_or_computed_anew(study_file, tmp_path):
+    run(study_file(KEEP), tmp_path / "a", replicates=20, jobs=1, quiet=True)
+    edited = study_file(KEEP, ("0.01 * rng", "0.02 * rng"), name="edited.py")
+    with pytest.raises(MCStudyError, match="the code of method 'jittered'"):
+        run(edited, tmp_path / "a", jobs=1, quiet=True)
+    kept = run(edited, tmp_path / "a", changed="keep", jobs=1, quiet=True)
+    assert set(kept.performance.replicates) == {60}
+    run(study_file(KEEP), tmp_path / "b", replicates=20, jobs=1, quiet=True)
+    anew = run(edited, tmp_path / "b", changed="discard", jobs=1, quiet=True)
+    again = run(edited, tmp_path / "b", jobs=1, quiet=True)
+    whole = run(edited, tmp_path / "c", jobs=1, quiet=True)
+    assert anew.digests() == again.digests() == whole.digests()
+    assert kept.digests() != whole.digests()
+
+
+def test_contract_another_null_value_is_another_sum(study_file, tmp_path):
+    run(study_file(KEEP), tmp_path / "a", jobs=1, quiet=True)
+    other = study_file(KEEP, ("null=0.5", "null=1.5"), name="other.py")
+    with pytest.raises(MCStudyError, match=r"the null value of mean at mean=0, n=5 0.5 -> 1.5"):
+        run(other, tmp_path / "a", jobs=1, quiet=True)
     anew = run(other, tmp_path / "a", jobs=1, changed="discard", quiet=True)
     assert anew.digests() == run(other, tmp_path / "b", jobs=1, quiet=True).digests()
 
@@ -286,6 +310,9 @@ def test_contract_the_summary_says_what_needs_rows(study_file, tmp_path, capfd):
     results = open_results(tmp_path / "normal")
     with pytest.raises(MCStudyError, match="has no table 'fits', the study keeps measures"):
         _ = results.fits
+    folder = str(results.folder)
+    assert main(["compare", folder, "--methods", "average,jittered"]) == 2
+    assert "normal: keeps measures, and " in capfd.readouterr().err
     endings = results.endings
     assert set(endings.status) == {"error", "boundary", "not_finite"}
     raised = endings[endings.status == "error"]

@@ -93,7 +93,7 @@ def _measures(
     method, reference = both
     estimates = (method.truth, method.estimate[places], reference.estimate[other])
     for name, measure in COMPARISONS.items():
-        yield None, name, measure(Pair(*estimates))
+        yield None, name, _compared(measure, Pair(*estimates))
     measures: dict[str, Callable[[Pair], Compared]] = dict(INTERVAL_COMPARISONS)
     if not np.isnan(null):
         measures["rejection_difference"] = rejection_difference
@@ -101,7 +101,13 @@ def _measures(
         limits = _chosen(method.intervals[interval], places)
         pair = Pair(*estimates, limits, _chosen(reference.intervals[interval], other), null)
         for name, measure in measures.items():
-            yield interval, name, measure(pair)
+            yield interval, name, _compared(measure, pair)
+
+
+def _compared(measure: Callable[[Pair], Compared], pair: Pair) -> Compared:
+    """Return a comparison; numbers whose squares are beyond the floats give infinite ones."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return measure(pair)
 
 
 def _chosen(

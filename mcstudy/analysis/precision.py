@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mcstudy.analysis.show import factors_in_words
 from mcstudy.errors import StudyError
 from mcstudy.measure import BUILT_IN, Z
 from mcstudy.method import Status
@@ -102,8 +103,8 @@ def _some(cells: pd.DataFrame) -> str:
     factors = cells.columns[: cells.columns.get_loc("method")]
     named = []
     for (_, cell), error in list(zip(cells.iterrows(), errors(cells), strict=True))[:3]:
-        words = [f"{factor}={cell[factor]}" for factor in factors]
-        words += [str(cell[name]) for name in ("method", "estimand", "interval", "measure")]
-        shown = [word for word in words if word not in ("None", "nan", "<NA>")]
-        named.append(f"{' '.join(shown)} {error:.2g}")
+        where = factors_in_words({str(factor): cell[factor] for factor in factors})
+        words = [cell[name] for name in ("method", "estimand", "interval", "measure")]
+        shown = [where, *(word for word in words if isinstance(word, str)), f"{error:.3g}"]
+        named.append(" ".join(filter(None, shown)))
     return "; ".join(named) + (" ..." if len(cells) > 3 else "")

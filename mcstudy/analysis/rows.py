@@ -139,6 +139,10 @@ def rows_by_condition(
                 stop = upto.get(key) if isinstance(upto, Mapping) else upto
                 yield from _pieces(files, key, factors, stop=stop, budget=budget)
     except (OSError, pa.ArrowException) as error:
+        if (folder / "endings.parquet").is_file():
+            raise ResultsError(
+                f"{folder}: keeps measures and no rows, which this needs (keep='measures')"
+            ) from None
         raise ResultsError(
             f"{folder}: its tables cannot be read ({' '.join(str(error).split())}); "
             "run the study again to make them anew"

@@ -10,16 +10,14 @@ for width, the widest interval of the cell.
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.contributions import contributions, error_of_difference
@@ -27,20 +25,13 @@ from mcstudy.analysis.entries import number_with_error
 from mcstudy.analysis.failures import FAILED, checked_statuses, failed_fits, rule_in_words
 from mcstudy.analysis.listing import aligned, under_headings, without_repeats, wrapped
 from mcstudy.analysis.measures import INTERVAL_MEASURES
-from mcstudy.analysis.performance import measured
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition
 from mcstudy.analysis.selection import Where, at, beside, in_words, select, suggestion, varying
+from mcstudy.analysis.views import NEAR_LEVEL, RANKED, VIEWS, Bools, Fits, Judge
 from mcstudy.errors import ResultsError
 from mcstudy.measure import Measured, Z
 
-Bools = NDArray[np.bool_]
-
 _TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
-VIEWS = ("available", "common", "worst")
-_NEAR_ZERO = ("bias", "relative_bias", "standardized_bias")
-_SMALL = ("empirical_se", "mse", "rmse", "width")
-_NEAR_LEVEL = ("coverage", "bias_eliminated_coverage")
-RANKED = (*_NEAR_ZERO, *_SMALL, *_NEAR_LEVEL)
 
 
 @dataclass(frozen=True)
@@ -160,7 +151,7 @@ def sensitivity(
             f"choose from {', '.join(RANKED)}"
         )
     words = checked_statuses(failed)
-    judge = _Judge(measure, level)
+    judge = Judge(measure, level)
     lines = [
         line
         for rows in rows_by_condition(folder)
@@ -183,64 +174,22 @@ def _in_words(row: Mapping[Any, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class _Judge:
-    """How methods are ranked: a score of the measure's value, the smaller the better."""
-
-    measure: str
-    level: float
-
-    def measured(self, cell: Cell) -> Measured:
-        return measured(self.measure, cell)
-
-    def score(self, value: float) -> float:
-        if self.measure in _NEAR_LEVEL:
-            return abs(value - self.level)
-        return abs(value) if self.measure in _NEAR_ZERO else value
-
-    def slope(self, value: float) -> float:
-        """Return how the score moves with the value."""
-        if self.measure in _NEAR_LEVEL:
-            return float(np.sign(value - self.level))
-        return float(np.sign(value)) if self.measure in _NEAR_ZERO else 1.0
-
-
-@dataclass(frozen=True)
-class _Fits:
-    """The fits of a method in a cell: their replicates, numbers, and which failed."""
-
-    replicate: NDArray[np.int64]
-    cell: Cell
-    failed: Bools
-
-    def at(self, kept: Bools) -> _Fits:
-        cell = self.cell
-        some = replace(
-            cell,
-            estimate=cell.estimate[kept],
-            std_error=cell.std_error[kept],
-            lower=None if cell.lower is None else cell.lower[kept],
-            upper=None if cell.upper is None else cell.upper[kept],
-        )
-        return _Fits(self.replicate[kept], some, self.failed[kept])
-
-
-@dataclass(frozen=True)
 class _Group:
     """The methods of one cell."""
 
     labels: Mapping[str, object]
-    fits: Mapping[str, _Fits]
+    fits: Mapping[str, Fits]
 
 
 def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterator[_Group]:
     """Yield each estimand, for a measure of intervals each interval, that two methods have."""
-    found: dict[tuple[str, str | None], dict[str, _Fits]] = {}
+    found: dict[tuple[str, str | None], dict[str, Fits]] = {}
     for name, method in rows.methods.items():
         for estimand, of in method.estimands.items():
             bad = failed_fits(method, failed, estimand)
             for interval, cell, missing in _numbers(of, measure):
                 if not missing.all():
-                    fits = _Fits(method.replicate, cell, bad | missing)
+                    fits = Fits(method.replicate, cell, bad | missing)
                     found.setdefault((estimand, interval), {})[name] = fits
     for (estimand, interval), fits_of in sorted(
         found.items(), key=lambda i: (i[0][0], i[0][1] or "")
@@ -260,9 +209,9 @@ def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell,
         yield interval, replace(cell, lower=lower, upper=upper), missing
 
 
-def _lines(group: _Group, judge: _Judge) -> Iterator[dict[str, object]]:
+def _lines(group: _Group, judge: Judge) -> Iterator[dict[str, object]]:
     """Yield the lines of a cell: each method in each view."""
-    views = {view: make(group.fits, judge) for view, make in _VIEWS.items()}
+    views = {view: make(group.fits, judge) for view, make in VIEWS.items()}
     made_of = {
         view: {name: judge.measured(of.cell) for name, of in fits.items()}
         for view, fits in views.items()
@@ -290,66 +239,6 @@ def _lines(group: _Group, judge: _Judge) -> Iterator[dict[str, object]]:
             }
 
 
-def _available(fits: Mapping[str, _Fits], _: _Judge) -> Mapping[str, _Fits]:
-    return fits
-
-
-def _common(fits: Mapping[str, _Fits], _: _Judge) -> Mapping[str, _Fits]:
-    """Keep the replicates that all methods have and in which none failed."""
-    kept = functools.reduce(np.intersect1d, (of.replicate[~of.failed] for of in fits.values()))
-    return {name: of.at(np.isin(of.replicate, kept)) for name, of in fits.items()}
-
-
-def _worst(fits: Mapping[str, _Fits], judge: _Judge) -> Mapping[str, _Fits]:
-    """Put the worst that the cell allows in the place of each failed fit."""
-    bound = max(_farthest(of.cell, judge.measure) for of in fits.values())
-    return {name: _at_worst(of, judge, bound) for name, of in fits.items()}
-
-
-def _farthest(cell: Cell, measure: str) -> float:
-    """Return the largest finite error, or for width the widest finite interval."""
-    if measure == "width":
-        with np.errstate(invalid="ignore"):
-            sizes = np.asarray(cell.upper) - np.asarray(cell.lower)
-    else:
-        sizes = np.abs(cell.estimate - cell.truth)
-    sizes = sizes[np.isfinite(sizes)]
-    return float(sizes.max()) if len(sizes) else 0.0
-
-
-def _at_worst(fits: _Fits, judge: _Judge, bound: float) -> _Fits:
-    if not fits.failed.any():
-        return fits
-    ways = [_Fits(fits.replicate, cell, fits.failed) for cell in _ways(fits, judge, bound)]
-    return max(ways, key=lambda way: judge.score(judge.measured(way.cell).value))
-
-
-def _ways(fits: _Fits, judge: _Judge, bound: float) -> Iterator[Cell]:
-    """Yield the cell with its failed fits at each extreme."""
-    cell, failed = fits.cell, fits.failed
-    if judge.measure in INTERVAL_MEASURES:
-        assert cell.lower is not None
-        assert cell.upper is not None
-        ends = [(0.0, bound)] if judge.measure == "width" else [(-np.inf, np.inf), (np.inf, np.inf)]
-        for lower, upper in ends:
-            yield replace(
-                cell,
-                lower=np.where(failed, lower, cell.lower),
-                upper=np.where(failed, upper, cell.upper),
-            )
-        return
-    turns = np.where(np.cumsum(failed) % 2 == 1, 1.0, -1.0)
-    for side in (np.ones(len(failed)), -np.ones(len(failed)), turns):
-        yield replace(cell, estimate=np.where(failed, cell.truth + bound * side, cell.estimate))
-
-
-_VIEWS: Mapping[str, Callable[[Mapping[str, _Fits], _Judge], Mapping[str, _Fits]]] = {
-    "available": _available,
-    "common": _common,
-    "worst": _worst,
-}
-
-
 def _ranks(
     measured: Mapping[str, Measured], order: Mapping[tuple[str, str], int]
 ) -> dict[str, int]:
@@ -361,7 +250,7 @@ def _ranks(
 
 
 def _order(
-    fits: Mapping[str, _Fits], measured: Mapping[str, Measured], judge: _Judge
+    fits: Mapping[str, Fits], measured: Mapping[str, Measured], judge: Judge
 ) -> dict[tuple[str, str], int]:
     """Return for each two methods which is better by more than its error: -1, 1, or 0."""
     return {
@@ -372,14 +261,14 @@ def _order(
     }
 
 
-def _better(fits: tuple[_Fits, _Fits], values: tuple[float, float], judge: _Judge) -> int:
+def _better(fits: tuple[Fits, Fits], values: tuple[float, float], judge: Judge) -> int:
     """Judge the difference of two scores by its error, paired by replicate."""
     one, other = (
         judge.slope(value) * contributions(judge.measure, of.cell)
         for of, value in zip(fits, values, strict=True)
     )
     error = error_of_difference(one, other, fits[0].replicate, fits[1].replicate)
-    if judge.measure in _NEAR_LEVEL:
+    if judge.measure in NEAR_LEVEL:
         error = max(error, 1 / (max(len(fits[0].replicate), 1) + 2))
     difference = judge.score(values[0]) - judge.score(values[1])
     return int(np.sign(difference)) if abs(difference) > Z * error else 0

@@ -20,7 +20,7 @@ from mcstudy.stored.exact import Dyadic
 from mcstudy.stored.sums import Sums, Tally
 
 NAN = math.nan
-NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage", "rejection")
+NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage")
 
 
 def tally_lines(
@@ -107,10 +107,10 @@ class _Moments:
             n,
             s1.over(n),
             s2.over(n),
-            m2.over(n * n),
-            m3.over(n**3),
-            m4.over(n**4),
-            s4.by(n).plus(s2.by(s2), -1).over(n * n),
+            _finite(m2.over(n * n)),
+            _finite(m3.over(n**3)),
+            _finite(m4.over(n**4)),
+            _finite(s4.by(n).plus(s2.by(s2), -1).over(n * n)),
         )
 
     def measured_mean(self) -> Measured:
@@ -195,6 +195,11 @@ def _mean_error(variance: float, n: int) -> float:
 def _spread_error(variance: float, n: int) -> float:
     """Do the same for what rests on a spread, which two replicates cannot say the error of."""
     return _mean_error(variance, n) if n > 2 else NAN
+
+
+def _finite(moment: float) -> float:
+    """Return a moment; one of powers beyond the floats is not known."""
+    return moment if math.isfinite(moment) else NAN
 
 
 def _ratio(top: float, bottom: float) -> float:

@@ -248,8 +248,10 @@ def _diagnostic(name: Any, value: Any, count: int | None) -> Any:
         raise AnswerError(f"returned a diagnostic called {name!r}, which fits has; rename it")
     if count is None:
         return _diagnostic_item(name, value)
-    plain = isinstance(value, np.ndarray) and value.shape == (count,) and value.dtype.kind in "bi"
-    if plain and not np.ma.isMaskedArray(value):
+    plain = type(value) is np.ndarray and value.shape == (count,)
+    if plain and (
+        value.dtype.kind in "bi" or (value.dtype == np.float64 and not np.isnan(value).any())
+    ):
         return value.tolist()
     return [_diagnostic_item(name, item) for item in _list_of(value, f"diagnostic {name}", count)]
 

@@ -46,7 +46,8 @@ def failed_fits(holding: Holding) -> tuple[pd.DataFrame, Mapping[Condition, Sequ
         if all(item.head.path.exists() for item in lost):
             break
         # A run at work has joined parts meanwhile: look again.
-    failed = pd.concat(found) if found else pd.DataFrame(columns=_ALL)
+    tables = [table for table in found if len(table)]
+    failed = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
     key = ["condition", "method", "replicate", "status"]
     return failed.drop_duplicates(key), stored, len(lost)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from mcstudy.stored.tables import Stored
 
 MOST_LINES = 30
 MOST_GROUPS = 20
+MOST_LETTERS = 200
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Standing:
     def _failures_text(self) -> str:
         lines = []
         for row in self.failures.head(MOST_GROUPS).to_dict("records"):
-            message = row["message"] or "(no message)"
+            message = textwrap.shorten(row["message"], MOST_LETTERS) or "(no message)"
             lines.append(f"  {row['count']} x {row['status']}: {message}")
             if row["replicate"] == NOWHERE:
                 continue
@@ -106,8 +108,13 @@ def status(results: Results | str | Path) -> Standing:
     holding = Holding.of(results.folder if isinstance(results, Results) else Path(results))
     failed, stored, damaged = failed_fits(holding)
     counts = failed.groupby(["condition", "method"], observed=True)["count"].sum().to_dict()
+    asked = set(holding.methods)
     lines = [
-        (condition.key, method, *_covered(items, method, holding.goal(condition)))
+        (
+            condition.key,
+            method,
+            *_covered(items, method, holding.goal(condition) if method in asked else 0),
+        )
         for condition, items in stored.items()
         for method in _methods(holding, items)
     ]
@@ -125,7 +132,6 @@ def _methods(holding: Holding, items: Sequence[Stored]) -> list[str]:
 
 def _covered(items: Sequence[Stored], method: str, goal: int) -> tuple[int, int]:
     """Return how many replicates there are, and how many of the first `goal` are missing."""
-    goal = goal if goal else max((item.head.stop for item in items), default=0)
     done = within = reach = 0
     runs = sorted((i.head.start, i.head.stop) for i in items if method in i.methods)
     for start, stop in runs:

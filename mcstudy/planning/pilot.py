@@ -36,8 +36,8 @@ from mcstudy.stored.sumparts import tallies_of
 from mcstudy.stored.tables import Stored, write_tables
 from mcstudy.study import Study
 
-# What each lap takes of the time that is left, over the conditions that wait; the first does one.
-_SHARES = (0.0, 0.6, 1.0)
+# What a condition's laps take of its share of the pilot's time; the first does one replicate.
+_SHARES = (0.0, 0.4, 0.4)
 _LONG = 100_000
 _SHORTEST = 0.01
 
@@ -184,7 +184,6 @@ def _work(
     conditions = list(study.conditions)
     random.Random(0).shuffle(conditions)
     turns: deque[tuple[Condition, int]] = deque((condition, 0) for condition in conditions)
-    waiting = [len(conditions)] * len(_SHARES)
     begun = time.perf_counter()
     end, under_way = begun + seconds, 0
     while turns or under_way:
@@ -195,8 +194,7 @@ def _work(
             # A second lap is worth waiting for: the first one paid for what is done once.
             if pilot.laps and left <= (-seconds if laps == 1 else 0):
                 continue
-            share = max(left * workers / waiting[laps] * _SHARES[laps], _SHORTEST)
-            waiting[laps] -= 1
+            share = max(seconds * workers / len(conditions) * _SHARES[laps], _SHORTEST)
             stop = start + (_LONG if laps else 1)
             team.submit(Job(condition, start, stop, methods), share)
             under_way += 1

@@ -41,12 +41,8 @@ def check_first_replicate(
         name = f"method '{trouble.method}'" if trouble.method else "simulate"
         if isinstance(trouble.exception, AnswerError):
             raise StudyError(f"{study.name}: {name} {trouble.exception} ({where})")
-        said.append(f"Note: {name} raises at {where}: {trouble.text}")
-    if global_states() != before:
-        raise StudyError(
-            f"{study.name}: simulate or a method draws from a global random state, which no seed "
-            "of ours reaches; use the rng that simulate gets, or ask for rng in the method"
-        )
+        said.append(f"Note: {name} raises at {where}: {' '.join(trouble.text.split())}")
+    check_global_states(study, before)
     if not said:
         _check_estimands(study, job, answers, methods)
     return list(dict.fromkeys(said))
@@ -69,6 +65,15 @@ def _check_estimands(
         raise StudyError(
             f"{study.name}: no method returns the estimand {', '.join(map(repr, forgotten))}; "
             f"they return {', '.join(sorted(returned))}"
+        )
+
+
+def check_global_states(study: Study, before: tuple[object, ...]) -> None:
+    """Raise StudyError if somebody has drawn from a generator that everybody shares."""
+    if global_states() != before:
+        raise StudyError(
+            f"{study.name}: simulate or a method draws from a global random state, which no seed "
+            "of ours reaches; use the rng that simulate gets, or ask for rng in the method"
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.results import Results
-from mcstudy.runs.jobs import missing_jobs
+from mcstudy.runs.goals import Goals
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.shares import shares_of
 from mcstudy.runs.upkeep import update_tables
@@ -101,10 +101,11 @@ def collect(
             _copy(ledger, other, changed, progress)
         while not update_tables(ledger, progress):
             pass
-        missing = missing_jobs(study.conditions, tuple(study.methods), wanted, ledger.stored())
+        missing = Goals(ledger, tuple(study.methods), wanted).missing(study.conditions)
         for line in ledger.close(wanted, 0, 0):
             progress.say(f"Note: {line}")
-    of = max(set(splits), key=lambda of: (splits.count(of), of)) if splits else 0
+    shared = splits and all(job.stop <= wanted for job in missing)
+    of = max(set(splits), key=lambda of: (splits.count(of), of)) if shared else 0
     summary = _summary(study, missing, wanted, of)
     return Collected(Results(store.folder), tuple(missing), summary)
 
@@ -156,17 +157,21 @@ def _kind(head: PartHead) -> tuple[str, str]:
 
 
 def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int) -> str:
-    fits = len(study.conditions) * len(study.methods) * replicates
+    fits = f"{len(study.conditions) * len(study.methods) * replicates} fits"
     lacking = sum(len(job) * len(job.methods) for job in missing)
+    if not missing and study.precision is not None:
+        return f"{study.name} is complete: no condition needs more replicates for its precision."
     if not missing:
-        return f"{study.name} is complete: all {fits} fits are there."
+        return f"{study.name} is complete: all {fits} are there."
+    if any(job.stop > replicates for job in missing):
+        fits = "those that the precision asks for by now"
     shares = shares_of(missing, of, study.conditions, replicates) if of else []
     computed = ", ".join(map(str, shares[:_MOST_SHARES]))
     if len(shares) > _MOST_SHARES:
         computed += f" and {len(shares) - _MOST_SHARES} more"
     how = f"--part {computed}" if shares else "mcstudy run"
     return (
-        f"{study.name} is incomplete: {lacking} of {fits} fits are missing: "
+        f"{study.name} is incomplete: {lacking} of {fits} are missing: "
         f"{_in_words(missing, len(study.conditions))}; {how} would compute them"
     )
 

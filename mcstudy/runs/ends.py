@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from mcstudy.fits.caution import Call, Caution, Watch
 from mcstudy.fits.replicates import Job, do_job
+from mcstudy.runs.check import check_global_states, global_states
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.parts import encode
 from mcstudy.stored.sumparts import encode_sums
@@ -68,10 +69,18 @@ def finish(
     *,
     watch: Watch | None = None,
 ) -> Finished:
-    """Do a job, or its beginning until `seconds` have passed, and make it a part."""
+    """Do a job, or its beginning until `seconds` have passed, and make it a part.
+
+    Raises
+    ------
+    StudyError
+        If a fit has drawn from a global random state; nothing of such a job is kept.
+    """
     begun = time.perf_counter()
     with threadpool_limits(1):
+        before = global_states()
         done, answers = do_job(study, job, seconds, caution=caution, watch=watch)
+        check_global_states(study, before)
     if watch is not None:
         watch("", 0, 0)
     if study.keep == "measures":

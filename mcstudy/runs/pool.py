@@ -28,7 +28,7 @@ from mcstudy.runs.trail import Footprint, Trail, laid
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
 GRACE_SECONDS, GRACE_SHARE = 0.5, 0.1
-_ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # a set in a message has its order from it
+_ONE_ORDER_OF_SETS = {"PYTHONHASHSEED": "0"}
 
 
 class Limited(Protocol):
@@ -107,7 +107,10 @@ class Pool:
         if self._timed:
             for worker in self._workers:
                 worker.end_if_over(self._study)
-        return [answer for worker in self._workers for answer in worker.replies()]
+        answers = [answer for worker in self._workers for answer in worker.replies()]
+        if answers:
+            self._stillborn = 0
+        return answers
 
     def _replaced(self) -> list[Died]:
         """Put a new worker in the place of each that has ended; return the jobs that it cost."""
@@ -147,7 +150,7 @@ class _Worker:
         path = self._held.enter_context(laid())
         self._trail = Trail(path, brief.methods)
         self._executor = ProcessPoolExecutor(
-            1, initializer=start, initargs=(brief, str(path)), env=_ENVIRONMENT
+            1, initializer=start, initargs=(brief, str(path)), env=_ONE_ORDER_OF_SETS
         )
         with _keyboard_interrupts_held():
             self._executor.submit(os.getpid)  # starts the process: it loads the study meanwhile

@@ -64,10 +64,13 @@ class TableWriters:
 
     def __exit__(self, kind: Any, *_: object) -> None:
         try:
-            for name, path in self._paths.items() if kind is None else ():
-                with writing(path):
-                    self._writers[name].close()
-                    put_in_place(_temporary(path), path)
+            if kind is None:
+                for name, path in self._paths.items():
+                    with writing(path):
+                        self._writers[name].close()
+                for path in self._paths.values():
+                    with writing(path):
+                        put_in_place(_temporary(path), path)
         finally:
             for name, path in self._paths.items():
                 with suppress(OSError):  # of a file that is given up

@@ -10,7 +10,7 @@ from typing import Any
 
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition
-from mcstudy.stored.ledger import digest
+from mcstudy.stored.ledger import known_as
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
@@ -97,5 +97,5 @@ class Holding:
 
     def _counts(self, method: str, mark: Mark) -> bool:
         marks = self.record["marks"]
-        kept = method in marks and digest(mark) in self.record.get("kept", ())
+        kept = method in marks and known_as(method, mark) in self.record.get("kept", ())
         return mark == marks.get(method) or kept

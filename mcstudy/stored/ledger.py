@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import platform
 import subprocess
 import time
@@ -68,6 +69,24 @@ class Ledger:
                 f"the estimands are {', '.join(sorted(known))}"
             )
 
+    def without_truth(self) -> list[str]:
+        """Say in words under which conditions an estimand has no truth, a line for each."""
+        estimands = sorted({name for truths in self.truths.values() for name in truths})
+        lines = []
+        for estimand in estimands:
+            lacking = [
+                condition.key
+                for condition, truths in self.truths.items()
+                if not math.isfinite(truths.get(estimand, math.nan))
+            ]
+            if lacking:
+                lines.append(
+                    f"'{estimand}' has no truth under {len(lacking)} of {len(self.truths)} "
+                    f"conditions ({lacking[0]}{', ...' if len(lacking) > 1 else ''}); its bias, "
+                    "coverage and the like are missing there"
+                )
+        return lines
+
     def settle_changes(self, changed: str | None, methods: Iterable[str] | None = None) -> None:
         """Notice rows that something else has made; decide on them as told, or stop.
 
@@ -98,40 +117,39 @@ class Ledger:
         wanted: Collection[str],
     ) -> None:
         said: dict[str, None] = dict.fromkeys(truths)
+        sums_differ: dict[str, None] = {}
         foreign: set[str] = set()
         seeds: set[str] = set()
         for head in heads:
             self._check_kept(folder, head)
-            said |= dict.fromkeys(self._other_references(head))
+            sums_differ |= dict.fromkeys(self._other_references(head))
             for method, mark in head.marks.items():
                 differences = self._differences(method, mark, anew=changed == "discard")
-                settled = changed != "keep" and digest(mark) in self._discarded
-                if differences and not settled:
+                if differences and known_as(method, mark) not in self._discarded:
                     seeds |= {mark["seed"]} - {str(self.study.seed)}
                     said |= dict.fromkeys(differences)
                     if changed == "keep" or method in wanted or method not in self.marks:
-                        foreign.add(digest(mark))
+                        foreign.add(known_as(method, mark))
         if seeds and changed != "discard":
             raise ChangedError(
                 f"{folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
                 f"study has seed {self.study.seed}; give it another name, or --changed discard "
                 "to compute them anew"
             )
+        said |= sums_differ
         if said and changed is None:
             raise ChangedError(
                 f"{folder}: changed since its rows were made: {'; '.join(said)}. "
                 "Nothing was done: --changed keep goes on with those rows, --changed discard "
                 "computes them anew"
             )
-        summed = self.study.keep == "measures"
-        if changed == "keep" and summed and any(c.startswith("the ") and " of " in c for c in said):
+        if changed == "keep" and sums_differ:
             raise ChangedError(
-                f"{folder}: its sums were made with another truth: {'; '.join(said)}; "
+                f"{folder}: its sums are about other numbers: {'; '.join(sums_differ)}; "
                 "--changed discard computes them anew"
             )
         if changed == "keep":
             self.kept |= foreign
-            self._discarded -= foreign
         if changed == "discard":
             self.kept -= foreign
             self._discarded |= foreign
@@ -146,7 +164,7 @@ class Ledger:
         if now is None:
             any_mark = next(iter(self.marks.values()))
             now = {**mark, **{name: any_mark[name] for name in ("seed", "simulate")}}
-        if mark == now or (digest(mark) in self.kept and not anew):
+        if mark == now or (known_as(method, mark) in self.kept and not anew):
             return []
         of = f"of method '{method}'"
         return [change.replace("of method", of) for change in changes(mark, now)]
@@ -156,7 +174,7 @@ class Ledger:
         if self._other_references(head) and set(head.marks) <= set(wanted):
             return True
         return all(
-            digest(mark) in self._discarded and not self._counts(method, mark)
+            known_as(method, mark) in self._discarded and not self._counts(method, mark)
             for method, mark in head.marks.items()
         )
 
@@ -208,7 +226,7 @@ class Ledger:
     def _counts(self, method: str, mark: Mark) -> bool:
         """Return whether rows with this mark count as this study's."""
         return mark == self.marks.get(method) or (
-            method in self.marks and digest(mark) in self.kept
+            method in self.marks and known_as(method, mark) in self.kept
         )
 
     def stored(self) -> dict[Condition, list[Stored]]:
@@ -345,6 +363,11 @@ class Ledger:
             self._record["runs"] = [*self._record.get("runs", []), run]
         self.write()
         return self._older
+
+
+def known_as(method: str, mark: Mark) -> str:
+    """Return what stands in the record for the rows of a method with this mark."""
+    return digest([method, mark])
 
 
 def digest(thing: Any) -> str:

@@ -94,6 +94,7 @@ class Store:
 
     def add(self, name: str, content: bytes) -> None:
         """Store a part, whole or not at all."""
+        self._heads.pop(name, None)
         self._write(self._parts / name, content)
 
     def heads(self) -> list[PartHead]:
@@ -134,10 +135,11 @@ class Store:
         return discarded
 
     def _move(self, path: Path, folder: Path) -> None:
+        self._heads.pop(path.name, None)
         with writing(folder):
             folder.mkdir(exist_ok=True)
             names = (path.name + (f".{i}" if i else "") for i in itertools.count())
-            if path.exists():
+            if os.path.lexists(path):
                 path.rename(next(folder / name for name in names if not (folder / name).exists()))
 
     def remove(self, heads: Iterable[PartHead]) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcstudy.grid import Condition, level_text
+from mcstudy.method import Status
 from mcstudy.stored import parts
 from mcstudy.stored.files import TableWriters, write_table
 from mcstudy.stored.parts import PartHead
@@ -71,8 +73,10 @@ def write_tables(
     write_table(folder / "conditions.parquet", conditions_table(conditions), metadata)
     with TableWriters(folder, layout.schemas(), metadata) as writers:
         for condition in conditions:
+            owed = _Layout.of(stored[condition])
             for block in _blocks(stored[condition], first):
-                writers.write(_block_tables(condition, block, layout, truths[condition]))
+                whole = {name: _judged(rows, owed.estimands(name)) for name, rows in block.items()}
+                writers.write(_block_tables(condition, whole, layout, truths[condition]))
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,21 @@ def _sorted_once(tables: list[pa.Table]) -> pa.Table:
         return table
     _, index = np.unique(replicate, return_index=True)
     return table.take(pa.array(index))
+
+
+def _judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
+    """Return rows where a fit that leaves out what others estimate is not finite, and not ok."""
+    if len(estimands) < 2:
+        return rows
+    status = rows["status"].cast(_TEXT)
+    missing = pa.array(np.zeros(rows.num_rows, bool))
+    for estimand in estimands:
+        missing = pc.or_(missing, pc.is_null(_numbers(rows, "estimate", estimand, "")))
+    lacking = pc.and_(missing, pc.equal(status, Status.OK))
+    if not pc.any(lacking).as_py():
+        return rows
+    status = pc.if_else(lacking, str(Status.NOT_FINITE), status)
+    return rows.set_column(rows.column_names.index("status"), "status", status)
 
 
 def _block_tables(

@@ -1,0 +1,128 @@
+"""Cells with their failures counted in three ways: available, common, worst."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.measures import INTERVAL_MEASURES
+from mcstudy.analysis.performance import measured
+from mcstudy.measure import Measured
+
+Bools: TypeAlias = NDArray[np.bool_]
+
+_NEAR_ZERO = ("bias", "relative_bias", "standardized_bias")
+_SMALL = ("empirical_se", "mse", "rmse", "width")
+NEAR_LEVEL = ("coverage", "bias_eliminated_coverage")
+RANKED = (*_NEAR_ZERO, *_SMALL, *NEAR_LEVEL)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How methods are ranked: a score of the measure's value, the smaller the better."""
+
+    measure: str
+    level: float
+
+    def measured(self, cell: Cell) -> Measured:
+        """Return the measure of a cell."""
+        return measured(self.measure, cell)
+
+    def score(self, value: float) -> float:
+        """Return how far a value is from the best there is."""
+        if self.measure in NEAR_LEVEL:
+            return abs(value - self.level)
+        return abs(value) if self.measure in _NEAR_ZERO else value
+
+    def slope(self, value: float) -> float:
+        """Return how the score moves with the value."""
+        if self.measure in NEAR_LEVEL:
+            return float(np.sign(value - self.level))
+        return float(np.sign(value)) if self.measure in _NEAR_ZERO else 1.0
+
+
+@dataclass(frozen=True)
+class Fits:
+    """The fits of a method in a cell: their replicates, numbers, and which failed."""
+
+    replicate: NDArray[np.int64]
+    cell: Cell
+    failed: Bools
+
+    def at(self, kept: Bools) -> Fits:
+        """Return some of the fits."""
+        cell = self.cell
+        some = replace(
+            cell,
+            estimate=cell.estimate[kept],
+            std_error=cell.std_error[kept],
+            lower=None if cell.lower is None else cell.lower[kept],
+            upper=None if cell.upper is None else cell.upper[kept],
+        )
+        return Fits(self.replicate[kept], some, self.failed[kept])
+
+
+def _available(fits: Mapping[str, Fits], _: Judge) -> Mapping[str, Fits]:
+    return fits
+
+
+def _common(fits: Mapping[str, Fits], _: Judge) -> Mapping[str, Fits]:
+    """Keep the replicates that all methods have and in which none failed."""
+    kept = functools.reduce(np.intersect1d, (of.replicate[~of.failed] for of in fits.values()))
+    return {name: of.at(np.isin(of.replicate, kept)) for name, of in fits.items()}
+
+
+def _worst(fits: Mapping[str, Fits], judge: Judge) -> Mapping[str, Fits]:
+    """Put the worst that the cell allows in the place of each failed fit."""
+    bound = max(_farthest(of.cell, judge.measure) for of in fits.values())
+    return {name: _at_worst(of, judge, bound) for name, of in fits.items()}
+
+
+def _farthest(cell: Cell, measure: str) -> float:
+    """Return the largest finite error, or for width the widest finite interval."""
+    if measure == "width":
+        with np.errstate(invalid="ignore"):
+            sizes = np.asarray(cell.upper) - np.asarray(cell.lower)
+    else:
+        sizes = np.abs(cell.estimate - cell.truth)
+    sizes = sizes[np.isfinite(sizes)]
+    return float(sizes.max()) if len(sizes) else 0.0
+
+
+def _at_worst(fits: Fits, judge: Judge, bound: float) -> Fits:
+    if not fits.failed.any():
+        return fits
+    ways = [Fits(fits.replicate, cell, fits.failed) for cell in _ways(fits, judge, bound)]
+    return max(ways, key=lambda way: judge.score(judge.measured(way.cell).value))
+
+
+def _ways(fits: Fits, judge: Judge, bound: float) -> Iterator[Cell]:
+    """Yield the cell with its failed fits at each extreme."""
+    cell, failed = fits.cell, fits.failed
+    if judge.measure in INTERVAL_MEASURES:
+        assert cell.lower is not None
+        assert cell.upper is not None
+        ends = [(0.0, bound)] if judge.measure == "width" else [(-np.inf, np.inf), (np.inf, np.inf)]
+        for lower, upper in ends:
+            yield replace(
+                cell,
+                lower=np.where(failed, lower, cell.lower),
+                upper=np.where(failed, upper, cell.upper),
+            )
+        return
+    turns = np.where(np.cumsum(failed) % 2 == 1, 1.0, -1.0)
+    for side in (np.ones(len(failed)), -np.ones(len(failed)), turns):
+        yield replace(cell, estimate=np.where(failed, cell.truth + bound * side, cell.estimate))
+
+
+VIEWS: Mapping[str, Callable[[Mapping[str, Fits], Judge], Mapping[str, Fits]]] = {
+    "available": _available,
+    "common": _common,
+    "worst": _worst,
+}

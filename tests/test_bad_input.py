@@ -33,7 +33,7 @@ def fails(capfd, *arguments):
         ("seed=7", "sed=7", "unexpected keyword argument 'sed'"),
         ("(rng, *, n, mean)", "(rng, *, n)", "simulate does not take the factors mean, n"),
         ("lambda *, n, mean:", "lambda *, n:", "estimands does not take the factors"),
-        ('{"mean": mean}', '{"mean": "x"}', "estimands fails at mean=0, n=5: TypeError"),
+        ('{"mean": mean}', '{"mean": "x"}', "estimands fails at mean=0, n=5: ValueError"),
         ('{"mean": mean}', '{"mean": mean, "median": mean}', "no method returns the estimand 'med"),
         ('{"mean": mean}', '{"median": mean}', "returns 'mean', but estimands gives no truth"),
         ('{"mean": Estimate(sample.mean(), se', '{"mean": (sample.mean(), se', "return Estimate("),

@@ -150,7 +150,7 @@ def test_contract_what_is_no_part_of_this_condition_is_set_aside(study_file, tmp
     third.unlink()
     assert run(study_file(), tmp_path, jobs=1, quiet=True).digests() == digests
     aside = {path.name for path in (parts / "damaged").iterdir()}
-    assert aside == {"folder.parquet", "copy.parquet", second.name}
+    assert aside == {"folder.parquet", "link.parquet", "copy.parquet", second.name}
     (parts / "folder.parquet").mkdir()
     assert run(study_file(), tmp_path, jobs=1, quiet=True).digests() == digests
     assert (parts / "damaged" / "folder.parquet.1").is_dir()

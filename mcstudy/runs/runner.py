@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-
-import joblib
 
 from mcstudy.analysis.show import ends_in_words
 from mcstudy.errors import StudyError
-from mcstudy.fits.replicates import Job
 from mcstudy.results import Results
-from mcstudy.runs.casualties import Casualties
-from mcstudy.runs.cluster import hire_cluster
-from mcstudy.runs.ends import Died
-from mcstudy.runs.goals import Goals
-from mcstudy.runs.jobs import Agenda, fits_of
+from mcstudy.runs.bench import Bench
 from mcstudy.runs.progress import Progress, duration
 from mcstudy.runs.shares import Share
 from mcstudy.runs.upkeep import update_tables
-from mcstudy.runs.workers import Workers, hire
+from mcstudy.runs.wanted import Wanted, scheduler_of
 from mcstudy.stored.ledger import Ledger
-from mcstudy.stored.parts import part_name
 from mcstudy.stored.reopen import check_retried, reopen
 from mcstudy.stored.store import Store
 from mcstudy.stored.versions import versions
-from mcstudy.study import Study, check_replicates, load_study
-
-LOOK_SECONDS = 60.0
-_LOOK_SHARE = 20
-_MEASURED = ("performance", "comparisons")
+from mcstudy.study import Study, load_study
 
 
 def run(
@@ -98,7 +84,7 @@ def run(
         If the folder cannot be used.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    wanted = _Wanted.of(study, replicates, methods, jobs, _scheduler(backend, scheduler, jobs))
+    wanted = Wanted.of(study, replicates, methods, jobs, scheduler_of(backend, scheduler, jobs))
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     check_retried(retry)
@@ -114,7 +100,7 @@ def run(
             progress.say(f"Note: {line}")
         if retry:
             progress.note(f"{reopen(store, retry)} replicates are computed again")
-        bench = _Bench(ledger, wanted, progress)
+        bench = Bench(ledger, wanted, progress)
         begun, computed, whole = time.monotonic(), 0, False
         while not whole:
             if missing := bench.missing():
@@ -134,7 +120,7 @@ def run(
 def _run_share(
     study: Study,
     store: Store,
-    wanted: _Wanted,
+    wanted: Wanted,
     share: Share,
     changed: str | None,
     progress: Progress,
@@ -148,7 +134,7 @@ def _run_share(
     with progress.logged(), store.locked(f"{share.number}-{share.of}"):
         ledger = Ledger(study, store)
         ledger.settle_changes(None)
-        bench = _Bench(ledger, wanted, progress, share)
+        bench = Bench(ledger, wanted, progress, share)
         if missing := bench.missing():
             bench.compute(missing)
         else:
@@ -156,158 +142,6 @@ def _run_share(
     return Results(store.folder)
 
 
-def _scheduler(backend: str, scheduler: str | None, jobs: int | None) -> str | None:
-    """Return the dask scheduler to use, None for workers of this machine."""
-    if backend not in ("local", "dask"):
-        raise StudyError(f"backend is {backend!r}; say 'local' or 'dask'")
-    if backend == "local" and scheduler is not None:
-        raise StudyError(f"scheduler is {scheduler!r}, which needs --backend dask")
-    if backend == "dask" and scheduler is None:
-        raise StudyError("the dask backend needs --scheduler, e.g. tcp://127.0.0.1:8786")
-    if backend == "dask" and jobs is not None:
-        raise StudyError(
-            f"jobs is {jobs}: with the dask backend it is the scheduler's workers that count; "
-            "leave it out"
-        )
-    return scheduler
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What this run is asked for."""
-
-    replicates: int
-    methods: tuple[str, ...]
-    workers: int
-    in_process: bool
-    scheduler: str | None
-
-    @classmethod
-    def of(
-        cls,
-        study: Study,
-        replicates: int | None,
-        methods: Sequence[str] | None,
-        jobs: int | None,
-        scheduler: str | None,
-    ) -> _Wanted:
-        count = study.replicates if replicates is None else replicates
-        check_replicates(count, study.name)
-        if isinstance(methods, str):
-            raise StudyError(f"methods is {methods!r}; give a list: methods=[{methods!r}]")
-        names = tuple(study.methods) if methods is None else tuple(dict.fromkeys(methods))
-        unknown = [name for name in names if name not in study.methods]
-        if unknown or not names:
-            raise StudyError(
-                f"{study.name}: no method '{', '.join(unknown)}'; it has {', '.join(study.methods)}"
-            )
-        in_process = jobs == 1 and study.time_limit is None
-        if jobs is None:
-            jobs = joblib.cpu_count()
-        if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
-            raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
-        return cls(int(count), tuple(sorted(names)), jobs, in_process, scheduler)
-
-    def in_words(self, study: Study) -> str:
-        return (
-            f"{counted(len(study.conditions), 'condition')} x "
-            f"{counted(len(self.methods), 'method')} x {counted(self.replicates, 'replicate')}"
-        )
-
-
-class _Bench:
-    """A run at work: the ledger, what is wanted, and what is shown."""
-
-    def __init__(
-        self, ledger: Ledger, wanted: _Wanted, progress: Progress, share: Share | None = None
-    ) -> None:
-        self.ledger = ledger
-        self.study = ledger.study
-        self.store = ledger.store
-        self.wanted = wanted
-        self.progress = progress
-        self.share = share
-        self.goals = Goals(ledger, wanted.methods, wanted.replicates, share)
-        self.workers = wanted.workers
-
-    def missing(self) -> list[Job]:
-        """Return the jobs that would complete what is wanted."""
-        missing = self.goals.missing(self.study.conditions)
-        while self.store.aside:
-            path = self.store.aside.pop()
-            self.progress.say(f"{path}: damaged, or no part; set aside, what misses is computed")
-        return missing
-
-    def compute(self, missing: Sequence[Job]) -> int:
-        """Compute and store the jobs; return how many fits that were."""
-        progress, fits = self.progress, fits_of(missing)
-        with self._hired() as workers:
-            agenda = Agenda(missing, self.workers)
-            for line in workers.check(missing[0], self.wanted.methods):
-                progress.say(line)
-            self.clear()
-            progress.begin(fits, self.store.folder)
-            if not self.share:
-                self.ledger.write()
-            with progress:
-                return self._work_off(agenda, workers)
-
-    def clear(self) -> None:
-        """Move away what was discarded, now that the study has shown that it runs."""
-        if moved := self.ledger.clear():
-            self.progress.say(f"Note: {moved}")
-
-    @contextmanager
-    def _hired(self) -> Iterator[Workers]:
-        """Provide the workers that were asked for."""
-        wanted, marks = self.wanted, self.ledger.marks
-        if wanted.scheduler is not None:
-            with hire_cluster(self.study, marks, wanted.scheduler) as cluster:
-                self.workers = max(cluster.threads, 1)
-                yield cluster
-        else:
-            self.workers = wanted.workers
-            here = wanted.in_process
-            with hire(self.study, marks, self.workers, in_process=here) as workers:
-                yield workers
-
-    def _work_off(self, agenda: Agenda, workers: Workers) -> int:
-        """Keep the workers busy until nothing is left; store what they finish as it arrives."""
-        casualties = Casualties(self.study)
-        looked, look_cost = time.monotonic(), 0.0
-        under_way = fits = 0
-        while agenda or under_way:
-            while agenda and workers.has_room():
-                job, seconds = agenda.take()
-                workers.submit(job, seconds, casualties.caution(job))
-                under_way += 1
-            for finished in workers.finished():
-                under_way -= 1
-                if isinstance(finished, Died):
-                    agenda.put_back(finished.given, casualties.learn(finished))
-                    self.progress.note(finished.in_words())
-                    if line := casualties.note(finished):
-                        self.progress.say(line)
-                    continue
-                self.store.add(part_name(finished.done), finished.part)
-                agenda.settle(finished.given, finished.done, finished.seconds)
-                fits += fits_of([finished.done])
-                if agenda.is_through_with(finished.done.condition):
-                    agenda.add(self.goals.raised(finished.done.condition))
-                self.progress.advance(fits, agenda)
-            now = time.monotonic()
-            if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
-                update_tables(self.ledger)
-                self.ledger.write()
-                looked, look_cost = time.monotonic(), time.monotonic() - now
-        return fits
-
-
 def made_by() -> str:
     """Return the versions that numbers depend on, in words."""
     return ", ".join(f"{name} {version}" for name, version in versions().items())
-
-
-def counted(count: int, noun: str) -> str:
-    """Return "1 method", "2 methods"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", " ")

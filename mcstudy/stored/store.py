@@ -94,6 +94,7 @@ class Store:
 
     def add(self, name: str, content: bytes) -> None:
         """Store a part, whole or not at all."""
+        self._heads.pop(name, None)
         self._write(self._parts / name, content)
 
     def heads(self) -> list[PartHead]:

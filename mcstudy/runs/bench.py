@@ -1,0 +1,112 @@
+"""A run at work: what is missing goes to the workers, what they finish is stored as it arrives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from mcstudy.fits.replicates import Job
+from mcstudy.runs.casualties import Casualties
+from mcstudy.runs.cluster import hire_cluster
+from mcstudy.runs.ends import Died
+from mcstudy.runs.goals import Goals
+from mcstudy.runs.jobs import Agenda, fits_of
+from mcstudy.runs.progress import Progress
+from mcstudy.runs.shares import Share
+from mcstudy.runs.upkeep import update_tables
+from mcstudy.runs.wanted import Wanted
+from mcstudy.runs.workers import Workers, hire
+from mcstudy.stored.ledger import Ledger
+from mcstudy.stored.parts import part_name
+
+LOOK_SECONDS = 60.0
+_LOOK_SHARE = 20
+
+
+class Bench:
+    """A run at work: the ledger, what is wanted, and what is shown."""
+
+    def __init__(
+        self, ledger: Ledger, wanted: Wanted, progress: Progress, share: Share | None = None
+    ) -> None:
+        self.ledger = ledger
+        self.study = ledger.study
+        self.store = ledger.store
+        self.wanted = wanted
+        self.progress = progress
+        self.share = share
+        self.goals = Goals(ledger, wanted.methods, wanted.replicates, share)
+        self.workers = wanted.workers
+
+    def missing(self) -> list[Job]:
+        """Return the jobs that would complete what is wanted."""
+        missing = self.goals.missing(self.study.conditions)
+        while self.store.aside:
+            path = self.store.aside.pop()
+            self.progress.say(f"{path}: damaged, or no part; set aside, what misses is computed")
+        return missing
+
+    def compute(self, missing: Sequence[Job]) -> int:
+        """Compute and store the jobs; return how many fits that were."""
+        progress, fits = self.progress, fits_of(missing)
+        with self._hired() as workers:
+            agenda = Agenda(missing, self.workers)
+            for line in workers.check(missing[0], self.wanted.methods):
+                progress.say(line)
+            self.clear()
+            progress.begin(fits, self.store.folder)
+            if not self.share:
+                self.ledger.write()
+            with progress:
+                return self._work_off(agenda, workers)
+
+    def clear(self) -> None:
+        """Move away what was discarded, now that the study has shown that it runs."""
+        if moved := self.ledger.clear():
+            self.progress.say(f"Note: {moved}")
+
+    @contextmanager
+    def _hired(self) -> Iterator[Workers]:
+        """Provide the workers that were asked for."""
+        wanted, marks = self.wanted, self.ledger.marks
+        if wanted.scheduler is not None:
+            with hire_cluster(self.study, marks, wanted.scheduler) as cluster:
+                self.workers = max(cluster.threads, 1)
+                yield cluster
+        else:
+            self.workers = wanted.workers
+            here = wanted.in_process
+            with hire(self.study, marks, self.workers, in_process=here) as workers:
+                yield workers
+
+    def _work_off(self, agenda: Agenda, workers: Workers) -> int:
+        """Keep the workers busy until nothing is left; store what they finish as it arrives."""
+        casualties = Casualties(self.study)
+        looked, look_cost = time.monotonic(), 0.0
+        under_way = fits = 0
+        while agenda or under_way:
+            while agenda and workers.has_room():
+                job, seconds = agenda.take()
+                workers.submit(job, seconds, casualties.caution(job))
+                under_way += 1
+            for finished in workers.finished():
+                under_way -= 1
+                if isinstance(finished, Died):
+                    agenda.put_back(finished.given, casualties.learn(finished))
+                    self.progress.note(finished.in_words())
+                    if line := casualties.note(finished):
+                        self.progress.say(line)
+                    continue
+                self.store.add(part_name(finished.done), finished.part)
+                agenda.settle(finished.given, finished.done, finished.seconds)
+                fits += fits_of([finished.done])
+                if agenda.is_through_with(finished.done.condition):
+                    agenda.add(self.goals.raised(finished.done.condition))
+                self.progress.advance(fits, agenda)
+            now = time.monotonic()
+            if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
+                update_tables(self.ledger)
+                self.ledger.write()
+                looked, look_cost = time.monotonic(), time.monotonic() - now
+        return fits

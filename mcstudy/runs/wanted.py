@@ -1,0 +1,77 @@
+"""What a run is asked for, from the arguments of `run`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import joblib
+
+from mcstudy.errors import StudyError
+from mcstudy.study import Study, check_replicates
+
+
+def scheduler_of(backend: str, scheduler: str | None, jobs: int | None) -> str | None:
+    """Return the dask scheduler to use, None for workers of this machine."""
+    if backend not in ("local", "dask"):
+        raise StudyError(f"backend is {backend!r}; say 'local' or 'dask'")
+    if backend == "local" and scheduler is not None:
+        raise StudyError(f"scheduler is {scheduler!r}, which needs --backend dask")
+    if backend == "dask" and scheduler is None:
+        raise StudyError("the dask backend needs --scheduler, e.g. tcp://127.0.0.1:8786")
+    if backend == "dask" and jobs is not None:
+        raise StudyError(
+            f"jobs is {jobs}: with the dask backend it is the scheduler's workers that count; "
+            "leave it out"
+        )
+    return scheduler
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run is asked for, checked: replicates, methods, and who does the work."""
+
+    replicates: int
+    methods: tuple[str, ...]
+    workers: int
+    in_process: bool
+    scheduler: str | None
+
+    @classmethod
+    def of(
+        cls,
+        study: Study,
+        replicates: int | None,
+        methods: Sequence[str] | None,
+        jobs: int | None,
+        scheduler: str | None,
+    ) -> Wanted:
+        """Return it; raise StudyError for what cannot be asked for."""
+        count = study.replicates if replicates is None else replicates
+        check_replicates(count, study.name)
+        if isinstance(methods, str):
+            raise StudyError(f"methods is {methods!r}; give a list: methods=[{methods!r}]")
+        names = tuple(study.methods) if methods is None else tuple(dict.fromkeys(methods))
+        unknown = [name for name in names if name not in study.methods]
+        if unknown or not names:
+            raise StudyError(
+                f"{study.name}: no method '{', '.join(unknown)}'; it has {', '.join(study.methods)}"
+            )
+        in_process = jobs == 1 and study.time_limit is None
+        if jobs is None:
+            jobs = joblib.cpu_count()
+        if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+            raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
+        return cls(int(count), tuple(sorted(names)), jobs, in_process, scheduler)
+
+    def in_words(self, study: Study) -> str:
+        """Return "4 conditions x 2 methods x 60 replicates"."""
+        return (
+            f"{counted(len(study.conditions), 'condition')} x "
+            f"{counted(len(self.methods), 'method')} x {counted(self.replicates, 'replicate')}"
+        )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return "1 method", "2 methods"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", " ")

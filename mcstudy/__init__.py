@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mcstudy.errors import MCStudyError
 from mcstudy.grid import grid
+from mcstudy.loading import load_study
 from mcstudy.method import Estimate, Fit, Status, batched
-from mcstudy.study import Study, load_study
+from mcstudy.study import Study
 
 __version__ = "0.1.0"
 __all__ = [

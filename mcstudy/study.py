@@ -1,27 +1,21 @@
-"""What a study is, and how a study file becomes one."""
+"""What a study is."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import inspect
-import linecache
 import math
 import operator
 import re
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid, is_plain
 from mcstudy.measure import check_measures, check_null
 from mcstudy.method import batch_of, wraps_batched
-from mcstudy.neighbours import look_around
 
 MAX_REPLICATES = 2**32
 SIMULATE = "simulate"
@@ -318,65 +312,3 @@ def check_replicates(replicates: object, name: str, what: str = "replicates") ->
         raise StudyError(
             f"{name}: {what} is {replicates}; give an integer of 1 or more, below 2**32"
         )
-
-
-def load_study(path: str | Path) -> Study:
-    """Run a study file and return its `study`.
-
-    It may import its neighbours, the modules of its folder. They are read anew each time, and come
-    before modules of the same name elsewhere, save what is installed.
-
-    Raises
-    ------
-    StudyError
-        With file and line, for a file that is missing, does not run, or has no `study`.
-    """
-    path = Path(path)
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror}); name a study file") from None
-    module = _run_module(path.resolve(), source)
-    study = getattr(module, "study", None)
-    if study is None:
-        raise StudyError(f"{path}: defines no 'study'; end it with study = Study(...)")
-    if not isinstance(study, Study):
-        raise StudyError(f"{path}: 'study' is a {type(study).__name__}; make it study = Study(...)")
-    object.__setattr__(study, "source", path.resolve())
-    object.__setattr__(study, "source_digest", hashlib.sha256(source).hexdigest())
-    return study
-
-
-def _run_module(path: Path, source: bytes) -> ModuleType:
-    """Run the source as a module of a name of its own, registered so that its classes work."""
-    name = f"mcstudy_study_{hashlib.sha256(bytes(path) + source).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    module.__file__ = str(path)
-    sys.modules[name] = module
-    look_around(path.parent)
-    linecache.checkcache(str(path))
-    try:
-        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
-    except BaseException as error:
-        del sys.modules[name]
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise StudyError(_in_one_line(path, error)) from error
-    return module
-
-
-def _in_one_line(path: Path, error: BaseException) -> str:
-    """Say where in the study file and why it does not run."""
-    if isinstance(error, StudyError):
-        reason = str(error)
-    else:
-        reason = f"{type(error).__name__}: {getattr(error, 'msg', None) or error}"
-    reason = " ".join(reason.split())
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f"{path}:{error.lineno}: {reason}: {(error.text or '').strip()}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    if not frames:
-        return f"{path}: {reason}"
-    return f"{path}:{frames[-1].lineno}: {reason} (in: {frames[-1].line})"

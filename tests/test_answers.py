@@ -8,8 +8,9 @@ import pytest
 
 from mcstudy import Estimate, Fit, Study, batched, grid, run
 from mcstudy.errors import StudyError
-from mcstudy.fits.answers import AnswerError, Answers, checked
+from mcstudy.fits.answers import Answers
 from mcstudy.fits.attempt import MOST_CHARACTERS, in_words
+from mcstudy.fits.checked import AnswerError, checked
 
 
 def mean(sample, **more):

@@ -17,8 +17,8 @@ from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share_of
 from mcstudy.analysis.normal import NORMAL_MCSE
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.fits.answers import STATUSES
 from mcstudy.fits.attempt import attempt, in_words
+from mcstudy.fits.checked import STATUSES
 from mcstudy.measure import MISSING, Measured, null_of
 
 NUMBERS = ("value", "mcse", "lower", "upper")

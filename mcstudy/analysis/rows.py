@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mcstudy.analysis.mcse import Floats
 from mcstudy.analysis.partition import split
 from mcstudy.errors import ResultsError
-from mcstudy.fits.answers import STATUSES
+from mcstudy.fits.checked import STATUSES
 from mcstudy.grid import Level
 
 BUDGET = 2**27

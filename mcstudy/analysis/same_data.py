@@ -20,7 +20,7 @@ from mcstudy.analysis.contributions import (
 )
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
 from mcstudy.analysis.selection import in_words
-from mcstudy.fits.answers import STATUSES
+from mcstudy.fits.checked import STATUSES
 
 _WHOLE = 2**62
 _DATA_MARKS = ("seed", "simulate", "python", "numpy")

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from mcstudy.fits.alarm import Overrun
-from mcstudy.fits.answers import Answer, Answers, checked
+from mcstudy.fits.answers import Answers
 from mcstudy.fits.attempt import Outcome, attempt, in_words
 from mcstudy.fits.caution import NO_CAUTION, Caution, Watch
+from mcstudy.fits.checked import Answer, checked
 from mcstudy.grid import Condition
 from mcstudy.method import Status, batch_of
 from mcstudy.streams import streams

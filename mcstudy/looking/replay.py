@@ -18,6 +18,7 @@ from mcstudy.errors import ResultsError, StudyError
 from mcstudy.fits.attempt import attempt
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
+from mcstudy.loading import load_study
 from mcstudy.looking.address import find_condition
 from mcstudy.looking.answer import Answer, read_answer, traceback_text
 from mcstudy.looking.save import data_text
@@ -26,7 +27,7 @@ from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.stored.parts import DamagedError, PartHead, encode, read
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import read_tallies
-from mcstudy.study import MAX_REPLICATES, Study, load_study
+from mcstudy.study import MAX_REPLICATES, Study
 
 DANGEROUS = ("crashed", "timeout")
 

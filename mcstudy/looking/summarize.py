@@ -8,11 +8,11 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from mcstudy.loading import load_study
 from mcstudy.results import Results
 from mcstudy.runs.summary import Wishes, write_measures, write_rows
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.parts import DamagedError
-from mcstudy.study import load_study
 
 
 def summarize(results: Results | str | Path) -> Results:

@@ -8,10 +8,11 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from mcstudy.errors import StudyError
+from mcstudy.loading import load_study
 from mcstudy.planning.gate import Gate, compare_with_oracle, worst_in_words
 from mcstudy.planning.trial import try_out
 from mcstudy.stored.marks import method_marks, take_as_unchanged
-from mcstudy.study import Study, load_study
+from mcstudy.study import Study
 
 GATE_SECONDS = 5.0
 

@@ -16,6 +16,7 @@ from mcstudy.analysis.show import factors_in_words
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
+from mcstudy.loading import load_study
 from mcstudy.planning.forecast import Forecast, Range, forecast, method_costs
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.planning.precision import cell_in_words, expected_errors, needed, unit_errors, worst
@@ -25,7 +26,7 @@ from mcstudy.runs.progress import duration
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
-from mcstudy.study import Study, check_replicates, load_study
+from mcstudy.study import Study, check_replicates
 
 PILOT_SECONDS = 4.0
 _START_SECONDS = 0.5

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mcstudy.errors import MCStudyError, StudyError
-from mcstudy.fits.answers import AnswerError, Answers, Column
+from mcstudy.fits.answers import Answers
 from mcstudy.fits.attempt import attempt, in_words
+from mcstudy.fits.checked import AnswerError, Column
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
 from mcstudy.looking.failures import shape

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from mcstudy.errors import StudyError
-from mcstudy.fits.answers import AnswerError, Answers
+from mcstudy.fits.answers import Answers
 from mcstudy.fits.caution import Watch
+from mcstudy.fits.checked import AnswerError
 from mcstudy.fits.replicates import Job, Trouble, do_job
 from mcstudy.study import Study
 

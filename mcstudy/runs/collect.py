@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.fits.replicates import Job
+from mcstudy.loading import load_study
 from mcstudy.results import Results
 from mcstudy.runs.goals import Goals
 from mcstudy.runs.progress import Progress
@@ -17,7 +18,7 @@ from mcstudy.runs.upkeep import update_tables
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
-from mcstudy.study import Study, check_replicates, load_study
+from mcstudy.study import Study, check_replicates
 
 MOST_GROUPS = 5
 _MOST_SHARES = 20

@@ -10,8 +10,9 @@ from pathlib import Path
 import cloudpickle
 
 from mcstudy.errors import MCStudyError, StudyError
+from mcstudy.loading import load_study
 from mcstudy.stored.marks import reference_digests
-from mcstudy.study import Study, load_study
+from mcstudy.study import Study
 
 Parcel = tuple[str, bytes | str, str]
 

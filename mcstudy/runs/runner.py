@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mcstudy.analysis.show import ends_in_words
 from mcstudy.errors import StudyError
+from mcstudy.loading import load_study
 from mcstudy.results import Results
 from mcstudy.runs.bench import Bench
 from mcstudy.runs.progress import Progress, duration
@@ -18,7 +19,7 @@ from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.reopen import check_retried, reopen
 from mcstudy.stored.store import Store
 from mcstudy.stored.versions import versions
-from mcstudy.study import Study, load_study
+from mcstudy.study import Study
 
 
 def run(

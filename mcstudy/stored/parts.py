@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcstudy.errors import ResultsError
-from mcstudy.fits.answers import STATUSES, Answers, Column
+from mcstudy.fits.answers import Answers
+from mcstudy.fits.checked import STATUSES, Column
 from mcstudy.fits.replicates import Job
 from mcstudy.stored.marks import Mark
 

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.fits.answers import STATUSES, Answers, Column
+from mcstudy.fits.answers import Answers
+from mcstudy.fits.checked import STATUSES, Column
 from mcstudy.method import Status
 from mcstudy.stored.exact import Floats, exact_sum, product, square_of, sum_of, times
 

@@ -143,10 +143,10 @@ def test_contract_the_commit_is_told_of_each_run_and_of_no_table(go, monkeypatch
 
     from mcstudy.stored import ledger
 
-    monkeypatch.setattr(ledger, "_commit", lambda _: "abc")
+    monkeypatch.setattr(ledger, "commit_of", lambda _: "abc")
     first = go(study(m=plus(0)), replicates=5)
     tables = {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")}
-    monkeypatch.setattr(ledger, "_commit", lambda _: "def")
+    monkeypatch.setattr(ledger, "commit_of", lambda _: "def")
     go(study(m=plus(0)), replicates=5)
     assert {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")} == tables
     assert "commit" not in json.loads(

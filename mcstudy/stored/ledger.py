@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import math
 import platform
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import ChangedError, StudyError
-from mcstudy.grid import Condition, level_text
-from mcstudy.stored.marks import Mark, changes, code_digest, method_marks, take_as_unchanged
+from mcstudy.grid import Condition
+from mcstudy.stored.facts import commit_of, digest, facts_of, measures_record, truths_record
+from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import references, without_overlap
 from mcstudy.stored.tables import Stored
-from mcstudy.stored.versions import versions
 from mcstudy.study import Study
 
 
@@ -244,28 +241,7 @@ class Ledger:
 
     def facts(self) -> dict[str, Any]:
         """Return what a reader needs to know where the numbers came from."""
-        study = self.study
-        factors: dict[str, list[Any]] = {name: [] for name in study.conditions.factors}
-        for condition in sorted(study.conditions, key=lambda c: c.sort_key):
-            for name, level in condition.factors.items():
-                if level_text(level) not in map(level_text, factors[name]):
-                    factors[name].append(level)
-        return {
-            "name": study.name,
-            "seed": study.seed,
-            "factors": factors,
-            "estimands": sorted({e for truths in self.truths.values() for e in truths}),
-            "methods": sorted(study.methods),
-            "keep": study.keep,
-            "versions": versions(),
-            **self._precision(),
-        }
-
-    def _precision(self) -> dict[str, Any]:
-        study = self.study
-        if study.precision is None:
-            return {}
-        return {"precision": dict(study.precision), "max_replicates": study.max_replicates}
+        return facts_of(self.study, self.truths)
 
     def tables_digest(self, stored: Mapping[Condition, Sequence[Stored]]) -> str:
         """Return the digest of all that the tables are made of."""
@@ -278,7 +254,7 @@ class Ledger:
             for items in stored.values()
             for item in items
         ]
-        return digest([sorted(made, key=itemgetter(0)), self.facts(), self._truths_record()])
+        return digest([sorted(made, key=itemgetter(0)), self.facts(), truths_record(self.truths)])
 
     def older_rows(self, stored: Mapping[Condition, Sequence[Stored]]) -> list[str]:
         """Say in words which of the rows were made by something else, and were kept."""
@@ -298,21 +274,7 @@ class Ledger:
 
     def measures_digest(self, made_of: str) -> str:
         """Return the digest of all that the measures and comparisons are made of."""
-        return digest([made_of, self._measures_record()])
-
-    def _measures_record(self) -> dict[str, Any]:
-        null = self.study.null
-        return {
-            "measures": {name: code_digest(f) for name, f in sorted(self.study.measures.items())},
-            "null": dict(sorted(null.items())) if isinstance(null, Mapping) else null,
-            "reference": self.study.reference,
-        }
-
-    def _truths_record(self) -> dict[str, dict[str, float | None]]:
-        return {
-            condition.key: {e: value if value == value else None for e, value in truths.items()}
-            for condition, truths in sorted(self.truths.items(), key=lambda item: item[0].sort_key)
-        }
+        return digest([made_of, measures_record(self.study)])
 
     def write(self) -> None:
         """Bring `study.json` up to date."""
@@ -330,10 +292,10 @@ class Ledger:
             "kept": sorted(self.kept),
             "older_rows": self._older,
             "discarded": sorted(self._discarded),
-            "truths": self._truths_record(),
+            "truths": truths_record(self.truths),
             "made_of": self.made_of,
             "measured_of": self.measured_of,
-            **self._measures_record(),
+            **measures_record(self.study),
             "runs": self._record.get("runs", []),
         }
         self.store.write_record(self._record)
@@ -356,7 +318,7 @@ class Ledger:
                 "seconds": round(time.monotonic() - self._begun, 1),
                 "fits": computed,
                 "workers": workers,
-                "commit": _commit(self.study),
+                "commit": commit_of(self.study),
                 "host": platform.node(),
                 "platform": platform.platform(),
             }
@@ -368,24 +330,3 @@ class Ledger:
 def known_as(method: str, mark: Mark) -> str:
     """Return what stands in the record for the rows of a method with this mark."""
     return digest([method, mark])
-
-
-def digest(thing: Any) -> str:
-    """Return the SHA-256 of anything that JSON can say."""
-    return hashlib.sha256(json.dumps(thing, sort_keys=True).encode()).hexdigest()
-
-
-def _commit(study: Study) -> str | None:
-    """Return the commit of the study file's repository, None where there is none."""
-    folder = study.source.parent if study.source else Path.cwd()
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return described.stdout.strip() or None

@@ -11,6 +11,7 @@ from mcstudy.errors import StudyError
 from mcstudy.loading import load_study
 from mcstudy.planning.gate import Gate, compare_with_oracle, worst_in_words
 from mcstudy.planning.trial import try_out
+from mcstudy.runs.wanted import counted
 from mcstudy.stored.marks import method_marks, take_as_unchanged
 from mcstudy.study import Study
 
@@ -90,7 +91,11 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
         problems.append(
             f"{off} of {len(gate.cells)} cells are not what the oracle knows (see below)"
         )
-    tried = f"{len(study.conditions)} conditions x {len(study.methods)} methods, one replicate each"
+    conditions, methods = (
+        counted(len(study.conditions), "condition"),
+        counted(len(study.methods), "method"),
+    )
+    tried = f"{conditions} x {methods}, one replicate each"
     return Check(study.name, tried, problems, trial.notes, gate)
 
 

@@ -23,6 +23,7 @@ from mcstudy.planning.precision import cell_in_words, expected_errors, needed, u
 from mcstudy.runs.goals import counts
 from mcstudy.runs.jobs import fits_of, missing_jobs
 from mcstudy.runs.progress import duration
+from mcstudy.runs.wanted import counted
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
@@ -255,10 +256,8 @@ def _goals(study: Study, replicates: int, units: pd.DataFrame) -> dict[Condition
 def _size(study: Study, goals: Mapping[Condition, int]) -> str:
     fewest, most = min(goals.values()), max(goals.values())
     replicates = str(fewest) if fewest == most else f"{fewest} to {most}"
-    return (
-        f"{len(study.conditions)} conditions x {len(study.methods)} methods x "
-        f"{replicates} replicates"
-    )
+    conditions = counted(len(study.conditions), "condition")
+    return f"{conditions} x {counted(len(study.methods), 'method')} x {replicates} replicates"
 
 
 def _times(given: Range) -> str:

@@ -156,7 +156,7 @@ def compare(what: str, measure: tuple[str, str], columns: str, paths: str) -> No
     """Print one line: measuring against reading."""
     read = timed(READ, columns, paths)
     measured = timed(measure[0], "", measure[1])
-    start = timed("import sys, mcstudy.analysis.anytable")
+    start = timed("import sys, mcstudy.elsewhere.performance")
     print(
         f"{what:28s} read {read[0]:6.1f} s ({read[1]:6.1f} CPU, {read[2]:5.0f} MiB)   "
         f"measure {measured[0]:6.1f} s ({measured[1]:6.1f} CPU, {measured[2]:5.0f} MiB)   "

@@ -37,15 +37,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from mcstudy.analysis.anytable import performance
-    from mcstudy.analysis.table import table
-    from mcstudy.analysis.two_runs import compare_runs
+    from mcstudy.comparing.two_runs import compare_runs
+    from mcstudy.elsewhere.performance import performance
     from mcstudy.looking.replay import replay
     from mcstudy.looking.status import status
     from mcstudy.looking.summarize import summarize
     from mcstudy.measure import Measured
     from mcstudy.planning.check import check
     from mcstudy.planning.plan import plan
+    from mcstudy.printing.table import table
     from mcstudy.results import Results, open_results
     from mcstudy.runs.collect import collect
     from mcstudy.runs.runner import run
@@ -55,15 +55,15 @@ _HOMES = {
     "Results": "results",
     "check": "planning.check",
     "collect": "runs.collect",
-    "compare_runs": "analysis.two_runs",
+    "compare_runs": "comparing.two_runs",
     "open_results": "results",
-    "performance": "analysis.anytable",
+    "performance": "elsewhere.performance",
     "plan": "planning.plan",
     "replay": "looking.replay",
     "run": "runs.runner",
     "status": "looking.status",
     "summarize": "looking.summarize",
-    "table": "analysis.table",
+    "table": "printing.table",
 }
 
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import pandas as pd
 
-from mcstudy.analysis.anova import Anova, anova
-from mcstudy.analysis.comparisons import Comparison, check_pair, compare
-from mcstudy.analysis.equivalence import Equivalence, equivalence
-from mcstudy.analysis.failures import FAILED, Overlap, failure_overlap
-from mcstudy.analysis.pairs import COMPARISONS, INTERVAL_COMPARISONS
 from mcstudy.analysis.precision import precision_text
 from mcstudy.analysis.selection import Where
-from mcstudy.analysis.sensitivity import Sensitivity, sensitivity
-from mcstudy.analysis.show import summary_text
 from mcstudy.analysis.summed import NEED_ROWS
-from mcstudy.analysis.table import Names, Table, table
+from mcstudy.comparing.anova import Anova, anova
+from mcstudy.comparing.comparisons import Comparison, check_pair, compare
+from mcstudy.comparing.equivalence import Equivalence, equivalence
+from mcstudy.comparing.failures import FAILED, Overlap, failure_overlap
+from mcstudy.comparing.pairs import COMPARISONS, INTERVAL_COMPARISONS
+from mcstudy.comparing.sensitivity import Sensitivity, sensitivity
 from mcstudy.errors import ResultsError
+from mcstudy.printing.show import summary_text
+from mcstudy.printing.table import Names, Table, table
 from mcstudy.stored.tables import TABLES_OF
 
 
@@ -95,7 +95,7 @@ class Results:
         level: float = 0.95,
         format: str = "text",  # noqa: A002 - the command line's word
     ) -> Table:
-        """Lay out measures as a table; see `mcstudy.analysis.table.table`.
+        """Lay out measures as a table; see `mcstudy.printing.table.table`.
 
         Measures of `comparisons`, like ``"bias_difference"``, are taken from there.
         """
@@ -107,13 +107,13 @@ class Results:
         )
 
     def compare(self, method: str, reference: str, *, where: Where = None) -> Comparison:
-        """Compare two methods on the same data; see `mcstudy.analysis.comparisons.compare`."""
+        """Compare two methods on the same data; see `mcstudy.comparing.comparisons.compare`."""
         self._check_rows()
         check_pair(self._methods, method, reference)
         return compare(self.folder, method, reference, where=where, null=self.study.get("null"))
 
     def equivalence(self, method: str, reference: str) -> Equivalence:
-        """Show how far apart two methods are; see `mcstudy.analysis.equivalence.equivalence`."""
+        """Show how far apart two methods are; see `mcstudy.comparing.equivalence.equivalence`."""
         self._check_rows()
         check_pair(self._methods, method, reference)
         return equivalence(self.folder, method, reference)
@@ -126,12 +126,12 @@ class Results:
         failed: Collection[str] = FAILED,
         level: float = 0.95,
     ) -> Sensitivity:
-        """Rank methods with failures counted in three ways; `mcstudy.analysis.sensitivity`."""
+        """Rank methods with failures counted in three ways; `mcstudy.comparing.sensitivity`."""
         self._check_rows()
         return sensitivity(self.folder, measure, where=where, failed=failed, level=level)
 
     def failure_overlap(self, *, failed: Collection[str] = FAILED) -> Overlap:
-        """Count how often methods fail together; see `mcstudy.analysis.failures`."""
+        """Count how often methods fail together; see `mcstudy.comparing.failures`."""
         self._check_rows()
         return failure_overlap(self.folder, failed=failed)
 
@@ -140,7 +140,7 @@ class Results:
         return sorted(self.performance["method"].unique())
 
     def anova(self, measure: str, *, where: Where = None) -> Anova:
-        """Show which factors drive a measure; see `mcstudy.analysis.anova.anova`."""
+        """Show which factors drive a measure; see `mcstudy.comparing.anova.anova`."""
         return anova(self.performance, measure, where=where)
 
     def digests(self) -> dict[str, str]:

@@ -41,12 +41,12 @@ def scattered(monkeypatch):
     """Make any table one that goes through files; return how often one did."""
     went, scatter = [], gathered._scatter
     monkeypatch.setattr(
-        "mcstudy.analysis.gathered._scatter", lambda *a: went.append(1) or scatter(*a)
+        "mcstudy.elsewhere.gathered._scatter", lambda *a: went.append(1) or scatter(*a)
     )
-    monkeypatch.setattr("mcstudy.analysis.gathered.BUDGET", 1)
-    monkeypatch.setattr("mcstudy.analysis.gathered.BUCKET", 2000)
-    monkeypatch.setattr("mcstudy.analysis.sources.BATCH", 7)
-    monkeypatch.setattr("mcstudy.analysis.sources.LARGE_CSV", 0)
+    monkeypatch.setattr("mcstudy.elsewhere.gathered.BUDGET", 1)
+    monkeypatch.setattr("mcstudy.elsewhere.gathered.BUCKET", 2000)
+    monkeypatch.setattr("mcstudy.elsewhere.sources.BATCH", 7)
+    monkeypatch.setattr("mcstudy.elsewhere.sources.LARGE_CSV", 0)
     return went
 
 
@@ -107,8 +107,8 @@ def test_identity_through_files_as_in_memory(frame, tmp_path, form, scattered):
 
 
 def test_identity_a_sorted_table_needs_no_files(frame, tmp_path, scattered, monkeypatch):
-    monkeypatch.setattr("mcstudy.analysis.gathered.BUDGET", 60 * 8 * 6)
-    monkeypatch.setattr("mcstudy.analysis.gathered._through_files", None)
+    monkeypatch.setattr("mcstudy.elsewhere.gathered.BUDGET", 60 * 8 * 6)
+    monkeypatch.setattr("mcstudy.elsewhere.gathered._through_files", None)
     source = FORMS["row groups"](frame, tmp_path)
     same(performance(source, by=BY), plain(frame))
 
@@ -316,7 +316,7 @@ def test_identity_the_radix_order_is_the_stable_order():
 
 def test_identity_more_combinations_than_a_table_holds(monkeypatch, frame):
     expected = performance(frame, by=BY)
-    monkeypatch.setattr("mcstudy.analysis.gathered.SMALL", 1)
+    monkeypatch.setattr("mcstudy.elsewhere.gathered.SMALL", 1)
     same(performance(frame, by=BY), expected)
 
 
@@ -345,7 +345,7 @@ def test_contract_partitioned_folders_bring_their_columns(frame, tmp_path):
 def test_contract_parquet_is_read_in_batches(frame, tmp_path, scattered):
     path = FORMS["row groups"](frame, tmp_path)
     assert pq.ParquetFile(path).num_row_groups == 18
-    from mcstudy.analysis.sources import open_source
+    from mcstudy.elsewhere.sources import open_source
 
     batches = list(open_source(path).batches(["estimate"], ["estimate"]))
     assert max(batch.num_rows for batch in batches) <= 7

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from mcstudy import MCStudyError, run
-from mcstudy.analysis.comparisons import condition_comparisons, pairs_of
-from mcstudy.analysis.pairs import (
+from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows
+from mcstudy.cli import main
+from mcstudy.comparing.comparisons import condition_comparisons, pairs_of
+from mcstudy.comparing.pairs import (
     COMPARISONS,
     Pair,
     coverage_difference,
@@ -17,9 +19,7 @@ from mcstudy.analysis.pairs import (
     relative_precision,
     width_difference,
 )
-from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows
-from mcstudy.analysis.two_runs import compare_runs
-from mcstudy.cli import main
+from mcstudy.comparing.two_runs import compare_runs
 
 TRUTH = 1.5
 PLAIN = {

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from mcstudy.analysis.pairs import COMPARISONS, INTERVAL_COMPARISONS
-from mcstudy.analysis.two_runs import OUTCOMES
-from mcstudy.analysis.views import VIEWS
+from mcstudy.comparing.pairs import COMPARISONS, INTERVAL_COMPARISONS
+from mcstudy.comparing.two_runs import OUTCOMES
+from mcstudy.comparing.views import VIEWS
 
 DOCS = Path(__file__).parents[1] / "docs" / "tables.md"
 

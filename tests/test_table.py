@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 
 from mcstudy import MCStudyError, run
-from mcstudy.analysis.entries import number_with_error
-from mcstudy.analysis.formats import text
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.selection import select
-from mcstudy.analysis.table import table
 from mcstudy.cli import main
+from mcstudy.printing.entries import number_with_error
+from mcstudy.printing.formats import text
+from mcstudy.printing.table import table
 
 SPECIAL = r"a_b & 50% #1 {x} $y$ ~ ^ \z <q> |"
 

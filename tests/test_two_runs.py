@@ -8,10 +8,10 @@ import pytest
 
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.contributions import KNOWN, OF_LIMITS, contributions
 from mcstudy.analysis.performance import measured
-from mcstudy.analysis.two_runs import compare_runs
 from mcstudy.cli import main
+from mcstudy.comparing.contributions import KNOWN, OF_LIMITS, contributions
+from mcstudy.comparing.two_runs import compare_runs
 
 OTHER = ("sample.mean() + 0.01 * rng.normal()", "sample.mean() + 0.1 + 0.01 * rng.normal()")
 SEED = ("seed=7", "seed=8")

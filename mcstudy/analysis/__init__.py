@@ -1,1 +1,1 @@
-"""Rows to numbers: measures with their Monte Carlo standard error, comparisons, tables."""
+"""Rows to numbers: measures with their Monte Carlo standard error."""

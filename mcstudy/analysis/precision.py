@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.analysis.show import factors_in_words
+from mcstudy.analysis.selection import factors_in_words
 from mcstudy.errors import StudyError
 from mcstudy.measure import BUILT_IN, Z
 from mcstudy.method import Status

@@ -156,6 +156,11 @@ def beside(factors: Mapping[str, Any], taken: Sequence[str]) -> dict[str, Any]:
     return {f"{name}_factor" if name in taken else name: v for name, v in factors.items()}
 
 
+def factors_in_words(factors: Mapping[str, Any]) -> str:
+    """Return factor values in words, ``n=5, mean=0``."""
+    return ", ".join(f"{name}={in_words(level)}" for name, level in factors.items())
+
+
 def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:
     """Return some of the levels as a heading: ``n=10, sigma=2``."""
     return ", ".join(f"{name}={in_words(levels[name])}" for name in names)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from mcstudy.analysis.listing import aligned
 from mcstudy.looking.failures import NOWHERE, failed_fits, kinds_of
+from mcstudy.printing.listing import aligned
 from mcstudy.results import Results
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.tables import Stored

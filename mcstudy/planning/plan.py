@@ -10,9 +10,8 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from mcstudy.analysis.listing import aligned
 from mcstudy.analysis.precision import check_targets
-from mcstudy.analysis.show import factors_in_words
+from mcstudy.analysis.selection import factors_in_words
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
@@ -20,6 +19,7 @@ from mcstudy.loading import load_study
 from mcstudy.planning.forecast import Forecast, Range, forecast, method_costs
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.planning.precision import cell_in_words, expected_errors, needed, unit_errors, worst
+from mcstudy.printing.listing import aligned
 from mcstudy.runs.goals import counts
 from mcstudy.runs.jobs import fits_of, missing_jobs
 from mcstudy.runs.progress import duration

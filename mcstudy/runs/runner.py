@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcstudy.analysis.show import ends_in_words
 from mcstudy.errors import StudyError
 from mcstudy.loading import load_study
+from mcstudy.printing.show import ends_in_words
 from mcstudy.results import Results
 from mcstudy.runs.bench import Bench
 from mcstudy.runs.progress import Progress, duration

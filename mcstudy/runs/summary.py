@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcstudy.analysis.comparisons import Comparer
 from mcstudy.analysis.performance import performance_table
 from mcstudy.analysis.precision import with_reached
+from mcstudy.comparing.comparisons import Comparer
 from mcstudy.grid import Condition
 from mcstudy.runs.summing import write_summed_tables
 from mcstudy.stored.files import write_table

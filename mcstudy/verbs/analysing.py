@@ -72,7 +72,7 @@ def anova_verb(options: argparse.Namespace) -> None:
 
 def failures_verb(options: argparse.Namespace) -> None:
     """Print how fits ended, which methods fail together and whether rankings survive it."""
-    from mcstudy.analysis.show import endings_text
+    from mcstudy.printing.show import endings_text
     from mcstudy.results import open_results
 
     results = open_results(options.results)

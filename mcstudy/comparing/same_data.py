@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.comparisons import matched
-from mcstudy.analysis.contributions import (
+from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
+from mcstudy.analysis.selection import in_words
+from mcstudy.comparing.comparisons import matched
+from mcstudy.comparing.contributions import (
     KNOWN,
     OF_LIMITS,
     centred,
     contributions,
     error_of_difference,
 )
-from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.selection import in_words
 from mcstudy.fits.checked import STATUSES
 
 _WHOLE = 2**62

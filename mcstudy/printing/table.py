@@ -10,8 +10,6 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from mcstudy.analysis.formats import FORMATS, html, render
-from mcstudy.analysis.layout import Entry, Layout
 from mcstudy.analysis.limits import target, with_limits
 from mcstudy.analysis.selection import (
     Where,
@@ -24,6 +22,8 @@ from mcstudy.analysis.selection import (
     wheres,
 )
 from mcstudy.errors import ResultsError
+from mcstudy.printing.formats import FORMATS, html, render
+from mcstudy.printing.layout import Entry, Layout
 
 Names: TypeAlias = str | Sequence[str] | None
 

@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
-from mcstudy.analysis.gathered import CellIndex, gathered
 from mcstudy.analysis.performance import Meter, numbers
-from mcstudy.analysis.roles import MADE, Roles
-from mcstudy.analysis.sources import Source, open_source
+from mcstudy.elsewhere.gathered import CellIndex, gathered
+from mcstudy.elsewhere.roles import MADE, Roles
+from mcstudy.elsewhere.sources import Source, open_source
 from mcstudy.errors import StudyError, TableError
 from mcstudy.measure import check_measures, check_null, null_of
 

@@ -12,10 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from mcstudy.analysis.entries import number_with_error
 from mcstudy.analysis.limits import errors, is_share, with_limits
-from mcstudy.analysis.listing import aligned, under_headings, wrapped
-from mcstudy.analysis.same_data import Pairing, cell_key, pair_runs
 from mcstudy.analysis.selection import (
     WORDS,
     Where,
@@ -26,7 +23,10 @@ from mcstudy.analysis.selection import (
     select,
     varying,
 )
+from mcstudy.comparing.same_data import Pairing, cell_key, pair_runs
 from mcstudy.errors import ResultsError
+from mcstudy.printing.entries import number_with_error
+from mcstudy.printing.listing import aligned, under_headings, wrapped
 from mcstudy.results import Results, open_results
 
 Floats: TypeAlias = NDArray[np.float64]

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from scipy import special
 
 from mcstudy.analysis.limits import errors
-from mcstudy.analysis.listing import aligned, wrapped
 from mcstudy.analysis.selection import (
     WORDS,
     Where,
@@ -28,6 +27,7 @@ from mcstudy.analysis.selection import (
     select,
 )
 from mcstudy.errors import ResultsError
+from mcstudy.printing.listing import aligned, wrapped
 
 Floats = NDArray[np.float64]
 

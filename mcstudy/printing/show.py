@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
-from mcstudy.analysis.entries import number_with_error
 from mcstudy.analysis.limits import with_limits
-from mcstudy.analysis.listing import aligned
-from mcstudy.analysis.selection import in_words
+from mcstudy.analysis.selection import factors_in_words
 from mcstudy.method import Status
+from mcstudy.printing.entries import number_with_error
+from mcstudy.printing.listing import aligned
 
 MOST_CONDITIONS = 24
 
@@ -90,11 +90,6 @@ def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any],
         return
     for key, rows in frame.groupby(names, sort=False, dropna=False):
         yield dict(zip(names, key, strict=True)), rows
-
-
-def factors_in_words(factors: Mapping[str, Any]) -> str:
-    """Return factor values in words, ``n=5, mean=0``."""
-    return ", ".join(f"{name}={in_words(level)}" for name, level in factors.items())
 
 
 def _shown(cell: pd.DataFrame, measure: str) -> str:

@@ -20,16 +20,16 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.contributions import contributions, error_of_difference
-from mcstudy.analysis.entries import number_with_error
-from mcstudy.analysis.failures import FAILED, checked_statuses, failed_fits, rule_in_words
-from mcstudy.analysis.listing import aligned, under_headings, without_repeats, wrapped
 from mcstudy.analysis.measures import INTERVAL_MEASURES
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition
 from mcstudy.analysis.selection import Where, at, beside, in_words, select, suggestion, varying
-from mcstudy.analysis.views import NEAR_LEVEL, RANKED, VIEWS, Bools, Fits, Judge
+from mcstudy.comparing.contributions import contributions, error_of_difference
+from mcstudy.comparing.failures import FAILED, checked_statuses, failed_fits, rule_in_words
+from mcstudy.comparing.views import NEAR_LEVEL, RANKED, VIEWS, Bools, Fits, Judge
 from mcstudy.errors import ResultsError
 from mcstudy.measure import Measured, Z
+from mcstudy.printing.entries import number_with_error
+from mcstudy.printing.listing import aligned, under_headings, without_repeats, wrapped
 
 _TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
 

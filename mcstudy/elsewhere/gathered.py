@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.mcse import Floats
-from mcstudy.analysis.sources import Source
+from mcstudy.elsewhere.sources import Source
 from mcstudy.errors import TableError
 
 BUDGET = 2**27

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import special
 
 from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.gathered import Columns
 from mcstudy.analysis.mcse import Floats
 from mcstudy.analysis.performance import NUMBERS
-from mcstudy.analysis.sources import Source
+from mcstudy.elsewhere.gathered import Columns
+from mcstudy.elsewhere.sources import Source
 from mcstudy.errors import TableError
 from mcstudy.measure import columns_asked_for
 

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mcstudy.analysis.comparisons import matched
-from mcstudy.analysis.listing import aligned, without_repeats, wrapped
 from mcstudy.analysis.rows import ConditionRows, MethodRows, rows_by_condition
 from mcstudy.analysis.selection import beside, in_words
+from mcstudy.comparing.comparisons import matched
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
+from mcstudy.printing.listing import aligned, without_repeats, wrapped
 
 FAILED = (Status.NOT_CONVERGED,)
 _TAKEN = ("other", "failed", "other_failed", "together", "expected")

@@ -14,18 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mcstudy.analysis.pairs import (
+from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
+from mcstudy.analysis.selection import Where, select
+from mcstudy.comparing.pairs import (
     COMPARISONS,
     INTERVAL_COMPARISONS,
     Compared,
     Pair,
     rejection_difference,
 )
-from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.selection import Where, select
-from mcstudy.analysis.table import table
 from mcstudy.errors import ResultsError
 from mcstudy.measure import null_of
+from mcstudy.printing.table import table
 
 Places: TypeAlias = slice | NDArray[np.intp]
 Null: TypeAlias = float | Mapping[str, float] | None

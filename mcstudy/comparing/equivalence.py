@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mcstudy.analysis.comparisons import matched
-from mcstudy.analysis.listing import aligned, under_headings, without_repeats, wrapped
 from mcstudy.analysis.rows import EstimandRows, rows_by_condition
 from mcstudy.analysis.selection import at, beside, in_words, varying
+from mcstudy.comparing.comparisons import matched
 from mcstudy.errors import ResultsError
+from mcstudy.printing.listing import aligned, under_headings, without_repeats, wrapped
 
 Floats: TypeAlias = NDArray[np.float64]
 

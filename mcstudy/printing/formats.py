@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from mcstudy.analysis.layout import Layout
-from mcstudy.analysis.listing import wrapped
 from mcstudy.analysis.selection import in_words, named
+from mcstudy.printing.layout import Layout
+from mcstudy.printing.listing import wrapped
 
 Levels: TypeAlias = tuple[Any, ...]
 

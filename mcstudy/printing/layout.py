@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mcstudy.analysis.entries import number_with_error
+from mcstudy.printing.entries import number_with_error
 
 
 @dataclass(frozen=True)

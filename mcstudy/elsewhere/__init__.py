@@ -1,0 +1,1 @@
+"""Replicates from anywhere, of mcstudy or not, to measures."""

@@ -1,0 +1,1 @@
+"""Measures to text: tables for a terminal, a paper or a notebook."""

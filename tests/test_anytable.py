@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from mcstudy import MCStudyError, performance, run
-from mcstudy.analysis import gathered
+from mcstudy.elsewhere import gathered
 
 BY = ["n", "method"]
 
@@ -202,6 +202,14 @@ def test_contract_null_by_estimand(frame):
     rejection = found[found.measure == "rejection"]
     assert set(rejection.estimand) == {"a"}
     assert (rejection.value == 1).all()
+    with pytest.raises(MCStudyError, match="null names 'c', which is no estimand here; .* a, b"):
+        performance(frame, by=["estimand", *BY], null={"c": 5.0})
+
+
+def test_contract_an_infinite_estimate_has_no_formed_limits():
+    frame = pd.DataFrame({"estimate": [1.0, np.inf, 0.1], "std_error": [1.0, 1.0, 1.0]})
+    found = performance(frame, truth=0.0).set_index("measure")
+    assert found.loc["coverage", ["value", "used"]].tolist() == [1.0, 2]
 
 
 def test_contract_missing_and_odd_values_of_by_keep_their_cells():
@@ -282,6 +290,36 @@ def test_contract_what_is_no_table_is_one_line(data, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"std_error": -1.0}, "a standard error is -1 in n=10, method=mean; none is below 0"),
+        ({"lower": 9.0, "upper": 1.0}, "a lower limit is 9 and its upper one 1 in n=10"),
+        ({"replicate": 2**60 + np.arange(160)}, "2^53 or more in n=10.* number them from 0"),
+    ],
+)
+def test_contract_impossible_numbers_are_one_line(frame, changed, message):
+    with pytest.raises(MCStudyError, match=message.replace("^", r"\^")):
+        performance(frame.assign(**changed), by=BY)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("estimate,méthode\n1,a\n".encode("latin-1"), "is not UTF-8; save it as UTF-8"),
+        ("estimate,method\n1,é\n".encode("latin-1"), "is not UTF-8; save it as UTF-8"),
+        (b"estimate;method\n1,5;a\n", "has semicolons between its columns"),
+        (b"estimate;method\n1.5;a\n", "has semicolons between its columns"),
+        (b'method,estimate\na,1\na,"NA"\n', "column 'estimate': is to have numbers; .*'NA'"),
+    ],
+)
+def test_contract_what_no_csv_should_have_is_one_line(tmp_path, content, message):
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    with pytest.raises(MCStudyError, match=message):
+        performance(path, truth=0)
+
+
 def test_contract_damaged_files_are_one_line(frame, tmp_path, study_file):
     bad = tmp_path / "x.parquet"
     bad.write_bytes(b"no parquet")
@@ -329,6 +367,13 @@ def test_contract_a_folder_whose_files_differ_in_columns(frame, tmp_path):
     found = performance(folder, by=BY).set_index([*BY, "measure"])
     assert found.loc[(10, "mean", "model_se"), "used"] == 0
     assert found.loc[(20, "mean", "model_se"), "used"] == 40
+
+
+def test_contract_whole_numbers_in_one_file_and_decimals_in_another(tmp_path):
+    for name, estimates in (("a", [1, 2, 3]), ("b", [1.5, 2.5, 3.5])):
+        pd.DataFrame({"g": name, "estimate": estimates}).to_parquet(tmp_path / f"{name}.parquet")
+    found = performance(tmp_path, truth=0, by="g")
+    assert found[found.measure == "bias"].value.tolist() == [2.0, 2.5]
 
 
 def test_contract_partitioned_folders_bring_their_columns(frame, tmp_path):

@@ -58,6 +58,8 @@ def performance(methods=("m", "k"), n=(10, 30), intervals=("t", "z"), used=1000)
         ((1.0, 0.0, *wilson(1.0, 10_000)), "1 (>0.9996)"),
         ((0.0, 0.0, -0.03, 0.03), "0 (±0.03)"),
         ((2.0, 0.0), "2 (0)"),
+        ((0.3, 1e-17), "0.3 (0)"),
+        ((1 / 3, 1e-9), "3.333333e-01 (1.0e-09)"),
     ],
 )
 def test_reference_a_number_shows_the_digits_its_error_allows(numbers, shown):

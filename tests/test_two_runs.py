@@ -137,6 +137,19 @@ def test_contract_longer_runs_and_missing_methods_are_matched(make):
     assert "numbers are in A only, by method: jittered" in str(alone)
 
 
+def test_contract_other_endings_and_lengths_are_said(make):
+    a = make("a")
+    failing = ("sample.mean() + 0.01", "sample.mean() + 0.01 / (sample[0] < 2.5)")
+    b = make("b", failing, replicates=90)
+    text = " ".join(str(compare_runs(a, b)).split())
+    changed = (b.fits.query("replicate < 60 and method == 'jittered'").status == "not_finite").sum()
+    assert changed > 0
+    assert (
+        f"jittered: {changed} of 240 fits ended otherwise in B: ok to not_finite {changed}" in text
+    )
+    assert "replicates in A and B differ (60 and 90)" in text
+
+
 def test_law_an_extended_run_differs_by_the_error_of_what_was_added(make):
     a, b = make("a"), make("b", replicates=240)
     bias = compare_runs(a, b).frame.query("measure == 'bias' and method == 'average'")

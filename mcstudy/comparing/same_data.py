@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ class Pairing:
         The standard error of the difference of a measure between the runs by `cell_key`, from the
         replicates that both have; empty if they did not see the same data.
     notes : tuple of str
-        Whether they did, and how that is known.
+        Whether they did, how that is known, and which fits of the same data ended otherwise.
     """
 
     errors: Mapping[str, float]
@@ -82,7 +83,8 @@ def pair_runs(
         if differ
         else ("seed, code of simulate, Python and numpy are equal")
     )
-    return Pairing(found, (f"the same data: {known}; {equal}; differences are paired",))
+    note = f"the same data: {known}; {equal}; differences are paired"
+    return Pairing(found, (note, *seen.endings_in_words()))
 
 
 def _differing_marks(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -101,11 +103,12 @@ def _differing_marks(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[s
 
 @dataclass
 class _Seen:
-    """How far the estimates of methods that both runs have agree."""
+    """How far the estimates and endings of methods that both runs have agree."""
 
     compared: int = 0
     equal: int = 0
     correlations: list[float] = field(default_factory=list)
+    endings: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
 
     def add(self, values: Any, others: Any) -> None:
         exist = np.isfinite(values) & np.isfinite(others)
@@ -114,6 +117,21 @@ class _Seen:
         self.equal += int((values == others).sum())
         if len(values) > 1 and values.std() > 0 and others.std() > 0:
             self.correlations.append(float(np.corrcoef(values, others)[0, 1]))
+
+    def add_endings(self, method: str, codes: Any, other_codes: Any) -> None:
+        pairs = zip(codes.tolist(), other_codes.tolist(), strict=True)
+        self.endings.setdefault(method, Counter()).update(pairs)
+
+    def endings_in_words(self) -> Iterator[str]:
+        """Yield for each method how many fits ended otherwise in the other run, and how."""
+        for method, counts in self.endings.items():
+            changed = [(pair, n) for pair, n in counts.most_common() if pair[0] != pair[1]]
+            if changed:
+                ways = ", ".join(
+                    f"{STATUSES[one]} to {STATUSES[other]} {n}" for (one, other), n in changed
+                )
+                total = sum(n for _, n in changed)
+                yield f"{method}: {total} of {counts.total()} fits ended otherwise in B: {ways}"
 
     def alike(self) -> bool:
         """Return whether they do: data that differ would leave them unrelated."""
@@ -145,6 +163,7 @@ def _condition_errors(
         at, at_other, count = matched(rows, others)
         if not count:
             continue
+        seen.add_endings(method, rows.status_code[at], others.status_code[at_other])
         labels: dict[str, Any] = {**one.factors, "method": method}
         yield from _share_errors(rows, others, labels)
         for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):

@@ -98,7 +98,7 @@ class TwoRuns:
             verdict = "Nothing moved by more than its error"
         largest = self.frame.loc[self.frame["outcome"].isin(["moved", "unmoved"]), "z"].abs().max()
         text = f"{verdict}: of {len(self.frame)} numbers in both runs {cells}"
-        return text + ("" if np.isnan(largest) else f"; largest |z| {largest:.1f}")
+        return text + ("" if np.isnan(largest) else f"; largest |z| {_z_in_words(largest)}")
 
     def _only(self) -> Iterator[str]:
         for name, frame in (("A", self.only_a), ("B", self.only_b)):
@@ -168,7 +168,19 @@ def compare_runs(
         for one in frames
     )
     only = only_a.reset_index(drop=True), only_b.reset_index(drop=True)
-    return TwoRuns(frame, *only, alpha, pairing.notes)
+    return TwoRuns(frame, *only, alpha, (*pairing.notes, *_lengths(both)))
+
+
+def _lengths(both: pd.DataFrame) -> Iterator[str]:
+    """Say where the runs have different numbers of replicates."""
+    counts = both[["replicates_a", "replicates_b"]].drop_duplicates().astype(int)
+    differ = [f"{a} and {b}" for a, b in counts.to_numpy().tolist() if a != b]
+    if differ:
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        yield (
+            f"replicates in A and B differ ({', '.join(differ[:3])}{more}): each number rests on "
+            "all that its run has, and the errors on which of them both have"
+        )
 
 
 def _line(row: Mapping[Any, Any], labels: Sequence[str]) -> list[str]:
@@ -177,9 +189,14 @@ def _line(row: Mapping[Any, Any], labels: Sequence[str]) -> list[str]:
         f"{row['value_a']:.5g}",
         f"{row['value_b']:.5g}",
         number_with_error(row["difference"], row["error"]),
-        f"{row['z']:.1f}",
+        _z_in_words(row["z"]),
         f"{row['p_holm']:.1g}",
     ]
+
+
+def _z_in_words(z: float) -> str:
+    """Return z; where the error is nothing but rounding, that it is large."""
+    return f"{z:.1f}" if abs(z) < 1e6 else ">1e6" if z > 0 else "<-1e6"
 
 
 def dimensions_of(frame: pd.DataFrame) -> list[str]:
@@ -218,7 +235,7 @@ def _judged(made: pd.DataFrame, both: pd.DataFrame, alpha: float, tolerance: flo
     """Add z, p-values and the outcome of each cell."""
     difference, error = made["difference"].to_numpy(dtype=float), made["error"].to_numpy()
     used = both[["used_a", "used_b"]].to_numpy(dtype=float)
-    identical = (difference == 0) & (used[:, 0] == used[:, 1])
+    identical = difference == 0
     scale = np.maximum(
         both[["value_a", "value_b"]].abs().max(axis=1), both["mcse_a"] * np.sqrt(used[:, 0])
     ).to_numpy(dtype=float)

@@ -107,12 +107,15 @@ def _measured(
     """Return the measures of every cell."""
     index = CellIndex(roles.by)
     lines: list[tuple[Any, ...]] = []
+    seen: set[str] = set()
     without = () if "std_error" in roles.columns else ("model_se", "relative_error_model_se")
     for number, columns in gathered(source, index, roles.numbers):
         factors = index.values(number)
         where = ", ".join(f"{name}={value}" for name, value in factors.items()) or source.name
         cell = roles.cell(columns, where)
-        cell = dataclasses.replace(cell, null=null_of(null, str(factors.get("estimand"))))
+        estimand = str(factors.get("estimand"))
+        seen.add(estimand)
+        cell = dataclasses.replace(cell, null=null_of(null, estimand))
         answers = [*meter.of_estimates(cell, where)]
         answers += meter.of_intervals(cell, where) if roles.has_limits else ()
         lines += [
@@ -124,6 +127,11 @@ def _measured(
             raise StudyError(f"performance: {failure}")
     if not lines:
         raise TableError(f"{source.name}: has no rows")
+    if isinstance(null, Mapping) and (unknown := [name for name in null if name not in seen]):
+        raise TableError(
+            f"null names {unknown[0]!r}, which is no estimand here; there are "
+            f"{', '.join(sorted(seen))}"
+        )
     return _frame(index, lines)
 
 

@@ -98,14 +98,27 @@ class Roles:
         std_error = of.get("std_error")
         if std_error is None:
             std_error = np.full(len(of["estimate"]), np.nan)
+        elif (std_error < 0).any():
+            worst = np.nanmin(std_error)
+            raise TableError(f"a standard error is {worst:.6g} in {where}; none is below 0")
         if not self.has_limits:
             return Cell(truth, of["estimate"], std_error)
         lower, upper = of.get("lower"), of.get("upper")
-        if lower is None:
-            with np.errstate(invalid="ignore"):
-                half = self._quantile(of.get("df")) * std_error
-                lower, upper = of["estimate"] - half, of["estimate"] + half
+        if lower is None or upper is None:
+            lower, upper = self._formed(of["estimate"], std_error, of.get("df"))
+        elif (crossed := lower > upper).any():
+            first = int(np.argmax(crossed))
+            raise TableError(
+                f"a lower limit is {lower[first]:.6g} and its upper one {upper[first]:.6g} in "
+                f"{where}; are the two columns exchanged?"
+            )
         return Cell(truth, of["estimate"], std_error, lower, upper)
+
+    def _formed(self, estimate: Floats, std_error: Floats, df: Floats | None) -> tuple[Any, Any]:
+        """Return limits about the finite estimates; the others have none."""
+        with np.errstate(invalid="ignore"):
+            half = np.where(np.isfinite(estimate), self._quantile(df) * std_error, np.nan)
+            return estimate - half, estimate + half
 
     def _quantile(self, df: Floats | None) -> Any:
         """Return the quantile of t for the degrees of freedom, or of the normal without."""
@@ -170,6 +183,8 @@ def _order(replicate: Floats, where: str) -> NDArray[np.intp] | None:
     if np.isnan(ordered[-1]):
         raise TableError(f"a replicate is missing in {where}; number them, or say replicate=None")
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice) and twice[0] >= 2**53:
+        raise TableError(f"replicates of 2^53 or more in {where} run together; number them from 0")
     if len(twice):
         raise TableError(
             f"replicate {twice[0]:.0f} occurs more than once in {where}; add to by the column that "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from mcstudy.errors import TableError
 
 BATCH = 2**18
 LARGE_CSV = 2**28
+_NOT_UTF_8 = "{}: is not UTF-8; save it as UTF-8, or give pandas.read_csv(path, encoding='latin-1')"
 _CSV = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 
 
@@ -129,12 +132,15 @@ def _of_folder(path: Path) -> Source:
     if not files:
         raise TableError(f"{path}: has no file that ends in .parquet")
     partitioning: Any = ds.partitioning(flavor="hive")
-    dataset = ds.dataset(
-        files, format="parquet", partitioning=partitioning, partition_base_dir=str(path)
-    )
+    options: Any = {
+        "format": "parquet",
+        "partitioning": partitioning,
+        "partition_base_dir": str(path),
+    }
+    dataset = ds.dataset(files, **options)
     schemas = [dataset.schema, *(f.physical_schema for f in dataset.get_fragments())]
     schema = pa.unify_schemas(schemas, promote_options="permissive")
-    return _of_dataset(dataset.replace_schema(schema), str(path))
+    return _of_dataset(ds.dataset(files, schema=schema, **options), str(path))
 
 
 def _of_dataset(dataset: Any, name: str) -> Source:
@@ -150,8 +156,18 @@ def _of_csv(path: Path, delimiter: str) -> Source:
     from pyarrow import csv
 
     parse = csv.ParseOptions(delimiter=delimiter)
-    with csv.open_csv(path, parse_options=parse) as reader:
-        names = reader.schema.names
+    try:
+        with csv.open_csv(path, parse_options=parse) as reader:
+            names, types = reader.schema.names, reader.schema.types
+    except UnicodeDecodeError:
+        raise TableError(_NOT_UTF_8.format(path)) from None
+    except pa.ArrowInvalid:
+        _check_delimiter(path, delimiter)
+        raise
+    if len(names) == 1:
+        _check_delimiter(path, delimiter)
+    if pa.binary() in types:
+        raise TableError(_NOT_UTF_8.format(path))
     size = path.stat().st_size * (4 if path.suffix == ".gz" else 1)
 
     def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -168,6 +184,27 @@ def _of_csv(path: Path, delimiter: str) -> Source:
             else:
                 yield from csv.read_csv(path, **options).to_batches()
         except pa.ArrowInvalid as error:
-            raise TableError(f"{path}: {' '.join(str(error).split())}") from None
+            raise TableError(f"{path}: {_csv_reason(error, names)}") from None
 
     return Source(str(path), names, size // len(names), batches)
+
+
+def _check_delimiter(path: Path, delimiter: str) -> None:
+    """Raise TableError if semicolons separate the columns, as where the comma is decimal."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", errors="replace") as file:
+        head = file.readline()
+    if delimiter not in head and ";" in head:
+        raise TableError(
+            f"{path}: has semicolons between its columns; give the frame "
+            "pandas.read_csv(path, sep=';') in its place, with decimal=',' if need be"
+        )
+
+
+def _csv_reason(error: pa.ArrowInvalid, names: Sequence[str]) -> str:
+    """Say what Arrow says of a CSV file, with the column's name in place of its number."""
+    reason = " ".join(str(error).split())
+    if "UTF8" in reason:
+        return "is not UTF-8; save it as UTF-8"
+    reason = re.sub(r"In CSV column #(\d+):", lambda m: f"column '{names[int(m[1])]}':", reason)
+    return reason.replace("CSV conversion error to double:", "is to have numbers;")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+_ROUNDING = 1e-12  # of the value: a smaller error is that of the arithmetic
+
 
 def number_with_error(
     value: float, mcse: float, lower: float = math.nan, upper: float = math.nan
@@ -22,13 +24,13 @@ def number_with_error(
         return "-"
     if math.isinf(value) or not math.isfinite(mcse):
         return f"{value:.4g} (-)"
-    if mcse <= 0:
+    if mcse <= _ROUNDING * abs(value):
         return f"{value:.4g} ({_one_sided(value, lower, upper)})"
     digit = math.floor(math.log10(float(f"{mcse:.1e}")))
     places = max(0, 1 - digit)
     if places > 6 or digit > 5:
         size = math.floor(math.log10(abs(value))) if value else digit
-        return f"{value:.{max(size - digit + 1, 0)}e} ({mcse:.1e})"
+        return f"{value:.{min(max(size - digit + 1, 0), 6)}e} ({mcse:.1e})"
     return f"{_plain(value, places)} ({mcse:.{places}f})"
 
 

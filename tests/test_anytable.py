@@ -202,7 +202,7 @@ def test_contract_null_by_estimand(frame):
     rejection = found[found.measure == "rejection"]
     assert set(rejection.estimand) == {"a"}
     assert (rejection.value == 1).all()
-    with pytest.raises(MCStudyError, match="null names 'c', which is no estimand here; .* a, b"):
+    with pytest.raises(MCStudyError, match=r"null names 'c', which is no estimand here; .* a, b"):
         performance(frame, by=["estimand", *BY], null={"c": 5.0})
 
 

@@ -33,8 +33,8 @@ class Status(StrEnum):
 
 _MEANINGS = {
     Status.OK: "the fit ended as its method promises",
-    Status.BOUNDARY: "a variance is estimated as zero, the edge of its range",
-    Status.NOT_CONVERGED: "the optimiser stopped where the likelihood can still rise",
+    Status.BOUNDARY: "an estimate lies at the edge of its range, as a variance of zero does",
+    Status.NOT_CONVERGED: "the optimiser stopped short of the optimum",
     Status.NOT_IDENTIFIABLE: "the data cannot tell the estimands apart",
     Status.NOT_FINITE: "an estimate is missing or infinite",
     Status.ERROR: "the method or the simulation raised an exception",

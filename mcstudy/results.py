@@ -106,11 +106,19 @@ class Results:
             frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
         )
 
-    def compare(self, method: str, reference: str, *, where: Where = None) -> Comparison:
+    def compare(
+        self,
+        method: str,
+        reference: str,
+        *,
+        where: Where = None,
+        intervals: Sequence[str] | None = None,
+    ) -> Comparison:
         """Compare two methods on the same data; see `mcstudy.comparing.comparisons.compare`."""
         self._check_rows()
         check_pair(self._methods, method, reference)
-        return compare(self.folder, method, reference, where=where, null=self.study.get("null"))
+        null = self.study.get("null")
+        return compare(self.folder, method, reference, where=where, null=null, intervals=intervals)
 
     def equivalence(self, method: str, reference: str) -> Equivalence:
         """Show how far apart two methods are; see `mcstudy.comparing.equivalence.equivalence`."""

@@ -55,6 +55,12 @@ def test_identity_unbalanced_and_weighted_as_anova_lm():
     assert made.loc["residual", "df"] == fitted.df_resid
 
 
+def test_contract_terms_that_cannot_be_told_apart_are_named():
+    frame = cells(GRID, lambda a, b, c: a + c, keep=lambda a, b, c: (a == 1) == (b == "x"))
+    text = " ".join(str(anova(frame, "bias")).split())
+    assert "these cells cannot tell b, a:b, b:c apart from the other terms" in text
+
+
 def test_reference_shares_of_a_constructed_study_are_the_known_ones():
     frame = cells(GRID, lambda a, b, c: 3 * (a - 2) + 4 * (b == "y"), mcse=1e-6)
     shares = anova(frame, "bias").frame.set_index("term")["share"]

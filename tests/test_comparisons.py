@@ -186,6 +186,42 @@ def compared(rows, pairs=None):
     return {line[:5]: np.array(line[5:], dtype=float) for line in lines}
 
 
+def test_identity_intervals_of_different_names_against_each_other():
+    rows = condition(["a", "b"])
+    plain = compared(rows)
+    lines = condition_comparisons(rows, [("b", "a")], intervals=("wald", "a"))
+    found = {line[:5]: np.array(line[5:], dtype=float) for line in lines}
+    label = ("b", "a", "mean", "wald against a")
+    assert found[*label, "width_difference"][0] == pytest.approx(2)
+    of = rows.methods["b"].estimands["mean"]
+    covers = np.abs(of.estimate - TRUTH)[np.isfinite(of.estimate)] <= 1
+    both = found[*label, "coverage_difference"]
+    assert 0 < both[0] <= covers.mean() + 0.1
+    estimates = [key for key in plain if key[3] is None]
+    assert all(np.array_equal(found[key], plain[key], equal_nan=True) for key in estimates)
+
+
+def test_contract_intervals_without_a_partner_are_named(study_file, tmp_path, capsys):
+    named = 'Estimate(sample.mean() + 0.01 * rng.normal(), intervals={"wide": (-9, 9)})'
+    path = study_file(("Estimate(sample.mean() + 0.01 * rng.normal())", named))
+    results = run(path, tmp_path, jobs=1, quiet=True, replicates=5)
+    text = " ".join(str(results.compare("jittered", "average")).split())
+    assert "only jittered has the interval wide only average has the interval default" in text
+    assert "--intervals wide,default" in text
+    folder = str(results.folder)
+    options = ["compare", folder, "--methods", "jittered,average", "--intervals"]
+    assert main([*options, "wide,default"]) == 0
+    assert "interval=wide against default" in " ".join(capsys.readouterr().out.split())
+    for given, message in (
+        ("wide", "give two, the reference's last"),
+        ("wide,wald", "average has no interval 'wald'; it has default"),
+    ):
+        assert main([*options, given]) == 2
+        assert message in capsys.readouterr().err
+    with pytest.raises(MCStudyError, match="intervals is 'wide,default'; give two names"):
+        results.compare("jittered", "average", intervals="wide,default")
+
+
 def test_contract_permuting_rows_changes_nothing():
     plain = condition(["a", "b", "c"])
     known = compared(plain)

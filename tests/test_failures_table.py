@@ -6,6 +6,7 @@ import pytest
 
 from mcstudy import MCStudyError, run
 from mcstudy.cli import main
+from mcstudy.printing.entries import number_with_error
 
 BODY = """
 def simulate(rng, *, n):
@@ -146,6 +147,8 @@ def test_contract_without_failures_all_views_agree(study_file, tmp_path):
     values = made.frame.pivot_table(index=["n", "mean", "method"], columns="view", values="value")
     assert (values["common"] == values["worst"]).all()
     assert "4 of 4 cells have no failure" in str(made)
+    for value, mcse in made.frame[["value", "mcse"]].to_numpy():
+        assert number_with_error(value, mcse) in str(made)
 
 
 def test_contract_bad_input_is_one_line(results, study_file, tmp_path):

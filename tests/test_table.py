@@ -79,16 +79,25 @@ def test_contract_every_number_stands_where_its_labels_say():
 def test_contract_defaults_put_methods_across_and_the_rest_down():
     layout = table(performance(), "coverage").layout
     assert (layout.row_names, layout.column_names) == (("n", "interval"), ("method",))
+    led = table(performance(), "coverage", rows="interval", columns="n").layout
+    assert (led.row_names, led.column_names) == (("interval", "method"), ("n",))
     both = table(performance(), "bias, coverage", where="interval=t").layout
     assert both.column_names == ("method", "measure")
     assert [levels[1] for levels in both.columns] == ["bias", "coverage"] * 2
     assert len(both.entries) == 8
 
 
+def test_contract_what_has_no_interval_has_a_blank_there():
+    text = str(table(performance(n=(10,)), "bias,coverage"))
+    assert "None" not in text
+    assert "0.100* (0.013)" in text
+    csv = str(table(performance(n=(10,)), "bias,coverage", rows="interval", format="csv"))
+    assert ",0.1,0.0125,1000,1000" in csv
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"rows": "n"}, r"interval also varies \(t, z\); add it to rows or to columns"),
         ({"rows": "n,intervall"}, r"no column 'intervall' \(did you mean 'interval'\?\)"),
         ({"rows": "n", "columns": "n"}, "n is in rows and in columns"),
         ({"where": "n=20"}, "no n=20 here; it has 10, 30"),
@@ -229,7 +238,6 @@ def test_contract_the_verb_refuses_in_one_line(study_file, tmp_path, capfd):
     results = run(study_file(), tmp_path, jobs=1, quiet=True, replicates=3)
     for arguments, message in (
         (["--measure", "coverag"], "did you mean 'coverage'?"),
-        (["--measure", "coverage", "--rows", "n"], "mean also varies (0, 1.5)"),
         (["--measure", "coverage", "--level", "95"], "--level is '95'; give a share"),
     ):
         assert main(["table", str(results.folder), *arguments]) == 2

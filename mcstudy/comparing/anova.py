@@ -128,6 +128,8 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
         error = np.where(error > 0, error, error[error > 0].min())
     model = _Model.of(cells, factors, value, error)
     frame = _table(model)
+    if aliased := [term for term in model.columns if term not in set(frame["term"])]:
+        notes.append(f"these cells cannot tell {', '.join(aliased)} apart from the other terms")
     if model.left_out:
         notes.append(f"too many levels for the interactions {', '.join(model.left_out)}")
     notes.append("type II sums of squares; by noise: the share that Monte Carlo error would give")

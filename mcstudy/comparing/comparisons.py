@@ -25,6 +25,7 @@ from mcstudy.comparing.pairs import (
 )
 from mcstudy.errors import ResultsError
 from mcstudy.measure import null_of
+from mcstudy.printing.listing import wrapped
 from mcstudy.printing.table import table
 
 Places: TypeAlias = slice | NDArray[np.intp]
@@ -52,7 +53,10 @@ def pairs_of(methods: Iterable[str], reference: str | None = None) -> list[tuple
 
 
 def condition_comparisons(
-    rows: ConditionRows, pairs: Sequence[tuple[str, str]], null: Null = None
+    rows: ConditionRows,
+    pairs: Sequence[tuple[str, str]],
+    null: Null = None,
+    intervals: tuple[str, str] | None = None,
 ) -> Iterator[tuple[Any, ...]]:
     """Yield (method, reference, estimand, interval, measure, value, ..., used, replicates).
 
@@ -64,6 +68,9 @@ def condition_comparisons(
         Which two to compare; a pair of which one has no rows here is passed over.
     null : float or mapping of str to float, optional
         The value, or that of each estimand, whose rejection is compared.
+    intervals : (str, str), optional
+        The method's and the reference's to hold against each other, in place of all those that have
+        a name in common.
     """
     for method, reference in pairs:
         if method in rows.methods and reference in rows.methods:
@@ -72,7 +79,10 @@ def condition_comparisons(
             for estimand in sorted(one.estimands.keys() & other.estimands.keys()):
                 both = (one.estimands[estimand], other.estimands[estimand])
                 value = null_of(null, estimand)
-                for interval, name, made in _measures(both, places, other_places, value):
+                common = sorted(both[0].intervals.keys() & both[1].intervals.keys())
+                named = [intervals] if intervals else [(name, name) for name in common]
+                found = _measures(both, (places, other_places), named, value)
+                for interval, name, made in found:
                     yield method, reference, estimand, interval, name, *made, count
 
 
@@ -87,21 +97,27 @@ def matched(one: MethodRows, other: MethodRows) -> tuple[Places, Places, int]:
 
 
 def _measures(
-    both: tuple[EstimandRows, EstimandRows], places: Places, other: Places, null: float
+    both: tuple[EstimandRows, EstimandRows],
+    matched_at: tuple[Places, Places],
+    intervals: Sequence[tuple[str, str]],
+    null: float,
 ) -> Iterator[tuple[str | None, str, Compared]]:
-    """Yield the comparisons of the estimates, then those of each interval that both give."""
+    """Yield the comparisons of the estimates, then those of each two intervals that exist."""
     method, reference = both
+    places, other = matched_at
     estimates = (method.truth, method.estimate[places], reference.estimate[other])
     for name, measure in COMPARISONS.items():
         yield None, name, _compared(measure, Pair(*estimates))
     measures: dict[str, Callable[[Pair], Compared]] = dict(INTERVAL_COMPARISONS)
     if not np.isnan(null):
         measures["rejection_difference"] = rejection_difference
-    for interval in sorted(method.intervals.keys() & reference.intervals.keys()):
-        limits = _chosen(method.intervals[interval], places)
-        pair = Pair(*estimates, limits, _chosen(reference.intervals[interval], other), null)
-        for name, measure in measures.items():
-            yield interval, name, _compared(measure, pair)
+    for one, second in intervals:
+        if one in method.intervals and second in reference.intervals:
+            limits = _chosen(method.intervals[one], places)
+            pair = Pair(*estimates, limits, _chosen(reference.intervals[second], other), null)
+            label = one if one == second else f"{one} against {second}"
+            for name, measure in measures.items():
+                yield label, name, _compared(measure, pair)
 
 
 def _compared(measure: Callable[[Pair], Compared], pair: Pair) -> Compared:
@@ -128,17 +144,20 @@ class Comparer:
         Against which every method is compared.
     null : float or mapping of str to float, optional
         The value, or that of each estimand, whose rejection is compared.
+    intervals : (str, str), optional
+        As in `condition_comparisons`.
     """
 
     pairs: Sequence[tuple[str, str]] | None = None
     reference: str | None = None
     null: Null = None
+    intervals: tuple[str, str] | None = None
     _lines: list[tuple[Any, ...]] = field(default_factory=list)
 
     def add(self, rows: ConditionRows) -> None:
         """Compare the methods of a condition, or of a piece of it."""
         pairs = pairs_of(rows.methods, self.reference) if self.pairs is None else self.pairs
-        lines = condition_comparisons(rows, pairs, self.null)
+        lines = condition_comparisons(rows, pairs, self.null, self.intervals)
         self._lines += [(rows.condition, *line) for line in lines]
 
     def table(self, folder: Path) -> pa.Table:
@@ -172,11 +191,14 @@ class Comparison:
         A difference is the method's number less the reference's, a ratio over it.
     frame : DataFrame
         As the table `comparisons`.
+    notes : tuple of str
+        Which intervals only one of the two has.
     """
 
     method: str
     reference: str
     frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         texts = []
@@ -188,7 +210,7 @@ class Comparison:
                 laid = table(cells, measures, rows=rows, columns=["measure"])
                 texts.append(str(laid))
         title = f"{self.method} against {self.reference}, paired by replicate"
-        return "\n\n".join([title, *texts])
+        return "\n\n".join([title, *texts, *([wrapped(self.notes)] if self.notes else [])])
 
 
 def _splits(frame: pd.DataFrame) -> list[str]:
@@ -198,22 +220,67 @@ def _splits(frame: pd.DataFrame) -> list[str]:
 
 
 def compare(
-    folder: Path, method: str, reference: str, *, where: Where = None, null: Null = None
+    folder: Path,
+    method: str,
+    reference: str,
+    *,
+    where: Where = None,
+    null: Null = None,
+    intervals: Sequence[str] | None = None,
 ) -> Comparison:
     """Compare a method with a reference on the replicates that both have.
+
+    Parameters
+    ----------
+    folder : Path
+        With the tables of a run.
+    method, reference : str
+        A difference is the method's number less the reference's, a ratio over it.
+    where : mapping or str, optional
+        Which cells; see `mcstudy.analysis.selection.select`.
+    null : float or mapping of str to float, optional
+        The value, or that of each estimand, whose rejection is compared.
+    intervals : (str, str), optional
+        The method's interval and the reference's to hold against each other; by default those that
+        have the same name.
 
     Raises
     ------
     ResultsError
-        If there is no such method, or they share no replicate.
+        If they share no replicate or estimand, or lack the intervals.
     """
-    comparer = Comparer(pairs=[(method, reference)], null=null)
+    if intervals is not None and (isinstance(intervals, str) or len(intervals) != 2):
+        raise ResultsError(f"intervals is {intervals!r}; give two names, the reference's last")
+    chosen = None if intervals is None else (intervals[0], intervals[1])
+    comparer = Comparer(pairs=[(method, reference)], null=null, intervals=chosen)
+    own: dict[str, set[str]] = {method: set(), reference: set()}
     for rows in rows_by_condition(folder):
         comparer.add(rows)
+        for name in own.keys() & rows.methods.keys():
+            own[name].update(*(of.intervals for of in rows.methods[name].estimands.values()))
+    for name, interval in zip(own, chosen or (), strict=False):
+        if interval not in own[name]:
+            there = ", ".join(sorted(own[name])) or "none"
+            raise ResultsError(f"{name} has no interval {interval!r}; it has {there}")
     frame = select(comparer.table(folder).to_pandas(), where)
     if frame.empty:
         raise ResultsError(f"{method} and {reference} have no replicate or estimand in common here")
-    return Comparison(method, reference, frame)
+    notes = () if chosen else tuple(_alone(method, reference, own))
+    return Comparison(method, reference, frame, notes)
+
+
+def _alone(method: str, reference: str, own: Mapping[str, set[str]]) -> Iterator[str]:
+    """Say which intervals have no partner of their name, and how they get one."""
+    first, second = own[method] - own[reference], own[reference] - own[method]
+    for name, some in ((method, first), (reference, second)):
+        if some:
+            yield f"only {name} has the interval{'s' * (len(some) > 1)} {', '.join(sorted(some))}"
+    if own[method] and own[reference] and (first or second):
+        one, other = min(first or own[method]), min(second or own[reference])
+        yield (
+            f"two of different names go together by --intervals {one},{other}, "
+            f'in Python intervals=("{one}", "{other}")'
+        )
 
 
 def check_pair(known: Sequence[str], method: str, reference: str) -> None:

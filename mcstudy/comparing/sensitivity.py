@@ -31,6 +31,7 @@ from mcstudy.measure import Measured, Z
 from mcstudy.printing.entries import number_with_error
 from mcstudy.printing.listing import aligned, under_headings, without_repeats, wrapped
 
+_MOST_CELLS = 24
 _TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
 
 
@@ -53,32 +54,38 @@ class Sensitivity:
         ``differs_in`` has the views in which that is so.
     failed : tuple of str
         Statuses that count as failed beside fits without an estimate.
+    alone : tuple of str
+        Intervals that one method only has, so that nothing is ranked by them.
     """
 
     measure: str
     frame: pd.DataFrame
     failed: tuple[str, ...]
+    alone: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         names = [str(n) for n in self.frame.columns[: self.frame.columns.get_loc("method")]]
         shared = varying(self.frame, names[:-2])
-        labels = varying(self.frame, names[-2:])
+        labels = varying(self.frame, names[-2:-1])
+        labels += ["interval"] if self.measure in INTERVAL_MEASURES else []
         cells = self.frame.groupby(names, sort=False, dropna=False)
         touched = self.frame[cells["failed"].transform("max") > 0]
-        text = f"Ranking of the methods by {self.measure}"
-        if len(touched):
-            headings = [at(row, shared) for row in touched.to_dict("records")][:: len(VIEWS)]
-            lines = without_repeats(self._lines(touched, names, labels), len(labels), headings)
-            head = (*labels, "method", "failed", *VIEWS, "ranking")
-            text += ": value (Monte Carlo standard error) rank\n\n"
-            headed = under_headings(zip(headings, lines, strict=True))
-            text += aligned(head, headed, texts=len(labels) + 1)
-        return f"{text}\n\n{wrapped(self._notes(cells.ngroups, touched, names))}"
+        shown = touched if len(touched) else self.frame[cells.ngroup() < _MOST_CELLS]
+        headings = [at(row, shared) for row in shown.to_dict("records")][:: len(VIEWS)]
+        lines = without_repeats(self._lines(shown, names, labels), len(labels), headings)
+        head = (*labels, "method", "failed", *VIEWS, "ranking")
+        headed = under_headings(zip(headings, lines, strict=True))
+        title = f"Ranking of the methods by {self.measure}: value (Monte Carlo standard error) rank"
+        table = aligned(head, headed, texts=len(labels) + 1)
+        return f"{title}\n\n{table}\n\n{wrapped(self._notes(cells.ngroups, touched, names))}"
 
     def _notes(self, count: int, touched: pd.DataFrame, names: list[str]) -> Iterator[str]:
         if len(touched) < len(self.frame):
             whole = count - len(touched.drop_duplicates(names))
-            yield f"{whole} of {count} cells have no failure: the ranking there is as it is"
+            more = (
+                "" if len(touched) or count <= _MOST_CELLS else f"; the first {_MOST_CELLS} shown"
+            )
+            yield f"{whole} of {count} cells have no failure: the ranking there is as it is{more}"
         if len(touched):
             words = touched.drop_duplicates(names)["ranking"].value_counts()
             yield (
@@ -93,6 +100,8 @@ class Sensitivity:
                 " a failed fit counts as the worst that its cell allows; rank: 1 + how many methods"
                 " are better by more than the error"
             )
+        if self.alone:
+            yield f"not ranked, as one method only has the interval: {', '.join(self.alone)}"
 
     def _lines(
         self, frame: pd.DataFrame, names: Sequence[str], labels: Sequence[str]
@@ -152,21 +161,24 @@ def sensitivity(
         )
     words = checked_statuses(failed)
     judge = Judge(measure, level)
-    lines = [
-        line
-        for rows in rows_by_condition(folder)
-        for cell in _cells(rows, measure, words)
-        for line in _lines(cell, judge)
-    ]
+    lines, alone = [], set()
+    for rows in rows_by_condition(folder):
+        for cell in _cells(rows, measure, words):
+            if len(cell.fits) > 1:
+                lines += list(_lines(cell, judge))
+            elif cell.labels["interval"] is not None:
+                alone.add(f"{cell.labels['interval']} ({', '.join(cell.fits)})")
     frame = pd.DataFrame(lines)
     if not frame.empty:
         labels = frame[frame.columns[: frame.columns.get_loc("view")]]
         names = labels.columns.drop("method")
         frame = frame.loc[select(labels, where).index]
     if frame.empty:
-        raise ResultsError(f"no cell has {measure} of two methods or more here")
+        names_of = f"; intervals: {', '.join(sorted(alone))}" if alone else ""
+        raise ResultsError(f"no cell has {measure} of two methods or more here{names_of}")
     order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
-    return Sensitivity(measure, frame.iloc[np.argsort(order, kind="stable")], words)
+    ordered = frame.iloc[np.argsort(order, kind="stable")]
+    return Sensitivity(measure, ordered, words, tuple(sorted(alone)))
 
 
 def _in_words(row: Mapping[Any, Any]) -> str:
@@ -182,7 +194,7 @@ class _Group:
 
 
 def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterator[_Group]:
-    """Yield each estimand, for a measure of intervals each interval, that two methods have."""
+    """Yield each estimand, for a measure of intervals each interval, that a method has."""
     found: dict[tuple[str, str | None], dict[str, Fits]] = {}
     for name, method in rows.methods.items():
         for estimand, of in method.estimands.items():
@@ -194,9 +206,8 @@ def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterat
     for (estimand, interval), fits_of in sorted(
         found.items(), key=lambda i: (i[0][0], i[0][1] or "")
     ):
-        if len(fits_of) > 1:
-            labels = beside(rows.factors, _TAKEN)
-            yield _Group({**labels, "estimand": estimand, "interval": interval}, fits_of)
+        labels = beside(rows.factors, _TAKEN)
+        yield _Group({**labels, "estimand": estimand, "interval": interval}, fits_of)
 
 
 def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell, Bools]]:

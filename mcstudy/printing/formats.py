@@ -10,7 +10,9 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from mcstudy.analysis.selection import in_words, named
+import pandas as pd
+
+from mcstudy.analysis.selection import WORDS, in_words, named
 from mcstudy.printing.layout import Layout
 from mcstudy.printing.listing import wrapped
 
@@ -82,7 +84,7 @@ def _row_columns(layout: Layout) -> list[list[str]]:
     for i, name in enumerate(layout.row_names):
         shown, above = [], None
         for row in layout.rows:
-            shown.append("" if row[: i + 1] == above else _word(row[i]))
+            shown.append("" if row[: i + 1] == above else _word(name, row[i]))
             above = row[: i + 1]
         columns.append([*blank, name, *shown])
     return columns
@@ -189,7 +191,7 @@ def csv_text(layout: Layout) -> str:
             entry = layout.entries.get((i, j))
             cells = [getattr(entry, kind, None) for kind in kinds]
             numbers += ["" if cell is None or cell != cell else cell for cell in cells]
-        writer.writerow([*map(_word, row), *numbers])
+        writer.writerow([*map(_word, layout.row_names, row), *numbers])
     return out.getvalue().rstrip("\n")
 
 
@@ -223,7 +225,7 @@ def _flat(layout: Layout, *, repeat: bool = True) -> Iterator[list[str]]:
     above: tuple[object, ...] = ()
     for i, row in enumerate(layout.rows):
         labels = [
-            _word(level) if repeat or row[: k + 1] != above[: k + 1] else ""
+            _word(layout.row_names[k], level) if repeat or row[: k + 1] != above[: k + 1] else ""
             for k, level in enumerate(row)
         ]
         above = row
@@ -243,8 +245,9 @@ def _label(layout: Layout, levels: Levels, between: str = ", ") -> str:
     return between.join(named(name, level) for name, level in names)
 
 
-def _word(level: object) -> str:
-    return _one_line(in_words(level))
+def _word(name: str, level: Any) -> str:
+    """Return a level in words; bias has no interval, and nothing stands there."""
+    return "" if name in WORDS and pd.isna(level) else _one_line(in_words(level))
 
 
 def _one_line(cell: str) -> str:

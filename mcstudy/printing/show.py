@@ -35,6 +35,10 @@ def summary_text(name: str, performance: pd.DataFrame) -> str:
     left = len(conditions) - MOST_CONDITIONS
     if left > 0:
         text += f"\n... and {left} more conditions in performance.parquet"
+    if (performance["used"] < performance["replicates"]).any():
+        text += (
+            "\nused/of: intervals that exist (estimates, where a method gives none) of replicates"
+        )
     return f"{text}\n\n{endings_text(performance)}"
 
 
@@ -46,7 +50,7 @@ def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
         intervals = [name for name in cell["interval"].unique() if isinstance(name, str)]
         for i, interval in enumerate(intervals or [""]):
             limits = cell[cell["interval"] == interval]
-            shown = [_shown(own, "bias"), _shown(own, "rmse")] if i == 0 else ["", ""]
+            shown = [_shown(own, "bias") + _some(own), _shown(own, "rmse")] if i == 0 else ["", ""]
             used = _used(limits, "coverage") if interval else _used(own, "bias")
             names = ("" if method == above else str(method), str(estimand) if i == 0 else "")
             above = str(method)
@@ -98,6 +102,12 @@ def _shown(cell: pd.DataFrame, measure: str) -> str:
         return ""
     numbers = row.iloc[0][["value", "mcse", "lower", "upper"]].astype(float)
     return number_with_error(*numbers)
+
+
+def _some(cell: pd.DataFrame) -> str:
+    """Return on how many replicates the bias rests, where these are not all."""
+    row = cell[cell["measure"] == "bias"].iloc[0]
+    return "" if row["used"] == row["replicates"] else f" {_used(cell, 'bias')}"
 
 
 def _used(cell: pd.DataFrame, measure: str) -> str:

@@ -73,7 +73,8 @@ def table(
         One or several, as a list or with commas.
     rows, columns : str or sequence of str, optional
         The dimensions that run down and across: factors, method, estimand, interval, measure. By
-        default the methods run across and all else that varies runs down.
+        default the methods run across. All else that varies runs down, after `rows`; nothing is
+        averaged.
     where : mapping or str, optional
         What is kept, ``{"estimand": "group1_var", "n": [10, 30]}`` or ``"n=10|30"``.
     level : float, default 0.95
@@ -85,7 +86,7 @@ def table(
     Raises
     ------
     ResultsError
-        For unknown names, and where a dimension varies that has no place: nothing is averaged.
+        For unknown names, and where two numbers have the same place.
     """
     if format not in FORMATS:
         raise ResultsError(f"format is {format!r}; choose from {', '.join(FORMATS)}")
@@ -95,7 +96,7 @@ def table(
     chosen = performance[performance["measure"].isin(measures)]
     frame = _joined(with_limits(select(chosen, where)))
     down, across = _places(frame, _listed(rows), _listed(columns), measures)
-    _check_places(frame, down or [], across)
+    _check_places(frame, down, across)
     orders = wheres(where) | {"measure": measures}
     layout = _lay_out(frame, (down, across), orders, level)
     return Table(layout, frame.reset_index(drop=True), format)
@@ -121,7 +122,7 @@ def _joined(frame: pd.DataFrame) -> pd.DataFrame:
 def _places(
     frame: pd.DataFrame, rows: list[str] | None, columns: list[str] | None, measures: list[str]
 ) -> tuple[list[str], list[str]]:
-    """Return the dimensions that run down and across, filled in where none were given."""
+    """Return the dimensions that run down, all that varies and has no place, and across."""
     for name in [*(rows or ()), *(columns or ())]:
         known_column(frame, name)
     if both := set(rows or ()) & set(columns or ()):
@@ -131,8 +132,8 @@ def _places(
     across = [name for name in across if name not in (rows or ())]
     if len(measures) > 1 and "measure" not in [*(rows or ()), *across]:
         across = [*across, "measure"]
-    down = [name for name in varying if name not in across] if rows is None else rows
-    return down, across
+    down = rows or []
+    return [*down, *(name for name in varying if name not in [*down, *across])], across
 
 
 def _varying(frame: pd.DataFrame) -> list[str]:
@@ -140,16 +141,9 @@ def _varying(frame: pd.DataFrame) -> list[str]:
 
 
 def _check_places(frame: pd.DataFrame, rows: list[str], columns: list[str]) -> None:
-    """Raise ResultsError where a dimension varies and is placed nowhere, or nothing is left."""
+    """Raise ResultsError where two numbers share a place, or nothing is left."""
     if frame.empty:
         raise ResultsError("no cell meets every condition of where; drop one")
-    for name in _varying(frame):
-        if name not in [*rows, *columns]:
-            levels = [in_words(level) for level in levels_of(frame, name)]
-            raise ResultsError(
-                f"{name} also varies ({', '.join(levels)}); add it to rows or to columns, "
-                f"or choose: where {name}={levels[0]}"
-            )
     places = [*rows, *columns]
     if len(frame) > 1 and (not places or frame.duplicated(places).any()):
         raise ResultsError("several numbers for one cell; give each row of the table its own key")
@@ -255,6 +249,8 @@ def _notes(
     if any(entry.used != entry.replicates for entry in entries.values()) or fewest != most:
         count += "; a/b: the number rests on a of b"
     notes.append(count)
+    if any(math.isnan(entry.value) for entry in entries.values()):
+        notes.append("-: no number")
     for goal, pairs in itertools.groupby(sorted(marked, key=lambda m: m[::-1]), lambda m: m[1]):
         names = ", ".join(name for name, _ in pairs)
         notes.append(f"* the 95 % Monte Carlo limits of {names} exclude {goal:g}")

@@ -14,7 +14,9 @@ def add(verbs: Any) -> None:
     verb.set_defaults(verb=table_verb)
     verb.add_argument("results", help="a folder like results/<study name>")
     verb.add_argument("--measure", metavar="A,B", required=True, help="e.g. coverage")
-    verb.add_argument("--rows", metavar="A,B", help="what runs down; all that varies by default")
+    verb.add_argument(
+        "--rows", metavar="A,B", help="what runs down first; all else that varies follows"
+    )
     verb.add_argument("--columns", metavar="A,B", help="what runs across; method by default")
     where_argument(verb)
     verb.add_argument("--level", default="0.95", help="nominal coverage; default: 0.95")

@@ -25,6 +25,11 @@ def add(verbs: Any) -> None:
         action="store_true",
         help="with --methods: how far apart two methods are that are meant to be equal",
     )
+    verb.add_argument(
+        "--intervals",
+        metavar="A,B",
+        help="with --methods: an interval of each, by default those of the same name",
+    )
     where_argument(verb)
     verb.add_argument("--alpha", help="chance that anything seems to have moved; default: 0.05")
 
@@ -51,6 +56,11 @@ def _check(options: argparse.Namespace) -> None:
         raise ResultsError("compare: give two folders, or one folder and --methods A,B")
     if methods is not None and len(methods) != 2:
         raise ResultsError(f"--methods is {options.methods!r}; give two, the reference last")
+    intervals = names(options.intervals)
+    if intervals is not None and len(intervals) != 2:
+        raise ResultsError(f"--intervals is {options.intervals!r}; give two, the reference's last")
+    if intervals is not None and (options.b is not None or options.equivalence):
+        raise ResultsError("--intervals goes with one folder and --methods; leave it out")
     if options.b is not None and options.equivalence:
         raise ResultsError("--equivalence is for two methods of one run; give one folder")
     if options.b is None and options.alpha is not None:
@@ -67,4 +77,5 @@ def _compare_methods(options: argparse.Namespace) -> None:
     if options.equivalence:
         print(results.equivalence(method, reference))
     else:
-        print(results.compare(method, reference, where=wanted_cells(options)))
+        where, intervals = wanted_cells(options), names(options.intervals)
+        print(results.compare(method, reference, where=where, intervals=intervals))

@@ -161,6 +161,19 @@ def test_contract_bad_input_is_one_line(results, study_file, tmp_path):
         alone.sensitivity("rmse")
 
 
+def test_contract_intervals_of_one_method_are_not_ranked_and_named(study_file, tmp_path, capsys):
+    named = 'Estimate(sample.mean() + 0.01 * rng.normal(), intervals={"wide": (-9, 9)})'
+    path = study_file(("Estimate(sample.mean() + 0.01 * rng.normal())", named))
+    folder = str(run(path, tmp_path, jobs=1, quiet=True, replicates=5).folder)
+    assert main(["failures", folder]) == 0
+    out = capsys.readouterr().out
+    assert "Ranking of the methods by rmse" in out
+    lacking = "no cell has coverage of two methods or more here; of one method only: "
+    assert f"No ranking by coverage: {lacking}default (average), wide (jittered)" in out
+    assert main(["failures", folder, "--measure", "coverage"]) == 2
+    assert lacking in capsys.readouterr().err
+
+
 def test_contract_the_verb_shows_endings_overlap_and_rankings(results, capsys):
     assert main(["failures", str(results.folder), "--where", "n=5"]) == 0
     out = capsys.readouterr().out
@@ -172,5 +185,7 @@ def test_contract_the_verb_shows_endings_overlap_and_rankings(results, capsys):
         str(results.sensitivity("coverage", where={"n": 5})),
     ):
         assert text in out
+    assert main(["failures", str(results.folder), "--where", "n=7"]) == 2
+    assert "no n=7 here" in capsys.readouterr().err
     assert main(["failures", str(results.folder), "--failed", "lost"]) == 2
     assert "no status 'lost'" in capsys.readouterr().err

@@ -174,7 +174,7 @@ def sensitivity(
         names = labels.columns.drop("method")
         frame = frame.loc[select(labels, where).index]
     if frame.empty:
-        names_of = f"; intervals: {', '.join(sorted(alone))}" if alone else ""
+        names_of = f"; of one method only: {', '.join(sorted(alone))}" if alone else ""
         raise ResultsError(f"no cell has {measure} of two methods or more here{names_of}")
     order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
     ordered = frame.iloc[np.argsort(order, kind="stable")]

@@ -74,12 +74,16 @@ def anova_verb(options: argparse.Namespace) -> None:
 
 def failures_verb(options: argparse.Namespace) -> None:
     """Print how fits ended, which methods fail together and whether rankings survive it."""
+    from mcstudy.analysis.selection import select
+    from mcstudy.errors import ResultsError
     from mcstudy.printing.show import endings_text
     from mcstudy.results import open_results
 
     results = open_results(options.results)
     failed = names(options.failed) if options.failed else []
     level = share("--level", options.level)
+    where = wanted_cells(options)
+    select(results.performance, where)
     texts = [endings_text(results.performance)]
     rows = results.study.get("keep", "rows") == "rows"
     several = rows and results.performance["method"].nunique() > 1
@@ -90,7 +94,12 @@ def failures_verb(options: argparse.Namespace) -> None:
     known = set(results.performance["measure"])
     usual = [measure for measure in ("rmse", "coverage") if measure in known]
     for measure in (names(options.measure) or usual) if several else ():
-        where = wanted_cells(options)
-        ranking = results.sensitivity(measure, where=where, failed=failed or (), level=level)
-        texts.append(str(ranking))
+        try:
+            ranking = results.sensitivity(measure, where=where, failed=failed or (), level=level)
+        except ResultsError as error:
+            if options.measure:
+                raise
+            texts.append(f"No ranking by {measure}: {error}")
+        else:
+            texts.append(str(ranking))
     print("\n\n".join(texts))

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from mcstudy import MCStudyError, performance, run
-from mcstudy.analysis import gathered
+from mcstudy.elsewhere import gathered
 
 BY = ["n", "method"]
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from mcstudy import MCStudyError, open_results, run
+from mcstudy import MCStudyError, open_results, run, summarize
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.measures import (
     empirical_se,
@@ -214,6 +214,7 @@ def test_contract_a_part_within_another_counts_once(study_file, tmp_path, digest
         both = run(path, tmp_path / "a", jobs=1, quiet=True)
         assert len(list((both.folder / "parts").glob("*.parquet"))) == 244
         assert both.digests() == digests
+        assert summarize(both.folder).digests() == digests
     after = run(path, tmp_path / "a", jobs=1, quiet=True)
     assert len(list((both.folder / "parts").glob("*.parquet"))) == 4
     assert after.digests() == digests

@@ -1,8 +1,7 @@
-"""What a study is."""
+"""Functions, a grid and a seed to a study: declared once, and checked before anything is run."""
 
 from __future__ import annotations
 
-import inspect
 import math
 import operator
 import re
@@ -15,7 +14,7 @@ from typing import Any
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid, is_plain
 from mcstudy.measure import check_measures, check_null
-from mcstudy.method import batch_of, wraps_batched
+from mcstudy.signatures import check_method, check_takes
 
 MAX_REPLICATES = 2**32
 SIMULATE = "simulate"
@@ -121,10 +120,11 @@ class Study:
                 f"{self.name}: measures of your own need the rows, and keep='measures' has none; "
                 "leave one of the two out"
             )
-        self._check_factors("simulate", self.simulate, leading=1)
-        self._check_factors("estimands", self.estimands, leading=0)
+        factors = self.conditions.factors
+        check_takes(factors, "simulate", self.simulate, leading=1, where=self.name)
+        check_takes(factors, "estimands", self.estimands, leading=0, where=self.name)
         if self.oracle is not None:
-            self._check_factors("oracle", self.oracle, leading=0)
+            check_takes(factors, "oracle", self.oracle, leading=0, where=self.name)
         self._check_precision()
         object.__setattr__(self, "methods", MappingProxyType(dict(self.methods)))
 
@@ -179,50 +179,12 @@ class Study:
                 raise StudyError(
                     f"{self.name}: {name!r} cannot name a method; use a text without commas"
                 )
-            self._check_function(f"method '{name}'", method)
-            self._check_arguments(name, method)
+            check_method(name, method, self.name)
         if self.reference is not None and self.reference not in self.methods:
             raise StudyError(
                 f"{self.name}: reference {self.reference!r} is no method; "
                 f"choose from {', '.join(self.methods)}"
             )
-
-    def _check_function(self, role: str, function: Any) -> None:
-        """Raise unless `function` can be called, and is what its batch form does a batch of."""
-        if not callable(function):
-            raise StudyError(f"{self.name}: {role} is {function!r}, not a function")
-        if inspect.iscoroutinefunction(function):
-            raise StudyError(f"{self.name}: {role} is an async function; write it with a plain def")
-        if wraps_batched(function):
-            raise StudyError(
-                f"{self.name}: {role} wraps a batched function and is not batched itself; put "
-                "@batched on top of the other decorator"
-            )
-
-    def _check_arguments(self, name: str, method: Callable[..., Any]) -> None:
-        """Raise unless a method can be called with a data set and what it asks for by name."""
-        form = batch_of(method)
-        known = {"rngs" if form else "rng", "condition"}
-        try:
-            signature = inspect.signature(form or method)
-            callable_as = inspect.signature(form or method, follow_wrapped=False)
-        except (TypeError, ValueError):
-            return
-        parameters = list(signature.parameters.values())[1:]
-        asked = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
-        other = "rng" if form else "rngs"
-        if other in asked:
-            raise StudyError(
-                f"{self.name}: method '{name}' asks for {other!r}; a method that is "
-                f"{'' if form else 'not '}batched asks for {'rngs' if form else 'rng'!r}"
-            )
-        try:
-            callable_as.bind(None, **dict.fromkeys(known & asked))
-        except TypeError as error:
-            raise StudyError(
-                f"{self.name}: method '{name}' cannot be called with a data set"
-                f"{''.join(f' and {each}' for each in sorted(known & asked))}: {error}"
-            ) from None
 
     def _check_time_limit(self) -> None:
         limits = self.time_limit
@@ -246,22 +208,6 @@ class Study:
         if isinstance(self.time_limit, Mapping):
             return self.time_limit.get(method or SIMULATE)
         return self.time_limit
-
-    def _check_factors(self, role: str, function: Callable[..., Any], leading: int) -> None:
-        """Raise if `function` does not take `leading` arguments and the study's factors."""
-        self._check_function(role, function)
-        factors = self.conditions.conditions[0].factors
-        try:
-            signature = inspect.signature(batch_of(function) or function)
-        except (TypeError, ValueError):
-            return
-        try:
-            signature.bind(*[None] * leading, **factors)
-        except TypeError as error:
-            raise StudyError(
-                f"{self.name}: {role} does not take the factors "
-                f"{', '.join(sorted(factors)) or '(none)'}: {error}"
-            ) from None
 
     def truths(self, condition: Condition) -> dict[str, float]:
         """Return the true value of each estimand under `condition`.

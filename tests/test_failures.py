@@ -1,6 +1,7 @@
 """A failed fit is a row: nothing reaches the terminal, nothing is lost."""
 
 import pytest
+from conftest import HEADER
 
 from mcstudy import open_results, run
 from mcstudy.cli import main
@@ -56,12 +57,20 @@ study = Study(
 """
 
 
-@pytest.fixture
-def results(study_file, tmp_path):
-    return run(study_file(body=TROUBLE), tmp_path / "results", jobs=1, quiet=True)
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trouble")
+    path = folder / "study_file.py"
+    path.write_text(HEADER + TROUBLE)
+    return run(path, folder, jobs=1, quiet=True)
 
 
-def test_contract_every_replicate_is_accounted_for(results, capfd):
+def test_contract_a_failed_fit_reaches_no_terminal(study_file, tmp_path, capfd):
+    run(study_file(body=TROUBLE), tmp_path, replicates=100, jobs=1, quiet=True)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_contract_every_replicate_is_accounted_for(results):
     fits = results.fits
     assert len(fits) == 2 * 2 * 400
     moody = fits[fits.method == "moody"]
@@ -76,7 +85,6 @@ def test_contract_every_replicate_is_accounted_for(results, capfd):
     for status, count in moody.status.value_counts().items():
         assert status in printed
         assert str(count) in printed
-    assert capfd.readouterr() == ("", "")
 
 
 def test_contract_messages_tell_what_happened(results):

@@ -70,7 +70,7 @@ def test_contract_the_law_says_what_it_does_not_know(change, message):
 
 
 def test_law_of_every_interval_with_a_formula_at_100_000_replicates(tmp_path):
-    found = run(study(PROFILE, 100_000), tmp_path, jobs=2, quiet=True).performance
+    found = run(study(PROFILE, 100_000), tmp_path, jobs=1, quiet=True).performance
     law = nested.exact_law(DESIGN | SDS, method=PROFILE, draws=100_000)
     assert_agreement(found, law)
     coverage = found[found.measure == "coverage"].set_index(["estimand", "interval"]).value
@@ -95,7 +95,7 @@ def test_law_of_ml_near_zero(tmp_path):
 
 
 def test_law_of_generalized_and_bootstrap(tmp_path):
-    found = run(study(SLOW, 2000), tmp_path, jobs=2, quiet=True).performance
+    found = run(study(SLOW, 2000), tmp_path, jobs=1, quiet=True).performance
     assert_agreement(found, nested.exact_law(DESIGN | SDS, method=SLOW, draws=2000, seed=9))
     coverage = found[found.measure == "coverage"].set_index(["estimand", "interval"]).value
     mcse = np.sqrt(0.925 * 0.075 / 2000)

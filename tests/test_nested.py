@@ -164,7 +164,7 @@ def test_identity_natural_standard_errors_against_the_mean_squares():
 
 
 def test_contract_a_zero_variance_has_no_standard_error_and_the_status_says_why():
-    fits = [quietly(nested.matrices_signed, simulated(seed, (0, 3, 4))) for seed in range(6)]
+    fits = (quietly(nested.matrices_signed, simulated(seed, (0, 3, 4))) for seed in range(6))
     boundary = next(fit for fit in fits if fit.status == Status.BOUNDARY)
     assert boundary.message == "zero: group1_var"
     assert math.isnan(boundary.estimates["group1_var"].std_error)

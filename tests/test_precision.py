@@ -1,5 +1,6 @@
 """Stop when it is enough: at fixed numbers of replicates, whoever did the work."""
 
+import os
 import random
 import signal
 import subprocess
@@ -112,14 +113,18 @@ def test_contract_the_same_end_after_kills(study_file, tmp_path, results):
         "run(sys.argv[1], sys.argv[2], jobs=1, quiet=True)"
     )
     moments = random.Random(3)
-    slow = (
+    paced = (
         "return rng.normal(mean, size=n)",
-        "import time; time.sleep(0.002)\n    return rng.normal(mean, size=n)",
+        "import os, time; time.sleep(float(os.environ.get('PAUSE', 0)))\n"
+        "    return rng.normal(mean, size=n)",
     )
-    path = study_file(PRECISE, slow)
+    path = study_file(PRECISE, paced)
     folder = tmp_path / "killed" / "normal" / "parts"
     for _ in range(2):
-        child = subprocess.Popen([sys.executable, "-c", code, path, tmp_path / "killed"])
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, path, tmp_path / "killed"],
+            env={**os.environ, "PAUSE": "0.002"},
+        )
         seen, more = len(list(folder.glob("*.parquet"))), moments.randint(5, 40)
         while child.poll() is None and len(list(folder.glob("*.parquet"))) < seen + more:
             time.sleep(0.005)

@@ -1,6 +1,7 @@
 """The same tables whatever the way: workers, job sizes, order, growth, interruptions."""
 
 import dataclasses
+import os
 import random
 import signal
 import subprocess
@@ -94,23 +95,27 @@ def test_contract_more_stored_than_asked_for_stays(study_file, tmp_path):
     assert len(fewer.fits) == 480
 
 
-SLOW = (
+PACED = (
     "return rng.normal(mean, size=n)",
-    "import time; time.sleep(0.004)\n    return rng.normal(mean, size=n)",
+    "import os, time; time.sleep(float(os.environ.get('PAUSE', 0)))\n"
+    "    return rng.normal(mean, size=n)",
 )
 
 
-def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path, monkeypatch):
-    path = study_file(SLOW)
+def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path):
+    path = study_file(PACED)
     whole = run(path, tmp_path / "whole", jobs=1, quiet=True).digests()
     code = (
         "import sys; from mcstudy import run; from mcstudy.runs import jobs;"
         "jobs.JOB_SECONDS = 0.03;"
-        "run(sys.argv[1], sys.argv[2], jobs=2, quiet=True)"
+        "run(sys.argv[1], sys.argv[2], jobs=int(sys.argv[3]), quiet=True)"
     )
     moments = random.Random(5)
-    for _ in range(5):
-        child = subprocess.Popen([sys.executable, "-c", code, path, tmp_path / "killed"])
+    for workers in ("2", "1", "2", "1", "1"):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, path, tmp_path / "killed", workers],
+            env={**os.environ, "PAUSE": "0.004"},
+        )
         folder = tmp_path / "killed" / "normal" / "parts"
         seen, more = len(list(folder.glob("*"))), moments.randint(1, 8)
         while child.poll() is None and len(list(folder.glob("*"))) < seen + more:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from mcstudy import MCStudyError, open_results, run
+from mcstudy import MCStudyError, open_results, run, summarize
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.measures import (
     empirical_se,
@@ -30,6 +30,7 @@ from mcstudy.stored.sums import merged, tally
 
 KEEP = ("seed=7,", 'seed=7, keep="measures", null=0.5,')
 NULL = ("seed=7,", "seed=7, null=0.5,")
+FEW = ("replicates=60", "replicates=25")
 SAME = (
     "bias",
     "relative_bias",
@@ -193,13 +194,16 @@ def test_contract_addresses_are_limited_the_same_way_for_any_cut(monkeypatch):
 
 @pytest.mark.parametrize("seconds", [0.0, 0.005])
 def test_contract_same_tables_for_any_job_size_workers_and_joining(
-    study_file, tmp_path, digests, monkeypatch, seconds
+    study_file, tmp_path, monkeypatch, seconds
 ):
+    plain = run(study_file(KEEP, MOODY, FEW), tmp_path / "plain", jobs=1, quiet=True)
+    digests = plain.digests()
+    assert set(plain.endings.status) == {"boundary", "error", "not_finite"}
     monkeypatch.setattr(jobs, "JOB_SECONDS", seconds)
     monkeypatch.setattr(compact, "MANY_PARTS", 3)
-    path = study_file(KEEP, MOODY)
+    path = study_file(KEEP, MOODY, FEW)
     assert run(path, tmp_path / "one", jobs=1, quiet=True).digests() == digests
-    run(path, tmp_path / "two", jobs=2, replicates=23, methods=["jittered"], quiet=True)
+    run(path, tmp_path / "two", jobs=2, replicates=9, methods=["jittered"], quiet=True)
     two = run(path, tmp_path / "two", jobs=2, quiet=True)
     assert two.digests() == digests
     assert set(two.digests()) == {"conditions", "endings", "performance"}
@@ -214,6 +218,7 @@ def test_contract_a_part_within_another_counts_once(study_file, tmp_path, digest
         both = run(path, tmp_path / "a", jobs=1, quiet=True)
         assert len(list((both.folder / "parts").glob("*.parquet"))) == 244
         assert both.digests() == digests
+        assert summarize(both.folder).digests() == digests
     after = run(path, tmp_path / "a", jobs=1, quiet=True)
     assert len(list((both.folder / "parts").glob("*.parquet"))) == 4
     assert after.digests() == digests

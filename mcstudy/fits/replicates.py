@@ -6,11 +6,9 @@ once for each of a batch, and leaves the same columns as one that takes them tog
 
 from __future__ import annotations
 
-import copy
-import inspect
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +16,9 @@ import numpy as np
 
 from mcstudy.fits.alarm import Overrun
 from mcstudy.fits.answers import Answers
+from mcstudy.fits.arguments import Extras, answer_of, drawn, drawn_together
 from mcstudy.fits.attempt import Outcome, attempt, in_words
 from mcstudy.fits.caution import NO_CAUTION, Caution, Watch
-from mcstudy.fits.checked import Answer, checked
 from mcstudy.grid import Condition
 from mcstudy.method import Status, batch_of
 from mcstudy.streams import streams
@@ -97,7 +95,7 @@ def draw(study: Study, condition: Condition, replicate: int) -> Any:
     rngs = streams(study.seed, condition.key, [replicate])
     together = batch_of(study.simulate)
     if together is not None:
-        return _checked_batch(together, rngs, condition.factors)[0]
+        return drawn_together(together, rngs, condition.factors)[0]
     return study.simulate(rngs[0], **condition.factors)
 
 
@@ -121,7 +119,7 @@ class _Work:
         self.condition = job.condition
         self.start = job.start
         self.answers = answers
-        self.asked = {name: _asked_for(study.methods[name]) for name in job.methods}
+        self.extras = {name: Extras(study, job.condition, name) for name in job.methods}
         self.largest_batch = 1
 
     def fit(self, methods: Sequence[str], batch: range) -> None:
@@ -186,13 +184,13 @@ class _Work:
         rngs = streams(self.study.seed, self.condition.key, batch)
         together = batch_of(self.study.simulate)
         if together is not None:
-            outcome = self._call("", batch, _checked_batch, together, rngs, self.condition.factors)
+            outcome = self._call("", batch, drawn_together, together, rngs, self.condition.factors)
             if outcome.troubled and len(batch) > 1:
                 return None, None
             return outcome.value, {batch[0]: outcome} if outcome.troubled else {}
         data, troubled, factors = [], {}, self.condition.factors
         for replicate, rng in zip(batch, rngs, strict=True):
-            outcome = self._call("", [replicate], _drawn, self.study.simulate, rng, **factors)
+            outcome = self._call("", [replicate], drawn, self.study.simulate, rng, **factors)
             if outcome.troubled:
                 troubled[replicate] = outcome
             if outcome.exception is None:
@@ -202,10 +200,10 @@ class _Work:
     def _fit_each(self, name: str, replicates: list[int], data: Any) -> None:
         """Call a one-at-a-time method for each data set."""
         method, answers = self.study.methods[name], self.answers[name]
-        extras = self._extras(name, replicates)
+        extras = self.extras[name].each(replicates)
         for i, replicate in enumerate(replicates):
             row = replicate - self.start
-            outcome = self._call(name, [replicate], _answer, method, data[i], next(extras), None)
+            outcome = self._call(name, [replicate], answer_of, method, data[i], next(extras), None)
             answers.seconds[row] = outcome.seconds
             if outcome.value is not None:
                 answers.store(row, outcome.value)
@@ -216,9 +214,9 @@ class _Work:
         """Call a batched method once; where it raises or warns, again for each replicate."""
         answers = self.answers[name]
         rows = np.array(replicates) - self.start
-        extras = dict(self._batch_extras(name, replicates))
+        extras = self.extras[name].together(replicates)
         arguments = (batch_of(self.study.methods[name]), data, extras, len(rows))
-        outcome = self._call(name, replicates, _answer, *arguments)
+        outcome = self._call(name, replicates, answer_of, *arguments)
         if outcome.troubled and len(replicates) > 1:
             for row in rows.tolist():
                 answers.messages.pop(row, None)
@@ -254,68 +252,9 @@ class _Work:
         if self.tell:
             self.tell(Trouble("" if of_simulate else name, outcome.exception, text))
 
-    def _extras(self, name: str, replicates: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Yield the arguments that a method asks for by name, replicate by replicate."""
-        asked = self.asked[name]
-        rngs = self._streams(name, replicates) if "rng" in asked else []
-        for i in range(len(replicates)):
-            extras: dict[str, Any] = {}
-            if "rng" in asked:
-                extras["rng"] = rngs[i]
-            if "condition" in asked:
-                extras["condition"] = dict(self.condition.factors)
-            yield extras
-
-    def _batch_extras(self, name: str, replicates: Sequence[int]) -> Iterator[tuple[str, Any]]:
-        asked = self.asked[name]
-        if "rngs" in asked:
-            yield "rngs", self._streams(name, replicates)
-        if "condition" in asked:
-            yield "condition", dict(self.condition.factors)
-
-    def _streams(self, name: str, replicates: Sequence[int]) -> list[np.random.Generator]:
-        return streams(self.study.seed, self.condition.key, replicates, name)
-
-
-def _answer(
-    method: Callable[..., Any], data: Any, extras: dict[str, Any], count: int | None
-) -> Answer:
-    """Return what a method says of a copy of the data, the same copy whoever else gets one."""
-    return checked(method(_copy(data), **extras), count)
-
-
-def _drawn(simulate: Callable[..., Any], rng: np.random.Generator, /, **factors: Any) -> Any:
-    """Return a data set that nothing else holds, such as a simulate that fills one array anew."""
-    return _copy(simulate(rng, **factors))
-
-
-def _copy(data: Any) -> Any:
-    """Return a deep copy; of a plain array without the detour, in the same layout."""
-    if type(data) is np.ndarray and not data.dtype.hasobject:
-        return data.copy(order="K")
-    return copy.deepcopy(data)
-
-
-def _checked_batch(
-    form: Callable[..., Any], rngs: list[np.random.Generator], factors: Mapping[str, Any]
-) -> Any:
-    data = form(rngs, **factors)
-    if len(data) != len(rngs):
-        raise ValueError(f"{len(data)} data sets returned for {len(rngs)} generators")
-    return data
-
 
 def _succeeded(outcome: Outcome | None) -> bool:
     return outcome is None or outcome.exception is None
-
-
-def _asked_for(method: Callable[..., Any]) -> set[str]:
-    """Return which of rng, rngs and condition a method names, beside its first argument."""
-    try:
-        parameters = inspect.signature(batch_of(method) or method).parameters
-    except (TypeError, ValueError):
-        return set()
-    return {"rng", "rngs", "condition"} & set(list(parameters)[1:])
 
 
 def _bytes_each(data: Any) -> int:

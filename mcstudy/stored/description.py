@@ -7,7 +7,6 @@ from then on; what cannot change is described wherever it is met.
 
 from __future__ import annotations
 
-import functools
 import gc
 import hashlib
 import types
@@ -19,8 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.installed import OURS, file_of, is_installed
+from mcstudy.installed import OURS, is_installed
 from mcstudy.stored.anatomy import anatomy
+from mcstudy.stored.pieces import (
+    as_pickled,
+    attributes_of,
+    compiled_file,
+    content_of,
+    function_of,
+    has_no_state,
+)
 from mcstudy.stored.reference import InstalledName, installed_name, own_name, referred
 
 _PLAIN = (bool, float, complex, range, slice, types.NoneType, types.EllipsisType)
@@ -114,7 +121,7 @@ class Description:
             self._say_installed(thing)
         elif id(thing) in self._met:
             self._say("met", str(self._met[id(thing)][0]))
-        elif _has_no_state(thing):
+        elif has_no_state(thing):
             self._say_installed(f"{kind.__module__}.{kind.__qualname__}")
         elif (name := _name(thing)) is not None:
             self._say_installed(name)
@@ -182,16 +189,16 @@ class Description:
         elif kind is types.FunctionType:
             self._describe_function(thing)
         elif isinstance(thing, type):
-            self._add_all("class", [type(thing), thing.__bases__, *_compiled(thing)])
+            self._add_all("class", [type(thing), thing.__bases__, *compiled_file(thing)])
             own = {k: v for k, v in vars(thing).items() if not isinstance(v, _DESCRIPTORS)}
             self._add_named("members", own)
         elif isinstance(thing, types.ModuleType):
             self._describe_module(thing)
         elif kind is types.MethodType:
-            self._add_all("bound", [_function_of(thing), thing.__self__])
+            self._add_all("bound", [function_of(thing), thing.__self__])
         elif kind in _BOUND:
             whose = None if isinstance(thing.__self__, types.ModuleType) else thing.__self__
-            self._add_all("builtin", [thing.__name__, whose, *_compiled(thing)])
+            self._add_all("builtin", [thing.__name__, whose, *compiled_file(thing)])
         elif kind in _DESCRIPTORS:
             self._say("descriptor", thing.__name__)
         elif kind is property:
@@ -203,7 +210,7 @@ class Description:
 
     def _describe_function(self, function: types.FunctionType) -> None:
         """Say a function's code and all it works with; an installed one's code has a version."""
-        cells = [_content(cell) for cell in function.__closure__ or ()]
+        cells = [content_of(cell) for cell in function.__closure__ or ()]
         if is_installed(_home(function)):
             self._say_installed(f"{_home(function)}.{function.__code__.co_qualname}")
             self._add_all("cells", cells)
@@ -230,14 +237,14 @@ class Description:
             if hasattr(thing, inner):
                 self._add_all(inner, [getattr(thing, inner)])
                 return
-        reduced = _reduced(thing)
+        reduced = as_pickled(thing)
         if not isinstance(reduced, tuple):
             self._say("opaque", reduced or "")
             self._add_named("attributes", getattr(thing, "__dict__", {}))
             return
         make, arguments, state, items, pairs = (*reduced, None, None, None, None)[:5]
         self._add_all("made by", [make, arguments])
-        attributes, other = _attributes(state)
+        attributes, other = attributes_of(state)
         self._add_named("attributes", attributes)
         self._add_all("state", other)
         self._add_all("items", items or ())
@@ -263,63 +270,3 @@ def _place(function: types.FunctionType) -> Place:
 
 def _folder(file: Any) -> str:
     return str(Path(file).parent) if isinstance(file, str) else ""
-
-
-def _content(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return "empty"
-
-
-def _reduced(thing: Any) -> Any:
-    try:
-        return thing.__reduce_ex__(4)
-    except Exception:  # noqa: BLE001 - what cannot be pickled is known by its class and attributes
-        return None
-
-
-def _has_no_state(thing: Any) -> bool:
-    """Return whether a thing is no more than one of its installed kind: a sentinel."""
-    kind = type(thing)
-    if isinstance(thing, type) or not is_installed(kind.__module__):
-        return False
-    reduced = _reduced(thing)
-    if not isinstance(reduced, tuple) or len(reduced[1]) != 1 or reduced[1][0] is not kind:
-        return False
-    return all(part is None for part in reduced[2:])
-
-
-def _function_of(method: types.MethodType) -> Any:
-    """Return the name that the object knows its method by, or the function where it knows none."""
-    name = getattr(method.__func__, "__name__", "")
-    holder = method.__self__ if isinstance(method.__self__, type) else type(method.__self__)
-    return name if hasattr(holder, name) else method.__func__
-
-
-def _attributes(state: Any) -> tuple[dict[str, Any], list[Any]]:
-    """Return the attributes in the state of an object, those in slots too, and the rest."""
-    attributes: dict[str, Any] = {}
-    other = []
-    for part in state if type(state) is tuple else (state,):
-        if type(part) is dict:
-            attributes |= part
-        elif part is not None:
-            other.append(part)
-    return attributes, other
-
-
-def _compiled(thing: Any) -> list[str]:
-    """Return the digest of the compiled file that a thing of the user's comes from, if any."""
-    import sys
-
-    name = getattr(thing, "__module__", None)
-    file = file_of(sys.modules.get(name)) if isinstance(name, str) else None
-    if not file or is_installed(str(name)) or Path(file).suffix not in (".so", ".pyd"):
-        return []
-    return [_digest_of_file(file, Path(file).stat().st_mtime_ns)]
-
-
-@functools.lru_cache
-def _digest_of_file(file: str, changed: int) -> str:
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -10,8 +10,7 @@ from typing import Any
 
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition
-from mcstudy.stored.ledger import known_as
-from mcstudy.stored.marks import Mark
+from mcstudy.stored.counting import Counting
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
 
@@ -86,16 +85,12 @@ class Holding:
 
     def stored(self) -> dict[Condition, list[Stored]]:
         """Return the rows that count as the study's, by condition."""
-        held: dict[Condition, list[Stored]] = {condition: [] for condition in self.conditions}
-        by_key = {condition.key: condition for condition in held}
-        for head in self.store.heads():
-            condition = by_key.get(head.condition)
-            counting = tuple(m for m in head.methods if self._counts(m, head.marks[m]))
-            if condition is not None and counting:
-                held[condition].append(Stored(head, counting))
-        return held
-
-    def _counts(self, method: str, mark: Mark) -> bool:
-        marks = self.record["marks"]
-        kept = method in marks and known_as(method, mark) in self.record.get("kept", ())
-        return mark == marks.get(method) or kept
+        record = self.record
+        counting = Counting(
+            self.facts["keep"],
+            record["marks"],
+            set(record.get("kept", ())),
+            self.truths,
+            record.get("null"),
+        )
+        return counting.stored(self.store.heads())

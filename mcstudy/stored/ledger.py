@@ -7,19 +7,20 @@ import math
 import platform
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from mcstudy.errors import ChangedError, StudyError
+from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
+from mcstudy.stored.counting import Counting
+from mcstudy.stored.decisions import Decisions
 from mcstudy.stored.facts import commit_of, digest, facts_of, measures_record, truths_record
-from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
+from mcstudy.stored.marks import method_marks, take_as_unchanged
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
-from mcstudy.stored.sumparts import references, without_overlap
 from mcstudy.stored.tables import Stored
 from mcstudy.study import Study
 
@@ -42,14 +43,13 @@ class Ledger:
         self.marks = method_marks(study)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
         self._check_null()
-        self._references = {
-            condition.key: references(truths, study.null)
-            for condition, truths in self.truths.items()
-        }
         take_as_unchanged(study, self.marks)
         self._record = store.record
-        self.kept: set[str] = set(self._record.get("kept", ()))
-        self._discarded: set[str] = set(self._record.get("discarded", ()))
+        self._counting = Counting(
+            study.keep, self.marks, set(self._record.get("kept", ())), self.truths, study.null
+        )
+        discarded = set(self._record.get("discarded", ()))
+        self._decisions = Decisions(self._counting, study.seed, discarded)
         self.made_of: str | None = self._record.get("made_of")
         self._to_clear: list[PartHead] = []
         self._older: list[str] = self._record.get("older_rows", [])
@@ -96,84 +96,15 @@ class Ledger:
         """
         wanted = self.marks.keys() if methods is None else set(methods)
         heads = self.store.heads()
-        self._settle(self.store.folder, heads, self._changed_truths(), changed, wanted)
+        truths = self._changed_truths()
+        self._decisions.settle(self.store.folder, heads, changed, wanted=wanted, truths=truths)
         if changed == "discard":
-            self._to_clear = [head for head in heads if self._is_discarded(head, wanted)]
+            self._to_clear = [h for h in heads if self._decisions.is_discarded(h, wanted)]
             self.made_of = None
 
     def settle_others(self, folder: Path, heads: Iterable[PartHead], changed: str | None) -> None:
         """Do the same with the parts of another folder, where nothing is discarded."""
-        self._settle(folder, heads, [], changed, self.marks.keys())
-
-    def _settle(
-        self,
-        folder: Path,
-        heads: Iterable[PartHead],
-        truths: Sequence[str],
-        changed: str | None,
-        wanted: Collection[str],
-    ) -> None:
-        said: dict[str, None] = dict.fromkeys(truths)
-        sums_differ: dict[str, None] = {}
-        foreign: set[str] = set()
-        seeds: set[str] = set()
-        for head in heads:
-            self._check_kept(folder, head)
-            sums_differ |= dict.fromkeys(self._other_references(head))
-            for method, mark in head.marks.items():
-                differences = self._differences(method, mark, anew=changed == "discard")
-                if differences and known_as(method, mark) not in self._discarded:
-                    seeds |= {mark["seed"]} - {str(self.study.seed)}
-                    said |= dict.fromkeys(differences)
-                    if changed == "keep" or method in wanted or method not in self.marks:
-                        foreign.add(known_as(method, mark))
-        if seeds and changed != "discard":
-            raise ChangedError(
-                f"{folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
-                f"study has seed {self.study.seed}; give it another name, or --changed discard "
-                "to compute them anew"
-            )
-        said |= sums_differ
-        if said and changed is None:
-            raise ChangedError(
-                f"{folder}: changed since its rows were made: {'; '.join(said)}. "
-                "Nothing was done: --changed keep goes on with those rows, --changed discard "
-                "computes them anew"
-            )
-        if changed == "keep" and sums_differ:
-            raise ChangedError(
-                f"{folder}: its sums are about other numbers: {'; '.join(sums_differ)}; "
-                "--changed discard computes them anew"
-            )
-        if changed == "keep":
-            self.kept |= foreign
-        if changed == "discard":
-            self.kept -= foreign
-            self._discarded |= foreign
-
-    def _differences(self, method: str, mark: Mark, *, anew: bool) -> list[str]:
-        """Say in words what rows with this mark have not in common with the study's own.
-
-        Those of a method that the study no longer has must only be of its data. Rows that were
-        kept count as its own, unless the question is put `anew`.
-        """
-        now = self.marks.get(method)
-        if now is None:
-            any_mark = next(iter(self.marks.values()))
-            now = {**mark, **{name: any_mark[name] for name in ("seed", "simulate")}}
-        if mark == now or (known_as(method, mark) in self.kept and not anew):
-            return []
-        of = f"of method '{method}'"
-        return [change.replace("of method", of) for change in changes(mark, now)]
-
-    def _is_discarded(self, head: PartHead, wanted: Collection[str]) -> bool:
-        """Return whether no row of a part is of use any more."""
-        if self._other_references(head) and set(head.marks) <= set(wanted):
-            return True
-        return all(
-            known_as(method, mark) in self._discarded and not self._counts(method, mark)
-            for method, mark in head.marks.items()
-        )
+        self._decisions.settle(folder, heads, changed, wanted=self.marks.keys())
 
     def clear(self) -> str:
         """Move away the parts that were discarded; return in words what and where to, or nothing.
@@ -187,24 +118,6 @@ class Ledger:
         folder = self.store.discard(heads)
         return f"discarded rows were in {len(heads)} parts, which are in {folder} now"
 
-    def _check_kept(self, folder: Path, head: PartHead) -> None:
-        """Raise unless the part keeps of its replicates what the study keeps."""
-        if head.keep != self.study.keep:
-            raise ChangedError(
-                f"{folder}: keeps {head.keep} and this study has keep={self.study.keep!r}; the two "
-                "cannot be joined: give it another name, or another --results"
-            )
-
-    def _other_references(self, head: PartHead) -> list[str]:
-        """Return in words the first truth or null value that a part's sums were not made with."""
-        now = self._references.get(head.condition)
-        if head.references is None or now is None:
-            return []
-        for name, before in head.references.items():
-            if before != now.get(name):
-                return [f"{name} at {head.condition} {before} -> {now.get(name)}"]
-        return []
-
     def _changed_truths(self) -> list[str]:
         """Return in words the first truth that is not what the tables were made with."""
         stored = self._record.get("truths", {})
@@ -217,27 +130,11 @@ class Ledger:
 
     def counts(self, head: PartHead) -> bool:
         """Return whether a part holds rows of this study as it is."""
-        known = any(self._counts(method, mark) for method, mark in head.marks.items())
-        return known and head.condition in self._references and not self._other_references(head)
-
-    def _counts(self, method: str, mark: Mark) -> bool:
-        """Return whether rows with this mark count as this study's."""
-        return mark == self.marks.get(method) or (
-            method in self.marks and known_as(method, mark) in self.kept
-        )
+        return bool(self._counting.methods_of(head))
 
     def stored(self) -> dict[Condition, list[Stored]]:
         """Return the rows there are, by condition."""
-        held: dict[Condition, list[Stored]] = {condition: [] for condition in self.study.conditions}
-        by_key = {condition.key: condition for condition in held}
-        for head in self.store.heads():
-            condition = by_key.get(head.condition)
-            counting = tuple(m for m in head.methods if self._counts(m, head.marks[m]))
-            if condition is not None and counting and not self._other_references(head):
-                held[condition].append(Stored(head, counting))
-        if self.study.keep == "measures":
-            return {condition: without_overlap(items) for condition, items in held.items()}
-        return held
+        return self._counting.stored(self.store.heads())
 
     def facts(self) -> dict[str, Any]:
         """Return what a reader needs to know where the numbers came from."""
@@ -289,9 +186,9 @@ class Ledger:
             "asked": self.asked,
             "replicates": self._record.get("replicates"),
             "marks": self.marks,
-            "kept": sorted(self.kept),
+            "kept": sorted(self._counting.kept),
             "older_rows": self._older,
-            "discarded": sorted(self._discarded),
+            "discarded": sorted(self._decisions.discarded),
             "truths": truths_record(self.truths),
             "made_of": self.made_of,
             "measured_of": self.measured_of,
@@ -325,8 +222,3 @@ class Ledger:
             self._record["runs"] = [*self._record.get("runs", []), run]
         self.write()
         return self._older
-
-
-def known_as(method: str, mark: Mark) -> str:
-    """Return what stands in the record for the rows of a method with this mark."""
-    return digest([method, mark])

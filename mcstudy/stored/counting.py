@@ -1,0 +1,85 @@
+"""Parts to the rows in them that count: made by what the study is now, or older ones it kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from mcstudy.grid import Condition
+from mcstudy.stored.facts import digest
+from mcstudy.stored.marks import Mark
+from mcstudy.stored.parts import PartHead
+from mcstudy.stored.sumparts import references, without_overlap
+from mcstudy.stored.tables import Stored
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Which stored rows count as those of a study.
+
+    Parameters
+    ----------
+    keep : {"rows", "measures"}
+        What the study keeps of its replicates.
+    marks : mapping of str to dict
+        What the rows of each method are marked with now.
+    kept : set of str
+        What the older rows are known as that count all the same.
+    truths : mapping of Condition to mapping of str to float
+        The true value of each estimand.
+    null : float or mapping of str to float, optional
+        The null value, or that of each estimand.
+    """
+
+    keep: str
+    marks: Mapping[str, Mark]
+    kept: set[str]
+    truths: Mapping[Condition, Mapping[str, float]]
+    null: float | Mapping[str, float] | None
+
+    def stored(self, heads: Iterable[PartHead]) -> dict[Condition, list[Stored]]:
+        """Return the rows that count, by condition."""
+        held: dict[Condition, list[Stored]] = {condition: [] for condition in self.truths}
+        by_key = {condition.key: condition for condition in held}
+        for head in heads:
+            if methods := self.methods_of(head):
+                held[by_key[head.condition]].append(Stored(head, methods))
+        if self.keep == "measures":
+            return {condition: without_overlap(items) for condition, items in held.items()}
+        return held
+
+    def methods_of(self, head: PartHead) -> tuple[str, ...]:
+        """Return the methods whose rows in a part count."""
+        if head.condition not in self._references or self.other_references(head):
+            return ()
+        return tuple(m for m in head.methods if self.counts(m, head.marks[m]))
+
+    def counts(self, method: str, mark: Mark) -> bool:
+        """Return whether rows with this mark count."""
+        return mark == self.marks.get(method) or (
+            method in self.marks and known_as(method, mark) in self.kept
+        )
+
+    def other_references(self, head: PartHead) -> list[str]:
+        """Return in words the first truth or null value that a part's sums were not made with."""
+        now = self._references.get(head.condition)
+        if head.references is None or now is None:
+            return []
+        for name, before in head.references.items():
+            if before != now.get(name):
+                return [f"{name} at {head.condition} {before} -> {now.get(name)}"]
+        return []
+
+    @cached_property
+    def _references(self) -> dict[str, dict[str, float | None]]:
+        """What sums are made about, by condition."""
+        return {
+            condition.key: references(truths, self.null)
+            for condition, truths in self.truths.items()
+        }
+
+
+def known_as(method: str, mark: Mark) -> str:
+    """Return what stands in the record for the rows of a method with this mark."""
+    return digest([method, mark])

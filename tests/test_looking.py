@@ -225,7 +225,7 @@ def test_contract_the_replay_verb(study_file, tmp_path, capfd, monkeypatch):
     assert capfd.readouterr().out.endswith("True\n")
     moved = path.rename(tmp_path / "moved.py")
     assert main(command) == 2
-    assert "is gone; say where it is now with --study FILE" in capfd.readouterr().err
+    assert "is gone; say where it is now: --study FILE" in capfd.readouterr().err
     assert main([*command, "--study", str(moved)]) == 0
     moved.write_text(moved.read_text().replace("0.01 * rng", "0.02 * rng"))
     assert main([*command, "--study", str(moved)]) == 1

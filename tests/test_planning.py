@@ -39,10 +39,13 @@ def test_contract_check_lists_all_problems_at_once(study_file, capfd):
     assert main(["check", str(path)]) == 1
     lines = capfd.readouterr().out.splitlines()
     problems = [line for line in lines if line.startswith("problem: ")]
+    assert (
+        "note: method 'jittered' raises ValueError: ten (at 2 of 4 conditions, first mean=0, n=10)"
+    ) in lines
+    assert "note: a run stores a fit that raises as a row with status error" in lines
     for expected in (
         "estimands fails: ",
         "method 'average': estimate of 'mean' is missing at every condition",
-        "method 'jittered' raises ValueError: ten (at 2 of 4 conditions, first mean=0, n=10)",
         "method 'wrong' returned ",
         "method 'loose' draws from a global random state; let it ask for rng (at 4 of 4",
         "method 'unseeded' answers otherwise when the same replicate is done again",
@@ -59,6 +62,48 @@ def test_contract_check_is_clean_or_says_that_there_is_no_study(study_file, tmp_
     )
     assert main(["check", str(tmp_path / "none.py")]) == 2
     assert not list(tmp_path.glob("results*"))
+
+
+RAISES_AT = "if len(sample) {}:\n        raise {}\n    "
+
+
+@pytest.mark.parametrize(
+    ("when", "error", "clean"),
+    [
+        ("== 10", "ValueError('ten')", True),
+        (">= 5", "ValueError('all')", False),
+        (">= 5", "ValueError(str(len(sample) == 5))", False),
+        ("== 10", "TypeError(f'{sample.mean()}')", True),
+    ],
+)
+def test_contract_a_method_may_fail_on_some_data_but_not_on_all(study_file, when, error, clean):
+    found = check(
+        study_file(("se = sample.std", RAISES_AT.format(when, error) + "se = sample.std"))
+    )
+    assert found.clean is clean
+    said = found.notes if clean else found.problems
+    assert said[0].startswith("method 'average' raises ")
+
+
+def test_contract_an_answer_of_the_wrong_form_is_a_problem_at_one_condition_too(study_file):
+    found = check(
+        study_file(("se = sample.std", "if len(sample) == 10: return 3\n    se = sample.std"))
+    )
+    assert [line.split(" (")[0] for line in found.problems] == [
+        "method 'average' returned 3; return {estimand: Estimate(...)}"
+    ]
+    one = check(
+        study_file(("return rng.normal", "if n == 5: raise OSError('x')\n    return rng.normal"))
+    )
+    assert one.clean
+    assert one.notes[0].startswith("simulate raises OSError: x (at 2 of 4 conditions")
+
+
+def test_contract_one_problem_is_not_one_problems(study_file, capfd):
+    assert (
+        main(["check", str(study_file(("se = sample.std", "return 3\n    se = sample.std")))]) == 1
+    )
+    assert capfd.readouterr().out.splitlines()[-1] == "1 problem; mend it, then run"
 
 
 def test_contract_check_sees_what_simulate_does(study_file):

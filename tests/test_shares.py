@@ -129,7 +129,7 @@ def test_contract_a_part_that_is_none(study_file, tmp_path, capfd, part):
 
 
 def test_contract_a_share_cannot_settle_changes_and_a_folder_must_hold_parts(study_file, tmp_path):
-    with pytest.raises(MCStudyError, match="give --changed keep to mcstudy collect"):
+    with pytest.raises(MCStudyError, match="before the shares start: collect"):
         run(study_file(), tmp_path, part=(1, 2), changed="keep")
     with pytest.raises(MCStudyError, match="nowhere: holds no parts of normal"):
         collect(study_file(), [tmp_path / "nowhere"], results=tmp_path)

@@ -23,6 +23,7 @@ from mcstudy.looking.address import find_condition
 from mcstudy.looking.answer import Answer, read_answer, traceback_text
 from mcstudy.looking.save import data_text
 from mcstudy.results import Results
+from mcstudy.spoken import either, option
 from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.stored.parts import DamagedError, PartHead, encode, read
 from mcstudy.stored.store import Store
@@ -142,7 +143,7 @@ def replay(
     left_out = [n for n in names if endings.get(n) in DANGEROUS and not force]
     notes += [
         f"Note: the stored fit by '{name}' ended as {endings[name]}, which could end this "
-        "process as well: not fitted again without --force"
+        f"process as well: not fitted again without {option('force', True)}"
         for name in left_out
     ]
 
@@ -197,9 +198,14 @@ def _study_of(folder: Path) -> Study:
         )
     if not Path(path).is_file():
         raise ResultsError(
-            f"{folder}: its study file {path} is gone; say where it is now with --study FILE"
+            f"{folder}: its study file {path} is gone; say where it is now: {_with_file(folder)}"
         )
     return load_study(path)
+
+
+def _with_file(folder: Path) -> str:
+    """Return how to say which file the study is in."""
+    return either("--study FILE", f'replay("FILE", ..., results="{folder}")')
 
 
 def _stored(

@@ -24,6 +24,7 @@ from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.process import Brief, Errand, Reply, serve, start
 from mcstudy.runs.trail import Footprint, Trail, laid
+from mcstudy.spoken import option
 
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
@@ -123,7 +124,7 @@ class Pool:
             if self._stillborn == MOST_STILLBORN:
                 raise ResultsError(
                     f"worker processes end as they start ({worker.reason()}); what is stored is "
-                    "whole, run with --jobs 1 to see why"
+                    f"whole, run with {option('jobs', 1)} to see why"
                 )
             self._workers[place] = successor = _Worker(self._brief)
             for errand, _ in worker.errands:

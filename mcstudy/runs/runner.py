@@ -15,6 +15,7 @@ from mcstudy.runs.progress import Progress, duration
 from mcstudy.runs.shares import Share
 from mcstudy.runs.upkeep import update_tables
 from mcstudy.runs.wanted import Wanted, scheduler_of
+from mcstudy.spoken import call, option
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.reopen import check_retried, reopen
 from mcstudy.stored.store import Store
@@ -130,7 +131,7 @@ def _run_share(
     if changed is not None:
         raise StudyError(
             f"part {share} cannot decide what becomes of changed rows while others are at work; "
-            f"give --changed {changed} to mcstudy collect, before the shares start"
+            f"before the shares start: {call('collect', option('changed', changed))}"
         )
     with progress.logged(), store.locked(f"{share.number}-{share.of}"):
         ledger = Ledger(study, store)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import joblib
 
 from mcstudy.errors import StudyError
+from mcstudy.spoken import option
 from mcstudy.study import Study, check_replicates
 
 
@@ -16,9 +17,10 @@ def scheduler_of(backend: str, scheduler: str | None, jobs: int | None) -> str |
     if backend not in ("local", "dask"):
         raise StudyError(f"backend is {backend!r}; say 'local' or 'dask'")
     if backend == "local" and scheduler is not None:
-        raise StudyError(f"scheduler is {scheduler!r}, which needs --backend dask")
+        raise StudyError(f"scheduler is {scheduler!r}, which needs {option('backend', 'dask')}")
     if backend == "dask" and scheduler is None:
-        raise StudyError("the dask backend needs --scheduler, e.g. tcp://127.0.0.1:8786")
+        example = option("scheduler", "tcp://127.0.0.1:8786")
+        raise StudyError(f"the dask backend needs a scheduler, e.g. {example}")
     if backend == "dask" and jobs is not None:
         raise StudyError(
             f"jobs is {jobs}: with the dask backend it is the scheduler's workers that count; "

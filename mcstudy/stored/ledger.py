@@ -15,6 +15,7 @@ from typing import Any
 
 from mcstudy.errors import ChangedError, StudyError
 from mcstudy.grid import Condition
+from mcstudy.spoken import option
 from mcstudy.stored.facts import commit_of, digest, facts_of, measures_record, truths_record
 from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.stored.parts import PartHead
@@ -113,6 +114,7 @@ class Ledger:
         changed: str | None,
         wanted: Collection[str],
     ) -> None:
+        discard = option("changed", "discard")
         said: dict[str, None] = dict.fromkeys(truths)
         sums_differ: dict[str, None] = {}
         foreign: set[str] = set()
@@ -130,20 +132,20 @@ class Ledger:
         if seeds and changed != "discard":
             raise ChangedError(
                 f"{folder}: holds rows of seed {', '.join(sorted(seeds))} and this "
-                f"study has seed {self.study.seed}; give it another name, or --changed discard "
-                "to compute them anew"
+                f"study has seed {self.study.seed}; give it another name, or {discard} to compute "
+                "them anew"
             )
         said |= sums_differ
         if said and changed is None:
             raise ChangedError(
                 f"{folder}: changed since its rows were made: {'; '.join(said)}. "
-                "Nothing was done: --changed keep goes on with those rows, --changed discard "
+                f"Nothing was done: {option('changed', 'keep')} goes on with those rows, {discard} "
                 "computes them anew"
             )
         if changed == "keep" and sums_differ:
             raise ChangedError(
                 f"{folder}: its sums are about other numbers: {'; '.join(sums_differ)}; "
-                "--changed discard computes them anew"
+                f"{discard} computes them anew"
             )
         if changed == "keep":
             self.kept |= foreign
@@ -192,7 +194,7 @@ class Ledger:
         if head.keep != self.study.keep:
             raise ChangedError(
                 f"{folder}: keeps {head.keep} and this study has keep={self.study.keep!r}; the two "
-                "cannot be joined: give it another name, or another --results"
+                "cannot be joined: give it another name, or another folder"
             )
 
     def _other_references(self, head: PartHead) -> list[str]:

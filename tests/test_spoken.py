@@ -24,7 +24,7 @@ def test_contract_a_changed_study_says_how_to_decide_here_and_there(study_file, 
     run(study_file(), tmp_path, jobs=1, replicates=5, quiet=True)
     path = study_file(("0.01 * rng", "0.02 * rng"))
     for study in (load_study(path), path):
-        with pytest.raises(MCStudyError, match='changed="keep" goes on .*, changed="discard"'):
+        with pytest.raises(MCStudyError, match=r'changed="keep" goes on .*, changed="discard"'):
             run(study, tmp_path, jobs=1, replicates=5, quiet=True)
     assert main(["run", str(path), "--results", str(tmp_path), "--jobs", "1"]) == 2
     assert "--changed keep goes on with those rows, --changed discard" in capfd.readouterr().err

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mcstudy.analysis.selection import suggestion
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition, level_text
 
@@ -43,9 +44,8 @@ def find_condition(
     pairs = dict(wanted) if isinstance(wanted, Mapping) else _pairs(wanted)
     names = known[0].factors if known else {}
     if unknown := [name for name in pairs if name not in names]:
-        raise ResultsError(
-            f"no factor {', '.join(map(repr, unknown))}; the factors are {', '.join(sorted(names))}"
-        )
+        said = ", ".join(f"{name!r}{suggestion(name, sorted(names))}" for name in unknown)
+        raise ResultsError(f"no factor {said}; {_named(names)}")
     fitting = [
         condition
         for condition in known
@@ -57,6 +57,16 @@ def find_condition(
     if not fitting:
         raise ResultsError(f"no condition {text!r}; there are: {_listed(known)}")
     raise ResultsError(f"{text!r} fits {len(fitting)} conditions: {_listed(fitting)}")
+
+
+def factors_of(key: str) -> dict[str, Any]:
+    """Return the factor values that the key of a condition stands for."""
+    return {} if key == Condition({}).key else {n: _level(t) for n, t in _pairs(key).items()}
+
+
+def _named(factors: Iterable[str]) -> str:
+    names = sorted(factors)
+    return f"the factors are {', '.join(names)}" if names else "the study has no factors"
 
 
 def _pairs(text: str) -> dict[str, str]:

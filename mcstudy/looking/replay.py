@@ -14,16 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from mcstudy.errors import ResultsError, StudyError
+from mcstudy.analysis.selection import suggestion
+from mcstudy.errors import StudyError
 from mcstudy.fits.attempt import attempt
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
-from mcstudy.loading import load_study
 from mcstudy.looking.address import find_condition
 from mcstudy.looking.answer import Answer, read_answer, traceback_text
+from mcstudy.looking.located import located
 from mcstudy.looking.save import data_text
 from mcstudy.results import Results
-from mcstudy.spoken import either, option
+from mcstudy.spoken import option
 from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.stored.parts import DamagedError, PartHead, encode, read
 from mcstudy.stored.store import Store
@@ -74,6 +75,11 @@ class Replay:
             return None
         return not any(self.answers[name].differences(self.stored[name]) for name in both)
 
+    @property
+    def unstored(self) -> list[str]:
+        """The methods that were fitted and have nothing stored to compare with."""
+        return sorted(self.answers.keys() - self.stored.keys())
+
     def __str__(self) -> str:
         title = f"{self.study.name}: replicate {self.replicate} of {self.condition.key}"
         blocks = ["\n".join([title, *self.notes]), f"data: {data_text(self.data)}"]
@@ -86,7 +92,7 @@ class Replay:
             assert then is not None
             return f"method {name}: not fitted\n{_answer_text(then)}"
         if then is None:
-            return f"method {name}: nothing stored to compare with\n{_answer_text(now)}"
+            return f"method {name}: not stored, so nothing to compare with\n{_answer_text(now)}"
         differences = now.differences(then)
         if not differences:
             return f"method {name}: equal to what is stored, bit for bit\n{_answer_text(now)}"
@@ -125,14 +131,17 @@ def replay(
     StudyError, ResultsError
         With one line, if there is no such study, condition, replicate or method.
     """
-    study, folder = _located(source, results)
+    study, folder = located(source, results)
     store = Store(folder)
     known = store.record.get("conditions", {})
     also = [Condition(factors) for factors in known.values()] if isinstance(known, dict) else []
     found = find_condition(condition, [*study.conditions, *also])
     replicate = _whole(replicate)
     if method is not None and method not in study.methods:
-        raise StudyError(f"{study.name}: no method {method!r}; it has {', '.join(study.methods)}")
+        raise StudyError(
+            f"{study.name}: no method {method!r}{suggestion(method, list(study.methods))}; it has "
+            f"{', '.join(study.methods)}"
+        )
     names = sorted(study.methods) if method is None else [method]
     current = method_marks(study)
     truths = study.truths(found)
@@ -167,45 +176,6 @@ def _whole(replicate: SupportsIndex) -> int:
     if not 0 <= number < MAX_REPLICATES:
         raise StudyError(f"replicate is {replicate!r}; give an integer of 0 or more")
     return number
-
-
-def _located(source: Study | Results | str | Path, results: str | Path) -> tuple[Study, Path]:
-    """Return the study, and the folder that has its results."""
-    if isinstance(source, Results) or (not isinstance(source, Study) and Path(source).is_dir()):
-        folder = source.folder if isinstance(source, Results) else Path(source)
-        return _study_of(folder), folder
-    study = source if isinstance(source, Study) else load_study(source)
-    folder = Path(results)
-    if not (folder / "study.json").is_file():
-        return study, folder / study.name
-    name = Store(folder).record.get("name")
-    if name != study.name:
-        raise ResultsError(f"{folder}: holds the study {name!r}, not {study.name!r}")
-    return study, folder
-
-
-def _study_of(folder: Path) -> Study:
-    record = Store(folder).record
-    if not record:
-        raise ResultsError(
-            f"{folder}: no run has written here; name a folder like results/<study name>"
-        )
-    path = record.get("study_file")
-    if path is None:
-        raise ResultsError(
-            f"{folder}: its study was made in a session, not in a file; call "
-            "mcstudy.replay(study, ...) there"
-        )
-    if not Path(path).is_file():
-        raise ResultsError(
-            f"{folder}: its study file {path} is gone; say where it is now: {_with_file(folder)}"
-        )
-    return load_study(path)
-
-
-def _with_file(folder: Path) -> str:
-    """Return how to say which file the study is in."""
-    return either("--study FILE", f'replay("FILE", ..., results="{folder}")')
 
 
 def _stored(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import joblib
 
+from mcstudy.analysis.selection import suggestion
 from mcstudy.errors import StudyError
 from mcstudy.spoken import option
 from mcstudy.study import Study, check_replicates
@@ -56,9 +57,8 @@ class Wanted:
         names = tuple(study.methods) if methods is None else tuple(dict.fromkeys(methods))
         unknown = [name for name in names if name not in study.methods]
         if unknown or not names:
-            raise StudyError(
-                f"{study.name}: no method '{', '.join(unknown)}'; it has {', '.join(study.methods)}"
-            )
+            said = ", ".join(f"{name!r}{_meant(name, study)}" for name in unknown) or "''"
+            raise StudyError(f"{study.name}: no method {said}; it has {', '.join(study.methods)}")
         in_process = jobs == 1 and study.time_limit is None
         if jobs is None:
             jobs = joblib.cpu_count()
@@ -72,6 +72,10 @@ class Wanted:
             f"{counted(len(study.conditions), 'condition')} x "
             f"{counted(len(self.methods), 'method')} x {counted(self.replicates, 'replicate')}"
         )
+
+
+def _meant(name: object, study: Study) -> str:
+    return suggestion(name, list(study.methods)) if isinstance(name, str) else ""
 
 
 def counted(count: int, noun: str) -> str:

@@ -56,12 +56,14 @@ def summarize_verb(options: argparse.Namespace) -> None:
 
 
 def replay_verb(options: argparse.Namespace) -> int:
-    """Show a replicate again; return 1 if it is not what was stored."""
+    """Show a replicate again; return 1 if it is not what was stored, 3 if nothing is."""
     from mcstudy.looking.replay import replay
-    from mcstudy.looking.save import save_data
+    from mcstudy.looking.save import check_path, save_data
 
     number = whole("--replicate", options.replicate, 0)
     assert number is not None
+    if options.save:
+        check_path(options.save)
     again = replay(
         options.study or options.results,
         options.condition,
@@ -76,7 +78,9 @@ def replay_verb(options: argparse.Namespace) -> int:
         print(f"\nData: {options.save}")
     if options.shell:
         _open_shell(again)
-    return 1 if again.equal is False else 0
+    if again.equal is False:
+        return 1
+    return 3 if again.equal is None or again.unstored else 0
 
 
 def _open_shell(again: Replay) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 from mcstudy.verbs.options import names, whole
@@ -56,6 +57,8 @@ def run_verb(options: argparse.Namespace) -> None:
         log=options.log,
     )
     if share:
-        print(f"Part {share} of the study is in {results.folder}; mcstudy collect makes the tables")
+        again = ["mcstudy", "collect", options.study]
+        again += [] if options.results == "results" else ["--results", options.results]
+        print(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
     else:
         print(results)

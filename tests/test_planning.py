@@ -341,14 +341,50 @@ def test_contract_plan_shows_cost_precision_and_targets(study_file, tmp_path, ca
     assert main([*command[:-2], "x", "--target", "bias=1"]) == 2
     assert "--seconds is 'x'; give a number above 0" in capfd.readouterr().err
     assert main([*command, "covrage=1"]) == 2
-    assert "no measure; the measures are bias" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert err.startswith(
+        "mcstudy: --target names 'covrage' (did you mean 'coverage'?), which is no measure; the "
+    )
+    assert main([*command, "bias=0"]) == 2
+    assert "the target of bias is 0; give a number above 0" in capfd.readouterr().err
+    with pytest.raises(MCStudyError, match=r"targets names 'covrage' .did you mean 'coverage'"):
+        plan(path, targets={"covrage": 1})
+
+
+def test_contract_plan_counts_in_plain_words(study_file, tmp_path):
+    only = (', "jittered": jittered', "")
+    text = str(plan(study_file(only), replicates=1, jobs=1, results=tmp_path, seconds=0.2))
+    assert text.startswith("normal: 4 conditions x 1 method x 1 replicate, 4 fits to do, 0 are")
+    assert " at 1 replicate a condition" in text
+    one = study_file(("n=[5, 10], mean=[0.0, 1.5]", "n=[5], mean=[0.0]"))
+    run(one, tmp_path, replicates=1, methods=["average"], jobs=1, quiet=True)
+    text = str(plan(one, replicates=1, jobs=1, results=tmp_path, seconds=0.2))
+    assert "1 fit to do, 1 is stored\npilot: " in text
+    pilot = text.splitlines()[1]
+    numbers = pilot.removeprefix("pilot: ").split(" replicates")[0]
+    assert numbers.isdigit()
+
+
+def test_contract_a_run_that_stops_by_itself_says_at_least(study_file, tmp_path, capfd):
+    precise = ("replicates=60", 'replicates=20, precision={"bias": 0.05}, max_replicates=160')
+    path = study_file(precise)
+    run(path, tmp_path, jobs=1)
+    assert f"at least 160 fits to do, into {tmp_path}" in capfd.readouterr().err
 
 
 def test_contract_plan_knows_where_precision_will_lead(study_file, tmp_path):
     precise = ("replicates=60", 'replicates=20, precision={"bias": 0.05}, max_replicates=160')
     path = study_file(precise, ("n=[5, 10]", "n=[2, 100]"))
     planned = plan(path, jobs=1, results=tmp_path, seconds=1.0)
-    assert "x 20 to 160 replicates" in planned.size
+    assert "x about 20 to 160 replicates" in planned.size
+    assert planned.replicates == (20, 160)
+    text = str(planned)
+    assert text.startswith(f"normal: {planned.size}, about {planned.fits} fits to do, 0 are ")
+    assert "a condition starts with 20 replicates and stops when its errors are small" in text
+    assert "errors to expect at about 20 to 160 replicates a condition\n" in text
+    bias = planned.expected[planned.expected.measure == "bias"].groupby("n").mcse.max()
+    assert bias[100] == pytest.approx(100**-0.5 / 20**0.5, rel=0.3)
+    assert bias[2] == pytest.approx(2**-0.5 / 160**0.5, rel=0.3)
     assert planned.targets.measure.tolist() == ["bias"]
     with pytest.raises(MCStudyError, match="jobs is 0"):
         plan(path, jobs=0)

@@ -55,7 +55,8 @@ class Bench:
             for line in workers.check(missing[0], self.wanted.methods):
                 progress.say(line)
             self.clear()
-            progress.begin(fits, self.store.folder)
+            open_ended = self.study.precision is not None and not self.share
+            progress.begin(fits, self.store.folder, at_least=open_ended)
             if not self.share:
                 self.ledger.write()
             with progress:

@@ -94,6 +94,39 @@ def test_contract_more_stored_than_asked_for_stays(study_file, tmp_path):
     assert len(fewer.fits) == 480
 
 
+def test_contract_what_is_stored_is_counted_not_what_was_asked_for(study_file, tmp_path, capfd):
+    run(study_file(), tmp_path, jobs=1, quiet=True)
+    run(study_file(), tmp_path, replicates=40, jobs=1)
+    assert capfd.readouterr().err == (
+        "Nothing is missing: 4 conditions x 2 methods x 60 replicates are stored, "
+        "40 were asked for.\n"
+    )
+
+
+def test_contract_fewer_than_were_discarded_are_not_computed_in_silence(
+    study_file, tmp_path, capfd
+):
+    run(study_file(), tmp_path, jobs=1, quiet=True)
+    path = study_file(("0.01 * rng", "0.02 * rng"))
+    fewer = run(path, tmp_path, replicates=40, jobs=1, changed="discard")
+    said = (
+        "Note: up to 60 replicates of a condition are discarded, and 40 are computed in their "
+        "place; replicates=60 computes as many as before"
+    )
+    assert capfd.readouterr().err.count(said) == 1
+    assert fewer.fits.groupby("method").replicate.nunique().to_dict() == {
+        "average": 60,
+        "jittered": 40,
+    }
+    run(path, tmp_path, replicates=40, jobs=1, changed="discard")
+    assert "discarded" not in capfd.readouterr().err
+    path = study_file(("rng.normal(mean, size=n)", "rng.normal(mean, 2, size=n)"))
+    run(path, tmp_path, replicates=60, jobs=1, changed="discard")
+    err = capfd.readouterr().err
+    assert "discarded rows were in " in err
+    assert "in their place" not in err
+
+
 SLOW = (
     "return rng.normal(mean, size=n)",
     "import time; time.sleep(0.004)\n    return rng.normal(mean, size=n)",

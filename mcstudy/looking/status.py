@@ -11,6 +11,7 @@ from mcstudy.looking.failures import failed_fits, kinds_of
 from mcstudy.looking.standing import Standing
 from mcstudy.looking.uncollected import is_collected, open_holding
 from mcstudy.results import Results
+from mcstudy.runs.jobs import covered
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.tables import Stored
 
@@ -36,7 +37,7 @@ def status(results: Results | str | Path) -> Standing:
         (
             condition.key,
             method,
-            *_covered(items, method, holding.goal(condition) if method in asked else 0),
+            *covered(items, method, holding.goal(condition) if method in asked else 0),
         )
         for condition, items in stored.items()
         for method in _methods(holding, items)
@@ -60,16 +61,3 @@ def status(results: Results | str | Path) -> Standing:
 def _methods(holding: Holding, items: Sequence[Stored]) -> list[str]:
     """Return the methods that were asked for or have rows."""
     return sorted({*holding.methods, *(method for item in items for method in item.methods)})
-
-
-def _covered(items: Sequence[Stored], method: str, goal: int) -> tuple[int, int]:
-    """Return how many replicates there are, and how many of the first `goal` are missing."""
-    done = within = reach = 0
-    runs = sorted((i.head.start, i.head.stop) for i in items if method in i.methods)
-    for start, stop in runs:
-        start = max(start, reach)
-        if stop > start:
-            done += stop - start
-            within += max(min(stop, goal) - start, 0)
-            reach = stop
-    return done, goal - within

@@ -1,4 +1,4 @@
-"""Times, sizes and numbers of a plan in words, each with its range."""
+"""Times and sizes of a plan in words, each with its range."""
 
 from __future__ import annotations
 
@@ -16,11 +16,6 @@ def times(given: Range) -> str:
 def sizes(given: Range) -> str:
     """Return bytes: ``61 kB (45 kB to 82 kB)``."""
     return _with_limits(given, _size)
-
-
-def span(fewest: int, most: int) -> str:
-    """Return ``20 to 160``, or one number where both are the same."""
-    return str(fewest) if fewest == most else f"{fewest} to {most}"
 
 
 def each(seconds: float) -> str:

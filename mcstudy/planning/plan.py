@@ -14,7 +14,7 @@ from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.loading import load_study
-from mcstudy.planning.amounts import each, sizes, span, times
+from mcstudy.planning.amounts import each, sizes, times
 from mcstudy.planning.forecast import Forecast, forecast, method_costs
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.planning.precision import (
@@ -29,7 +29,7 @@ from mcstudy.planning.stopping import goal_of_each, planned_goals, stops_in_word
 from mcstudy.printing.listing import aligned
 from mcstudy.runs.jobs import fits_of, missing_jobs
 from mcstudy.runs.progress import duration
-from mcstudy.runs.wanted import counted
+from mcstudy.runs.wanted import counted, replicates_in_words
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
@@ -104,8 +104,7 @@ class Plan:
 
     def _pilot_text(self) -> str:
         tried = len(self.pilot.laps)
-        most = self.pilot.replicates[1]
-        text = f"pilot: {span(*self.pilot.replicates)} replicate{'s' if most > 1 else ''} of "
+        text = f"pilot: {replicates_in_words(*self.pilot.replicates)} of "
         if tried == self.conditions:
             text += "every condition by every method"
         else:
@@ -148,7 +147,7 @@ class Plan:
         few = self.pilot.replicates[0]
         title = (
             f"Monte Carlo standard errors to expect at {self._about}"
-            f"{span(*self.replicates)} replicate{'s' if self.replicates[1] > 1 else ''} a condition"
+            f"{replicates_in_words(*self.replicates)} a condition"
         )
         if few < _FEW:
             of = counted(few, "replicate")
@@ -265,8 +264,7 @@ def _jobs(
 
 
 def _size(study: Study, goals: Mapping[Condition, int]) -> str:
-    fewest, most = min(goals.values()), max(goals.values())
     about = "about " if study.precision is not None else ""
-    replicates = f"{about}{span(fewest, most)} replicate{'s' if most > 1 else ''}"
+    replicates = about + replicates_in_words(min(goals.values()), max(goals.values()))
     conditions = counted(len(study.conditions), "condition")
     return f"{conditions} x {counted(len(study.methods), 'method')} x {replicates}"

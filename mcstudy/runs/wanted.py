@@ -66,16 +66,25 @@ class Wanted:
             raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
         return cls(int(count), tuple(sorted(names)), jobs, in_process, scheduler)
 
-    def in_words(self, study: Study) -> str:
-        """Return "4 conditions x 2 methods x 60 replicates"."""
+    def in_words(self, study: Study, replicates: Sequence[int] = ()) -> str:
+        """Return "4 conditions x 2 methods x 60 replicates", of those there are where given."""
+        counts = replicates or [self.replicates]
         return (
             f"{counted(len(study.conditions), 'condition')} x "
-            f"{counted(len(self.methods), 'method')} x {counted(self.replicates, 'replicate')}"
+            f"{counted(len(self.methods), 'method')} x "
+            f"{replicates_in_words(min(counts), max(counts))}"
         )
 
 
 def _meant(name: object, study: Study) -> str:
     return suggestion(name, list(study.methods)) if isinstance(name, str) else ""
+
+
+def replicates_in_words(fewest: int, most: int) -> str:
+    """Return "1 replicate", "60 replicates", "20 to 160 replicates"."""
+    if fewest < most:
+        return f"{fewest} to {most} replicates"
+    return f"{most} {'replicate' if most == 1 else 'replicates'}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -53,6 +53,7 @@ class Ledger:
         self._discarded: set[str] = set(self._record.get("discarded", ()))
         self.made_of: str | None = self._record.get("made_of")
         self._to_clear: list[PartHead] = []
+        self.discarded_up_to = 0
         self._older: list[str] = self._record.get("older_rows", [])
         self.asked: dict[str, Any] = self._record.get("asked", {})
         self.measured_of: str | None = self._record.get("measured_of")
@@ -96,11 +97,15 @@ class Ledger:
             The methods whose rows may be discarded; all of the study's by default.
         """
         wanted = self.marks.keys() if methods is None else set(methods)
-        heads = self.store.heads()
+        heads, before = self.store.heads(), set(self._discarded)
         self._settle(self.store.folder, heads, self._changed_truths(), changed, wanted)
         if changed == "discard":
             self._to_clear = [head for head in heads if self._is_discarded(head, wanted)]
             self.made_of = None
+            now = self._discarded - before
+            stops = [head.stop for head in self._to_clear]
+            stops += [h.stop for h in heads if any(known_as(*m) in now for m in h.marks.items())]
+            self.discarded_up_to = max(stops, default=0)
 
     def settle_others(self, folder: Path, heads: Iterable[PartHead], changed: str | None) -> None:
         """Do the same with the parts of another folder, where nothing is discarded."""
@@ -187,7 +192,8 @@ class Ledger:
             return ""
         self.write()
         folder = self.store.discard(heads)
-        return f"discarded rows were in {len(heads)} parts, which are in {folder} now"
+        parts = "1 part, which is" if len(heads) == 1 else f"{len(heads)} parts, which are"
+        return f"discarded rows were in {parts} in {folder} now"
 
     def _check_kept(self, folder: Path, head: PartHead) -> None:
         """Raise unless the part keeps of its replicates what the study keeps."""

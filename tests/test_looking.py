@@ -191,6 +191,7 @@ def test_contract_a_condition_is_found_by_its_factors_in_any_order(wanted, key):
         ("m=6", "no factor 'm'; the factors are n, scale, shape"),
         ("scal=6, n=5", r"no factor 'scal' \(did you mean 'scale'\?\); the factors are n"),
         ("six", "'six' is no condition; write it as"),
+        ("n=5, scale=1, n=10", "says twice what 'n' is; say it once"),
     ],
 )
 def test_contract_an_unknown_or_ambiguous_condition_lists_the_candidates(wanted, message):
@@ -544,6 +545,8 @@ def test_contract_shares_that_are_not_collected_are_looked_at(study_file, tmp_pa
     assert f"no tables here, but in {folder}" in capfd.readouterr().err
     assert main(["status", str(tmp_path / "none")]) == 2
     assert "there is no such folder; name one like" in capfd.readouterr().err
+    assert main(["status", str(path)]) == 2
+    assert "is a file, not a folder of results; name one like" in capfd.readouterr().err
 
 
 def test_contract_a_part_of_a_first_run_has_no_tables_yet(study_file, tmp_path, capfd):

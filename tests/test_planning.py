@@ -74,6 +74,7 @@ RAISES_AT = "if len(sample) {}:\n        raise {}\n    "
         (">= 5", "ValueError('all')", False),
         (">= 5", "ValueError(str(len(sample) == 5))", False),
         ("== 10", "TypeError(f'{sample.mean()}')", True),
+        ("== 10", "TypeError('x' * 900 + chr(10) + 'y')", True),
     ],
 )
 def test_contract_a_method_may_fail_on_some_data_but_not_on_all(study_file, when, error, clean):
@@ -83,6 +84,7 @@ def test_contract_a_method_may_fail_on_some_data_but_not_on_all(study_file, when
     assert found.clean is clean
     said = found.notes if clean else found.problems
     assert said[0].startswith("method 'average' raises ")
+    assert len(said[0]) < 400
 
 
 def test_contract_an_answer_of_the_wrong_form_is_a_problem_at_one_condition_too(study_file):

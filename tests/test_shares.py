@@ -82,11 +82,22 @@ def test_contract_what_is_missing_is_said_with_the_share_that_computes_it(
     assert (
         capfd.readouterr()
         .out.splitlines()[-1]
-        .endswith("; to compute them: mcstudy run STUDY --part K/3 with K = 1, 2")
+        .endswith("; to compute them: mcstudy run STUDY --part K/3 with K = 1 to 2")
     )
     for k in (1, 2):
         run(path, where, part=(k, 3), jobs=1, quiet=True)
     assert main(["collect", path, "--results", where]) == 0
+
+
+def test_contract_many_missing_shares_are_said_in_short(study_file, tmp_path):
+    for k in (2, 3, 7):
+        run(study_file(), tmp_path, part=(k, 30), jobs=1, quiet=True)
+    summary = collect(study_file(), results=tmp_path, quiet=True).summary
+    assert summary.endswith(": run(study, part=(K, 30)) with K = 1, 4 to 6, 8 to 30")
+    for k in range(4, 28, 2):
+        run(study_file(), tmp_path, part=(k, 30), jobs=1, quiet=True)
+    summary = collect(study_file(), results=tmp_path, quiet=True).summary
+    assert summary.endswith("with K = 1, 5, 9, 11, 13, 15, 17, 19, 21, 23 and 5 more")
 
 
 def test_contract_a_folder_without_parts_is_no_study_with_all_missing(study_file, tmp_path, capfd):

@@ -79,7 +79,10 @@ def _pairs(text: str) -> dict[str, str]:
             pieces[-1] += f",{piece}"
         else:
             raise ResultsError(f"{text!r} is no condition; write it as 'n=5, mean=0'")
-    pairs = (piece.partition("=") for piece in pieces)
+    pairs = [piece.partition("=") for piece in pieces]
+    names = [name.strip() for name, _, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ResultsError(f"{text!r} says twice what {twice[0]!r} is; say it once")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

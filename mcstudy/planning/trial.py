@@ -19,6 +19,7 @@ from mcstudy.runs.check import global_states
 from mcstudy.runs.delivery import pack
 from mcstudy.study import Study
 
+MOST_LETTERS = 300
 SLOW_SECONDS = 10.0
 SLOW_TIMES = 100.0
 _TWICE_SECONDS = 1.0
@@ -82,6 +83,8 @@ class Trial:
         total = len(self.study.conditions)
         for cases in found.values():
             text, first = cases[0]
+            text = " ".join(text.split())
+            text = text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
             if first is None:
                 yield text
             else:

@@ -22,7 +22,7 @@ from mcstudy.stored.store import Store
 from mcstudy.study import Study, check_replicates
 
 MOST_GROUPS = 5
-_MOST_SHARES = 20
+_MOST_RUNS = 10
 
 
 @dataclass(frozen=True)
@@ -191,9 +191,16 @@ def _run_of(shares: Sequence[Share]) -> str:
         return call("run")
     if len(shares) == 1:
         return call("run", _part(shares[0].number, shares[0].of))
-    numbers = ", ".join(str(share.number) for share in shares[:_MOST_SHARES])
-    more = len(shares) - _MOST_SHARES
-    numbers += f" and {more} more" if more > 0 else ""
+    runs: list[list[int]] = []
+    for number in (share.number for share in shares):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    said = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    numbers = ", ".join(said[:_MOST_RUNS])
+    more = sum(map(len, runs[_MOST_RUNS:]))
+    numbers += f" and {more} more" if more else ""
     return f"{call('run', _part('K', shares[0].of))} with K = {numbers}"
 
 

@@ -116,6 +116,8 @@ def why_not_there(folder: Path) -> str:
             "holds shares that are not collected yet; make the tables first: "
             f"{call('collect', option('results', str(folder.parent)))}"
         )
+    if folder.is_file():
+        return "is a file, not a folder of results; name one like results/<study name>"
     if not folder.is_dir():
         return "there is no such folder; name one like results/<study name>"
     within = sorted(path.parent for path in folder.glob("*/parts"))

@@ -243,7 +243,9 @@ def test_contract_the_replay_verb(study_file, tmp_path, capfd, monkeypatch):
     moved.write_text(moved.read_text().replace("0.01 * rng", "0.02 * rng"))
     assert main([*command, "--study", str(moved)]) == 1
     assert main([*command[:-1], "3", "--study", str(moved)]) == 3
-    assert "method average: not stored, so nothing to compare with" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert "\nNote: replicate 3 is not stored, so nothing to compare with\n" in out
+    assert "method average: not stored, so nothing to compare with" in out
     added = (("methods={", 'methods={"more": average, '),)
     moved.write_text(study_file(*added, name="added.py").read_text())
     assert main([*command, "--study", str(moved)]) == 3
@@ -408,6 +410,7 @@ def test_contract_sums_in_place_of_rows_are_looked_at_alike(study_file, tmp_path
     again = replay(summed, first.condition, first.replicate, method=first.method)
     assert again.equal is None
     assert "No rows are kept (keep='measures')" in str(again)
+    assert ": no numbers are stored, so nothing to compare with\n" in str(again)
     assert f"Stored of '{first.method}': error: " in str(again)
     assert again.answers[first.method].status == "error"
     assert summarize(summed).performance.equals(summed.performance)

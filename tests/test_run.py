@@ -275,3 +275,33 @@ def test_contract_a_second_run_on_the_same_folder_is_told_to_wait(study_file, tm
 
     with Store(tmp_path / "normal").locked(), pytest.raises(MCStudyError, match="another run"):
         run(study_file(), tmp_path, jobs=1, quiet=True)
+
+
+def test_contract_a_new_factor_makes_new_conditions_and_the_old_rows_come_back(
+    study_file, tmp_path, capfd
+):
+    any_factor = [
+        ("def simulate(rng, *, n, mean):", "def simulate(rng, *, n, mean, **others):"),
+        ("lambda *, n, mean:", "lambda *, n, mean, **others:"),
+    ]
+    before = run(study_file(*any_factor), tmp_path, replicates=5, jobs=1, quiet=True)
+    digests, parts = before.digests(), parts_of(before.folder)
+    path = study_file(*any_factor, ("grid(n=", "grid(extra=[1], n="))
+    run(path, tmp_path, replicates=5, jobs=1)
+    assert "40 fits to do" in capfd.readouterr().err
+    assert set(run(path, tmp_path, replicates=5, jobs=1, quiet=True).fits.condition) == {
+        f"extra=1, mean={mean}, n={n}" for mean in ("0", "1.5") for n in (5, 10)
+    }
+    back = run(study_file(*any_factor), tmp_path, replicates=5, jobs=1)
+    assert "Nothing is missing" in capfd.readouterr().err
+    assert back.digests() == digests
+    assert parts.items() <= parts_of(back.folder).items()
+
+
+def test_contract_a_method_or_condition_less_is_in_no_table_and_comes_back(study_file, tmp_path):
+    whole = run(study_file(), tmp_path, replicates=5, jobs=1, quiet=True)
+    digests = whole.digests()
+    path = study_file((', "jittered": jittered', ""), ("n=[5, 10]", "n=[5]"))
+    less = run(path, tmp_path, replicates=5, jobs=1, quiet=True)
+    assert len(less.fits) == 10
+    assert run(study_file(), tmp_path, replicates=5, jobs=1, quiet=True).digests() == digests

@@ -87,7 +87,9 @@ def places_of(rows: pd.DataFrame) -> tuple[Place, ...]:
         known = tuple(sorted(int(n) for n in some["replicate"] if n != NOWHERE))
         where = (str(condition), known, int(some["count"].sum()))
         methods.setdefault(where, []).append(str(method))
-    return tuple(Place(where[0], tuple(names), *where[1:]) for where, names in methods.items())
+    return tuple(
+        Place(where[0], tuple(sorted(names)), *where[1:]) for where, names in methods.items()
+    )
 
 
 def shape(message: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import operator
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +93,8 @@ class Replay:
             assert then is not None
             return f"method {name}: not fitted\n{_answer_text(then)}"
         if then is None:
-            return f"method {name}: not stored, so nothing to compare with\n{_answer_text(now)}"
+            lacking = "not stored" if self.study.keep == "rows" else "no numbers are stored"
+            return f"method {name}: {lacking}, so nothing to compare with\n{_answer_text(now)}"
         differences = now.differences(then)
         if not differences:
             return f"method {name}: equal to what is stored, bit for bit\n{_answer_text(now)}"
@@ -147,6 +149,8 @@ def replay(
     truths = study.truths(found)
     stored, marks = _stored(store, found, replicate, names, truths)
     endings, notes = _endings(store, found, replicate, names)
+    if not stored and not notes:
+        notes.append(f"Note: replicate {replicate} is not stored, so nothing to compare with")
     notes += _changes(marks, current)
     endings |= {name: answer.status for name, answer in stored.items()}
     left_out = [n for n in names if endings.get(n) in DANGEROUS and not force]
@@ -269,7 +273,7 @@ def _answer_text(answer: Answer) -> str:
     if answer.diagnostics:
         lines.append(", ".join(f"{name}={value}" for name, value in answer.diagnostics.items()))
     lines += answer.traceback.splitlines()
-    return "\n".join(f"  {line}" for line in lines)
+    return textwrap.indent("\n".join(lines), "  ", lambda line: True)
 
 
 def _number(value: float) -> str:

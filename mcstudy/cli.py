@@ -23,10 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: a verb's own, 2 for bad input."""
     options = _parser().parse_args(arguments)
     from mcstudy.errors import MCStudyError
+    from mcstudy.spoken import at_command_line
 
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        status = options.verb(options) or 0
+        with at_command_line():
+            status = options.verb(options) or 0
         sys.stdout.flush()
         return status
     except MCStudyError as error:

@@ -74,4 +74,7 @@ def _in_one_line(path: Path, error: BaseException) -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     if not frames:
         return f"{path}: {reason}"
-    return f"{path}:{frames[-1].lineno}: {reason} (in: {frames[-1].line})"
+    line = frames[-1].line or ""
+    # The first line of a call that goes on below says nothing.
+    where = "" if line.endswith(("(", "[", "{", ",")) else f" (in: {line})"
+    return f"{path}:{frames[-1].lineno}: {reason}{where}"

@@ -24,6 +24,7 @@ from mcstudy.comparing.sensitivity import Sensitivity, sensitivity
 from mcstudy.errors import ResultsError
 from mcstudy.printing.show import summary_text
 from mcstudy.printing.table import Names, Table, table
+from mcstudy.stored.holding import why_not_there
 from mcstudy.stored.tables import TABLES_OF
 
 
@@ -206,5 +207,5 @@ def open_results(folder: str | Path) -> Results:
     """
     folder = Path(folder)
     if not (folder / "performance.parquet").is_file():
-        raise ResultsError(f"{folder}: no tables here; name a folder like results/<study name>")
+        raise ResultsError(f"{folder}: {why_not_there(folder)}")
     return Results(folder)

@@ -20,6 +20,14 @@ def fails(capfd, *arguments):
     return err
 
 
+def test_contract_half_a_call_is_not_shown_where_a_study_is_refused(study_file, capfd):
+    assert fails(capfd, study_file(("seed=7", "seed=-1"))).endswith(
+        "give an integer of 0 or more\n"
+    )
+    shown = fails(capfd, study_file(("study = Study(", "int('x')\nstudy = Study(")))
+    assert shown.endswith("(in: int('x'))\n")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

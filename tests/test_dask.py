@@ -203,8 +203,8 @@ def test_contract_a_scheduler_that_is_not_there(study_file, tmp_path, monkeypatc
 def test_contract_options_that_do_not_fit(study_file, tmp_path):
     for options, message in (
         ({"backend": "ray"}, "backend is 'ray'; say 'local' or 'dask'"),
-        ({"scheduler": "tcp://x"}, "which needs --backend dask"),
-        ({"backend": "dask"}, "needs --scheduler"),
+        ({"scheduler": "tcp://x"}, 'which needs backend="dask"'),
+        ({"backend": "dask"}, "needs a scheduler, e.g. scheduler="),
         ({"backend": "dask", "scheduler": "tcp://x", "jobs": 2}, "leave it out"),
     ):
         with pytest.raises(MCStudyError, match=message):

@@ -189,7 +189,9 @@ def test_contract_a_condition_is_found_by_its_factors_in_any_order(wanted, key):
         ("n=6", "no condition 'n=6'; there are: n=5, scale=0.5, shape=\"t.5.\" | .* 10 more"),
         ("n=5, scale=1", "fits 3 conditions: n=5, scale=1"),
         ("m=6", "no factor 'm'; the factors are n, scale, shape"),
+        ("scal=6, n=5", r"no factor 'scal' \(did you mean 'scale'\?\); the factors are n"),
         ("six", "'six' is no condition; write it as"),
+        ("n=5, scale=1, n=10", "says twice what 'n' is; say it once"),
     ],
 )
 def test_contract_an_unknown_or_ambiguous_condition_lists_the_candidates(wanted, message):
@@ -208,8 +210,19 @@ def test_contract_data_is_saved_by_suffix(tmp_path):
         save_data(3, tmp_path / "x.csv")
     with pytest.raises(MCStudyError, match=r"cannot save as '.sav'; use"):
         save_data(sample, tmp_path / "x.sav")
-    with pytest.raises(MCStudyError, match="cannot be written"):
+    with pytest.raises(MCStudyError, match=r"there is no folder .*none; make it, or name another"):
         save_data(sample, tmp_path / "none" / "x.csv")
+
+
+@pytest.mark.parametrize("name", ["data.xyz", "data", "none/data.csv", "."])
+def test_contract_a_file_that_cannot_be_written_is_refused_before_the_work(
+    study_file, tmp_path, capfd, monkeypatch, name
+):
+    folder = run(study_file(), tmp_path, replicates=1, jobs=1, quiet=True).folder
+    monkeypatch.setattr("mcstudy.looking.replay.replay", None)
+    command = ["replay", str(folder), "--condition", "n=5, mean=0", "--replicate", "0"]
+    assert main([*command, "--save", str(tmp_path / name)]) == 2
+    assert capfd.readouterr().err.startswith(f"mcstudy: {tmp_path / name}: ")
 
 
 def test_contract_the_replay_verb(study_file, tmp_path, capfd, monkeypatch):
@@ -225,10 +238,22 @@ def test_contract_the_replay_verb(study_file, tmp_path, capfd, monkeypatch):
     assert capfd.readouterr().out.endswith("True\n")
     moved = path.rename(tmp_path / "moved.py")
     assert main(command) == 2
-    assert "is gone; say where it is now with --study FILE" in capfd.readouterr().err
+    assert "is gone; say where it is now: --study FILE" in capfd.readouterr().err
     assert main([*command, "--study", str(moved)]) == 0
     moved.write_text(moved.read_text().replace("0.01 * rng", "0.02 * rng"))
     assert main([*command, "--study", str(moved)]) == 1
+    assert main([*command[:-1], "3", "--study", str(moved)]) == 3
+    out = capfd.readouterr().out
+    assert "\nNote: replicate 3 is not stored, so nothing to compare with\n" in out
+    assert "method average: not stored, so nothing to compare with" in out
+    added = (("methods={", 'methods={"more": average, '),)
+    moved.write_text(study_file(*added, name="added.py").read_text())
+    assert main([*command, "--study", str(moved)]) == 3
+    assert main([*command, "--study", str(moved), "--method", "more"]) == 3
+    assert main([*command, "--study", str(moved), "--method", "average"]) == 0
+    moved.write_text(study_file(name="added.py").read_text())
+    assert main([*command, "--study", str(moved), "--method", "averge"]) == 2
+    assert "no method 'averge' (did you mean 'average'?); it has" in capfd.readouterr().err
     assert main([*command, "--study", str(moved), "--method", "x"]) == 2
     assert "no method 'x'; it has average, jittered" in capfd.readouterr().err
 
@@ -279,7 +304,7 @@ def test_contract_status_tells_what_is_missing_of_what_was_asked_for(study_file,
     run(study_file(), tmp_path, replicates=80, methods=["average"], jobs=1, quiet=True)
     assert status(results).fits.missing.sum() == 0
     assert "mcstudy" not in str(status(results))
-    with pytest.raises(MCStudyError, match="no run has written here"):
+    with pytest.raises(MCStudyError, match=r"no tables here, but in .*normal"):
         status(tmp_path)
 
 
@@ -385,6 +410,7 @@ def test_contract_sums_in_place_of_rows_are_looked_at_alike(study_file, tmp_path
     again = replay(summed, first.condition, first.replicate, method=first.method)
     assert again.equal is None
     assert "No rows are kept (keep='measures')" in str(again)
+    assert ": no numbers are stored, so nothing to compare with\n" in str(again)
     assert f"Stored of '{first.method}': error: " in str(again)
     assert again.answers[first.method].status == "error"
     assert summarize(summed).performance.equals(summed.performance)
@@ -444,5 +470,90 @@ def test_contract_the_command_of_a_failure_holds_where_other_parts_have_none(stu
     results = run(study_file(some), tmp_path, replicates=5, jobs=1, quiet=True)
     standing = status(results)
     assert standing.failures["count"].tolist() == [10]
-    assert "replicates 0, 1, 2, 3, 4 ..." in str(standing)
+    assert "at mean=0, n=10: replicates 0, 1, 2, 3, 4 by average\n" in str(standing)
+    assert "at mean=1.5, n=10: replicates 0, 1, 2, 3, 4 by average\n" in str(standing)
     assert "--condition 'mean=0, n=10' --replicate 0 --method average" in str(standing)
+
+
+MOODY = (
+    "def average(sample):",
+    "def average(sample):\n    if sample[0] < {}: raise ValueError('low')\n",
+)
+
+
+def test_contract_status_names_failures_of_each_condition_and_method(study_file, tmp_path, capfd):
+    both = (
+        "def jittered(sample, rng):",
+        "def jittered(sample, rng):\n    if sample[0] < 1: raise ValueError('low')\n",
+    )
+    one_n = ("n=[5, 10]", "n=[5]")
+    path = study_file((MOODY[0], MOODY[1].format(1)), both, one_n)
+    results = run(path, tmp_path, replicates=9, jobs=1, quiet=True)
+    bad = results.fits[results.fits.status == "error"]
+    standing = status(results)
+    (kind,) = standing.failures.to_dict("records")
+    assert kind["count"] == len(bad) > 12
+    for place in kind["places"]:
+        rows = bad[(bad.condition == place.condition) & (bad.method == "average")]
+        assert place.methods == ("average", "jittered")
+        assert list(place.replicates) == rows.replicate.tolist()
+        assert place.fits == len(rows)
+    text = str(standing)
+    assert text.count("n=5") == 1
+    assert "\nthroughout: n=5\n" in text
+    for mean in ("0", "1.5"):
+        assert f"\n      at mean={mean}: replicates " in text
+    most = max(place.fits for place in kind["places"])
+    assert f" and {most - 5} more by average, jittered\n" in text
+    assert "--condition mean=0 --replicate" in text
+
+
+def test_contract_status_cuts_many_conditions_and_says_so(study_file, tmp_path):
+    path = study_file((MOODY[0], MOODY[1].format(99)), ("n=[5, 10]", "n=range(2, 10)"))
+    text = str(status(run(path, tmp_path, replicates=1, jobs=1, quiet=True)))
+    assert text.count(": replicate 0 by average\n") == 6
+    assert "\n      and at 10 more conditions\n" in text
+
+
+def test_contract_shares_that_are_not_collected_are_looked_at(study_file, tmp_path, capfd):
+    path = study_file((MOODY[0], MOODY[1].format(1)))
+    folder = run(path, tmp_path, part=(1, 3), jobs=1, quiet=True).folder
+    before = sorted(folder.rglob("*"))
+    standing = status(folder)
+    assert standing.fits.done.tolist() == [20] * 8
+    assert "missing" not in standing.fits
+    text = str(standing)
+    assert text.startswith("normal: 160 fits are stored, ")
+    assert f'make the tables: collect(study, results="{tmp_path}")\n' in text
+    assert "\n  mean=0, n=5     average" in text
+    failed = standing.failures.iloc[0]
+    address = (failed.condition, int(failed.replicate))
+    assert replay(path, *address, method="average", results=folder).equal is True
+    again = f"collect STUDY --results {tmp_path}"
+    arguments = ["--condition", address[0], "--replicate", str(address[1])]
+    for command in (
+        ["summarize", str(folder)],
+        ["failures", str(folder)],
+        ["table", str(folder), "--measure", "bias"],
+        ["replay", str(folder), *arguments],
+    ):
+        assert main(command) == 2
+        shown = capfd.readouterr().err
+        assert shown.startswith(f"mcstudy: {folder}: holds shares that are not collected yet; ")
+        assert again in shown
+    assert main(["replay", str(folder), *arguments, "--study", str(path)]) == 0
+    assert sorted(folder.rglob("*")) == before
+    capfd.readouterr()
+    assert main(["status", str(tmp_path)]) == 2
+    assert f"no tables here, but in {folder}" in capfd.readouterr().err
+    assert main(["status", str(tmp_path / "none")]) == 2
+    assert "there is no such folder; name one like" in capfd.readouterr().err
+    assert main(["status", str(path)]) == 2
+    assert "is a file, not a folder of results; name one like" in capfd.readouterr().err
+
+
+def test_contract_a_part_of_a_first_run_has_no_tables_yet(study_file, tmp_path, capfd):
+    folder = run(study_file(), tmp_path, jobs=1, quiet=True).folder
+    (folder / "performance.parquet").unlink()
+    assert main(["table", str(folder), "--measure", "bias"]) == 2
+    assert "no tables yet; mcstudy summarize makes them" in capfd.readouterr().err

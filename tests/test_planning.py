@@ -39,10 +39,13 @@ def test_contract_check_lists_all_problems_at_once(study_file, capfd):
     assert main(["check", str(path)]) == 1
     lines = capfd.readouterr().out.splitlines()
     problems = [line for line in lines if line.startswith("problem: ")]
+    assert (
+        "note: method 'jittered' raises ValueError: ten (at 2 of 4 conditions, first mean=0, n=10)"
+    ) in lines
+    assert "note: a run stores a fit that raises as a row with status error" in lines
     for expected in (
         "estimands fails: ",
         "method 'average': estimate of 'mean' is missing at every condition",
-        "method 'jittered' raises ValueError: ten (at 2 of 4 conditions, first mean=0, n=10)",
         "method 'wrong' returned ",
         "method 'loose' draws from a global random state; let it ask for rng (at 4 of 4",
         "method 'unseeded' answers otherwise when the same replicate is done again",
@@ -59,6 +62,50 @@ def test_contract_check_is_clean_or_says_that_there_is_no_study(study_file, tmp_
     )
     assert main(["check", str(tmp_path / "none.py")]) == 2
     assert not list(tmp_path.glob("results*"))
+
+
+RAISES_AT = "if len(sample) {}:\n        raise {}\n    "
+
+
+@pytest.mark.parametrize(
+    ("when", "error", "clean"),
+    [
+        ("== 10", "ValueError('ten')", True),
+        (">= 5", "ValueError('all')", False),
+        (">= 5", "ValueError(str(len(sample) == 5))", False),
+        ("== 10", "TypeError(f'{sample.mean()}')", True),
+        ("== 10", "TypeError('x' * 900 + chr(10) + 'y')", True),
+    ],
+)
+def test_contract_a_method_may_fail_on_some_data_but_not_on_all(study_file, when, error, clean):
+    found = check(
+        study_file(("se = sample.std", RAISES_AT.format(when, error) + "se = sample.std"))
+    )
+    assert found.clean is clean
+    said = found.notes if clean else found.problems
+    assert said[0].startswith("method 'average' raises ")
+    assert len(said[0]) < 400
+
+
+def test_contract_an_answer_of_the_wrong_form_is_a_problem_at_one_condition_too(study_file):
+    found = check(
+        study_file(("se = sample.std", "if len(sample) == 10: return 3\n    se = sample.std"))
+    )
+    assert [line.split(" (")[0] for line in found.problems] == [
+        "method 'average' returned 3; return {estimand: Estimate(...)}"
+    ]
+    one = check(
+        study_file(("return rng.normal", "if n == 5: raise OSError('x')\n    return rng.normal"))
+    )
+    assert one.clean
+    assert one.notes[0].startswith("simulate raises OSError: x (at 2 of 4 conditions")
+
+
+def test_contract_one_problem_is_not_one_problems(study_file, capfd):
+    assert (
+        main(["check", str(study_file(("se = sample.std", "return 3\n    se = sample.std")))]) == 1
+    )
+    assert capfd.readouterr().out.splitlines()[-1] == "1 problem; mend it, then run"
 
 
 def test_contract_check_sees_what_simulate_does(study_file):
@@ -296,14 +343,50 @@ def test_contract_plan_shows_cost_precision_and_targets(study_file, tmp_path, ca
     assert main([*command[:-2], "x", "--target", "bias=1"]) == 2
     assert "--seconds is 'x'; give a number above 0" in capfd.readouterr().err
     assert main([*command, "covrage=1"]) == 2
-    assert "no measure; the measures are bias" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert err.startswith(
+        "mcstudy: --target names 'covrage' (did you mean 'coverage'?), which is no measure; the "
+    )
+    assert main([*command, "bias=0"]) == 2
+    assert "the target of bias is 0; give a number above 0" in capfd.readouterr().err
+    with pytest.raises(MCStudyError, match=r"targets names 'covrage' .did you mean 'coverage'"):
+        plan(path, targets={"covrage": 1})
+
+
+def test_contract_plan_counts_in_plain_words(study_file, tmp_path):
+    only = (', "jittered": jittered', "")
+    text = str(plan(study_file(only), replicates=1, jobs=1, results=tmp_path, seconds=0.2))
+    assert text.startswith("normal: 4 conditions x 1 method x 1 replicate, 4 fits to do, 0 are")
+    assert " at 1 replicate a condition" in text
+    one = study_file(("n=[5, 10], mean=[0.0, 1.5]", "n=[5], mean=[0.0]"))
+    run(one, tmp_path, replicates=1, methods=["average"], jobs=1, quiet=True)
+    text = str(plan(one, replicates=1, jobs=1, results=tmp_path, seconds=0.2))
+    assert "1 fit to do, 1 is stored\npilot: " in text
+    pilot = text.splitlines()[1]
+    numbers = pilot.removeprefix("pilot: ").split(" replicates")[0]
+    assert numbers.isdigit()
+
+
+def test_contract_a_run_that_stops_by_itself_says_at_least(study_file, tmp_path, capfd):
+    precise = ("replicates=60", 'replicates=20, precision={"bias": 0.05}, max_replicates=160')
+    path = study_file(precise)
+    run(path, tmp_path, jobs=1)
+    assert f"at least 160 fits to do, into {tmp_path}" in capfd.readouterr().err
 
 
 def test_contract_plan_knows_where_precision_will_lead(study_file, tmp_path):
     precise = ("replicates=60", 'replicates=20, precision={"bias": 0.05}, max_replicates=160')
     path = study_file(precise, ("n=[5, 10]", "n=[2, 100]"))
     planned = plan(path, jobs=1, results=tmp_path, seconds=1.0)
-    assert "x 20 to 160 replicates" in planned.size
+    assert "x about 20 to 160 replicates" in planned.size
+    assert planned.replicates == (20, 160)
+    text = str(planned)
+    assert text.startswith(f"normal: {planned.size}, about {planned.fits} fits to do, 0 are ")
+    assert "a condition starts with 20 replicates and stops when its errors are small" in text
+    assert "errors to expect at about 20 to 160 replicates a condition\n" in text
+    bias = planned.expected[planned.expected.measure == "bias"].groupby("n").mcse.max()
+    assert bias[100] == pytest.approx(100**-0.5 / 20**0.5, rel=0.3)
+    assert bias[2] == pytest.approx(2**-0.5 / 160**0.5, rel=0.3)
     assert planned.targets.measure.tolist() == ["bias"]
     with pytest.raises(MCStudyError, match="jobs is 0"):
         plan(path, jobs=0)

@@ -95,6 +95,39 @@ def test_contract_more_stored_than_asked_for_stays(study_file, tmp_path):
     assert len(fewer.fits) == 480
 
 
+def test_contract_what_is_stored_is_counted_not_what_was_asked_for(study_file, tmp_path, capfd):
+    run(study_file(), tmp_path, jobs=1, quiet=True)
+    run(study_file(), tmp_path, replicates=40, jobs=1)
+    assert capfd.readouterr().err == (
+        "Nothing is missing: 4 conditions x 2 methods x 60 replicates are stored, "
+        "40 were asked for.\n"
+    )
+
+
+def test_contract_fewer_than_were_discarded_are_not_computed_in_silence(
+    study_file, tmp_path, capfd
+):
+    run(study_file(), tmp_path, jobs=1, quiet=True)
+    path = study_file(("0.01 * rng", "0.02 * rng"))
+    fewer = run(path, tmp_path, replicates=40, jobs=1, changed="discard")
+    said = (
+        "Note: up to 60 replicates of a condition are discarded, and 40 are computed in their "
+        "place; replicates=60 computes as many as before"
+    )
+    assert capfd.readouterr().err.count(said) == 1
+    assert fewer.fits.groupby("method").replicate.nunique().to_dict() == {
+        "average": 60,
+        "jittered": 40,
+    }
+    run(path, tmp_path, replicates=40, jobs=1, changed="discard")
+    assert "discarded" not in capfd.readouterr().err
+    path = study_file(("rng.normal(mean, size=n)", "rng.normal(mean, 2, size=n)"))
+    run(path, tmp_path, replicates=60, jobs=1, changed="discard")
+    err = capfd.readouterr().err
+    assert "discarded rows were in " in err
+    assert "in their place" not in err
+
+
 PACED = (
     "return rng.normal(mean, size=n)",
     "import os, time; time.sleep(float(os.environ.get('PAUSE', 0)))\n"
@@ -247,3 +280,33 @@ def test_contract_a_second_run_on_the_same_folder_is_told_to_wait(study_file, tm
 
     with Store(tmp_path / "normal").locked(), pytest.raises(MCStudyError, match="another run"):
         run(study_file(), tmp_path, jobs=1, quiet=True)
+
+
+def test_contract_a_new_factor_makes_new_conditions_and_the_old_rows_come_back(
+    study_file, tmp_path, capfd
+):
+    any_factor = [
+        ("def simulate(rng, *, n, mean):", "def simulate(rng, *, n, mean, **others):"),
+        ("lambda *, n, mean:", "lambda *, n, mean, **others:"),
+    ]
+    before = run(study_file(*any_factor), tmp_path, replicates=5, jobs=1, quiet=True)
+    digests, parts = before.digests(), parts_of(before.folder)
+    path = study_file(*any_factor, ("grid(n=", "grid(extra=[1], n="))
+    run(path, tmp_path, replicates=5, jobs=1)
+    assert "40 fits to do" in capfd.readouterr().err
+    assert set(run(path, tmp_path, replicates=5, jobs=1, quiet=True).fits.condition) == {
+        f"extra=1, mean={mean}, n={n}" for mean in ("0", "1.5") for n in (5, 10)
+    }
+    back = run(study_file(*any_factor), tmp_path, replicates=5, jobs=1)
+    assert "Nothing is missing" in capfd.readouterr().err
+    assert back.digests() == digests
+    assert parts.items() <= parts_of(back.folder).items()
+
+
+def test_contract_a_method_or_condition_less_is_in_no_table_and_comes_back(study_file, tmp_path):
+    whole = run(study_file(), tmp_path, replicates=5, jobs=1, quiet=True)
+    digests = whole.digests()
+    path = study_file((', "jittered": jittered', ""), ("n=[5, 10]", "n=[5]"))
+    less = run(path, tmp_path, replicates=5, jobs=1, quiet=True)
+    assert len(less.fits) == 10
+    assert run(study_file(), tmp_path, replicates=5, jobs=1, quiet=True).digests() == digests

@@ -61,27 +61,59 @@ def test_contract_what_is_missing_is_said_with_the_share_that_computes_it(
     study_file, tmp_path, capfd
 ):
     path, where = str(study_file()), str(tmp_path / "a")
-    assert main(["collect", path, "--results", where]) == 1
-    assert (
-        "480 of 480 fits are missing: average, jittered 0-59 (all 4 conditions); mcstudy run"
-        in (capfd.readouterr().out)
-    )
     for k in (1, 3):
         assert main(["run", path, "--part", f"{k}/3", "--results", where, "--jobs", "1"]) == 0
-        assert f"Part {k}/3" in capfd.readouterr().out
+        assert capfd.readouterr().out == (
+            f"Part {k}/3 is in {where}/normal. When all parts are there: "
+            f"mcstudy collect {path} --results {where}\n"
+        )
     next((tmp_path / "a" / "normal" / "parts").glob("*-0000000000-*")).unlink()
     assert main(["collect", path, "--results", where]) == 1
     assert (
         capfd.readouterr()
         .out.splitlines()[-1]
-        .startswith("normal is incomplete: 200 of 480 fits are missing: average, jittered 20-39 (")
+        .startswith(
+            "normal is incomplete: 200 of 480 fits are missing: replicates 20 to 39 of average, "
+            "jittered at "
+        )
     )
     run(path, where, part=(2, 3), methods=["average"], jobs=1, quiet=True)
     assert main(["collect", path, "--results", where]) == 1
-    assert capfd.readouterr().out.splitlines()[-1].endswith("; --part 1/3, 2/3 would compute them")
+    assert (
+        capfd.readouterr()
+        .out.splitlines()[-1]
+        .endswith("; to compute them: mcstudy run STUDY --part K/3 with K = 1 to 2")
+    )
     for k in (1, 2):
         run(path, where, part=(k, 3), jobs=1, quiet=True)
     assert main(["collect", path, "--results", where]) == 0
+
+
+def test_contract_many_missing_shares_are_said_in_short(study_file, tmp_path):
+    for k in (2, 3, 7):
+        run(study_file(), tmp_path, part=(k, 30), jobs=1, quiet=True)
+    summary = collect(study_file(), results=tmp_path, quiet=True).summary
+    assert summary.endswith(": run(study, part=(K, 30)) with K = 1, 4 to 6, 8 to 30")
+    for k in range(4, 28, 2):
+        run(study_file(), tmp_path, part=(k, 30), jobs=1, quiet=True)
+    summary = collect(study_file(), results=tmp_path, quiet=True).summary
+    assert summary.endswith("with K = 1, 5, 9, 11, 13, 15, 17, 19, 21, 23 and 5 more")
+
+
+def test_contract_a_folder_without_parts_is_no_study_with_all_missing(study_file, tmp_path, capfd):
+    path, where = str(study_file()), tmp_path / "mistyped"
+    before = sorted(tmp_path.iterdir())
+    assert main(["collect", path, "--results", str(where)]) == 2
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        f"mcstudy: {where}/normal: holds no parts of normal; name the folder that its shares were "
+        "given as --results, or compute them first: mcstudy run STUDY --part K/N\n"
+    )
+    (tmp_path / "empty" / "parts").mkdir(parents=True)
+    with pytest.raises(MCStudyError, match=r"given as results, .* run\(study, part=\(K, N\)\)"):
+        collect(path, [tmp_path / "empty"], results=where)
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "empty"])
 
 
 def test_contract_who_may_be_at_work_at_the_same_time(study_file, tmp_path):
@@ -111,7 +143,7 @@ def test_contract_marks_are_checked_as_by_run(study_file, tmp_path, digests):
     anew = collect(
         study_file(), [tmp_path / "other"], results=tmp_path / "a", changed="discard", quiet=True
     )
-    assert "jittered 0-29 (all 4 conditions); --part 1/2" in anew.summary
+    assert "replicates 0 to 29 of jittered at all 4 conditions; to compute" in anew.summary
     kept = collect(
         study_file(), [tmp_path / "other"], results=tmp_path / "b", changed="keep", quiet=True
     )
@@ -129,7 +161,7 @@ def test_contract_a_part_that_is_none(study_file, tmp_path, capfd, part):
 
 
 def test_contract_a_share_cannot_settle_changes_and_a_folder_must_hold_parts(study_file, tmp_path):
-    with pytest.raises(MCStudyError, match="give --changed keep to mcstudy collect"):
+    with pytest.raises(MCStudyError, match="before the shares start: collect"):
         run(study_file(), tmp_path, part=(1, 2), changed="keep")
     with pytest.raises(MCStudyError, match="nowhere: holds no parts of normal"):
         collect(study_file(), [tmp_path / "nowhere"], results=tmp_path)
@@ -142,7 +174,7 @@ def test_contract_precision_goes_on_where_the_shares_end(study_file, tmp_path):
         run(path, tmp_path / "a", part=(k, 2), jobs=1, quiet=True)
     lacking = collect(path, results=tmp_path / "a", quiet=True)
     assert "of those that the precision asks for by now are missing: " in lacking.summary
-    assert lacking.summary.endswith("; mcstudy run would compute them")
+    assert lacking.summary.endswith("; to compute them: run(study)")
     assert run(path, tmp_path / "a", jobs=1, quiet=True).digests() == whole.digests()
     done = collect(path, results=tmp_path / "a", quiet=True)
     assert done.summary.startswith("normal is complete: no condition needs more replicates")

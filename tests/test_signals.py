@@ -98,7 +98,8 @@ def test_contract_workers_end_with_a_killed_run(study_file, tmp_path, early):
     if not early:
         wait_until(lambda: (tmp_path / "normal" / "study.json").exists())
     child.kill()
-    child.communicate()
+    _, err = child.communicate()
+    assert "resource_tracker" not in err
     wait_for_the_end_of(child.pid)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mcstudy.analysis.selection import suggestion
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition, level_text
 
@@ -43,9 +44,8 @@ def find_condition(
     pairs = dict(wanted) if isinstance(wanted, Mapping) else _pairs(wanted)
     names = known[0].factors if known else {}
     if unknown := [name for name in pairs if name not in names]:
-        raise ResultsError(
-            f"no factor {', '.join(map(repr, unknown))}; the factors are {', '.join(sorted(names))}"
-        )
+        said = ", ".join(f"{name!r}{suggestion(name, sorted(names))}" for name in unknown)
+        raise ResultsError(f"no factor {said}; {_named(names)}")
     fitting = [
         condition
         for condition in known
@@ -59,6 +59,16 @@ def find_condition(
     raise ResultsError(f"{text!r} fits {len(fitting)} conditions: {_listed(fitting)}")
 
 
+def factors_of(key: str) -> dict[str, Any]:
+    """Return the factor values that the key of a condition stands for."""
+    return {} if key == Condition({}).key else {n: _level(t) for n, t in _pairs(key).items()}
+
+
+def _named(factors: Iterable[str]) -> str:
+    names = sorted(factors)
+    return f"the factors are {', '.join(names)}" if names else "the study has no factors"
+
+
 def _pairs(text: str) -> dict[str, str]:
     """Return the texts of the values by factor; a comma without a '=' after it is of a value."""
     pieces: list[str] = []
@@ -69,7 +79,10 @@ def _pairs(text: str) -> dict[str, str]:
             pieces[-1] += f",{piece}"
         else:
             raise ResultsError(f"{text!r} is no condition; write it as 'n=5, mean=0'")
-    pairs = (piece.partition("=") for piece in pieces)
+    pairs = [piece.partition("=") for piece in pieces]
+    names = [name.strip() for name, _, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ResultsError(f"{text!r} says twice what {twice[0]!r} is; say it once")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -25,6 +25,18 @@ _OF_PART = ["replicate", "method", "status", "message"]
 _ALL = ["condition", "count", *_OF_PART]
 _TRIES = 3
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+class Place(NamedTuple):
+    """Where failures of one kind are: a condition, the methods that share these replicates.
+
+    `replicates` are those known by their numbers, `fits` counts all of one method.
+    """
+
+    condition: str
+    methods: tuple[str, ...]
+    replicates: tuple[int, ...]
+    fits: int
 
 
 def failed_fits(holding: Holding) -> tuple[pd.DataFrame, Mapping[Condition, Sequence[Stored]], int]:
@@ -61,13 +73,23 @@ def kinds_of(failed: pd.DataFrame) -> pd.DataFrame:
         first = rows.iloc[0]
         texts = rows["message"].unique()
         message = first["shape" if len(texts) > 1 else "message"]
-        beside = rows[rows["condition"] == first["condition"]]["replicate"].unique()
-        count = int(rows["count"].sum())
-        others = ", ".join(map(str, beside[:5])) + (" ..." if count > 5 else "")
-        lines.append((word, message, count, *first[["condition", "replicate", "method"]], others))
-    head = ["status", "message", "count", "condition", "replicate", "method", "others"]
+        count, address = int(rows["count"].sum()), first[["condition", "replicate", "method"]]
+        lines.append((word, message, count, *address, places_of(rows)))
+    head = ["status", "message", "count", "condition", "replicate", "method", "places"]
     kinds = pd.DataFrame(lines, columns=head)
     return kinds.sort_values("count", ascending=False, kind="stable", ignore_index=True)
+
+
+def places_of(rows: pd.DataFrame) -> tuple[Place, ...]:
+    """Return the places of some failures, by condition; one for methods that failed on the same."""
+    methods: dict[tuple[str, tuple[int, ...], int], list[str]] = {}
+    for (condition, method), some in rows.groupby(["condition", "method"], sort=False):
+        known = tuple(sorted(int(n) for n in some["replicate"] if n != NOWHERE))
+        where = (str(condition), known, int(some["count"].sum()))
+        methods.setdefault(where, []).append(str(method))
+    return tuple(
+        Place(where[0], tuple(sorted(names)), *where[1:]) for where, names in methods.items()
+    )
 
 
 def shape(message: str) -> str:

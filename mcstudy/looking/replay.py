@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import operator
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from mcstudy.errors import ResultsError, StudyError
+from mcstudy.analysis.selection import suggestion
+from mcstudy.errors import StudyError
 from mcstudy.fits.attempt import attempt
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
-from mcstudy.loading import load_study
 from mcstudy.looking.address import find_condition
 from mcstudy.looking.answer import Answer, read_answer, traceback_text
+from mcstudy.looking.located import located
 from mcstudy.looking.save import data_text
 from mcstudy.results import Results
+from mcstudy.spoken import option
 from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.stored.parts import DamagedError, PartHead, encode, read
 from mcstudy.stored.store import Store
@@ -73,6 +76,11 @@ class Replay:
             return None
         return not any(self.answers[name].differences(self.stored[name]) for name in both)
 
+    @property
+    def unstored(self) -> list[str]:
+        """The methods that were fitted and have nothing stored to compare with."""
+        return sorted(self.answers.keys() - self.stored.keys())
+
     def __str__(self) -> str:
         title = f"{self.study.name}: replicate {self.replicate} of {self.condition.key}"
         blocks = ["\n".join([title, *self.notes]), f"data: {data_text(self.data)}"]
@@ -85,7 +93,8 @@ class Replay:
             assert then is not None
             return f"method {name}: not fitted\n{_answer_text(then)}"
         if then is None:
-            return f"method {name}: nothing stored to compare with\n{_answer_text(now)}"
+            lacking = "not stored" if self.study.keep == "rows" else "no numbers are stored"
+            return f"method {name}: {lacking}, so nothing to compare with\n{_answer_text(now)}"
         differences = now.differences(then)
         if not differences:
             return f"method {name}: equal to what is stored, bit for bit\n{_answer_text(now)}"
@@ -124,25 +133,30 @@ def replay(
     StudyError, ResultsError
         With one line, if there is no such study, condition, replicate or method.
     """
-    study, folder = _located(source, results)
+    study, folder = located(source, results)
     store = Store(folder)
     known = store.record.get("conditions", {})
     also = [Condition(factors) for factors in known.values()] if isinstance(known, dict) else []
     found = find_condition(condition, [*study.conditions, *also])
     replicate = _whole(replicate)
     if method is not None and method not in study.methods:
-        raise StudyError(f"{study.name}: no method {method!r}; it has {', '.join(study.methods)}")
+        raise StudyError(
+            f"{study.name}: no method {method!r}{suggestion(method, list(study.methods))}; it has "
+            f"{', '.join(study.methods)}"
+        )
     names = sorted(study.methods) if method is None else [method]
     current = method_marks(study)
     truths = study.truths(found)
     stored, marks = _stored(store, found, replicate, names, truths)
     endings, notes = _endings(store, found, replicate, names)
+    if not stored and not notes:
+        notes.append(f"Note: replicate {replicate} is not stored, so nothing to compare with")
     notes += _changes(marks, current)
     endings |= {name: answer.status for name, answer in stored.items()}
     left_out = [n for n in names if endings.get(n) in DANGEROUS and not force]
     notes += [
         f"Note: the stored fit by '{name}' ended as {endings[name]}, which could end this "
-        "process as well: not fitted again without --force"
+        f"process as well: not fitted again without {option('force', True)}"
         for name in left_out
     ]
 
@@ -166,40 +180,6 @@ def _whole(replicate: SupportsIndex) -> int:
     if not 0 <= number < MAX_REPLICATES:
         raise StudyError(f"replicate is {replicate!r}; give an integer of 0 or more")
     return number
-
-
-def _located(source: Study | Results | str | Path, results: str | Path) -> tuple[Study, Path]:
-    """Return the study, and the folder that has its results."""
-    if isinstance(source, Results) or (not isinstance(source, Study) and Path(source).is_dir()):
-        folder = source.folder if isinstance(source, Results) else Path(source)
-        return _study_of(folder), folder
-    study = source if isinstance(source, Study) else load_study(source)
-    folder = Path(results)
-    if not (folder / "study.json").is_file():
-        return study, folder / study.name
-    name = Store(folder).record.get("name")
-    if name != study.name:
-        raise ResultsError(f"{folder}: holds the study {name!r}, not {study.name!r}")
-    return study, folder
-
-
-def _study_of(folder: Path) -> Study:
-    record = Store(folder).record
-    if not record:
-        raise ResultsError(
-            f"{folder}: no run has written here; name a folder like results/<study name>"
-        )
-    path = record.get("study_file")
-    if path is None:
-        raise ResultsError(
-            f"{folder}: its study was made in a session, not in a file; call "
-            "mcstudy.replay(study, ...) there"
-        )
-    if not Path(path).is_file():
-        raise ResultsError(
-            f"{folder}: its study file {path} is gone; say where it is now with --study FILE"
-        )
-    return load_study(path)
 
 
 def _stored(
@@ -293,7 +273,7 @@ def _answer_text(answer: Answer) -> str:
     if answer.diagnostics:
         lines.append(", ".join(f"{name}={value}" for name, value in answer.diagnostics.items()))
     lines += answer.traceback.splitlines()
-    return "\n".join(f"  {line}" for line in lines)
+    return textwrap.indent("\n".join(lines), "  ", lambda line: True)
 
 
 def _number(value: float) -> str:

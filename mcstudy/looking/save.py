@@ -11,6 +11,20 @@ import pandas as pd
 
 from mcstudy.errors import ResultsError
 
+SUFFIXES = (".parquet", ".csv", ".pkl")
+
+
+def check_path(path: str | Path) -> None:
+    """Raise ResultsError unless a data set can be written to a file of that name."""
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        suffix = f"as {path.suffix!r}" if path.suffix else "without a suffix"
+        raise ResultsError(f"{path}: cannot save {suffix}; use .parquet, .csv or .pkl")
+    if not path.parent.is_dir():
+        raise ResultsError(f"{path}: there is no folder {path.parent}; make it, or name another")
+    if path.is_dir():
+        raise ResultsError(f"{path}: is a folder; name a file")
+
 
 def save_data(data: Any, path: str | Path) -> None:
     """Write a data set to a file, by its suffix ``.parquet``, ``.csv`` or ``.pkl``.
@@ -28,8 +42,7 @@ def save_data(data: Any, path: str | Path) -> None:
         If the suffix is another one, the data is no table, or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix not in (".parquet", ".csv", ".pkl"):
-        raise ResultsError(f"{path}: cannot save as {path.suffix!r}; use .parquet, .csv or .pkl")
+    check_path(path)
     frame = None if path.suffix == ".pkl" else as_frame(data)
     if frame is None and path.suffix != ".pkl":
         raise ResultsError(
@@ -43,7 +56,7 @@ def save_data(data: Any, path: str | Path) -> None:
         else:
             frame.to_parquet(path, index=False)
     except OSError as error:
-        raise ResultsError(f"{path}: cannot be written ({error.strerror})") from None
+        raise ResultsError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def as_frame(data: Any) -> pd.DataFrame | None:

@@ -47,15 +47,20 @@ class Check:
         """Whether nothing must be mended."""
         return not self.problems
 
+    @property
+    def _verdict(self) -> str:
+        if self.clean:
+            return "no problems"
+        found = counted(len(self.problems), "problem")
+        return f"{found}; mend {'it' if len(self.problems) == 1 else 'them'}, then run"
+
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.tried}"]
         lines += [f"problem: {text}" for text in self.problems]
         lines += [f"note: {text}" for text in self.notes]
         if self.gate is not None:
             lines += _gate_lines(self.gate)
-        lines.append(
-            "no problems" if self.clean else f"{len(self.problems)} problems; mend them, then run"
-        )
+        lines.append(self._verdict)
         return "\n".join(lines)
 
 

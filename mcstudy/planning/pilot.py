@@ -28,6 +28,7 @@ from mcstudy.grid import Condition
 from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.summing import write_summed_tables
 from mcstudy.runs.workers import Workers, hire
+from mcstudy.spoken import call, option
 from mcstudy.stored.files import write_table
 from mcstudy.stored.marks import method_marks
 from mcstudy.stored.parts import part_name
@@ -161,7 +162,7 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
             if not pilot.laps:
                 raise StudyError(
                     f"{study.name}: no job of the pilot came back, its workers died; see which fit "
-                    "does it with mcstudy run --replicates 1"
+                    f"does it with {call('run', option('replicates', 1))}"
                 )
             _make_tables(study, store, pilot)
     return pilot

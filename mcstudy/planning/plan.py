@@ -10,20 +10,26 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from mcstudy.analysis.precision import check_targets
-from mcstudy.analysis.selection import factors_in_words
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.loading import load_study
-from mcstudy.planning.forecast import Forecast, Range, forecast, method_costs
+from mcstudy.planning.amounts import each, sizes, times
+from mcstudy.planning.forecast import Forecast, forecast, method_costs
 from mcstudy.planning.pilot import Pilot, run_pilot
-from mcstudy.planning.precision import cell_in_words, expected_errors, needed, unit_errors, worst
+from mcstudy.planning.precision import (
+    cell_in_words,
+    check_targets,
+    expected_errors,
+    needed,
+    unit_errors,
+    worst,
+)
+from mcstudy.planning.stopping import goal_of_each, planned_goals, stops_in_words
 from mcstudy.printing.listing import aligned
-from mcstudy.runs.goals import counts
 from mcstudy.runs.jobs import fits_of, missing_jobs
 from mcstudy.runs.progress import duration
-from mcstudy.runs.wanted import counted
+from mcstudy.runs.wanted import counted, replicates_in_words
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
@@ -44,6 +50,8 @@ class Plan:
         Of the study.
     size : str
         Conditions, methods and replicates in words.
+    replicates : tuple of (int, int)
+        The fewest and the most that a condition will have.
     fits, stored : int
         Fits to do, and those that are there.
     workers : int
@@ -58,10 +66,15 @@ class Plan:
         By target: how many replicates the worst cell `needed`, and the seconds of such a run.
     pilot : Pilot
         What it rests on.
+    conditions : int
+        How many there are.
+    stops : str
+        When a condition stops, where a precision decides; else empty, and the counts are exact.
     """
 
     name: str
     size: str
+    replicates: tuple[int, int]
     fits: int
     stored: int
     workers: int
@@ -71,37 +84,49 @@ class Plan:
     targets: pd.DataFrame
     pilot: Pilot
     conditions: int
+    stops: str
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {self.size}, {self.fits} fits to do, {self.stored} are stored"]
+        fits = "1 fit to do" if self.fits == 1 else f"{self.fits} fits to do"
+        fits = f"{self._about if self.fits else ''}{fits}"
+        stored = f"{self.stored} {'is' if self.stored == 1 else 'are'} stored"
+        lines = [f"{self.name}: {self.size}, {fits}, {stored}"]
+        lines += [self.stops] if self.stops else []
         lines += [self._pilot_text(), *self._cost_lines()]
         blocks = ["\n".join(lines), self._errors_text()]
         if len(self.targets):
             blocks.append(self._targets_text())
         return "\n\n".join(block for block in blocks if block)
 
+    @property
+    def _about(self) -> str:
+        return "about " if self.stops else ""
+
     def _pilot_text(self) -> str:
-        fewest, most = self.pilot.replicates
         tried = len(self.pilot.laps)
-        text = f"pilot: {fewest} to {most} replicates of "
+        text = f"pilot: {replicates_in_words(*self.pilot.replicates)} of "
         if tried == self.conditions:
             text += "every condition by every method"
         else:
             text += f"{tried} of {self.conditions} conditions; the others are taken to be alike"
         died = self.pilot.died
-        return text + (f"; {died} jobs ended their worker and are not counted" if died else "")
+        ended = "ended its worker and is" if died == 1 else "ended their workers and are"
+        return text + (f"; {counted(died, 'job')} {ended} not counted" if died else "")
 
     def _cost_lines(self) -> list[str]:
         cost, plural = self.forecast, "" if self.workers == 1 else "s"
         lines = [
-            f"time on {self.workers} worker{plural}: {_times(cost.wall)}; CPU {_times(cost.cpu)}",
-            f"disk: {_sizes(cost.parts)} of parts, {_sizes(cost.tables)} of tables",
-            f"memory: {_sizes(cost.memory)} at most",
+            f"time on {self.workers} worker{plural}: {times(cost.wall)}; CPU {times(cost.cpu)}",
+            f"disk: {sizes(cost.parts)} of parts, {sizes(cost.tables)} of tables",
+            f"memory: {sizes(cost.memory)} at most",
         ]
         total = self.methods["seconds"].sum()
         for row in self.methods.head(5).to_dict("records"):
-            each, share = _short(row["seconds_each"]), row["seconds"] / total if total else 0.0
-            lines.append(f"  {row['method']}: {each} a fit, {share:.0%} of the time in methods")
+            share = row["seconds"] / total if total else 0.0
+            lines.append(
+                f"  {row['method']}: {each(row['seconds_each'])} a fit, "
+                f"{share:.0%} of the time in methods"
+            )
         return lines if self.fits else ["nothing to do"]
 
     def _errors_text(self) -> str:
@@ -120,9 +145,13 @@ class Plan:
             for median in [shown[shown["measure"] == cell["measure"]]["mcse"].median()]
         ]
         few = self.pilot.replicates[0]
-        title = "Monte Carlo standard errors to expect"
+        title = (
+            f"Monte Carlo standard errors to expect at {self._about}"
+            f"{replicates_in_words(*self.replicates)} a condition"
+        )
         if few < _FEW:
-            title += f" (rough: the pilot has {few} replicates of a condition)"
+            of = counted(few, "replicate")
+            title += f" (rough: the pilot has {of} of a condition)"
         return f"{title}\n{aligned(('measure', 'largest', 'median', 'largest at'), lines, texts=4)}"
 
     def _targets_text(self) -> str:
@@ -180,8 +209,8 @@ def plan(
     if not isinstance(workers, int) or workers < 1:
         raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
     wanted = study.precision if targets is None else targets
-    if wanted:
-        check_targets(wanted, study.name, study.measures)
+    if targets is not None:
+        check_targets(targets, study.measures)
     stored = Ledger(study, Store(Path(results) / study.name)).stored()
     pilot = run_pilot(study, workers, seconds)
     units = unit_errors(pilot.performance)
@@ -198,7 +227,7 @@ def plan(
             pilot, todo, workers=workers, fits_stored=fits_stored, check_seconds=check_seconds
         )
 
-    goals = _goals(study, count, units)
+    goals = planned_goals(study, count, units)
     todo, cost = costs(goals)
     lines = []
     for _, cell in worst(needed(units, wanted or {}), "needed").iterrows():
@@ -209,15 +238,17 @@ def plan(
     return Plan(
         name=study.name,
         size=_size(study, goals),
+        replicates=(min(goals.values()), max(goals.values())),
         fits=fits_of(todo),
         stored=fits_stored,
         workers=workers,
         forecast=cost,
         methods=method_costs(pilot, todo),
-        expected=expected_errors(units, count),
+        expected=expected_errors(units, goal_of_each(units, goals)),
         targets=pd.DataFrame(lines, columns=["measure", "target", "needed", "seconds", "cell"]),
         pilot=pilot,
         conditions=len(study.conditions),
+        stops=stops_in_words(study, count),
     )
 
 
@@ -232,51 +263,8 @@ def _jobs(
     ]
 
 
-def _goals(study: Study, replicates: int, units: pd.DataFrame) -> dict[Condition, int]:
-    """Return how many replicates each condition will get: more where precision asks for them."""
-    goals = dict.fromkeys(study.conditions, replicates)
-    if study.precision is None or study.max_replicates is None:
-        return goals
-    cells = needed(units, study.precision)
-    factors = study.conditions.factors
-    rows = zip(*(cells[name] for name in factors), strict=True)
-    named = [factors_in_words(dict(zip(factors, row, strict=True))) for row in rows]
-    words = named or [""] * len(cells)
-    most_of = cells["needed"].groupby(words).max().to_dict()
-    usual = sum(most_of.values()) / len(most_of) if most_of else 0
-    for condition in goals:
-        # A condition that was not tried is taken to need what the others do on average.
-        levels = {name: condition.factors[name] for name in factors}
-        most = most_of.get(factors_in_words(levels), usual)
-        steps = counts(replicates, max(study.max_replicates, replicates))
-        goals[condition] = next((n for n in steps if n >= most), study.max_replicates)
-    return goals
-
-
 def _size(study: Study, goals: Mapping[Condition, int]) -> str:
-    fewest, most = min(goals.values()), max(goals.values())
-    replicates = str(fewest) if fewest == most else f"{fewest} to {most}"
+    about = "about " if study.precision is not None else ""
+    replicates = about + replicates_in_words(min(goals.values()), max(goals.values()))
     conditions = counted(len(study.conditions), "condition")
-    return f"{conditions} x {counted(len(study.methods), 'method')} x {replicates} replicates"
-
-
-def _times(given: Range) -> str:
-    return f"{duration(given.value)} ({duration(given.low)} to {duration(given.high)})"
-
-
-def _short(seconds: float) -> str:
-    for factor, unit in ((1e6, "us"), (1e3, "ms"), (1, "s")):
-        if seconds * factor < 999.5 or unit == "s":
-            break
-    return f"{seconds * factor:.3g} {unit}"
-
-
-def _sizes(given: Range) -> str:
-    return f"{_size_text(given.value)} ({_size_text(given.low)} to {_size_text(given.high)})"
-
-
-def _size_text(size: float) -> str:
-    for factor, unit in ((1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")):
-        if size / factor < 999.5 or unit == "TB":
-            break
-    return f"{size / factor:.3g} {unit}"
+    return f"{conditions} x {counted(len(study.methods), 'method')} x {replicates}"

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.precision import PROPORTIONS
-from mcstudy.analysis.selection import factors_in_words
+from mcstudy.analysis.selection import factors_in_words, suggestion
+from mcstudy.errors import StudyError
+from mcstudy.measure import BUILT_IN
+from mcstudy.method import Status
+from mcstudy.spoken import either
 
 _SHOWN_NAMES = ("method", "estimand", "interval")
+
+
+def check_targets(targets: Mapping[str, float], own: Iterable[str]) -> None:
+    """Raise StudyError unless each target is a number above 0 for a measure that there is."""
+    known = [*BUILT_IN, *(f"share_{status}" for status in Status), *own]
+    for measure, target in targets.items():
+        if measure not in known:
+            raise StudyError(
+                f"{either('--target', 'targets')} names {measure!r}{suggestion(measure, known)}, "
+                f"which is no measure; the measures are {', '.join(known)}"
+            )
+        if not 0 < target < math.inf:
+            raise StudyError(f"the target of {measure} is {target:g}; give a number above 0")
 
 
 def unit_errors(performance: pd.DataFrame) -> pd.DataFrame:
@@ -33,9 +50,9 @@ def unit_errors(performance: pd.DataFrame) -> pd.DataFrame:
     return known
 
 
-def expected_errors(units: pd.DataFrame, replicates: int) -> pd.DataFrame:
-    """Return the error of every cell after so many replicates: a column `mcse`."""
-    return units.assign(mcse=units["unit"] / math.sqrt(replicates))
+def expected_errors(units: pd.DataFrame, replicates: int | pd.Series) -> pd.DataFrame:
+    """Return the error of every cell after so many replicates, its own number: column `mcse`."""
+    return units.assign(mcse=units["unit"] / np.sqrt(replicates))
 
 
 def needed(units: pd.DataFrame, targets: Mapping[str, float]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from mcstudy.runs.check import global_states
 from mcstudy.runs.delivery import pack
 from mcstudy.study import Study
 
+MOST_LETTERS = 300
 SLOW_SECONDS = 10.0
 SLOW_TIMES = 100.0
 _TWICE_SECONDS = 1.0
@@ -34,10 +35,14 @@ class Trial:
         The one that is tried.
     seconds : dict of str to list of float
         The time of each fit, by method.
+    worked : set of str
+        The methods that have given an answer; an empty name is simulate's.
     """
 
     study: Study
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    worked: set[str] = field(default_factory=set)
+    _raised: dict[str, list[tuple[str, Condition]]] = field(default_factory=dict)
     _problems: dict[str, list[tuple[str, Condition | None]]] = field(default_factory=dict)
     _notes: dict[str, list[tuple[str, Condition | None]]] = field(default_factory=dict)
     _finite: dict[tuple[str, Column], bool] = field(default_factory=dict)
@@ -49,6 +54,20 @@ class Trial:
     def note(self, text: str, condition: Condition | None = None) -> None:
         """Write down what is odd but may be meant."""
         self._notes.setdefault(shape(text), []).append((text, condition))
+
+    def raised(self, method: str, text: str, condition: Condition) -> None:
+        """Remember that a method, or simulate if `method` is empty, has raised."""
+        self._raised.setdefault(method, []).append((text, condition))
+
+    def judge_exceptions(self) -> None:
+        """Say what has raised: it may on some data, but not at every condition."""
+        for method, cases in self._raised.items():
+            tell = self.note if method in self.worked else self.problem
+            who = f"method '{method}'" if method else "simulate"
+            for text, condition in cases:
+                tell(f"{who} raises {text}", condition)
+        if self._raised.keys() & self.worked:
+            self.note("a run stores a fit that raises as a row with status error")
 
     @property
     def problems(self) -> list[str]:
@@ -64,6 +83,8 @@ class Trial:
         total = len(self.study.conditions)
         for cases in found.values():
             text, first = cases[0]
+            text = " ".join(text.split())
+            text = text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
             if first is None:
                 yield text
             else:
@@ -113,6 +134,7 @@ def try_out(study: Study) -> Trial:
         trial.problem(str(error))
     for condition in study.conditions:
         _try_condition(trial, condition)
+    trial.judge_exceptions()
     trial.judge_columns()
     trial.judge_times()
     return trial
@@ -131,8 +153,9 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     if global_states() != before:
         trial.problem("simulate draws from a global random state; use the rng it gets", condition)
     if simulated.exception is not None:
-        trial.problem(f"simulate raises {in_words(simulated.exception)}", condition)
+        trial.raised("", in_words(simulated.exception), condition)
         return
+    trial.worked.add("")
     if simulated.warned:
         trial.note(f"simulate warns: {simulated.warned}", condition)
     returned: set[str] = set()
@@ -165,13 +188,14 @@ def _try_method(
             f"method '{name}' draws from a global random state; let it ask for rng", condition
         )
     for trouble in troubles:
-        how = "" if isinstance(trouble.exception, AnswerError) else "raises "
-        trial.problem(
-            f"method '{name}' {how}{trouble.text.removeprefix('AnswerError: ')}", condition
-        )
+        if isinstance(trouble.exception, AnswerError):
+            trial.problem(f"method '{name}' {trouble.exception}", condition)
+        else:
+            trial.raised(name, trouble.text, condition)
     trial.saw(name, answers)
     if troubles:
         return None
+    trial.worked.add(name)
     if answers.messages:
         trial.note(f"method '{name}' says: {answers.messages[0]}", condition)
     if time.perf_counter() - begun < _TWICE_SECONDS:

@@ -11,12 +11,13 @@ from mcstudy.runs.casualties import Casualties
 from mcstudy.runs.cluster import hire_cluster
 from mcstudy.runs.ends import Died
 from mcstudy.runs.goals import Goals
-from mcstudy.runs.jobs import Agenda, fits_of
+from mcstudy.runs.jobs import Agenda, covered, fits_of
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.shares import Share
 from mcstudy.runs.upkeep import update_tables
 from mcstudy.runs.wanted import Wanted
 from mcstudy.runs.workers import Workers, hire
+from mcstudy.spoken import option
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import part_name
 
@@ -55,7 +56,8 @@ class Bench:
             for line in workers.check(missing[0], self.wanted.methods):
                 progress.say(line)
             self.clear()
-            progress.begin(fits, self.store.folder)
+            open_ended = self.study.precision is not None and not self.share
+            progress.begin(fits, self.store.folder, at_least=open_ended)
             if not self.share:
                 self.ledger.write()
             with progress:
@@ -65,6 +67,27 @@ class Bench:
         """Move away what was discarded, now that the study has shown that it runs."""
         if moved := self.ledger.clear():
             self.progress.say(f"Note: {moved}")
+        before, now = self.ledger.discarded_up_to, self.wanted.replicates
+        if before > now:
+            more = option("replicates", before)
+            self.progress.say(
+                f"Note: up to {before} replicates of a condition are discarded, and {now} are "
+                f"computed in their place; {more} computes as many as before"
+            )
+        self.ledger.discarded_up_to = 0
+
+    def stored_in_words(self) -> str:
+        """Return "4 conditions x 2 methods x 60 replicates are stored", and what was asked for."""
+        counts = [
+            covered(items, method, 0)[0]
+            for items in self.ledger.stored().values()
+            for method in self.wanted.methods
+        ]
+        asked = self.wanted.replicates
+        more = self.study.precision is None and max(counts) > asked
+        return f"{self.wanted.in_words(self.study, counts)} are stored" + (
+            f", {asked} {'was' if asked == 1 else 'were'} asked for" if more else ""
+        )
 
     @contextmanager
     def _hired(self) -> Iterator[Workers]:

@@ -18,6 +18,7 @@ from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.outpost import Limits, Order, Report, dismiss, work
 from mcstudy.runs.shipment import ship
+from mcstudy.spoken import option
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.versions import versions
 from mcstudy.study import Study
@@ -75,7 +76,7 @@ def _connected(scheduler: str) -> Any:
     except (OSError, ValueError) as error:
         raise ResultsError(
             f"no dask scheduler answers at {scheduler} ({type(error).__name__}); start one, or "
-            "give --scheduler its address, e.g. tcp://127.0.0.1:8786"
+            f"give its address, e.g. {option('scheduler', 'tcp://127.0.0.1:8786')}"
         ) from None
 
 

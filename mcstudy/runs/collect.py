@@ -13,15 +13,16 @@ from mcstudy.loading import load_study
 from mcstudy.results import Results
 from mcstudy.runs.goals import Goals
 from mcstudy.runs.progress import Progress
-from mcstudy.runs.shares import shares_of
+from mcstudy.runs.shares import Share, shares_of
 from mcstudy.runs.upkeep import update_tables
+from mcstudy.spoken import call, either
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
 from mcstudy.study import Study, check_replicates
 
 MOST_GROUPS = 5
-_MOST_SHARES = 20
+_MOST_RUNS = 10
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def collect(
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     store = Store(Path(results) / study.name)
     others = [other for other in _stores(study, folders) if not _same(other, store)]
+    _check_any(study, (store, *others))
     progress = Progress(quiet)
     with store.locked():
         ledger = Ledger(study, store)
@@ -119,9 +121,19 @@ def _stores(study: Study, folders: Iterable[str | Path]) -> Iterator[Store]:
                 break
         else:
             raise ResultsError(
-                f"{folder}: holds no parts of {study.name}; name the folder that was given as "
-                "--results to its shares"
+                f"{folder}: holds no parts of {study.name}; name the folder that its shares were "
+                f"given as {either('--results', 'results')}"
             )
+
+
+def _check_any(study: Study, stores: Sequence[Store]) -> None:
+    """Raise unless one of the folders holds something; nothing is written anywhere before."""
+    if not any(any(store.look()) for store in stores):
+        raise ResultsError(
+            f"{stores[0].folder}: holds no parts of {study.name}; name the folder that its shares "
+            f"were given as {either('--results', 'results')}, or compute them first: "
+            f"{call('run', _part('K', 'N'))}"
+        )
 
 
 def _same(one: Store, other: Store) -> bool:
@@ -167,14 +179,33 @@ def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int) -> 
     if any(job.stop > replicates for job in missing):
         fits = "those that the precision asks for by now"
     shares = shares_of(missing, of, study.conditions, replicates) if of else []
-    computed = ", ".join(map(str, shares[:_MOST_SHARES]))
-    if len(shares) > _MOST_SHARES:
-        computed += f" and {len(shares) - _MOST_SHARES} more"
-    how = f"--part {computed}" if shares else "mcstudy run"
     return (
         f"{study.name} is incomplete: {lacking} of {fits} are missing: "
-        f"{_in_words(missing, len(study.conditions))}; {how} would compute them"
+        f"{_in_words(missing, len(study.conditions))}; to compute them: {_run_of(shares)}"
     )
+
+
+def _run_of(shares: Sequence[Share]) -> str:
+    """Return the call that computes some shares, or the whole where there are none."""
+    if not shares:
+        return call("run")
+    if len(shares) == 1:
+        return call("run", _part(shares[0].number, shares[0].of))
+    runs: list[list[int]] = []
+    for number in (share.number for share in shares):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    said = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    numbers = ", ".join(said[:_MOST_RUNS])
+    more = sum(map(len, runs[_MOST_RUNS:]))
+    numbers += f" and {more} more" if more else ""
+    return f"{call('run', _part('K', shares[0].of))} with K = {numbers}"
+
+
+def _part(number: int | str, of: int | str) -> str:
+    return either(f"--part {number}/{of}", f"part=({number}, {of})")
 
 
 def _in_words(missing: Sequence[Job], conditions: int) -> str:
@@ -182,16 +213,16 @@ def _in_words(missing: Sequence[Job], conditions: int) -> str:
     by_condition: dict[str, list[str]] = {}
     for job in missing:
         last = job.stop - 1
-        numbers = f"{job.start}-{last}" if last > job.start else f"{last}"
-        text = f"{', '.join(sorted(job.methods))} {numbers}"
+        numbers = f"s {job.start} to {last}" if last > job.start else f" {last}"
+        text = f"replicate{numbers} of {', '.join(sorted(job.methods))}"
         by_condition.setdefault(job.condition.key, []).append(text)
     groups: dict[str, list[str]] = {}
     for key, texts in by_condition.items():
-        groups.setdefault(", ".join(texts), []).append(key)
+        groups.setdefault(" and ".join(texts), []).append(key)
     said = [
-        f"{text} (all {conditions} conditions)"
-        if len(keys) == conditions
-        else f"{text} ({' | '.join(keys[:2])}{' | ...' if len(keys) > 2 else ''})"
+        f"{text} at all {conditions} conditions"
+        if len(keys) == conditions > 1
+        else f"{text} at {' | '.join(keys[:2])}{' | ...' if len(keys) > 2 else ''}"
         for text, keys in list(groups.items())[:MOST_GROUPS]
     ]
     return "; ".join(said) + ("; ..." if len(groups) > MOST_GROUPS else "")

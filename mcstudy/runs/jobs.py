@@ -63,6 +63,19 @@ class _Missing:
         return tuple(name for name, reach in self._reach.items() if reach <= replicate)
 
 
+def covered(items: Sequence[Stored], method: str, goal: int) -> tuple[int, int]:
+    """Return how many replicates there are, and how many of the first `goal` are missing."""
+    done = within = reach = 0
+    runs = sorted((i.head.start, i.head.stop) for i in items if method in i.methods)
+    for start, stop in runs:
+        start = max(start, reach)
+        if stop > start:
+            done += stop - start
+            within += max(min(stop, goal) - start, 0)
+            reach = stop
+    return done, goal - within
+
+
 def fits_of(jobs: Iterable[Job]) -> int:
     """Return the number of fits in the jobs."""
     return sum(len(job) * len(job.methods) for job in jobs)

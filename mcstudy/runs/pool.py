@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from mcstudy.errors import ResultsError, StudyError
@@ -24,6 +25,7 @@ from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.process import Brief, Errand, Reply, serve, start
 from mcstudy.runs.trail import Footprint, Trail, laid
+from mcstudy.spoken import option
 
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
@@ -62,6 +64,7 @@ class Pool:
         self._number = self._stillborn = 0
         # With psutil there, loky starts a process anew whose memory has grown: nothing is lost.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+        _start_tracker()
         self._workers = [_Worker(brief) for _ in range(count)]
 
     def has_room(self) -> bool:
@@ -123,7 +126,7 @@ class Pool:
             if self._stillborn == MOST_STILLBORN:
                 raise ResultsError(
                     f"worker processes end as they start ({worker.reason()}); what is stored is "
-                    "whole, run with --jobs 1 to see why"
+                    f"whole, run with {option('jobs', 1)} to see why"
                 )
             self._workers[place] = successor = _Worker(self._brief)
             for errand, _ in worker.errands:
@@ -131,6 +134,20 @@ class Pool:
             worker.let_go()
             deaths += [died] if died else []
         return deaths
+
+
+def _start_tracker() -> None:
+    """Start loky's process that tidies up after a killed run, so that it does it without a word."""
+    before = os.environ.get("PYTHONWARNINGS")
+    quiet = "ignore:resource_tracker"
+    os.environ["PYTHONWARNINGS"] = f"{before},{quiet}" if before else quiet
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _finished(errand: Errand, reply: Reply) -> Finished:

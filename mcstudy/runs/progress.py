@@ -68,9 +68,10 @@ class Progress:
         if self._log:
             self._log.write(line)
 
-    def begin(self, fits: int, folder: Path) -> None:
-        """Announce the work."""
-        self.say(f"{fits} fits to do, into {folder}")
+    def begin(self, fits: int, folder: Path, *, at_least: bool = False) -> None:
+        """Announce the work; it is more in the end where it is `at_least` so much."""
+        count = f"{'at least ' if at_least else ''}{fits} {'fit' if fits == 1 else 'fits'}"
+        self.say(f"{count} to do, into {folder}")
 
     @contextmanager
     def logged(self) -> Iterator[None]:

@@ -14,7 +14,8 @@ from mcstudy.runs.bench import Bench
 from mcstudy.runs.progress import Progress, duration
 from mcstudy.runs.shares import Share
 from mcstudy.runs.upkeep import update_tables
-from mcstudy.runs.wanted import Wanted, scheduler_of
+from mcstudy.runs.wanted import Wanted, counted, scheduler_of
+from mcstudy.spoken import call, option
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.reopen import check_retried, reopen
 from mcstudy.stored.store import Store
@@ -100,14 +101,14 @@ def run(
         for line in ledger.without_truth():
             progress.say(f"Note: {line}")
         if retry:
-            progress.note(f"{reopen(store, retry)} replicates are computed again")
+            progress.note(f"{counted(reopen(store, retry), 'replicate')} computed again")
         bench = Bench(ledger, wanted, progress)
         begun, computed, whole = time.monotonic(), 0, False
         while not whole:
             if missing := bench.missing():
                 computed += bench.compute(missing)
             elif not computed:
-                bench.progress.say(f"Nothing is missing: {wanted.in_words(study)} are stored.")
+                bench.progress.say(f"Nothing is missing: {bench.stored_in_words()}.")
             bench.clear()
             whole = update_tables(ledger, progress) and not bench.missing()
         for line in ledger.close(wanted.replicates, bench.workers, computed):
@@ -130,7 +131,7 @@ def _run_share(
     if changed is not None:
         raise StudyError(
             f"part {share} cannot decide what becomes of changed rows while others are at work; "
-            f"give --changed {changed} to mcstudy collect, before the shares start"
+            f"before the shares start: {call('collect', option('changed', changed))}"
         )
     with progress.logged(), store.locked(f"{share.number}-{share.of}"):
         ledger = Ledger(study, store)

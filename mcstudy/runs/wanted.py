@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import joblib
 
+from mcstudy.analysis.selection import suggestion
 from mcstudy.errors import StudyError
+from mcstudy.spoken import option
 from mcstudy.study import Study, check_replicates
 
 
@@ -16,9 +18,10 @@ def scheduler_of(backend: str, scheduler: str | None, jobs: int | None) -> str |
     if backend not in ("local", "dask"):
         raise StudyError(f"backend is {backend!r}; say 'local' or 'dask'")
     if backend == "local" and scheduler is not None:
-        raise StudyError(f"scheduler is {scheduler!r}, which needs --backend dask")
+        raise StudyError(f"scheduler is {scheduler!r}, which needs {option('backend', 'dask')}")
     if backend == "dask" and scheduler is None:
-        raise StudyError("the dask backend needs --scheduler, e.g. tcp://127.0.0.1:8786")
+        example = option("scheduler", "tcp://127.0.0.1:8786")
+        raise StudyError(f"the dask backend needs a scheduler, e.g. {example}")
     if backend == "dask" and jobs is not None:
         raise StudyError(
             f"jobs is {jobs}: with the dask backend it is the scheduler's workers that count; "
@@ -54,9 +57,8 @@ class Wanted:
         names = tuple(study.methods) if methods is None else tuple(dict.fromkeys(methods))
         unknown = [name for name in names if name not in study.methods]
         if unknown or not names:
-            raise StudyError(
-                f"{study.name}: no method '{', '.join(unknown)}'; it has {', '.join(study.methods)}"
-            )
+            said = ", ".join(f"{name!r}{_meant(name, study)}" for name in unknown) or "''"
+            raise StudyError(f"{study.name}: no method {said}; it has {', '.join(study.methods)}")
         in_process = jobs == 1 and study.time_limit is None
         if jobs is None:
             jobs = joblib.cpu_count()
@@ -64,12 +66,25 @@ class Wanted:
             raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
         return cls(int(count), tuple(sorted(names)), jobs, in_process, scheduler)
 
-    def in_words(self, study: Study) -> str:
-        """Return "4 conditions x 2 methods x 60 replicates"."""
+    def in_words(self, study: Study, replicates: Sequence[int] = ()) -> str:
+        """Return "4 conditions x 2 methods x 60 replicates", of those there are where given."""
+        counts = replicates or [self.replicates]
         return (
             f"{counted(len(study.conditions), 'condition')} x "
-            f"{counted(len(self.methods), 'method')} x {counted(self.replicates, 'replicate')}"
+            f"{counted(len(self.methods), 'method')} x "
+            f"{replicates_in_words(min(counts), max(counts))}"
         )
+
+
+def _meant(name: object, study: Study) -> str:
+    return suggestion(name, list(study.methods)) if isinstance(name, str) else ""
+
+
+def replicates_in_words(fewest: int, most: int) -> str:
+    """Return "1 replicate", "60 replicates", "20 to 160 replicates"."""
+    if fewest < most:
+        return f"{fewest} to {most} replicates"
+    return f"{most} {'replicate' if most == 1 else 'replicates'}"
 
 
 def counted(count: int, noun: str) -> str:

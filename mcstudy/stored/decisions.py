@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcstudy.errors import ChangedError
+from mcstudy.spoken import option
 from mcstudy.stored.counting import Counting, known_as
 from mcstudy.stored.marks import Mark, changes
 from mcstudy.stored.parts import PartHead
@@ -109,7 +110,7 @@ class Decisions:
         if head.keep != keep:
             raise ChangedError(
                 f"{folder}: keeps {head.keep} and this study has keep={keep!r}; the two "
-                "cannot be joined: give it another name, or another --results"
+                "cannot be joined: give it another name, or another folder"
             )
 
     def _look_at(
@@ -145,21 +146,22 @@ class Decisions:
 
     def _refuse(self, folder: Path, found: _Changes, changed: str | None) -> None:
         """Raise where what has changed cannot stand as it is told."""
+        discard = option("changed", "discard")
         if found.seeds and changed != "discard":
             raise ChangedError(
                 f"{folder}: holds rows of seed {', '.join(sorted(found.seeds))} and this "
-                f"study has seed {self._seed}; give it another name, or --changed discard "
-                "to compute them anew"
+                f"study has seed {self._seed}; give it another name, or {discard} to compute "
+                "them anew"
             )
         said = found.said | found.of_sums
         if said and changed is None:
             raise ChangedError(
                 f"{folder}: changed since its rows were made: {'; '.join(said)}. "
-                "Nothing was done: --changed keep goes on with those rows, --changed discard "
+                f"Nothing was done: {option('changed', 'keep')} goes on with those rows, {discard} "
                 "computes them anew"
             )
         if changed == "keep" and found.of_sums:
             raise ChangedError(
                 f"{folder}: its sums are about other numbers: {'; '.join(found.of_sums)}; "
-                "--changed discard computes them anew"
+                f"{discard} computes them anew"
             )

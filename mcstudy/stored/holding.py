@@ -10,9 +10,12 @@ from typing import Any
 
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition
+from mcstudy.spoken import call, option
 from mcstudy.stored.counting import Counting
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
+
+MOST_WITHIN = 5
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,7 @@ class Holding:
         store = Store(folder)
         record = store.record
         if not isinstance(record.get("conditions"), dict):
-            raise ResultsError(
-                f"{folder}: no run has written here; name a folder like results/<study name>"
-            )
+            raise ResultsError(f"{folder}: {why_not_there(folder)}")
         return cls(folder, record, store)
 
     @cached_property
@@ -94,3 +95,27 @@ class Holding:
             record.get("null"),
         )
         return counting.stored(self.store.heads())
+
+
+def has_parts(folder: Path) -> bool:
+    """Return whether something is stored in a folder."""
+    return any((folder / "parts").glob("[!.]*.parquet"))
+
+
+def why_not_there(folder: Path) -> str:
+    """Say why a folder has no tables, or no record of a run, and what to do."""
+    if Store(folder).record:
+        return "its run is not finished, so there are no tables yet; mcstudy summarize makes them"
+    if has_parts(folder):
+        return (
+            "holds shares that are not collected yet; make the tables first: "
+            f"{call('collect', option('results', str(folder.parent)))}"
+        )
+    if folder.is_file():
+        return "is a file, not a folder of results; name one like results/<study name>"
+    if not folder.is_dir():
+        return "there is no such folder; name one like results/<study name>"
+    within = sorted(path.parent for path in folder.glob("*/parts"))
+    if within:
+        return f"no tables here, but in {', '.join(map(str, within[:MOST_WITHIN]))}"
+    return "no tables here; name a folder like results/<study name>"

@@ -15,7 +15,7 @@ from typing import Any
 
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
-from mcstudy.stored.counting import Counting
+from mcstudy.stored.counting import Counting, known_as
 from mcstudy.stored.decisions import Decisions
 from mcstudy.stored.facts import commit_of, digest, facts_of, measures_record, truths_record
 from mcstudy.stored.marks import method_marks, take_as_unchanged
@@ -52,6 +52,7 @@ class Ledger:
         self._decisions = Decisions(self._counting, study.seed, discarded)
         self.made_of: str | None = self._record.get("made_of")
         self._to_clear: list[PartHead] = []
+        self.discarded_up_to = 0
         self._older: list[str] = self._record.get("older_rows", [])
         self.asked: dict[str, Any] = self._record.get("asked", {})
         self.measured_of: str | None = self._record.get("measured_of")
@@ -95,12 +96,16 @@ class Ledger:
             The methods whose rows may be discarded; all of the study's by default.
         """
         wanted = self.marks.keys() if methods is None else set(methods)
-        heads = self.store.heads()
+        heads, before = self.store.heads(), set(self._decisions.discarded)
         truths = self._changed_truths()
         self._decisions.settle(self.store.folder, heads, changed, wanted=wanted, truths=truths)
         if changed == "discard":
             self._to_clear = [h for h in heads if self._decisions.is_discarded(h, wanted)]
             self.made_of = None
+            now = self._decisions.discarded - before
+            stops = [head.stop for head in self._to_clear]
+            stops += [h.stop for h in heads if any(known_as(*m) in now for m in h.marks.items())]
+            self.discarded_up_to = max(stops, default=0)
 
     def settle_others(self, folder: Path, heads: Iterable[PartHead], changed: str | None) -> None:
         """Do the same with the parts of another folder, where nothing is discarded."""
@@ -116,7 +121,8 @@ class Ledger:
             return ""
         self.write()
         folder = self.store.discard(heads)
-        return f"discarded rows were in {len(heads)} parts, which are in {folder} now"
+        parts = "1 part, which is" if len(heads) == 1 else f"{len(heads)} parts, which are"
+        return f"discarded rows were in {parts} in {folder} now"
 
     def _changed_truths(self) -> list[str]:
         """Return in words the first truth that is not what the tables were made with."""

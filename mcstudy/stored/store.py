@@ -59,7 +59,7 @@ class Store:
                     own = stack.enter_context(open(self._parts / f"{_SHARE}{share}", "a+"))
             except OSError as error:
                 raise ResultsError(
-                    f"{self.folder}: cannot be written ({error.strerror}); choose another --results"
+                    f"{self.folder}: cannot be written ({error.strerror}); choose another folder"
                 ) from None
             if not _held(lock, fcntl.LOCK_SH if share else fcntl.LOCK_EX):
                 raise ResultsError(

@@ -5,24 +5,35 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.verbs.options import whole
+from mcstudy.verbs.options import changed_argument, whole
 
 
 def add(verbs: Any) -> None:
     """Add this verb to the command line."""
-    verb = verbs.add_parser("collect", help="join the shares of a study and make its tables")
+    verb = verbs.add_parser(
+        "collect",
+        help="join the shares of a study and make its tables",
+        description="Join what run --part has computed, make the tables, and say what is missing. "
+        "Exit status 0: the study is complete, 1: something is missing, 2: bad input.",
+    )
     verb.set_defaults(verb=collect_verb)
-    verb.add_argument("study", help="a study file, e.g. configs/quickstart.py")
+    verb.add_argument("study", metavar="STUDY", help="a study file, e.g. configs/quickstart.py")
     verb.add_argument(
-        "folders", nargs="*", metavar="FOLDER", help="a share's own --results, if it had one"
+        "folders",
+        nargs="*",
+        metavar="FOLDER",
+        help="the --results of shares that have one of their own",
     )
-    verb.add_argument("--replicates", metavar="N", help="in place of the study's own number")
-    verb.add_argument("--results", metavar="DIR", default="results", help="default: results")
     verb.add_argument(
-        "--changed",
-        choices=("keep", "discard"),
-        help="what becomes of stored rows that changed code or packages have made",
+        "--replicates", metavar="N", help="of each condition, in place of the study's own number"
     )
+    verb.add_argument(
+        "--results",
+        metavar="DIR",
+        default="results",
+        help="where the parts and tables are to be; default: results",
+    )
+    changed_argument(verb)
 
 
 def collect_verb(options: argparse.Namespace) -> int:

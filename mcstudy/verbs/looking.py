@@ -13,24 +13,58 @@ if TYPE_CHECKING:
 
 def add(verbs: Any) -> None:
     """Add these verbs to the command line."""
-    verb = verbs.add_parser("status", help="show what is done, missing and failed")
+    verb = verbs.add_parser(
+        "status",
+        help="show what is done, missing and failed",
+        description="Show how many fits are done, missing and failed, by condition and method, and "
+        "where the failures are. A run, or shares of a job array, may be at work.",
+    )
     verb.set_defaults(verb=status_verb)
-    verb.add_argument("results", help="a folder of results, e.g. results/quickstart")
+    verb.add_argument("results", metavar="RESULTS", help="a folder like results/quickstart")
 
-    verb = verbs.add_parser("summarize", help="make the tables anew and show the measures")
+    verb = verbs.add_parser(
+        "summarize",
+        help="make the tables anew and show the measures",
+        description="Make the tables anew from what is stored, and show the measures. While a run "
+        "is at work there they are only shown.",
+    )
     verb.set_defaults(verb=summarize_verb)
-    verb.add_argument("results", help="a folder of results; a run may be at work there")
+    verb.add_argument("results", metavar="RESULTS", help="a folder like results/quickstart")
+    _add_replay(verbs)
 
-    verb = verbs.add_parser("replay", help="simulate and fit one replicate again")
+
+def _add_replay(verbs: Any) -> None:
+    verb = verbs.add_parser(
+        "replay",
+        help="simulate and fit one replicate again",
+        description="Simulate one replicate again, fit it, and compare with what is stored, bit "
+        "for bit. Exit status 0: all is as stored, 1: something is not, 2: bad input, 3: a fit "
+        "has nothing stored to compare with, or none was made.",
+    )
     verb.set_defaults(verb=replay_verb)
-    verb.add_argument("results", help="a folder of results")
-    verb.add_argument("--condition", metavar="TEXT", required=True, help="e.g. 'n=5, mean=0'")
-    verb.add_argument("--replicate", metavar="N", required=True, help="its number, from 0")
-    verb.add_argument("--method", metavar="NAME", help="fit by this method only")
-    verb.add_argument("--study", metavar="FILE", help="where the study file is now")
-    verb.add_argument("--save", metavar="FILE", help="write the data: .parquet, .csv or .pkl")
-    verb.add_argument("--shell", action="store_true", help="open a Python prompt with all of it")
-    verb.add_argument("--force", action="store_true", help="fit what crashed or timed out, too")
+    verb.add_argument("results", metavar="RESULTS", help="a folder like results/quickstart")
+    verb.add_argument(
+        "--condition",
+        metavar="TEXT",
+        required=True,
+        help="factor values, e.g. 'n=5, mean=0'; those that tell it from the others are enough",
+    )
+    verb.add_argument(
+        "--replicate", metavar="N", required=True, help="its number; the first one is 0"
+    )
+    verb.add_argument("--method", metavar="NAME", help="fit by this method only; all by default")
+    verb.add_argument("--study", metavar="FILE", help="where the study file is now, if it moved")
+    verb.add_argument(
+        "--save", metavar="FILE", help="write the data set to a file: .parquet, .csv or .pkl"
+    )
+    verb.add_argument(
+        "--shell", action="store_true", help="open a Python prompt with data, methods, answers"
+    )
+    verb.add_argument(
+        "--force",
+        action="store_true",
+        help="fit even where the stored fit crashed or ran out of time",
+    )
 
 
 def status_verb(options: argparse.Namespace) -> None:
@@ -56,12 +90,14 @@ def summarize_verb(options: argparse.Namespace) -> None:
 
 
 def replay_verb(options: argparse.Namespace) -> int:
-    """Show a replicate again; return 1 if it is not what was stored."""
+    """Show a replicate again; return 1 if it is not what was stored, 3 if nothing is."""
     from mcstudy.looking.replay import replay
-    from mcstudy.looking.save import save_data
+    from mcstudy.looking.save import check_path, save_data
 
     number = whole("--replicate", options.replicate, 0)
     assert number is not None
+    if options.save:
+        check_path(options.save)
     again = replay(
         options.study or options.results,
         options.condition,
@@ -76,7 +112,9 @@ def replay_verb(options: argparse.Namespace) -> int:
         print(f"\nData: {options.save}")
     if options.shell:
         _open_shell(again)
-    return 1 if again.equal is False else 0
+    if again.equal is False:
+        return 1
+    return 3 if again.equal is None or again.unstored else 0
 
 
 def _open_shell(again: Replay) -> None:

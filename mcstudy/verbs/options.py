@@ -49,6 +49,16 @@ def names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",")]
 
 
+def changed_argument(verb: argparse.ArgumentParser) -> None:
+    """Add --changed."""
+    verb.add_argument(
+        "--changed",
+        choices=("keep", "discard"),
+        help="what becomes of stored rows whose code or packages have changed since: they stay "
+        "and count, or are computed again; without it such a change stops the command",
+    )
+
+
 def where_argument(verb: argparse.ArgumentParser) -> None:
     """Add --where, which can be given several times."""
     verb.add_argument(

@@ -10,25 +10,47 @@ from mcstudy.verbs.options import seconds, whole
 
 def add(verbs: Any) -> None:
     """Add these verbs to the command line."""
-    verb = verbs.add_parser("check", help="try every condition and method once, list all problems")
+    verb = verbs.add_parser(
+        "check",
+        help="try every condition and method once, list all problems",
+        description="Try one replicate of every condition by every method, and list all problems; "
+        "nothing is stored. Exit status 0: no problem, 1: there are some, 2: no usable study.",
+    )
     verb.set_defaults(verb=check_verb)
-    verb.add_argument("study", help="a study file")
-    verb.add_argument("--seconds", metavar="S", help="for the comparison with an oracle; 5")
+    verb.add_argument("study", metavar="STUDY", help="a study file, e.g. configs/quickstart.py")
+    verb.add_argument(
+        "--seconds",
+        metavar="S",
+        help="how long to compare with the oracle, where the study has one; default: 5",
+    )
 
-    verb = verbs.add_parser("plan", help="forecast time, disk, memory and precision of a run")
+    verb = verbs.add_parser(
+        "plan",
+        help="forecast time, disk, memory and precision of a run",
+        description="Forecast time, disk, memory and Monte Carlo errors of a run from a pilot of a "
+        "few seconds; nothing is stored.",
+    )
     verb.set_defaults(verb=plan_verb)
-    verb.add_argument("study", help="a study file")
-    verb.add_argument("--replicates", metavar="N", help="in place of the study's own number")
+    verb.add_argument("study", metavar="STUDY", help="a study file, e.g. configs/quickstart.py")
+    verb.add_argument(
+        "--replicates", metavar="N", help="of each condition, in place of the study's own number"
+    )
     verb.add_argument(
         "--target",
         metavar="MEASURE=ERROR",
         action="append",
         default=[],
-        help="say how many replicates this Monte Carlo error needs, e.g. coverage=0.005",
+        help="say how many replicates this Monte Carlo error needs, e.g. coverage=0.005; can be "
+        "given again",
     )
-    verb.add_argument("--seconds", metavar="S", help="for the pilot; 4")
+    verb.add_argument("--seconds", metavar="S", help="how long the pilot works; default: 4")
     verb.add_argument("--jobs", metavar="N", help="worker processes; one per core by default")
-    verb.add_argument("--results", metavar="DIR", default="results", help="default: results")
+    verb.add_argument(
+        "--results",
+        metavar="DIR",
+        default="results",
+        help="where the run would store; what is there counts as done; default: results",
+    )
 
 
 def check_verb(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from mcstudy.looking.address import factors_of
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.store import Store
+from mcstudy.stored.sumparts import nulls_of, truths_of
 
 
 def open_holding(folder: Path) -> Holding:
@@ -46,4 +47,7 @@ def _record_of(store: Store) -> dict[str, Any]:
         },
         "methods": sorted(marks),
         "marks": marks,
+        "keep": heads[0].keep,
+        "truths": truths_of(heads),
+        "null": nulls_of(heads) or None,
     }

@@ -88,7 +88,7 @@ class Holding:
         """Return the rows that count as the study's, by condition."""
         record = self.record
         counting = Counting(
-            self.facts["keep"],
+            record["keep"],
             record["marks"],
             set(record.get("kept", ())),
             self.truths,

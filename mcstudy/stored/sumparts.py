@@ -21,6 +21,7 @@ from mcstudy.stored.parts import DamagedError, PartHead
 from mcstudy.stored.sums import Ending, Tally, merged, tally
 from mcstudy.stored.tables import Stored
 
+_TRUTH = "the truth of "
 _NULL = "the null value of "
 
 
@@ -48,9 +49,22 @@ def references(
     truths: Mapping[str, float], null: float | Mapping[str, float] | None
 ) -> dict[str, float | None]:
     """Return by name what sums are made about, truths and null values; None is missing."""
-    known = {f"the truth of {estimand}": value for estimand, value in truths.items()}
+    known = {f"{_TRUTH}{estimand}": value for estimand, value in truths.items()}
     known |= {f"{_NULL}{estimand}": null_of(null, estimand) for estimand in truths}
     return {name: value if value == value else None for name, value in sorted(known.items())}
+
+
+def truths_of(heads: Sequence[PartHead]) -> dict[str, dict[str, float | None]]:
+    """Return the true values that the sums of these parts are about, by condition and estimand."""
+    return {
+        head.condition: {
+            name.removeprefix(_TRUTH): value
+            for name, value in head.references.items()
+            if name.startswith(_TRUTH)
+        }
+        for head in heads
+        if head.references is not None
+    }
 
 
 def nulls_of(heads: Sequence[PartHead]) -> dict[str, float]:

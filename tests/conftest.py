@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 HEADER = """
 import numpy as np
@@ -32,6 +33,13 @@ study = Study(
     seed=7,
 )
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Leave the other cores to the other tests."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import time
 
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 from mcstudy import Estimate, Study, grid, load_study, open_results, run
 from mcstudy.fits import replicates
@@ -248,7 +249,8 @@ def test_contract_linear_algebra_has_one_thread(study_file, tmp_path):
     )
     for jobs_ in (1, 2):
         folder = tmp_path / str(jobs_)
-        results = run(counting, folder, methods=["average"], jobs=jobs_, quiet=True)
+        with threadpool_limits(2):
+            results = run(counting, folder, methods=["average"], jobs=jobs_, quiet=True)
         assert set(results.fits.threads) == {1}
 
 

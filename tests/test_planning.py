@@ -101,6 +101,14 @@ def test_contract_an_answer_of_the_wrong_form_is_a_problem_at_one_condition_too(
     assert one.notes[0].startswith("simulate raises OSError: x (at 2 of 4 conditions")
 
 
+def test_contract_a_study_of_one_condition_has_no_first_one(study_file):
+    one = ("n=[5, 10], mean=[0.0, 1.5]", "n=[5], mean=[0.0]")
+    found = check(study_file(("se = sample.std", "return 3\n    se = sample.std"), one))
+    assert [line.split("; ")[1] for line in found.problems] == [
+        "return {estimand: Estimate(...)} (at mean=0, n=5)"
+    ]
+
+
 def test_contract_one_problem_is_not_one_problems(study_file, capfd):
     assert (
         main(["check", str(study_file(("se = sample.std", "return 3\n    se = sample.std")))]) == 1

@@ -10,7 +10,7 @@ from mcstudy.runs.progress import duration
 
 def times(given: Range) -> str:
     """Return seconds: ``3.4 min (2.1 min to 5 min)``."""
-    return _with_limits(given, duration)
+    return _with_limits(given, lambda seconds: duration(seconds) if seconds >= 0.95 else "< 1 s")
 
 
 def sizes(given: Range) -> str:

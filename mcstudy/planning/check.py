@@ -107,8 +107,9 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
 def _gate_lines(gate: Gate) -> list[str]:
     if gate.cells.empty:
         return ["oracle: no cell to compare"]
+    cells, conditions = counted(len(gate.cells), "cell"), counted(gate.conditions, "condition")
     head = (
-        f"oracle: {len(gate.cells)} cells of {gate.conditions} conditions compared, "
-        f"{gate.replicates} replicates or more each; off from |z| = {gate.limit:.1f}; the worst:"
+        f"oracle: {cells} of {conditions} compared, {counted(gate.replicates, 'replicate')} or "
+        f"more each; off from |z| = {gate.limit:.1f}; the worst:"
     )
     return [head, *(f"  {line}" for line in worst_in_words(gate))]

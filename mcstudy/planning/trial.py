@@ -88,7 +88,8 @@ class Trial:
             if first is None:
                 yield text
             else:
-                yield f"{text} (at {len(cases)} of {total} conditions, first {first.key})"
+                where = f"{len(cases)} of {total} conditions, first " if total > 1 else ""
+                yield f"{text} (at {where}{first.key})"
 
     def saw(self, method: str, answers: Answers) -> None:
         """Remember which numbers of a method are ever finite, and its time."""

@@ -163,7 +163,10 @@ def test_contract_another_precision_goes_on_from_the_stored_rows(study_file, tmp
 @pytest.mark.parametrize(
     ("new", "message"),
     [
-        ('precision={"bais": 1}, max_replicates=99', "names 'bais', which is no measure; the meas"),
+        (
+            'precision={"bais": 1}, max_replicates=99',
+            r"'bais' \(did you mean 'bias'\?\), which is no measure",
+        ),
         ('precision={"bias": -1}, max_replicates=99', "the precision of bias is -1; give a number"),
         ('precision={"bias": "x"}, max_replicates=99', "the precision of bias is 'x'"),
         ("precision={}, max_replicates=99", "precision is {}; write"),

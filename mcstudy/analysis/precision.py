@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.analysis.selection import factors_in_words
+from mcstudy.analysis.selection import factors_in_words, suggestion
 from mcstudy.errors import StudyError
 from mcstudy.measure import BUILT_IN, Z
 from mcstudy.method import Status
@@ -31,8 +31,8 @@ def check_targets(precision: object, name: str, own: Iterable[str] = ()) -> None
     for measure, target in precision.items():
         if measure not in known:
             raise StudyError(
-                f"{name}: precision names {measure!r}, which is no measure; "
-                f"the measures are {', '.join(known)}"
+                f"{name}: precision names {measure!r}{suggestion(measure, known)}, "
+                f"which is no measure; the measures are {', '.join(known)}"
             )
         number = isinstance(target, int | float) and not isinstance(target, bool)
         if not number or not 0 < target < np.inf:

@@ -22,6 +22,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: a verb's own, 2 for bad input."""
     options = _parser().parse_args(arguments)
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives back what it has freed
     from mcstudy.errors import MCStudyError
     from mcstudy.spoken import at_command_line
 

@@ -53,8 +53,12 @@ def sd_left_out(deviation: Floats) -> Floats:
     n, square = len(deviation), deviation**2
     if n < 3:
         return np.full(n, np.nan)
-    left_out: Floats = np.maximum(square.sum() - n / (n - 1) * square, 0) / (n - 2)
-    return np.sqrt(left_out, out=left_out)
+    total = square.sum()
+    square *= n / (n - 1)
+    left_out: Floats = np.maximum(np.subtract(total, square, out=square), 0, out=square)
+    left_out /= n - 2
+    np.sqrt(left_out, out=left_out)
+    return left_out
 
 
 def root_left_out(squares: Floats) -> Floats:
@@ -74,7 +78,8 @@ def jackknife(left_out: Floats) -> float:
     n = len(left_out)
     if n < 2:
         return np.nan
-    return float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
+    deviation = left_out - left_out.mean()
+    return float(np.sqrt((n - 1) / n * np.square(deviation, out=deviation).sum()))
 
 
 @functools.lru_cache(maxsize=64)

@@ -105,6 +105,7 @@ class Meter:
         cell = Cell(rows.truth, rows.estimate, rows.std_error)
         for name, answer in self.of_estimates(cell, where):
             yield None, name, *numbers(answer)
+        del cell  # its arrays make room for those of the intervals
         for interval, (lower, upper) in rows.intervals.items():
             bounded = Cell(rows.truth, rows.estimate, rows.std_error, lower, upper, null)
             for name, answer in self.of_intervals(bounded, f"{where}, interval {interval}"):

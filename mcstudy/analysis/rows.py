@@ -221,6 +221,7 @@ def _pieces(
         return
     replicate = {name: np.concatenate(columns[0]) for name, columns in fits.items()}
     status = {name: np.concatenate(columns[1]) for name, columns in fits.items()}
+    fits.clear()
     kept = {
         name: len(numbers) if stop is None else int(np.searchsorted(numbers, stop))
         for name, numbers in replicate.items()
@@ -236,6 +237,7 @@ def _pieces(
             for name in sorted(replicate)
             if kept[name]
         }
+        pa.default_memory_pool().release_unused()
         if methods:
             yield ConditionRows(condition, factors, methods, first=index == 0)
 

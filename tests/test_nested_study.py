@@ -61,7 +61,7 @@ def test_law_of_the_20_x_5_x_5_design(tmp_path):
         replicates=160,
         seed=20261123,
     )
-    results = run(study, tmp_path, jobs=2, quiet=True)
+    results = run(study, tmp_path, jobs=1, quiet=True)
     performance = results.performance[
         results.performance.interval.isin(["wald"]) | (results.performance.interval.isna())
     ].set_index(["estimand", "measure"])

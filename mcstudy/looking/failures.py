@@ -15,7 +15,7 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.parts import DamagedError
-from mcstudy.stored.sumparts import read_tallies, without_overlap
+from mcstudy.stored.sumparts import read_tallies
 from mcstudy.stored.tables import Stored
 
 NOWHERE = -1
@@ -103,9 +103,7 @@ def _read_all(
     """Return the failures of each part, and the parts that could not be read."""
     found, lost = [], []
     for condition, items in stored.items():
-        sums = [item for item in items if item.head.keep == "measures"]
-        rows = [item for item in items if item.head.keep == "rows"]
-        for item in (*rows, *without_overlap(sums)):
+        for item in items:
             read = _of_rows if item.head.keep == "rows" else _of_sums
             try:
                 found.append(read(condition, item))

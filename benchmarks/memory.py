@@ -1,4 +1,4 @@
-"""Peak memory of a run of 10^5 and of 10^6 trivial replicates: the second must not need more.
+"""Peak memory of a run of 10^5 and of 10^6 trivial replicates: how much more the second needs.
 
 One condition; one process that does all (--jobs 1), then two workers and the process that leads
 them. Peaks are of resident memory, of each process by itself. Takes some minutes.

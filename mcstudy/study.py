@@ -155,7 +155,8 @@ class Study:
             )
         from mcstudy.analysis.precision import check_targets
 
-        check_targets(self.precision, self.name, self.measures)
+        listed, each = f"{self.name}: precision", f"{self.name}: the precision"
+        check_targets(self.precision, listed, each, self.measures)
         if self.max_replicates is None:
             raise StudyError(
                 f"{self.name}: precision needs max_replicates, the number at which a condition "

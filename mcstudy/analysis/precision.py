@@ -23,22 +23,24 @@ PROPORTIONS = frozenset(
 )
 
 
-def check_targets(precision: object, name: str, own: Iterable[str] = ()) -> None:
-    """Raise StudyError unless `precision` gives measures, built in or a study's own, a number."""
-    if not isinstance(precision, Mapping) or not precision:
-        raise StudyError(f"{name}: precision is {precision!r}; write {{'coverage': 0.005}}")
+def check_targets(targets: object, listed: str, each: str, own: Iterable[str] = ()) -> None:
+    """Raise StudyError unless `targets` gives measures, built in or a study's own, a number.
+
+    `listed` and `each` say what they are all together, and one of them: they begin the messages.
+    """
+    if not isinstance(targets, Mapping) or not targets:
+        raise StudyError(f"{listed} is {targets!r}; write {{'coverage': 0.005}}")
     known = [*BUILT_IN, *(f"share_{status}" for status in Status), *own]
-    for measure, target in precision.items():
+    for measure, target in targets.items():
         if measure not in known:
             raise StudyError(
-                f"{name}: precision names {measure!r}{suggestion(measure, known)}, "
+                f"{listed} names {measure!r}{suggestion(measure, known)}, "
                 f"which is no measure; the measures are {', '.join(known)}"
             )
         number = isinstance(target, int | float) and not isinstance(target, bool)
         if not number or not 0 < target < np.inf:
-            raise StudyError(
-                f"{name}: the precision of {measure} is {target!r}; give a number above 0"
-            )
+            shown = f"{target:g}" if number else repr(target)
+            raise StudyError(f"{each} of {measure} is {shown}; give a number above 0")
 
 
 def errors(performance: pd.DataFrame) -> NDArray[np.float64]:

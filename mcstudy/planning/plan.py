@@ -10,6 +10,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
+from mcstudy.analysis.precision import check_targets
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
@@ -19,7 +20,6 @@ from mcstudy.planning.forecast import Forecast, forecast, method_costs
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.planning.precision import (
     cell_in_words,
-    check_targets,
     expected_errors,
     needed,
     unit_errors,
@@ -30,6 +30,7 @@ from mcstudy.printing.listing import aligned
 from mcstudy.runs.jobs import fits_of, missing_jobs
 from mcstudy.runs.progress import duration
 from mcstudy.runs.wanted import counted, replicates_in_words
+from mcstudy.spoken import either
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
@@ -210,7 +211,8 @@ def plan(
         raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
     wanted = study.precision if targets is None else targets
     if targets is not None:
-        check_targets(targets, study.measures)
+        listed = either("--target", "targets")
+        check_targets(targets, listed, "the target", study.measures)
     stored = Ledger(study, Store(Path(results) / study.name)).stored()
     pilot = run_pilot(study, workers, seconds)
     units = unit_errors(pilot.performance)

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.precision import PROPORTIONS
-from mcstudy.analysis.selection import factors_in_words, suggestion
-from mcstudy.errors import StudyError
-from mcstudy.measure import BUILT_IN
-from mcstudy.method import Status
-from mcstudy.spoken import either
+from mcstudy.analysis.selection import factors_in_words
 
 _SHOWN_NAMES = ("method", "estimand", "interval")
-
-
-def check_targets(targets: Mapping[str, float], own: Iterable[str]) -> None:
-    """Raise StudyError unless each target is a number above 0 for a measure that there is."""
-    known = [*BUILT_IN, *(f"share_{status}" for status in Status), *own]
-    for measure, target in targets.items():
-        if measure not in known:
-            raise StudyError(
-                f"{either('--target', 'targets')} names {measure!r}{suggestion(measure, known)}, "
-                f"which is no measure; the measures are {', '.join(known)}"
-            )
-        if not 0 < target < math.inf:
-            raise StudyError(f"the target of {measure} is {target:g}; give a number above 0")
 
 
 def unit_errors(performance: pd.DataFrame) -> pd.DataFrame:

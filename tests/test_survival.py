@@ -256,6 +256,38 @@ def test_contract_a_death_without_an_address_is_narrowed_down_by_halves(study_fi
     assert deaths < 12
 
 
+STRUCK = (
+    "return rng.normal(mean, size=n)",
+    """import os, signal
+    sample = rng.normal(mean, size=n)
+    log = os.environ.get("LOG")
+    if log and sample[0] > 2.8:
+        with open(log, "ab") as file:
+            file.write(b"x")
+        if os.path.getsize(log) <= int(os.environ["STRIKES"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return sample""",
+)
+
+
+@pytest.mark.parametrize(("strikes", "crashed"), [(3, False), (100, True)])
+def test_contract_a_fit_is_innocent_of_three_kills_from_outside(
+    study_file, tmp_path, monkeypatch, strikes, crashed
+):
+    """It is one replicate that is struck each time, first among others, then alone."""
+    path = study_file(STRUCK, ("replicates=60", "replicates=16"))
+    plain = run(path, tmp_path / "plain", jobs=1, quiet=True)
+    log = tmp_path / "log"
+    monkeypatch.setenv("LOG", str(log))
+    monkeypatch.setenv("STRIKES", str(strikes))
+    found = run(path, tmp_path, jobs=2, quiet=True)
+    assert log.stat().st_size == 4
+    assert (found.digests() == plain.digests()) == (not crashed)
+    told = found.fits[found.fits.status == "crashed"].message
+    assert set(told) == ({"simulate: ended its worker process (SIGKILL)"} if crashed else set())
+    assert found.fits.groupby("condition").replicate.nunique().eq(16).all()
+
+
 def test_contract_one_worker_is_this_process_only_if_asked_for_and_without_time_limit(
     study_file, tmp_path, monkeypatch
 ):

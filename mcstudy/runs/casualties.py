@@ -1,13 +1,14 @@
 """What follows the death of a worker: its job is narrowed down until the call that did it is found.
 
-A first death at an address is only a suspicion, since the system may end an innocent process when
-memory runs out. The suspect is tried again alone; if it ends its worker again, that is its verdict.
+A first death at an address is only a suspicion. The suspect is tried again alone; if it crashes
+its worker again, that is its verdict. SIGKILL and the like come from outside, and may strike an
+innocent process (memory runs out, somebody tidies up): there it takes more deaths.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from mcstudy.fits.alarm import Overrun
@@ -17,6 +18,9 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.runs.ends import Died
 from mcstudy.study import Study
+
+OWN_DOING = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"})
+ENOUGH_OF_OWN_DOING, ENOUGH_FROM_OUTSIDE = 2, 4
 
 
 class Casualties:
@@ -31,7 +35,7 @@ class Casualties:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._deaths = 0
-        self._suspected: set[tuple[Condition, int, str]] = set()
+        self._suspected: Counter[tuple[Condition, int, str]] = Counter()
         self._batches: dict[Condition, list[range]] = defaultdict(list)
         self._verdicts: dict[Condition, dict[tuple[int, str], Verdict]] = defaultdict(dict)
 
@@ -42,10 +46,8 @@ class Casualties:
             return self._halves(died)
         if call.count > 1:
             self._batches[job.condition].append(range(call.first, call.first + call.count))
-        elif died.overran or len(job) == 1:
-            self._charge(died, call, at_once=bool(died.overran))
         else:
-            self._suspected.add((job.condition, call.first, call.method))
+            self._charge(died, call, alone=len(job) == 1)
         return list(_pieces(job, call))
 
     def note(self, died: Died) -> str | None:
@@ -65,14 +67,13 @@ class Casualties:
         singly = any(job.start < batch.stop and batch.start < job.stop for batch in batches)
         return Caution(singly or bool(verdicts), verdicts)
 
-    def _charge(self, died: Died, call: Call, *, at_once: bool) -> None:
+    def _charge(self, died: Died, call: Call, *, alone: bool) -> None:
         """Suspect a call of one replicate, or pass its verdict."""
         condition = died.given.condition
         address = (condition, call.first, call.method)
-        if not at_once and address not in self._suspected:
-            self._suspected.add(address)
-            return
-        self._verdicts[condition][call.first, call.method] = self._verdict(died, call.method)
+        self._suspected[address] += 1
+        if died.overran or (alone and self._suspected[address] >= _enough(died.reason)):
+            self._verdicts[condition][call.first, call.method] = self._verdict(died, call.method)
 
     def _verdict(self, died: Died, method: str) -> Verdict:
         of = "" if method else "simulate: "
@@ -89,8 +90,14 @@ class Casualties:
             return [_cut(job, job.start, middle), _cut(job, middle, job.stop)]
         if len(job.methods) > 1:
             return [Job(job.condition, job.start, job.stop, (name,)) for name in job.methods]
-        self._charge(died, Call(job.methods[0], job.start, 1), at_once=False)
+        self._charge(died, Call(job.methods[0], job.start, 1), alone=True)
         return [job]
+
+
+def _enough(reason: str) -> int:
+    """Return how many deaths at an address are no accident."""
+    own = reason in OWN_DOING or reason.startswith("exit code")
+    return ENOUGH_OF_OWN_DOING if own else ENOUGH_FROM_OUTSIDE
 
 
 def _pieces(job: Job, call: Call) -> Iterator[Job]:

@@ -16,7 +16,8 @@ SLOW = (
     "return rng.normal(mean, size=n)",
     "import time; time.sleep(0.2)\n    return rng.normal(mean, size=n)",
 )
-CODE = (
+CODE = (  # a suite that was started in the background has its children ignore SIGINT
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "import sys; from mcstudy.cli import main; from mcstudy.runs import jobs; "
     "jobs.JOB_SECONDS = float(sys.argv[1]); sys.exit(main(sys.argv[2:]))"
 )

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
+from mcstudy.spoken import either
 from mcstudy.stored import parts
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
@@ -22,8 +23,8 @@ def check_retried(statuses: Sequence[str]) -> None:
     for status in statuses:
         if status not in RETRIED:
             raise StudyError(
-                f"retry is {status!r}; fits that can be tried again are those with status "
-                f"{' or '.join(RETRIED)}"
+                f"{either('--retry', 'retry')} is {status!r}; fits that can be tried again are those "
+                f"with status {' or '.join(RETRIED)}"
             )
 
 

@@ -23,8 +23,8 @@ def check_retried(statuses: Sequence[str]) -> None:
     for status in statuses:
         if status not in RETRIED:
             raise StudyError(
-                f"{either('--retry', 'retry')} is {status!r}; fits that can be tried again are those "
-                f"with status {' or '.join(RETRIED)}"
+                f"{either('--retry', 'retry')} is {status!r}; fits that can be tried again are "
+                f"those with status {' or '.join(RETRIED)}"
             )
 
 

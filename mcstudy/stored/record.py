@@ -48,7 +48,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         if error.errno in (errno.EISDIR, errno.EINVAL, errno.ELOOP):
-            raise RecordError(path, "is no file") from None
+            raise ResultsError(f"{path}: is no file; move it away and try again") from None
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ResultsError(f"{path}: cannot be read ({reason}); mend that and try again") from None
     except (ValueError, RecursionError) as error:

@@ -25,7 +25,7 @@ from mcstudy.stored.record import read_record
 from mcstudy.stored.sealed import BrokenSealError, open_verified, read_seal, seal_of
 from mcstudy.stored.store import Store
 
-_MADE = ".tables"
+MADE = ".tables"
 _LOOKS = 25
 _PAUSE = 0.2
 Seals = Mapping[str, str]
@@ -38,7 +38,7 @@ class OtherStateError(ResultsError):
 @contextmanager
 def made_apart(folder: Path) -> Iterator[Path]:
     """Provide an empty folder for new tables, beside the old ones; it is gone afterwards."""
-    made = folder / _MADE
+    made = folder / MADE
     with writing(made):
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir()

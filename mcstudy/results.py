@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +24,11 @@ from mcstudy.comparing.sensitivity import Sensitivity, sensitivity
 from mcstudy.errors import ResultsError
 from mcstudy.printing.show import summary_text
 from mcstudy.printing.table import Names, Table, table
+from mcstudy.spoken import call, option
 from mcstudy.stored.holding import why_not_there
-from mcstudy.stored.tables import TABLES_OF
+from mcstudy.stored.record import read_record
+from mcstudy.stored.tables import TABLES, TABLES_OF
+from mcstudy.stored.together import OtherStateError, open_tables
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,12 @@ class Results:
     @cached_property
     def study(self) -> dict[str, Any]:
         """What made the numbers: name, seed, factors, methods, versions, commit."""
-        record: dict[str, Any] = json.loads((self.folder / "study.json").read_text())
+        record = read_record(self.folder)
+        if not record:
+            raise ResultsError(
+                f"{self.folder / 'study.json'}: is missing, so nothing says what the tables are; "
+                f"to make it anew: {call('run', option('results', str(self.folder.parent)))}"
+            )
         return record
 
     @cached_property
@@ -154,11 +162,11 @@ class Results:
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each table's file, of all that are a function of the study."""
-        return {
-            name: hashlib.sha256((self.folder / f"{name}.parquet").read_bytes()).hexdigest()
-            for name in TABLES_OF[self._keep]
-            if name != "timings"
-        }
+        names = [name for name in TABLES_OF[self._keep] if name != "timings"]
+        self._check_state()
+        with ExitStack() as stack:
+            opened = open_tables(self.folder, names, stack)
+            return {name: hashlib.sha256(file.read()).hexdigest() for name, file in opened.items()}
 
     def _check_rows(self) -> None:
         if self._keep != "rows":
@@ -166,6 +174,7 @@ class Results:
                 f"{self.folder}: keeps {self._keep}, and what lies between fits needs rows; "
                 "run the study with keep='rows' under another name"
             )
+        self._check_state()
 
     @property
     def _keep(self) -> str:
@@ -177,7 +186,27 @@ class Results:
                 f"{self.folder}: has no table '{name}', the study keeps {self._keep}; it has "
                 f"{', '.join(TABLES_OF[self._keep])}"
             )
-        return pd.read_parquet(self.folder / f"{name}.parquet")
+        try:
+            return self._read(name, self.study["tables"])
+        except OtherStateError:
+            frame = self._read(name)
+            self._check_state()
+            return frame
+
+    def _read(self, name: str, seals: Mapping[str, str] | None = None) -> pd.DataFrame:
+        with ExitStack() as stack:
+            return pd.read_parquet(open_tables(self.folder, [name], stack, seals)[name])
+
+    def _check_state(self) -> None:
+        """Go on with the tables that are there now; what was read of others is not to be mixed."""
+        if read_record(self.folder).get("tables") == self.study["tables"]:
+            return
+        if not {*TABLES, "endings"}.isdisjoint(self.__dict__):
+            raise ResultsError(
+                f"{self.folder}: a run has replaced the tables since they were opened here; "
+                "open them again: open_results(folder)"
+            )
+        del self.__dict__["study"]
 
     @property
     def summary(self) -> str:

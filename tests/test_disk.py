@@ -105,7 +105,7 @@ def test_contract_what_stands_in_the_place_of_a_file_is_one_line(study_file, tmp
     assert main(asked) == 2
     lines = capfd.readouterr().err.splitlines()
     assert str(tmp_path / "normal") in lines[-1]
-    assert "cannot be written" in lines[-1]
+    assert ("is no file" if name == "study.json" else "cannot be written") in lines[-1]
     assert len(lines) <= 2
     shutil.rmtree(place.parent)
     assert main(asked) == 0
@@ -161,7 +161,7 @@ def test_contract_a_part_of_another_study_is_told_or_dropped(study_file, tmp_pat
     other = study_file(("0.01 * rng", "0.02 * rng"), ("seed=7", "seed=8"))
     foreign = run(other, tmp_path / "other", jobs=1, quiet=True).folder
     part = sorted((foreign / "parts").glob("*.parquet"))[0]
-    shutil.copy(part, folder / "parts" / part.name.replace("-0000000060-", "-0000000061-"))
+    shutil.copy(part, folder / "parts")
     asked = ["run", str(study_file()), "--results", str(tmp_path), "--jobs", "1"]
     assert main(asked) == 2
     refusal = capfd.readouterr().err

@@ -127,10 +127,10 @@ def test_contract_an_interrupted_look_leaves_no_foreign_conditions(go, monkeypat
     go(study(m=plus(0)))
     with monkeypatch.context() as patch:
 
-        def interrupted(*_):
+        def interrupted(*_, **__):
             raise KeyboardInterrupt
 
-        patch.setattr(upkeep, "_update_measures", interrupted)
+        patch.setattr(upkeep, "write_measures", interrupted)
         with pytest.raises(KeyboardInterrupt):
             go(study(m=plus(0), n=(5, 6, 7)))
     results = go(study(m=plus(0)))

@@ -364,6 +364,12 @@ def test_contract_summarize_leaves_out_what_is_damaged(study_file, tmp_path, cap
     content = bytearray(second.read_bytes())
     content[40] ^= 0xFF
     second.write_bytes(content)
+    before = results.digests()
+    assert main(["summarize", str(results.folder)]) == 2
+    assert "(2 damaged parts); the tables stay as they are" in capfd.readouterr().err
+    assert results.digests() == before
+    for table in results.folder.glob("*.parquet"):
+        table.unlink()
     assert main(["summarize", str(results.folder)]) == 0
     assert "normal: 360 fits are stored, 120 missing (75% done)" in capfd.readouterr().out
     assert len(summarize(results).fits) == 240

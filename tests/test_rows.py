@@ -2,11 +2,15 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import mcstudy
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.analysis.rows import rows_by_condition
+from mcstudy.stored.files import write_table
+from mcstudy.stored.sealed import read_seal
+from mcstudy.stored.store import Store
 
 KEY = ("condition", "replicate", "method", "estimand", "interval")
 UNEVEN = """
@@ -120,10 +124,10 @@ def test_contract_many_row_groups(uneven, monkeypatch, tmp_path):
 def test_contract_a_damaged_table_is_one_line(uneven):
     path = uneven.folder / "estimates.parquet"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(MCStudyError, match="its tables cannot be read"):
+    with pytest.raises(MCStudyError, match="was damaged or changed by hand"):
         list(rows_by_condition(uneven.folder))
     path.unlink()
-    with pytest.raises(MCStudyError, match=r"estimates\.parquet.*run the study again"):
+    with pytest.raises(MCStudyError, match=r"estimates\.parquet: is missing; to make the tables"):
         list(rows_by_condition(uneven.folder))
 
 
@@ -140,6 +144,9 @@ def test_contract_a_further_method_or_condition_changes_no_other_measure(study_f
 
 def test_contract_an_unknown_status_is_one_line(uneven):
     path = uneven.folder / "fits.parquet"
-    uneven.fits.replace("error", "lost").to_parquet(path, row_group_size=60)
+    write_table(path, pa.Table.from_pandas(uneven.fits.replace("error", "lost")), {})
+    store = Store(uneven.folder)
+    tables = {**store.record["tables"], "fits": read_seal(path)}
+    store.write_record({**store.record, "tables": tables})
     with pytest.raises(MCStudyError, match="has the status 'lost'"):
         list(rows_by_condition(uneven.folder))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.custom import Custom, customs
@@ -20,6 +19,7 @@ from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_
 from mcstudy.fits.attempt import attempt, in_words
 from mcstudy.fits.checked import STATUSES
 from mcstudy.measure import MISSING, Measured, null_of
+from mcstudy.stored.together import read_table
 
 NUMBERS = ("value", "mcse", "lower", "upper")
 Line = tuple[Any, ...]
@@ -57,7 +57,7 @@ def performance_table(
         One column per factor, then method, estimand, interval, measure, value, mcse, lower, upper,
         used and replicates. Shares of statuses have no estimand, measures of estimates no interval.
     """
-    conditions = pq.read_table(folder / "conditions.parquet")
+    conditions = read_table(folder, "conditions")
     order = {key: i for i, key in enumerate(conditions["condition"].to_pylist())}
     meter = Meter(customs(measures or {}), normal=mcse == "normal")
     lines: list[Line] = []

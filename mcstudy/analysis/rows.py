@@ -23,6 +23,7 @@ from mcstudy.analysis.partition import split
 from mcstudy.errors import ResultsError
 from mcstudy.fits.checked import STATUSES
 from mcstudy.grid import Level
+from mcstudy.stored.together import open_tables
 
 BUDGET = 2**27
 
@@ -131,31 +132,35 @@ def rows_by_condition(
         If a table is missing or damaged.
     """
     try:
-        conditions = pq.read_table(folder / "conditions.parquet").to_pylist()
         with ExitStack() as stack:
-            files = {name: _File(folder, name, stack) for name in _KEYS}
+            opened = _opened(folder, stack)
+            conditions = pq.read_table(opened.pop("conditions")).to_pylist()
+            files = {name: _File(file, name, stack) for name, file in opened.items()}
             for factors in conditions:
                 key = factors.pop("condition")
                 stop = upto.get(key) if isinstance(upto, Mapping) else upto
                 yield from _pieces(files, key, factors, stop=stop, budget=budget)
     except (OSError, pa.ArrowException) as error:
-        if (folder / "endings.parquet").is_file():
-            raise ResultsError(
-                f"{folder}: keeps measures and no rows, which this needs (keep='measures')"
-            ) from None
         raise ResultsError(
             f"{folder}: its tables cannot be read ({' '.join(str(error).split())}); "
             "run the study again to make them anew"
         ) from None
 
 
+def _opened(folder: Path, stack: ExitStack) -> dict[str, Any]:
+    if not (folder / "fits.parquet").exists() and (folder / "endings.parquet").is_file():
+        raise ResultsError(
+            f"{folder}: keeps measures and no rows, which this needs (keep='measures')"
+        )
+    return open_tables(folder, ["conditions", *_KEYS], stack)
+
+
 class _File:
     """A table on disk, and which of its row groups belong to which condition."""
 
-    def __init__(self, folder: Path, name: str, stack: ExitStack) -> None:
-        path = folder / f"{name}.parquet"
+    def __init__(self, opened: Any, name: str, stack: ExitStack) -> None:
         texts = [*_KEYS[name], "status"] if name == "fits" else _KEYS[name]
-        self._file = stack.enter_context(pq.ParquetFile(path, read_dictionary=texts))
+        self._file = stack.enter_context(pq.ParquetFile(opened, read_dictionary=texts))
         self.key = _KEYS[name]
         self.numbers = _NUMBERS[name]
         self._groups: dict[str, list[int]] = defaultdict(list)

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
@@ -27,6 +26,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.measure import null_of
 from mcstudy.printing.listing import wrapped
 from mcstudy.printing.table import table
+from mcstudy.stored.together import read_table
 
 Places: TypeAlias = slice | NDArray[np.intp]
 Null: TypeAlias = float | Mapping[str, float] | None
@@ -169,7 +169,7 @@ class Comparer:
             Factors, method, reference, estimand, interval, measure, value, mcse, lower, upper, used
             and replicates: those that both methods have.
         """
-        conditions = pq.read_table(folder / "conditions.parquet")
+        conditions = read_table(folder, "conditions")
         order = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
         lines = [(order[condition], *line) for condition, *line in self._lines]
         lines.sort(key=lambda line: (*line[:4], line[4] or ""))

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mcstudy.grid import Condition
 from mcstudy.method import Status
+from mcstudy.stored import parts
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.parts import DamagedError
 from mcstudy.stored.sumparts import read_tallies
@@ -107,13 +107,13 @@ def _read_all(
             read = _of_rows if item.head.keep == "rows" else _of_sums
             try:
                 found.append(read(condition, item))
-            except (OSError, pa.ArrowException, DamagedError):
+            except DamagedError:
                 lost.append(item)
     return found, lost
 
 
 def _of_rows(condition: Condition, item: Stored) -> pd.DataFrame:
-    table = pq.read_table(item.head.path, columns=_OF_PART, use_threads=False)
+    table = parts.read(item.head.path, _OF_PART)
     good = pc.is_in(table["status"].cast(pa.string()), value_set=pa.array(_GOOD))
     wanted = pc.is_in(table["method"].cast(pa.string()), value_set=pa.array(item.methods))
     bad = table.filter(pc.and_(pc.invert(good), wanted))

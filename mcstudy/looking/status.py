@@ -52,7 +52,7 @@ def status(results: Results | str | Path) -> Standing:
         running=holding.store.busy,
         fits=fits if collected else fits.drop(columns="missing"),
         failures=kinds_of(failed),
-        damaged=damaged,
+        damaged=damaged + len(holding.store.damaged),
         conditions=holding.conditions,
         collected=collected,
     )

@@ -5,14 +5,24 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mcstudy.errors import ResultsError
+from mcstudy.grid import Condition
 from mcstudy.loading import load_study
 from mcstudy.results import Results
+from mcstudy.runs.extent import Extent, extent_of, lost
 from mcstudy.runs.summary import Wishes, write_measures, write_rows
+from mcstudy.runs.upkeep import LEFT
+from mcstudy.runs.wanted import counted
+from mcstudy.spoken import call
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.parts import DamagedError
+from mcstudy.stored.store import Store
+from mcstudy.stored.tables import Stored
+from mcstudy.stored.together import made_apart, put_in_places
 
 
 def summarize(results: Results | str | Path) -> Results:
@@ -34,48 +44,79 @@ def summarize(results: Results | str | Path) -> Results:
     Raises
     ------
     ResultsError
-        If the folder holds no record of a run.
+        If the folder holds no record of a run, or no rows; if its tables rest on more than is
+        stored by now, and are not deleted.
     """
     holding = Holding.of(results.folder if isinstance(results, Results) else Path(results))
     if not holding.store.busy:
-        with holding.store.locked():
-            holding.store.write_record({**holding.record, "made_of": None})
-            _make(holding, holding.folder)
+        # A lock of its own: what `holding` finds damaged is left where it is.
+        with Store(holding.folder).locked():
+            _make(replace(holding, record=holding.store.record), holding.folder)
         return Results(holding.folder)
-    folder = Path(tempfile.mkdtemp(prefix=f"mcstudy-{holding.record['name']}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"mcstudy-{holding.folder.name}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    shutil.copy(holding.folder / "study.json", folder)
     _make(holding, folder)
     return Results(folder)
 
 
 def _make(holding: Holding, folder: Path) -> None:
-    """Write the tables without what is damaged; whoever holds the folder sets that aside."""
+    """Write the tables without what is damaged, unless better ones are there."""
     damaged: set[Path] = set()
-    whole = False
-    while not whole:
-        # Read anew each time: a run at work may have joined parts meanwhile.
-        stored = {
-            condition: [item for item in items if item.head.path not in damaged]
-            for condition, items in holding.stored().items()
-        }
-        try:
-            write_rows(folder, stored, holding.truths, holding.facts)
-            whole = True
-        except DamagedError as error:
-            damaged.add(error.path)
-    if holding.facts["keep"] == "rows":
-        write_measures(folder, holding.facts, _wishes(holding))
+    made_of: Mapping[Condition, Sequence[Stored]] | None = None
+    with made_apart(folder) as made:
+        while made_of is None:
+            # Read anew each time: a run at work may have joined parts meanwhile.
+            stored = {
+                condition: [item for item in items if item.head.path not in damaged]
+                for condition, items in holding.stored().items()
+            }
+            _check_better(holding, folder, extent_of(stored), damaged)
+            try:
+                write_rows(made, stored, holding.truths, holding.facts)
+                made_of = stored
+            except DamagedError as error:
+                damaged.add(error.path)
+        if holding.facts["keep"] == "rows":
+            write_measures(made, holding.facts, _wishes(holding, folder), into=made)
+        seals = put_in_places(made, folder)
+    written = {"made_of": None, "tables": seals, "counts": extent_of(made_of)}
+    Store(folder).write_record({**holding.record, **written})
 
 
-def _wishes(holding: Holding) -> Wishes:
-    """Return what the record says; measures of the user's own need the study file, if it is there.
+def _check_better(holding: Holding, folder: Path, extent: Extent, damaged: set[Path]) -> None:
+    """Raise ResultsError where tables would be replaced by poorer ones, or there are no rows."""
+    words = lost(holding.record.get("counts", {}), extent)
+    if words and _has_tables(folder):
+        count = len(damaged.union(holding.store.damaged))
+        words += f" ({counted(count, 'damaged part')})" if count else ""
+        raise ResultsError(f"{folder}: {words}; {LEFT}")
+    if not extent:
+        raise ResultsError(f"{holding.folder}: holds no rows of its study, so no tables are made")
 
-    Without it they are missing.
+
+def _has_tables(folder: Path) -> bool:
+    return (folder / "performance.parquet").exists()
+
+
+def _wishes(holding: Holding, folder: Path) -> Wishes:
+    """Return what the record says; measures of the user's own need the study file.
+
+    Raises
+    ------
+    ResultsError
+        If that is gone, and tables with these measures are there.
     """
     record = holding.record
     wishes = Wishes({}, record["null"], record["reference"], record.get("precision"))
-    path = record.get("study_file")
-    if not record.get("measures") or path is None or not Path(path).is_file():
+    if not record["measures"]:
         return wishes
-    return replace(wishes, measures=load_study(path).measures)
+    path = record["study_file"]
+    if path is not None and Path(path).is_file():
+        return replace(wishes, measures=load_study(path).measures)
+    if _has_tables(folder):
+        where = "was made in a session" if path is None else f"is gone from {path}"
+        raise ResultsError(
+            f"{folder}: the study {where}, and its measure {', '.join(record['measures'])} cannot "
+            f"be computed without it; the tables stay as they are. {call('run')} makes them anew"
+        )
+    return wishes

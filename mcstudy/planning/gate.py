@@ -18,7 +18,7 @@ from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job, do_job
 from mcstudy.grid import Condition
 from mcstudy.stored.marks import method_marks
-from mcstudy.stored.parts import encode, part_name
+from mcstudy.stored.parts import encode
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored, write_tables
 from mcstudy.study import Study
@@ -144,7 +144,7 @@ def _performance(
         with store.locked():
             job = Job(condition, 0, _ENOUGH, methods)
             done, answers = do_job(study, job, seconds)
-            store.add(part_name(done), encode(done, answers, marks))
+            store.add(encode(done, answers, marks))
             stored = {condition: [Stored(head, methods) for head in store.heads()]}
             write_tables(store.folder, stored, {condition: study.truths(condition)}, {})
         table = performance_table(store.folder, measures=study.measures, null=study.null)

@@ -31,10 +31,10 @@ from mcstudy.runs.workers import Workers, hire
 from mcstudy.spoken import call, option
 from mcstudy.stored.files import write_table
 from mcstudy.stored.marks import method_marks
-from mcstudy.stored.parts import part_name
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import tallies_of
 from mcstudy.stored.tables import Stored, write_tables
+from mcstudy.stored.together import read_table
 from mcstudy.study import Study
 
 # What a condition's laps take of its share of the pilot's time; the first does one replicate.
@@ -208,7 +208,7 @@ def _work(
                 # The clock starts when the workers are there.
                 pilot.start = time.perf_counter() - finished.seconds
                 end = time.perf_counter() + seconds
-            store.add(part_name(finished.done), finished.part)
+            store.add(finished.part)
             laps_of = pilot.laps.setdefault(finished.done.condition, [])
             laps_of.append(_lap(study, finished, methods))
             if len(laps_of) < len(_SHARES):
@@ -240,7 +240,7 @@ def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
         begun = time.perf_counter()
         if study.keep == "measures":
             write_summed_tables(store.folder, stored, truths, {})
-            table = pq.read_table(store.folder / "performance.parquet")
+            table = read_table(store.folder, "performance")
         else:
             write_tables(store.folder, stored, truths, {}, first=first)
             table = performance_table(store.folder, measures=study.measures, null=study.null)

@@ -19,7 +19,6 @@ from mcstudy.runs.wanted import Wanted
 from mcstudy.runs.workers import Workers, hire
 from mcstudy.spoken import option
 from mcstudy.stored.ledger import Ledger
-from mcstudy.stored.parts import part_name
 
 LOOK_SECONDS = 60.0
 _LOOK_SHARE = 20
@@ -121,7 +120,7 @@ class Bench:
                     if line := casualties.note(finished):
                         self.progress.say(line)
                     continue
-                self.store.add(part_name(finished.done), finished.part)
+                self.store.add(finished.part)
                 agenda.settle(finished.given, finished.done, finished.seconds)
                 fits += fits_of([finished.done])
                 if agenda.is_through_with(finished.done.condition):

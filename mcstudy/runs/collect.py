@@ -14,10 +14,10 @@ from mcstudy.results import Results
 from mcstudy.runs.goals import Goals
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.shares import Share, shares_of
-from mcstudy.runs.upkeep import update_tables
+from mcstudy.runs.upkeep import say_repaired, update_tables
 from mcstudy.spoken import call, either
 from mcstudy.stored.ledger import Ledger
-from mcstudy.stored.parts import PartHead
+from mcstudy.stored.parts import DamagedError, PartHead, read_content
 from mcstudy.stored.store import Store
 from mcstudy.study import Study, check_replicates
 
@@ -96,6 +96,7 @@ def collect(
     progress = Progress(quiet)
     with store.locked():
         ledger = Ledger(study, store)
+        say_repaired(ledger, progress)
         ledger.settle_changes(changed)
         if moved := ledger.clear():
             progress.say(f"Note: {moved}")
@@ -104,6 +105,8 @@ def collect(
             _copy(ledger, other, changed, progress)
         while not update_tables(ledger, progress):
             pass
+        for path in store.aside:
+            progress.say(f"{path}: damaged, or no part; set aside")
         missing = Goals(ledger, tuple(study.methods), wanted).missing(study.conditions)
         for line in ledger.close(wanted, 0, 0):
             progress.say(f"Note: {line}")
@@ -143,13 +146,16 @@ def _same(one: Store, other: Store) -> bool:
 def _copy(ledger: Ledger, other: Store, changed: str | None, progress: Progress) -> None:
     """Copy the parts that the study lacks from another folder, whole."""
     heads, damaged = other.look()
-    for path in damaged:
-        progress.say(f"{path}: damaged, left where it is")
     ledger.settle_others(other.folder, heads, changed)
     held = _Held(ledger.store.heads())
     for head in heads:
         if ledger.counts(head) and not held.holds(head):
-            ledger.store.add(head.path.name, head.path.read_bytes())
+            try:
+                ledger.store.add(read_content(head.path))
+            except DamagedError as error:
+                damaged.append(error.path)
+    for path in damaged:
+        progress.say(f"{path}: damaged, left where it is")
 
 
 class _Held:

@@ -13,7 +13,7 @@ from mcstudy.comparing.comparisons import Comparer
 from mcstudy.grid import Condition
 from mcstudy.runs.summing import write_summed_tables
 from mcstudy.stored.files import write_table
-from mcstudy.stored.store import as_json
+from mcstudy.stored.record import as_json
 from mcstudy.stored.tables import Stored, write_tables
 from mcstudy.study import Study
 
@@ -50,8 +50,16 @@ def write_rows(
     write(folder, stored, truths, _metadata(facts))
 
 
-def write_measures(folder: Path, facts: Mapping[str, Any], wishes: Wishes) -> list[str]:
-    """Write the tables of measures; return a line for each of the user's measures that raised."""
+def write_measures(
+    folder: Path, facts: Mapping[str, Any], wishes: Wishes, *, into: Path
+) -> list[str]:
+    """Measure the rows in `folder` and write the tables of measures.
+
+    Returns
+    -------
+    list of str
+        A line for each of the user's measures that raised.
+    """
     failures: list[str] = []
     comparer = Comparer(reference=wishes.reference, null=wishes.null)
     table = performance_table(
@@ -63,8 +71,8 @@ def write_measures(folder: Path, facts: Mapping[str, Any], wishes: Wishes) -> li
     )
     table = with_reached(table, wishes.precision)
     metadata = _metadata(facts)
-    write_table(folder / "performance.parquet", table, metadata)
-    write_table(folder / "comparisons.parquet", comparer.table(folder), metadata)
+    write_table(into / "performance.parquet", table, metadata)
+    write_table(into / "comparisons.parquet", comparer.table(folder), metadata)
     return failures
 
 

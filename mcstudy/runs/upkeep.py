@@ -2,67 +2,124 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
+from mcstudy.errors import ResultsError
+from mcstudy.runs.extent import Extent, extent_of, lost
+from mcstudy.runs.jobs import covered
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.summary import Wishes, write_measures, write_rows
 from mcstudy.stored.compact import compact
-from mcstudy.stored.files import is_whole
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import DamagedError
-from mcstudy.stored.tables import MEASURED, tables_of_rows
+from mcstudy.stored.tables import MEASURED, TABLES_OF, tables_of_rows
+from mcstudy.stored.together import are_those, made_apart, put_in_places
 
 
 def update_tables(ledger: Ledger, progress: Progress | None = None) -> bool:
-    """Make the tables, unless they are those of the stored parts already.
+    """Make the tables, unless they are those of the stored parts already; all change at once.
 
     Parameters
     ----------
     ledger : Ledger
         The study and its stored rows.
     progress : Progress, optional
-        Is told which of the study's own measures raise; left out while a run is under way.
+        Is told which of the study's own measures raise; left out while a run is under way, which
+        leaves tables alone that rest on more than is stored by then.
 
     Returns
     -------
     bool
         False if a part turned out to be damaged; it is set aside and its replicates miss.
+
+    Raises
+    ------
+    ResultsError
+        Where the tables rest on more than is stored, or nothing is.
     """
     try:
         compact(ledger.store)
-        _update_rows(ledger)
+        _update(ledger, progress)
     except DamagedError as error:
         ledger.store.set_aside(error.path)
         return False
-    _update_measures(ledger, progress)
     return True
 
 
-def _update_rows(ledger: Ledger) -> None:
-    folder = ledger.store.folder
+def _update(ledger: Ledger, progress: Progress | None) -> None:
+    folder, keep = ledger.store.folder, ledger.study.keep
     stored = ledger.stored()
     made_of = ledger.tables_digest(stored)
-    tables = tables_of_rows(ledger.study.keep)
-    if ledger.made_of != made_of or not _are_whole(folder, tables):
-        ledger.made_of = None
-        ledger.write()
-        write_rows(folder, stored, ledger.truths, ledger.facts())
-        ledger.made_of, ledger.measured_of = made_of, None
-
-
-def _update_measures(ledger: Ledger, progress: Progress | None) -> None:
-    folder = ledger.store.folder
-    measured_of = ledger.measures_digest(ledger.made_of or "")
-    if ledger.study.keep == "measures" or (
-        ledger.measured_of == measured_of and _are_whole(folder, MEASURED)
-    ):
+    measured_of = ledger.measures_digest(made_of)
+    has_rows = ledger.made_of == made_of and are_those(folder, tables_of_rows(keep), ledger.tables)
+    measured = keep == "measures" or ledger.measured_of == measured_of
+    if has_rows and measured and are_those(folder, TABLES_OF[keep], ledger.tables):
         return
-    failures = write_measures(folder, ledger.facts(), Wishes.of(ledger.study))
+    extent = extent_of(stored)
+    if not may_replace(ledger, extent, at_work=progress is None):
+        return
+    failures: list[str] = []
+    with made_apart(folder) as made:
+        if not has_rows:
+            write_rows(made, stored, ledger.truths, ledger.facts())
+        if keep == "rows":
+            of = folder if has_rows else made
+            failures = write_measures(of, ledger.facts(), Wishes.of(ledger.study), into=made)
+        seals = put_in_places(made, folder)
+    ledger.tables = {**ledger.tables, **seals}
+    ledger.made_of, ledger.extent = made_of, extent
+    ledger.measured_of = None if failures else measured_of
+    ledger.write()
     if progress is not None:
         for text in failures:
             progress.say(f"Note: {text}")
-    ledger.measured_of = None if failures else measured_of
 
 
-def _are_whole(folder: Path, tables: tuple[str, ...]) -> bool:
-    return all(is_whole(folder / f"{name}.parquet") for name in tables)
+def check_extent(ledger: Ledger, methods: Sequence[str], replicates: int) -> None:
+    """Raise ResultsError where a run would not bring back all that the tables rest on.
+
+    A study with a precision may raise its goals under way, so it is judged at the end alone.
+    """
+    stored = ledger.stored()
+    extent = extent_of(stored)
+    for condition, items in stored.items():
+        own = extent.setdefault(condition.key, {})
+        own |= {method: sum(covered(items, method, replicates)) for method in methods}
+    if ledger.study.precision is None:
+        may_replace(ledger, extent, at_work=False)
+
+
+def say_repaired(ledger: Ledger, progress: Progress) -> None:
+    """Say that `study.json` could not be used, if so; it is made anew."""
+    if ledger.repaired:
+        folder = ledger.store.folder
+        progress.say(
+            f"Note: {folder / 'study.json'}: {ledger.repaired}; it is made anew, and moved to "
+            f"{folder / 'parts' / 'damaged'}; what it told of earlier runs is lost"
+        )
+
+
+def may_replace(ledger: Ledger, extent: Extent, *, at_work: bool) -> bool:
+    """Return whether tables that rest on `extent` may replace those that there are.
+
+    Raises
+    ------
+    ResultsError
+        If not, and no run is at work that will have more.
+    """
+    folder = ledger.store.folder
+    there = any((folder / f"{name}.parquet").exists() for name in MEASURED)
+    if at_work:
+        known = bool(ledger.tables) or not there
+        return bool(extent) and known and not (there and lost(ledger.extent, extent))
+    if not extent:
+        raise ResultsError(f"{folder}: holds no rows of {ledger.study.name}: no tables are made")
+    if there and (words := lost(ledger.extent, extent)):
+        raise ResultsError(f"{folder}: {words}; {LEFT}")
+    return True
+
+
+LEFT = (
+    "the tables stay as they are. Run the study again with all its methods and as many replicates "
+    "to compute what is gone, or delete the tables first to have them of what is left"
+)

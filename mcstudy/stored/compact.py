@@ -94,9 +94,9 @@ def _join(store: Store, run: Sequence[PartHead]) -> None:
         heads, tables = zip(*alike, strict=True)
         if len(heads) > 1:
             join = parts.joined if heads[0].keep == "rows" else joined_sums
-            name, content = join(heads, tables)
-            if not heads[0].path.with_name(name).exists():
-                store.add(name, content)
+            content = join(heads, tables)
+            if not heads[0].path.with_name(parts.name_of(content)).exists():
+                store.add(content)
                 store.remove(heads)
 
 

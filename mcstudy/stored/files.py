@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcstudy.errors import ResultsError
+from mcstudy.stored.sealed import seal_file
 
 
 @contextmanager
@@ -68,6 +69,7 @@ class TableWriters:
                 for name, path in self._paths.items():
                     with writing(path):
                         self._writers[name].close()
+                        seal_file(_temporary(path))
                 for path in self._paths.values():
                     with writing(path):
                         put_in_place(_temporary(path), path)
@@ -93,15 +95,6 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
-
-
-def is_whole(path: Path) -> bool:
-    """Return whether a table is there and its footer can be read."""
-    try:
-        pq.read_metadata(path)
-    except (OSError, pa.ArrowException):
-        return False
-    return True
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

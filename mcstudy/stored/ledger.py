@@ -20,6 +20,7 @@ from mcstudy.stored.decisions import Decisions
 from mcstudy.stored.facts import commit_of, digest, facts_of, measures_record, truths_record
 from mcstudy.stored.marks import method_marks, take_as_unchanged
 from mcstudy.stored.parts import PartHead
+from mcstudy.stored.record import RecordError
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
 from mcstudy.study import Study
@@ -44,7 +45,8 @@ class Ledger:
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
         self._check_null()
         take_as_unchanged(study, self.marks)
-        self._record = store.record
+        self.repaired, self._wrote = "", False
+        self._record = self._record_of(store)
         self._counting = Counting(
             study.keep, self.marks, set(self._record.get("kept", ())), self.truths, study.null
         )
@@ -55,7 +57,35 @@ class Ledger:
         self.discarded_up_to = 0
         self._older: list[str] = self._record.get("older_rows", [])
         self.asked: dict[str, Any] = self._record.get("asked", {})
+        self.tables: dict[str, str] = self._record.get("tables", {})
+        self._extent: dict[str, dict[str, int]] = self._record.get("counts", {})
         self.measured_of: str | None = self._record.get("measured_of")
+
+    def _record_of(self, store: Store) -> dict[str, Any]:
+        """Return the record; one that cannot be used is made anew by the first `write`."""
+        try:
+            record = store.record
+        except RecordError as error:
+            self.repaired = error.reason
+            return {}
+        if record and record["name"] != self.study.name:
+            self.repaired = f"is of the study {record['name']!r}"
+            return {}
+        return record
+
+    @property
+    def extent(self) -> dict[str, dict[str, int]]:
+        """How many replicates the tables rest on, of what the study still has."""
+        conditions = {condition.key for condition in self.study.conditions}
+        return {
+            key: {method: n for method, n in methods.items() if method in self.marks}
+            for key, methods in self._extent.items()
+            if key in conditions
+        }
+
+    @extent.setter
+    def extent(self, extent: dict[str, dict[str, int]]) -> None:
+        self._extent = extent
 
     def _check_null(self) -> None:
         """Raise StudyError for a null value of what is no estimand."""
@@ -101,7 +131,7 @@ class Ledger:
         self._decisions.settle(self.store.folder, heads, changed, wanted=wanted, truths=truths)
         if changed == "discard":
             self._to_clear = [h for h in heads if self._decisions.is_discarded(h, wanted)]
-            self.made_of = None
+            self.made_of, self._extent = None, {}
             now = self._decisions.discarded - before
             stops = [head.stop for head in self._to_clear]
             stops += [h.stop for h in heads if any(known_as(*m) in now for m in h.marks.items())]
@@ -181,6 +211,9 @@ class Ledger:
 
     def write(self) -> None:
         """Bring `study.json` up to date."""
+        if self.repaired and not self._wrote:
+            self.store.set_record_aside()
+        self._wrote = True
         self._record = {
             **self.facts(),
             "facts": list(self.facts()),
@@ -198,6 +231,8 @@ class Ledger:
             "truths": truths_record(self.truths),
             "made_of": self.made_of,
             "measured_of": self.measured_of,
+            "tables": self.tables,
+            "counts": self._extent,
             **measures_record(self.study),
             "runs": self._record.get("runs", []),
         }

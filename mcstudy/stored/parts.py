@@ -6,7 +6,8 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,21 @@ from mcstudy.errors import ResultsError
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.checked import STATUSES, Column
 from mcstudy.fits.replicates import Job
+from mcstudy.spoken import either
 from mcstudy.stored.marks import Mark
+from mcstudy.stored.schema import FORMAT, HEAD, misfit
+from mcstudy.stored.sealed import (
+    BrokenSealError,
+    NoSealError,
+    check,
+    metadata_of,
+    read_footer,
+    read_verified,
+    sealed,
+)
 
 _METADATA = b"mcstudy"
+_UNREADABLE = (OSError, pa.ArrowException, TypeError, KeyError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -47,14 +60,20 @@ class PartHead:
         return sorted(self.marks)
 
 
-def part_name(job: Job) -> str:
-    """Return the file name of the part that `job` leaves."""
-    return _name(job.condition.digest, job.start, job.stop, job.methods)
+def name_of(content: bytes) -> str:
+    """Return the file name of a part that has just been made."""
+    return _name(_head(Path(), check(content)))
 
 
-def _name(condition: str, start: int, stop: int, methods: Iterable[str]) -> str:
-    known_by = hashlib.sha256("\n".join(sorted(methods)).encode()).hexdigest()[:8]
-    return f"{condition}-{start:010d}-{stop:010d}-{known_by}.parquet"
+def _name(head: PartHead) -> str:
+    """Return the file name that a part has.
+
+    It names all that tells parts apart, so that none can take the place of another.
+    """
+    condition = hashlib.sha256(head.condition.encode()).hexdigest()[:16]
+    made_by = json.dumps([head.marks, head.references], sort_keys=True)
+    known_by = hashlib.sha256(made_by.encode()).hexdigest()[:8]
+    return f"{condition}-{head.start:010d}-{head.stop:010d}-{known_by}.parquet"
 
 
 def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) -> bytes:
@@ -71,8 +90,8 @@ def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) 
     return parquet(table, head)
 
 
-def piece(head: PartHead, table: pa.Table, start: int, stop: int) -> tuple[str, bytes]:
-    """Return name and content of the part that holds the replicates from `start` to `stop`."""
+def piece(head: PartHead, table: pa.Table, start: int, stop: int) -> bytes:
+    """Return the part that holds the replicates from `start` to `stop` of another."""
     own = {
         "condition": head.condition,
         "start": start,
@@ -82,12 +101,11 @@ def piece(head: PartHead, table: pa.Table, start: int, stop: int) -> tuple[str, 
     }
     replicate = table["replicate"].to_numpy()
     rows = table.filter(pa.array((start <= replicate) & (replicate < stop)))
-    condition, _, _, methods = head.path.name.split("-")
-    return f"{condition}-{start:010d}-{stop:010d}-{methods}", parquet(rows, own)
+    return parquet(rows, own)
 
 
-def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, bytes]:
-    """Return name and content of the part that holds the rows of several, which follow each other.
+def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> bytes:
+    """Return the part that holds the rows of several, which follow each other.
 
     Parameters
     ----------
@@ -108,14 +126,7 @@ def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, 
         "marks": first.marks,
         "columns": columns,
     }
-    return joined_name(heads), parquet(concatenated(pieces), head)
-
-
-def joined_name(heads: Sequence[PartHead]) -> str:
-    """Return the file name of the part that holds all of several that follow each other."""
-    first, last = heads[0], heads[-1]
-    condition = first.path.name.split("-")[0]
-    return _name(condition, first.start, last.stop, first.methods)
+    return parquet(concatenated(pieces), head)
 
 
 def rows_of(head: PartHead, table: pa.Table, method: str) -> pa.Table:
@@ -126,7 +137,8 @@ def rows_of(head: PartHead, table: pa.Table, method: str) -> pa.Table:
 
 def parquet(table: pa.Table, head: Mapping[str, Any]) -> bytes:
     """Return a part's rows and head as the bytes of a Parquet file."""
-    table = table.replace_schema_metadata({_METADATA: json.dumps(head, sort_keys=True)})
+    text = json.dumps({"format": FORMAT, **head}, sort_keys=True)
+    table = table.replace_schema_metadata({_METADATA: text})
     sink = pa.BufferOutputStream()
     pq.write_table(
         table,
@@ -136,20 +148,59 @@ def parquet(table: pa.Table, head: Mapping[str, Any]) -> bytes:
         write_page_checksum=True,
         write_statistics=False,
     )
-    return bytes(sink.getvalue())
+    return sealed(bytes(sink.getvalue()))
 
 
 def read_head(path: Path) -> PartHead:
-    """Return what a part holds; raise DamagedError if it is no whole part."""
+    """Return what a part holds; raise DamagedError if it is no whole part.
+
+    Raises
+    ------
+    ResultsError
+        Where another version of mcstudy has written it, or the system does not let us read it.
+    """
     try:
-        head = PartHead(path=path, **json.loads(pq.read_metadata(path).metadata[_METADATA]))
-        if not path.name.startswith(hashlib.sha256(head.condition.encode()).hexdigest()[:16]):
-            raise ValueError("it is named for another condition")
+        head = _head(path, read_footer(path))
+        if path.name != _name(head):
+            raise ValueError("it is named for another part")
     except MemoryError:
         raise
-    except (OSError, pa.ArrowException, TypeError, KeyError, ValueError) as error:
+    except _UNREADABLE as error:
+        if isinstance(error, NoSealError):
+            _check_older(path, error.footer)
         raise _unreadable(path, error) from error
     return head
+
+
+def _head(path: Path, metadata: Any) -> PartHead:
+    """Return the head that stands in the metadata of a part, held against its rows."""
+    head = json.loads(metadata.metadata[_METADATA])
+    if isinstance(head, dict) and head.pop("format", FORMAT) != FORMAT:
+        raise _other_version(path)
+    if found := misfit(head, HEAD):
+        raise ValueError(found)
+    made = PartHead(path=path, **head)
+    sums = made.references is not None
+    rows = len(made.marks) * (1 if sums else made.stop - made.start)
+    if not 0 <= made.start < made.stop or metadata.num_rows != rows:
+        raise ValueError("head and rows disagree")
+    if made.columns.keys() != made.marks.keys() or not made.marks:
+        raise ValueError("its methods disagree")
+    return made
+
+
+def _check_older(path: Path, footer: bytes) -> None:
+    """Raise ResultsError where a version without checksums has written a part."""
+    with suppress(*_UNREADABLE):
+        if {"condition", "marks"} <= json.loads(metadata_of(footer).metadata[_METADATA]).keys():
+            raise _other_version(path)
+
+
+def _other_version(path: Path) -> ResultsError:
+    return ResultsError(
+        f"{path}: was written by another version of mcstudy, which this one cannot read; "
+        f"run with that version, or choose another {either('--results', 'results')}"
+    )
 
 
 class DamagedError(ResultsError):
@@ -160,13 +211,30 @@ class DamagedError(ResultsError):
         self.path = path
 
 
-def read(path: Path) -> pa.Table:
-    """Return a part's rows, checksums verified; raise DamagedError if it is damaged."""
+def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a part's rows, its checksum verified; raise DamagedError if it is damaged."""
     try:
-        return pq.read_table(path, page_checksum_verification=True, use_threads=False)
+        content = pa.BufferReader(read_verified(path))
+        return pq.read_table(content, columns=columns, use_threads=False)
     except MemoryError:
         raise
-    except (OSError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a part, its checksum verified; raise DamagedError if it is damaged."""
+    try:
+        return read_verified(path)
+    except (OSError, BrokenSealError) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """Return the types of a part's columns; raise DamagedError if it is damaged."""
+    try:
+        return read_footer(path).schema.to_arrow_schema()
+    except _UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 

@@ -61,7 +61,7 @@ def reopen(store: Store, statuses: Collection[str]) -> int:
         if not gone:
             continue
         for start, stop in _between(head, gone):
-            store.add(*parts.piece(head, rows, start, stop))
+            store.add(parts.piece(head, rows, start, stop))
         store.discard([head])
         taken += len(gone)
     return taken

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import itertools
-import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,10 +12,10 @@ from typing import Any, TextIO
 
 from mcstudy.errors import ResultsError
 from mcstudy.stored.files import put_in_place, writing
-from mcstudy.stored.parts import DamagedError, PartHead, read_head
+from mcstudy.stored.parts import DamagedError, PartHead, name_of, read_head
+from mcstudy.stored.record import NAME, read_record, record_content
 
 _SHARE = ".share-"
-_INFINITE = "\0infinite"
 
 
 class Store:
@@ -35,6 +33,7 @@ class Store:
         self._heads: dict[str, PartHead] = {}
         self._held = False
         self.aside: list[Path] = []
+        self.damaged: list[Path] = []
 
     @contextmanager
     def locked(self, share: str = "") -> Iterator[None]:
@@ -92,23 +91,28 @@ class Store:
         numbers = [name.split("-") for name in names]
         return sorted((int(number), int(of)) for number, of in numbers)
 
-    def add(self, name: str, content: bytes) -> None:
-        """Store a part, whole or not at all."""
+    def add(self, content: bytes) -> None:
+        """Store a part, whole or not at all, under the name that its head gives it."""
+        name = name_of(content)
         self._heads.pop(name, None)
         self._write(self._parts / name, content)
 
     def heads(self) -> list[PartHead]:
         """Return what each part holds, in the order of names, without what is no part.
 
-        Whoever holds the folder sets a damaged part aside; whoever only looks leaves it alone.
+        Whoever holds the folder sets a damaged part aside; whoever only looks leaves it alone, and
+        finds it in `damaged`.
         """
         heads = {}
+        self.damaged = []
         for path in sorted(self._parts.glob("[!.]*.parquet")):
             try:
                 heads[path.name] = self._heads.get(path.name) or read_head(path)
             except DamagedError:
                 if self._held:
                     self.set_aside(path)
+                elif os.path.lexists(path):
+                    self.damaged.append(path)
         self._heads = heads
         return list(heads.values())
 
@@ -154,17 +158,22 @@ class Store:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What `study.json` says; empty if there is none that can be read."""
-        try:
-            record = json.loads((self.folder / "study.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return record if isinstance(record, dict) else {}
+        """What `study.json` says; empty if there is none.
+
+        Raises
+        ------
+        RecordError
+            If it is not what a run has written.
+        """
+        return read_record(self.folder)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace `study.json`."""
-        content = as_json(record, indent=2) + "\n"
-        self._write(self.folder / "study.json", content.encode())
+        self._write(self.folder / NAME, record_content(record))
+
+    def set_record_aside(self) -> None:
+        """Move a `study.json` that cannot be used out of the way."""
+        self._move(self.folder / NAME, self._parts / "damaged")
 
     def _write(self, path: Path, content: bytes) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
@@ -175,24 +184,6 @@ class Store:
             except OSError:
                 temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
                 raise
-
-
-def as_json(thing: Any, *, indent: int | None = None) -> str:
-    """Return JSON with an infinite number as 1e999, which JSON knows and every reader takes so."""
-    text = json.dumps(_finite(thing), indent=indent, sort_keys=indent is None, ensure_ascii=False)
-    return text.replace(json.dumps(_INFINITE), "1e999").replace(
-        json.dumps("-" + _INFINITE), "-1e999"
-    )
-
-
-def _finite(thing: Any) -> Any:
-    if isinstance(thing, Mapping):
-        return {key: _finite(value) for key, value in thing.items()}
-    if isinstance(thing, list | tuple):
-        return [_finite(value) for value in thing]
-    if isinstance(thing, float) and math.isinf(thing):
-        return _INFINITE if thing > 0 else "-" + _INFINITE
-    return thing
 
 
 def _held(file: TextIO, how: int) -> bool:

@@ -87,8 +87,8 @@ def tallies_of(content: bytes) -> dict[str, Tally]:
     return _tallies(Path(), pq.read_table(io.BytesIO(content)))
 
 
-def joined_sums(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, bytes]:
-    """Return name and content of the part that holds the sums of several, each after the other."""
+def joined_sums(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> bytes:
+    """Return the part that holds the sums of several, each after the other."""
     found = [_tallies(head.path, table) for head, table in zip(heads, tables, strict=True)]
     head = {
         "condition": heads[0].condition,
@@ -98,7 +98,7 @@ def joined_sums(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[
         "references": heads[0].references,
     }
     methods = {name: merged(each[name] for each in found) for name in heads[0].methods}
-    return parts.joined_name(heads), _part(head, methods)
+    return _part(head, methods)
 
 
 def _part(head: Mapping[str, Any], tallies: Mapping[str, Tally]) -> bytes:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mcstudy.grid import Condition, level_text
 from mcstudy.method import Status
@@ -98,7 +97,7 @@ class _Layout:
                     key = parts.column_key(name)
                     assert key is not None
                     if key[0] == "diagnostic":
-                        schema = schema or pq.read_schema(item.head.path)
+                        schema = schema or parts.read_schema(item.head.path)
                         types.setdefault(key[1], set()).add(schema.field(name).type)
                     elif key[0] in ("estimate", "lower"):
                         found.add(key[1:])

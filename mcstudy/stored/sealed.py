@@ -1,0 +1,204 @@
+"""Parquet files under a checksum: every byte of one is held against a digest that stands in it.
+
+A reader of Parquet finds the footer from the end of the file, and the pages by what the footer says
+of their places. What stands between the last page and the footer is read by nobody, so the seal
+can stand there: a word, the SHA-256 of all before it, and the SHA-256 of the rest of the file with
+the first two. The footer is verified by one read of the file's end, the pages where rows are read.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_WORD = b"mcstudy\x01"
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_SEAL_BYTES = len(_WORD) + 2 * _DIGEST_BYTES
+_MAGIC = b"PAR1"
+_ENDING = struct.Struct("<I4s")  # the footer's length and the magic word, by the Parquet format
+_LOOK_BYTES = 2**15  # holds seal and footer of most parts
+_CHUNK_BYTES = 2**20
+
+
+class BrokenSealError(ValueError):
+    """A file is not what was written."""
+
+
+class NoSealError(BrokenSealError):
+    """There is no seal: an older version has written the file, or something else."""
+
+    def __init__(self, footer: bytes) -> None:
+        super().__init__("no checksum in it")
+        self.footer = footer
+
+
+class _Tail(NamedTuple):
+    """The end of a sealed file: its footer, the digest of what stands before the seal, its own."""
+
+    footer: bytes
+    before: bytes
+    seal: str
+    place: int
+
+
+def sealed(content: bytes) -> bytes:
+    """Return the bytes of a Parquet file with its seal."""
+    length, _ = _ENDING.unpack(content[-_ENDING.size :])
+    place = len(content) - _ENDING.size - length
+    footer = content[place:]
+    return content[:place] + _seal(hashlib.sha256(content[:place]), footer) + footer
+
+
+def seal_file(path: Path) -> None:
+    """Put the seal into a Parquet file that has just been written."""
+    with open(path, "rb+") as file:
+        ending = file.seek(-_ENDING.size, os.SEEK_END)
+        length, _ = _ENDING.unpack(file.read())
+        place = file.seek(ending - length)
+        footer = file.read()
+        file.seek(0)
+        seal = _seal(_hashed(file.read, place), footer)
+        file.seek(place)
+        file.write(seal + footer)
+
+
+def read_footer(path: Path) -> Any:
+    """Return the metadata of a sealed file; its pages are not looked at.
+
+    Raises
+    ------
+    BrokenSealError
+        If the end of the file is not what was written.
+    """
+    return metadata_of(_tail_of(path).footer)
+
+
+def read_seal(path: Path) -> str:
+    """Return the text that stands for a sealed file; its pages are not looked at."""
+    return _tail_of(path).seal
+
+
+def metadata_of(footer: bytes) -> Any:
+    """Return the metadata that stands in a footer."""
+    return pq.read_metadata(pa.BufferReader(_MAGIC + footer))
+
+
+def read_verified(path: Path) -> bytes:
+    """Return the bytes of a sealed file; raise BrokenSealError if they are not what was written."""
+    content = read_regular(path)
+    check(content)
+    return content
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the bytes of a file; raise OSError for what is no regular one."""
+    with _opened(path) as file:
+        return bytes(file.read())
+
+
+def check(content: bytes) -> Any:
+    """Return the metadata of a sealed file; raise BrokenSealError unless all of it is whole."""
+    tail = _tail(len(content), lambda at, n: content[at : at + n])
+    if hashlib.sha256(memoryview(content)[: tail.place]).digest() != tail.before:
+        raise BrokenSealError("its checksum is another one")
+    return metadata_of(tail.footer)
+
+
+def open_verified(path: Path) -> tuple[Any, str]:
+    """Open a sealed file of any size for reading; return it and its seal, which stands for it.
+
+    Raises
+    ------
+    BrokenSealError
+        If it is not what was written.
+    """
+    with _opened(path):
+        file = pa.OSFile(str(path))
+    try:
+
+        def read(at: int, count: int) -> bytes:
+            file.seek(at)
+            return bytes(file.read(count))
+
+        tail = _tail(file.size(), read)
+        file.seek(0)
+        if _hashed(file.read, tail.place).digest() != tail.before:
+            raise BrokenSealError("its checksum is another one")
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file, tail.seal
+
+
+def seal_of(path: Path) -> str | None:
+    """Return the seal of a file, None where the file is not there or not what was written."""
+    with suppress(OSError, BrokenSealError):
+        file, seal = open_verified(path)
+        file.close()
+        return seal
+    return None
+
+
+def _opened(path: Path) -> Any:
+    """Open a regular file; anything else, which a read may wait for, is refused."""
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(number, "rb")
+
+
+def _tail_of(path: Path) -> _Tail:
+    with _opened(path) as file:
+        number = file.fileno()
+        return _tail(os.fstat(number).st_size, lambda at, count: os.pread(number, count, at))
+
+
+def _hashed(read: Callable[[int], bytes], count: int) -> Any:
+    """Return the SHA-256 of the next so many bytes."""
+    digest = hashlib.sha256()
+    while count and (chunk := read(min(count, _CHUNK_BYTES))):
+        digest.update(chunk)
+        count -= len(chunk)
+    return digest
+
+
+def _seal(before: Any, footer: bytes) -> bytes:
+    begun = _WORD + before.digest()
+    return bytes(begun + hashlib.sha256(begun + footer).digest())
+
+
+def _tail(size: int, read: Callable[[int, int], bytes]) -> _Tail:
+    """Return the end of a sealed file, verified."""
+    if size < _SEAL_BYTES + _ENDING.size:
+        raise BrokenSealError("too short")
+    count = min(size, _LOOK_BYTES)
+    end = read(size - count, count)
+    length, magic = _ENDING.unpack(end[-_ENDING.size :])
+    count = _SEAL_BYTES + length + _ENDING.size
+    if magic != _MAGIC or count > size:
+        raise BrokenSealError("no Parquet file")
+    if count > len(end):
+        end = read(size - count, count)
+    end = end[-count:]
+    begun, own, footer = (
+        end[: _SEAL_BYTES - _DIGEST_BYTES],
+        end[_SEAL_BYTES - _DIGEST_BYTES : _SEAL_BYTES],
+        end[_SEAL_BYTES:],
+    )
+    if not begun.startswith(_WORD):
+        raise NoSealError(footer)
+    if hashlib.sha256(begun + footer).digest() != own:
+        raise BrokenSealError("its checksum is another one")
+    return _Tail(footer, begun[len(_WORD) :], own.hex(), size - count)

@@ -1,0 +1,135 @@
+"""Damage on disk: a bit, a block, a file; it is noticed or harmless, and never other numbers."""
+
+import contextlib
+import io
+import random
+import shutil
+
+import pandas as pd
+import pytest
+
+from mcstudy import MCStudyError, open_results, run
+from mcstudy.cli import main
+from mcstudy.stored import parts
+
+TINY = [("grid(n=[5, 10], mean=[0.0, 1.5])", "grid(n=[5, 10], mean=[0.0])"), ("=60", "=3")]
+TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance", "comparisons")
+SUMS = ("conditions", "endings", "performance")
+
+
+class Folder:
+    """A small results folder, with a copy of it to be hurt."""
+
+    def __init__(self, path, results, tables=TABLES):
+        self.path, self.folder, self.tables = path, results.folder, tables
+        self.whole = self.folder.with_name("whole")
+        shutil.copytree(self.folder, self.whole)
+        self.digests = results.digests()
+        self.frames = {name: getattr(results, name) for name in tables}
+
+    def restore(self):
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.whole, self.folder)
+
+    def files(self):
+        return sorted(p for p in self.folder.rglob("*") if p.suffix in (".parquet", ".json"))
+
+    def check(self, what):
+        """Read, summarize and run the folder as it is, and demand the same tables or a line."""
+        self.check_reading(what)
+        told, err = self.call("status", str(self.folder))
+        assert told in (0, 2), what
+        assert told == 0 or err.count("\n") == 1, (what, err)
+        told, err = self.call("summarize", str(self.folder))
+        assert told == 0 or (told == 2 and err.count("\n") == 1), (what, err)
+        if told == 0:
+            assert open_results(self.folder).digests() == self.digests, what
+        self.check_reading(what)
+        results = str(self.folder.parent)
+        told, err = self.call("run", str(self.path), "--results", results, "--jobs", "1")
+        assert told == 0, (what, err)
+        assert "changed since" not in err, what
+        assert open_results(self.folder).digests() == self.digests, what
+
+    def check_reading(self, what):
+        for name in self.tables:
+            with contextlib.suppress(MCStudyError):
+                found = getattr(open_results(self.folder), name)
+                pd.testing.assert_frame_equal(found, self.frames[name], obj=str(what))
+
+    def call(self, *arguments):
+        err = io.StringIO()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
+            return main(arguments), err.getvalue()
+
+
+@pytest.fixture
+def small(study_file, tmp_path):
+    path = study_file(*TINY)
+    return Folder(path, run(path, tmp_path, jobs=1, quiet=True))
+
+
+@pytest.fixture
+def small_sums(study_file, tmp_path):
+    path = study_file(*TINY, ("seed=7", 'seed=7, keep="measures"'))
+    return Folder(path, run(path, tmp_path, jobs=1, quiet=True), SUMS)
+
+
+def flipped(content, bit):
+    hurt = bytearray(content)
+    hurt[bit // 8] ^= 1 << bit % 8
+    return bytes(hurt)
+
+
+def by_flips(folder, count):
+    """Check flips of bits drawn from all files; each file gets its share."""
+    draw = random.Random(1)
+    for number in range(count):
+        files = folder.files()
+        path = files[number % len(files)]
+        bit = draw.randrange(8 * path.stat().st_size)
+        path.write_bytes(flipped(path.read_bytes(), bit))
+        folder.check((path.name, bit))
+        folder.restore()
+
+
+def test_contract_a_flipped_bit_is_noticed_or_harmless(small):
+    by_flips(small, 12)
+
+
+def test_contract_a_flipped_bit_is_noticed_or_harmless_where_sums_are_kept(small_sums):
+    by_flips(small_sums, 6)
+
+
+@pytest.mark.slow
+def test_contract_many_flipped_bits_are_noticed_or_harmless(small):
+    by_flips(small, 1000)
+
+
+def is_noticed(folder, path):
+    """Read a file as all do who read it; return whether that said that something is wrong."""
+    try:
+        if path.name == "study.json":
+            assert open_results(folder).study
+        elif path.parent.name == "parts":
+            parts.read_head(path)
+            parts.read(path)
+        else:
+            assert len(getattr(open_results(folder), path.stem))
+    except MCStudyError:
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_contract_every_flipped_bit_is_noticed(small):
+    """All of them, by those who read the file; the layout of study.json alone carries nothing."""
+    record = open_results(small.folder).study
+    for path in small.files():
+        content = path.read_bytes()
+        for bit in range(8 * len(content)):
+            path.write_bytes(flipped(content, bit))
+            if not is_noticed(small.folder, path):
+                assert path.name == "study.json", (path.name, bit)
+                assert open_results(small.folder).study == record, bit
+        path.write_bytes(content)

@@ -1,0 +1,210 @@
+"""study.json and the heads of parts: read through one schema; what does not fit it is one line."""
+
+import hashlib
+import io
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from mcstudy import MCStudyError, open_results, run
+from mcstudy.cli import main
+from mcstudy.stored import parts
+from mcstudy.stored.record import as_json, record_content
+from mcstudy.stored.schema import HEAD, RECORD, misfit
+
+
+@pytest.fixture
+def small(study_file, tmp_path):
+    path = study_file(("=60", "=3"))
+    return path, run(path, tmp_path, jobs=1, quiet=True)
+
+
+def signed(record):
+    """Return a study.json whose checksum is right, whatever it says."""
+    said = {key: value for key, value in record.items() if key != "sha256"}
+    digest = hashlib.sha256(as_json(said).encode()).hexdigest()
+    return json.dumps({**said, "sha256": digest}).encode()
+
+
+def changed(**changes):
+    return lambda content: signed({**json.loads(content), **changes})
+
+
+RECORDS = {
+    "empty": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "zeros": lambda content: bytes(len(content)),
+    "not UTF-8": lambda content: content.replace(b"normal", b"n\xf6rmal"),
+    "BOM": lambda content: b"\xef\xbb\xbf" + content,
+    "UTF-16": lambda content: content.decode().encode("utf-16"),
+    "deep": lambda content: b"[" * 200_000,
+    "deep and closed": lambda content: b'{"a":' * 200_000 + b"1" + b"}" * 200_000,
+    "a long number": lambda content: content.replace(b'"seed": 7', b'"seed": ' + b"7" * 5000),
+    "a list": lambda content: b"[1]",
+    "a number": lambda content: b"5",
+    "null": lambda content: b"null",
+    "edited": lambda content: content.replace(b'"seed": 7', b'"seed": 8'),
+    "unsigned": lambda content: content.replace(b"sha256", b"sha257"),
+    "another format": changed(format=99),
+    "a format in words": changed(format="one"),
+    "kept null": changed(kept=None),
+    "methods 5": changed(methods=5),
+    "facts unknown": changed(facts=["nothing"]),
+    "condition a list": changed(conditions={"n=5": {"n": [5]}}),
+    "condition of another key": changed(conditions={"n=5": {"n": 6}}),
+    "marks of numbers": changed(marks={"average": {"seed": 7}}),
+    "keep something": changed(keep="something"),
+    "truths of texts": changed(truths={"n=5": {"mean": "0"}}),
+    "null a list": changed(null=[0.0]),
+    "seed true": changed(seed=True),
+    "of another study": changed(name="other"),
+}
+
+
+@pytest.mark.parametrize("how", RECORDS)
+def test_contract_a_record_that_cannot_be_used_is_one_line_and_run_mends_it(
+    small, tmp_path, capfd, how
+):
+    path, results = small
+    folder, digests = results.folder, results.digests()
+    before = {file.name: file.read_bytes() for file in folder.glob("*.parquet")}
+    record = folder / "study.json"
+    record.write_bytes(RECORDS[how](record.read_bytes()))
+    for verb in (
+        ["status", folder],
+        ["summarize", folder],
+        ["table", folder, "--measure", "bias"],
+        ["failures", folder],
+        ["anova", folder, "--measure", "bias"],
+        ["compare", folder, "--methods", "average,jittered"],
+        ["compare", folder, folder],
+        ["replay", folder, "--condition", "n=5,mean=0", "--replicate", "0"],
+    ):
+        if how == "of another study":
+            break
+        assert main(list(map(str, verb))) == 2, verb
+        err = capfd.readouterr().err
+        assert err.count("\n") == 1, err
+        assert f"{record}: " in err
+        assert "to make it anew: mcstudy run STUDY" in err
+        assert "share" not in err
+    assert {file.name: file.read_bytes() for file in folder.glob("*.parquet")} == before
+    assert main(["run", str(path), "--results", str(tmp_path), "--jobs", "1"]) == 0
+    err = capfd.readouterr().err
+    assert f"Note: {record}: " in err
+    assert "it is made anew" in err
+    assert open_results(folder).digests() == digests
+    assert (folder / "parts" / "damaged" / "study.json").is_file()
+    capfd.readouterr()
+    assert main(["run", str(path), "--results", str(tmp_path), "--jobs", "1"]) == 0
+    assert "Note" not in capfd.readouterr().err
+
+
+def test_contract_collect_mends_a_record_as_run_does(small, tmp_path, capfd):
+    path, results = small
+    digests = results.digests()
+    (results.folder / "study.json").write_text("{}")
+    assert main(["collect", str(path), "--results", str(tmp_path)]) == 0
+    assert "study.json: has no checksum" in capfd.readouterr().err
+    assert open_results(results.folder).digests() == digests
+
+
+def test_contract_a_record_says_the_same_in_another_layout(small):
+    _, results = small
+    record = results.folder / "study.json"
+    record.write_text(json.dumps(json.loads(record.read_text())))
+    assert open_results(results.folder).study == results.study
+
+
+HEADS = {
+    "empty": lambda head: {},
+    "a list": lambda head: [head],
+    "a text": lambda head: "head",
+    "start of text": lambda head: {**head, "start": "0"},
+    "start beyond stop": lambda head: {**head, "start": 3, "stop": 0},
+    "more rows": lambda head: {**head, "stop": 4},
+    "true": lambda head: {**head, "start": False},
+    "marks null": lambda head: {**head, "marks": None},
+    "marks empty": lambda head: {**head, "marks": {}, "columns": {}},
+    "a mark less": lambda head: {**head, "marks": {"average": head["marks"]["average"]}},
+    "columns of others": lambda head: {**head, "columns": {"a": [], "b": []}},
+    "columns of numbers": lambda head: {**head, "columns": {"average": [1], "jittered": []}},
+    "sums in rows": lambda head: {**head, "references": {"the truth of mean": 0.0}},
+    "another condition": lambda head: {**head, "condition": "n=6"},
+}
+
+
+@pytest.mark.parametrize("how", HEADS)
+def test_contract_a_part_with_a_head_of_other_shape_is_set_aside(
+    small, tmp_path, capfd, monkeypatch, how
+):
+    path, results = small
+    digests = results.digests()
+    part = min((results.folder / "parts").glob("*.parquet"))
+    table = pq.read_table(part)
+    head = json.loads(table.schema.metadata[b"mcstudy"])
+    part.write_bytes(with_head(table, HEADS[how](head)))
+    for verb in ("status", "summarize"):
+        assert main([verb, str(results.folder)]) in (0, 2)
+        assert capfd.readouterr().err.count("\n") <= 1
+    assert main(["run", str(path), "--results", str(tmp_path), "--jobs", "1"]) == 0
+    assert f"{part}: damaged, or no part; set aside" in capfd.readouterr().err
+    assert open_results(results.folder).digests() == digests
+
+
+def with_head(table, head):
+    from mcstudy.stored.sealed import sealed
+
+    sink = io.BytesIO()
+    text = json.dumps(head)
+    pq.write_table(table.replace_schema_metadata({"mcstudy": text}), sink)
+    return sealed(sink.getvalue())
+
+
+@pytest.mark.parametrize("version", ["older", "newer"])
+def test_contract_a_part_of_another_version_is_one_line_and_left_alone(
+    small, tmp_path, capfd, version
+):
+    path, results = small
+    part = min((results.folder / "parts").glob("*.parquet"))
+    table = pq.read_table(part)
+    head = json.loads(table.schema.metadata[b"mcstudy"])
+    if version == "older":
+        del head["format"]
+        pq.write_table(table.replace_schema_metadata({"mcstudy": json.dumps(head)}), part)
+    else:
+        part.write_bytes(with_head(table, {**head, "format": 99, "more": 1}))
+    content = part.read_bytes()
+    for verb in (
+        ["run", path, "--results", tmp_path, "--jobs", 1],
+        ["status", results.folder],
+        ["summarize", results.folder],
+        ["collect", path, "--results", tmp_path],
+    ):
+        assert main(list(map(str, verb))) == 2, verb
+        err = capfd.readouterr().err
+        assert err.count("\n") == 1, err
+        assert f"{part}: was written by another version of mcstudy" in err
+    assert part.read_bytes() == content
+
+
+def test_contract_a_part_of_rows_and_its_name_and_head_agree(small):
+    _, results = small
+    part = min((results.folder / "parts").glob("*.parquet"))
+    head = parts.read_head(part)
+    assert part.name == parts.name_of(part.read_bytes())
+    assert parts.read(part).num_rows == (head.stop - head.start) * len(head.methods)
+    other = part.with_name(part.name.replace("-0000000003-", "-0000000004-"))
+    part.rename(other)
+    with pytest.raises(MCStudyError, match="damaged"):
+        parts.read_head(other)
+
+
+def test_contract_what_is_written_fits_the_schema(small):
+    _, results = small
+    record = json.loads(record_content(results.study))
+    assert not misfit(record, RECORD)
+    assert misfit({**record, "kept": [1]}, RECORD) == "'kept'[0] is 1"
+    assert misfit({}, HEAD) == "'condition' is missing"
+    assert misfit(5, HEAD) == "it is 5"

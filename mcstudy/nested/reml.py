@@ -34,9 +34,11 @@ class ExactMethod:
     restricted : bool
         REML, or ML.
     intervals : tuple of str
-        Which intervals to compute: exact, wald, log, satterthwaite, mls, generalized, profile
-        (of the restricted likelihood) or bootstrap. With covariates there are no mean squares, and
-        so no exact, mls and generalized ones.
+        Which intervals to compute: exact, wald, log, satterthwaite, mls, generalized, profile or
+        bootstrap. Those of `wald`, `log`, `satterthwaite`, `profile` and `bootstrap` are of the
+        likelihood that is maximised; exact, mls and generalized ones rest on the mean squares
+        alone, and are the same under REML and ML. With covariates there are no mean squares, and
+        so none of these three.
     level : float
         Their nominal coverage.
 
@@ -129,7 +131,7 @@ class ExactMethod:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for kind in self.intervals:
                 if kind == "profile":
-                    found[kind] = profile(batch, self._restricted(batch, solution), self.level)
+                    found[kind] = profile(batch, solution, self.level, reml=self.restricted)
                 elif kind == "bootstrap":
                     found[kind] = bootstrap(batch, solution, rngs, self.level, reml=self.restricted)
                 elif squares is not None or kind in WITHOUT_SQUARES:
@@ -145,7 +147,7 @@ class ExactMethod:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for kind in self.intervals:
                 if kind == "profile":
-                    found[kind] = balanced_profile(squares, self.level)
+                    found[kind] = balanced_profile(squares, self.level, reml=self.restricted)
                 elif kind == "bootstrap":
                     found[kind] = balanced_bootstrap(
                         squares, solution, rngs, self.level, reml=self.restricted
@@ -153,9 +155,6 @@ class ExactMethod:
                 else:
                     found[kind] = FORMULAS[kind](basis, self.level)
         return _identified(found, solution)
-
-    def _restricted(self, batch: NestedBatch, solution: Solution) -> Solution:
-        return solution if self.restricted else solve(batch, reml=True)
 
 
 def _identified(found: dict[str, Limits], solution: Solution) -> dict[str, Limits]:

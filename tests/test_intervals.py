@@ -75,7 +75,7 @@ def test_contract_which_intervals_belong_to_the_likelihood(extra):
                 assert one == other
                 continue
             one, other = (limits(fit, kind, "group1_var", index) for fit in fits)
-            assert other[1] < one[1], kind
+            assert one[1] != other[1], kind
 
 
 def plain_mls(x, n1, y, n2, alpha=0.05):

@@ -12,7 +12,7 @@ import numpy as np
 
 from mcstudy.nested.cells import Cells, MeanSquares, mean_squares
 from mcstudy.nested.data import Floats
-from mcstudy.nested.solution import Solution
+from mcstudy.nested.solution import Solution, std_errors_of
 
 
 def balanced_solution(cells: Cells, *, reml: bool) -> Solution:
@@ -33,12 +33,14 @@ def balanced_solution(cells: Cells, *, reml: bool) -> Solution:
     return Solution(
         variances=variances,
         covariance=covariance,
+        std_errors=std_errors_of(covariance),
         llf=llf,
         fixed_effects=(cells.reference + grand)[:, None],
         fixed_effects_cov=(levels[:, 0] / (a * b * r))[:, None, None],
         iterations=np.zeros(len(cells), dtype=np.int64),
         identified=np.broadcast_to(identified, variances.shape),
         converged=~lost,
+        fault=np.full(len(cells), ""),
     )
 
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from mcstudy.method import Estimate, Fit, batch_form
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
-from mcstudy.nested.cells import Cells, MeanSquares, cells_of, mean_squares
+from mcstudy.nested.cells import MeanSquares, mean_squares
 from mcstudy.nested.data import Floats, NestedBatch, NestedData
-from mcstudy.nested.engine import as_batch, solve, solve_cells
+from mcstudy.nested.engine import as_batch, solve_working
 from mcstudy.nested.intervals import FORMULAS, WITHOUT_SQUARES, Basis, unweighted_mean_squares
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.solution import COMPONENTS, Solution
+from mcstudy.nested.units import Working
 
 Limits = dict[str, tuple[Floats, Floats]]
 
@@ -71,9 +72,11 @@ class ExactMethod:
         batches = [batch] if isinstance(batch, NestedBatch) else [as_batch(data) for data in batch]
         solutions, limits, begin = [], [], 0
         for part in batches:
-            solution, cells = self._solve(part)
-            solutions.append(solution)
-            limits.append(self._limits(part, cells, solution, rngs[begin : begin + len(part)]))
+            working = Working(part)
+            solution = solve_working(working, reml=self.restricted)
+            found = self._limits(working, solution, rngs[begin : begin + len(part)])
+            solutions.append(working.given(solution, reml=self.restricted))
+            limits.append(_given(found, working, solutions[-1]))
             begin += len(part)
         solution = Solution.joined(solutions)
         statuses = solution.statuses()
@@ -103,13 +106,6 @@ class ExactMethod:
         status: Any = fit.status
         return Fit(estimates, status[0], fit.message[0], diagnostics)
 
-    def _solve(self, batch: NestedBatch) -> tuple[Solution, Cells | None]:
-        """Fit a batch; its cells come back where they say all that the intervals need."""
-        if batch.covariates:
-            return solve(batch, reml=self.restricted), None
-        cells = cells_of(batch)
-        return solve_cells(cells, reml=self.restricted), cells
-
     @property
     def draws(self) -> bool:
         """Whether some of the intervals draw random numbers."""
@@ -117,12 +113,12 @@ class ExactMethod:
 
     def _limits(
         self,
-        batch: NestedBatch,
-        cells: Cells | None,
+        working: Working,
         solution: Solution,
         rngs: Sequence[np.random.Generator],
     ) -> dict[str, Limits]:
         """Return the limits of each kind of interval and variance, arrays of shape (R,)."""
+        batch, cells = working.batch, None if working.batch.covariates else working.cells
         if cells is not None and cells.balanced:
             return self.balanced_limits(mean_squares(cells), solution, rngs)
         squares = None if cells is None else unweighted_mean_squares(cells)
@@ -155,6 +151,19 @@ class ExactMethod:
                 else:
                     found[kind] = FORMULAS[kind](basis, self.level)
         return _identified(found, solution)
+
+
+def _given(
+    found: dict[str, Limits], working: Working, solution: Solution
+) -> dict[str, Limits]:
+    """Return the limits in the units of the response as it was given, as the solution is."""
+    if working.scale is None:
+        return found
+    given = {
+        kind: {name: working.limits(pair) for name, pair in limits.items()}
+        for kind, limits in found.items()
+    }
+    return _identified(given, solution)
 
 
 def _identified(found: dict[str, Limits], solution: Solution) -> dict[str, Limits]:

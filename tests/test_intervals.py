@@ -61,6 +61,23 @@ def test_identity_the_formulas_against_plain_ones():
             assert limits(fit, "log", name, i) == pytest.approx(log, rel=1e-10)
 
 
+@pytest.mark.parametrize("extra", [{}, {"dropped_rows": 0.3}])
+def test_contract_which_intervals_belong_to_the_likelihood(extra):
+    batch = batch_of(3, group1_sd=4.0, n_group1=6, **extra)
+    fits = [
+        method.with_intervals(*KINDS).batch(batch, method_rngs(3))
+        for method in (nested.reml, nested.ml)
+    ]
+    for index in range(3):
+        for kind in KINDS:
+            one, other = (limits(fit, kind, "unexplained_var", index) for fit in fits)
+            if kind in ("exact", "mls", "generalized"):
+                assert one == other
+                continue
+            one, other = (limits(fit, kind, "group1_var", index) for fit in fits)
+            assert one[1] != other[1], kind
+
+
 def plain_mls(x, n1, y, n2, alpha=0.05):
     """Ting et al. (1990), for x - y, upper-tail quantiles."""
     a = alpha / 2

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 from mcstudy import nested
+from mcstudy.nested import NestedBatch
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.engine import profile_llf, solve
 from mcstudy.nested.intervals import Basis, generalized
+from mcstudy.nested.plain import plain_likelihood
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.roots import crossing
 
@@ -39,7 +41,7 @@ def test_identity_limits_reach_the_quantile_by_brute_force(sizes):
     drawn = np.exp(rng.normal(0, 1.5, (3, 60)))
     degrees = (a - 1, a * (b - 1), a * b * (r - 1))
     squares = MeanSquares(*drawn, *degrees, n_group2=b, n_rep=r)
-    limits = balanced_profile(squares, 0.95)
+    limits = balanced_profile(squares, 0.95, reml=True)
     steps = (b * r, r)
     best = overall(drawn, degrees)
     for place, name in enumerate(("group1_var", "group2_var")):
@@ -79,11 +81,73 @@ def test_identity_limits_of_any_data_reach_the_quantile_of_the_engine(extra, gro
     rngs = [np.random.default_rng(i) for i in range(30)]
     batch = nested.generate_nested.batch(rngs, **sizes, **sds, **extra)
     solution = solve(batch)
-    for name, (lower, upper) in profile(batch, solution, 0.95).items():
+    for name, (lower, upper) in profile(batch, solution, 0.95, reml=True).items():
         for limit in (lower, upper):
             rise = 2 * (solution.llf - profile_llf(batch, name, limit).llf)
             assert rise[limit > 0] == pytest.approx(QUANTILE, abs=1e-6)
             assert (rise[limit == 0] <= QUANTILE).all()
+
+
+def plain_deviance(data, variances, reml):
+    return -2 * plain_likelihood(data, variances, reml=reml, exog=tuple(data.covariates)).llf
+
+
+def plain_profile(data, reml, place, held=None):
+    """Return the least deviance, with one variance held or all free, by a general minimiser."""
+    free = [i for i in range(3) if held is None or i != place]
+    limits = [(0.0 if i < 2 else 1e-3, None) for i in free]
+
+    def deviance(some):
+        variances = np.full(3, held)
+        variances[free] = some
+        return plain_deviance(data, variances, reml)
+
+    starts = ([4.0] * len(free), [0.1] * len(free), [0.0] * (len(free) - 1) + [6.0])
+    options = {"ftol": 1e-13, "gtol": 1e-9}
+    return min(optimize.minimize(deviance, x, bounds=limits, options=options).fun for x in starts)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("extra", [{}, {"dropped_rows": 0.2}, {"row_slope": 1.0}])
+def test_identity_limits_belong_to_the_likelihood_of_the_fit(extra, reml):
+    """Of both likelihoods written down plainly; the estimates stand where the profile is least."""
+    sizes = {"n_group1": 5, "n_group2": 3, "n_rep": 3}
+    for seed, group1_sd in ((1, 3.0), (2, 0.5)):
+        sds = {"group1_sd": group1_sd, "group2_sd": 2.0, "unexplained_sd": 2.0}
+        data = nested.generate_nested(np.random.default_rng(seed), **sizes, **sds, **extra)
+        method = (nested.reml if reml else nested.ml).with_intervals("profile")
+        estimates = method(data, np.random.default_rng(0)).estimates
+        best = plain_deviance(data, np.array([e.value for e in estimates.values()]), reml)
+        for place, estimate in enumerate(estimates.values()):
+            assert best == pytest.approx(plain_profile(data, reml, place), abs=1e-5)
+            lower, upper = estimate.intervals["profile"]
+            assert lower <= estimate.value < upper
+            for limit in (lower, upper):
+                rise = plain_profile(data, reml, place, limit) - best
+                if limit > 0:
+                    assert rise == pytest.approx(QUANTILE, abs=1e-4)
+                else:
+                    assert rise <= QUANTILE + 1e-4
+
+
+@pytest.mark.parametrize("sizes", [(6, 4, 3), (2, 2, 2), (1, 5, 4)])
+@pytest.mark.parametrize("reml", [True, False])
+def test_identity_closed_form_of_balanced_data_and_the_engine_agree(sizes, reml):
+    names = ("n_group1", "n_group2", "n_rep")
+    sds = {"group1_sd": 1.0, "group2_sd": 1.0, "unexplained_sd": 2.0}
+    rngs = [np.random.default_rng(i) for i in range(30)]
+    batch = nested.generate_nested.batch(rngs, **dict(zip(names, sizes, strict=True)), **sds)
+    every = np.ones(batch.y.shape, dtype=bool)
+    method = (nested.reml if reml else nested.ml).with_intervals("profile")
+    closed = method.batch(batch, rngs)
+    engine = method.batch(NestedBatch(batch.y, batch.design, every), rngs)
+    for name, estimate in closed.estimates.items():
+        for one, other in zip(
+            estimate.intervals["profile"],
+            engine.estimates[name].intervals["profile"],
+            strict=True,
+        ):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("degrees", [(1, 2), (5, 3), (19, 80), (80, 400)])

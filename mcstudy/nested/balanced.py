@@ -12,7 +12,7 @@ import numpy as np
 
 from mcstudy.nested.cells import Cells, MeanSquares, mean_squares
 from mcstudy.nested.data import Floats
-from mcstudy.nested.solution import Solution
+from mcstudy.nested.solution import Solution, std_errors_of
 
 
 def balanced_solution(cells: Cells, *, reml: bool) -> Solution:
@@ -33,22 +33,24 @@ def balanced_solution(cells: Cells, *, reml: bool) -> Solution:
     return Solution(
         variances=variances,
         covariance=covariance,
+        std_errors=std_errors_of(covariance),
         llf=llf,
         fixed_effects=(cells.reference + grand)[:, None],
         fixed_effects_cov=(levels[:, 0] / (a * b * r))[:, None, None],
         iterations=np.zeros(len(cells), dtype=np.int64),
         identified=np.broadcast_to(identified, variances.shape),
         converged=~lost,
+        fault=np.full(len(cells), ""),
     )
 
 
 def isotonic_levels(squares: MeanSquares, *, reml: bool) -> Floats:
     """Return the fitted levels of group 1, group 2 and unexplained, falling, shape (R, 3)."""
-    w1, w2, w3 = _weights(squares, reml=reml)
+    _, w2, w3 = _weights(squares, reml=reml)
     s3 = squares.unexplained if w3 else squares.group2
     s2 = squares.group2 if w2 else s3
     s3 = s3 if w3 else s2
-    s1 = squares.group1 * (squares.group1_df / w1) if w1 else np.zeros_like(s2)
+    s1, w1 = weighted_group1(squares, reml=reml)
     lower = _pooled((s2, w2), (s3, w3))
     upper = _pooled((s1, w1), (s2, w2))
     whole = _pooled((s1, w1), (s2, w2), (s3, w3))
@@ -60,6 +62,14 @@ def isotonic_levels(squares: MeanSquares, *, reml: bool) -> Floats:
         ],
         axis=1,
     )
+
+
+def weighted_group1(squares: MeanSquares, *, reml: bool) -> tuple[Floats, int]:
+    """Return the S and n with which -2 llf has n (log l_1 + S / l_1)."""
+    weight = _weights(squares, reml=reml)[0]
+    if not weight:
+        return np.zeros_like(squares.group1), weight
+    return squares.group1 * (squares.group1_df / weight), weight
 
 
 def level_variances(levels: Floats, squares: MeanSquares) -> Floats:

@@ -12,6 +12,7 @@ from mcstudy.nested.data import Floats, NestedBatch, NestedData
 from mcstudy.nested.optimum import Held, maximise
 from mcstudy.nested.solution import COMPONENTS, Solution
 from mcstudy.nested.sums import Sums, sums_of, sums_with_covariates
+from mcstudy.nested.units import Working
 
 _MOST_SIZES = 256
 
@@ -23,10 +24,16 @@ def as_batch(data: NestedData) -> NestedBatch:
 
 def solve(batch: NestedBatch, *, reml: bool = True) -> Solution:
     """Fit each data set of a batch; every covariate that it carries has a fixed effect."""
-    cells = cells_of(batch)
-    if not batch.covariates:
-        return solve_cells(cells, reml=reml)
-    return Solution.joined([maximise(sums, reml=reml) for sums in _sums(cells, batch)])
+    working = Working(batch)
+    return working.given(solve_working(working, reml=reml), reml=reml)
+
+
+def solve_working(working: Working, *, reml: bool) -> Solution:
+    """Fit a batch in its working units."""
+    if not working.batch.covariates:
+        return solve_cells(working.cells, reml=reml)
+    sums = _sums(working.cells, working.batch)
+    return Solution.joined([maximise(part, reml=reml) for part in sums])
 
 
 def solve_cells(cells: Cells, *, reml: bool = True) -> Solution:

@@ -21,18 +21,20 @@ _AWAY, _FARTHEST = 2.2, 2.0
 
 
 def profile_limits(
-    sums: Sums, variances: Floats, std_errors: Floats, reach: float
+    sums: Sums, variances: Floats, std_errors: Floats, reach: float, *, reml: bool
 ) -> list[tuple[Floats, Floats]]:
-    """Return for each variance where the restricted deviance rises by `reach` squared.
+    """Return for each variance where the deviance rises by `reach` squared.
 
     Parameters
     ----------
     sums : Sums
         The reduced data of R replicates.
     variances, std_errors : arrays of shape (R, 3)
-        Of the restricted fit.
+        Of the fit.
     reach : float
         Root of the quantile of the deviance.
+    reml : bool
+        Whether the fit and its deviance are of the restricted likelihood, or of the full one.
 
     Returns
     -------
@@ -44,10 +46,10 @@ def profile_limits(
     best, errors = variances / square, std_errors / square
     free = free_components(sums)
     start = np.where(np.isnan(best), free, best)
-    least, _ = least_deviance(sums, start, free, reml=True)
+    least, _ = least_deviance(sums, start, free, reml=reml)
     found = []
     for component in range(3):
-        held = _Held(sums, component, reach, free, start, least)
+        held = _Held(sums, component, reach, free, start, least, reml=reml)
         lower, upper = held.limits(best[:, component], errors[:, component])
         found.append((lower * square[:, 0], upper * square[:, 0]))
     return found
@@ -67,18 +69,20 @@ class _Held:
         free: NDArray[np.bool_],
         start: Floats,
         least: Floats,
+        *,
+        reml: bool,
     ) -> None:
         self._sums, self._component, self._reach = sums, component, reach
         self._free, self._start, self._latest = free.copy(), start, start.copy()
         self._free[:, component] = False
-        self._least = least
+        self._least, self._reml = least, reml
 
     def __call__(self, values: Floats, lanes: Lanes) -> Floats:
         """Return the root of the deviance's rise, less the reach, for some of the replicates."""
         start = self._latest[lanes]
         start[:, self._component] = values
         least, self._latest[lanes] = least_deviance(
-            self._sums.take(lanes), start, self._free[lanes], reml=True
+            self._sums.take(lanes), start, self._free[lanes], reml=self._reml
         )
         return np.sqrt(np.maximum(least - self._least[lanes], 0)) - self._reach
 

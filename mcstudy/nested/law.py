@@ -23,7 +23,7 @@ from mcstudy.nested.data import Floats
 from mcstudy.nested.generate import Recipe
 from mcstudy.nested.generate import variances as true_variances
 from mcstudy.nested.reml import ExactMethod, reml
-from mcstudy.nested.solution import COMPONENTS, Solution
+from mcstudy.nested.solution import COMPONENTS, Solution, std_errors_of
 from mcstudy.streams import streams
 
 if TYPE_CHECKING:
@@ -123,16 +123,19 @@ def _chunk(squares: MeanSquares, begin: int) -> MeanSquares:
 def _solution(squares: MeanSquares, *, restricted: bool) -> Solution:
     levels = isotonic_levels(squares, reml=restricted)
     variances = level_variances(levels, squares)
+    covariance = level_covariance(levels, variances, squares, reml=restricted)
     count = len(levels)
     return Solution(
         variances=variances,
-        covariance=level_covariance(levels, variances, squares, reml=restricted),
+        covariance=covariance,
+        std_errors=std_errors_of(covariance),
         llf=balanced_llf(levels, squares, reml=restricted),
         fixed_effects=np.zeros((count, 1)),
         fixed_effects_cov=np.zeros((count, 1, 1)),
         iterations=np.zeros(count, dtype=np.int64),
         identified=np.ones((count, 3), dtype=bool),
         converged=np.ones(count, dtype=bool),
+        fault=np.full(count, ""),
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mcstudy.nested.data import Booleans, Floats, Integers
 from mcstudy.nested.quadratic import best_step, masked_inverse, masked_solve
 from mcstudy.nested.scoring import Evaluation, evaluate
-from mcstudy.nested.solution import Solution
+from mcstudy.nested.solution import Solution, std_errors_of
 from mcstudy.nested.sums import Sums
 
 _MOST = 60
@@ -236,7 +236,9 @@ def _in_units_of_the_data(
     used = sums.n_rows - (sums.n_fixed if reml else 0)
     deviance = found.value + used * np.log(2 * np.pi * square)
     if reml:
+        diagonal = np.diagonal(sums.triangle, axis1=1, axis2=2)
         deviance = deviance + 2 * np.log(sums.spread).sum(axis=1)
+        deviance = deviance + 2 * np.log(diagonal).sum(axis=1)
     estimated = free & (found.variances > 0) & identified
     covariance = masked_inverse(found.observed / 2, ~(free & (found.variances > 0)))
     covariance = np.where(
@@ -248,23 +250,26 @@ def _in_units_of_the_data(
     return Solution(
         variances=np.where(identified, found.variances * square[:, None], np.nan),
         covariance=covariance,
+        std_errors=std_errors_of(covariance),
         llf=-deviance / 2,
         fixed_effects=fixed,
         fixed_effects_cov=fixed_cov,
         iterations=found.iterations,
         identified=identified,
         converged=found.converged,
+        fault=sums.fault,
     )
 
 
 def _fixed_effects(sums: Sums, found: _Found) -> tuple[Floats, Floats]:
-    """Undo centring and scaling of the columns."""
+    """Bring the coefficients of the columns back to those of the covariates as given."""
     lanes, p = found.fixed.shape
     back = np.zeros((lanes, p, p))
     back[:, 0, 0] = 1
     if p > 1:
-        back[:, np.arange(1, p), np.arange(1, p)] = 1 / sums.spread
-        back[:, 0, 1:] = -sums.centre / sums.spread
+        apart = np.linalg.inv(sums.triangle)
+        back[:, 1:, 1:] = apart / sums.spread[..., None]
+        back[:, :1, 1:] = -(sums.centre / sums.spread)[:, None] @ apart
     back *= sums.scale[:, None, None]
     fixed = (back @ found.fixed[:, :, None])[..., 0]
     fixed[:, 0] += sums.reference

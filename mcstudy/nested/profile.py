@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from mcstudy.nested.balanced import isotonic_levels, level_variances
+from mcstudy.nested.balanced import isotonic_levels, level_variances, weighted_group1
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
 from mcstudy.nested.engine import reduced
@@ -33,16 +33,20 @@ _Deviance = Callable[[Floats, Lanes], Floats]
 _WIDEN = 60
 
 
-def profile(batch: NestedBatch, solution: Solution, level: float) -> dict[str, Limits]:
-    """Return the REML profile intervals of the variances of any data; lower limits may be 0."""
+def profile(
+    batch: NestedBatch, solution: Solution, level: float, *, reml: bool
+) -> dict[str, Limits]:
+    """Return the profile intervals of the variances of any data; lower limits may be 0.
+
+    They are of the likelihood that the solution maximises, restricted or full.
+    """
     reach = float(np.sqrt(chdtri(1, 1 - level)))
     parts, begin = [], 0
     for sums in reduced(batch):
         some = slice(begin, begin + len(sums))
         begin += len(sums)
-        parts.append(
-            profile_limits(sums, solution.variances[some], solution.std_errors[some], reach)
-        )
+        fitted = solution.variances[some], solution.std_errors[some]
+        parts.append(profile_limits(sums, *fitted, reach, reml=reml))
     return {
         name: (
             np.concatenate([part[component][0] for part in parts]),
@@ -52,12 +56,13 @@ def profile(batch: NestedBatch, solution: Solution, level: float) -> dict[str, L
     }
 
 
-def balanced_profile(squares: MeanSquares, level: float) -> dict[str, Limits]:
-    """Return the REML profile intervals of balanced data; lower limits may be 0."""
-    levels = isotonic_levels(squares, reml=True)
+def balanced_profile(squares: MeanSquares, level: float, *, reml: bool) -> dict[str, Limits]:
+    """Return the profile intervals of balanced data; lower limits may be 0."""
+    levels = isotonic_levels(squares, reml=reml)
     values = level_variances(levels, squares)
-    stages = (squares.unexplained, squares.group2, squares.group1)
-    weights = (squares.unexplained_df, squares.group2_df, squares.group1_df)
+    first, weight = weighted_group1(squares, reml=reml)
+    stages = (squares.unexplained, squares.group2, first)
+    weights = (squares.unexplained_df, squares.group2_df, weight)
     best = levels.T[::-1]
     terms = [_term(w, s, x) for w, s, x in zip(weights, stages, best, strict=True)]
     least = terms[0] + terms[1] + terms[2]

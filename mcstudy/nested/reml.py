@@ -10,12 +10,13 @@ import numpy as np
 
 from mcstudy.method import Estimate, Fit, batch_form
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
-from mcstudy.nested.cells import Cells, MeanSquares, cells_of, mean_squares
+from mcstudy.nested.cells import MeanSquares, mean_squares
 from mcstudy.nested.data import Floats, NestedBatch, NestedData
-from mcstudy.nested.engine import as_batch, solve, solve_cells
+from mcstudy.nested.engine import as_batch, solve_working
 from mcstudy.nested.intervals import FORMULAS, WITHOUT_SQUARES, Basis, unweighted_mean_squares
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.solution import COMPONENTS, Solution
+from mcstudy.nested.units import Working
 
 Limits = dict[str, tuple[Floats, Floats]]
 
@@ -34,9 +35,11 @@ class ExactMethod:
     restricted : bool
         REML, or ML.
     intervals : tuple of str
-        Which intervals to compute: exact, wald, log, satterthwaite, mls, generalized, profile
-        (of the restricted likelihood) or bootstrap. With covariates there are no mean squares, and
-        so no exact, mls and generalized ones.
+        Which intervals to compute: exact, wald, log, satterthwaite, mls, generalized, profile or
+        bootstrap. Those of `wald`, `log`, `satterthwaite`, `profile` and `bootstrap` are of the
+        likelihood that is maximised; exact, mls and generalized ones rest on the mean squares
+        alone, and are the same under REML and ML. With covariates there are no mean squares, and
+        so none of these three.
     level : float
         Their nominal coverage.
 
@@ -69,9 +72,11 @@ class ExactMethod:
         batches = [batch] if isinstance(batch, NestedBatch) else [as_batch(data) for data in batch]
         solutions, limits, begin = [], [], 0
         for part in batches:
-            solution, cells = self._solve(part)
-            solutions.append(solution)
-            limits.append(self._limits(part, cells, solution, rngs[begin : begin + len(part)]))
+            working = Working(part)
+            solution = solve_working(working, reml=self.restricted)
+            found = self._limits(working, solution, rngs[begin : begin + len(part)])
+            solutions.append(working.given(solution, reml=self.restricted))
+            limits.append(_given(found, working, solutions[-1]))
             begin += len(part)
         solution = Solution.joined(solutions)
         statuses = solution.statuses()
@@ -101,13 +106,6 @@ class ExactMethod:
         status: Any = fit.status
         return Fit(estimates, status[0], fit.message[0], diagnostics)
 
-    def _solve(self, batch: NestedBatch) -> tuple[Solution, Cells | None]:
-        """Fit a batch; its cells come back where they say all that the intervals need."""
-        if batch.covariates:
-            return solve(batch, reml=self.restricted), None
-        cells = cells_of(batch)
-        return solve_cells(cells, reml=self.restricted), cells
-
     @property
     def draws(self) -> bool:
         """Whether some of the intervals draw random numbers."""
@@ -115,12 +113,12 @@ class ExactMethod:
 
     def _limits(
         self,
-        batch: NestedBatch,
-        cells: Cells | None,
+        working: Working,
         solution: Solution,
         rngs: Sequence[np.random.Generator],
     ) -> dict[str, Limits]:
         """Return the limits of each kind of interval and variance, arrays of shape (R,)."""
+        batch, cells = working.batch, None if working.batch.covariates else working.cells
         if cells is not None and cells.balanced:
             return self.balanced_limits(mean_squares(cells), solution, rngs)
         squares = None if cells is None else unweighted_mean_squares(cells)
@@ -129,7 +127,7 @@ class ExactMethod:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for kind in self.intervals:
                 if kind == "profile":
-                    found[kind] = profile(batch, self._restricted(batch, solution), self.level)
+                    found[kind] = profile(batch, solution, self.level, reml=self.restricted)
                 elif kind == "bootstrap":
                     found[kind] = bootstrap(batch, solution, rngs, self.level, reml=self.restricted)
                 elif squares is not None or kind in WITHOUT_SQUARES:
@@ -145,7 +143,7 @@ class ExactMethod:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for kind in self.intervals:
                 if kind == "profile":
-                    found[kind] = balanced_profile(squares, self.level)
+                    found[kind] = balanced_profile(squares, self.level, reml=self.restricted)
                 elif kind == "bootstrap":
                     found[kind] = balanced_bootstrap(
                         squares, solution, rngs, self.level, reml=self.restricted
@@ -154,8 +152,18 @@ class ExactMethod:
                     found[kind] = FORMULAS[kind](basis, self.level)
         return _identified(found, solution)
 
-    def _restricted(self, batch: NestedBatch, solution: Solution) -> Solution:
-        return solution if self.restricted else solve(batch, reml=True)
+
+def _given(
+    found: dict[str, Limits], working: Working, solution: Solution
+) -> dict[str, Limits]:
+    """Return the limits in the units of the response as it was given, as the solution is."""
+    if working.scale is None:
+        return found
+    given = {
+        kind: {name: working.limits(pair) for name, pair in limits.items()}
+        for kind, limits in found.items()
+    }
+    return _identified(given, solution)
 
 
 def _identified(found: dict[str, Limits], solution: Solution) -> dict[str, Limits]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcstudy.method import Status
 from mcstudy.nested.data import Booleans, Floats, Integers
@@ -29,6 +30,8 @@ class Solution:
         The estimates; NaN where the design cannot tell a variance.
     covariance : array of shape (R, 3, 3)
         Inverse of the observed information, given the variances at zero; NaN for those.
+    std_errors : array of shape (R, 3)
+        The roots of its diagonal.
     llf : array of shape (R,)
         Log-likelihood at the estimates, restricted under REML.
     fixed_effects : array of shape (R, p)
@@ -41,16 +44,20 @@ class Solution:
         Which of the variances the design can tell.
     converged : bool array of shape (R,)
         Whether the maximum was found.
+    fault : str array of shape (R,)
+        What is wrong with the data, in words, where that is known.
     """
 
     variances: Floats
     covariance: Floats
+    std_errors: Floats
     llf: Floats
     fixed_effects: Floats
     fixed_effects_cov: Floats
     iterations: Integers
     identified: Booleans
     converged: Booleans
+    fault: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.llf)
@@ -67,11 +74,42 @@ class Solution:
             }
         )
 
+    def __repr__(self) -> str:
+        return f"<Solution of {len(self)} fits, {self.fixed_effects.shape[1]} fixed effects>"
+
+    def times(self, scale: Floats, used: Floats) -> Solution:
+        """Return the solution for the response times `scale`, shape (R,), a power of 2.
+
+        Variances that no floating-point number can hold are a fault.
+
+        Parameters
+        ----------
+        scale : array of shape (R,)
+            By what the response is to be multiplied.
+        used : array of shape (R,)
+            Rows that count in the likelihood; under REML, less the fixed effects.
+        """
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            square = scale[:, None] ** 2
+            variances = self.variances * square
+            lost = ((self.variances > 0) & ~_holds(variances)).any(axis=1)
+            variances[lost] = np.nan
+            words = "the variances are beyond floating-point numbers; change the response's units"
+            return replace(
+                self,
+                variances=variances,
+                covariance=self.covariance * square[..., None] ** 2,
+                std_errors=np.where(lost[:, None], np.nan, self.std_errors * square),
+                llf=np.where(lost, np.nan, self.llf - used * np.log(scale)),
+                fixed_effects=self.fixed_effects * scale[:, None],
+                fixed_effects_cov=self.fixed_effects_cov * square[..., None],
+                fault=np.where(lost & (self.fault == ""), words, self.fault),
+            )
+
     @property
-    def std_errors(self) -> Floats:
-        """Standard errors of the variances, shape (R, 3)."""
-        squares = np.diagonal(self.covariance, axis1=1, axis2=2)
-        return np.sqrt(np.where(squares > 0, squares, np.nan))
+    def fixed_effects_std_errors(self) -> Floats:
+        """Standard errors of the fixed effects, shape (R, p)."""
+        return np.sqrt(np.diagonal(self.fixed_effects_cov, axis1=1, axis2=2))
 
     @property
     def at_zero(self) -> Booleans:
@@ -98,11 +136,26 @@ class Solution:
     def _reason(self, lane: int, status: Status) -> str:
         if status is Status.BOUNDARY:
             return f"zero: {_names(self.at_zero[lane])}"
+        if self.fault[lane] and status in (Status.NOT_IDENTIFIABLE, Status.NOT_FINITE):
+            return str(self.fault[lane])
         if status is Status.NOT_IDENTIFIABLE:
             return f"the design cannot tell: {_names(~self.identified[lane])}"
         if status is Status.NOT_FINITE:
             return "the likelihood has no finite maximum"
         return "the likelihood can still rise"
+
+
+def std_errors_of(covariance: Floats) -> Floats:
+    """Return the standard errors of a covariance of shape (R, k, k); NaN where there is none."""
+    squares = np.diagonal(covariance, axis1=1, axis2=2)
+    return np.sqrt(np.where(squares > 0, squares, np.nan))
+
+
+def _holds(values: Floats) -> Booleans:
+    """Return which positive values are within the range of floats with all their digits."""
+    limits = np.finfo(np.float64)
+    held: Booleans = (values >= limits.tiny) & (values <= limits.max)
+    return held
 
 
 def _names(which: Booleans) -> str:

@@ -2,7 +2,7 @@
 
 The columns are the intercept, the covariates and the response. A cell mean is written as the level
 of its group 1 plus a deviation; the intercept's level is 1 and its deviations are 0, so they are
-left out. Response and covariates are scaled, so that all numbers are near 1.
+left out. The response is scaled, the covariates are made columns near 1 that can be told apart.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.nested.cells import CHUNK, Cells, cell_sums, deviations, layout_of
+from mcstudy.nested.columns import columns_of
 from mcstudy.nested.data import Floats, NestedBatch
 
 
@@ -40,7 +41,12 @@ class Sums:
     reference, scale : arrays of shape (R,)
         The response is reference + scale * its column; the scale is a power of 2.
     centre, spread : arrays of shape (R, q - 2)
-        A covariate is centre + spread * its column.
+        Of the covariates.
+    triangle : array of shape (R, q - 2, q - 2)
+        A covariate is its centre, and its spread times the columns times its column of the
+        triangle.
+    fault : str array of shape (R,)
+        Which covariate cannot be told from the others, in words; empty where all can.
     """
 
     sizes: Floats
@@ -55,6 +61,8 @@ class Sums:
     scale: Floats
     centre: Floats
     spread: Floats
+    triangle: Floats
+    fault: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.level)
@@ -93,31 +101,29 @@ def sums_with_covariates(cells: Cells, batch: NestedBatch, names: tuple[str, ...
     """
     step = max(1, CHUNK // (batch.y.shape[1] * (len(names) + 1)))
     chunks = [_columns(batch[i : i + step], names) for i in range(0, len(batch), step)]
-    means, within, centre, spread = (np.concatenate(part) for part in zip(*chunks, strict=True))
+    means, within, *rest = (np.concatenate(part) for part in zip(*chunks, strict=True))
+    centre, spread, triangle, fault = rest
     layout = layout_of(batch.design)
     flat = layout.padded(means.reshape(-1, layout.n_cells))
     means = flat.reshape(*means.shape[:2], *flat.shape[1:])
     present = cells.count[:, None] > 0
     columns = np.concatenate([means[:, :-1] * present, cells.mean[:, None]], axis=1)
     sums = _collapse(cells, columns, within)
-    return replace(sums, centre=centre, spread=spread)
+    return replace(sums, centre=centre, spread=spread, triangle=triangle, fault=fault)
 
 
-def _columns(batch: NestedBatch, names: tuple[str, ...]) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return cell means, products within cells, and the covariates' centre and spread.
+def _columns(batch: NestedBatch, names: tuple[str, ...]) -> tuple[NDArray[Any], ...]:
+    """Return cell means, products within cells, and what brings the covariates back.
 
-    The columns are the covariates, centred and scaled, and the response.
+    The columns are those made of the covariates, and the response.
     """
     layout, lanes = layout_of(batch.design), len(batch)
-    given = [np.broadcast_to(batch.covariates[name], batch.y.shape) for name in names]
-    columns = np.stack([*given, batch.y], axis=1)
+    columns = np.empty((lanes, len(names) + 1, batch.y.shape[1]))
+    for place, name in enumerate(names):
+        columns[:, place] = batch.covariates[name]
+    columns[:, -1] = batch.y
     kept = np.ones((1, 1, 1)) if batch.kept is None else batch.kept[:, None].astype(np.float64)
-    n_rows = np.maximum(np.broadcast_to(kept, (lanes, 1, columns.shape[2])).sum(axis=2), 1)
-    centre = (columns[:, :-1] * kept).sum(axis=2) / n_rows
-    columns[:, :-1] -= centre[..., None]
-    spread = np.sqrt((columns[:, :-1] ** 2 * kept).sum(axis=2) / n_rows)
-    spread[spread <= 1e-12 * np.abs(centre)] = 1.0
-    columns[:, :-1] /= spread[..., None]
+    made = columns_of(columns[:, :-1], kept)
 
     rows = columns.reshape(-1, columns.shape[2])
     away = deviations(rows, None, layout).reshape(columns.shape) * kept
@@ -126,7 +132,9 @@ def _columns(batch: NestedBatch, names: tuple[str, ...]) -> tuple[Floats, Floats
     means = sums / np.maximum(count, 1)[:, None]
     products = away @ away.swapaxes(1, 2) - sums @ means.swapaxes(1, 2)
     firsts = rows[:, layout.starts].reshape(means.shape)
-    return means + firsts, (products + products.swapaxes(1, 2)) / 2, centre, spread
+    within = (products + products.swapaxes(1, 2)) / 2
+    back = made.centre, made.spread, made.triangle, made.faults(names)
+    return means + firsts, within, *back
 
 
 def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
@@ -164,6 +172,8 @@ def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
         scale=scale,
         centre=np.empty((lanes, 0)),
         spread=np.empty((lanes, 0)),
+        triangle=np.empty((lanes, 0, 0)),
+        fault=np.full(lanes, ""),
     )
 
 

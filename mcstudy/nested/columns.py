@@ -1,0 +1,120 @@
+"""Covariates to columns that can be told apart: near 1, centred, without what those before say.
+
+A raw cubic in year is as good as a centred one: the columns that the likelihood sees are the same,
+and the coefficients are brought back to the covariates as they were given.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcstudy.nested.data import Booleans, Floats, NestedData
+
+# Columns closer than this many roundings of their numbers cannot be told apart. A sum over a
+# million rows, by pairs, errs by some 30.
+_ROUNDINGS = 64 * float(np.finfo(float).eps)
+
+
+class Columns(NamedTuple):
+    """Covariates of R replicates, c of them over N rows.
+
+    Covariate j, less its centre and over its spread, is the sum over i of column i times
+    ``triangle[i, j]``, which is 0 where i > j.
+
+    Parameters
+    ----------
+    values : array of shape (R, c, N)
+        The columns, of mean 0 and mean square 1 over the rows kept; 0 where there is a fault.
+    centre, spread : arrays of shape (R, c)
+        Of the covariates.
+    triangle : array of shape (R, c, c)
+        With a diagonal above 0.
+    constant, dependent : bool arrays of shape (R, c)
+        Covariates that are constant, and that are linear combinations of those before them.
+    """
+
+    values: Floats
+    centre: Floats
+    spread: Floats
+    triangle: Floats
+    constant: Booleans
+    dependent: Booleans
+
+    def faults(self, names: tuple[str, ...]) -> NDArray[np.str_]:
+        """Return for each replicate which covariate is at fault and why, empty where none is."""
+        words = [""]
+        words += [f"the covariate {name!r} is constant" for name in names]
+        words += [
+            f"the covariate {name!r} is a linear combination of those before it" for name in names
+        ]
+        first = (self.constant | self.dependent).argmax(axis=1)
+        lanes = np.arange(len(first))
+        place = np.where(self.dependent[lanes, first], 1 + len(names) + first, 0)
+        return np.array(words)[np.where(self.constant[lanes, first], 1 + first, place)]
+
+
+def columns_of(given: Floats, kept: Floats) -> Columns:
+    """Return the columns of covariates.
+
+    Parameters
+    ----------
+    given : array of shape (R, c, N)
+        The covariates; overwritten.
+    kept : array of shape (R, 1, N) or (1, 1, 1)
+        1 for the rows that count, 0 for the others.
+    """
+    lanes, _, rows = given.shape
+    n_rows = np.maximum(np.broadcast_to(kept, (lanes, 1, rows)).sum(axis=2), 1)
+    largest = np.maximum(given.max(axis=2), -given.min(axis=2))
+    unit = np.ldexp(1.0, np.frexp(largest)[1])
+    given /= unit[..., None]
+    centre = (given * kept).sum(axis=2) / n_rows
+    given -= centre[..., None]
+    spread = np.sqrt((given**2 * kept).sum(axis=2) / n_rows)
+    rounding = _ROUNDINGS * largest / unit
+    constant = spread <= rounding
+    spread[constant] = 1.0
+    given /= spread[..., None]
+    given[constant] = 0
+    triangle, dependent = _untangled(given, kept, n_rows[:, 0], rounding / spread)
+    return Columns(given, centre * unit, spread * unit, triangle, constant, dependent & ~constant)
+
+
+def columns_of_data(data: NestedData) -> Columns:
+    """Return the columns of a data set, for one replicate."""
+    given = np.stack([np.array(column, dtype=np.float64) for column in data.covariates.values()])
+    return columns_of(given[None], np.ones((1, 1, 1)))
+
+
+def _untangled(
+    columns: Floats, kept: Floats, n_rows: Floats, noise: Floats
+) -> tuple[Floats, Booleans]:
+    """Take from each column those before it, in place: Gram and Schmidt, each twice.
+
+    Returns the triangle, and which columns have no more left than the roundings of all that made
+    them; `noise`, shape (R, c), has those of the columns themselves.
+    """
+    lanes, number, _ = columns.shape
+    triangle = np.tile(np.eye(number), (lanes, 1, 1))
+    dependent = np.zeros((lanes, number), dtype=bool)
+    noise = noise.copy()
+    for j in range(1, number):
+        column = columns[:, j]
+        for i in (*range(j), *range(j)):
+            before = columns[:, i] * kept[:, 0]
+            share = (before[:, None, :] @ column[:, :, None])[:, 0, 0] / n_rows
+            column -= share[:, None] * columns[:, i]
+            triangle[:, i, j] += share
+        square = ((column * kept[:, 0])[:, None, :] @ column[:, :, None])[:, 0, 0]
+        left = np.sqrt(square / n_rows)
+        noise[:, j] += (np.abs(triangle[:, :j, j]) * noise[:, :j]).sum(axis=1)
+        dependent[:, j] = left <= noise[:, j]
+        left[dependent[:, j]] = 1.0
+        column /= left[:, None]
+        column[dependent[:, j]] = 0
+        noise[:, j] /= left
+        triangle[:, j, j] = left
+    return triangle, dependent

@@ -14,6 +14,13 @@ from mcstudy.errors import StudyError
 from mcstudy.neighbours import look_around
 from mcstudy.study import Study
 
+_run_here: set[Path] = set()
+
+
+def was_run_here(path: Path) -> bool:
+    """Return whether this process has run a study file, since somebody named or trusted it."""
+    return path.resolve() in _run_here
+
 
 def load_study(path: str | Path) -> Study:
     """Run a study file and return its `study`.
@@ -31,6 +38,7 @@ def load_study(path: str | Path) -> Study:
         source = path.read_bytes()
     except OSError as error:
         raise StudyError(f"{path}: cannot be read ({error.strerror}); name a study file") from None
+    _run_here.add(path.resolve())
     module = _run_module(path.resolve(), source)
     study = getattr(module, "study", None)
     if study is None:

@@ -8,16 +8,26 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from mcstudy.errors import ResultsError
 from mcstudy.loading import load_study
+from mcstudy.looking.located import check_name, recorded_study
 from mcstudy.results import Results
 from mcstudy.runs.summary import Wishes, write_measures, write_rows
+from mcstudy.spoken import either
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.parts import DamagedError
+from mcstudy.study import Study
 
 
-def summarize(results: Results | str | Path) -> Results:
-    """Make the tables anew from what is stored, without the study file.
+def summarize(
+    results: Results | str | Path,
+    *,
+    study: Study | str | Path | None = None,
+    trust: bool = False,
+) -> Results:
+    """Make the tables anew from what is stored.
 
+    The study is needed only where it has measures of its own, which are functions in its file.
     While a run is at work the folder is its own: the tables then go to a temporary folder, which
     is gone when this process ends.
 
@@ -25,6 +35,11 @@ def summarize(results: Results | str | Path) -> Results:
     ----------
     results : Results or path
         ``results/<study name>``.
+    study : Study or path, optional
+        The study, or its file, if that is not where it was.
+    trust : bool, default False
+        Run the study file that the results name, for measures of its own. It is Python code,
+        chosen by whoever made the results.
 
     Returns
     -------
@@ -34,22 +49,24 @@ def summarize(results: Results | str | Path) -> Results:
     Raises
     ------
     ResultsError
-        If the folder holds no record of a run.
+        If the folder holds no record of a run, or its study has measures of its own and cannot be
+        found, or is not trusted.
     """
     holding = Holding.of(results.folder if isinstance(results, Results) else Path(results))
+    wishes = _wishes(holding, study, trust)
     if not holding.store.busy:
         with holding.store.locked():
             holding.store.write_record({**holding.record, "made_of": None})
-            _make(holding, holding.folder)
+            _make(holding, holding.folder, wishes)
         return Results(holding.folder)
     folder = Path(tempfile.mkdtemp(prefix=f"mcstudy-{holding.record['name']}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     shutil.copy(holding.folder / "study.json", folder)
-    _make(holding, folder)
+    _make(holding, folder, wishes)
     return Results(folder)
 
 
-def _make(holding: Holding, folder: Path) -> None:
+def _make(holding: Holding, folder: Path, wishes: Wishes) -> None:
     """Write the tables without what is damaged; whoever holds the folder sets that aside."""
     damaged: set[Path] = set()
     whole = False
@@ -65,17 +82,24 @@ def _make(holding: Holding, folder: Path) -> None:
         except DamagedError as error:
             damaged.add(error.path)
     if holding.facts["keep"] == "rows":
-        write_measures(folder, holding.facts, _wishes(holding))
+        write_measures(folder, holding.facts, wishes)
 
 
-def _wishes(holding: Holding) -> Wishes:
-    """Return what the record says; measures of the user's own need the study file, if it is there.
-
-    Without it they are missing.
-    """
-    record = holding.record
+def _wishes(holding: Holding, given: Study | str | Path | None, trust: bool) -> Wishes:
+    """Return what the record says; measures of the user's own need the study."""
+    record, folder = holding.record, holding.folder
     wishes = Wishes({}, record["null"], record["reference"], record.get("precision"))
-    path = record.get("study_file")
-    if not record.get("measures") or path is None or not Path(path).is_file():
+    if not (names := record.get("measures")):
         return wishes
-    return replace(wishes, measures=load_study(path).measures)
+    if given is not None:
+        study = given if isinstance(given, Study) else load_study(given)
+        check_name(folder, record, study)
+    else:
+        how = either("--study FILE", 'summarize(..., study="FILE")')
+        if record.get("study_file") is None:
+            raise ResultsError(
+                f"{folder}: its study was made in a session and has measures of its own, "
+                f"{', '.join(names)}; call mcstudy.summarize(..., study=study) there"
+            )
+        study = recorded_study(folder, record, how, trust=trust)
+    return replace(wishes, measures=study.measures)

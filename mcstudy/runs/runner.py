@@ -101,7 +101,8 @@ def run(
         for line in ledger.without_truth():
             progress.say(f"Note: {line}")
         if retry:
-            progress.note(f"{counted(reopen(store, retry), 'replicate')} computed again")
+            again = counted(reopen(store, retry, ledger.methods_of), "replicate")
+            progress.note(f"{again} computed again")
         bench = Bench(ledger, wanted, progress)
         begun, computed, whole = time.monotonic(), 0, False
         while not whole:

@@ -108,8 +108,8 @@ class Replay:
 
 def replay(
     source: Study | Results | str | Path,
-    condition: str | Mapping[str, Any] | Condition,
-    replicate: SupportsIndex,
+    condition: str | Mapping[str, Any] | Condition | None = None,
+    replicate: SupportsIndex = 0,
     *,
     method: str | None = None,
     results: str | Path = "results",
@@ -122,9 +122,10 @@ def replay(
     ----------
     source : Study, Results or path
         A study or its file, or the results of one whose file is where it was.
-    condition : str, mapping or Condition
-        Factor values as in the tables, ``"n=5, mean=0"``; as many as tell it from the others.
-    replicate : int
+    condition : str, mapping or Condition, optional
+        Factor values as in the tables, ``"n=5, mean=0"``; as many as tell it from the others. A
+        study with one condition needs none.
+    replicate : int, default 0
         From 0; stored or not.
     method : str, optional
         Fit by this one only.

@@ -47,8 +47,8 @@ def _add_replay(verbs: Any) -> None:
     verb.add_argument(
         "--condition",
         metavar="TEXT",
-        required=True,
-        help="factor values, e.g. 'n=5, mean=0'; those that tell it from the others are enough",
+        help="factor values, e.g. 'n=5, mean=0'; those that tell it from the others are enough, "
+        "and a study with one condition needs none",
     )
     verb.add_argument(
         "--replicate", metavar="N", required=True, help="its number; the first one is 0"

@@ -119,5 +119,5 @@ def test_contract_a_replay_with_several_conditions_lists_them(study_file, tmp_pa
     assert "no condition is given; there are: mean=0, n=5 | " in capfd.readouterr().err
     body = BODY.replace('"plain"', '"normal"')
     other = study_file(body=body, name="other.py")
-    with pytest.raises(MCStudyError, match="no condition .n=7.; there are: only"):
+    with pytest.raises(MCStudyError, match=r"no condition 'n=7'; there are: only \| mean=0"):
         replay(other, "n=7", results=results.folder)

@@ -52,10 +52,13 @@ def summarize(
         If the folder holds no record of a run, or its study has measures of its own and cannot be
         found, or is not trusted.
     """
-    holding = Holding.of(results.folder if isinstance(results, Results) else Path(results))
+    where = results.folder if isinstance(results, Results) else Path(results)
+    holding = Holding.of(where)
     wishes = _wishes(holding, study, trust)
     if not holding.store.busy:
-        with holding.store.locked():
+        with holding.store.locked(for_tables=True):
+            # Anew: a run may have worked here until now.
+            holding = Holding(holding.folder, Holding.of(where).record, holding.store)
             holding.store.write_record({**holding.record, "made_of": None})
             _make(holding, holding.folder, wishes)
         return Results(holding.folder)

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from mcstudy.arguments import as_path
 from mcstudy.errors import StudyError
 from mcstudy.neighbours import look_around
 from mcstudy.study import Study
@@ -33,7 +34,9 @@ def load_study(path: str | Path) -> Study:
     StudyError
         With file and line, for a file that is missing, does not run, or has no `study`.
     """
-    path = Path(path)
+    path = as_path(path, "study", StudyError, of="a study file, or a Study")
+    if path.exists() and not (path.is_file() and path.suffix == ".py"):
+        raise StudyError(f"{path}: cannot be read as a study file; name one that ends in .py")
     try:
         source = path.read_bytes()
     except OSError as error:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mcstudy.arguments import as_path
 from mcstudy.errors import ResultsError
 from mcstudy.loading import load_study, was_run_here
-from mcstudy.results import Results
+from mcstudy.results import Results, folder_of
 from mcstudy.spoken import either, option
 from mcstudy.stored.holding import has_parts, why_not_there
 from mcstudy.stored.store import Store
@@ -35,11 +36,13 @@ def located(
         If the folder does not say where the study is, or is that of another one, or its study file
         is not trusted.
     """
-    if isinstance(source, Results) or (not isinstance(source, Study) and Path(source).is_dir()):
-        folder = source.folder if isinstance(source, Results) else Path(source)
+    if not isinstance(source, Study | Results):
+        source = as_path(source, "source", of="a study file, or of a folder of results")
+    if isinstance(source, Results) or (isinstance(source, Path) and source.is_dir()):
+        folder = folder_of(source)
         return _study_of(folder, trust), folder
     study = source if isinstance(source, Study) else load_study(source)
-    folder = Path(results)
+    folder = as_path(results, "results")
     record = Store(folder).record
     if not record:
         return study, folder if has_parts(folder) else folder / study.name

@@ -11,7 +11,7 @@ from pathlib import Path
 from mcstudy.errors import ResultsError
 from mcstudy.loading import load_study
 from mcstudy.looking.located import check_name, recorded_study
-from mcstudy.results import Results
+from mcstudy.results import Results, folder_of
 from mcstudy.runs.summary import Wishes, write_measures, write_rows
 from mcstudy.spoken import either
 from mcstudy.stored.holding import Holding
@@ -52,7 +52,7 @@ def summarize(
         If the folder holds no record of a run, or its study has measures of its own and cannot be
         found, or is not trusted.
     """
-    where = results.folder if isinstance(results, Results) else Path(results)
+    where = folder_of(results)
     holding = Holding.of(where)
     wishes = _wishes(holding, study, trust)
     if not holding.store.busy:

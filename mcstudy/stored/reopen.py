@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcstudy.arguments import as_texts
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.spoken import either
@@ -20,7 +21,7 @@ RETRIED = (Status.TIMEOUT, Status.CRASHED)
 
 def check_retried(statuses: Sequence[str]) -> None:
     """Raise StudyError where a status is not one of those that another try may change."""
-    for status in statuses:
+    for status in as_texts(statuses, either("--retry", "retry")):
         if status not in RETRIED:
             raise StudyError(
                 f"{either('--retry', 'retry')} is {status!r}; fits that can be tried again are "

@@ -10,11 +10,25 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from mcstudy.verbs import analysing, collecting, comparing, looking, planning, running
+from mcstudy.verbs.options import is_empty
 
+_CURE = "give a value, or leave it out"
 FAMILIES = (planning, running, collecting, looking, analysing, comparing)
 
 
 class _Parser(argparse.ArgumentParser):
+    """Takes no empty value, which is what an unset variable of a shell becomes."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            given = getattr(parsed, action.dest, None)
+            for value in given if isinstance(given, list) else [given]:
+                if isinstance(value, str) and is_empty(action, value):
+                    name = "/".join(action.option_strings) or action.metavar or action.dest
+                    self.error(f"argument {name}: {value!r} is empty; {_CURE}")
+        return parsed, rest
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 

@@ -10,9 +10,17 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from mcstudy.arguments import as_path
 from mcstudy.errors import StudyError
 from mcstudy.neighbours import look_around
 from mcstudy.study import Study
+
+_run_here: set[Path] = set()
+
+
+def was_run_here(path: Path) -> bool:
+    """Return whether this process has run a study file, since somebody named or trusted it."""
+    return path.resolve() in _run_here
 
 
 def load_study(path: str | Path) -> Study:
@@ -26,11 +34,14 @@ def load_study(path: str | Path) -> Study:
     StudyError
         With file and line, for a file that is missing, does not run, or has no `study`.
     """
-    path = Path(path)
+    path = as_path(path, "study", StudyError, of="a study file, or a Study")
+    if path.exists() and not (path.is_file() and path.suffix == ".py"):
+        raise StudyError(f"{path}: cannot be read as a study file; name one that ends in .py")
     try:
         source = path.read_bytes()
     except OSError as error:
         raise StudyError(f"{path}: cannot be read ({error.strerror}); name a study file") from None
+    _run_here.add(path.resolve())
     module = _run_module(path.resolve(), source)
     study = getattr(module, "study", None)
     if study is None:

@@ -15,6 +15,7 @@ import pandas as pd
 from mcstudy.analysis.precision import precision_text
 from mcstudy.analysis.selection import Where
 from mcstudy.analysis.summed import NEED_ROWS
+from mcstudy.arguments import as_path, names_of
 from mcstudy.comparing.anova import Anova, anova
 from mcstudy.comparing.comparisons import Comparison, check_pair, compare
 from mcstudy.comparing.equivalence import Equivalence, equivalence
@@ -29,6 +30,8 @@ from mcstudy.stored.holding import why_not_there
 from mcstudy.stored.record import read_record
 from mcstudy.stored.tables import TABLES, TABLES_OF
 from mcstudy.stored.together import OtherStateError, open_tables
+
+RESULTS = "a folder like results/<study name>"
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,11 @@ class Results:
 
         Measures of `comparisons`, like ``"bias_difference"``, are taken from there.
         """
-        first = measure.split(",")[0] if isinstance(measure, str) else next(iter(measure), "")
-        compared = first.strip() in {*COMPARISONS, *INTERVAL_COMPARISONS, "rejection_difference"}
+        compared = names_of(measure, "measure")[0] in {
+            *COMPARISONS,
+            *INTERVAL_COMPARISONS,
+            "rejection_difference",
+        }
         frame = self.comparisons if compared else self.performance
         return table(
             frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
@@ -226,6 +232,13 @@ class Results:
         return f"{self.summary}\n\nTables: {self.folder}"
 
 
+def folder_of(results: object) -> Path:
+    """Return the folder of results, which are given as such or by its path."""
+    if isinstance(results, Results):
+        return results.folder
+    return as_path(results, "results", of=RESULTS)
+
+
 def open_results(folder: str | Path) -> Results:
     """Return the results in a folder that `run` has written.
 
@@ -234,7 +247,7 @@ def open_results(folder: str | Path) -> Results:
     ResultsError
         If the folder holds no finished tables.
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder", of=RESULTS)
     if not (folder / "performance.parquet").is_file():
         raise ResultsError(f"{folder}: {why_not_there(folder)}")
     return Results(folder)

@@ -18,6 +18,7 @@ from mcstudy import (
     Estimate,
     MCStudyError,
     Study,
+    collect,
     grid,
     nested,
     open_results,
@@ -30,6 +31,12 @@ from mcstudy.cli import main
 from mcstudy.looking.address import find_condition
 from mcstudy.looking.save import save_data
 from mcstudy.stored.store import Store
+
+MOODY_WHEN_TOLD = (
+    "def average(sample):",
+    "import os\ndef average(sample):\n    if os.environ.get('MCSTUDY_TEST_MOOD'):\n"
+    "        raise ValueError('mood')",
+)
 
 
 @pytest.fixture
@@ -93,6 +100,70 @@ def test_contract_a_replay_says_what_changed_and_what_differs(study_file, tmp_pa
     assert "method jittered: NOT what is stored\n  estimate mean: " in text
     assert "method average: equal to what is stored, bit for bit" in text
     assert replay(results, "n=5, mean=0", 3).equal is None
+
+
+def discarded(study_file, folder):
+    """Run with an old version of a method, then discard and compute it anew; return the results."""
+    run(study_file(), folder, replicates=4, jobs=1, quiet=True)
+    path = study_file(("0.01 * rng", "0.02 * rng"))
+    options = {"replicates": 4, "jobs": 1, "quiet": True, "methods": ["jittered"]}
+    return run(path, folder, changed="discard", **options)
+
+
+def test_contract_a_replay_compares_with_the_rows_that_count(study_file, tmp_path):
+    results = discarded(study_file, tmp_path)
+    for source in (results, tmp_path / "study_file.py"):
+        for condition in results.conditions.condition:
+            again = replay(source, condition, 2, results=results.folder, trust=True)
+            assert again.equal is True
+            assert again.unstored == []
+    assert replay(results, condition, 2, method="jittered", trust=True).equal is True
+
+
+def test_contract_a_replay_of_what_the_last_run_left_out_finds_its_rows(study_file, tmp_path):
+    path = study_file()
+    run(path, tmp_path, replicates=4, jobs=1, quiet=True)
+    fewer = study_file(("n=[5, 10]", "n=[5]"), (', "jittered": jittered', ""), name="fewer.py")
+    folder = run(fewer, tmp_path, replicates=4, jobs=1, quiet=True).folder
+    again = replay(path, "n=10, mean=0", 3, results=folder)
+    assert again.equal is True
+    assert again.unstored == []
+
+
+def test_contract_of_a_fit_that_is_there_twice_status_tells_what_the_tables_have(
+    study_file, tmp_path
+):
+    path = study_file(MOODY_WHEN_TOLD)
+    shares = tmp_path / "shares"
+    run(path, shares, replicates=120, part=(1, 2), jobs=1, quiet=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MCSTUDY_TEST_MOOD", "1")
+        run(path, tmp_path / "twice", replicates=135, part=(2, 3), jobs=1, quiet=True)
+    collected = collect(path, [shares, tmp_path / "twice"], results=tmp_path / "all", quiet=True)
+    fits = collected.results.fits
+    errors = (fits.status == "error").sum()
+    assert errors == 30 * 4
+    assert status(collected.results).fits.failed.sum() == errors
+    failed = fits[fits.status == "error"].iloc[0]
+    where = (failed.condition, int(failed.replicate))
+    assert replay(collected.results, *where, trust=True).stored["average"].status == "error"
+    first = replay(collected.results, failed.condition, 50, trust=True)
+    assert first.stored["average"].status == "ok"
+
+
+def test_contract_only_rows_that_count_are_retried(study_file, tmp_path):
+    slow = "def jittered(sample, rng):\n    import time; time.sleep(WAIT)"
+    told = ("def jittered(sample, rng):", slow)
+    limit = ("seed=7,", "seed=7, time_limit={'jittered': 0.05},")
+    few = {"replicates": 2, "jobs": 1, "quiet": True}
+    path = study_file((told[0], told[1].replace("WAIT", "0.3")), limit)
+    ran = run(path, tmp_path, **few)
+    assert (ran.fits.status == "timeout").sum() == 8
+    path = study_file((told[0], told[1].replace("WAIT", "0.0")), limit)
+    run(path, tmp_path, changed="discard", methods=["jittered"], **few)
+    log = tmp_path / "log"
+    run(path, tmp_path, retry=["timeout"], log=log, **few)
+    assert "0 replicates computed again" in log.read_text()
 
 
 def test_contract_a_study_of_a_session_is_replayed_with_the_study(tmp_path):

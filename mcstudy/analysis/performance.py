@@ -156,9 +156,8 @@ def _status_lines(rows: MethodRows) -> Iterator[Line]:
 def assembled(lines: list[Line], conditions: pa.Table) -> pa.Table:
     """Return the table of measures, sorted, from lines that begin with the place of a condition."""
     lines.sort(key=lambda line: (line[0], line[1], line[2] or "", line[3] or ""))
-    factors = conditions.drop_columns(["condition"])
     columns = list(zip(*lines, strict=True)) or [()] * 11
-    table = factors.take(pa.array(columns[0], pa.int64()))
+    table = conditions.take(pa.array(columns[0], pa.int64()))
     for name, column in zip(
         ("method", "estimand", "interval", "measure"), columns[1:5], strict=True
     ):
@@ -167,4 +166,4 @@ def assembled(lines: list[Line], conditions: pa.Table) -> pa.Table:
         table = table.append_column(name, pa.array(column, pa.float64(), from_pandas=True))
     for name, column in zip(("used", "replicates"), columns[9:], strict=True):
         table = table.append_column(name, pa.array(column, pa.int64()))
-    return table
+    return table.drop_columns(["condition"])  # last: without a column it would have no rows

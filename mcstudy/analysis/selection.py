@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from mcstudy.arguments import names_of, short
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
 
@@ -63,13 +64,19 @@ def wheres(where: Where) -> dict[str, list[Any]]:
         return {}
     if isinstance(where, str):
         return _parsed(where)
+    if not isinstance(where, Mapping):
+        raise ResultsError(f"where is {short(where)}; write 'n=10|30', or {{'n': [10, 30]}}")
     plain = (str, bytes)
-    return {
+    found = {
         name: list(wanted)
         if isinstance(wanted, Iterable) and not isinstance(wanted, plain)
         else [wanted]
         for name, wanted in where.items()
     }
+    for name, levels in found.items():
+        if not levels:
+            raise ResultsError(f"where: {name} has no level; give at least one")
+    return found
 
 
 def _parsed(text: str) -> dict[str, list[Any]]:
@@ -120,15 +127,14 @@ def known_column(frame: pd.DataFrame, name: str) -> None:
 
 def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[str]:
     """Return the measures as a list, from text with commas too; ResultsError for an unknown one."""
-    wanted = measures.split(",") if isinstance(measures, str) else list(measures)
-    wanted = [name.strip() for name in wanted]
+    wanted = names_of(measures, "measure")
     known = [str(name) for name in frame["measure"].unique()]
     for name in wanted:
         if name not in known:
             raise ResultsError(
                 f"no measure {name!r}{suggestion(name, known)}; there are {', '.join(known)}"
             )
-    return list(dict.fromkeys(wanted))
+    return wanted
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:

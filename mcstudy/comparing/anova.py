@@ -117,7 +117,7 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
     if not factors:
         raise ResultsError(
             f"anova: {len(cells)} cell{'s have' if len(cells) != 1 else ' has'} a {name} with an "
-            "error and nothing varies; choose more cells"
+            "error and nothing varies; it needs a factor with several levels, or several methods"
         )
     value = cells["value"].to_numpy(dtype=float)
     notes = [_in_notes(cells, factors, left_out)]

@@ -174,11 +174,11 @@ class Comparer:
         lines = [(order[condition], *line) for condition, *line in self._lines]
         lines.sort(key=lambda line: (*line[:4], line[4] or ""))
         columns = list(zip(*lines, strict=True)) or [()] * (1 + len(TEXTS + NUMBERS + COUNTS))
-        made = conditions.drop_columns(["condition"]).take(pa.array(columns[0], pa.int64()))
+        made = conditions.take(pa.array(columns[0], pa.int64()))
         for name, column in zip(TEXTS + NUMBERS + COUNTS, columns[1:], strict=True):
             kind = pa.string() if name in TEXTS else pa.float64() if name in NUMBERS else pa.int64()
             made = made.append_column(name, pa.array(column, kind, from_pandas=name in NUMBERS))
-        return made
+        return made.drop_columns(["condition"])  # last: without a column it would have no rows
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mcstudy.analysis.rows import ConditionRows, MethodRows, rows_by_condition
 from mcstudy.analysis.selection import beside, in_words
+from mcstudy.arguments import as_texts
 from mcstudy.comparing.comparisons import matched
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
@@ -50,10 +51,11 @@ def failed_fits(
 def checked_statuses(failed: Collection[str]) -> tuple[str, ...]:
     """Return the statuses in words; ResultsError for one that does not exist."""
     known = [str(word) for word in Status]
-    for word in failed:
-        if str(word) not in known:
+    words = as_texts(failed, "failed", ResultsError)
+    for word in words:
+        if word not in known:
             raise ResultsError(f"failed: no status {str(word)!r}; choose from {', '.join(known)}")
-    return tuple(str(word) for word in failed)
+    return tuple(str(word) for word in words)
 
 
 def rule_in_words(failed: Collection[str]) -> str:

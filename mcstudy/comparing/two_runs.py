@@ -27,7 +27,7 @@ from mcstudy.comparing.same_data import Pairing, cell_key, pair_runs
 from mcstudy.errors import ResultsError
 from mcstudy.printing.entries import number_with_error
 from mcstudy.printing.listing import aligned, under_headings, wrapped
-from mcstudy.results import Results, open_results
+from mcstudy.results import Results, folder_of, open_results
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -205,7 +205,7 @@ def dimensions_of(frame: pd.DataFrame) -> list[str]:
 
 
 def _opened(results: Results | str | Path) -> Results:
-    return results if isinstance(results, Results) else open_results(results)
+    return open_results(folder_of(results))
 
 
 def _keyed(frame: pd.DataFrame) -> pd.DataFrame:

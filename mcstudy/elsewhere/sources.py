@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcstudy.arguments import as_path
 from mcstudy.errors import TableError
 
 BATCH = 2**18
@@ -58,7 +59,7 @@ def open_source(data: Any) -> Source:
     if isinstance(data, pa.Table):
         return _of_table(data, "the table")
     if isinstance(data, str | Path):
-        return _of_path(Path(data))
+        return _of_path(as_path(data, "data", TableError, of="a Parquet or CSV file"))
     if type(data).__module__.startswith("pyarrow") and hasattr(data, "to_batches"):
         return _of_dataset(data, "the dataset")
     raise TableError(

@@ -18,15 +18,15 @@ _WORDS = {"True": True, "False": False, "None": None}
 
 
 def find_condition(
-    wanted: str | Mapping[str, Any] | Condition, conditions: Iterable[Condition]
+    wanted: str | Mapping[str, Any] | Condition | None, conditions: Iterable[Condition]
 ) -> Condition:
     """Return the one condition that has the given factor values.
 
     Parameters
     ----------
-    wanted : str, mapping or Condition
+    wanted : str, mapping or Condition, optional
         As in the tables, ``n=5, mean=0``; in any order, and without the factors that are not
-        needed to tell the conditions apart.
+        needed to tell the conditions apart. Not needed where there is one condition only.
     conditions : iterable of Condition
         Those there are.
 
@@ -41,18 +41,25 @@ def find_condition(
     exact = [condition for condition in known if condition.key == wanted]
     if exact:
         return exact[0]
+    if wanted is None:
+        wanted = {}
     pairs = dict(wanted) if isinstance(wanted, Mapping) else _pairs(wanted)
-    names = known[0].factors if known else {}
+    names = {name for condition in known for name in condition.factors}
     if unknown := [name for name in pairs if name not in names]:
         said = ", ".join(f"{name!r}{suggestion(name, sorted(names))}" for name in unknown)
         raise ResultsError(f"no factor {said}; {_named(names)}")
     fitting = [
         condition
         for condition in known
-        if all(_same(condition.factors[name], value) for name, value in pairs.items())
+        if all(
+            name in condition.factors and _same(condition.factors[name], value)
+            for name, value in pairs.items()
+        )
     ]
     if len(fitting) == 1:
         return fitting[0]
+    if not pairs:
+        raise ResultsError(f"no condition is given; there are: {_listed(fitting)}")
     text = wanted if isinstance(wanted, str) else Condition(pairs).key
     if not fitting:
         raise ResultsError(f"no condition {text!r}; there are: {_listed(known)}")

@@ -103,13 +103,35 @@ def _read_all(
     """Return the failures of each part, and the parts that could not be read."""
     found, lost = [], []
     for condition, items in stored.items():
+        held: dict[str, list[tuple[int, int]]] = {}
         for item in items:
             read = _of_rows if item.head.keep == "rows" else _of_sums
             try:
-                found.append(read(condition, item))
+                failed = read(condition, item)
             except DamagedError:
                 lost.append(item)
+                continue
+            found.append(_not_yet(failed, item, held))
+            for method in item.methods:
+                held.setdefault(method, []).append((item.head.start, item.head.stop))
     return found, lost
+
+
+def _not_yet(
+    failed: pd.DataFrame, item: Stored, held: Mapping[str, Sequence[tuple[int, int]]]
+) -> pd.DataFrame:
+    """Return the failures of replicates that no part before holds: of two the first one counts."""
+    start, stop = item.head.start, item.head.stop
+    before = {
+        (method, replicate)
+        for method in item.methods
+        for first, end in held.get(method, ())
+        for replicate in range(max(first, start), min(end, stop))
+    }
+    if not before:
+        return failed
+    keys = zip(failed["method"], failed["replicate"], strict=True)
+    return failed[[key not in before for key in keys]]
 
 
 def _of_rows(condition: Condition, item: Stored) -> pd.DataFrame:

@@ -24,12 +24,16 @@ from mcstudy.looking.address import find_condition
 from mcstudy.looking.answer import Answer, read_answer, traceback_text
 from mcstudy.looking.located import located
 from mcstudy.looking.save import data_text
+from mcstudy.looking.uncollected import open_holding
 from mcstudy.results import Results
 from mcstudy.spoken import option
+from mcstudy.stored.counting import Counting
+from mcstudy.stored.holding import has_parts
 from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.stored.parts import DamagedError, PartHead, encode, read
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import read_tallies
+from mcstudy.stored.tables import Stored
 from mcstudy.study import MAX_REPLICATES, Study
 
 DANGEROUS = ("crashed", "timeout")
@@ -104,12 +108,13 @@ class Replay:
 
 def replay(
     source: Study | Results | str | Path,
-    condition: str | Mapping[str, Any] | Condition,
-    replicate: SupportsIndex,
+    condition: str | Mapping[str, Any] | Condition | None = None,
+    replicate: SupportsIndex = 0,
     *,
     method: str | None = None,
     results: str | Path = "results",
     force: bool = False,
+    trust: bool = False,
 ) -> Replay:
     """Simulate and fit one replicate again, beside what was stored of it.
 
@@ -117,9 +122,10 @@ def replay(
     ----------
     source : Study, Results or path
         A study or its file, or the results of one whose file is where it was.
-    condition : str, mapping or Condition
-        Factor values as in the tables, ``"n=5, mean=0"``; as many as tell it from the others.
-    replicate : int
+    condition : str, mapping or Condition, optional
+        Factor values as in the tables, ``"n=5, mean=0"``; as many as tell it from the others. A
+        study with one condition needs none.
+    replicate : int, default 0
         From 0; stored or not.
     method : str, optional
         Fit by this one only.
@@ -127,13 +133,16 @@ def replay(
         With a study: the folder that has its results, or the one above it.
     force : bool, default False
         Fit even where the stored fit crashed or ran out of time, in this process.
+    trust : bool, default False
+        With results: run the study file that they name. It is Python code, chosen by whoever made
+        the results. A file that this process has run already needs no further trust.
 
     Raises
     ------
     StudyError, ResultsError
         With one line, if there is no such study, condition, replicate or method.
     """
-    study, folder = located(source, results)
+    study, folder = located(source, results, trust=trust)
     store = Store(folder)
     known = store.record.get("conditions", {})
     also = [Condition(factors) for factors in known.values()] if isinstance(known, dict) else []
@@ -147,8 +156,10 @@ def replay(
     names = sorted(study.methods) if method is None else [method]
     current = method_marks(study)
     truths = study.truths(found)
-    stored, marks = _stored(store, found, replicate, names, truths)
-    endings, notes = _endings(store, found, replicate, names)
+    items = _that_count(store, study, found, current)
+    items = [item for item in items if item.head.start <= replicate < item.head.stop]
+    stored, marks = _stored(items, replicate, names, truths)
+    endings, notes = _endings(items, replicate, names)
     if not stored and not notes:
         notes.append(f"Note: replicate {replicate} is not stored, so nothing to compare with")
     notes += _changes(marks, current)
@@ -182,45 +193,53 @@ def _whole(replicate: SupportsIndex) -> int:
     return number
 
 
+def _that_count(
+    store: Store, study: Study, condition: Condition, marks: Mapping[str, Mark]
+) -> list[Stored]:
+    """Return the rows of a condition that count: in the tables, or else in those of a run now."""
+    record, stored = store.record, []
+    if record or has_parts(store.folder):
+        stored = open_holding(store.folder).stored().get(condition, [])
+    known = {method for item in stored for method in item.methods}
+    truths = {condition: study.truths(condition)}
+    now = Counting(study.keep, marks, set(record.get("kept", ())), truths, study.null)
+    for item in now.stored(store.heads())[condition]:
+        if methods := tuple(method for method in item.methods if method not in known):
+            stored.append(Stored(item.head, methods))
+    return stored
+
+
 def _stored(
-    store: Store,
-    condition: Condition,
-    replicate: int,
-    methods: Sequence[str],
-    truths: Mapping[str, float],
+    items: Sequence[Stored], replicate: int, methods: Sequence[str], truths: Mapping[str, float]
 ) -> tuple[dict[str, Answer], dict[str, Mark]]:
     """Return what is stored of a replicate by each method, and what made it."""
     answers: dict[str, Answer] = {}
     marks: dict[str, Mark] = {}
-    for head in store.heads():
-        if head.keep != "rows" or not _holds(head, condition, replicate):
-            continue
-        for name in set(methods) & set(head.methods):
-            answer = _read(head, name, replicate, truths)
+    for item in items:
+        head = item.head
+        for name in set(methods) & set(item.methods) if head.keep == "rows" else ():
+            # Of rows that are there twice the tables have the first.
+            answer = None if name in answers else _read(head, name, replicate, truths)
             if answer is not None:
                 answers[name], marks[name] = answer, head.marks[name]
     return answers, marks
 
 
-def _holds(head: PartHead, condition: Condition, replicate: int) -> bool:
-    return head.condition == condition.key and head.start <= replicate < head.stop
-
-
 def _endings(
-    store: Store, condition: Condition, replicate: int, methods: Sequence[str]
+    items: Sequence[Stored], replicate: int, methods: Sequence[str]
 ) -> tuple[dict[str, str], list[str]]:
     """Return what sums still know of a replicate: how it ended by method, and that in words."""
     endings: dict[str, str] = {}
     notes: list[str] = []
-    for head in store.heads():
-        if head.keep == "rows" or not _holds(head, condition, replicate):
+    for item in items:
+        if item.head.keep == "rows":
             continue
         notes = notes or ["No rows are kept (keep='measures'): there are no numbers to compare"]
         with contextlib.suppress(DamagedError):
-            for name, tally in read_tallies(head.path).items():
+            for name, tally in read_tallies(item.head.path).items():
                 for ending, addresses in tally.addresses.items():
                     texts = dict(addresses)
-                    if name in methods and replicate in texts:
+                    if name in methods and name in item.methods and replicate in texts:
                         endings[name] = ending.status
                         words = f"{ending.status}: {texts[replicate]}".rstrip(": ")
                         notes.append(f"Stored of '{name}': {words}")

@@ -9,6 +9,7 @@ import cloudpickle
 import numpy as np
 import pandas as pd
 
+from mcstudy.arguments import as_path
 from mcstudy.errors import ResultsError
 
 SUFFIXES = (".parquet", ".csv", ".pkl")
@@ -16,7 +17,7 @@ SUFFIXES = (".parquet", ".csv", ".pkl")
 
 def check_path(path: str | Path) -> None:
     """Raise ResultsError unless a data set can be written to a file of that name."""
-    path = Path(path)
+    path = as_path(path, "path", of="a file")
     if path.suffix not in SUFFIXES:
         suffix = f"as {path.suffix!r}" if path.suffix else "without a suffix"
         raise ResultsError(f"{path}: cannot save {suffix}; use .parquet, .csv or .pkl")

@@ -10,7 +10,7 @@ import pandas as pd
 from mcstudy.looking.failures import failed_fits, kinds_of
 from mcstudy.looking.standing import Standing
 from mcstudy.looking.uncollected import is_collected, open_holding
-from mcstudy.results import Results
+from mcstudy.results import Results, folder_of
 from mcstudy.runs.jobs import covered
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.tables import Stored
@@ -29,7 +29,7 @@ def status(results: Results | str | Path) -> Standing:
     ResultsError
         If the folder holds no record of a run, and no part of a share.
     """
-    holding = open_holding(results.folder if isinstance(results, Results) else Path(results))
+    holding = open_holding(folder_of(results))
     failed, stored, damaged = failed_fits(holding)
     counts = failed.groupby(["condition", "method"], observed=True)["count"].sum().to_dict()
     asked = set(holding.methods)

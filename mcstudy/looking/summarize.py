@@ -12,22 +12,30 @@ from pathlib import Path
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition
 from mcstudy.loading import load_study
-from mcstudy.results import Results
+from mcstudy.looking.located import check_name, recorded_study
+from mcstudy.results import Results, folder_of
 from mcstudy.runs.extent import Extent, extent_of, lost
 from mcstudy.runs.summary import Wishes, write_measures, write_rows
 from mcstudy.runs.upkeep import LEFT
 from mcstudy.runs.wanted import counted
-from mcstudy.spoken import call
+from mcstudy.spoken import either
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.parts import DamagedError
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
 from mcstudy.stored.together import made_apart, put_in_places
+from mcstudy.study import Study
 
 
-def summarize(results: Results | str | Path) -> Results:
-    """Make the tables anew from what is stored, without the study file.
+def summarize(
+    results: Results | str | Path,
+    *,
+    study: Study | str | Path | None = None,
+    trust: bool = False,
+) -> Results:
+    """Make the tables anew from what is stored.
 
+    The study is needed only where it has measures of its own, which are functions in its file.
     While a run is at work the folder is its own: the tables then go to a temporary folder, which
     is gone when this process ends.
 
@@ -35,6 +43,11 @@ def summarize(results: Results | str | Path) -> Results:
     ----------
     results : Results or path
         ``results/<study name>``.
+    study : Study or path, optional
+        The study, or its file, if that is not where it was.
+    trust : bool, default False
+        Run the study file that the results name, for measures of its own. It is Python code,
+        chosen by whoever made the results.
 
     Returns
     -------
@@ -45,21 +58,25 @@ def summarize(results: Results | str | Path) -> Results:
     ------
     ResultsError
         If the folder holds no record of a run, or no rows; if its tables rest on more than is
-        stored by now, and are not deleted.
+        stored by now, and are not deleted; if its study has measures of its own and cannot be
+        found, or is not trusted.
     """
-    holding = Holding.of(results.folder if isinstance(results, Results) else Path(results))
+    where = folder_of(results)
+    holding = Holding.of(where)
+    wishes = _wishes(holding, study, trust)
     if not holding.store.busy:
         # A lock of its own: what `holding` finds damaged is left where it is.
-        with Store(holding.folder).locked():
-            _make(replace(holding, record=holding.store.record), holding.folder)
+        with Store(holding.folder).locked(for_tables=True):
+            # Anew: a run may have worked here until now.
+            _make(replace(holding, record=holding.store.record), holding.folder, wishes)
         return Results(holding.folder)
     folder = Path(tempfile.mkdtemp(prefix=f"mcstudy-{holding.folder.name}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _make(holding, folder)
+    _make(holding, folder, wishes)
     return Results(folder)
 
 
-def _make(holding: Holding, folder: Path) -> None:
+def _make(holding: Holding, folder: Path, wishes: Wishes) -> None:
     """Write the tables without what is damaged, unless better ones are there."""
     damaged: set[Path] = set()
     made_of: Mapping[Condition, Sequence[Stored]] | None = None
@@ -77,7 +94,7 @@ def _make(holding: Holding, folder: Path) -> None:
             except DamagedError as error:
                 damaged.add(error.path)
         if holding.facts["keep"] == "rows":
-            write_measures(made, holding.facts, _wishes(holding, folder), into=made)
+            write_measures(made, holding.facts, wishes, into=made)
         seals = put_in_places(made, folder)
     written = {"made_of": None, "tables": seals, "counts": extent_of(made_of)}
     Store(folder).write_record({**holding.record, **written})
@@ -98,25 +115,21 @@ def _has_tables(folder: Path) -> bool:
     return (folder / "performance.parquet").exists()
 
 
-def _wishes(holding: Holding, folder: Path) -> Wishes:
-    """Return what the record says; measures of the user's own need the study file.
-
-    Raises
-    ------
-    ResultsError
-        If that is gone, and tables with these measures are there.
-    """
-    record = holding.record
+def _wishes(holding: Holding, given: Study | str | Path | None, trust: bool) -> Wishes:
+    """Return what the record says; measures of the user's own need the study."""
+    record, folder = holding.record, holding.folder
     wishes = Wishes({}, record["null"], record["reference"], record.get("precision"))
-    if not record["measures"]:
+    if not (names := record["measures"]):
         return wishes
-    path = record["study_file"]
-    if path is not None and Path(path).is_file():
-        return replace(wishes, measures=load_study(path).measures)
-    if _has_tables(folder):
-        where = "was made in a session" if path is None else f"is gone from {path}"
-        raise ResultsError(
-            f"{folder}: the study {where}, and its measure {', '.join(record['measures'])} cannot "
-            f"be computed without it; the tables stay as they are. {call('run')} makes them anew"
-        )
-    return wishes
+    if given is not None:
+        study = given if isinstance(given, Study) else load_study(given)
+        check_name(folder, record, study)
+    else:
+        how = either("--study FILE", 'summarize(..., study="FILE")')
+        if record["study_file"] is None:
+            raise ResultsError(
+                f"{folder}: its study was made in a session and has measures of its own, "
+                f"{', '.join(names)}; call mcstudy.summarize(..., study=study) there"
+            )
+        study = recorded_study(folder, record, how, trust=trust)
+    return replace(wishes, measures=study.measures)

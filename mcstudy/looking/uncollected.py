@@ -7,6 +7,7 @@ from typing import Any
 
 from mcstudy.grid import Condition
 from mcstudy.looking.address import factors_of
+from mcstudy.stored.counting import known_as
 from mcstudy.stored.holding import Holding
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.store import Store
@@ -33,7 +34,10 @@ def is_collected(holding: Holding) -> bool:
 
 
 def _record_of(store: Store) -> dict[str, Any]:
-    """Return what parts alone say of their study; empty if there are none."""
+    """Return what parts alone say of their study; empty if there are none.
+
+    All their rows count, since nobody has decided yet what becomes of those that others have made.
+    """
     heads = store.heads()
     marks: dict[str, Mark] = {name: head.marks[name] for head in heads for name in head.methods}
     conditions = {Condition(factors_of(head.condition)) for head in heads}
@@ -47,6 +51,7 @@ def _record_of(store: Store) -> dict[str, Any]:
         },
         "methods": sorted(marks),
         "marks": marks,
+        "kept": [known_as(*made) for head in heads for made in head.marks.items()],
         "keep": heads[0].keep,
         "truths": truths_of(heads),
         "null": nulls_of(heads) or None,

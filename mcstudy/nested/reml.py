@@ -153,9 +153,7 @@ class ExactMethod:
         return _identified(found, solution)
 
 
-def _given(
-    found: dict[str, Limits], working: Working, solution: Solution
-) -> dict[str, Limits]:
+def _given(found: dict[str, Limits], working: Working, solution: Solution) -> dict[str, Limits]:
     """Return the limits in the units of the response as it was given, as the solution is."""
     if working.scale is None:
         return found

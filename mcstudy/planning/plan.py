@@ -11,6 +11,7 @@ import joblib
 import pandas as pd
 
 from mcstudy.analysis.precision import check_targets
+from mcstudy.arguments import as_path
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
@@ -213,7 +214,7 @@ def plan(
     if targets is not None:
         listed = either("--target", "targets")
         check_targets(targets, listed, "the target", study.measures)
-    stored = Ledger(study, Store(Path(results) / study.name)).stored()
+    stored = Ledger(study, Store(as_path(results, "results") / study.name)).stored()
     pilot = run_pilot(study, workers, seconds)
     units = unit_errors(pilot.performance)
     fits_stored = sum(

@@ -21,6 +21,7 @@ from mcstudy.analysis.selection import (
     select,
     wheres,
 )
+from mcstudy.arguments import names_of
 from mcstudy.errors import ResultsError
 from mcstudy.printing.formats import FORMATS, html, render
 from mcstudy.printing.layout import Entry, Layout
@@ -95,18 +96,16 @@ def table(
     measures = known_measures(performance, measure)
     chosen = performance[performance["measure"].isin(measures)]
     frame = _joined(with_limits(select(chosen, where)))
-    down, across = _places(frame, _listed(rows), _listed(columns), measures)
+    down, across = _places(frame, _listed(rows, "rows"), _listed(columns, "columns"), measures)
     _check_places(frame, down, across)
     orders = wheres(where) | {"measure": measures}
     layout = _lay_out(frame, (down, across), orders, level)
     return Table(layout, frame.reset_index(drop=True), format)
 
 
-def _listed(names: Names) -> list[str] | None:
-    if names is None:
-        return None
-    listed = names.split(",") if isinstance(names, str) else list(names)
-    return list(dict.fromkeys(name.strip() for name in listed if name.strip()))
+def _listed(names: Names, which: str) -> list[str] | None:
+    empty = isinstance(names, list | tuple) and not names
+    return None if names is None else [] if empty else names_of(names, which)
 
 
 def _joined(frame: pd.DataFrame) -> pd.DataFrame:

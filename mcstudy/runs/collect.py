@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcstudy.arguments import as_path, short
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.loading import load_study
@@ -90,7 +91,7 @@ def collect(
     check_replicates(wanted, study.name)
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
-    store = Store(Path(results) / study.name)
+    store = Store(as_path(results, "results") / study.name)
     others = [other for other in _stores(study, folders) if not _same(other, store)]
     _check_any(study, (store, *others))
     progress = Progress(quiet)
@@ -117,7 +118,9 @@ def collect(
 
 
 def _stores(study: Study, folders: Iterable[str | Path]) -> Iterator[Store]:
-    for folder in map(Path, folders):
+    if isinstance(folders, str | bytes) or not isinstance(folders, Iterable):
+        raise ResultsError(f"folders is {short(folders)}; give a list of paths")
+    for folder in [as_path(folder, "a folder") for folder in folders]:
         for candidate in (folder, folder / study.name):
             if (candidate / "parts").is_dir():
                 yield Store(candidate)

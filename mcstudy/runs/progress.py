@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from mcstudy.arguments import as_path
 from mcstudy.errors import MCStudyError, ResultsError
 
 FIRST_SECONDS, LINE_SECONDS = 5.0, 60.0
@@ -129,7 +130,7 @@ class _Log:
     """A file to which lines with the time are appended, each at once."""
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+        self._path = as_path(path, "log", of="a file")
         try:
             self._path.open("a").close()
         except OSError as error:

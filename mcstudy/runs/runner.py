@@ -6,13 +6,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcstudy.arguments import as_path
 from mcstudy.errors import StudyError
 from mcstudy.loading import load_study
 from mcstudy.printing.show import ends_in_words
 from mcstudy.results import Results
 from mcstudy.runs.bench import Bench
 from mcstudy.runs.progress import Progress, duration
-from mcstudy.runs.shares import Share
+from mcstudy.runs.shares import Share, share_of
 from mcstudy.runs.upkeep import check_extent, say_repaired, update_tables
 from mcstudy.runs.wanted import Wanted, counted, scheduler_of
 from mcstudy.spoken import call, option
@@ -90,10 +91,10 @@ def run(
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     check_retried(retry)
-    store = Store(Path(results) / study.name)
+    store = Store(as_path(results, "results") / study.name)
     progress = Progress(quiet, log)
     if part is not None:
-        return _run_share(study, store, wanted, Share(*part), changed, progress)
+        return _run_share(study, store, wanted, share_of(part), changed, progress)
     with progress.logged(), store.locked():
         ledger = Ledger(study, store)
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
@@ -102,7 +103,8 @@ def run(
         for line in ledger.without_truth():
             progress.say(f"Note: {line}")
         if retry:
-            progress.note(f"{counted(reopen(store, retry), 'replicate')} computed again")
+            again = counted(reopen(store, retry, ledger.methods_of), "replicate")
+            progress.note(f"{again} computed again")
         bench = Bench(ledger, wanted, progress)
         check_extent(ledger, wanted.methods, wanted.replicates)
         begun, computed, whole = time.monotonic(), 0, False

@@ -58,6 +58,13 @@ class Share:
         return cut
 
 
+def share_of(part: object) -> Share:
+    """Return the share that ``(3, 100)`` names; raise StudyError if it names none."""
+    if not isinstance(part, tuple | list) or len(part) != 2:
+        raise StudyError(f"part is {part!r}; give (K, N) with K from 1 to N, e.g. (3, 100)")
+    return Share(part[0], part[1])
+
+
 def parse_share(text: str) -> Share:
     """Return the share that a text like ``3/100`` names; raise StudyError if it names none."""
     found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)

@@ -164,9 +164,13 @@ class Ledger:
                     return [f"the truth of {estimand} at {condition.key} {before} -> {after}"]
         return []
 
+    def methods_of(self, head: PartHead) -> tuple[str, ...]:
+        """Return the methods whose rows in a part count."""
+        return self._counting.methods_of(head)
+
     def counts(self, head: PartHead) -> bool:
         """Return whether a part holds rows of this study as it is."""
-        return bool(self._counting.methods_of(head))
+        return bool(self.methods_of(head))
 
     def stored(self) -> dict[Condition, list[Stored]]:
         """Return the rows there are, by condition."""

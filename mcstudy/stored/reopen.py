@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcstudy.arguments import as_texts
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.spoken import either
@@ -20,7 +21,7 @@ RETRIED = (Status.TIMEOUT, Status.CRASHED)
 
 def check_retried(statuses: Sequence[str]) -> None:
     """Raise StudyError where a status is not one of those that another try may change."""
-    for status in statuses:
+    for status in as_texts(statuses, either("--retry", "retry")):
         if status not in RETRIED:
             raise StudyError(
                 f"{either('--retry', 'retry')} is {status!r}; fits that can be tried again are "
@@ -28,7 +29,9 @@ def check_retried(statuses: Sequence[str]) -> None:
             )
 
 
-def reopen(store: Store, statuses: Collection[str]) -> int:
+def reopen(
+    store: Store, statuses: Collection[str], counting: Callable[[PartHead], Sequence[str]]
+) -> int:
     """Take the replicates out of the parts that hold a fit with one of these statuses.
 
     What else a part holds is on disk, whole, before the part is removed; after a kill in between
@@ -40,6 +43,8 @@ def reopen(store: Store, statuses: Collection[str]) -> int:
         Held by this run alone.
     statuses : collection of str
         Of the fits that are to miss afterwards, with all other fits of the same replicates.
+    counting : callable
+        Returns the methods whose rows in a part count; the fits of others are left alone.
 
     Returns
     -------
@@ -56,7 +61,10 @@ def reopen(store: Store, statuses: Collection[str]) -> int:
         if head.keep != "rows":
             raise StudyError(f"{store.folder}: keeps no rows, so none of its fits can be retried")
         rows = parts.read(head.path)
-        chosen = pc.is_in(rows["status"].cast(pa.string()), pa.array(wanted, pa.string()))
+        chosen = pc.and_(
+            pc.is_in(rows["status"].cast(pa.string()), pa.array(wanted, pa.string())),
+            pc.is_in(rows["method"].cast(pa.string()), pa.array(counting(head), pa.string())),
+        )
         gone = sorted(set(rows["replicate"].filter(chosen).to_pylist()))
         if not gone:
             continue

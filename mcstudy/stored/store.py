@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import random
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from mcstudy.errors import ResultsError
 from mcstudy.stored.files import put_in_place, writing
@@ -16,6 +18,10 @@ from mcstudy.stored.parts import DamagedError, PartHead, name_of, read_head
 from mcstudy.stored.record import NAME, read_record, record_content
 
 _SHARE = ".share-"
+PATIENCE = 600.0
+"""Seconds for which a run waits for somebody who makes the tables anew."""
+_PAUSE = 0.001, 0.01
+_RANDOM = random.SystemRandom()  # the study's functions see no draw from the global state
 
 
 class Store:
@@ -36,54 +42,84 @@ class Store:
         self.damaged: list[Path] = []
 
     @contextmanager
-    def locked(self, share: str = "") -> Iterator[None]:
+    def locked(self, share: str = "", *, for_tables: bool = False) -> Iterator[None]:
         """Hold the folder for one run; a killed run lets go of it by itself.
+
+        Whoever only looks, or makes the tables anew, is waited for.
 
         Parameters
         ----------
         share : str, optional
             Such as "3-100". Shares of a study can be at work in one folder at the same time, each
             once; nothing else can meanwhile.
+        for_tables : bool, default False
+            Hold it to make the tables anew, which is no run.
 
         Raises
         ------
         ResultsError
             If another run holds it, or it cannot be written.
         """
+        wanted = {self._lock: fcntl.LOCK_SH if share else fcntl.LOCK_EX}
+        if share:
+            wanted |= {self._parts / f"{_SHARE}{share}": fcntl.LOCK_EX}
+        if for_tables:  # first, so that nobody takes it for a run
+            wanted = {self._tables: fcntl.LOCK_EX} | wanted
         with ExitStack() as stack:
             try:
                 self._parts.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(open(self._parts / ".lock", "a+"))
-                if share:
-                    own = stack.enter_context(open(self._parts / f"{_SHARE}{share}", "a+"))
+                files = [
+                    (stack.enter_context(open(path, "a+")), how) for path, how in wanted.items()
+                ]
             except OSError as error:
                 raise ResultsError(
                     f"{self.folder}: cannot be written ({error.strerror}); choose another folder"
                 ) from None
-            if not _held(lock, fcntl.LOCK_SH if share else fcntl.LOCK_EX):
-                raise ResultsError(
-                    f"{self.folder}: another run is at work here; wait for it or stop it"
-                )
-            if share and not _held(own, fcntl.LOCK_EX):
-                raise ResultsError(
-                    f"{self.folder}: part {share.replace('-', '/')} is at work here already; "
-                    "wait for it or stop it"
-                )
+            end = time.monotonic() + PATIENCE
+            while not _all_held(files):
+                self._refuse_where_at_work(share)
+                if time.monotonic() > end:
+                    raise ResultsError(
+                        f"{self.folder}: its tables are being made anew by somebody; wait for that"
+                    )
+                time.sleep(_RANDOM.uniform(*_PAUSE))
             self._held = True
             try:
                 yield
             finally:
                 self._held = False
 
+    def _refuse_where_at_work(self, share: str) -> None:
+        """Raise ResultsError where a run is at work that does not go with this share, or run."""
+        if share and _is_held(self._parts / f"{_SHARE}{share}"):
+            raise ResultsError(
+                f"{self.folder}: part {share.replace('-', '/')} is at work here already; "
+                "wait for it or stop it"
+            )
+        if self._run_at_work() if share else self.busy:
+            raise ResultsError(
+                f"{self.folder}: another run is at work here; wait for it or stop it"
+            )
+
     @property
     def busy(self) -> bool:
-        """Whether a run is at work here."""
-        try:
-            lock = open(self._parts / ".lock")  # noqa: SIM115 - closed by the with below
-        except OSError:
-            return False
-        with lock:
-            return not _held(lock, fcntl.LOCK_EX)
+        """Whether a run or a share is at work here.
+
+        A shared lock is asked for, for a moment: it keeps nobody out who looks as well, and a run
+        that begins meanwhile waits for it.
+        """
+        return self._run_at_work() or any(map(_is_held, self._parts.glob(f"{_SHARE}*")))
+
+    def _run_at_work(self) -> bool:
+        return _is_held(self._lock) and not _is_held(self._tables)
+
+    @property
+    def _lock(self) -> Path:
+        return self._parts / ".lock"
+
+    @property
+    def _tables(self) -> Path:
+        return self._parts / ".tables"
 
     def shares(self) -> list[tuple[int, int]]:
         """Return (number, of) of each share that has been at work here."""
@@ -186,10 +222,23 @@ class Store:
                 raise
 
 
-def _held(file: TextIO, how: int) -> bool:
-    """Return whether a lock could be had, at once."""
+def _all_held(files: Sequence[tuple[IO[str], int]]) -> bool:
+    """Return whether all the locks could be had, at once; none is held otherwise."""
     try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
+        for file, how in files:
+            fcntl.flock(file, how | fcntl.LOCK_NB)
     except OSError:
+        for file, _ in files:
+            fcntl.flock(file, fcntl.LOCK_UN)
         return False
     return True
+
+
+def _is_held(path: Path) -> bool:
+    """Return whether somebody holds the lock of a file alone."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # of a pipe in its place, at once
+    except OSError:
+        return False
+    with os.fdopen(file) as opened:
+        return not _all_held([(opened, fcntl.LOCK_SH)])

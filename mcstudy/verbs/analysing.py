@@ -44,7 +44,7 @@ def add(verbs: Any) -> None:
         metavar="A,B",
         default="not_converged",
         help="statuses that count as failed, beside fits without an estimate; default: "
-        "not_converged; '' for none",
+        "not_converged; 'none' for none of them",
     )
     where_argument(verb)
     verb.add_argument("--level", default="0.95", help="nominal coverage; default: 0.95")
@@ -80,7 +80,7 @@ def failures_verb(options: argparse.Namespace) -> None:
     from mcstudy.results import open_results
 
     results = open_results(options.results)
-    failed = names(options.failed) if options.failed else []
+    failed = [] if options.failed == "none" else names(options.failed)
     level = share("--level", options.level)
     where = wanted_cells(options)
     select(results.performance, where)

@@ -30,6 +30,7 @@ def add(verbs: Any) -> None:
     )
     verb.set_defaults(verb=summarize_verb)
     verb.add_argument("results", metavar="RESULTS", help="a folder like results/quickstart")
+    _trust_arguments(verb)
     _add_replay(verbs)
 
 
@@ -46,14 +47,14 @@ def _add_replay(verbs: Any) -> None:
     verb.add_argument(
         "--condition",
         metavar="TEXT",
-        required=True,
-        help="factor values, e.g. 'n=5, mean=0'; those that tell it from the others are enough",
+        help="factor values, e.g. 'n=5, mean=0'; those that tell it from the others are enough, "
+        "and a study with one condition needs none",
     )
     verb.add_argument(
         "--replicate", metavar="N", required=True, help="its number; the first one is 0"
     )
     verb.add_argument("--method", metavar="NAME", help="fit by this method only; all by default")
-    verb.add_argument("--study", metavar="FILE", help="where the study file is now, if it moved")
+    _trust_arguments(verb)
     verb.add_argument(
         "--save", metavar="FILE", help="write the data set to a file: .parquet, .csv or .pkl"
     )
@@ -64,6 +65,16 @@ def _add_replay(verbs: Any) -> None:
         "--force",
         action="store_true",
         help="fit even where the stored fit crashed or ran out of time",
+    )
+
+
+def _trust_arguments(verb: argparse.ArgumentParser) -> None:
+    """Add --study and --trust: whose code is run."""
+    verb.add_argument("--study", metavar="FILE", help="the study file, where it is now")
+    verb.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the study file that the folder names: code of whoever made the folder",
     )
 
 
@@ -81,7 +92,7 @@ def summarize_verb(options: argparse.Namespace) -> None:
     from mcstudy.looking.status import status
     from mcstudy.looking.summarize import summarize
 
-    results = summarize(options.results)
+    results = summarize(options.results, study=options.study, trust=options.trust)
     print(f"{status(options.results).headline}\n")
     if results.folder == Path(options.results):
         print(results)
@@ -105,6 +116,7 @@ def replay_verb(options: argparse.Namespace) -> int:
         method=options.method,
         results=options.results,
         force=options.force,
+        trust=options.trust,
     )
     print(again)
     if options.save:

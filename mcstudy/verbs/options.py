@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+LIST = "A,B"
+"""The metavar of every option that takes names with commas."""
+
 
 def whole(flag: str, text: str | None, least: int = 1) -> int | None:
     """Return the whole number that was given, None if none was.
@@ -47,6 +50,12 @@ def seconds(text: str | None, usual: float) -> float:
 def names(text: str | None) -> list[str] | None:
     """Return the names in a list with commas, None if none was given."""
     return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def is_empty(action: argparse.Action, value: str) -> bool:
+    """Return whether a value, or a name of a list with commas, says nothing."""
+    listed = action.metavar == LIST
+    return not all(name.strip() for name in (value.split(",") if listed else [value]))
 
 
 def changed_argument(verb: argparse.ArgumentParser) -> None:

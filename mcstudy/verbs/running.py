@@ -57,7 +57,7 @@ def run_verb(options: argparse.Namespace) -> None:
     from mcstudy.runs.runner import run
     from mcstudy.runs.shares import parse_share
 
-    share = parse_share(options.part) if options.part else None
+    share = None if options.part is None else parse_share(options.part)
     results = run(
         options.study,
         options.results,

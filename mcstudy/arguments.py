@@ -1,0 +1,78 @@
+"""Arguments of the public functions, checked for what they are before anything is done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from mcstudy.errors import MCStudyError, ResultsError, StudyError
+
+_MOST_LETTERS = 80
+
+
+def as_path(
+    value: object, name: str, error: type[MCStudyError] = ResultsError, *, of: str = "a folder"
+) -> Path:
+    """Return a path that the user has given.
+
+    Parameters
+    ----------
+    value : object
+        What was given; a text or a `Path` is right.
+    name : str
+        Of the argument; begins the message.
+    error : type of MCStudyError, default ResultsError
+        What is raised.
+    of : str, default "a folder"
+        What the path is to lead to.
+
+    Raises
+    ------
+    MCStudyError
+        For anything else, an empty text, or what no system can open.
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text.strip():
+        raise error(f"{name} is {short(value)}; give the path of {of}")
+    try:
+        os.stat(text)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except ValueError:  # a NUL, or half of a character
+        raise error(f"{name} is {short(text)}, which cannot be a path; give that of {of}") from None
+    except OSError as reason:
+        raise error(f"{short(text, plain=True)}: cannot be read ({reason.strerror})") from None
+    return Path(text)
+
+
+def as_texts(value: object, name: str, error: type[MCStudyError] = StudyError) -> list[str]:
+    """Return a list of texts that the user has given; raise for anything else, or an empty text."""
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        texts = list(value)
+        if all(isinstance(text, str) and text.strip() for text in texts):
+            return texts
+    raise error(f"{name} is {short(value)}; give a list of names, {name}=['...']")
+
+
+def names_of(value: object, name: str, error: type[MCStudyError] = ResultsError) -> list[str]:
+    """Return names given as a list, or as a text with commas; each once, none of them empty."""
+    texts = as_texts(value.split(",") if isinstance(value, str) and value else value, name, error)
+    if not texts:
+        raise error(f"{name} is {short(value)}; give at least one name")
+    return list(dict.fromkeys(text.strip() for text in texts))
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a real number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def short(value: object, *, plain: bool = False) -> str:
+    """Return a value in words that fit on a line."""
+    try:
+        text = str(value) if plain else repr(value)
+    except Exception:  # noqa: BLE001 - the repr of somebody's class may raise anything
+        text = f"a {type(value).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."

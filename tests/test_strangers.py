@@ -1,12 +1,12 @@
 """Folders of strangers: their code runs only if it is trusted, their texts do no harm."""
 
-import json
 import shutil
 
 import pytest
 
 from mcstudy import MCStudyError, Results, loading, open_results, replay, run, status, summarize
 from mcstudy.cli import main
+from mcstudy.stored.store import Store
 
 MEASURE = ("seed=7,", "seed=7, measures={'largest': lambda estimate: estimate.max()},")
 MARKER = ("import numpy as np", "import numpy as np\nopen({!r}, 'a').close()")
@@ -71,8 +71,8 @@ def test_contract_measures_of_ones_own_are_not_lost_with_the_study_file(
     assert f"its study file {path} is gone; say where it is now: --study FILE" in (
         capfd.readouterr().err
     )
-    record = json.loads((folder / "study.json").read_text())
-    (folder / "study.json").write_text(json.dumps({**record, "study_file": None}))
+    store = Store(folder)
+    store.write_record({**store.record, "study_file": None})
     with pytest.raises(MCStudyError, match="in a session and has measures of its own, largest; c"):
         summarize(folder)
     other = study_file(('normal"', 'other"'), name="other.py")

@@ -237,6 +237,7 @@ def test_contract_measures_of_ones_own_stay_where_the_study_file_is_gone(
     results = run(path, tmp_path, jobs=1, quiet=True)
     before = content(results.folder)
     path.rename(tmp_path / "moved.py")
-    err = one_line(capfd, "summarize", results.folder)
-    assert "its measure largest cannot be computed without it; the tables stay" in err
+    assert "study_file.py is gone; say where it is now: --study FILE" in one_line(
+        capfd, "summarize", results.folder
+    )
     assert content(results.folder) == before

@@ -202,7 +202,8 @@ def check_levels(conditions: Grid) -> None:
             if others and isinstance(level, int) and int(float(level)) != level:
                 raise StudyError(
                     f"grid: {name} has the levels {level} and {others[0]}; in one column of a "
-                    f"table the first would be {int(float(level))}: write it as a text, or leave one out"
+                    f"table the first would be {int(float(level))}: write it as a text, or leave "
+                    "one out"
                 )
 
 

@@ -27,6 +27,7 @@ from mcstudy.printing.show import summary_text
 from mcstudy.printing.table import Names, Table, table
 from mcstudy.stored.holding import why_not_there
 from mcstudy.stored.tables import TABLES_OF
+from mcstudy.terminal import printable
 
 RESULTS = "a folder like results/<study name>"
 
@@ -199,6 +200,7 @@ class Results:
             summary += f"\n\n{precision_text(self.performance, wanted, most)}"
         return summary
 
+    @printable
     def __str__(self) -> str:
         return f"{self.summary}\n\nTables: {self.folder}"
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from mcstudy.terminal import complain, harmless_line, show_any_letter
 from mcstudy.verbs import analysing, collecting, comparing, looking, planning, running
 from mcstudy.verbs.options import is_empty
 
@@ -30,11 +31,12 @@ class _Parser(argparse.ArgumentParser):
         return parsed, rest
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, harmless_line(f"{self.prog}: {message}; see {self.prog} --help") + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: a verb's own, 2 for bad input."""
+    show_any_letter()
     options = _parser().parse_args(arguments)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives back what it has freed
     from mcstudy.errors import MCStudyError
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except MCStudyError as error:
-        print(f"mcstudy: {error}", file=sys.stderr)
+        complain(f"mcstudy: {error}")
         return 2
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         word, status = (
             ("terminated", 143) if isinstance(error, _Terminated) else ("interrupted", 130)
         )
-        print(f"mcstudy: {word}; what is stored is whole, run again to go on", file=sys.stderr)
+        complain(f"mcstudy: {word}; what is stored is whole, run again to go on")
         return status
 
 

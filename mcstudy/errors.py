@@ -9,9 +9,16 @@ MCStudyError
 Each message is one line: what, which value, what to do.
 """
 
+from __future__ import annotations
+
+from mcstudy.terminal import harmless_line
+
 
 class MCStudyError(Exception):
     """Any error that is the user's to mend; the command line shows its one line."""
+
+    def __str__(self) -> str:
+        return harmless_line(super().__str__())
 
 
 class StudyError(MCStudyError):

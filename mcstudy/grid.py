@@ -187,6 +187,33 @@ def _level(name: str, value: Any) -> Level:
     return value + 0.0 if isinstance(value, float) else value
 
 
+def check_levels(conditions: Grid) -> None:
+    """Raise StudyError where a level is not the same in the tables.
+
+    A column of numbers is one of floats where one of them is no whole number, or is missing, and
+    not every integer above 2**53 is a float.
+    """
+    for name in conditions.factors:
+        levels = [condition.factors[name] for condition in conditions]
+        if any(isinstance(level, bool | str) for level in levels):
+            continue  # text, or truth values
+        others = [level for level in levels if not _is_whole(level)]
+        for level in levels:
+            if others and isinstance(level, int) and int(float(level)) != level:
+                raise StudyError(
+                    f"grid: {name} has the levels {level} and {others[0]}; in one column of a "
+                    f"table the first would be {int(float(level))}: write it as a text, or leave "
+                    "one out"
+                )
+
+
+def _is_whole(level: Level) -> bool:
+    """Return whether a level is a number that a column of 64-bit integers can hold."""
+    return isinstance(level, int) or (
+        isinstance(level, float) and level.is_integer() and -(2**63) <= level < 2**63
+    )
+
+
 def is_plain(text: str) -> bool:
     """Return whether a text can be written to a file: it has no half of a character."""
     return text.isascii() or text == text.encode(errors="replace").decode()

@@ -30,6 +30,7 @@ from mcstudy.stored.holding import why_not_there
 from mcstudy.stored.record import read_record
 from mcstudy.stored.tables import TABLES, TABLES_OF
 from mcstudy.stored.together import OtherStateError, open_tables
+from mcstudy.terminal import printable
 
 RESULTS = "a folder like results/<study name>"
 
@@ -228,6 +229,7 @@ class Results:
             summary += f"\n\n{precision_text(self.performance, wanted, most)}"
         return summary
 
+    @printable
     def __str__(self) -> str:
         return f"{self.summary}\n\nTables: {self.folder}"
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mcstudy.errors import StudyError
-from mcstudy.grid import Condition, Grid, is_plain
+from mcstudy.grid import Condition, Grid, check_levels, is_plain
 from mcstudy.measure import check_measures, check_null
 from mcstudy.signatures import check_method, check_takes
 
@@ -105,6 +105,7 @@ class Study:
             )
         if not self.conditions.conditions:
             raise StudyError(f"{self.name}: the grid keeps no condition; loosen its where(...)")
+        check_levels(self.conditions)
         self._make_plain("replicates", "seed", "max_replicates")
         check_replicates(self.replicates, self.name)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mcstudy import MCStudyError, grid
+from mcstudy import Estimate, MCStudyError, Study, grid, run
+from mcstudy.grid import level_text
 
 
 def keys(conditions):
@@ -61,3 +62,63 @@ def test_contract_bad_grids_get_one_clear_line(make, message):
     with pytest.raises(MCStudyError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        [2**53, 2**53 + 1, 0.5],
+        [2**53 + 1, 0.5],
+        [2**62, 2**62 + 1, None],
+        [2**53 + 1, 2.0**63],
+        [-(2**53) - 1, float("inf")],
+    ],
+)
+def test_contract_levels_that_would_be_others_in_the_tables_are_refused(levels):
+    def study(conditions):
+        return Study(
+            name="levels",
+            simulate=lambda rng, a: a,
+            estimands=lambda a: {"a": 0.0},
+            methods={"m": lambda data: {"a": Estimate(0.0)}},
+            conditions=conditions,
+            replicates=2,
+            seed=1,
+        )
+
+    with pytest.raises(MCStudyError, match=r"^grid: a has the levels .* would be -?\d+: write it"):
+        study(grid(a=levels))
+    apart = grid(a=levels[:1]) + grid(a=levels[1:-1] or [1]) + grid(a=levels[-1:])
+    with pytest.raises(MCStudyError, match="grid: a has the levels"):
+        study(apart)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        [2**53, 2**53 + 1, 2.0**60],
+        [2**53 + 1, float(2**53)],
+        [2**63 - 1, -(2**63)],
+        [2**53 + 1, 0.5, "half"],
+        [2**53, 0.5, None],
+        [float("inf"), float("-inf"), 1e300, 5e-324, 0.0, 0.1, 0.1 + 2e-17],
+        ["a\0b", "a", "a\0", "", "e\u0301", "\u00e9", "a ", "\n", "None", None],
+        [True, 1, "1", "True"],
+    ],
+)
+def test_contract_levels_that_differ_before_the_run_differ_after_it(levels, tmp_path):
+    study = Study(
+        name="levels",
+        simulate=lambda rng, a: rng.normal(),
+        estimands=lambda a: {"a": 0.0},
+        methods={"m": lambda data: {"a": Estimate(data)}},
+        conditions=grid(a=levels),
+        replicates=2,
+        seed=1,
+    )
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    bias = results.performance.query("measure == 'bias'")
+    assert bias.a.nunique(dropna=False) == len(set(map(level_text, levels))) == len(bias)
+    numbers = [level for level in levels if isinstance(level, int | float)]
+    if len(numbers) == len(levels):
+        assert sorted(bias.a.tolist()) == sorted(set(levels))

@@ -13,6 +13,7 @@ import pandas as pd
 from mcstudy.arguments import names_of, short
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
+from mcstudy.terminal import harmless_line
 
 Where: TypeAlias = Mapping[str, Any] | str | None
 
@@ -147,7 +148,7 @@ def in_words(level: Any) -> str:
     """Return a level as a person writes it."""
     if level is None or level is pd.NA or (isinstance(level, float) and level != level):
         return "None"
-    return level if isinstance(level, str) else level_text(level)
+    return harmless_line(level) if isinstance(level, str) else level_text(level)
 
 
 def named(name: str, level: Any) -> str:

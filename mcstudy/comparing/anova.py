@@ -28,6 +28,7 @@ from mcstudy.analysis.selection import (
 )
 from mcstudy.errors import ResultsError
 from mcstudy.printing.listing import aligned, wrapped
+from mcstudy.terminal import printable
 
 Floats = NDArray[np.float64]
 
@@ -54,6 +55,7 @@ class Anova:
     frame: pd.DataFrame
     notes: tuple[str, ...]
 
+    @printable
     def __str__(self) -> str:
         order = self.frame["share"].where(~self.frame["term"].isin(["residual", "total"]))
         shown = self.frame.iloc[np.argsort(-order.fillna(-1).to_numpy(), kind="stable")]

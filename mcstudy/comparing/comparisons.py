@@ -27,6 +27,7 @@ from mcstudy.measure import null_of
 from mcstudy.printing.listing import wrapped
 from mcstudy.printing.table import table
 from mcstudy.stored.together import read_table
+from mcstudy.terminal import printable
 
 Places: TypeAlias = slice | NDArray[np.intp]
 Null: TypeAlias = float | Mapping[str, float] | None
@@ -200,6 +201,7 @@ class Comparison:
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
 
+    @printable
     def __str__(self) -> str:
         texts = []
         for kind in _SHOWN:

@@ -17,6 +17,7 @@ from mcstudy.analysis.selection import at, beside, in_words, varying
 from mcstudy.comparing.comparisons import matched
 from mcstudy.errors import ResultsError
 from mcstudy.printing.listing import aligned, under_headings, without_repeats, wrapped
+from mcstudy.terminal import printable
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -50,6 +51,7 @@ class Equivalence:
     reference: str
     frame: pd.DataFrame
 
+    @printable
     def __str__(self) -> str:
         factors = list(map(str, self.frame.columns[: self.frame.columns.get_loc("estimand")]))
         shared = varying(self.frame, factors)

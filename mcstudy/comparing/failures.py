@@ -18,6 +18,7 @@ from mcstudy.comparing.comparisons import matched
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
 from mcstudy.printing.listing import aligned, without_repeats, wrapped
+from mcstudy.terminal import printable
 
 FAILED = (Status.NOT_CONVERGED,)
 _TAKEN = ("other", "failed", "other_failed", "together", "expected")
@@ -80,6 +81,7 @@ class Overlap:
     frame: pd.DataFrame
     failed: tuple[str, ...]
 
+    @printable
     def __str__(self) -> str:
         counts = ["replicates", "failed", "other_failed", "together", "expected"]
         names = self.frame.columns[: self.frame.columns.get_loc("method")]

@@ -30,6 +30,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.measure import Measured, Z
 from mcstudy.printing.entries import number_with_error
 from mcstudy.printing.listing import aligned, under_headings, without_repeats, wrapped
+from mcstudy.terminal import printable
 
 _MOST_CELLS = 24
 _TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
@@ -63,6 +64,7 @@ class Sensitivity:
     failed: tuple[str, ...]
     alone: tuple[str, ...] = ()
 
+    @printable
     def __str__(self) -> str:
         names = [str(n) for n in self.frame.columns[: self.frame.columns.get_loc("method")]]
         shared = varying(self.frame, names[:-2])

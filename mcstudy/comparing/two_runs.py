@@ -28,6 +28,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.printing.entries import number_with_error
 from mcstudy.printing.listing import aligned, under_headings, wrapped
 from mcstudy.results import Results, folder_of, open_results
+from mcstudy.terminal import printable
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -68,6 +69,7 @@ class TwoRuns:
         """Whether any number moved by more than its error."""
         return bool((self.frame["outcome"] == "moved").any())
 
+    @printable
     def __str__(self) -> str:
         moved = self.frame[self.frame["outcome"] == "moved"].sort_values("p_value", kind="stable")
         parts = []

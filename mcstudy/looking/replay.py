@@ -35,6 +35,7 @@ from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import read_tallies
 from mcstudy.stored.tables import Stored
 from mcstudy.study import MAX_REPLICATES, Study
+from mcstudy.terminal import harmless_line, printable
 
 DANGEROUS = ("crashed", "timeout")
 
@@ -85,9 +86,13 @@ class Replay:
         """The methods that were fitted and have nothing stored to compare with."""
         return sorted(self.answers.keys() - self.stored.keys())
 
+    @printable
     def __str__(self) -> str:
         title = f"{self.study.name}: replicate {self.replicate} of {self.condition.key}"
-        blocks = ["\n".join([title, *self.notes]), f"data: {data_text(self.data)}"]
+        blocks = [
+            "\n".join(map(harmless_line, [title, *self.notes])),
+            f"data: {data_text(self.data)}",
+        ]
         blocks += [self._method_text(name) for name in sorted({*self.answers, *self.stored})]
         return "\n\n".join(blocks)
 

@@ -20,6 +20,7 @@ from mcstudy.looking.failures import NOWHERE, Place
 from mcstudy.printing.listing import aligned
 from mcstudy.runs.wanted import counted
 from mcstudy.spoken import call, option
+from mcstudy.terminal import printable
 
 MOST_LINES = 30
 MOST_GROUPS = 20
@@ -75,6 +76,7 @@ class Standing:
         text += f", {failed} failed" if failed else ""
         return text + ("; a run is at work" if self.running else "")
 
+    @printable
     def __str__(self) -> str:
         heading = [self.headline]
         if not self.collected:

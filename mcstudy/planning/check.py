@@ -14,6 +14,7 @@ from mcstudy.planning.trial import try_out
 from mcstudy.runs.wanted import counted
 from mcstudy.stored.marks import method_marks, take_as_unchanged
 from mcstudy.study import Study
+from mcstudy.terminal import printable
 
 GATE_SECONDS = 5.0
 
@@ -54,6 +55,7 @@ class Check:
         found = counted(len(self.problems), "problem")
         return f"{found}; mend {'it' if len(self.problems) == 1 else 'them'}, then run"
 
+    @printable
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.tried}"]
         lines += [f"problem: {text}" for text in self.problems]

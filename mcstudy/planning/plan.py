@@ -36,6 +36,7 @@ from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
 from mcstudy.study import Study, check_replicates
+from mcstudy.terminal import printable
 
 PILOT_SECONDS = 4.0
 _START_SECONDS = 0.5
@@ -88,6 +89,7 @@ class Plan:
     conditions: int
     stops: str
 
+    @printable
     def __str__(self) -> str:
         fits = "1 fit to do" if self.fits == 1 else f"{self.fits} fits to do"
         fits = f"{self._about if self.fits else ''}{fits}"

@@ -7,6 +7,7 @@ import html as web
 import io
 import re
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ from mcstudy.printing.listing import wrapped
 Levels: TypeAlias = tuple[Any, ...]
 
 _INDENT = "  "
+_NUMBER = re.compile(r"[-+]?(?:inf|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 _LATEX = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "{}%$#&_"},
@@ -184,15 +186,22 @@ def csv_text(layout: Layout) -> str:
     kinds = ("value", "mcse", "used", "replicates")
     labels = [_label(layout, column, " ") for column in layout.columns]
     heads = [f"{label} {kind}".strip() for label in labels for kind in kinds]
-    writer.writerow([*layout.row_names, *heads])
+    writer.writerow([*map(_guarded, layout.row_names), *map(_guarded, heads)])
     for i, row in enumerate(layout.rows):
         numbers: list[object] = []
         for j in range(len(layout.columns)):
             entry = layout.entries.get((i, j))
             cells = [getattr(entry, kind, None) for kind in kinds]
             numbers += ["" if cell is None or cell != cell else cell for cell in cells]
-        writer.writerow([*map(_word, layout.row_names, row), *numbers])
+        words = map(_word, layout.row_names, row)
+        writer.writerow([*map(_guarded, words), *numbers])
     return out.getvalue().rstrip("\n")
+
+
+def _guarded(cell: str) -> str:
+    """Return a text that no spreadsheet takes for a formula (OWASP, "CSV injection")."""
+    first = unicodedata.normalize("NFKC", cell[:1])
+    return f"'{cell}" if first in tuple("=+-@\t\r\n") and not _NUMBER.fullmatch(cell) else cell
 
 
 def html(layout: Layout) -> str:

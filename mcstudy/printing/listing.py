@@ -6,13 +6,18 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from mcstudy.terminal import harmless_line
+
 
 def aligned(head: Sequence[str], lines: Iterable[Sequence[str] | str], texts: int) -> str:
     """Return columns as wide as they need be, the first `texts` flush left.
 
     A line of plain text spans them all.
     """
-    lines = list(lines)
+    lines = [
+        harmless_line(line) if isinstance(line, str) else [*map(harmless_line, line)]
+        for line in lines
+    ]
     rows = [head, *(line for line in lines if not isinstance(line, str))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
 

@@ -25,6 +25,7 @@ from mcstudy.arguments import names_of
 from mcstudy.errors import ResultsError
 from mcstudy.printing.formats import FORMATS, html, render
 from mcstudy.printing.layout import Entry, Layout
+from mcstudy.terminal import printable
 
 Names: TypeAlias = str | Sequence[str] | None
 
@@ -47,6 +48,7 @@ class Table:
     frame: pd.DataFrame
     format: str = "text"
 
+    @printable
     def __str__(self) -> str:
         return render(self.layout, self.format)
 

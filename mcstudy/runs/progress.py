@@ -20,6 +20,7 @@ from rich.progress import Progress as RichProgress
 
 from mcstudy.arguments import as_path
 from mcstudy.errors import MCStudyError, ResultsError
+from mcstudy.terminal import complain, harmless_line
 
 FIRST_SECONDS, LINE_SECONDS = 5.0, 60.0
 _SHOW_SECONDS = 0.2
@@ -62,12 +63,12 @@ class Progress:
     def say(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
         self.note(line)
-        self._screen.say(line)
+        self._screen.say(harmless_line(line))
 
     def note(self, line: str) -> None:
         """Write a line into the log only."""
         if self._log:
-            self._log.write(line)
+            self._log.write(harmless_line(line))
 
     def begin(self, fits: int, folder: Path, *, at_least: bool = False) -> None:
         """Announce the work; it is more in the end where it is `at_least` so much."""
@@ -189,7 +190,7 @@ class _Lines(_Nothing):
     """Plain lines on stderr."""
 
     def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        complain(line)
 
     def show(self, done: int, total: int, spent: float, left: float) -> None:
         self.say(in_words(done, total, left))

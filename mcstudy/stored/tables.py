@@ -258,7 +258,7 @@ def factor_column(levels: Sequence[Any]) -> pa.Array:
     kinds = {type(level) for level in levels} - {type(None)}
     if kinds <= {int, float} and kinds:
         whole = all(level is None or float(level).is_integer() for level in levels)
-        if whole and all(level is None or abs(level) < 2**63 for level in levels):
+        if whole and all(level is None or -(2**63) <= level < 2**63 for level in levels):
             return pa.array([None if level is None else int(level) for level in levels], pa.int64())
         return pa.array([None if level is None else float(level) for level in levels], _NUMBER)
     if len(kinds) > 1:

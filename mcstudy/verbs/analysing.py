@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from mcstudy.terminal import show
 from mcstudy.verbs.options import names, share, wanted_cells, where_argument
 
 
@@ -62,14 +63,14 @@ def table_verb(options: argparse.Namespace) -> None:
         level=share("--level", options.level),
         format=options.format,
     )
-    print(table)
+    show(table)
 
 
 def anova_verb(options: argparse.Namespace) -> None:
     """Print the analysis of variance of a measure."""
     from mcstudy.results import open_results
 
-    print(open_results(options.results).anova(options.measure, where=wanted_cells(options)))
+    show(open_results(options.results).anova(options.measure, where=wanted_cells(options)))
 
 
 def failures_verb(options: argparse.Namespace) -> None:
@@ -102,4 +103,4 @@ def failures_verb(options: argparse.Namespace) -> None:
             texts.append(f"No ranking by {measure}: {error}")
         else:
             texts.append(str(ranking))
-    print("\n\n".join(texts))
+    show("\n\n".join(texts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from mcstudy.terminal import show
 from mcstudy.verbs.options import changed_argument, whole
 
 
@@ -48,6 +49,6 @@ def collect_verb(options: argparse.Namespace) -> int:
         changed=options.changed,
     )
     if len(collected.results.performance):
-        print(collected.results)
-    print(collected.summary)
+        show(collected.results)
+    show(collected.summary)
     return 1 if collected.missing else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from mcstudy.terminal import show
 from mcstudy.verbs.options import names, share, wanted_cells, where_argument
 
 
@@ -44,7 +45,7 @@ def compare_verb(options: argparse.Namespace) -> int:
 
     alpha = share("--alpha", options.alpha or "0.05")
     compared = compare_runs(options.a, options.b, where=wanted_cells(options), alpha=alpha)
-    print(compared)
+    show(compared)
     return int(compared.moved)
 
 
@@ -75,7 +76,7 @@ def _compare_methods(options: argparse.Namespace) -> None:
     results = open_results(options.a)
     method, reference = names(options.methods) or ("", "")
     if options.equivalence:
-        print(results.equivalence(method, reference))
+        show(results.equivalence(method, reference))
     else:
         where, intervals = wanted_cells(options), names(options.intervals)
-        print(results.compare(method, reference, where=where, intervals=intervals))
+        show(results.compare(method, reference, where=where, intervals=intervals))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from mcstudy.terminal import show
 from mcstudy.verbs.options import whole
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def status_verb(options: argparse.Namespace) -> None:
     """Print how far a study is and what failed."""
     from mcstudy.looking.status import status
 
-    print(status(options.results))
+    show(status(options.results))
 
 
 def summarize_verb(options: argparse.Namespace) -> None:
@@ -93,11 +94,11 @@ def summarize_verb(options: argparse.Namespace) -> None:
     from mcstudy.looking.summarize import summarize
 
     results = summarize(options.results, study=options.study, trust=options.trust)
-    print(f"{status(options.results).headline}\n")
+    show(f"{status(options.results).headline}\n")
     if results.folder == Path(options.results):
-        print(results)
+        show(results)
     else:
-        print(f"{results.summary}\n\nTables: not kept, since a run is at work there")
+        show(f"{results.summary}\n\nTables: not kept, since a run is at work there")
 
 
 def replay_verb(options: argparse.Namespace) -> int:
@@ -118,10 +119,10 @@ def replay_verb(options: argparse.Namespace) -> int:
         force=options.force,
         trust=options.trust,
     )
-    print(again)
+    show(again)
     if options.save:
         save_data(again.data, options.save)
-        print(f"\nData: {options.save}")
+        show(f"\nData: {options.save}")
     if options.shell:
         _open_shell(again)
     if again.equal is False:

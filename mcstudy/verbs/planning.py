@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from mcstudy.terminal import show
 from mcstudy.verbs.options import seconds, whole
 
 
@@ -58,7 +59,7 @@ def check_verb(options: argparse.Namespace) -> int:
     from mcstudy.planning.check import GATE_SECONDS, check
 
     found = check(options.study, seconds=seconds(options.seconds, GATE_SECONDS))
-    print(found)
+    show(found)
     return 0 if found.clean else 1
 
 
@@ -74,7 +75,7 @@ def plan_verb(options: argparse.Namespace) -> None:
         results=options.results,
         seconds=seconds(options.seconds, PILOT_SECONDS),
     )
-    print(planned)
+    show(planned)
 
 
 def _targets(texts: list[str]) -> dict[str, float]:

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from typing import Any
 
+from mcstudy.terminal import show
 from mcstudy.verbs.options import changed_argument, names, whole
 
 
@@ -75,6 +76,6 @@ def run_verb(options: argparse.Namespace) -> None:
     if share:
         again = ["mcstudy", "collect", options.study]
         again += [] if options.results == "results" else ["--results", options.results]
-        print(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
+        show(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
     else:
-        print(results)
+        show(results)

@@ -33,7 +33,7 @@ def as_arrow(data: Any) -> pa.Table:
         return pa.Table.from_batches([data])
     try:
         if hasattr(data, "__arrow_c_stream__"):
-            return pa.table(data)
+            return _texts_in_no_order(pa.table(data))
         return pa.Table.from_pandas(data.to_pandas(), preserve_index=False)
     except (pa.ArrowException, TypeError, AttributeError) as error:
         kind, reason = type(data).__name__, " ".join(str(error).split())
@@ -53,3 +53,18 @@ def no_frame(data: Any, wanted: str) -> TableError:
     if callable(getattr(data, "collect", None)):
         return TableError(f"the table is a lazy {type(data).__name__}; call its collect() first")
     return TableError(f"the table is a {type(data).__name__}; give {wanted}")
+
+
+def _texts_in_no_order(table: pa.Table) -> pa.Table:
+    """Return the table with Categorical columns of Polars as texts.
+
+    The order of their levels is that in which the process met them; an Enum's order is meant.
+    """
+    for place, column in enumerate(table.schema):
+        if any(key.startswith(b"_PL_CATEGORICAL") for key in column.metadata or ()):
+            chunks = table.column(place).chunks
+            levels = [chunk.dictionary.cast(pa.large_string()) for chunk in chunks]
+            taken = [known.take(x.indices) for known, x in zip(levels, chunks, strict=True)]
+            texts = pa.chunked_array(taken, pa.large_string())
+            table = table.set_column(place, column.name, texts)
+    return table

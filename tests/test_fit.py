@@ -278,7 +278,10 @@ def test_contract_frames_of_other_libraries(frame, library):
     frame = with_levels(frame)
     table = pa.Table.from_pandas(frame)
     if library == "polars":
-        other = pytest.importorskip("polars").from_arrow(table)
+        polars = pytest.importorskip("polars")
+        levels = polars.Enum(frame["site"].cat.categories.tolist())
+        polars.Series(["male"], dtype=polars.Categorical)  # so it is known before "female"
+        other = polars.from_arrow(table).cast({"site": levels, "sex": polars.Categorical})
     elif library == "to_pandas":
         other = type("Frame", (), {"to_pandas": lambda self: frame})()
     else:

@@ -4,7 +4,7 @@ MCStudyError
 ├── StudyError      the study, or what one of its functions returns, is not usable
 ├── ChangedError    the study is no longer the one that made the stored rows
 ├── ResultsError    a results folder cannot be used as asked
-└── TableError      a table of replicates cannot be measured as asked
+└── TableError      a table cannot be measured or fitted as asked
 
 Each message is one line: what, which value, what to do.
 """
@@ -34,4 +34,4 @@ class ResultsError(MCStudyError):
 
 
 class TableError(MCStudyError):
-    """A table of replicates cannot be measured as asked."""
+    """A table cannot be measured or fitted as asked."""

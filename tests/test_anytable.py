@@ -64,6 +64,10 @@ def plain(frame, **more):
 
 FORMS = {
     "arrow": lambda frame, path: pa.Table.from_pandas(frame),
+    "polars": lambda frame, path: _of_polars(frame),
+    "polars categories": lambda frame, path: _of_polars(frame, method="Categorical"),
+    "stream": lambda frame, path: pa.Table.from_pandas(frame).to_reader(),
+    "to_pandas": lambda frame, path: _ToPandas(frame),
     "batch": lambda frame, path: pa.RecordBatch.from_pandas(frame),
     "parquet": lambda frame, path: _written(frame.to_parquet, path / "x.parquet"),
     "text path": lambda frame, path: str(_written(frame.to_parquet, path / "x.parquet")),
@@ -76,6 +80,19 @@ FORMS = {
     "folder": lambda frame, path: _files(frame, path / "many"),
     "dataset": lambda frame, path: ds.dataset(_files(frame, path / "many")),
 }
+
+
+class _ToPandas:
+    """A frame of some other library."""
+
+    def __init__(self, frame):
+        self.to_pandas = lambda: frame
+
+
+def _of_polars(frame, **types):
+    polars = pytest.importorskip("polars")
+    polars.Series(["z", "y", *sorted(frame["method"], reverse=True)], dtype=polars.Categorical)
+    return polars.from_pandas(frame).cast(dict.fromkeys(types, polars.Categorical))
 
 
 def _written(write, path, **options):
@@ -277,6 +294,9 @@ def test_contract_bad_input_is_one_line(frame, options, message):
     ("data", "message"),
     [
         ([1, 2], "the table is a list; give a pandas DataFrame"),
+        ({"a": [1]}, "the table is a dict; give a pandas DataFrame"),
+        (None, "the table is a NoneType; give a pandas DataFrame"),
+        (pd.Series([1.0]), "the table is a Series; give a pandas DataFrame"),
         ("missing.parquet", "missing.parquet: cannot be read"),
         ("missing.csv", "missing.csv: cannot be read"),
         (pd.DataFrame({"estimate": []}), "has no rows"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mcstudy import Status, load_study, nested
+from mcstudy.errors import MCStudyError
 from mcstudy.nested.judge import identifiable
 
 SIZES = {"n_group1": 20, "n_group2": 5, "n_rep": 5}
@@ -111,6 +112,75 @@ def test_reference_the_notebook():
     for name, (variance, std_error) in exact.items():
         assert tight.estimates[name].value == pytest.approx(variance, rel=1e-6)
         assert tight.estimates[name].std_error == pytest.approx(std_error, abs=1.1e-6)
+
+
+METHODS = ("reml", "ml", "formula", "matrices", "matrices_tight", "matrices_signed")
+
+
+def in_pandas(frame):
+    return frame.sample(frac=1, random_state=2) if len(frame.columns) == 3 else frame
+
+
+def in_polars(frame):
+    return pytest.importorskip("polars").from_pandas(frame)
+
+
+@pytest.mark.parametrize("convert", [in_pandas, in_polars])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("extra", [{}, {"row_slope": 1.0, "group_slope": 2.0}])
+def test_identity_a_frame_is_as_good_as_nested_data(method, extra, convert):
+    given = {"group1_sd": 2, "group2_sd": 3, "unexplained_sd": 4, **extra}
+    data = nested.generate_nested(
+        np.random.default_rng(3), n_group1=9, n_group2=3, n_rep=3, **given
+    )
+    method, more = getattr(nested, method), [np.random.default_rng(0)]
+    more = more if method in (nested.reml, nested.ml) else []
+    plain = quietly(lambda data: method(data, *more), data)
+    framed = quietly(lambda data: method(data, *more), convert(data.frame))
+    if convert is in_pandas and not extra:
+        assert framed.status == plain.status
+        for name, estimate in plain.estimates.items():
+            assert framed.estimates[name].value == pytest.approx(estimate.value, rel=1e-4)
+    else:
+        assert repr(framed) == repr(plain)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_contract_a_frame_without_its_columns_gets_one_line(method):
+    frame = simulated(1).frame.drop(columns=["group1", "y"])
+    method = getattr(nested, method)
+    more = [np.random.default_rng(0)] if method in (nested.reml, nested.ml) else []
+    with pytest.raises(MCStudyError, match=r"no columns 'y', 'group1'; it has group2$"):
+        method(frame, *more)
+    with pytest.raises(MCStudyError, match="the table is a list; give a data frame"):
+        method([1.0, 2.0], *more)
+
+
+@pytest.mark.parametrize("method", ["formula", "matrices"])
+def test_contract_covariates_may_have_any_name(method):
+    data, names = simulated(3), ["intercept", "C(group2)", "a b", "y", "group1", "lambda"]
+    columns = np.random.default_rng(1).normal(size=(len(names), len(data.y)))
+    fits = [
+        quietly(
+            getattr(nested, method),
+            nested.NestedData(data.y, data.design, dict(zip(given, columns, strict=True))),
+        )
+        for given in (names, list("abcdef"))
+    ]
+    assert repr(fits[0]) == repr(fits[1])
+
+
+def test_contract_statsmodels_methods_name_the_covariate_at_fault():
+    data = simulated(3)
+    x = np.arange(len(data.y)) / 7
+    for columns, message in (
+        ({"x": x, "twice": 2 * x + 1}, "the covariate 'twice' is a linear combination of"),
+        ({"one": np.full(len(x), 0.1)}, "the covariate 'one' is constant"),
+    ):
+        faulty = nested.NestedData(data.y, data.design, columns)
+        for fit in (nested.matrices(faulty), nested.reml(faulty, np.random.default_rng(0))):
+            assert fit.status == Status.NOT_IDENTIFIABLE
+            assert fit.message.startswith(message)
 
 
 def unbalanced(seed):

@@ -14,6 +14,7 @@ from mcstudy.nested.cells import cells_of
 from mcstudy.nested.engine import as_batch, profile_llf, solve
 from mcstudy.nested.optimum import maximise
 from mcstudy.nested.plain import plain_likelihood
+from mcstudy.nested.reml import KINDS
 from mcstudy.nested.solution import COMPONENTS
 from mcstudy.nested.sums import sums_of
 
@@ -285,6 +286,80 @@ def test_identity_answers_follow_shift_and_scale_of_the_response(kind, shift, sc
     np.testing.assert_allclose(moved.llf + (rows - 1) * np.log(scale), plain.llf, atol=1e-6)
     centre = (moved.fixed_effects[:, 0] - shift) / scale
     np.testing.assert_allclose(centre, plain.fixed_effects[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["balanced", "dropped", "covariates"])
+@pytest.mark.parametrize("power", [-500, -300, 300, 500])
+def test_identity_estimates_follow_units_by_powers_of_two(kind, power):
+    batch = simulated((8, 4, 3), (2, 3, 4), 4)
+    kept = np.random.default_rng(2).random(batch.y.shape) < 0.7 if kind != "balanced" else None
+    columns = {"x": np.random.default_rng(3).normal(size=batch.y.shape[1])}
+    columns = columns if kind == "covariates" else {}
+    for method in (nested.reml, nested.ml):
+        method = method.with_intervals(*KINDS)
+        plain, moved = (
+            method.batch(
+                NestedBatch(y, batch.design, kept, columns),
+                [np.random.default_rng(i) for i in range(4)],
+            )
+            for y in (batch.y, 2.0**power * batch.y)
+        )
+        assert moved.status == plain.status
+        rows = batch.y.shape[1] if kept is None else kept.sum(axis=1)
+        used = rows - (1 + len(columns) if method.restricted else 0)
+        llf = plain.diagnostics["llf"] - used * power * np.log(2)
+        np.testing.assert_allclose(moved.diagnostics["llf"], llf, rtol=1e-13)
+        for name, estimate in plain.estimates.items():
+            again, unit = moved.estimates[name], 2.0 ** (2 * power)
+            np.testing.assert_array_equal(again.value, estimate.value * unit)
+            np.testing.assert_array_equal(again.std_error, estimate.std_error * unit)
+            for limits, others in zip(
+                estimate.intervals.values(), again.intervals.values(), strict=True
+            ):
+                for limit, other in zip(limits, others, strict=True):
+                    with np.errstate(over="ignore"):
+                        np.testing.assert_allclose(other, limit * unit, rtol=1e-12)
+
+
+def test_contract_extremes_in_a_batch_leave_the_others_alone():
+    batch = simulated((6, 3, 3), (2, 3, 4), 6)
+    y = batch.y.copy()
+    y[0] = 1.0
+    y[1] *= 1e-170
+    y[2] *= 1e170
+    y[3, 5] = np.nan
+    y[4] *= 2.0**-400
+    fit = nested.reml.batch(NestedBatch(y, batch.design), [np.random.default_rng(0)] * 6)
+    plain = nested.reml.batch(batch, [np.random.default_rng(0)] * 6)
+    assert fit.message[0] == "the response is constant"
+    assert fit.message[1] == fit.message[2]
+    assert fit.message[1].startswith("the variances are beyond floating-point numbers; change")
+    assert fit.message[3] == "the response has missing or infinite values"
+    assert fit.status[:4] == [Status.NOT_FINITE] * 4
+    assert fit.status[4:] == plain.status[4:]
+    for name, estimate in fit.estimates.items():
+        assert np.isnan(estimate.value[:4]).all()
+        assert np.isnan(
+            estimate.intervals["wald" if name != "unexplained_var" else "exact"][0][:4]
+        ).all()
+        np.testing.assert_array_equal(estimate.value[5:], plain.estimates[name].value[5:])
+        assert estimate.value[4] == plain.estimates[name].value[4] * 2.0**-800
+
+
+def test_contract_a_covariate_at_fault_is_named_lane_by_lane():
+    rng = np.random.default_rng(1)
+    batch = simulated((6, 3, 3), (2, 3, 4), 4)
+    x, z, w = rng.normal(size=(3, *batch.y.shape)) + 1e3
+    z[1] = 1e3 + 0.1
+    w[2] = 3 * x[2] - z[2] / 7 + 12
+    columns = {"x": x, "z": z, "w": w}
+    fit = nested.reml.batch(
+        NestedBatch(batch.y, batch.design, covariates=columns), [rng] * len(batch)
+    )
+    assert fit.message[1] == "the covariate 'z' is constant"
+    assert fit.message[2] == "the covariate 'w' is a linear combination of those before it"
+    assert fit.status[1:3] == [Status.NOT_IDENTIFIABLE] * 2
+    assert Status.NOT_IDENTIFIABLE not in (fit.status[0], fit.status[3])
 
 
 def test_identity_a_single_large_group_and_many_cells_of_one_row():

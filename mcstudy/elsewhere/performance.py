@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
 from mcstudy.analysis.performance import Meter, numbers
@@ -19,11 +17,9 @@ from mcstudy.elsewhere.sources import Source, open_source
 from mcstudy.errors import StudyError, TableError
 from mcstudy.measure import check_measures, check_null, null_of
 
-AnyTable: TypeAlias = "pd.DataFrame | pa.Table | pa.dataset.Dataset | str | Path"
-
 
 def performance(
-    data: AnyTable,
+    data: Any,
     *,
     truth: float | str = "truth",
     by: Sequence[str] | str = (),
@@ -42,9 +38,10 @@ def performance(
 
     Parameters
     ----------
-    data : DataFrame, Arrow table, Arrow dataset, or path
-        The replicates. A path names a Parquet file, a folder of them, or a CSV or TSV file, also
-        compressed by gzip; NA is missing there.
+    data : data frame, Arrow dataset, or path
+        The replicates. A frame is one of pandas, Polars or Arrow, or of any library whose frames
+        have the Arrow stream interface or `to_pandas`. A path names a Parquet file, a folder of
+        them, or a CSV or TSV file, also compressed by gzip; NA is missing there.
     truth : float or str, default "truth"
         The true value, or the column that has it.
     by : sequence of str, optional

@@ -1,4 +1,4 @@
-"""Anybody's table to batches of rows: DataFrame, Arrow table, Parquet, CSV, dataset."""
+"""Anybody's table to batches of rows: any data frame, Arrow dataset, Parquet, CSV."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcstudy.arguments import as_path
+from mcstudy.elsewhere.frames import as_arrow, is_frame, no_frame
 from mcstudy.errors import TableError
 
 BATCH = 2**18
@@ -45,7 +46,7 @@ class Source:
 
 
 def open_source(data: Any) -> Source:
-    """Return the table to read: a DataFrame, Arrow table or dataset, or a path.
+    """Return the table to read: a data frame of any kind, an Arrow dataset, or a path.
 
     Raises
     ------
@@ -54,17 +55,16 @@ def open_source(data: Any) -> Source:
     """
     if isinstance(data, pd.DataFrame):
         return _of_frame(data)
-    if isinstance(data, pa.RecordBatch):
-        data = pa.Table.from_batches([data])
-    if isinstance(data, pa.Table):
-        return _of_table(data, "the table")
     if isinstance(data, str | Path):
         return _of_path(as_path(data, "data", TableError, of="a Parquet or CSV file"))
-    if type(data).__module__.startswith("pyarrow") and hasattr(data, "to_batches"):
+    if type(data).__module__ == "pyarrow._dataset" and hasattr(data, "to_batches"):
         return _of_dataset(data, "the dataset")
-    raise TableError(
-        f"the table is a {type(data).__name__}; give a pandas DataFrame, an Arrow table or "
-        "dataset, or the path of a Parquet or CSV file"
+    if is_frame(data):
+        return _of_table(as_arrow(data), "the table")
+    raise no_frame(
+        data,
+        "a pandas DataFrame or one of another kind, an Arrow table or dataset, or the path of a "
+        "Parquet or CSV file",
     )
 
 

@@ -83,6 +83,13 @@ def columns_of(given: Floats, kept: Floats) -> Columns:
     return Columns(given, centre * unit, spread * unit, triangle, constant, dependent & ~constant)
 
 
+def fault_of(data: NestedData) -> str:
+    """Return which covariate of a data set is at fault and why, empty where none is."""
+    if not data.covariates:
+        return ""
+    return str(columns_of_data(data).faults(tuple(data.covariates))[0])
+
+
 def columns_of_data(data: NestedData) -> Columns:
     """Return the columns of a data set, for one replicate."""
     given = np.stack([np.array(column, dtype=np.float64) for column in data.covariates.values()])

@@ -30,7 +30,7 @@ class _Unchanging:
         return self
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NestedDesign(_Unchanging):
     """Which row belongs to which groups; rows are sorted by group 1, then group 2.
 
@@ -46,6 +46,13 @@ class NestedDesign(_Unchanging):
     group2: Integers
     balanced: tuple[int, int, int] | None = None
 
+    def __repr__(self) -> str:
+        groups, rows = len(np.unique(self.group1)), len(self.group1)
+        if self.balanced is not None:
+            a, b, r = self.balanced
+            return f"<NestedDesign of {rows} rows, balanced: {a} x {b} x {r}>"
+        return f"<NestedDesign of {rows} rows in {groups} groups, not balanced>"
+
     @classmethod
     def of_sizes(cls, n_group1: int, n_group2: int, n_rep: int) -> NestedDesign:
         """Return the balanced design; labels count from 0."""
@@ -60,7 +67,7 @@ class NestedDesign(_Unchanging):
         return NestedDesign(self.group1[kept], self.group2[kept])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NestedData(_Unchanging):
     """One data set of two-level nested data.
 
@@ -78,11 +85,22 @@ class NestedData(_Unchanging):
     design: NestedDesign
     covariates: Mapping[str, Floats] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<NestedData of {_in_words(self.y, self.design, self.covariates)}>"
+
     @property
     def frame(self) -> pd.DataFrame:
-        """The data as a new frame with the columns y, group1, group2 and the covariates."""
+        """The data as a new frame with the columns y, group1, group2 and the covariates.
+
+        Raises
+        ------
+        ValueError
+            For a covariate that has the name of another column.
+        """
         import pandas as pd
 
+        if taken := [name for name in self.covariates if name in ("y", "group1", "group2")]:
+            raise ValueError(f"a covariate is called {taken[0]!r}, as another column is; rename it")
         return pd.DataFrame(
             {
                 "y": self.y,
@@ -93,7 +111,7 @@ class NestedData(_Unchanging):
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NestedBatch(_Unchanging):
     """Data sets of one design: ``batch[i]`` is the i-th as `NestedData`.
 
@@ -118,6 +136,11 @@ class NestedBatch(_Unchanging):
     def __len__(self) -> int:
         return len(self.y)
 
+    def __repr__(self) -> str:
+        words = _in_words(self.y, self.design, self.covariates)
+        dropped = "" if self.kept is None else ", some dropped"
+        return f"<NestedBatch of {len(self)} data sets of {words}{dropped}>"
+
     @property
     def nbytes(self) -> int:
         """Bytes of what differs between replicates: responses, rows kept, covariates."""
@@ -140,3 +163,9 @@ class NestedBatch(_Unchanging):
             self.design.rows(kept),
             {name: column[kept] for name, column in columns.items()},
         )
+
+
+def _in_words(y: Floats, design: NestedDesign, covariates: Mapping[str, Floats]) -> str:
+    groups = len(np.unique(design.group1))
+    carried = f", covariates {', '.join(covariates)}" if covariates else ""
+    return f"{y.shape[-1]} rows in {groups} groups{carried}"

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mcstudy.errors import TableError
 from mcstudy.method import Status
-from mcstudy.nested.data import Floats, Integers, NestedData, NestedDesign
+from mcstudy.nested.data import Floats, NestedData
 from mcstudy.nested.engine import as_batch, solve
+from mcstudy.nested.frames import CONSTANT, as_frame, names_of, nested_data
 from mcstudy.nested.reml import ml, reml
+from mcstudy.nested.shared import shared_labels
 from mcstudy.nested.solution import COMPONENTS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _reml, _ml = reml, ml
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NestedFit:
     """An exact fit of two-level nested data.
 
@@ -43,6 +44,8 @@ class NestedFit:
         REML, or ML.
     data : NestedData
         What was fitted, rows sorted.
+    notes : tuple of str
+        What in the data may not be as meant.
     """
 
     variances: dict[str, float]
@@ -55,6 +58,19 @@ class NestedFit:
     iterations: int
     restricted: bool
     data: NestedData
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={_number(x)}" for name, x in self.variances.items())
+        rows = len(self.data.y)
+        return f"<NestedFit {self._kind} of {rows} rows: {numbers}, status {self.status}>"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    @property
+    def _kind(self) -> str:
+        return "REML" if self.restricted else "ML"
 
     def interval(
         self, kind: str, level: float = 0.95, *, rng: np.random.Generator | None = None
@@ -89,41 +105,46 @@ class NestedFit:
         cells = len(np.unique(np.stack([design.group1, design.group2]), axis=1).T)
         groups = len(np.unique(design.group1))
         limits = self.interval("log", level)
+        width = max(18, *(len(name) + 1 for name in self.fixed_effects))
         lines = [
-            f"Two-level nested data, {'REML' if self.restricted else 'ML'}",
+            f"Two-level nested data, {self._kind}",
             f"{len(self.data.y)} rows, {groups} groups, {cells} groups within groups",
             f"log-likelihood {self.llf:.6f}   status {self.status}"
             + (f" ({self.message})" if self.message else ""),
             "",
-            f"{'':<18}{'estimate':>14}{'std. error':>14}{f'{100 * level:g} % interval':>30}",
+            f"{'':<{width}}{'estimate':>14}{'std. error':>14}{f'{100 * level:g} % interval':>30}",
         ]
         lines += [
-            _row(name, self.variances, self.std_errors) + _pair(limits[name]) for name in COMPONENTS
+            _row(name, width, self.variances, self.std_errors) + _pair(limits[name])
+            for name in COMPONENTS
         ]
         fixed = (self.fixed_effects, self.fixed_effects_std_errors)
-        lines += ["", *(_row(name, *fixed) for name in self.fixed_effects)]
-        return "\n".join(lines)
+        lines += ["", *(_row(name, width, *fixed) for name in self.fixed_effects)]
+        return "\n".join([*lines, *(_wrapped(note) for note in self.notes)])
 
 
 def fit(
-    frame: pd.DataFrame,
+    frame: Any,
     *,
-    response: str = "y",
-    group1: str = "group1",
-    group2: str = "group2",
-    exog: Sequence[str] | None = None,
+    response: Hashable = "y",
+    group1: Hashable = "group1",
+    group2: Hashable = "group2",
+    exog: Any = None,
     reml: bool = True,
 ) -> NestedFit:
     """Fit variances of two-level nested data exactly.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
-        One row an observation, in any order.
+    frame : data frame
+        One row an observation, in any order: of pandas, Polars or Arrow, or of any library whose
+        frames have the Arrow stream interface or `to_pandas`.
     response, group1, group2 : str
         Names of columns. Labels of group 2 may repeat within group 1, or not.
-    exog : sequence of str, optional
-        Names of columns with fixed effects; an intercept is always there.
+    exog : str or sequence of str, optional
+        Names of columns with fixed effects: a list, tuple, array or index, or a single one; an
+        intercept is always there. Categories, texts and truth values are treatment coded, their
+        first level being the reference: ``sex[T.male]``.
     reml : bool
         Restricted maximum likelihood, or maximum likelihood.
 
@@ -134,111 +155,47 @@ def fit(
 
     Raises
     ------
-    ValueError
-        For columns that are not there, not numeric or not finite, rows without a group, and fixed
-        effects that cannot be told apart.
+    TableError
+        For what is no frame, columns that are not there, not numeric or not finite, rows without a
+        group, labels that differ in type only, and fixed effects that cannot be told apart.
     """
-    if isinstance(exog, str):
-        raise ValueError(f"exog is {exog!r}; give a list of column names, as [{exog!r}]")
-    data = _data(frame, response, (group1, group2), tuple(exog or ()))
+    groups = (group1, group2)
+    data = nested_data(as_frame(frame), response, groups, names_of(exog))
     solution = solve(as_batch(data), reml=reml)
+    if not solution.identified.any() and solution.fault[0]:
+        raise TableError(f"exog: {solution.fault[0]}")
     [status] = statuses = solution.statuses()
-    names = ("intercept", *data.covariates)
-    fixed_se = np.sqrt(np.diagonal(solution.fixed_effects_cov[0]))
+    names = (CONSTANT, *data.covariates)
     return NestedFit(
         variances=_named(COMPONENTS, solution.variances[0]),
         std_errors=_named(COMPONENTS, solution.std_errors[0]),
         fixed_effects=_named(names, solution.fixed_effects[0]),
-        fixed_effects_std_errors=_named(names, fixed_se),
+        fixed_effects_std_errors=_named(names, solution.fixed_effects_std_errors[0]),
         llf=float(solution.llf[0]),
         status=status,
         message=solution.messages(statuses)[0],
         iterations=int(solution.iterations[0]),
         restricted=reml,
         data=data,
+        notes=tuple(filter(None, [shared_labels(data.design, *map(str, groups))])),
     )
-
-
-def _data(
-    frame: pd.DataFrame, response: str, groups: tuple[str, str], exog: tuple[str, ...]
-) -> NestedData:
-    wanted = (response, *groups, *exog)
-    for name in wanted:
-        if name not in frame.columns:
-            have = ", ".join(map(str, frame.columns))
-            raise ValueError(f"the frame has no column {name!r}; it has {have}")
-        if wanted.count(name) > 1:
-            raise ValueError(f"column {name!r} is asked for twice")
-        if frame[name].ndim > 1:
-            raise ValueError(f"the frame has more than one column {name!r}")
-    if not len(frame):
-        raise ValueError("the frame has no rows")
-    first, second = (_codes(frame[name], name) for name in groups)
-    order = np.lexsort((second, first))
-    columns = {name: _numbers(frame[name], name)[order] for name in exog}
-    _check_rank(columns)
-    design = _design(first[order], second[order])
-    return NestedData(_numbers(frame[response], response)[order], design, columns)
-
-
-def _codes(column: pd.Series[Any], name: str) -> Integers:
-    import pandas as pd
-
-    codes, _ = pd.factorize(column)
-    if (codes < 0).any():
-        raise ValueError(f"column {name!r} has {int((codes < 0).sum())} missing labels; drop them")
-    return codes.astype(np.int64)
-
-
-def _numbers(column: pd.Series[Any], name: str) -> Floats:
-    import pandas as pd
-
-    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
-        raise ValueError(f"column {name!r} is {column.dtype}, not numbers")
-    values: Floats = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    if missing := int(np.isnan(values).sum()):
-        raise ValueError(f"column {name!r} has {missing} missing values; drop these rows")
-    if not np.isfinite(values).all():
-        raise ValueError(f"column {name!r} has infinite values")
-    return values
-
-
-def _design(group1: Integers, group2: Integers) -> NestedDesign:
-    """Return the design of sorted rows, balanced where it is."""
-    _, count = np.unique(np.stack([group1, group2]), axis=1, return_counts=True)
-    cells = np.unique(np.unique(np.stack([group1, group2]), axis=1)[0], return_counts=True)[1]
-    if (count == count[0]).all() and (cells == cells[0]).all():
-        return NestedDesign(group1, group2, (len(cells), int(cells[0]), int(count[0])))
-    return NestedDesign(group1, group2)
-
-
-def _check_rank(columns: dict[str, Floats]) -> None:
-    """Say which covariate is a combination of those before it."""
-    rows = len(next(iter(columns.values()), []))
-    rest = np.empty((0, rows))
-    for name, column in columns.items():
-        centred = column - column.mean()
-        if not np.abs(centred).max() > 1e-12 * np.abs(column).max():
-            raise ValueError(f"exog: {name!r} is constant; the intercept is always there")
-        centred = centred / np.linalg.norm(centred)
-        left = centred - rest.T @ (rest @ centred)
-        left -= rest.T @ (rest @ left)
-        if np.linalg.norm(left) < 1e-7:
-            raise ValueError(f"exog: {name!r} is a linear combination of the columns before it")
-        rest = np.vstack([rest, left / np.linalg.norm(left)])
 
 
 def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
     return dict(zip(names, values.tolist(), strict=True))
 
 
-def _row(name: str, values: dict[str, float], std_errors: dict[str, float]) -> str:
-    return f"{name:<18}{_number(values[name]):>14}{_number(std_errors[name]):>14}"
+def _row(name: str, width: int, values: dict[str, float], std_errors: dict[str, float]) -> str:
+    return f"{name:<{width}}{_number(values[name]):>14}{_number(std_errors[name]):>14}"
 
 
 def _pair(limits: Sequence[float]) -> str:
     lower, upper = limits
     return f"  {_number(lower):>12} to {_number(upper):>12}"
+
+
+def _wrapped(note: str) -> str:
+    return "\n" + textwrap.fill(f"note: {note}", 88, subsequent_indent="  ")
 
 
 def _number(value: float) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from statsmodels.regression.mixed_linear_model import MixedLMParams
 
 from mcstudy.method import Status
+from mcstudy.nested.columns import columns_of_data
 from mcstudy.nested.data import NestedData
 
 Floats = NDArray[np.float64]
@@ -58,9 +59,8 @@ def _gram(data: NestedData) -> Floats:
     _, group = np.unique(design.group1, return_inverse=True)
     _, cell = np.unique(np.stack([design.group1, design.group2]), axis=1, return_inverse=True)
     places = [group, cell.reshape(-1), np.arange(rows)]
-    columns = np.column_stack([np.ones(rows), *data.covariates.values()])
-    left, weights, _ = np.linalg.svd(columns / np.linalg.norm(columns, axis=0), full_matrices=False)
-    basis = left[:, weights > _DEPENDENT]
+    columns = [np.ones(rows), *(columns_of_data(data).values[0] if data.covariates else ())]
+    basis = np.stack([column for column in columns if column.any()], axis=1) / np.sqrt(rows)
     spread = [_sums(basis, place) for place in places]
     inner = [basis.T @ sums for sums in spread]
     sizes = [float(np.bincount(place)[place].sum()) for place in places]

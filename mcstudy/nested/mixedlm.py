@@ -1,8 +1,9 @@
 """The statsmodels side: MixedLM by a formula and by design matrices, as it is and mended.
 
-The model is y ~ 1, with the covariates that the data carries, a random intercept for group 1 and a
-variance component for group 2 within group 1. A method returns, for each variance, the estimate
-with its standard error on the natural scale and the intervals
+A method takes nested data, or a data frame as `reml` does. The model is y ~ 1, with the covariates
+that the data carries, a random intercept for group 1 and a variance component for group 2 within
+group 1. A method returns, for each variance, the estimate with its standard error on the natural
+scale and the intervals
 
 - ``reported``: Wald, from the standard error that statsmodels prints (there is none for the
   unexplained variance);
@@ -21,31 +22,33 @@ from numpy.typing import NDArray
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VCSpec
 
 from mcstudy.method import Estimate, Fit, Status
+from mcstudy.nested.columns import fault_of
 from mcstudy.nested.data import NestedData, NestedDesign
+from mcstudy.nested.frames import as_nested
 from mcstudy.nested.judge import COMPONENTS, can_rise, identifiable, judge
 from mcstudy.nested.wald import log_wald, wald
 
 Floats = NDArray[np.float64]
 
 
-def formula(data: NestedData) -> Fit:
+def formula(data: Any) -> Fit:
     """Fit MixedLM by its formula interface, with its defaults."""
-    return _answer(data, lambda: _formula_model(data), {})
+    return _answer(data, _formula_model, {})
 
 
-def matrices(data: NestedData) -> Fit:
+def matrices(data: Any) -> Fit:
     """Fit MixedLM by design matrices built by hand, with its defaults; bitwise like `formula`."""
-    return _answer(data, lambda: _matrices_model(data, MixedLM), {})
+    return _answer(data, _matrices_model, {})
 
 
-def matrices_tight(data: NestedData) -> Fit:
+def matrices_tight(data: Any) -> Fit:
     """Fit as `matrices` does, to a gradient of 1e-8 in place of 1e-5."""
-    return _answer(data, lambda: _matrices_model(data, MixedLM), {"gtol": 1e-8})
+    return _answer(data, _matrices_model, {"gtol": 1e-8})
 
 
-def matrices_signed(data: NestedData) -> Fit:
+def matrices_signed(data: Any) -> Fit:
     """Fit as `matrices_tight` does, with the gradient's sign corrected."""
-    return _answer(data, lambda: _matrices_model(data, SignedMixedLM), {"gtol": 1e-8})
+    return _answer(data, _signed_model, {"gtol": 1e-8})
 
 
 class SignedMixedLM(MixedLM):  # type: ignore[misc]
@@ -65,16 +68,18 @@ class SignedMixedLM(MixedLM):  # type: ignore[misc]
 
 
 def _formula_model(data: NestedData) -> MixedLM:
+    """Return the model by its formula, in which covariates have names that mean nothing there."""
+    columns = {f"x{i}": column for i, column in enumerate(data.covariates.values())}
     return MixedLM.from_formula(
-        " + ".join(["y ~ 1", *data.covariates]),
+        " + ".join(["y ~ 1", *columns]),
         re_formula="1",
         vc_formula={"group2": "0 + C(group2)"},
         groups="group1",
-        data=data.frame,
+        data=NestedData(data.y, data.design, columns).frame,
     )
 
 
-def _matrices_model(data: NestedData, kind: type[MixedLM]) -> MixedLM:
+def _matrices_model(data: NestedData, kind: type[MixedLM] = MixedLM) -> MixedLM:
     ones = np.ones((len(data.y), 1))
     fixed = np.column_stack([ones, *data.covariates.values()])
     cells = cell_matrices(data.design)
@@ -86,6 +91,10 @@ def _matrices_model(data: NestedData, kind: type[MixedLM]) -> MixedLM:
         groups=data.design.group1,
         exog_vc=VCSpec(["group2"], [names], [cells]),
     )
+
+
+def _signed_model(data: NestedData) -> MixedLM:
+    return _matrices_model(data, SignedMixedLM)
 
 
 def cell_matrices(design: NestedDesign) -> list[Floats]:
@@ -112,8 +121,11 @@ def _formula_order() -> Literal["C", "F"]:
     return "F" if model.exog_vc.mats[0][0].flags.f_contiguous else "C"
 
 
-def _answer(data: NestedData, build: Callable[[], MixedLM], options: dict[str, Any]) -> Fit:
+def _answer(given: Any, build: Callable[[NestedData], MixedLM], options: dict[str, Any]) -> Fit:
     """Fit the model and say what came out, as far as the design can tell it."""
+    data = as_nested(given)
+    if fault := fault_of(data):
+        return Fit(dict.fromkeys(COMPONENTS, Estimate(None)), Status.NOT_IDENTIFIABLE, fault)
     told = identifiable(data)
     if not told:
         missing = Estimate(None)
@@ -122,7 +134,7 @@ def _answer(data: NestedData, build: Callable[[], MixedLM], options: dict[str, A
     lost = [name for name in COMPONENTS if name not in told]
     reason = f"the design does not identify {' and '.join(lost)}"
     try:
-        result = build().fit(full_output=True, **options)._results
+        result = build(data).fit(full_output=True, **options)._results
     except np.linalg.LinAlgError:
         if not lost:
             raise

@@ -11,8 +11,9 @@ import numpy as np
 from mcstudy.method import Estimate, Fit, batch_form
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
 from mcstudy.nested.cells import MeanSquares, mean_squares
-from mcstudy.nested.data import Floats, NestedBatch, NestedData
+from mcstudy.nested.data import Floats, NestedBatch
 from mcstudy.nested.engine import as_batch, solve_working
+from mcstudy.nested.frames import as_nested
 from mcstudy.nested.intervals import FORMULAS, WITHOUT_SQUARES, Basis, unweighted_mean_squares
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.solution import COMPONENTS, Solution
@@ -28,7 +29,9 @@ KINDS = (*FORMULAS, "profile", "bootstrap")
 class ExactMethod:
     """Exact maximum likelihood for nested data, variances constrained to be 0 or more.
 
-    The covariates that the data carries, and an intercept, are the fixed effects.
+    The covariates that the data carries, and an intercept, are the fixed effects. A data frame
+    (of pandas, Polars or Arrow) is as good as nested data: it has the columns y, group1 and group2,
+    and all its further columns are covariates.
 
     Parameters
     ----------
@@ -65,11 +68,15 @@ class ExactMethod:
 
     def batch(
         self,
-        batch: NestedBatch | Sequence[NestedData],
+        batch: NestedBatch | Sequence[Any],
         rngs: Sequence[np.random.Generator],
     ) -> Fit:
-        """Fit each data set of a batch, or of a list with designs of their own."""
-        batches = [batch] if isinstance(batch, NestedBatch) else [as_batch(data) for data in batch]
+        """Fit each data set of a batch, or of a list of nested data or data frames."""
+        batches = (
+            [batch]
+            if isinstance(batch, NestedBatch)
+            else [as_batch(as_nested(data)) for data in batch]
+        )
         solutions, limits, begin = [], [], 0
         for part in batches:
             working = Working(part)
@@ -88,9 +95,9 @@ class ExactMethod:
         )
 
     @batch_form(batch)
-    def __call__(self, data: NestedData, rng: np.random.Generator) -> Fit:
-        """Fit one data set."""
-        fit = self.batch(as_batch(data), [rng])
+    def __call__(self, data: Any, rng: np.random.Generator) -> Fit:
+        """Fit one data set: nested data, or a data frame with y, group1 and group2."""
+        fit = self.batch([data], [rng])
         estimates = {
             name: Estimate(
                 value=float(estimate.value[0]),

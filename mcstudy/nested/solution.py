@@ -92,8 +92,9 @@ class Solution:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             square = scale[:, None] ** 2
             variances = self.variances * square
-            lost = ((self.variances > 0) & ~_holds(variances)).any(axis=1)
-            variances[lost] = np.nan
+            beyond: Booleans = np.logical_and(self.variances > 0, ~_holds(variances))
+            lost: Booleans = np.logical_or.reduce(beyond, axis=1)
+            variances = np.where(lost[:, None], np.nan, variances)
             words = "the variances are beyond floating-point numbers; change the response's units"
             return replace(
                 self,

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from mcstudy.nested.cells import Cells, cells_of
-from mcstudy.nested.data import Floats, NestedBatch
+from mcstudy.nested.data import Booleans, Floats, NestedBatch
 from mcstudy.nested.solution import Solution
 
 # The fourth power of what is within, times a million rows, is a number.
@@ -36,14 +36,15 @@ class Working:
     """
 
     def __init__(self, batch: NestedBatch) -> None:
-        self.batch, self.scale = batch, None
+        self.batch = batch
+        self.scale: Floats | None = None
         with np.errstate(over="ignore", invalid="ignore"):
             self.cells = cells_of(batch)
             strange = ~_ordinary(self.cells)
         if strange.any():
             self._find_units(strange)
 
-    def _find_units(self, strange: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+    def _find_units(self, strange: Booleans) -> None:
         scale = np.ones(len(self.batch))
         self._fault = np.full(len(scale), "", dtype="<U60")
         for lane in np.flatnonzero(strange):
@@ -81,8 +82,9 @@ class Working:
             return limits[0] * self.scale**2, limits[1] * self.scale**2
 
 
-def _ordinary(cells: Cells) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _ordinary(cells: Cells) -> Booleans:
     """Return of which replicates the variation between and within cells can be squared twice."""
     flat = cells.mean.reshape(len(cells), -1)
     size = np.maximum(np.maximum(flat.max(axis=1), -flat.min(axis=1)), np.sqrt(cells.within))
-    return (size > 1 / _LARGE) & (size < _LARGE)
+    ordinary: Booleans = (size > 1 / _LARGE) & (size < _LARGE)
+    return ordinary

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from mcstudy.analysis.limits import target, with_limits
+from mcstudy.analysis.query import names_in
 from mcstudy.analysis.selection import (
     Where,
     dimensions,
@@ -72,7 +73,8 @@ def table(
     measure : str or sequence of str
         One or several, as a list or with commas.
     rows, columns : str or sequence of str, optional
-        The dimensions that run down and across: factors, method, estimand, interval, measure. By
+        The dimensions that run down and across: factors, method, estimand, interval, measure; in
+        a text with commas a name that has one stands in double quotes, ``'"a,b", n'``. By
         default the methods run across. All else that varies runs down, after `rows`; nothing is
         averaged.
     where : mapping or str, optional
@@ -105,8 +107,8 @@ def table(
 def _listed(names: Names) -> list[str] | None:
     if names is None:
         return None
-    listed = names.split(",") if isinstance(names, str) else list(names)
-    return list(dict.fromkeys(name.strip() for name in listed if name.strip()))
+    listed = names_in(names) if isinstance(names, str) else list(names)
+    return list(dict.fromkeys(name for name in listed if name))
 
 
 def _joined(frame: pd.DataFrame) -> pd.DataFrame:

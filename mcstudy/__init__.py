@@ -67,6 +67,11 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    """Return what can be imported, with what is imported when it is first used."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Import what needs pandas and pyarrow when it is first used."""
     if name not in _HOMES:

@@ -55,14 +55,6 @@ def as_texts(value: object, name: str, error: type[MCStudyError] = StudyError) -
     raise error(f"{name} is {short(value)}; give a list of names, {name}=['...']")
 
 
-def names_of(value: object, name: str, error: type[MCStudyError] = ResultsError) -> list[str]:
-    """Return names given as a list, or as a text with commas; each once, none of them empty."""
-    texts = as_texts(value.split(",") if isinstance(value, str) and value else value, name, error)
-    if not texts:
-        raise error(f"{name} is {short(value)}; give at least one name")
-    return list(dict.fromkeys(text.strip() for text in texts))
-
-
 def is_number(value: object) -> bool:
     """Return whether a value is a real number, and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from mcstudy.columns import BESIDE_FACTORS
 from mcstudy.errors import StudyError
 
 Level: TypeAlias = bool | int | float | str | None
 
-RESERVED = frozenset(
-    (
-        *("condition", "replicate", "method", "reference", "estimand", "interval", "measure"),
-        *("value", "mcse", "lower", "upper", "used", "replicates", "rng", "rngs"),
-    )
-)
+RESERVED = BESIDE_FACTORS | {"rng", "rngs"}
+"""What a factor cannot be called: columns of tables that have factors, arguments of functions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +153,10 @@ def level_text(level: Level) -> str:
 
 def _levels(name: str, values: Iterable[Level]) -> list[Level]:
     if name in RESERVED:
-        raise StudyError(f"grid: a factor cannot be called '{name}'; choose another name")
+        raise StudyError(
+            f"grid: a factor cannot be called '{name}', a name that mcstudy uses itself; "
+            "choose another name"
+        )
     if not is_plain(name):
         raise StudyError(f"grid: {name!r} cannot name a factor, it is no valid text; mend it")
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):

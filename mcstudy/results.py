@@ -13,9 +13,10 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.precision import precision_text
-from mcstudy.analysis.selection import Where
+from mcstudy.analysis.query import names_of
+from mcstudy.analysis.selection import Where, levels_of, select, with_record
 from mcstudy.analysis.summed import NEED_ROWS
-from mcstudy.arguments import as_path, names_of
+from mcstudy.arguments import as_path
 from mcstudy.comparing.anova import Anova, anova
 from mcstudy.comparing.comparisons import Comparison, check_pair, compare
 from mcstudy.comparing.equivalence import Equivalence, equivalence
@@ -86,7 +87,7 @@ class Results:
     @cached_property
     def performance(self) -> pd.DataFrame:
         """One row per factor values, method, estimand, interval and measure."""
-        return self._table("performance")
+        return with_record(self._table("performance"), self.study)
 
     @cached_property
     def endings(self) -> pd.DataFrame:
@@ -96,7 +97,7 @@ class Results:
     @cached_property
     def comparisons(self) -> pd.DataFrame:
         """One row per factor values, method, reference, estimand, interval and measure."""
-        return self._table("comparisons")
+        return with_record(self._table("comparisons"), self.study)
 
     def table(
         self,
@@ -134,7 +135,15 @@ class Results:
         self._check_rows()
         check_pair(self._methods, method, reference)
         null = self.study.get("null")
-        return compare(self.folder, method, reference, where=where, null=null, intervals=intervals)
+        return compare(
+            self.folder,
+            method,
+            reference,
+            where=where,
+            null=null,
+            intervals=intervals,
+            record=self.study,
+        )
 
     def equivalence(self, method: str, reference: str) -> Equivalence:
         """Show how far apart two methods are; see `mcstudy.comparing.equivalence.equivalence`."""
@@ -152,16 +161,19 @@ class Results:
     ) -> Sensitivity:
         """Rank methods with failures counted in three ways; `mcstudy.comparing.sensitivity`."""
         self._check_rows()
-        return sensitivity(self.folder, measure, where=where, failed=failed, level=level)
+        return sensitivity(
+            self.folder, measure, where=where, failed=failed, level=level, record=self.study
+        )
 
-    def failure_overlap(self, *, failed: Collection[str] = FAILED) -> Overlap:
+    def failure_overlap(self, *, where: Where = None, failed: Collection[str] = FAILED) -> Overlap:
         """Count how often methods fail together; see `mcstudy.comparing.failures`."""
         self._check_rows()
-        return failure_overlap(self.folder, failed=failed)
+        select(self.performance, where)
+        return failure_overlap(self.folder, where=where, failed=failed, record=self.study)
 
     @property
     def _methods(self) -> list[str]:
-        return sorted(self.performance["method"].unique())
+        return levels_of(self.performance, "method")
 
     def anova(self, measure: str, *, where: Where = None) -> Anova:
         """Show which factors drive a measure; see `mcstudy.comparing.anova.anova`."""

@@ -177,14 +177,21 @@ def test_contract_intervals_of_one_method_are_not_ranked_and_named(study_file, t
 def test_contract_the_verb_shows_endings_overlap_and_rankings(results, capsys):
     assert main(["failures", str(results.folder), "--where", "n=5"]) == 0
     out = capsys.readouterr().out
-    counts = pd.crosstab(results.fits["method"], results.fits["status"])
-    assert f"fails    400  {400 - counts.loc['fails', 'error']}" in out
+    fits = results.fits[results.fits["condition"] == "n=5"]
+    counts = pd.crosstab(fits["method"], fits["status"])
+    assert f"fails    200  {200 - counts.loc['fails', 'error']}" in out
     for text in (
-        str(results.failure_overlap()),
+        str(results.failure_overlap(where="n=5")),
         str(results.sensitivity("rmse", where={"n": 5})),
         str(results.sensitivity("coverage", where={"n": 5})),
     ):
         assert text in out
+    assert set(results.failure_overlap(where="n=5").frame["n"]) == {5}
+    two = "method=good|fails"
+    assert main(["failures", str(results.folder), "--where", two]) == 0
+    out = capsys.readouterr().out
+    assert "stops" not in out
+    assert str(results.failure_overlap(where=two)) in out
     assert main(["failures", str(results.folder), "--where", "n=7"]) == 2
     assert "no n=7 here" in capsys.readouterr().err
     assert main(["failures", str(results.folder), "--failed", "lost"]) == 2

@@ -101,7 +101,7 @@ def test_contract_what_has_no_interval_has_a_blank_there():
         ({"rows": "n,intervall"}, r"no column 'intervall' \(did you mean 'interval'\?\)"),
         ({"rows": "n", "columns": "n"}, "n is in rows and in columns"),
         ({"where": "n=20"}, "no n=20 here; it has 10, 30"),
-        ({"where": "n"}, "'n' is no condition; write column=level"),
+        ({"where": "n"}, "'n' is no condition; write name=level"),
         ({"where": {"size": 3}}, "no column 'size'"),
         ({"format": "pdf"}, "choose from text, markdown, latex, csv, html"),
         ({"level": 95}, "level is 95; give a share"),

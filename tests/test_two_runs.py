@@ -10,6 +10,7 @@ from mcstudy import MCStudyError, open_results, run
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.performance import measured
 from mcstudy.cli import main
+from mcstudy.comparing.agreement import Agreement
 from mcstudy.comparing.contributions import KNOWN, OF_LIMITS, contributions
 from mcstudy.comparing.two_runs import compare_runs
 
@@ -119,7 +120,7 @@ def test_contract_other_seeds_are_independent(make):
 def test_contract_the_data_decide_where_the_record_does_not(make):
     a = make("a")
     same = compare_runs(a, make("b", SIMULATE))
-    assert "though simulate differ, the estimates go together; 480 of 480" in same.notes[0]
+    assert "go together (by chance: below 1e-6); 480 of 480" in same.notes[0]
     assert same.frame["paired"].any()
     other = compare_runs(a, make("c", ("rng.normal(mean, size=n)", "-rng.normal(-mean, size=n)")))
     assert "the estimates of no method go together" in other.notes[0]
@@ -240,3 +241,75 @@ def test_contract_failures_of_a_study_without_rows(make, capsys):
     out = capsys.readouterr().out
     assert "How the fits ended" in out
     assert "No rows are kept" in out
+
+
+DRAWN_LATER = ("rng.normal(mean, size=n)", "rng.normal(mean, size=n + 1)[1:]")
+CONDITIONS = ("grid(n=[5, 10], mean=[0.0, 1.5])", "grid(n=[5], mean=range(20))")
+OF_OTHER_DATA = (
+    "    return rng.normal(mean, size=n)",
+    "    return -rng.normal(mean, size=n)[::-1]",
+)
+
+
+@pytest.mark.parametrize("replicates", [5, 10, 50])
+@pytest.mark.parametrize("kind", ["normal", "skewed", "tied", "rare"])
+def test_law_independent_data_are_not_called_the_same(replicates, kind):
+    rng = np.random.default_rng(12)
+    draw = {
+        "normal": lambda shape: rng.normal(size=shape),
+        "skewed": lambda shape: rng.lognormal(sigma=2, size=shape),
+        "tied": lambda shape: rng.binomial(4, 0.5, size=shape).astype(float),
+        "rare": lambda shape: np.maximum(rng.normal(size=shape) - 1.5, 0),
+    }[kind]
+    for _ in range(200):
+        apart, same, changed = Agreement(), Agreement(), Agreement()
+        for values, others in zip(draw((20, replicates)), draw((20, replicates)), strict=True):
+            apart.add(("method", "mean"), values, others)
+            same.add(("method", "mean"), values, values)
+            noise = 0.3 * rng.normal(size=replicates)
+            changed.add(("method", "mean"), values, values + noise)
+        assert not apart.found
+        assert same.found == same.possible
+        if kind != "rare" and (kind, replicates) != ("tied", 5):
+            assert same.found
+        if kind == "normal":
+            assert changed.found
+
+
+def test_law_the_chance_of_the_correlations_is_as_said():
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(4000):
+        series = Agreement()
+        for values, others in rng.normal(size=(4, 2, 6)):
+            series.add(("method", "mean"), values, others)
+        found.append(series._series["method", "mean"].p_values()[0])
+    for level in (0.1, 0.01):
+        share = np.mean(np.array(found) < level)
+        assert share < level + 4 * np.sqrt(level * (1 - level) / len(found))
+
+
+@pytest.mark.parametrize("replicates", [5, 10])
+def test_contract_data_drawn_otherwise_are_not_said_to_be_the_same(make, replicates):
+    one = make("a", CONDITIONS, replicates=replicates)
+    other = make("b", CONDITIONS, OF_OTHER_DATA, replicates=replicates)
+    made = compare_runs(one, other)
+    assert "the same data" not in " ".join(made.notes)
+    assert "simulate differ and the estimates of no method go together" in made.notes[0]
+    assert not made.frame["paired"].any()
+
+
+def test_contract_too_few_replicates_to_tell_are_said_to_be(make):
+    one = make("a", replicates=2)
+    other = make("b", DRAWN_LATER, replicates=2)
+    assert "too few to tell whether the data are the same" in compare_runs(one, other).notes[0]
+    same = compare_runs(one, make("c", OTHER, replicates=2))
+    assert same.notes[0].startswith("the same data: seed, code of simulate, Python and numpy are")
+
+
+def test_contract_a_constant_estimate_without_a_standard_error_is_compared(make):
+    constant = ("sample.mean() + 0.01 * rng.normal()", "1.0")
+    one, other = make("a", constant), make("b", constant)
+    made = compare_runs(one, other)
+    assert not made.moved
+    assert made.notes[0].startswith("the same data")

@@ -16,12 +16,12 @@ from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share_of
 from mcstudy.analysis.normal import NORMAL_MCSE
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
+from mcstudy.columns import COUNTS, VALUES
 from mcstudy.fits.attempt import attempt, in_words
 from mcstudy.fits.checked import STATUSES
 from mcstudy.measure import MISSING, Measured, null_of
 from mcstudy.stored.together import read_table
 
-NUMBERS = ("value", "mcse", "lower", "upper")
 Line = tuple[Any, ...]
 
 
@@ -162,8 +162,8 @@ def assembled(lines: list[Line], conditions: pa.Table) -> pa.Table:
         ("method", "estimand", "interval", "measure"), columns[1:5], strict=True
     ):
         table = table.append_column(name, pa.array(column, pa.string()))
-    for name, column in zip(NUMBERS, columns[5:9], strict=True):
+    for name, column in zip(VALUES, columns[5:9], strict=True):
         table = table.append_column(name, pa.array(column, pa.float64(), from_pandas=True))
-    for name, column in zip(("used", "replicates"), columns[9:], strict=True):
+    for name, column in zip(COUNTS, columns[9:], strict=True):
         table = table.append_column(name, pa.array(column, pa.int64()))
     return table.drop_columns(["condition"])  # last: without a column it would have no rows

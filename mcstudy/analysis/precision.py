@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.selection import factors_in_words, suggestion
+from mcstudy.columns import REACHED
 from mcstudy.errors import StudyError
 from mcstudy.measure import BUILT_IN, Z
 from mcstudy.method import Status
@@ -78,7 +79,7 @@ def with_reached(table: pa.Table, precision: Mapping[str, float] | None) -> pa.T
     if precision is None:
         return table
     column = reached(table.to_pandas(), precision)
-    return table.append_column("reached", pa.array(column, pa.bool_(), from_pandas=True))
+    return table.append_column(REACHED, pa.array(column, pa.bool_(), from_pandas=True))
 
 
 def precision_text(performance: pd.DataFrame, precision: Mapping[str, float], most: int) -> str:

@@ -3,27 +3,62 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from mcstudy.arguments import names_of, short
+from mcstudy.analysis.query import (
+    Bare,
+    level_of,
+    listed,
+    matching,
+    names_of,
+    parsed,
+    written,
+    written_name,
+)
+from mcstudy.arguments import short
+from mcstudy.columns import NUMBERS, WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
 from mcstudy.terminal import harmless_line
 
 Where: TypeAlias = Mapping[str, Any] | str | None
 
-NUMBERS = ("value", "mcse", "lower", "upper", "used", "replicates")
-WORDS = ("method", "reference", "estimand", "interval", "measure")
+FACTORS, METHODS = "factors", "methods"
+"""What a table of measures carries of its study: levels by factor, methods in order."""
+METHODS_IN_ORDER = "method_order"
+"""Where the record of a study has its methods as the study gives them."""
 
 
 def dimensions(frame: pd.DataFrame) -> list[str]:
-    """Return the columns that tell the cells of a table of measures apart."""
-    return [str(name) for name in frame.columns if name not in NUMBERS]
+    """Return the columns that tell the cells of a table of measures apart.
+
+    The factors are those that the study's record names; in a table without one, all columns that
+    are not numbers of measures.
+    """
+    factors = frame.attrs.get(FACTORS)
+    others = NUMBERS if factors is None else ()
+    known = None if factors is None else {*factors, *WORDS}
+    return [str(n) for n in frame.columns if n not in others and (known is None or n in known)]
+
+
+def with_record(frame: pd.DataFrame, record: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a table of measures that knows the factors and the order of the methods of its study.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Like ``Results.performance``.
+    record : mapping
+        The study's, `study.json`.
+    """
+    if isinstance(factors := record.get("factors"), Mapping):
+        frame.attrs[FACTORS] = {name: list(levels) for name, levels in factors.items()}
+    frame.attrs[METHODS] = list(record.get(METHODS_IN_ORDER, record.get("methods", ())))
+    return frame
 
 
 def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
@@ -34,8 +69,9 @@ def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
     frame : DataFrame
         Like ``Results.performance``.
     where : mapping or str, optional
-        A level, or a list of levels, by column; or as text: ``"n=10|30, method=t"``. Rows that
-        have no estimand (shares of a status) or no interval (bias) stay whatever is asked of it.
+        A level, or a list of levels, by column; or as text: ``"n=10|30, method=t"``, as
+        `mcstudy.analysis.query` reads it. Rows that have no estimand (shares of a status) or no
+        interval (bias) stay whatever is asked of it.
 
     Raises
     ------
@@ -45,13 +81,18 @@ def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
     for name, wanted in wheres(where).items():
         known_column(frame, name)
         levels = levels_of(frame, name)
-        kept = [level for level in levels if any(is_level(level, one) for one in wanted)]
+        meant = [_meant(frame, name, level) for level in levels]
+        kept = []
         for one in wanted:
-            if not any(is_level(level, one) for level in levels):
+            if not (found := matching(meant, one)):
                 raise ResultsError(
-                    f"where: no {name}={in_words(one)} here; it has "
-                    f"{', '.join(in_words(level) for level in levels) or 'no level'}"
+                    f"where: no {written_name(name)}={_asked(one)} here; it has "
+                    f"{listed(meant) or 'no level'}"
                 )
+            keys = {level_text(level) for level in found}
+            kept += [
+                level for level, of in zip(levels, meant, strict=True) if level_text(of) in keys
+            ]
         keep = frame[name].isin([level for level in kept if not pd.isna(level)])
         if name in ("estimand", "interval") or any(pd.isna(level) for level in kept):
             keep |= frame[name].isna()
@@ -64,7 +105,7 @@ def wheres(where: Where) -> dict[str, list[Any]]:
     if where is None:
         return {}
     if isinstance(where, str):
-        return _parsed(where)
+        return {name: list(levels) for name, levels in parsed(where, several=True).items()}
     if not isinstance(where, Mapping):
         raise ResultsError(f"where is {short(where)}; write 'n=10|30', or {{'n': [10, 30]}}")
     plain = (str, bytes)
@@ -80,41 +121,54 @@ def wheres(where: Where) -> dict[str, list[Any]]:
     return found
 
 
-def _parsed(text: str) -> dict[str, list[Any]]:
-    """Read ``a=1|2, b=x``; a comma that no ``name=`` follows belongs to the level."""
-    found: dict[str, list[Any]] = {}
-    for condition in re.split(r",(?=\s*\w+\s*=)", text):
-        name, sign, levels = condition.partition("=")
-        if not sign or not name.strip() or not levels.strip():
-            raise ResultsError(f"where: {condition.strip()!r} is no condition; write column=level")
-        found.setdefault(name.strip(), []).extend(level.strip() for level in levels.split("|"))
-    return found
+def _meant(frame: pd.DataFrame, name: str, level: Any) -> Any:
+    """Return the level of a factor that a table shows: levels of mixed types stand there as text.
+
+    `mcstudy.stored.tables.factor_column` writes them so.
+    """
+    if level is None or pd.isna(level):
+        return None
+    level = level.item() if isinstance(level, np.generic) else level
+    known = frame.attrs.get(FACTORS, {}).get(name, ())
+    kinds = {float if type(one) is int else type(one) for one in known if one is not None}
+    return level_of(level) if len(kinds) > 1 and isinstance(level, str) else level
 
 
-def is_level(level: Any, wanted: Any) -> bool:
-    """Return whether a level is the wanted one; as text, ``"10"`` is 10 and ``"None"`` is None."""
-    if pd.isna(level) or wanted is None:
-        return bool(pd.isna(level)) and (wanted is None or wanted == "None")
-    if isinstance(wanted, str) and not isinstance(level, str):
-        if isinstance(level, bool | np.bool_):
-            return str(level).lower() == wanted.lower()
-        try:
-            return bool(float(wanted) == level)
-        except ValueError:
-            return False
-    if isinstance(level, str) and not isinstance(wanted, str):
-        return level == level_text(wanted)
-    if isinstance(level, str):
-        return level == wanted or level == level_text(wanted)
-    return bool(level == wanted)
+def _asked(wanted: Any) -> str:
+    return str(wanted) if isinstance(wanted, Bare) else written(wanted)
 
 
 def levels_of(frame: pd.DataFrame, name: str) -> list[Any]:
-    """Return the levels of a column: numbers by size, words as they come, None last."""
+    """Return the levels of a column: numbers by size, words as they come, None last.
+
+    Methods come in the order of the study, where the table knows it.
+    """
     levels = [level for level in frame[name].unique() if not pd.isna(level)]
+    if name in ("method", "reference"):
+        return in_order(levels, frame.attrs.get(METHODS, ()))
     if levels and not isinstance(levels[0], str):
         levels = sorted(levels)
     return [*levels, None] if frame[name].isna().any() else levels
+
+
+def in_order(methods: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Return methods in an order; those that it lacks come last, as they are."""
+    place = {name: i for i, name in enumerate(order)}
+    return sorted(methods, key=lambda name: place.get(name, len(place)))
+
+
+def by_method(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose methods stand in the order of the study, where it knows that.
+
+    Rows of different factor values keep their order.
+    """
+    if not frame.attrs.get(METHODS):
+        return frame
+    place = {name: i for i, name in enumerate(levels_of(frame, "method"))}
+    factors = [str(n) for n in frame.columns[: frame.columns.get_loc("method")]]
+    cell = frame.groupby(factors, sort=False, dropna=False).ngroup() if factors else 0
+    order = np.lexsort((frame["method"].map(place), np.zeros(len(frame), int) + cell))
+    return frame.iloc[order]
 
 
 def known_column(frame: pd.DataFrame, name: str) -> None:
@@ -145,10 +199,13 @@ def suggestion(name: str, known: Sequence[str]) -> str:
 
 
 def in_words(level: Any) -> str:
-    """Return a level as a person writes it."""
+    """Return a level as a person writes it; quoted if it would not show or looks missing."""
     if level is None or level is pd.NA or (isinstance(level, float) and level != level):
         return "None"
-    return harmless_line(level) if isinstance(level, str) else level_text(level)
+    if isinstance(level, str):
+        odd = level in ("", "None") or level != level.strip() or not level.isprintable()
+        return harmless_line(level_text(level) if odd else level)
+    return level_text(level)
 
 
 def named(name: str, level: Any) -> str:
@@ -160,7 +217,13 @@ def named(name: str, level: Any) -> str:
 
 def beside(factors: Mapping[str, Any], taken: Sequence[str]) -> dict[str, Any]:
     """Return factors for a table with columns of its own: ``x`` becomes ``x_factor`` if taken."""
-    return {f"{name}_factor" if name in taken else name: v for name, v in factors.items()}
+    made: dict[str, Any] = {}
+    for name, level in factors.items():
+        own = name
+        while own in taken or own in made or (own != name and own in factors):
+            own += "_factor"
+        made[own] = level
+    return made
 
 
 def factors_in_words(factors: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.selection import Where, select
+from mcstudy.analysis.selection import Where, select, with_record
+from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.comparing.pairs import (
     COMPARISONS,
     INTERVAL_COMPARISONS,
@@ -32,9 +34,6 @@ from mcstudy.terminal import printable
 Places: TypeAlias = slice | NDArray[np.intp]
 Null: TypeAlias = float | Mapping[str, float] | None
 
-TEXTS = ("method", "reference", "estimand", "interval", "measure")
-NUMBERS = ("value", "mcse", "lower", "upper")
-COUNTS = ("used", "replicates")
 _SHOWN = (
     ("bias_difference", "empirical_se_ratio", "relative_efficiency"),
     ("coverage_difference", "rejection_difference", "width_difference"),
@@ -174,11 +173,11 @@ class Comparer:
         order = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
         lines = [(order[condition], *line) for condition, *line in self._lines]
         lines.sort(key=lambda line: (*line[:4], line[4] or ""))
-        columns = list(zip(*lines, strict=True)) or [()] * (1 + len(TEXTS + NUMBERS + COUNTS))
+        columns = list(zip(*lines, strict=True)) or [()] * (1 + len(WORDS + VALUES + COUNTS))
         made = conditions.take(pa.array(columns[0], pa.int64()))
-        for name, column in zip(TEXTS + NUMBERS + COUNTS, columns[1:], strict=True):
-            kind = pa.string() if name in TEXTS else pa.float64() if name in NUMBERS else pa.int64()
-            made = made.append_column(name, pa.array(column, kind, from_pandas=name in NUMBERS))
+        for name, column in zip(WORDS + VALUES + COUNTS, columns[1:], strict=True):
+            kind = pa.string() if name in WORDS else pa.float64() if name in VALUES else pa.int64()
+            made = made.append_column(name, pa.array(column, kind, from_pandas=name in VALUES))
         return made.drop_columns(["condition"])  # last: without a column it would have no rows
 
 
@@ -229,6 +228,7 @@ def compare(
     where: Where = None,
     null: Null = None,
     intervals: Sequence[str] | None = None,
+    record: Mapping[str, Any] = MappingProxyType({}),
 ) -> Comparison:
     """Compare a method with a reference on the replicates that both have.
 
@@ -245,6 +245,8 @@ def compare(
     intervals : (str, str), optional
         The method's interval and the reference's to hold against each other; by default those that
         have the same name.
+    record : mapping, optional
+        The study's, so that factors are known as such.
 
     Raises
     ------
@@ -264,7 +266,7 @@ def compare(
         if interval not in own[name]:
             there = ", ".join(sorted(own[name])) or "none"
             raise ResultsError(f"{name} has no interval {interval!r}; it has {there}")
-    frame = select(comparer.table(folder).to_pandas(), where)
+    frame = select(with_record(comparer.table(folder).to_pandas(), record), where)
     if frame.empty:
         raise ResultsError(f"{method} and {reference} have no replicate or estimand in common here")
     notes = () if chosen else tuple(_alone(method, reference, own))

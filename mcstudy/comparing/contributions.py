@@ -90,8 +90,8 @@ def _relative_error(cell: Cell) -> tuple[Floats, Floats]:
     deviation, variance = _deviation(cell)
     square = cell.std_error**2
     exist = square[np.isfinite(square)]
-    model = exist.mean() if len(exist) else np.nan
-    ratio = float(np.sqrt(model / variance))
+    model = exist.mean() if len(exist) else np.float64(np.nan)
+    ratio = float(np.sqrt(model / np.float64(variance)))
     return ratio * square / (2 * model), -ratio * deviation**2 / (2 * variance)
 
 

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mcstudy.analysis.query import matching
 from mcstudy.analysis.rows import ConditionRows, MethodRows, rows_by_condition
-from mcstudy.analysis.selection import beside, in_words
+from mcstudy.analysis.selection import (
+    METHODS_IN_ORDER,
+    Where,
+    beside,
+    in_order,
+    in_words,
+    select,
+    wheres,
+    with_record,
+)
 from mcstudy.arguments import as_texts
+from mcstudy.columns import WORDS
 from mcstudy.comparing.comparisons import matched
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
@@ -21,11 +34,13 @@ from mcstudy.printing.listing import aligned, without_repeats, wrapped
 from mcstudy.terminal import printable
 
 FAILED = (Status.NOT_CONVERGED,)
-_TAKEN = ("other", "failed", "other_failed", "together", "expected")
+_COUNTS = ("replicates", "failed", "other_failed", "together", "expected")
+_NAMES = ("method", "other")
+_TAKEN = (*_NAMES, *_COUNTS)
 
 
 def failed_fits(
-    rows: MethodRows, failed: Collection[str], estimand: str | None = None
+    rows: MethodRows, failed: Collection[str], estimands: Iterable[str] | None = None
 ) -> NDArray[np.bool_]:
     """Return which fits failed: those of a status that counts as failed or without an estimate.
 
@@ -35,17 +50,17 @@ def failed_fits(
         The fits, R of them.
     failed : collection of str
         Statuses that count as failed even where there is an estimate.
-    estimand : str, optional
-        Whose estimate it is that must be there; that of every estimand by default.
+    estimands : iterable of str, optional
+        Whose estimates must be there; those of every estimand by default.
 
     Returns
     -------
     array of bool, shape (R,)
     """
-    of = rows.estimands.values() if estimand is None else (rows.estimands[estimand],)
+    names = rows.estimands if estimands is None else estimands
     found: NDArray[np.bool_] = np.isin(rows.status.astype(str), [str(word) for word in failed])
-    for one in of:
-        found = found | ~np.isfinite(one.estimate)
+    for name in names:
+        found = found | ~np.isfinite(rows.estimands[name].estimate)
     return found
 
 
@@ -83,7 +98,7 @@ class Overlap:
 
     @printable
     def __str__(self) -> str:
-        counts = ["replicates", "failed", "other_failed", "together", "expected"]
+        counts = list(_COUNTS)
         names = self.frame.columns[: self.frame.columns.get_loc("method")]
         labels = [str(n) for n in names if self.frame[n].nunique(dropna=False) > 1]
         labels += ["method", "other"]
@@ -106,44 +121,91 @@ class Overlap:
         return f"Failures together\n\n{aligned(head, lines, texts=len(labels))}\n\n{rule}"
 
 
-def failure_overlap(folder: Path, *, failed: Collection[str] = FAILED) -> Overlap:
+def failure_overlap(
+    folder: Path,
+    *,
+    where: Where = None,
+    failed: Collection[str] = FAILED,
+    record: Mapping[str, Any] = MappingProxyType({}),
+) -> Overlap:
     """Count in how many replicates each two methods fail together.
 
     Parameters
     ----------
     folder : Path
         With the tables of a run.
+    where : mapping or str, optional
+        Which conditions and methods, and which estimands must have an estimate; see
+        `mcstudy.analysis.selection.select`.
     failed : collection of str, default ("not_converged",)
         Statuses that count as failed beside fits without an estimate.
+    record : mapping, optional
+        The study's, so that factors and the order of methods are known.
     """
     words = checked_statuses(failed)
-    lines = [line for rows in _whole_conditions(folder, words) for line in _overlaps(*rows)]
-    return Overlap(pd.DataFrame(lines), words)
+    chosen = _Chosen.of(folder, where, record)
+    order = record.get(METHODS_IN_ORDER, ())
+    lines = [
+        line
+        for rows, found in _whole_conditions(folder, words, chosen)
+        for line in _overlaps(rows, found, order)
+    ]
+    return Overlap(pd.DataFrame(lines, columns=None if lines else [*_NAMES, *_COUNTS]), words)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The conditions that count, and what is asked of methods and estimands."""
+
+    conditions: Collection[str]
+    wanted: Mapping[str, Sequence[Any]]
+
+    @classmethod
+    def of(cls, folder: Path, where: Where, record: Mapping[str, Any]) -> _Chosen:
+        wanted = wheres(where)
+        conditions = pd.read_parquet(folder / "conditions.parquet")
+        factors = {name: levels for name, levels in wanted.items() if name not in WORDS}
+        keys = select(with_record(conditions, record), factors)["condition"]
+        return cls(set(keys), {name: levels for name, levels in wanted.items() if name in WORDS})
+
+    def some(self, kind: str, names: Iterable[str]) -> list[str]:
+        """Return those of the methods or estimands that are asked for."""
+        names = list(names)
+        if kind not in self.wanted:
+            return names
+        meant = {name for one in self.wanted[kind] for name in matching(names, one)}
+        return [name for name in names if name in meant]
 
 
 Failures = dict[str, tuple[MethodRows, NDArray[np.bool_]]]
 
 
 def _whole_conditions(
-    folder: Path, failed: Collection[str]
+    folder: Path, failed: Collection[str], chosen: _Chosen
 ) -> Iterator[tuple[ConditionRows, Failures]]:
     """Yield each condition with the failures of its methods, pieces of it put together."""
     last: ConditionRows | None = None
     found: Failures = {}
     for rows in rows_by_condition(folder):
+        if rows.condition not in chosen.conditions:
+            continue
         if rows.first and last is not None:
             yield last, found
         found = {} if rows.first else found
         last = rows
-        for name, method in rows.methods.items():
+        for name in chosen.some("method", rows.methods):
+            method = rows.methods[name]
             before = found[name][1] if name in found else False
-            found[name] = method, failed_fits(method, failed) | before
+            estimands = chosen.some("estimand", method.estimands)
+            found[name] = method, failed_fits(method, failed, estimands) | before
     if last is not None:
         yield last, found
 
 
-def _overlaps(rows: ConditionRows, found: Failures) -> Iterator[dict[str, object]]:
-    for name, other in itertools.combinations(sorted(found), 2):
+def _overlaps(
+    rows: ConditionRows, found: Failures, order: Sequence[str]
+) -> Iterator[dict[str, object]]:
+    for name, other in itertools.combinations(in_order(sorted(found), order), 2):
         (one, fails), (second, fails_second) = found[name], found[other]
         places, places_second, count = matched(one, second)
         here, there = fails[places], fails_second[places_second]

@@ -98,7 +98,8 @@ def relative_precision(pair: Pair, *, mcse: str = "jackknife") -> Compared:
     estimate, reference = _finite(pair)
     made = _ratio(_variance(reference), _variance(estimate), len(estimate))
     if mcse == "normal" and made.used > 2:
-        rho = np.corrcoef(estimate, reference)[0, 1]
+        with np.errstate(divide="ignore", invalid="ignore"):  # a constant has no correlation
+            rho = np.corrcoef(estimate, reference)[0, 1]
         error = 2 * made.value * np.sqrt(max(1 - rho**2, 0) / (made.used - 1))
         made = _on_log_scale(made.value, error, made.used)
     return made._replace(value=made.value - 1, lower=made.lower - 1, upper=made.upper - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
 from mcstudy.analysis.selection import in_words
+from mcstudy.comparing.agreement import CHANCE, Agreement
 from mcstudy.comparing.comparisons import matched
 from mcstudy.comparing.contributions import (
     KNOWN,
@@ -25,7 +26,6 @@ from mcstudy.fits.checked import STATUSES
 
 _WHOLE = 2**62
 _DATA_MARKS = ("seed", "simulate", "python", "numpy")
-_ALIKE = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,28 @@ def pair_runs(
         for one, other in _both(*folders)
         for key, error in _condition_errors(one, other, seen)
     }
-    differ = _differing_marks(*records)
+    same, how = _verdict(_differing_marks(*records), seen.agreement)
     equal = f"{seen.equal} of {seen.compared} estimates are bitwise equal"
-    if not seen.alike():
-        text = "the seeds are equal but the estimates of no method go together"
-        return Pairing({}, (f"other data: {text}, so the runs count as independent",))
-    known = (
-        f"though {', '.join(differ)} differ, the estimates go together"
-        if differ
-        else ("seed, code of simulate, Python and numpy are equal")
-    )
-    note = f"the same data: {known}; {equal}; differences are paired"
+    if not same:
+        return Pairing({}, (f"{how}, {equal}; the runs count as independent",))
+    note = f"the same data: {how}; {equal}; differences are paired"
     return Pairing(found, (note, *seen.endings_in_words()))
+
+
+def _verdict(differ: Sequence[str], agreement: Agreement) -> tuple[bool, str]:
+    """Return whether two runs of one seed count as having seen the same data, and why."""
+    recorded = "seed, code of simulate, Python and numpy are equal"
+    if not differ:
+        if agreement.found or not agreement.possible:
+            return True, recorded
+        return False, f"{recorded}, but the estimates of no method go together"
+    said = f"{', '.join(differ)} differ"
+    if agreement.found:
+        chance = f"{CHANCE:.0e}".replace("e-0", "e-")
+        return True, f"though {said}, the estimates go together (by chance: below {chance})"
+    if agreement.possible:
+        return False, f"{said} and the estimates of no method go together"
+    return False, f"{said} and the replicates are too few to tell whether the data are the same"
 
 
 def _differing_marks(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -107,16 +117,16 @@ class _Seen:
 
     compared: int = 0
     equal: int = 0
-    correlations: list[float] = field(default_factory=list)
+    agreement: Agreement = field(default_factory=Agreement)
     endings: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
 
-    def add(self, values: Any, others: Any) -> None:
+    def add(self, of: tuple[str, str], values: Any, others: Any) -> None:
+        """Add a method's estimates of an estimand under one condition, in both runs."""
         exist = np.isfinite(values) & np.isfinite(others)
         values, others = values[exist], others[exist]
         self.compared += len(values)
         self.equal += int((values == others).sum())
-        if len(values) > 1 and values.std() > 0 and others.std() > 0:
-            self.correlations.append(float(np.corrcoef(values, others)[0, 1]))
+        self.agreement.add(of, values, others)
 
     def add_endings(self, method: str, codes: Any, other_codes: Any) -> None:
         pairs = zip(codes.tolist(), other_codes.tolist(), strict=True)
@@ -132,12 +142,6 @@ class _Seen:
                 )
                 total = sum(n for _, n in changed)
                 yield f"{method}: {total} of {counts.total()} fits ended otherwise in B: {ways}"
-
-    def alike(self) -> bool:
-        """Return whether they do: data that differ would leave them unrelated."""
-        if not self.correlations:
-            return self.compared > 0 and self.equal == self.compared
-        return bool(np.nanmax(self.correlations) > _ALIKE)
 
 
 def _both(a: Path, b: Path) -> Iterator[tuple[ConditionRows, ConditionRows]]:
@@ -168,7 +172,7 @@ def _condition_errors(
         yield from _share_errors(rows, others, labels)
         for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):
             of, of_other = rows.estimands[estimand], others.estimands[estimand]
-            seen.add(of.estimate[at], of_other.estimate[at_other])
+            seen.add((method, estimand), of.estimate[at], of_other.estimate[at_other])
             cells, cells_other = dict(_cells(of)), dict(_cells(of_other))
             for interval in sorted(cells.keys() & cells_other.keys(), key=lambda name: name or ""):
                 for measure in sorted(KNOWN - OF_LIMITS if interval is None else OF_LIMITS):

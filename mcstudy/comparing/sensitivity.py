@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,18 @@ import pandas as pd
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.measures import INTERVAL_MEASURES
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition
-from mcstudy.analysis.selection import Where, at, beside, in_words, select, suggestion, varying
+from mcstudy.analysis.selection import (
+    METHODS_IN_ORDER,
+    Where,
+    at,
+    beside,
+    in_order,
+    in_words,
+    select,
+    suggestion,
+    varying,
+    with_record,
+)
 from mcstudy.comparing.contributions import contributions, error_of_difference
 from mcstudy.comparing.failures import FAILED, checked_statuses, failed_fits, rule_in_words
 from mcstudy.comparing.views import NEAR_LEVEL, RANKED, VIEWS, Bools, Fits, Judge
@@ -134,6 +146,7 @@ def sensitivity(
     where: Where = None,
     failed: Collection[str] = FAILED,
     level: float = 0.95,
+    record: Mapping[str, Any] = MappingProxyType({}),
 ) -> Sensitivity:
     """Rank the methods on a measure with failures counted in three ways.
 
@@ -150,6 +163,8 @@ def sensitivity(
         Statuses that count as failed beside fits without an estimate.
     level : float, default 0.95
         Nominal coverage.
+    record : mapping, optional
+        The study's, so that factors and the order of methods are known.
 
     Raises
     ------
@@ -163,18 +178,22 @@ def sensitivity(
         )
     words = checked_statuses(failed)
     judge = Judge(measure, level)
-    lines, alone = [], set()
+    lines, plain, alone = list[dict[str, object]](), list[dict[str, object]](), set[str]()
+    methods = record.get(METHODS_IN_ORDER, ())
     for rows in rows_by_condition(folder):
         for cell in _cells(rows, measure, words):
             if len(cell.fits) > 1:
-                lines += list(_lines(cell, judge))
+                lines += list(_lines(cell, judge, methods))
+                own = {**rows.factors, **{n: cell.labels[n] for n in ("estimand", "interval")}}
+                plain += [own | {"method": line["method"]} for line in lines[len(plain) :]]
             elif cell.labels["interval"] is not None:
                 alone.add(f"{cell.labels['interval']} ({', '.join(cell.fits)})")
     frame = pd.DataFrame(lines)
     if not frame.empty:
         labels = frame[frame.columns[: frame.columns.get_loc("view")]]
         names = labels.columns.drop("method")
-        frame = frame.loc[select(labels, where).index]
+        kept = select(with_record(pd.DataFrame(plain), record), where).index
+        frame = frame.loc[kept]
     if frame.empty:
         names_of = f"; of one method only: {', '.join(sorted(alone))}" if alone else ""
         raise ResultsError(f"no cell has {measure} of two methods or more here{names_of}")
@@ -200,7 +219,7 @@ def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterat
     found: dict[tuple[str, str | None], dict[str, Fits]] = {}
     for name, method in rows.methods.items():
         for estimand, of in method.estimands.items():
-            bad = failed_fits(method, failed, estimand)
+            bad = failed_fits(method, failed, [estimand])
             for interval, cell, missing in _numbers(of, measure):
                 if not missing.all():
                     fits = Fits(method.replicate, cell, bad | missing)
@@ -222,8 +241,8 @@ def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell,
         yield interval, replace(cell, lower=lower, upper=upper), missing
 
 
-def _lines(group: _Group, judge: Judge) -> Iterator[dict[str, object]]:
-    """Yield the lines of a cell: each method in each view."""
+def _lines(group: _Group, judge: Judge, methods: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Yield the lines of a cell: each method in each view, methods in the order of the study."""
     views = {view: make(group.fits, judge) for view, make in VIEWS.items()}
     made_of = {
         view: {name: judge.measured(of.cell) for name, of in fits.items()}
@@ -232,7 +251,8 @@ def _lines(group: _Group, judge: Judge) -> Iterator[dict[str, object]]:
     orders = {view: _order(views[view], made_of[view], judge) for view in VIEWS}
     ranks = {view: _ranks(made_of[view], orders[view]) for view in VIEWS}
     ranking, differs_in = _verdict(orders)
-    for name, fits in group.fits.items():
+    for name in in_order(group.fits, methods):
+        fits = group.fits[name]
         for view in VIEWS:
             made = made_of[view][name]
             yield {

@@ -14,7 +14,6 @@ from scipy import special
 
 from mcstudy.analysis.limits import errors, is_share, with_limits
 from mcstudy.analysis.selection import (
-    WORDS,
     Where,
     at,
     beside,
@@ -23,6 +22,7 @@ from mcstudy.analysis.selection import (
     select,
     varying,
 )
+from mcstudy.columns import WORDS
 from mcstudy.comparing.same_data import Pairing, cell_key, pair_runs
 from mcstudy.errors import ResultsError
 from mcstudy.printing.entries import number_with_error

@@ -12,13 +12,14 @@ from scipy import special
 
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.mcse import Floats
-from mcstudy.analysis.performance import NUMBERS
+from mcstudy.columns import COUNTS, NUMBERS, VALUES
 from mcstudy.elsewhere.gathered import Columns
 from mcstudy.elsewhere.sources import Source
 from mcstudy.errors import TableError
 from mcstudy.measure import columns_asked_for
 
-MADE = ("measure", *NUMBERS, "used", "replicates")
+MADE = ("measure", *VALUES, *COUNTS)
+_TAKEN = ("measure", *NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _check_columns(source: Source, by: Sequence[str], columns: Mapping[str, str]
     for name in by:
         if name not in source.columns:
             raise TableError(_no_column(source, name, "by"))
-        if name in MADE:
+        if name in _TAKEN:
             raise TableError(f"{source.name}: by has '{name}', a column of the result; rename it")
     for name in {*by, *columns.values()}:
         if list(source.columns).count(name) > 1:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.columns import BESIDE_DIAGNOSTICS
 from mcstudy.errors import StudyError
 from mcstudy.fits.attempt import plain_text
 from mcstudy.method import Estimate, Fit, Status
 
 DEFAULT_INTERVAL = "default"
 STATUSES = tuple(Status)
-RESERVED_DIAGNOSTICS = ("condition", "replicate", "method", "status", "message")
 CODES = {status: code for code, status in enumerate(STATUSES)}
 _OK, _NOT_FINITE = CODES[Status.OK], CODES[Status.NOT_FINITE]
 
@@ -158,7 +158,7 @@ def _message(given: Any, count: int | None) -> str | list[str]:
 def _diagnostic(name: Any, value: Any, count: int | None) -> Any:
     """Return the values of a diagnostic, None for NaN and what is masked."""
     _check_name(name, "a diagnostic")
-    if name in RESERVED_DIAGNOSTICS:
+    if name in BESIDE_DIAGNOSTICS:
         raise AnswerError(f"returned a diagnostic called {name!r}, which fits has; rename it")
     if count is None:
         return _diagnostic_item(name, value)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mcstudy.analysis.query import (
+    level_of,
+    matching,
+    parsed,
+    written_name,
+)
 from mcstudy.analysis.selection import suggestion
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition, level_text
 
 MOST_CANDIDATES = 8
-_PIECE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-_WORDS = {"True": True, "False": False, "None": None}
+_OF_KEY = re.compile(
+    r'(?P<name>.+?)=(?P<level>None|True|False|-?(?:inf|\d[\d.]*(?:e[-+]?\d+)?)|"(?:[^"\\]|\\.)*")'
+    r"(?:, |$)",
+    re.DOTALL,
+)
 
 
 def find_condition(
@@ -26,7 +33,8 @@ def find_condition(
     ----------
     wanted : str, mapping or Condition, optional
         As in the tables, ``n=5, mean=0``; in any order, and without the factors that are not
-        needed to tell the conditions apart. Not needed where there is one condition only.
+        needed to tell the conditions apart. Not needed where there is one condition only. See
+        `mcstudy.analysis.query` for names and levels that need quotes.
     conditions : iterable of Condition
         Those there are.
 
@@ -48,14 +56,11 @@ def find_condition(
     if unknown := [name for name in pairs if name not in names]:
         said = ", ".join(f"{name!r}{suggestion(name, sorted(names))}" for name in unknown)
         raise ResultsError(f"no factor {said}; {_named(names)}")
-    fitting = [
-        condition
-        for condition in known
-        if all(
-            name in condition.factors and _same(condition.factors[name], value)
-            for name, value in pairs.items()
-        )
-    ]
+    fitting = known
+    for name, level in pairs.items():
+        meant = matching([c.factors.get(name) for c in known], level)
+        texts = {level_text(one) for one in meant}
+        fitting = [c for c in fitting if name in c.factors and level_text(c.factors[name]) in texts]
     if len(fitting) == 1:
         return fitting[0]
     if not pairs:
@@ -68,7 +73,12 @@ def find_condition(
 
 def factors_of(key: str) -> dict[str, Any]:
     """Return the factor values that the key of a condition stands for."""
-    return {} if key == Condition({}).key else {n: _level(t) for n, t in _pairs(key).items()}
+    return {m["name"]: level_of(m["level"]) for m in _OF_KEY.finditer(key)}
+
+
+def written_condition(factors: Mapping[str, Any]) -> str:
+    """Return factor values as `find_condition` reads them."""
+    return ", ".join(f"{written_name(name)}={level_text(v)}" for name, v in sorted(factors.items()))
 
 
 def _named(factors: Iterable[str]) -> str:
@@ -77,39 +87,11 @@ def _named(factors: Iterable[str]) -> str:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Return the texts of the values by factor; a comma without a '=' after it is of a value."""
-    pieces: list[str] = []
-    for piece in _PIECE.findall(text):
-        if "=" in piece:
-            pieces.append(piece)
-        elif pieces:
-            pieces[-1] += f",{piece}"
-        else:
-            raise ResultsError(f"{text!r} is no condition; write it as 'n=5, mean=0'")
-    pairs = [piece.partition("=") for piece in pieces]
-    names = [name.strip() for name, _, _ in pairs]
-    if twice := [name for name in names if names.count(name) > 1]:
+    """Return the levels by factor, as they are written."""
+    levels = parsed(text, several=False)
+    if twice := [name for name, some in levels.items() if len(some) > 1]:
         raise ResultsError(f"{text!r} says twice what {twice[0]!r} is; say it once")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _same(level: Any, wanted: Any) -> bool:
-    if not isinstance(wanted, str):
-        return level_text(level) == level_text(wanted)
-    return level == wanted or level_text(level) == level_text(_level(wanted))
-
-
-def _level(text: str) -> Any:
-    """Return what a text stands for: a word of Python, a number, or itself."""
-    if text in _WORDS:
-        return _WORDS[text]
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    if text.startswith('"'):
-        with contextlib.suppress(ValueError):
-            return json.loads(text)
-    return text
+    return {name: level for name, (level,) in levels.items()}
 
 
 def _listed(conditions: Sequence[Condition]) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from mcstudy.analysis.selection import factors_in_words
 from mcstudy.grid import Condition, level_text
+from mcstudy.looking.address import written_condition
 from mcstudy.looking.failures import NOWHERE, Place
 from mcstudy.printing.listing import aligned
 from mcstudy.runs.wanted import counted
@@ -161,7 +162,7 @@ class Standing:
 
     def replay_command(self, failure: Mapping[Any, Any]) -> str:
         """Return the command line that shows a failure again."""
-        condition = shlex.quote(self._varying[failure["condition"]].key)
+        condition = shlex.quote(written_condition(self._varying[failure["condition"]].factors))
         study = "" if self.collected else " --study STUDY"
         return (
             f"mcstudy replay {shlex.quote(str(self.folder))} --condition {condition} "

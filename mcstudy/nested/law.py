@@ -14,7 +14,8 @@ import numpy as np
 
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.measures import share
-from mcstudy.analysis.performance import NUMBERS, Meter, numbers
+from mcstudy.analysis.performance import Meter, numbers
+from mcstudy.columns import VALUES
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.nested.balanced import balanced_llf, isotonic_levels, level_covariance, level_variances
@@ -171,7 +172,7 @@ def _table(
                 (name, estimand, kind, key, *numbers(answer))
                 for key, answer in meter.of_intervals(bounded)
             ]
-    columns = ["method", "estimand", "interval", "measure", *NUMBERS, "used"]
+    columns = ["method", "estimand", "interval", "measure", *VALUES, "used"]
     table = pd.DataFrame(lines, columns=columns)
     for position, factor in enumerate(sorted(condition)):
         table.insert(position, factor, condition[factor])

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from mcstudy.analysis.selection import WORDS, in_words, named
+from mcstudy.analysis.selection import in_words, named
+from mcstudy.columns import WORDS
 from mcstudy.printing.layout import Layout
 from mcstudy.printing.listing import wrapped
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.limits import with_limits
-from mcstudy.analysis.selection import factors_in_words
+from mcstudy.analysis.selection import by_method, factors_in_words
 from mcstudy.method import Status
 from mcstudy.printing.entries import number_with_error
 from mcstudy.printing.listing import aligned
@@ -18,7 +18,7 @@ MOST_CONDITIONS = 24
 
 def summary_text(name: str, performance: pd.DataFrame) -> str:
     """Return bias, RMSE and coverage of every cell of a study, and how its fits ended."""
-    performance = with_limits(performance)
+    performance = by_method(with_limits(performance))
     names = performance.columns[: performance.columns.get_loc("method")].tolist()
     varying = [factor for factor in names if performance[factor].nunique(dropna=False) > 1]
     fixed = {name: performance[name].iloc[0] for name in names if name not in varying}
@@ -45,7 +45,7 @@ def summary_text(name: str, performance: pd.DataFrame) -> str:
 def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     """Yield the lines of one condition; what repeats the line above is left out."""
     above = ""
-    for (method, estimand), cell in cells.groupby(["method", "estimand"], sort=True):
+    for (method, estimand), cell in cells.groupby(["method", "estimand"], sort=False):
         own = cell[cell["interval"].isna()]
         intervals = [name for name in cell["interval"].unique() if isinstance(name, str)]
         for i, interval in enumerate(intervals or [""]):
@@ -69,6 +69,7 @@ def ends_in_words(performance: pd.DataFrame) -> str:
 
 def endings_text(performance: pd.DataFrame) -> str:
     """Return how many fits ended how, by method, over all conditions."""
+    performance = by_method(performance)
     shares = performance[performance["measure"].str.startswith("share_")]
     counts: dict[str, dict[str, int]] = {}
     totals: dict[str, int] = {}

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from mcstudy.analysis.limits import target, with_limits
+from mcstudy.analysis.query import names_of
 from mcstudy.analysis.selection import (
     Where,
     dimensions,
@@ -21,7 +22,6 @@ from mcstudy.analysis.selection import (
     select,
     wheres,
 )
-from mcstudy.arguments import names_of
 from mcstudy.errors import ResultsError
 from mcstudy.printing.formats import FORMATS, html, render
 from mcstudy.printing.layout import Entry, Layout
@@ -75,7 +75,8 @@ def table(
     measure : str or sequence of str
         One or several, as a list or with commas.
     rows, columns : str or sequence of str, optional
-        The dimensions that run down and across: factors, method, estimand, interval, measure. By
+        The dimensions that run down and across: factors, method, estimand, interval, measure; in
+        a text with commas a name that has one stands in double quotes, ``'"a,b", n'``. By
         default the methods run across. All else that varies runs down, after `rows`; nothing is
         averaged.
     where : mapping or str, optional

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from mcstudy.analysis.summed import tally_lines
 from mcstudy.grid import Condition
 from mcstudy.stored.files import write_table
 from mcstudy.stored.sumparts import nulls_of, read_tallies
-from mcstudy.stored.sums import Tally, merged
-from mcstudy.stored.tables import Stored, conditions_table
+from mcstudy.stored.sums import Tally, merged, no_sums
+from mcstudy.stored.tables import Stored, conditions_table, existing
 
 _ENDINGS = pa.schema(
     [
@@ -44,8 +45,13 @@ def write_summed_tables(
     table = conditions_table(conditions)
     lines: list[tuple[Any, ...]] = []
     endings: list[tuple[Any, ...]] = []
+    found = {condition: _tallies(stored[condition]) for condition in conditions}
+    known = _known(found.values())
     for place, condition in enumerate(conditions):
-        tallies = _tallies(stored[condition])
+        tallies = {
+            method: _whole(kept, known[method], truths[condition])
+            for method, kept in found[condition].items()
+        }
         nulls = nulls_of([item.head for item in stored[condition]])
         lines += [(place, *line) for line in tally_lines(tallies, truths[condition], nulls)]
         endings += _ending_rows(condition, tallies)
@@ -65,6 +71,24 @@ def _tallies(stored: Sequence[Stored]) -> dict[str, Tally]:
             known = [found[method]] if method in found else []
             found[method] = merged([*known, own[method]])
     return found
+
+
+def _known(tallies: Iterable[Mapping[str, Tally]]) -> dict[str, set[tuple[str, str]]]:
+    """Return the estimands and intervals that each method gave under any condition."""
+    known: dict[str, set[tuple[str, str]]] = {}
+    for of in tallies:
+        for method, kept in of.items():
+            known.setdefault(method, set()).update(kept.sums)
+    return known
+
+
+def _whole(kept: Tally, known: Iterable[tuple[str, str]], truths: Iterable[str]) -> Tally:
+    """Return a tally with empty sums for what exists under its condition and was never given."""
+    sums = {
+        (estimand, interval): kept.sums.get((estimand, interval)) or no_sums(interval)
+        for estimand, interval in existing(known, kept.sums, truths)
+    }
+    return replace(kept, sums=sums)
 
 
 def _ending_rows(condition: Condition, tallies: Mapping[str, Tally]) -> Iterator[tuple[Any, ...]]:

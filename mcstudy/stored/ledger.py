@@ -221,6 +221,7 @@ class Ledger:
         self._record = {
             **self.facts(),
             "facts": list(self.facts()),
+            "method_order": list(self.study.methods),
             "conditions": {
                 c.key: dict(c.factors)
                 for c in sorted(self.study.conditions, key=lambda c: c.sort_key)

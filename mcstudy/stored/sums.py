@@ -153,6 +153,14 @@ def _sums(answers: Answers, column: Column, truth: float, null: float) -> Sums:
     return _interval_sums(answers.numbers[column], upper, truth, null)
 
 
+def no_sums(interval: str) -> Sums:
+    """Return the sums of no estimate, or with an interval those of no interval."""
+    nothing = np.empty(0)
+    if interval:
+        return _interval_sums(nothing, nothing, np.nan, np.nan)
+    return _estimate_sums(nothing, nothing, np.nan)
+
+
 def _estimate_sums(estimate: Floats, std_error: Floats, truth: float) -> Sums:
     """Return sums of powers of the error e and of the squared standard error u.
 

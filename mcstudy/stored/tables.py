@@ -72,10 +72,11 @@ def write_tables(
     write_table(folder / "conditions.parquet", conditions_table(conditions), metadata)
     with TableWriters(folder, layout.schemas(), metadata) as writers:
         for condition in conditions:
-            owed = _Layout.of(stored[condition])
+            given = _Layout.of(stored[condition])
+            owed = layout.under(given, truths[condition])
             for block in _blocks(stored[condition], first):
-                whole = {name: _judged(rows, owed.estimands(name)) for name, rows in block.items()}
-                writers.write(_block_tables(condition, whole, layout, truths[condition]))
+                whole = {name: _judged(rows, given.estimands(name)) for name, rows in block.items()}
+                writers.write(_block_tables(condition, whole, owed, truths[condition]))
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,22 @@ class _Layout:
         diagnostics = {name: parts.common_type(types[name]) for name in sorted(types)}
         return cls({method: sorted(keys) for method, keys in numbers.items()}, diagnostics)
 
+    def under(self, given: _Layout, truths: Iterable[str]) -> _Layout:
+        """Return the layout of one condition, where some of the estimands may not exist.
+
+        Parameters
+        ----------
+        given : _Layout
+            What the methods gave under this condition.
+        truths : iterable of str
+            The estimands that have a truth there.
+        """
+        numbers = {
+            method: existing(self.numbers[method], keys, truths)
+            for method, keys in given.numbers.items()
+        }
+        return _Layout(numbers, self.diagnostics)
+
     def estimands(self, method: str) -> list[str]:
         return sorted({key[0] for key in self.numbers[method]})
 
@@ -121,6 +138,28 @@ class _Layout:
             "intervals": pa.schema([*_KEY, *estimand, *limits]),
             "timings": pa.schema([*_KEY, ("seconds", _NUMBER)]),
         }
+
+
+def existing(
+    known: Iterable[tuple[str, ...]], given: Iterable[tuple[str, ...]], truths: Iterable[str]
+) -> list[tuple[str, ...]]:
+    """Return the estimands and intervals of a method that exist under a condition, sorted.
+
+    An estimand exists where the method gave an estimate of it or it has a truth, an interval where
+    the method gave it. Of an estimand that has a truth and of which the method said nothing, as
+    where all of its fits failed, all that the method gives elsewhere is missing.
+
+    Parameters
+    ----------
+    known, given : iterable of (estimand, interval)
+        What the method gave under any condition, and what under this one; the interval of an
+        estimate is empty.
+    truths : iterable of str
+        The estimands that have a truth under this condition.
+    """
+    given = set(given)
+    silent = set(truths) - {key[0] for key in given}
+    return sorted(given | {key for key in known if key[0] in silent})
 
 
 def _blocks(stored: Sequence[Stored], first: int | None) -> Iterator[dict[str, pa.Table]]:

@@ -75,7 +75,8 @@ def anova_verb(options: argparse.Namespace) -> None:
 
 def failures_verb(options: argparse.Namespace) -> None:
     """Print how fits ended, which methods fail together and whether rankings survive it."""
-    from mcstudy.analysis.selection import select
+    from mcstudy.analysis.selection import select, wheres
+    from mcstudy.columns import WORDS
     from mcstudy.errors import ResultsError
     from mcstudy.printing.show import endings_text
     from mcstudy.results import open_results
@@ -85,13 +86,15 @@ def failures_verb(options: argparse.Namespace) -> None:
     level = share("--level", options.level)
     where = wanted_cells(options)
     select(results.performance, where)
-    texts = [endings_text(results.performance)]
+    fits = {n: levels for n, levels in wheres(where).items() if n not in WORDS or n == "method"}
+    chosen = select(results.performance, fits)
+    texts = [endings_text(chosen)]
     rows = results.study.get("keep", "rows") == "rows"
-    several = rows and results.performance["method"].nunique() > 1
+    several = rows and chosen["method"].nunique() > 1
     if not rows:
         texts.append("No rows are kept (keep='measures'), so which methods fail together is lost")
     if several:
-        texts.append(str(results.failure_overlap(failed=failed or ())))
+        texts.append(str(results.failure_overlap(where=where, failed=failed or ())))
     known = set(results.performance["measure"])
     usual = [measure for measure in ("rmse", "coverage") if measure in known]
     for measure in (names(options.measure) or usual) if several else ():

@@ -48,8 +48,10 @@ def seconds(text: str | None, usual: float) -> float:
 
 
 def names(text: str | None) -> list[str] | None:
-    """Return the names in a list with commas, None if none was given."""
-    return None if text is None else [name.strip() for name in text.split(",")]
+    """Return the names in a list with commas, None if none was given; quotes as in `query`."""
+    from mcstudy.analysis.query import names_in
+
+    return None if text is None else names_in(text)
 
 
 def is_empty(action: argparse.Action, value: str) -> bool:
@@ -74,7 +76,8 @@ def where_argument(verb: argparse.ArgumentParser) -> None:
         "--where",
         metavar="A=X|Y",
         action="append",
-        help="which cells, e.g. estimand=group1_var or n=10|30; can be given again",
+        help="which cells, e.g. estimand=group1_var or n=10|30; a text with , = | or that looks "
+        "like a number in double quotes; can be given again",
     )
 
 

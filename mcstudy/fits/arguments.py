@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.fits.checked import Answer, checked
+from mcstudy.fits.batches import misfit
+from mcstudy.fits.checked import Answer, AnswerError, checked
 from mcstudy.grid import Condition
 from mcstudy.method import batch_of
 from mcstudy.streams import streams
@@ -67,6 +68,20 @@ def answer_of(
     return checked(method(_copy(data), **extras), count)
 
 
+def answer_to_item(
+    method: Callable[..., Any], batch: Any, place: int, extras: dict[str, Any]
+) -> Answer:
+    """Return what a one-at-a-time method says of one data set of a batch."""
+    try:
+        data = batch[place]
+    except Exception as error:  # whatever the user's own class raises
+        raise AnswerError(  # without the place, which differs with the size of the batch
+            f"gets no data set: batch[i] of what simulate returned raises {type(error).__name__}; "
+            "return a list, or an array, with one data set for each generator"
+        ) from error
+    return answer_of(method, data, extras, None)
+
+
 def drawn(simulate: Callable[..., Any], rng: np.random.Generator, /, **factors: Any) -> Any:
     """Return a data set that nothing else holds, such as a simulate that fills one array anew."""
     return _copy(simulate(rng, **factors))
@@ -75,10 +90,13 @@ def drawn(simulate: Callable[..., Any], rng: np.random.Generator, /, **factors: 
 def drawn_together(
     form: Callable[..., Any], rngs: list[np.random.Generator], factors: Mapping[str, Any]
 ) -> Any:
-    """Return the data sets of a batch; raise ValueError unless there is one for each generator."""
+    """Return the data sets of a batch; raise AnswerError unless there is one for each generator."""
     data = form(rngs, **factors)
-    if len(data) != len(rngs):
-        raise ValueError(f"{len(data)} data sets returned for {len(rngs)} generators")
+    if wrong := misfit(data, len(rngs)):
+        raise AnswerError(
+            f"returned {wrong} for a batch of {len(rngs)}; return a list, or an array, with one "
+            "data set for each generator"
+        )
     return data
 
 

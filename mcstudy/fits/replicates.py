@@ -16,9 +16,10 @@ import numpy as np
 
 from mcstudy.fits.alarm import Overrun
 from mcstudy.fits.answers import Answers
-from mcstudy.fits.arguments import Extras, answer_of, drawn, drawn_together
+from mcstudy.fits.arguments import Extras, answer_of, answer_to_item, drawn, drawn_together
 from mcstudy.fits.attempt import Outcome, attempt, in_words
 from mcstudy.fits.caution import NO_CAUTION, Caution, Watch
+from mcstudy.fits.checked import AnswerError
 from mcstudy.grid import Condition
 from mcstudy.method import Status, batch_of
 from mcstudy.streams import streams
@@ -186,6 +187,7 @@ class _Work:
         if together is not None:
             outcome = self._call("", batch, drawn_together, together, rngs, self.condition.factors)
             if outcome.troubled and len(batch) > 1:
+                self._tell_of_form("", outcome)
                 return None, None
             return outcome.value, {batch[0]: outcome} if outcome.troubled else {}
         data, troubled, factors = [], {}, self.condition.factors
@@ -203,7 +205,8 @@ class _Work:
         extras = self.extras[name].each(replicates)
         for i, replicate in enumerate(replicates):
             row = replicate - self.start
-            outcome = self._call(name, [replicate], answer_of, method, data[i], next(extras), None)
+            arguments = (method, data, i, next(extras))
+            outcome = self._call(name, [replicate], answer_to_item, *arguments)
             answers.seconds[row] = outcome.seconds
             if outcome.value is not None:
                 answers.store(row, outcome.value)
@@ -218,6 +221,7 @@ class _Work:
         arguments = (batch_of(self.study.methods[name]), data, extras, len(rows))
         outcome = self._call(name, replicates, answer_of, *arguments)
         if outcome.troubled and len(replicates) > 1:
+            self._tell_of_form(name, outcome)
             for row in rows.tolist():
                 answers.messages.pop(row, None)
             self._fit_separately([name], replicates)
@@ -231,6 +235,11 @@ class _Work:
     def _fit_separately(self, methods: Sequence[str], replicates: Sequence[int]) -> None:
         for replicate in replicates:
             self.fit(methods, range(replicate, replicate + 1))
+
+    def _tell_of_form(self, name: str, outcome: Outcome) -> None:
+        """Tell of a batch of a wrong form; it is done again one by one, where it may be right."""
+        if self.tell and isinstance(outcome.exception, AnswerError):
+            self.tell(Trouble(name, outcome.exception, in_words(outcome.exception)))
 
     def _end(
         self, name: str, replicate: int, outcome: Outcome, *, of_simulate: bool = False
@@ -259,9 +268,9 @@ def _succeeded(outcome: Outcome | None) -> bool:
 
 def _bytes_each(data: Any) -> int:
     """Return about how many bytes a data set of the batch takes."""
-    if hasattr(data, "nbytes"):
-        return int(data.nbytes) // len(data) or 1
     try:
+        if hasattr(data, "nbytes"):
+            return int(data.nbytes) // len(data) or 1
         return len(pickle.dumps(data[0], protocol=pickle.HIGHEST_PROTOCOL))
     except Exception:  # noqa: BLE001 - any object may be a data set
         return BATCH_BYTES // 64

@@ -11,10 +11,12 @@ import numpy as np
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.attempt import attempt, in_words
+from mcstudy.fits.caution import Caution
 from mcstudy.fits.checked import AnswerError, Column
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
 from mcstudy.looking.failures import shape
+from mcstudy.method import batch_of
 from mcstudy.runs.check import global_states
 from mcstudy.runs.delivery import pack
 from mcstudy.study import Study
@@ -23,6 +25,10 @@ MOST_LETTERS = 300
 SLOW_SECONDS = 10.0
 SLOW_TIMES = 100.0
 _TWICE_SECONDS = 1.0
+# The first replicate of a job is a batch of its own, the others are the next.
+_TOGETHER = 4
+# What the order of summation leaves, as in a product over the whole batch, and much more.
+_LAST_BITS = 1e-6
 
 
 @dataclass
@@ -153,6 +159,9 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     simulated = attempt(draw, study.limit_of(""), study, condition, 0)
     if global_states() != before:
         trial.problem("simulate draws from a global random state; use the rng it gets", condition)
+    if isinstance(simulated.exception, AnswerError):
+        trial.problem(f"simulate {simulated.exception}", condition)
+        return
     if simulated.exception is not None:
         trial.raised("", in_words(simulated.exception), condition)
         return
@@ -207,11 +216,37 @@ def _try_method(
                 "simulate draws from what no seed of ours reaches",
                 condition,
             )
+    if batch_of(study.simulate) or batch_of(study.methods[name]):
+        _try_batch(trial, condition, name)
     return set(answers.numbers)
 
 
-def _same(one: Answers, other: Answers) -> bool:
+def _try_batch(trial: Trial, condition: Condition, name: str) -> None:
+    """Do replicates together and each alone: what a batch says must be what each of it says."""
+    study, job = trial.study, Job(condition, 0, _TOGETHER, (name,))
+    if trial.seconds[name][-1] * 2 * _TOGETHER > _TWICE_SECONDS:
+        return
+    troubles: list[Trouble] = []
+    together = do_job(study, job, _TWICE_SECONDS, troubles.append)[1][name]
+    alone = do_job(study, job, _TWICE_SECONDS, caution=Caution(singly=True))[1][name]
+    for trouble in troubles:
+        if isinstance(trouble.exception, AnswerError):
+            who = f"method '{trouble.method}'" if trouble.method else "simulate"
+            trial.problem(f"{who} {trouble.exception}", condition)
+    count = min(together.count, alone.count)
+    together.truncate(count)
+    alone.truncate(count)
+    if not _same(together, alone, within=_LAST_BITS):
+        trial.problem(
+            f"method '{name}' answers otherwise for replicates in a batch than for each alone: it "
+            "or simulate lets them influence one another, or mixes them up",
+            condition,
+        )
+
+
+def _same(one: Answers, other: Answers, *, within: float = 0.0) -> bool:
+    """Return whether two answers have the same numbers, to a relative difference of `within`."""
     return one.numbers.keys() == other.numbers.keys() and all(
-        np.array_equal(values, other.numbers[column], equal_nan=True)
+        np.allclose(values, other.numbers[column], rtol=within, atol=within**2, equal_nan=True)
         for column, values in one.numbers.items()
     )

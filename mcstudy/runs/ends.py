@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from threadpoolctl import threadpool_limits
 
 from mcstudy.fits.caution import Call, Caution, Watch
+from mcstudy.fits.draws import changed, shared_states
 from mcstudy.fits.replicates import Job, do_job
-from mcstudy.runs.check import check_global_states, global_states
+from mcstudy.runs.check import refuse_draws
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.parts import encode
 from mcstudy.stored.sumparts import encode_sums
@@ -78,9 +79,10 @@ def finish(
     """
     begun = time.perf_counter()
     with threadpool_limits(1):
-        before = global_states()
+        before = shared_states()
         done, answers = do_job(study, job, seconds, caution=caution, watch=watch)
-        check_global_states(study, before)
+        if names := changed(before, shared_states()):
+            refuse_draws(study, done, names, caution, watch)
     if watch is not None:
         watch("", 0, 0)
     if study.keep == "measures":

@@ -271,6 +271,6 @@ def test_contract_a_draw_from_a_global_state_is_noticed_after_the_first_replicat
         noise = np.random.normal() if sample[0] > 1 else 0.0  # noqa: NPY002 - what is refused
         return {"mean": Estimate(sample.mean() + noise)}
 
-    with pytest.raises(StudyError, match="draws from a global random state"):
+    with pytest.raises(StudyError, match="draws from the global random state"):
         run(study(late), tmp_path, jobs=1, quiet=True)
     assert not list(tmp_path.glob("s/parts/*.parquet"))

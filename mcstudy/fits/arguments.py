@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mcstudy.fits.attempt import Timed
 from mcstudy.fits.batches import misfit
 from mcstudy.fits.checked import Answer, AnswerError, checked
 from mcstudy.grid import Condition
@@ -62,14 +63,14 @@ class Extras:
 
 
 def answer_of(
-    method: Callable[..., Any], data: Any, extras: dict[str, Any], count: int | None
+    timed: Timed, method: Callable[..., Any], data: Any, extras: dict[str, Any], count: int | None
 ) -> Answer:
     """Return what a method says of a copy of the data, the same copy whoever else gets one."""
-    return checked(method(_copy(data), **extras), count)
+    return checked(timed(method, _copy(data), **extras), count)
 
 
 def answer_to_item(
-    method: Callable[..., Any], batch: Any, place: int, extras: dict[str, Any]
+    timed: Timed, method: Callable[..., Any], batch: Any, place: int, extras: dict[str, Any]
 ) -> Answer:
     """Return what a one-at-a-time method says of one data set of a batch."""
     try:
@@ -79,19 +80,27 @@ def answer_to_item(
             f"gets no data set: batch[i] of what simulate returned raises {type(error).__name__}; "
             "return a list, or an array, with one data set for each generator"
         ) from error
-    return answer_of(method, data, extras, None)
+    return answer_of(timed, method, data, extras, None)
 
 
-def drawn(simulate: Callable[..., Any], rng: np.random.Generator, /, **factors: Any) -> Any:
+def drawn(
+    timed: Timed,
+    simulate: Callable[..., Any],
+    rng: np.random.Generator,
+    factors: Mapping[str, Any],
+) -> Any:
     """Return a data set that nothing else holds, such as a simulate that fills one array anew."""
-    return _copy(simulate(rng, **factors))
+    return _copy(timed(simulate, rng, **factors))
 
 
 def drawn_together(
-    form: Callable[..., Any], rngs: list[np.random.Generator], factors: Mapping[str, Any]
+    timed: Timed,
+    form: Callable[..., Any],
+    rngs: list[np.random.Generator],
+    factors: Mapping[str, Any],
 ) -> Any:
     """Return the data sets of a batch; raise AnswerError unless there is one for each generator."""
-    data = form(rngs, **factors)
+    data = timed(form, rngs, **factors)
     if wrong := misfit(data, len(rngs)):
         raise AnswerError(
             f"returned {wrong} for a batch of {len(rngs)}; return a list, or an array, with one "

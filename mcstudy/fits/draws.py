@@ -56,12 +56,14 @@ class Draws:
         self._call: Call | None = None
         self._before = shared_states()
 
-    def __call__(self, method: str, first: int, count: int) -> None:
+    def __call__(self, method: str, first: int, count: int, *, timed: bool = False) -> None:
         """Hear of a call that begins."""
-        self.look()
-        self._call = Call(method, first, count) if count else None
+        call = Call(method, first, count) if count else None
+        if call != self._call:
+            self.look()
+            self._call = call
         if self._watch is not None:
-            self._watch(method, first, count)
+            self._watch(method, first, count, timed=timed)
 
     def look(self) -> None:
         """Blame the last call for what has changed since the one before."""

@@ -17,9 +17,11 @@ import numpy as np
 from mcstudy.fits.alarm import Overrun
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.arguments import Extras, answer_of, answer_to_item, drawn, drawn_together
-from mcstudy.fits.attempt import Outcome, attempt, in_words
+from mcstudy.fits.attempt import Outcome, Timed, attempt_work, in_words
 from mcstudy.fits.caution import NO_CAUTION, Caution, Watch
 from mcstudy.fits.checked import AnswerError
+from mcstudy.fits.leftovers import put_modules_back
+from mcstudy.fits.printed import Capture
 from mcstudy.grid import Condition
 from mcstudy.method import Status, batch_of
 from mcstudy.streams import streams
@@ -59,11 +61,13 @@ def do_job(
     *,
     caution: Caution = NO_CAUTION,
     watch: Watch | None = None,
+    capture: Capture | None = None,
 ) -> tuple[Job, dict[str, Answers]]:
     """Simulate and fit the replicates of a job, batch by batch, until `seconds` have passed.
 
     Each exception becomes a row; `tell`, where given, hears of it as well. `watch` hears of each
-    call before it is made. `caution` is what earlier tries of these replicates have taught.
+    call before it is made, `capture` gets what they print. `caution` is what earlier tries of these
+    replicates have taught.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def do_job(
         The columns of each method, a row for each replicate done.
     """
     answers = {name: Answers(len(job)) for name in job.methods}
-    work = _Work(study, job, answers, tell, caution, watch)
+    work = _Work(study, job, answers, tell, caution, watch, capture)
     begun = time.perf_counter()
     done = size = 0
     while done < len(job):
@@ -86,6 +90,7 @@ def do_job(
         if not affordable:
             break
         size = min(size, affordable)
+    put_modules_back()
     for columns in answers.values():
         columns.truncate(done)
     return Job(job.condition, job.start, job.start + done, job.methods), answers
@@ -96,7 +101,7 @@ def draw(study: Study, condition: Condition, replicate: int) -> Any:
     rngs = streams(study.seed, condition.key, [replicate])
     together = batch_of(study.simulate)
     if together is not None:
-        return drawn_together(together, rngs, condition.factors)[0]
+        return drawn_together(Timed(None), together, rngs, condition.factors)[0]
     return study.simulate(rngs[0], **condition.factors)
 
 
@@ -111,8 +116,10 @@ class _Work:
         tell: Callable[[Trouble], None] | None,
         caution: Caution,
         watch: Watch | None,
+        capture: Capture | None,
     ) -> None:
         self.study = study
+        self.capture = capture
         self.tell = tell
         self.verdicts = caution.verdicts
         self.watch = watch
@@ -163,19 +170,23 @@ class _Work:
         return left
 
     def _call(
-        self,
-        name: str,
-        replicates: Sequence[int],
-        function: Callable[..., Any],
-        /,
-        *args: Any,
-        **kwargs: Any,
+        self, name: str, replicates: Sequence[int], steps: Callable[..., Any], /, *args: Any
     ) -> Outcome:
         """Call a method, or simulate if `name` is empty, within its time limit."""
-        count, limit = len(replicates), self.limits[name]
-        if self.watch is not None:
-            self.watch(name, replicates[0], count)
-        return attempt(function, limit and limit * count, *args, **kwargs)
+        first, count, limit = replicates[0], len(replicates), self.limits[name]
+        watch, clock = self.watch, None
+        if watch is not None:
+            watch(name, first, count)
+
+            def clock(timed: bool) -> None:
+                watch(name, first, count, timed=timed)
+
+        outcome = attempt_work(
+            lambda timed: steps(timed, *args), None if limit is None else limit * count, clock
+        )
+        if self.capture is not None:
+            self.capture.end_call(name, first, count)
+        return outcome
 
     def _simulate(self, batch: range) -> tuple[Any, dict[int, Outcome] | None]:
         """Return the data sets that could be made and the outcomes worth a word, by replicate.
@@ -192,7 +203,7 @@ class _Work:
             return outcome.value, {batch[0]: outcome} if outcome.troubled else {}
         data, troubled, factors = [], {}, self.condition.factors
         for replicate, rng in zip(batch, rngs, strict=True):
-            outcome = self._call("", [replicate], drawn, self.study.simulate, rng, **factors)
+            outcome = self._call("", [replicate], drawn, self.study.simulate, rng, factors)
             if outcome.troubled:
                 troubled[replicate] = outcome
             if outcome.exception is None:

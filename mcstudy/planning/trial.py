@@ -156,7 +156,7 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
         trial.problem(text, condition)
         truths = None
     before = shared_states()
-    simulated = attempt(draw, study.limit_of(""), study, condition, 0)
+    simulated = attempt(lambda: draw(study, condition, 0), study.limit_of(""))
     if names := changed(before, shared_states()):
         trial.problem(verdict("", names), condition)
     if isinstance(simulated.exception, AnswerError):

@@ -78,6 +78,15 @@ def three(**more):
     return {"mean": Estimate(np.zeros(3), **more)}
 
 
+SHUFFLED = pd.Series([1.0, 2.0, 3.0], index=[2, 0, 1], name="k")
+
+
+def test_contract_a_series_is_taken_in_its_order_whatever_its_labels_are():
+    labelled = pd.Series([1.0, 2.0, 3.0], index=["a", "b", "c"])
+    (values,) = checked({"mean": Estimate(labelled)}, 3).numbers.values()
+    assert values.tolist() == [1.0, 2.0, 3.0]
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -86,6 +95,24 @@ def three(**more):
         (Fit(three(), ["ok"]), "returned 1 values as status of 3 replicates"),
         (Fit(three(), "ok", ["a", "b"]), "returned 2 values as message of 3 replicates"),
         (Fit(three(), diagnostics={"k": np.arange(2)}), "returned 2 values as diagnostic k of 3"),
+        (
+            Fit(three(), {"ok": 1, "boundary": 2, "error": 3}),
+            "as status; return a list or an array",
+        ),
+        (Fit(three(), "ok", {"a", "b", "c"}), "as message; return a list or an array"),
+        (Fit(three(), diagnostics={"k": SHUFFLED}), "as diagnostic k; return a list or an array"),
+        (Fit(three(), diagnostics={"k": SHUFFLED.to_frame()}), "as diagnostic k; return a list"),
+        ({"mean": Estimate(SHUFFLED)}, "whose index is 0 to 2 in another order; sort it"),
+        (three(std_error=SHUFFLED), "whose index is 0 to 2 in another order; sort it"),
+        (
+            {"mean": Estimate(np.zeros((3, 1)))},
+            r"shape \(3, 1\) and type float64 .* of shape \(3,\)",
+        ),
+        ({"mean": Estimate(SHUFFLED.sort_index().to_frame())}, r"shape \(3, 1\)"),
+        ({"mean": Estimate(np.array([1.0, None, 2.0]))}, "and type object in the Estimate"),
+        ({"mean": Estimate({0: 1.0, 1: 2.0, 2: 3.0})}, "and type object in the Estimate"),
+        ({"mean": Estimate(x for x in range(3))}, "and type object in the Estimate"),
+        ({"mean": Estimate(0.5)}, r"shape \(\) and type float64"),
         (Fit(three(), diagnostics={"k": [[1], [2, 3], [4]]}), r"returned \[1\] as diagnostic 'k'"),
         (
             Fit(three(), diagnostics={"k": np.array(["2020-01-01"] * 3, "datetime64[D]")}),

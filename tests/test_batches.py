@@ -2,14 +2,18 @@
 
 import functools
 import warnings
+from collections import deque
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
-from mcstudy import Estimate, Fit, Study, batched, grid, run
+from mcstudy import Estimate, Fit, Study, batched, check, grid, run
 from mcstudy.errors import StudyError
 from mcstudy.fits import replicates
 from mcstudy.method import batch_form, batch_of
+from mcstudy.streams import stream
 
 WEIGHTS = np.linspace(0.1, 0.9, 7)
 
@@ -142,11 +146,131 @@ def test_contract_the_order_of_sets_is_one_in_all_workers(tmp_path):
     assert runs[0].fits.message.nunique() == 1
 
 
+def batch_study(convert, name="s", method=None):
+    """A study whose simulate makes a batch of another kind out of an array of shape (R, 8)."""
+
+    @batched
+    def simulate(rngs, *, n):
+        return convert(np.array([rng.normal(size=8) for rng in rngs]))
+
+    def first(sample):
+        return {"first": Estimate(float(np.asarray(sample)[0]))}
+
+    return Study(
+        name=name,
+        simulate=simulate,
+        estimands=lambda *, n: {"first": 0.0},
+        methods={"m": method or first},
+        conditions=grid(n=[8]),
+        replicates=20,
+        seed=1,
+    )
+
+
+class Lacking:
+    """A batch that does not give the data sets that begin below a limit."""
+
+    def __init__(self, samples, limit):
+        self.samples, self.limit = samples, limit
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, place):
+        if self.samples[place][0] < self.limit:
+            raise KeyError(place)
+        return self.samples[place]
+
+
+REFUSED = {
+    "an object of type DataFrame": pd.DataFrame,
+    "an object of type dict": lambda samples: dict(enumerate(samples)),
+    "an object of type set": lambda samples: {tuple(sample) for sample in samples},
+    "an object of type str": lambda samples: "x" * len(samples),
+    "an object of type bytes": lambda samples: b"x" * len(samples),
+    "an object of type generator": lambda samples: (sample for sample in samples),
+    "an object of type NoneType": lambda samples: None,
+    "an object of type float": lambda samples: 1.0,
+    "an object of type ndarray without a length": lambda samples: np.array(1.0),
+    "an object of type Series whose index is not 0 to 0": lambda samples: pd.Series(
+        list(samples), index=["a"]
+    ),
+    "8 items": lambda samples: samples.T,
+    "0 items": lambda samples: [],
+    "an object of type Table": lambda samples: pa.table({"y": samples[:, 0]}),
+    "an object of type RecordBatch": lambda samples: pa.record_batch({"y": samples[:, 0]}),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_contract_a_batch_that_is_none_is_refused_before_the_run(tmp_path, kind):
+    odd = batch_study(REFUSED[kind])
+    said = f"simulate returned {kind} for a batch of 1; return a list, or an array, with one data"
+    with pytest.raises(StudyError, match=f"s: {said}"):
+        run(odd, tmp_path, jobs=1, quiet=True)
+    assert not list(tmp_path.glob("s/parts/*.parquet"))
+    assert [line for line in check(odd).problems if line.startswith(said)]
+
+
+def test_contract_a_batch_that_is_a_polars_frame_is_refused(tmp_path):
+    polars = pytest.importorskip("polars")
+    with pytest.raises(StudyError, match="simulate returned an object of type DataFrame for a"):
+        run(batch_study(polars.DataFrame), tmp_path, jobs=1, quiet=True)
+
+
+@pytest.mark.parametrize("convert", [list, tuple, np.asarray, np.asfortranarray, pd.array, deque])
+def test_contract_a_batch_is_anything_whose_items_are_the_data_sets(tmp_path, convert):
+    if convert is pd.array:
+        convert = lambda samples: pd.Series(list(samples))  # noqa: E731
+    estimates = run(batch_study(convert), tmp_path, jobs=1, quiet=True).estimates
+    condition = grid(n=[8]).conditions[0].key
+    expected = [stream(1, condition, i).normal(size=8)[0] for i in range(20)]
+    assert estimates.estimate.tolist() == expected
+
+
+def test_contract_a_data_set_that_a_batch_does_not_give_is_a_row(tmp_path, monkeypatch):
+    said = "gets no data set: batch[i] of what simulate returned raises KeyError"
+    some = batch_study(lambda samples: Lacking(samples, -0.5))
+    results = run(some, tmp_path, jobs=1, quiet=True)
+    failed = results.fits[results.fits.status == "error"]
+    assert 0 < len(failed) < 20
+    assert all(said in message for message in failed.message)
+    monkeypatch.setattr(replicates, "BATCH_REPLICATES", 3)
+    assert run(some, tmp_path / "cut", jobs=1, quiet=True).digests() == results.digests()
+    with pytest.raises(StudyError, match="method 'm' gets no data set"):
+        run(batch_study(lambda samples: Lacking(samples, 9.0)), tmp_path / "none", jobs=1)
+
+
+def test_contract_check_holds_a_batch_against_each_replicate_alone():
+    too_few = batch_study(lambda samples: samples[:1])
+    assert "simulate returned 1 item for a batch of 3" in check(too_few).problems[0]
+    mixed = batch_study(lambda samples: samples[::-1])
+    assert "answers otherwise for replicates in a batch" in check(mixed).problems[0]
+
+    @batched
+    def centred(samples):
+        return {"first": Estimate(samples[:, 0] - samples[:, 0].mean())}
+
+    assert "answers otherwise" in check(batch_study(np.asarray, method=centred)).problems[0]
+    assert check(batch_study(np.asarray)).clean
+
+
+def test_contract_a_method_that_gets_a_view_of_a_batch_spoils_nothing(tmp_path):
+    def spoils(sample):
+        first = float(sample[0])
+        sample[:] = 0.0
+        return {"first": Estimate(first)}
+
+    results = run(batch_study(np.asarray, method=spoils), tmp_path, jobs=1, quiet=True)
+    plain = run(batch_study(np.asarray, name="plain"), tmp_path, jobs=1, quiet=True)
+    assert results.estimates.estimate.equals(plain.estimates.estimate)
+
+
 def test_contract_a_draw_from_a_global_state_is_noticed_after_the_first_replicate(tmp_path):
     def late(sample):
         noise = np.random.normal() if sample[0] > 1 else 0.0  # noqa: NPY002 - what is refused
         return {"mean": Estimate(sample.mean() + noise)}
 
-    with pytest.raises(StudyError, match="draws from a global random state"):
+    with pytest.raises(StudyError, match="draws from the global random state"):
         run(study(late), tmp_path, jobs=1, quiet=True)
     assert not list(tmp_path.glob("s/parts/*.parquet"))

@@ -47,7 +47,8 @@ def test_contract_check_lists_all_problems_at_once(study_file, capfd):
         "estimands fails: ",
         "method 'average': estimate of 'mean' is missing at every condition",
         "method 'wrong' returned ",
-        "method 'loose' draws from a global random state; let it ask for rng (at 4 of 4",
+        "method 'loose' draws from the global random state of numpy.random, which no seed of the "
+        "study reaches; let it ask for rng",
         "method 'unseeded' answers otherwise when the same replicate is done again",
         "method 'unseeded' returns 'sd', of which estimands gives no truth (at 2 of 4",
     ):
@@ -119,7 +120,7 @@ def test_contract_one_problem_is_not_one_problems(study_file, capfd):
 def test_contract_check_sees_what_simulate_does(study_file):
     loose = study_file(("rng.normal(mean, size=n)", "np.random.normal(mean, size=n)"))
     found = check(loose)
-    assert [line for line in found.problems if "simulate draws from a global" in line]
+    assert [line for line in found.problems if "simulate draws from the global" in line]
     raising = check(
         study_file(("return rng.normal", "raise OSError('no data'); return rng.normal"))
     )

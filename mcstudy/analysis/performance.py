@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +136,7 @@ class Meter:
     def _own(self, cell: Cell, where: str, *, of_intervals: bool) -> Iterator[tuple[str, Measured]]:
         for measure in self.own:
             if measure.of_intervals == of_intervals:
-                outcome = attempt(measure, None, cell)
+                outcome = attempt(functools.partial(measure, cell), None)
                 if outcome.exception is not None:
                     text = f"{where}: {in_words(outcome.exception)}"
                     self._failed.setdefault(measure.name, []).append(text)

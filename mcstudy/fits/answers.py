@@ -79,6 +79,13 @@ class Answers:
         for values in self.diagnostics.values():
             values[row] = None
 
+    def same_as(self, other: Answers, *, within: float = 0.0) -> bool:
+        """Return whether the numbers are those of another, to a relative difference of `within`."""
+        return self.numbers.keys() == other.numbers.keys() and all(
+            np.allclose(values, other.numbers[column], rtol=within, atol=within**2, equal_nan=True)
+            for column, values in self.numbers.items()
+        )
+
     def truncate(self, count: int) -> None:
         """Keep the first `count` rows."""
         self.count = count

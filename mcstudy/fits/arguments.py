@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.fits.checked import Answer, checked
+from mcstudy.fits.attempt import Timed
+from mcstudy.fits.batches import misfit
+from mcstudy.fits.checked import Answer, AnswerError, checked
 from mcstudy.grid import Condition
 from mcstudy.method import batch_of
 from mcstudy.streams import streams
@@ -61,24 +63,49 @@ class Extras:
 
 
 def answer_of(
-    method: Callable[..., Any], data: Any, extras: dict[str, Any], count: int | None
+    timed: Timed, method: Callable[..., Any], data: Any, extras: dict[str, Any], count: int | None
 ) -> Answer:
     """Return what a method says of a copy of the data, the same copy whoever else gets one."""
-    return checked(method(_copy(data), **extras), count)
+    return checked(timed(method, _copy(data), **extras), count)
 
 
-def drawn(simulate: Callable[..., Any], rng: np.random.Generator, /, **factors: Any) -> Any:
+def answer_to_item(
+    timed: Timed, method: Callable[..., Any], batch: Any, place: int, extras: dict[str, Any]
+) -> Answer:
+    """Return what a one-at-a-time method says of one data set of a batch."""
+    try:
+        data = batch[place]
+    except Exception as error:  # whatever the user's own class raises
+        raise AnswerError(  # without the place, which differs with the size of the batch
+            f"gets no data set: batch[i] of what simulate returned raises {type(error).__name__}; "
+            "return a list, or an array, with one data set for each generator"
+        ) from error
+    return answer_of(timed, method, data, extras, None)
+
+
+def drawn(
+    timed: Timed,
+    simulate: Callable[..., Any],
+    rng: np.random.Generator,
+    factors: Mapping[str, Any],
+) -> Any:
     """Return a data set that nothing else holds, such as a simulate that fills one array anew."""
-    return _copy(simulate(rng, **factors))
+    return _copy(timed(simulate, rng, **factors))
 
 
 def drawn_together(
-    form: Callable[..., Any], rngs: list[np.random.Generator], factors: Mapping[str, Any]
+    timed: Timed,
+    form: Callable[..., Any],
+    rngs: list[np.random.Generator],
+    factors: Mapping[str, Any],
 ) -> Any:
-    """Return the data sets of a batch; raise ValueError unless there is one for each generator."""
-    data = form(rngs, **factors)
-    if len(data) != len(rngs):
-        raise ValueError(f"{len(data)} data sets returned for {len(rngs)} generators")
+    """Return the data sets of a batch; raise AnswerError unless there is one for each generator."""
+    data = timed(form, rngs, **factors)
+    if wrong := misfit(data, len(rngs)):
+        raise AnswerError(
+            f"returned {wrong} for a batch of {len(rngs)}; return a list, or an array, with one "
+            "data set for each generator"
+        )
     return data
 
 

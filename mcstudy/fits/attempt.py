@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bdb
 import re
+import signal
 import time
 import warnings
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mcstudy.fits.alarm import Overrun, within
+from mcstudy.fits.leftovers import Before
 
 _AS_NUMPY_STARTS: dict[str, Any] = {
     "divide": "warn",
@@ -22,6 +24,7 @@ _AS_NUMPY_STARTS: dict[str, Any] = {
     "invalid": "warn",
 }
 MOST_CHARACTERS = 2000
+_TOO_DEEP = "maximum recursion depth exceeded"
 _MEMORY_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
@@ -40,36 +43,82 @@ class Outcome:
         return self.exception is not None or bool(self.warned)
 
 
-def attempt(
-    function: Callable[..., Any], limit: float | None, /, *args: Any, **kwargs: Any
-) -> Outcome:
-    """Call a function; catch whatever it raises, and every warning.
+class Timed:
+    """Calls the user's functions: each within a time limit, and nothing else is in its seconds.
 
-    Only an interrupt from the keyboard and a debugger's quit pass through. A call that takes longer
-    than `limit` seconds ends in an `Overrun`, whatever it returned or raised.
+    Parameters
+    ----------
+    limit : float or None
+        The seconds that a call may take.
+    clock : callable, optional
+        Hears ``True`` when a call begins, ``False`` when it has ended.
     """
-    value, exception = None, None
-    with warnings.catch_warnings(record=True) as caught, np.errstate(**_AS_NUMPY_STARTS):
-        warnings.simplefilter("always")
+
+    def __init__(self, limit: float | None, clock: Callable[[bool], None] | None = None) -> None:
+        self.limit = limit
+        self.seconds = 0.0
+        self._clock = clock
+
+    def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function and return what it returns."""
+        before = Before()
+        if self._clock is not None:
+            self._clock(True)
         begun = time.perf_counter()
         try:
-            if limit is None:
-                value = function(*args, **kwargs)
-            else:
-                value = within(limit, function, args, kwargs)
-        except (KeyboardInterrupt, bdb.BdbQuit):
-            raise
+            if self.limit is None:
+                return function(*args, **kwargs)
+            return within(self.limit, function, args, kwargs)
+        finally:
+            self.seconds += time.perf_counter() - begun
+            before.put_back()
+            if self._clock is not None:
+                self._clock(False)
+
+
+Work = Callable[[Timed], Any]
+"""Gets ready, calls a user's function by what it is given, and looks at the answer."""
+
+
+def attempt(function: Callable[..., Any], limit: float | None) -> Outcome:
+    """Call a function, for `limit` seconds at most; see `attempt_work`."""
+    return attempt_work(lambda timed: timed(function), limit)
+
+
+def attempt_work(
+    work: Work, limit: float | None, clock: Callable[[bool], None] | None = None
+) -> Outcome:
+    """Do what a call of a user's function takes; catch whatever it raises, and every warning.
+
+    Only an interrupt from the keyboard and a debugger's quit pass through. Where the keyboard
+    interrupts nothing, as in a worker process, the function itself has raised it. A call that takes
+    longer than its limit ends in an `Overrun`, whatever it returned or raised.
+    """
+    value: Any = None
+    exception: BaseException | None = None
+    timed = Timed(limit, clock)
+    with warnings.catch_warnings(record=True) as caught, np.errstate(**_AS_NUMPY_STARTS):
+        warnings.simplefilter("always")
+        try:
+            value = work(timed)
+        except (KeyboardInterrupt, bdb.BdbQuit) as error:
+            plain = type(error) in (KeyboardInterrupt, bdb.BdbQuit)  # SIGTERM raises its own kind
+            if not plain or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                raise
+            exception = error
         except BaseException as error:  # noqa: BLE001 - a fit that calls sys.exit is a failed fit
             exception = error
-        seconds = time.perf_counter() - begun
-    if limit is not None and seconds > limit:
+    if limit is not None and timed.seconds > limit:
         value, exception = None, Overrun(limit)
-    return Outcome(value, exception, _warnings_in_words(caught) if caught else "", seconds)
+    return Outcome(value, exception, _warnings_in_words(caught) if caught else "", timed.seconds)
 
 
 def in_words(exception: BaseException) -> str:
     """Return kind and text of an exception, without what differs from process to process."""
-    return plain_text(f"{type(exception).__name__}: {_text(exception)}".rstrip(": "))
+    text = _text(exception)
+    if isinstance(exception, RecursionError) and text.startswith(_TOO_DEEP):
+        text = _TOO_DEEP  # what comes behind it depends on how deep the call itself was
+    return plain_text(f"{type(exception).__name__}: {text}".rstrip(": "))
 
 
 def plain_text(thing: object) -> str:

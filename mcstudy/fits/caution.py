@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from mcstudy.method import Status
 
-Watch = Callable[[str, int, int], None]
-"""Hears of a call before it is made: method, first replicate, how many; 0 when all are over."""
+
+class Watch(Protocol):
+    """Hears of a call before it is made, when its time begins to count, and when it is over."""
+
+    def __call__(self, method: str, first: int, count: int, *, timed: bool = False) -> None:
+        """Hear of a call of a method, or of simulate if that is empty.
+
+        `first` is its first replicate, `count` how many it has, 0 when all calls are over; `timed`
+        says that the user's function is at work, and not what comes before or after it.
+        """
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mcstudy.columns import BESIDE_DIAGNOSTICS
 from mcstudy.errors import StudyError
 from mcstudy.fits.attempt import plain_text
+from mcstudy.fits.batches import is_frame, is_shuffled
 from mcstudy.method import Estimate, Fit, Status
 
 DEFAULT_INTERVAL = "default"
@@ -194,6 +195,11 @@ def _list_of(value: Any, what: str, count: int) -> Sequence[Any]:
         return [value] * count
     if len(value) != count:
         raise AnswerError(f"returned {len(value)} values as {what} of {count} replicates")
+    if isinstance(value, Mapping | Set) or is_frame(value) or is_shuffled(value):
+        raise AnswerError(
+            f"returned {_short(value)} as {what}; return a list or an array in the order of the "
+            "replicates"
+        )
     return value.tolist() if isinstance(value, np.ndarray) else list(value)
 
 
@@ -226,6 +232,11 @@ def _numbers(value: Any, estimand: str, count: int) -> NDArray[np.float64]:
     """Return the values of a batch as floats of shape (count,); what is masked is missing."""
     if value is None:
         return np.full(count, np.nan)
+    if is_shuffled(value):
+        raise AnswerError(
+            f"returned a Series in the Estimate of {estimand!r} whose index is 0 to {count - 1} "
+            "in another order; sort it by its index, or give an array"
+        )
     array = np.asanyarray(value)
     if array.shape != (count,) or array.dtype.kind not in "fiu":
         raise AnswerError(

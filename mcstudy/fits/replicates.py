@@ -16,9 +16,12 @@ import numpy as np
 
 from mcstudy.fits.alarm import Overrun
 from mcstudy.fits.answers import Answers
-from mcstudy.fits.arguments import Extras, answer_of, drawn, drawn_together
-from mcstudy.fits.attempt import Outcome, attempt, in_words
+from mcstudy.fits.arguments import Extras, answer_of, answer_to_item, drawn, drawn_together
+from mcstudy.fits.attempt import Outcome, Timed, attempt_work, in_words
 from mcstudy.fits.caution import NO_CAUTION, Caution, Watch
+from mcstudy.fits.checked import AnswerError
+from mcstudy.fits.leftovers import put_modules_back
+from mcstudy.fits.printed import Capture
 from mcstudy.grid import Condition
 from mcstudy.method import Status, batch_of
 from mcstudy.streams import streams
@@ -58,11 +61,13 @@ def do_job(
     *,
     caution: Caution = NO_CAUTION,
     watch: Watch | None = None,
+    capture: Capture | None = None,
 ) -> tuple[Job, dict[str, Answers]]:
     """Simulate and fit the replicates of a job, batch by batch, until `seconds` have passed.
 
     Each exception becomes a row; `tell`, where given, hears of it as well. `watch` hears of each
-    call before it is made. `caution` is what earlier tries of these replicates have taught.
+    call before it is made, `capture` gets what they print. `caution` is what earlier tries of these
+    replicates have taught.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def do_job(
         The columns of each method, a row for each replicate done.
     """
     answers = {name: Answers(len(job)) for name in job.methods}
-    work = _Work(study, job, answers, tell, caution, watch)
+    work = _Work(study, job, answers, tell, caution, watch, capture)
     begun = time.perf_counter()
     done = size = 0
     while done < len(job):
@@ -85,6 +90,7 @@ def do_job(
         if not affordable:
             break
         size = min(size, affordable)
+    put_modules_back()
     for columns in answers.values():
         columns.truncate(done)
     return Job(job.condition, job.start, job.start + done, job.methods), answers
@@ -95,7 +101,7 @@ def draw(study: Study, condition: Condition, replicate: int) -> Any:
     rngs = streams(study.seed, condition.key, [replicate])
     together = batch_of(study.simulate)
     if together is not None:
-        return drawn_together(together, rngs, condition.factors)[0]
+        return drawn_together(Timed(None), together, rngs, condition.factors)[0]
     return study.simulate(rngs[0], **condition.factors)
 
 
@@ -110,8 +116,10 @@ class _Work:
         tell: Callable[[Trouble], None] | None,
         caution: Caution,
         watch: Watch | None,
+        capture: Capture | None,
     ) -> None:
         self.study = study
+        self.capture = capture
         self.tell = tell
         self.verdicts = caution.verdicts
         self.watch = watch
@@ -162,19 +170,23 @@ class _Work:
         return left
 
     def _call(
-        self,
-        name: str,
-        replicates: Sequence[int],
-        function: Callable[..., Any],
-        /,
-        *args: Any,
-        **kwargs: Any,
+        self, name: str, replicates: Sequence[int], steps: Callable[..., Any], /, *args: Any
     ) -> Outcome:
         """Call a method, or simulate if `name` is empty, within its time limit."""
-        count, limit = len(replicates), self.limits[name]
-        if self.watch is not None:
-            self.watch(name, replicates[0], count)
-        return attempt(function, limit and limit * count, *args, **kwargs)
+        first, count, limit = replicates[0], len(replicates), self.limits[name]
+        watch, clock = self.watch, None
+        if watch is not None:
+            watch(name, first, count)
+
+            def clock(timed: bool) -> None:
+                watch(name, first, count, timed=timed)
+
+        outcome = attempt_work(
+            lambda timed: steps(timed, *args), None if limit is None else limit * count, clock
+        )
+        if self.capture is not None:
+            self.capture.end_call(name, first, count)
+        return outcome
 
     def _simulate(self, batch: range) -> tuple[Any, dict[int, Outcome] | None]:
         """Return the data sets that could be made and the outcomes worth a word, by replicate.
@@ -186,11 +198,12 @@ class _Work:
         if together is not None:
             outcome = self._call("", batch, drawn_together, together, rngs, self.condition.factors)
             if outcome.troubled and len(batch) > 1:
+                self._tell_of_form("", outcome)
                 return None, None
             return outcome.value, {batch[0]: outcome} if outcome.troubled else {}
         data, troubled, factors = [], {}, self.condition.factors
         for replicate, rng in zip(batch, rngs, strict=True):
-            outcome = self._call("", [replicate], drawn, self.study.simulate, rng, **factors)
+            outcome = self._call("", [replicate], drawn, self.study.simulate, rng, factors)
             if outcome.troubled:
                 troubled[replicate] = outcome
             if outcome.exception is None:
@@ -203,7 +216,8 @@ class _Work:
         extras = self.extras[name].each(replicates)
         for i, replicate in enumerate(replicates):
             row = replicate - self.start
-            outcome = self._call(name, [replicate], answer_of, method, data[i], next(extras), None)
+            arguments = (method, data, i, next(extras))
+            outcome = self._call(name, [replicate], answer_to_item, *arguments)
             answers.seconds[row] = outcome.seconds
             if outcome.value is not None:
                 answers.store(row, outcome.value)
@@ -218,6 +232,7 @@ class _Work:
         arguments = (batch_of(self.study.methods[name]), data, extras, len(rows))
         outcome = self._call(name, replicates, answer_of, *arguments)
         if outcome.troubled and len(replicates) > 1:
+            self._tell_of_form(name, outcome)
             for row in rows.tolist():
                 answers.messages.pop(row, None)
             self._fit_separately([name], replicates)
@@ -231,6 +246,11 @@ class _Work:
     def _fit_separately(self, methods: Sequence[str], replicates: Sequence[int]) -> None:
         for replicate in replicates:
             self.fit(methods, range(replicate, replicate + 1))
+
+    def _tell_of_form(self, name: str, outcome: Outcome) -> None:
+        """Tell of a batch of a wrong form; it is done again one by one, where it may be right."""
+        if self.tell and isinstance(outcome.exception, AnswerError):
+            self.tell(Trouble(name, outcome.exception, in_words(outcome.exception)))
 
     def _end(
         self, name: str, replicate: int, outcome: Outcome, *, of_simulate: bool = False
@@ -259,9 +279,9 @@ def _succeeded(outcome: Outcome | None) -> bool:
 
 def _bytes_each(data: Any) -> int:
     """Return about how many bytes a data set of the batch takes."""
-    if hasattr(data, "nbytes"):
-        return int(data.nbytes) // len(data) or 1
     try:
+        if hasattr(data, "nbytes"):
+            return int(data.nbytes) // len(data) or 1
         return len(pickle.dumps(data[0], protocol=pickle.HIGHEST_PROTOCOL))
     except Exception:  # noqa: BLE001 - any object may be a data set
         return BATCH_BYTES // 64

@@ -15,8 +15,11 @@ from scipy import stats
 from mcstudy.analysis.performance import performance_table
 from mcstudy.analysis.precision import PROPORTIONS, errors
 from mcstudy.errors import StudyError
+from mcstudy.fits.caution import NO_CAUTION
+from mcstudy.fits.draws import changed, shared_states
 from mcstudy.fits.replicates import Job, do_job
 from mcstudy.grid import Condition
+from mcstudy.runs.check import refuse_draws
 from mcstudy.stored.marks import method_marks
 from mcstudy.stored.parts import encode
 from mcstudy.stored.store import Store
@@ -143,7 +146,10 @@ def _performance(
         store = Store(Path(name))
         with store.locked():
             job = Job(condition, 0, _ENOUGH, methods)
+            before = shared_states()
             done, answers = do_job(study, job, seconds)
+            if names := changed(before, shared_states()):
+                refuse_draws(study, done, names, NO_CAUTION, None)
             store.add(encode(done, answers, marks))
             stored = {condition: [Stored(head, methods) for head in store.heads()]}
             write_tables(store.folder, stored, {condition: study.truths(condition)}, {})

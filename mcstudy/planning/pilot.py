@@ -157,8 +157,6 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
             with hire(study, method_marks(study), workers, in_process=here) as team:
                 _work(study, team, workers, seconds, pilot, store)
                 pilot.start = max(pilot.start - hired, 0.0)
-            if not here:
-                pilot.memory = _bytes_of(resource.RUSAGE_CHILDREN)
             if not pilot.laps:
                 raise StudyError(
                     f"{study.name}: no job of the pilot came back, its workers died; see which fit "
@@ -170,12 +168,8 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
 
 def memory_here() -> int:
     """Return the largest resident set of this process so far, in bytes."""
-    return _bytes_of(resource.RUSAGE_SELF)
-
-
-def _bytes_of(who: int) -> int:
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(who).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _work(
@@ -209,6 +203,7 @@ def _work(
                 pilot.start = time.perf_counter() - finished.seconds
                 end = time.perf_counter() + seconds
             store.add(finished.part)
+            pilot.memory = max(pilot.memory, finished.memory)
             laps_of = pilot.laps.setdefault(finished.done.condition, [])
             laps_of.append(_lap(study, finished, methods))
             if len(laps_of) < len(_SHARES):

@@ -11,18 +11,24 @@ import numpy as np
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.attempt import attempt, in_words
+from mcstudy.fits.caution import Caution
 from mcstudy.fits.checked import AnswerError, Column
+from mcstudy.fits.draws import Draws, advice, changed, shared_states, verdict
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
 from mcstudy.looking.failures import shape
-from mcstudy.runs.check import global_states
+from mcstudy.method import batch_of
+from mcstudy.runs.check import TWICE_SECONDS, UNSEEDED
 from mcstudy.runs.delivery import pack
 from mcstudy.study import Study
 
 MOST_LETTERS = 300
 SLOW_SECONDS = 10.0
 SLOW_TIMES = 100.0
-_TWICE_SECONDS = 1.0
+# The first replicate of a job is a batch of its own, the others are the next.
+_TOGETHER = 4
+# What the order of summation leaves, as in a product over the whole batch, and much more.
+_LAST_BITS = 1e-6
 
 
 @dataclass
@@ -149,10 +155,13 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
         text = str(error).removeprefix(f"{study.name}: ").replace(f" at {condition.key}", "")
         trial.problem(text, condition)
         truths = None
-    before = global_states()
-    simulated = attempt(draw, study.limit_of(""), study, condition, 0)
-    if global_states() != before:
-        trial.problem("simulate draws from a global random state; use the rng it gets", condition)
+    before = shared_states()
+    simulated = attempt(lambda: draw(study, condition, 0), study.limit_of(""))
+    if names := changed(before, shared_states()):
+        trial.problem(verdict("", names), condition)
+    if isinstance(simulated.exception, AnswerError):
+        trial.problem(f"simulate {simulated.exception}", condition)
+        return
     if simulated.exception is not None:
         trial.raised("", in_words(simulated.exception), condition)
         return
@@ -162,7 +171,7 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     returned: set[str] = set()
     whole = True
     for name in study.methods:
-        columns = _try_method(trial, condition, name, drawn=global_states() == before)
+        columns = _try_method(trial, condition, name)
         whole = whole and columns is not None
         returned |= {column.estimand for column in columns or ()}
         for estimand in sorted({column.estimand for column in columns or ()} - set(truths or ())):
@@ -176,42 +185,54 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
             trial.problem(f"no method returns the estimand {estimand!r}", condition)
 
 
-def _try_method(
-    trial: Trial, condition: Condition, name: str, *, drawn: bool
-) -> set[Column] | None:
+def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | None:
     """Fit one replicate; return the columns of the answer, None if it raised."""
     study, job = trial.study, Job(condition, 0, 1, (name,))
     troubles: list[Trouble] = []
-    before, begun = global_states(), time.perf_counter()
-    answers = do_job(study, job, 0.0, troubles.append)[1][name]
-    if drawn and global_states() != before:
-        trial.problem(
-            f"method '{name}' draws from a global random state; let it ask for rng", condition
-        )
+    draws, begun = Draws(), time.perf_counter()
+    answers = do_job(study, job, 0.0, troubles.append, watch=draws)[1][name]
+    draws.look()
+    for call, names in draws.found.items():
+        if call.method:
+            trial.problem(verdict(call.method, names), condition)
     for trouble in troubles:
         if isinstance(trouble.exception, AnswerError):
             trial.problem(f"method '{name}' {trouble.exception}", condition)
         else:
-            trial.raised(name, trouble.text, condition)
+            trial.raised(name, trouble.text + advice(trouble.text), condition)
     trial.saw(name, answers)
     if troubles:
         return None
     trial.worked.add(name)
     if answers.messages:
         trial.note(f"method '{name}' says: {answers.messages[0]}", condition)
-    if time.perf_counter() - begun < _TWICE_SECONDS:
+    if time.perf_counter() - begun < TWICE_SECONDS:
         again = do_job(study, job, 0.0)[1][name]
-        if not _same(answers, again):
-            trial.problem(
-                f"method '{name}' answers otherwise when the same replicate is done again: it or "
-                "simulate draws from what no seed of ours reaches",
-                condition,
-            )
+        if not answers.same_as(again):
+            trial.problem(f"method '{name}' {UNSEEDED}", condition)
+    if batch_of(study.simulate) or batch_of(study.methods[name]):
+        _try_batch(trial, condition, name)
     return set(answers.numbers)
 
 
-def _same(one: Answers, other: Answers) -> bool:
-    return one.numbers.keys() == other.numbers.keys() and all(
-        np.array_equal(values, other.numbers[column], equal_nan=True)
-        for column, values in one.numbers.items()
-    )
+def _try_batch(trial: Trial, condition: Condition, name: str) -> None:
+    """Do replicates together and each alone: what a batch says must be what each of it says."""
+    study, job = trial.study, Job(condition, 0, _TOGETHER, (name,))
+    if trial.seconds[name][-1] * 2 * _TOGETHER > TWICE_SECONDS:
+        return
+    troubles: list[Trouble] = []
+    together = do_job(study, job, TWICE_SECONDS, troubles.append)[1][name]
+    alone = do_job(study, job, TWICE_SECONDS, caution=Caution(singly=True))[1][name]
+    for trouble in troubles:
+        if isinstance(trouble.exception, AnswerError):
+            who = f"method '{trouble.method}'" if trouble.method else "simulate"
+            trial.problem(f"{who} {trouble.exception}", condition)
+    count = min(together.count, alone.count)
+    together.truncate(count)
+    alone.truncate(count)
+    if not together.same_as(alone, within=_LAST_BITS):
+        trial.problem(
+            f"method '{name}' answers otherwise for replicates in a batch than for each alone: it "
+            "or simulate lets them influence one another, or mixes them up",
+            condition,
+        )

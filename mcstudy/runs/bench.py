@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from mcstudy.fits.replicates import Job
 from mcstudy.runs.casualties import Casualties
 from mcstudy.runs.cluster import hire_cluster
+from mcstudy.runs.echo import Echo
 from mcstudy.runs.ends import Died
 from mcstudy.runs.goals import Goals
 from mcstudy.runs.jobs import Agenda, covered, fits_of
@@ -104,7 +105,7 @@ class Bench:
 
     def _work_off(self, agenda: Agenda, workers: Workers) -> int:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
-        casualties = Casualties(self.study)
+        casualties, echo = Casualties(self.study), Echo(self.progress)
         looked, look_cost = time.monotonic(), 0.0
         under_way = fits = 0
         while agenda or under_way:
@@ -120,6 +121,7 @@ class Bench:
                     if line := casualties.note(finished):
                         self.progress.say(line)
                     continue
+                echo.hear(finished)
                 self.store.add(finished.part)
                 agenda.settle(finished.given, finished.done, finished.seconds)
                 fits += fits_of([finished.done])
@@ -131,4 +133,5 @@ class Bench:
                 update_tables(self.ledger)
                 self.ledger.write()
                 looked, look_cost = time.monotonic(), time.monotonic() - now
+        echo.close()
         return fits

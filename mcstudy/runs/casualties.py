@@ -96,7 +96,7 @@ class Casualties:
 
 def _enough(reason: str) -> int:
     """Return how many deaths at an address are no accident."""
-    own = reason in OWN_DOING or reason.startswith("exit code")
+    own = reason in OWN_DOING or reason.startswith(("exit code", "a call has"))
     return ENOUGH_OF_OWN_DOING if own else ENOUGH_FROM_OUTSIDE
 
 

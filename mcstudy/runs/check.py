@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import random
+import time
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
+from typing import NoReturn
 
 from mcstudy.errors import StudyError
 from mcstudy.fits.answers import Answers
-from mcstudy.fits.caution import Watch
+from mcstudy.fits.caution import Caution, Watch
 from mcstudy.fits.checked import AnswerError
+from mcstudy.fits.draws import Draws, advice, locate, verdict
 from mcstudy.fits.replicates import Job, Trouble, do_job
 from mcstudy.study import Study
+
+# A replicate that takes longer is not done a second time.
+TWICE_SECONDS = 1.0
+UNSEEDED = (
+    "answers otherwise when the same replicate is done again: it or simulate draws from what no "
+    "seed of the study reaches"
+)
 
 
 def check_first_replicate(
@@ -24,7 +30,8 @@ def check_first_replicate(
     Returns
     -------
     list of str
-        What is odd but no mistake of form, a line each: a method that raises at once.
+        What is odd but no mistake of form, a line each: a method that raises at once, or answers
+        otherwise the second time.
 
     Raises
     ------
@@ -33,19 +40,31 @@ def check_first_replicate(
         draw from a global random state.
     """
     first = Job(job.condition, job.start, job.start + 1, tuple(methods))
-    before = global_states()
+    draws = Draws(watch)
     troubles: list[Trouble] = []
-    _, answers = do_job(study, first, 0.0, troubles.append, watch=watch)
+    begun = time.perf_counter()
+    _, answers = do_job(study, first, 0.0, troubles.append, watch=draws)
+    draws.look()
+    seconds = time.perf_counter() - begun
     where = f"replicate {job.start} of {job.condition.key}"
     said = []
     for trouble in troubles:
         name = f"method '{trouble.method}'" if trouble.method else "simulate"
         if isinstance(trouble.exception, AnswerError):
             raise StudyError(f"{study.name}: {name} {trouble.exception} ({where})")
-        said.append(f"Note: {name} raises at {where}: {' '.join(trouble.text.split())}")
-    check_global_states(study, before)
+        text = " ".join(trouble.text.split())
+        said.append(f"Note: {name} raises at {where}: {text}{advice(text)}")
+    for call, names in draws.found.items():
+        raise StudyError(f"{study.name}: {verdict(call.method, names)} ({where})")
     if not said:
         _check_estimands(study, job, answers, methods)
+    if seconds < TWICE_SECONDS:
+        again = do_job(study, first, 0.0, watch=watch)[1]
+        said += [
+            f"Note: method '{name}' {UNSEEDED} ({where})"
+            for name in answers
+            if not answers[name].same_as(again[name])
+        ]
     return list(dict.fromkeys(said))
 
 
@@ -69,16 +88,33 @@ def _check_estimands(
         )
 
 
-def check_global_states(study: Study, before: tuple[object, ...]) -> None:
-    """Raise StudyError if somebody has drawn from a generator that everybody shares."""
-    if global_states() != before:
+def refuse_draws(
+    study: Study, job: Job, names: list[str], caution: Caution, watch: Watch | None
+) -> NoReturn:
+    """Raise StudyError for a job in which something has drawn from a shared random state.
+
+    Parameters
+    ----------
+    study : Study
+        Whose functions did it.
+    job : Job
+        What was done; it is done again, call by call, to find the one that draws.
+    names : list of str
+        The states.
+    caution : Caution
+        Of the job.
+    watch : Watch or None
+        Hears of the calls.
+    """
+    call = locate(study, job, caution, watch)
+    last, key = job.stop - 1, job.condition.key
+    if call is not None:
         raise StudyError(
-            f"{study.name}: simulate or a method draws from a global random state, which no seed "
-            "of ours reaches; use the rng that simulate gets, or ask for rng in the method"
+            f"{study.name}: {verdict(call.method, names)} (replicate {call.first} of {key})"
         )
-
-
-def global_states() -> tuple[object, ...]:
-    """Return the state of the generators that everybody shares."""
-    legacy: Any = np.random.get_state()  # noqa: NPY002 - to see whether somebody draws from it
-    return random.getstate(), legacy[1].tobytes(), legacy[2:]
+    raise StudyError(
+        f"{study.name}: simulate or a method ({', '.join(job.methods)}) draws from the global "
+        f"random state of {' and '.join(names)}, which no seed of the study reaches, somewhere in "
+        f"replicates {job.start} to {last} of {key}, but not when they are done again; "
+        "use the rng that simulate gets, or let the method ask for rng"
+    )

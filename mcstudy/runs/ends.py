@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from threadpoolctl import threadpool_limits
 
 from mcstudy.fits.caution import Call, Caution, Watch
+from mcstudy.fits.draws import changed, shared_states
+from mcstudy.fits.printed import Capture, Printed, Tape
 from mcstudy.fits.replicates import Job, do_job
-from mcstudy.runs.check import check_global_states, global_states
+from mcstudy.runs.check import refuse_draws
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.parts import encode
 from mcstudy.stored.sumparts import encode_sums
@@ -18,12 +20,31 @@ from mcstudy.study import Study
 
 @dataclass(frozen=True)
 class Finished:
-    """What a worker gives back: what it was given, what it did of it, and the part."""
+    """What a worker gives back.
+
+    Parameters
+    ----------
+    given, done : Job
+        What it was to do, and what it did of it.
+    part : bytes
+        What is to be stored.
+    seconds : float
+        The worker's time.
+    printed : tuple of Printed
+        What the first calls have printed.
+    calls_that_printed : int
+        How many have.
+    memory : int
+        The largest resident set of the worker so far, in bytes; 0 where that is not known.
+    """
 
     given: Job
     done: Job
     part: bytes
     seconds: float
+    printed: tuple[Printed, ...] = ()
+    calls_that_printed: int = 0
+    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +89,7 @@ def finish(
     caution: Caution,
     *,
     watch: Watch | None = None,
+    tape: Tape | None = None,
 ) -> Finished:
     """Do a job, or its beginning until `seconds` have passed, and make it a part.
 
@@ -77,14 +99,16 @@ def finish(
         If a fit has drawn from a global random state; nothing of such a job is kept.
     """
     begun = time.perf_counter()
-    with threadpool_limits(1):
-        before = global_states()
-        done, answers = do_job(study, job, seconds, caution=caution, watch=watch)
-        check_global_states(study, before)
+    with threadpool_limits(1), Capture(tape) as capture:
+        before = shared_states()
+        done, answers = do_job(study, job, seconds, caution=caution, watch=watch, capture=capture)
+        if names := changed(before, shared_states()):
+            refuse_draws(study, done, names, caution, watch)
     if watch is not None:
         watch("", 0, 0)
     if study.keep == "measures":
         part = encode_sums(done, answers, marks, study.truths(job.condition), study.null)
     else:
         part = encode(done, answers, marks)
-    return Finished(job, done, part, time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    return Finished(job, done, part, seconds, tuple(capture.printed), capture.calls)

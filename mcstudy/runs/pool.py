@@ -21,6 +21,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.fits.caution import NO_CAUTION, Caution
+from mcstudy.fits.printed import CLOSED_FILES
 from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
 from mcstudy.runs.process import Brief, Errand, Reply, serve, start
@@ -153,7 +154,15 @@ def _start_tracker() -> None:
 def _finished(errand: Errand, reply: Reply) -> Finished:
     job = errand.job
     done = Job(job.condition, job.start, job.start + reply.done, job.methods)
-    return Finished(job, done, reply.part, reply.seconds)
+    return Finished(
+        job,
+        done,
+        reply.part,
+        reply.seconds,
+        reply.printed,
+        reply.calls_that_printed,
+        reply.memory,
+    )
 
 
 class _Worker:
@@ -210,7 +219,7 @@ class _Worker:
         footprint = self._trail.read()
         call = footprint.call
         limit = study.limit_of(call.method) if call else None
-        if call is None or limit is None:
+        if call is None or limit is None or not footprint.begun:
             return
         allowed = limit * call.count
         allowed += max(GRACE_SECONDS, GRACE_SHARE * allowed)
@@ -237,6 +246,8 @@ class _Worker:
         code = self._process.exitcode
         if code is None:
             return "for an unknown reason"
+        if code == CLOSED_FILES:
+            return "a call has closed files that are not its own"
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def let_go(self) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
+import resource
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import MCStudyError
 from mcstudy.fits.caution import Caution
+from mcstudy.fits.printed import Capture, Printed, Tape
 from mcstudy.fits.replicates import Job
 from mcstudy.runs.check import check_first_replicate
 from mcstudy.runs.delivery import Parcel, unpack
@@ -56,6 +59,9 @@ class Reply:
     done: int = 0
     part: bytes = b""
     seconds: float = 0.0
+    printed: tuple[Printed, ...] = ()
+    calls_that_printed: int = 0
+    memory: int = 0
     said: tuple[str, ...] = ()
     refusal: str = ""
     bug: str = ""
@@ -69,8 +75,13 @@ def start(brief: Brief, trail: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _end_with(brief.parent)
+    with suppress(OSError):
+        os.setpgid(0, 0)  # a fit that kills its process group kills this process, not the run
     steps = Trail(Path(trail), brief.methods)
-    _office.update(trail=steps, work=_ready(brief, steps))
+    tape = Tape()
+    _office.update(trail=steps, work=_ready(brief, steps, tape))
+    sys.stdout.flush()
+    tape.read()  # what the study prints as it is loaded, the run itself has printed already
 
 
 def serve(errand: Errand) -> Reply:
@@ -90,7 +101,7 @@ def _end_with(parent: int) -> None:
             os._exit(1)
 
 
-def _ready(brief: Brief, trail: Trail) -> Callable[[Errand], Reply]:
+def _ready(brief: Brief, trail: Trail, tape: Tape) -> Callable[[Errand], Reply]:
     """Get the study; return what does an errand, trouble with the study being every answer."""
     try:
         study = unpack(brief.parcel)
@@ -105,7 +116,7 @@ def _ready(brief: Brief, trail: Trail) -> Callable[[Errand], Reply]:
 
     def work(errand: Errand) -> Reply:
         try:
-            return _done(study, brief, errand, trail)
+            return _done(study, brief, errand, trail, tape)
         except MCStudyError as error:
             return Reply(errand.number, refusal=str(error))
         except Exception:  # noqa: BLE001 - shown where the run is
@@ -134,12 +145,33 @@ def _differing(brief: Brief, found: Mapping[str, Mark]) -> str:
     )
 
 
-def _done(study: Study, brief: Brief, errand: Errand, trail: Trail) -> Reply:
+def _done(study: Study, brief: Brief, errand: Errand, trail: Trail, tape: Tape) -> Reply:
     if errand.check:
-        said = check_first_replicate(study, errand.job, errand.job.methods, watch=trail.call)
+        with Capture(tape):
+            said = check_first_replicate(study, errand.job, errand.job.methods, watch=trail.call)
         return Reply(errand.number, said=tuple(said))
-
     finished = finish(
-        study, brief.marks, errand.job, errand.seconds, errand.caution, watch=trail.call
+        study, brief.marks, errand.job, errand.seconds, errand.caution, watch=trail.call, tape=tape
     )
-    return Reply(errand.number, len(finished.done), finished.part, finished.seconds)
+    return Reply(
+        errand.number,
+        len(finished.done),
+        finished.part,
+        finished.seconds,
+        finished.printed,
+        finished.calls_that_printed,
+        _largest_memory(),
+    )
+
+
+def _largest_memory() -> int:
+    """Return the largest resident set of this process so far, in bytes.
+
+    On Linux by its own file: what getrusage says begins with that of the process that started it.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -43,7 +43,8 @@ class Footprint:
     call : Call or None
         The call that it is in.
     begun : float
-        When that began, in seconds of the system's monotonic clock, which processes share.
+        When its time began to count, in seconds of the system's monotonic clock, which processes
+        share; 0 before and after the user's function is at work.
     """
 
     errand: int
@@ -74,10 +75,10 @@ class Trail:
         self._errand = errand
         _LAYOUT.pack_into(self._bytes, 0, errand, 0, 0, 0, 0)
 
-    def call(self, method: str, first: int, count: int) -> None:
+    def call(self, method: str, first: int, count: int, *, timed: bool = False) -> None:
         """Say that a call begins; it counts until the next one or the end of the fits."""
-        number = self._numbers[method]
-        _LAYOUT.pack_into(self._bytes, 0, self._errand, time.monotonic_ns(), number, first, count)
+        number, begun = self._numbers[method], time.monotonic_ns() if timed else 0
+        _LAYOUT.pack_into(self._bytes, 0, self._errand, begun, number, first, count)
 
     def read(self) -> Footprint:
         """Return what the trail says now."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from mcstudy.fits.caution import NO_CAUTION, Caution
+from mcstudy.fits.printed import Capture
 from mcstudy.fits.replicates import Job
 from mcstudy.runs.check import check_first_replicate
 from mcstudy.runs.delivery import pack
@@ -84,4 +85,5 @@ class _InProcess:
         return [finish(self._study, self._marks, *given) for given in waiting]
 
     def check(self, job: Job, methods: Sequence[str]) -> list[str]:
-        return check_first_replicate(self._study, job, methods)
+        with Capture():  # the run itself will show it
+            return check_first_replicate(self._study, job, methods)

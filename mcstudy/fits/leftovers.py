@@ -1,0 +1,83 @@
+"""What a call of a user's function leaves behind in its process, put back after the call.
+
+A replicate must not find what another one has left, and a run must go on: a folder that is not the
+working directory any more, a timer that ends the process, modules that have gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+
+
+class Before:
+    """The state of the process before a call, in some respects.
+
+    They are: the working directory, the handlers and the timer of signals, the limit of recursion,
+    the modules, and the warnings that were shown once.
+    """
+
+    _modules: dict[str, ModuleType] = {}  # noqa: RUF012 - one for all, copied when modules are added
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._folder = _working_directory()
+        self._deepest = sys.getrecursionlimit()
+        if len(sys.modules) != len(Before._modules):
+            Before._modules = dict(sys.modules)
+        self._once = dict(_shown_once())
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._handlers = [signal.getsignal(number) for number in _SIGNALS]
+            self._timer = signal.getitimer(signal.ITIMER_REAL)[0]
+
+    def put_back(self) -> None:
+        """Make the state what it was; end the process if it is a child that the call has forked."""
+        if os.getpid() != self._process:
+            os._exit(0)
+        if _working_directory() != self._folder and self._folder is not None:
+            with suppress(OSError):
+                os.chdir(self._folder)
+        if sys.getrecursionlimit() != self._deepest:
+            sys.setrecursionlimit(self._deepest)
+        if len(sys.modules) < len(Before._modules):
+            sys.modules.update(Before._modules)
+        if (once := _shown_once()) != self._once:
+            once.clear()
+            once.update(self._once)
+        if self._main:
+            self._put_signals_back()
+
+    def _put_signals_back(self) -> None:
+        if not self._timer and signal.getitimer(signal.ITIMER_REAL)[0]:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in zip(_SIGNALS, self._handlers, strict=True):
+            if signal.getsignal(number) is not handler and handler is not None:
+                signal.signal(number, handler)
+
+
+def put_modules_back() -> None:
+    """Add the modules that have gone since the last call of all began."""
+    if not Before._modules.keys() <= sys.modules.keys():
+        sys.modules.update(Before._modules)
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return None
+
+
+def _shown_once() -> dict[Any, Any]:
+    """Return Python's own record of the warnings that a filter shows once per process."""
+    shown: dict[Any, Any] = getattr(warnings, "onceregistry", {})
+    return shown

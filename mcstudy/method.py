@@ -56,10 +56,16 @@ class Estimate(NamedTuple):
         Limits of the method's only interval; it is stored under the name ``"default"``.
     intervals : mapping of str to (lower, upper), optional
         Any number of further intervals by name.
+    df : float, optional
+        Degrees of freedom of the standard error, for the interval that is formed from it.
 
     Notes
     -----
     ``None`` and NaN both mean "missing". A missing standard error or limit costs only itself.
+
+    Where a method gives no interval of an estimand, one called ``"wald"`` is formed from the
+    standard error: by quantiles of t with `df` degrees of freedom, of the normal distribution
+    without, and at the study's `level`.
     """
 
     value: Any
@@ -67,6 +73,7 @@ class Estimate(NamedTuple):
     lower: Any = None
     upper: Any = None
     intervals: Mapping[str, tuple[Any, Any]] | None = None
+    df: Any = None
 
 
 class Fit(NamedTuple):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
+from mcstudy.measure import BUILT_IN, why_absent
 
 Where: TypeAlias = Mapping[str, Any] | str | None
 
@@ -124,6 +125,8 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
     wanted = [name.strip() for name in wanted]
     known = [str(name) for name in frame["measure"].unique()]
     for name in wanted:
+        if name in BUILT_IN and name not in known and known:
+            raise ResultsError(f"there is no {name} here: {why_absent(name)}")
         if name not in known:
             raise ResultsError(
                 f"no measure {name!r}{suggestion(name, known)}; there are {', '.join(known)}"

@@ -146,7 +146,8 @@ def _performance(
             done, answers = do_job(study, job, seconds)
             store.add(part_name(done), encode(done, answers, marks))
             stored = {condition: [Stored(head, methods) for head in store.heads()]}
-            write_tables(store.folder, stored, {condition: study.truths(condition)}, {})
+            truths = {condition: study.truths(condition)}
+            write_tables(store.folder, stored, truths, {}, level=study.level)
         table = performance_table(store.folder, measures=study.measures, null=study.null)
         return table.to_pandas(), len(done)
 

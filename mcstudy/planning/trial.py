@@ -15,6 +15,7 @@ from mcstudy.fits.checked import AnswerError, Column
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
 from mcstudy.looking.failures import shape
+from mcstudy.measure import OF_INTERVALS, why_absent
 from mcstudy.runs.check import global_states
 from mcstudy.runs.delivery import pack
 from mcstudy.study import Study
@@ -112,6 +113,16 @@ class Trial:
             else:
                 self.note(text)
 
+    def judge_precision(self) -> None:
+        """Say which targets of the study's precision exist nowhere."""
+        kinds = {column.kind for _, column in self._finite}
+        formed = self.study.level is not None and "std_error" in kinds
+        needs = OF_INTERVALS if not ("lower" in kinds or formed) else ()
+        needs += ("model_se", "relative_error_model_se") if "std_error" not in kinds else ()
+        for measure in self.study.precision or () if kinds else ():
+            if measure in needs:
+                self.problem(f"precision names {measure!r}: {why_absent(measure)}")
+
     def judge_times(self) -> None:
         """Say which methods are slow."""
         usual = {name: float(np.mean(times)) for name, times in self.seconds.items()}
@@ -137,6 +148,7 @@ def try_out(study: Study) -> Trial:
         _try_condition(trial, condition)
     trial.judge_exceptions()
     trial.judge_columns()
+    trial.judge_precision()
     trial.judge_times()
     return trial
 

@@ -46,7 +46,12 @@ class Ledger:
         take_as_unchanged(study, self.marks)
         self._record = store.record
         self._counting = Counting(
-            study.keep, self.marks, set(self._record.get("kept", ())), self.truths, study.null
+            study.keep,
+            self.marks,
+            set(self._record.get("kept", ())),
+            self.truths,
+            study.null,
+            study.level,
         )
         discarded = set(self._record.get("discarded", ()))
         self._decisions = Decisions(self._counting, study.seed, discarded)

@@ -1,4 +1,4 @@
-"""What a method answers: `Estimate`, `Fit` and `Status`; and how a function takes a whole batch."""
+"""What a method answers, `Estimate`, `Fit`, `Status` or `Skip`; batch forms of functions."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Status(StrEnum):
     ERROR = "error"
     TIMEOUT = "timeout"
     CRASHED = "crashed"
+    SKIPPED = "skipped"
 
     @property
     def meaning(self) -> str:
@@ -40,7 +41,15 @@ _MEANINGS = {
     Status.ERROR: "the method or the simulation raised an exception",
     Status.TIMEOUT: "the fit took longer than its time limit and was ended",
     Status.CRASHED: "the fit ended its worker process: a crash in compiled code, or out of memory",
+    Status.SKIPPED: "the method says that it does not apply; no failure",
 }
+
+
+class Skip(Exception):  # noqa: N818 - no error: what a method says where it does not apply
+    """Raised by a method that does not apply: ``raise Skip("needs n > p")``.
+
+    The fit becomes a row with status `skipped` and this text; it has no numbers and is no failure.
+    """
 
 
 class Estimate(NamedTuple):

@@ -40,16 +40,16 @@ def bare(x):
 
 
 def study(methods, **more):
-    settings = dict(
-        name="wald",
-        simulate=sample,
-        estimands=lambda *, n: {"mu": 0.0},
-        methods=methods,
-        conditions=grid(n=[5, 20]),
-        replicates=40,
-        seed=3,
-        null=0.0,
-    )
+    settings = {
+        "name": "wald",
+        "simulate": sample,
+        "estimands": lambda *, n: {"mu": 0.0},
+        "methods": methods,
+        "conditions": grid(n=[5, 20]),
+        "replicates": 40,
+        "seed": 3,
+        "null": 0.0,
+    }
     return Study(**{**settings, **more})
 
 
@@ -122,7 +122,7 @@ def test_contract_sums_of_another_level_are_computed_anew(tmp_path):
 def test_contract_a_study_declines_and_the_table_says_why_there_is_no_coverage(tmp_path, capsys):
     results = run(study({"t": t}, level=None), tmp_path, jobs=1, quiet=True)
     assert results.intervals.empty
-    with pytest.raises(ResultsError, match="no method gives an interval; .*level=None"):
+    with pytest.raises(ResultsError, match=r"no method gives an interval; .*level=None"):
         results.table("coverage")
     assert main(["table", str(results.folder), "--measure", "coverage"]) == 2
     assert "there is no coverage here" in capsys.readouterr().err
@@ -162,5 +162,5 @@ def test_contract_bad_df_is_said(tmp_path, estimate, message):
 
 @pytest.mark.parametrize("level", [0, 1, 95, "0.9", True])
 def test_contract_bad_level_is_said(level):
-    with pytest.raises(StudyError, match="level is .* between 0 and 1, or None"):
+    with pytest.raises(StudyError, match=r"level is .* between 0 and 1, or None"):
         study({"t": t}, level=level)

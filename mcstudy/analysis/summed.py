@@ -31,7 +31,10 @@ def tally_lines(
     for method, kept in sorted(tallies.items()):
         count = kept.replicates
         for word in Status:
-            answer = share_of(kept.statuses.get(word, 0), count)
+            fits = kept.statuses.get(word, 0)
+            if word == Status.SKIPPED and not fits:
+                continue
+            answer = share_of(fits, count)
             yield method, None, None, f"share_{word}", *numbers(answer), count
         for (estimand, interval), sums in sorted(kept.sums.items()):
             if interval == FORMED:

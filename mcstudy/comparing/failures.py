@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mcstudy.analysis.rows import ConditionRows, MethodRows, rows_by_condition
+from mcstudy.analysis.rows import ConditionRows, MethodRows, rows_by_condition, without_skipped
 from mcstudy.analysis.selection import beside, in_words
 from mcstudy.comparing.comparisons import matched
 from mcstudy.errors import ResultsError
@@ -126,7 +126,7 @@ def _whole_conditions(
     """Yield each condition with the failures of its methods, pieces of it put together."""
     last: ConditionRows | None = None
     found: Failures = {}
-    for rows in rows_by_condition(folder):
+    for rows in map(without_skipped, rows_by_condition(folder)):
         if rows.first and last is not None:
             yield last, found
         found = {} if rows.first else found

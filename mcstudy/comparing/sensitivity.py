@@ -21,7 +21,7 @@ import pandas as pd
 
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.measures import INTERVAL_MEASURES
-from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition
+from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition, without_skipped
 from mcstudy.analysis.selection import Where, at, beside, in_words, select, suggestion, varying
 from mcstudy.comparing.contributions import contributions, error_of_difference
 from mcstudy.comparing.failures import FAILED, checked_statuses, failed_fits, rule_in_words
@@ -162,7 +162,7 @@ def sensitivity(
     words = checked_statuses(failed)
     judge = Judge(measure, level)
     lines, alone = [], set()
-    for rows in rows_by_condition(folder):
+    for rows in map(without_skipped, rows_by_condition(folder)):
         for cell in _cells(rows, measure, words):
             if len(cell.fits) > 1:
                 lines += list(_lines(cell, judge))

@@ -63,6 +63,8 @@ def checked(answer: Any, count: int | None = None) -> Answer:
         With what is wrong about it; nothing of such an answer is stored.
     """
     fit = answer if type(answer) is Fit else Fit(answer)
+    if count is None and fit.status == Status.SKIPPED:
+        return Answer({}, CODES[Status.SKIPPED], _message(fit.message, None), _own(fit, None))
     if not isinstance(fit.estimates, Mapping) or not fit.estimates:
         raise AnswerError(f"returned {_short(answer)}; return {{estimand: Estimate(...)}}")
     convert = _number if count is None else functools.partial(_numbers, count=count)
@@ -81,12 +83,16 @@ def checked(answer: Any, count: int | None = None) -> Answer:
             _add_df(numbers, estimand, estimate, count)
         for interval, limits in _intervals(estimand, estimate).items():
             _add_interval(numbers, estimand, interval, limits, convert)
-    return Answer(
-        numbers,
-        _status(fit.status, finite, count),
-        _message(fit.message, count),
-        {name: _diagnostic(name, value, count) for name, value in (fit.diagnostics or {}).items()},
-    )
+    status = _status(fit.status, finite, count)
+    if count is not None and (skipped := status == CODES[Status.SKIPPED]).any():
+        numbers = {key: np.where(skipped, np.nan, column) for key, column in numbers.items()}
+    return Answer(numbers, status, _message(fit.message, count), _own(fit, count))
+
+
+def _own(fit: Fit, count: int | None) -> dict[str, Any]:
+    """Return the diagnostics of a fit, or of a batch."""
+    given = (fit.diagnostics or {}).items()
+    return {name: _diagnostic(name, value, count) for name, value in given}
 
 
 def _add_std_error(

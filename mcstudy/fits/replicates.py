@@ -17,10 +17,10 @@ import numpy as np
 from mcstudy.fits.alarm import Overrun
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.arguments import Extras, answer_of, drawn, drawn_together
-from mcstudy.fits.attempt import Outcome, attempt, in_words
+from mcstudy.fits.attempt import Outcome, attempt, in_words, plain_text
 from mcstudy.fits.caution import NO_CAUTION, Caution, Watch
 from mcstudy.grid import Condition
-from mcstudy.method import Status, batch_of
+from mcstudy.method import Skip, Status, batch_of
 from mcstudy.streams import streams
 from mcstudy.study import Study
 
@@ -245,6 +245,9 @@ class _Work:
             text = str(outcome.exception)
             answers.end(row, Status.TIMEOUT, of + text)
             answers.seconds[row] = outcome.seconds
+        elif isinstance(outcome.exception, Skip):
+            answers.end(row, Status.SKIPPED, of + plain_text(outcome.exception))
+            return
         else:
             text = in_words(outcome.exception)
             warned = f"; {outcome.warned}" if outcome.warned else ""

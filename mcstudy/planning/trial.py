@@ -11,11 +11,12 @@ import numpy as np
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.attempt import attempt, in_words
-from mcstudy.fits.checked import AnswerError, Column
+from mcstudy.fits.checked import CODES, AnswerError, Column
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
 from mcstudy.looking.failures import shape
 from mcstudy.measure import OF_INTERVALS, why_absent
+from mcstudy.method import Skip, Status
 from mcstudy.runs.check import global_states
 from mcstudy.runs.delivery import pack
 from mcstudy.study import Study
@@ -165,6 +166,9 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     simulated = attempt(draw, study.limit_of(""), study, condition, 0)
     if global_states() != before:
         trial.problem("simulate draws from a global random state; use the rng it gets", condition)
+    if isinstance(simulated.exception, Skip):
+        trial.note(f"simulate says that it does not apply: {simulated.exception}", condition)
+        return
     if simulated.exception is not None:
         trial.raised("", in_words(simulated.exception), condition)
         return
@@ -205,6 +209,10 @@ def _try_method(
             trial.problem(f"method '{name}' {trouble.exception}", condition)
         else:
             trial.raised(name, trouble.text, condition)
+    if answers.status[0] == CODES[Status.SKIPPED]:
+        text = answers.messages.get(0, "")
+        trial.note(f"method '{name}' says that it does not apply: {text}".rstrip(": "), condition)
+        return None
     trial.saw(name, answers)
     if troubles:
         return None

@@ -11,8 +11,9 @@ import numpy as np
 from mcstudy.errors import StudyError
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.caution import Watch
-from mcstudy.fits.checked import AnswerError
+from mcstudy.fits.checked import CODES, AnswerError
 from mcstudy.fits.replicates import Job, Trouble, do_job
+from mcstudy.method import Status
 from mcstudy.study import Study
 
 
@@ -44,7 +45,8 @@ def check_first_replicate(
             raise StudyError(f"{study.name}: {name} {trouble.exception} ({where})")
         said.append(f"Note: {name} raises at {where}: {' '.join(trouble.text.split())}")
     check_global_states(study, before)
-    if not said:
+    skipped = CODES[Status.SKIPPED]
+    if not said and not any((columns.status == skipped).any() for columns in answers.values()):
         _check_estimands(study, job, answers, methods)
     return list(dict.fromkeys(said))
 

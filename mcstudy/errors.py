@@ -3,6 +3,7 @@
 MCStudyError
 ├── StudyError      the study, or what one of its functions returns, is not usable
 ├── ChangedError    the study is no longer the one that made the stored rows
+├── FitsFailedError a run was stopped, since the fits of a method are of no use
 ├── ResultsError    a results folder cannot be used as asked
 └── TableError      a table of replicates cannot be measured as asked
 
@@ -13,6 +14,8 @@ Each message is one line: what, which value, what to do.
 class MCStudyError(Exception):
     """Any error that is the user's to mend; the command line shows its one line."""
 
+    exit_status = 2
+
 
 class StudyError(MCStudyError):
     """The study, or what one of its functions returns, is not usable."""
@@ -20,6 +23,12 @@ class StudyError(MCStudyError):
 
 class ChangedError(MCStudyError):
     """The study is no longer the one that made the stored rows."""
+
+
+class FitsFailedError(MCStudyError):
+    """A run was stopped, since the fits of a method are of no use; what is stored is whole."""
+
+    exit_status = 3
 
 
 class ResultsError(MCStudyError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from typing import Any
 
 from mcstudy.verbs.options import changed_argument, names, whole
@@ -15,7 +16,8 @@ def add(verbs: Any) -> None:
         "run",
         help="compute what is missing of a study and show its measures",
         description="Compute what is missing of a study, make its tables and show the measures. "
-        "Stop it at any time and run it again to go on.",
+        "Stop it at any time and run it again to go on. Exit status 0: done, 2: bad input, 3: a "
+        "method has no usable fit under some condition.",
     )
     verb.set_defaults(verb=run_verb)
     verb.add_argument("study", metavar="STUDY", help="a study file, e.g. configs/quickstart.py")
@@ -49,11 +51,17 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--log", metavar="FILE", help="append to this file what is done, with the time"
     )
+    verb.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="go on though the first 200 fits of a method all fail with the same message",
+    )
     verb.add_argument("--quiet", action="store_true", help="show no progress, only the measures")
 
 
-def run_verb(options: argparse.Namespace) -> None:
-    """Run a study and print its measures."""
+def run_verb(options: argparse.Namespace) -> int:
+    """Run a study and print its measures; status 3 if a method has no usable fit somewhere."""
+    from mcstudy.analysis.unusable import unusable
     from mcstudy.runs.runner import run
     from mcstudy.runs.shares import parse_share
 
@@ -69,6 +77,7 @@ def run_verb(options: argparse.Namespace) -> None:
         backend=options.backend,
         scheduler=options.scheduler,
         part=(share.number, share.of) if share else None,
+        keep_going=options.keep_going,
         quiet=options.quiet,
         log=options.log,
     )
@@ -76,5 +85,9 @@ def run_verb(options: argparse.Namespace) -> None:
         again = ["mcstudy", "collect", options.study]
         again += [] if options.results == "results" else ["--results", options.results]
         print(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
-    else:
-        print(results)
+        return 0
+    print(results)
+    lines = unusable(results.folder, results.performance, names(options.methods))
+    for line in lines if options.quiet else ():
+        print(f"mcstudy: {line}", file=sys.stderr)
+    return 3 if lines else 0

@@ -58,9 +58,10 @@ def run(
     changed : {"keep", "discard"}, optional
         What becomes of rows made by code or packages that have changed since: they stay and are
         joined by new ones, or are computed again. Without it, `run` stops and says what changed.
-    retry : sequence of {"timeout", "crashed"}, optional
-        Stored fits with these statuses are computed again, with their replicates: after the time
-        limit was raised, or on a machine with more memory.
+    retry : sequence of str, optional
+        Stored fits with these statuses are computed again, any but ok: "timeout" after the time
+        limit was raised, "error" after a method was mended. There ``changed="keep"`` keeps all
+        other rows, made by the code before.
     part : (int, int), optional
         ``(3, 100)`` computes the third of a hundred equal shares, and no tables: `collect` makes
         them when all shares are there. Shares may be at work at the same time.
@@ -116,7 +117,8 @@ def run(
         for line in ledger.without_truth():
             progress.say(f"Note: {line}")
         if retry:
-            progress.note(f"{counted(reopen(store, retry), 'replicate')} computed again")
+            taken = reopen(ledger, retry, wanted.methods)
+            progress.say(f"Note: {counted(taken, 'fit')} with status {' or '.join(retry)} to retry")
         bench = Bench(ledger, wanted, progress, keep_going=keep_going)
         begun, stopped = time.monotonic(), _complete(bench)
         computed = bench.computed

@@ -71,19 +71,23 @@ def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) 
     return parquet(table, head)
 
 
-def piece(head: PartHead, table: pa.Table, start: int, stop: int) -> tuple[str, bytes]:
-    """Return name and content of the part that holds the replicates from `start` to `stop`."""
+def piece(
+    head: PartHead, table: pa.Table, start: int, stop: int, methods: Sequence[str]
+) -> tuple[str, bytes]:
+    """Return name and content of the part that holds some methods' rows from `start` to `stop`."""
     own = {
         "condition": head.condition,
         "start": start,
         "stop": stop,
-        "marks": head.marks,
-        "columns": head.columns,
+        "marks": {method: head.marks[method] for method in methods},
+        "columns": {method: head.columns[method] for method in methods},
     }
-    replicate = table["replicate"].to_numpy()
-    rows = table.filter(pa.array((start <= replicate) & (replicate < stop)))
-    condition, _, _, methods = head.path.name.split("-")
-    return f"{condition}-{start:010d}-{stop:010d}-{methods}", parquet(rows, own)
+    own_columns = {name for method in methods for name in head.columns[method]}
+    kept = [name for name in table.column_names if not column_key(name) or name in own_columns]
+    rows = [rows_of(head, table.select(kept), method) for method in sorted(methods)]
+    cut = pa.concat_tables([each.slice(start - head.start, stop - start) for each in rows])
+    condition = head.path.name.split("-")[0]
+    return _name(condition, start, stop, methods), parquet(cut, own)
 
 
 def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> tuple[str, bytes]:

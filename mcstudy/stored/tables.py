@@ -84,11 +84,17 @@ def write_tables(
         for condition in conditions:
             owed = _Layout.of(stored[condition])
             for block in _blocks(stored[condition], first):
-                whole = {name: _judged(rows, owed.estimands(name)) for name, rows in block.items()}
+                whole = {name: judged(rows, owed.estimands(name)) for name, rows in block.items()}
                 for method, estimands in formed[condition].items():
                     if method in whole and level is not None:
                         whole[method] = _with_limits(whole[method], estimands, level)
                 writers.write(_block_tables(condition, whole, layout, truths[condition]))
+
+
+def estimands_of(stored: Iterable[Stored], method: str) -> list[str]:
+    """Return the estimands that a method has under a condition, over all of its parts."""
+    of = [item for item in stored if method in item.methods]
+    return _Layout.of(of).estimands(method) if of else []
 
 
 @dataclass(frozen=True)
@@ -210,7 +216,7 @@ def _sorted_once(tables: list[pa.Table]) -> pa.Table:
     return table.take(pa.array(index))
 
 
-def _judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
+def judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
     """Return rows where a fit that leaves out what others estimate is not finite, and not ok."""
     if len(estimands) < 2:
         return rows

@@ -46,7 +46,8 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--retry",
         metavar="A,B",
-        help="compute stored fits again that ended as timeout, crashed, or both",
+        help="compute stored fits again that ended so, e.g. error or timeout,crashed; after a "
+        "method was mended, --changed keep --retry error keeps the rows of its other fits",
     )
     verb.add_argument(
         "--log", metavar="FILE", help="append to this file what is done, with the time"

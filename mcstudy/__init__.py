@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mcstudy.errors import MCStudyError
 from mcstudy.grid import grid
 from mcstudy.loading import load_study
-from mcstudy.method import Estimate, Fit, Status, batched
+from mcstudy.method import Estimate, Fit, Skip, Status, batched
 from mcstudy.study import Study
 
 __version__ = "0.1.0"
@@ -18,6 +18,7 @@ __all__ = [
     "MCStudyError",
     "Measured",
     "Results",
+    "Skip",
     "Status",
     "Study",
     "batched",

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except MCStudyError as error:
         complain(f"mcstudy: {error}")
-        return 2
+        return error.exit_status
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -3,6 +3,7 @@
 MCStudyError
 ├── StudyError      the study, or what one of its functions returns, is not usable
 ├── ChangedError    the study is no longer the one that made the stored rows
+├── FitsFailedError a run was stopped, since the fits of a method are of no use
 ├── ResultsError    a results folder cannot be used as asked
 └── TableError      a table cannot be measured or fitted as asked
 
@@ -17,6 +18,8 @@ from mcstudy.terminal import harmless_line
 class MCStudyError(Exception):
     """Any error that is the user's to mend; the command line shows its one line."""
 
+    exit_status = 2
+
     def __str__(self) -> str:
         return harmless_line(super().__str__())
 
@@ -27,6 +30,12 @@ class StudyError(MCStudyError):
 
 class ChangedError(MCStudyError):
     """The study is no longer the one that made the stored rows."""
+
+
+class FitsFailedError(MCStudyError):
+    """A run was stopped, since the fits of a method are of no use; what is stored is whole."""
+
+    exit_status = 3
 
 
 class ResultsError(MCStudyError):

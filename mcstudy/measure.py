@@ -10,12 +10,16 @@ from typing import Any, NamedTuple
 from mcstudy.errors import StudyError
 
 Z = 1.959963984540054
+LEVEL = 0.95
+"""Of the intervals that are formed from standard errors, where a study sets no other."""
 COLUMNS = ("truth", "estimate", "std_error", "lower", "upper")
 BUILT_IN = (
     *("bias", "relative_bias", "standardized_bias", "empirical_se", "mse", "rmse"),
     *("median_bias", "mad", "model_se", "relative_error_model_se"),
     *("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "width", "rejection"),
 )
+
+OF_INTERVALS = BUILT_IN[BUILT_IN.index("coverage") :]
 
 
 class Measured(NamedTuple):
@@ -50,6 +54,22 @@ class Measured(NamedTuple):
 
 
 MISSING = Measured(math.nan, math.nan, 0)
+
+
+def why_absent(measure: str) -> str:
+    """Say why a built-in measure may exist nowhere, and what to do."""
+    if measure == "rejection":
+        return "it needs null=... in the study, and intervals"
+    if measure in ("median_bias", "mad"):
+        return "it needs the rows, and the study keeps measures"
+    if measure in OF_INTERVALS:
+        return (
+            "no method gives an interval; let one return lower and upper, or a std_error, from "
+            "which an interval is formed unless the study says level=None"
+        )
+    if measure in ("model_se", "relative_error_model_se"):
+        return "no method gives a standard error; let one return a std_error"
+    return "no replicate has what it needs"
 
 
 def check_measures(measures: object, where: str) -> None:

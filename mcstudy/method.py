@@ -1,4 +1,4 @@
-"""What a method answers: `Estimate`, `Fit` and `Status`; and how a function takes a whole batch."""
+"""What a method answers, `Estimate`, `Fit`, `Status` or `Skip`; batch forms of functions."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Status(StrEnum):
     ERROR = "error"
     TIMEOUT = "timeout"
     CRASHED = "crashed"
+    SKIPPED = "skipped"
 
     @property
     def meaning(self) -> str:
@@ -40,7 +41,15 @@ _MEANINGS = {
     Status.ERROR: "the method or the simulation raised an exception",
     Status.TIMEOUT: "the fit took longer than its time limit and was ended",
     Status.CRASHED: "the fit ended its worker process: a crash in compiled code, or out of memory",
+    Status.SKIPPED: "the method says that it does not apply; no failure",
 }
+
+
+class Skip(Exception):  # noqa: N818 - no error: what a method says where it does not apply
+    """Raised by a method that does not apply: ``raise Skip("needs n > p")``.
+
+    The fit becomes a row with status `skipped` and this text; it has no numbers and is no failure.
+    """
 
 
 class Estimate(NamedTuple):
@@ -56,10 +65,16 @@ class Estimate(NamedTuple):
         Limits of the method's only interval; it is stored under the name ``"default"``.
     intervals : mapping of str to (lower, upper), optional
         Any number of further intervals by name.
+    df : float, optional
+        Degrees of freedom of the standard error, for the interval that is formed from it.
 
     Notes
     -----
     ``None`` and NaN both mean "missing". A missing standard error or limit costs only itself.
+
+    Where a method gives no interval of an estimand, one called ``"wald"`` is formed from the
+    standard error: by quantiles of t with `df` degrees of freedom, of the normal distribution
+    without, and at the study's `level`.
     """
 
     value: Any
@@ -67,6 +82,7 @@ class Estimate(NamedTuple):
     lower: Any = None
     upper: Any = None
     intervals: Mapping[str, tuple[Any, Any]] | None = None
+    df: Any = None
 
 
 class Fit(NamedTuple):

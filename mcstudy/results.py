@@ -16,6 +16,7 @@ from mcstudy.analysis.precision import precision_text
 from mcstudy.analysis.query import names_of
 from mcstudy.analysis.selection import Where, levels_of, select, with_record
 from mcstudy.analysis.summed import NEED_ROWS
+from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
 from mcstudy.comparing.anova import Anova, anova
 from mcstudy.comparing.comparisons import Comparison, check_pair, compare
@@ -178,6 +179,11 @@ class Results:
     def anova(self, measure: str, *, where: Where = None) -> Anova:
         """Show which factors drive a measure; see `mcstudy.comparing.anova.anova`."""
         return anova(self.performance, measure, where=where)
+
+    @property
+    def unusable(self) -> list[str]:
+        """A line for each method without a usable fit under a condition: where, and why."""
+        return unusable(self.folder, self.performance)
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each table's file, of all that are a function of the study."""

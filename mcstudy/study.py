@@ -13,7 +13,7 @@ from typing import Any
 
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid, check_levels, is_plain
-from mcstudy.measure import check_measures, check_null
+from mcstudy.measure import LEVEL, check_measures, check_null
 from mcstudy.signatures import check_method, check_takes
 
 MAX_REPLICATES = 2**32
@@ -68,6 +68,9 @@ class Study:
     reference : str, optional
         The method that `comparisons` has every other one against; without it, each two methods are
         compared once.
+    level : float, default 0.95
+        Of the interval ``"wald"``, which is formed where a method gives a standard error and no
+        interval of an estimand. None: no interval is formed.
 
     Raises
     ------
@@ -90,6 +93,7 @@ class Study:
     measures: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     null: float | Mapping[str, float] | None = None
     reference: str | None = None
+    level: float | None = LEVEL
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -116,6 +120,7 @@ class Study:
         self._check_time_limit()
         check_measures(self.measures, self.name)
         check_null(self.null, self.name)
+        self._check_level()
         if self.keep == "measures" and self.measures:
             raise StudyError(
                 f"{self.name}: measures of your own need the rows, and keep='measures' has none; "
@@ -158,6 +163,8 @@ class Study:
 
         listed, each = f"{self.name}: precision", f"{self.name}: the precision"
         check_targets(self.precision, listed, each, self.measures)
+        if self.null is None and "rejection" in self.precision:
+            raise StudyError(f"{listed} names 'rejection', but there is no null; give null=...")
         if self.max_replicates is None:
             raise StudyError(
                 f"{self.name}: precision needs max_replicates, the number at which a condition "
@@ -168,6 +175,16 @@ class Study:
             raise StudyError(
                 f"{self.name}: max_replicates is {self.max_replicates}, below replicates "
                 f"{self.replicates}; give a larger one"
+            )
+
+    def _check_level(self) -> None:
+        if self.level is None:
+            return
+        number = isinstance(self.level, int | float) and not isinstance(self.level, bool)
+        if not number or not 0 < self.level < 1:
+            raise StudyError(
+                f"{self.name}: level is {self.level!r}; give a number between 0 and 1, or None "
+                "to form no intervals"
             )
 
     def _check_methods(self) -> None:

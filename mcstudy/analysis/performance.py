@@ -21,6 +21,7 @@ from mcstudy.columns import COUNTS, VALUES
 from mcstudy.fits.attempt import attempt, in_words
 from mcstudy.fits.checked import STATUSES
 from mcstudy.measure import MISSING, Measured, null_of
+from mcstudy.method import Status
 from mcstudy.stored.together import read_table
 
 Line = tuple[Any, ...]
@@ -151,7 +152,8 @@ def numbers(answer: Measured) -> tuple[float, float, float, float, int]:
 def _status_lines(rows: MethodRows) -> Iterator[Line]:
     counts = np.bincount(rows.status_code, minlength=len(STATUSES))
     for word, count in zip(STATUSES, counts.tolist(), strict=True):
-        yield None, None, f"share_{word}", *numbers(share_of(count, len(rows.status_code)))
+        if count or word != Status.SKIPPED:
+            yield None, None, f"share_{word}", *numbers(share_of(count, len(rows.status_code)))
 
 
 def assembled(lines: list[Line], conditions: pa.Table) -> pa.Table:

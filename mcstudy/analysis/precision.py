@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mcstudy.analysis.selection import factors_in_words, suggestion
 from mcstudy.columns import REACHED
 from mcstudy.errors import StudyError
-from mcstudy.measure import BUILT_IN, Z
+from mcstudy.measure import BUILT_IN, Z, why_absent
 from mcstudy.method import Status
 
 PROPORTIONS = frozenset(
@@ -74,6 +74,45 @@ def reached(performance: pd.DataFrame, precision: Mapping[str, float]) -> pd.Ser
     return pd.Series(pd.arrays.BooleanArray(enough, ~exists), performance.index)
 
 
+def existing(performance: pd.DataFrame) -> set[str]:
+    """Return the measures that exist in some cell."""
+    return set(performance.loc[performance["used"] > 0, "measure"].astype(str))
+
+
+def check_exist(targets: Iterable[str], there: Collection[str], listed: str) -> None:
+    """Raise StudyError for a target whose measure exists in no cell; `listed` names them all.
+
+    Where no fit has an estimate nothing exists, for another reason.
+    """
+    for measure in targets if "empirical_se" in there else ():
+        if measure not in there:
+            raise StudyError(
+                f"{listed} names {measure!r}, which exists in no cell: {why_absent(measure)}"
+            )
+
+
+def _partial(performance: pd.DataFrame, precision: Mapping[str, float]) -> list[str]:
+    """Say of which estimands of a method no cell has a measure that has a target."""
+    there = performance[performance["used"] > 0]
+    cells = there[["method", "estimand"]].dropna().drop_duplicates()
+    lines = []
+    for measure in precision:
+        of = there[there["measure"] == measure]
+        if of["estimand"].isna().all():
+            continue
+        has = set(zip(of["method"], of["estimand"], strict=True))
+        lacking = [
+            f"{name} of {m}" for m, name in cells.itertuples(index=False) if (m, name) not in has
+        ]
+        if lacking:
+            more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+            lines.append(
+                f"Precision: {measure} does not exist for {', '.join(lacking[:3])}{more}, "
+                "and was not judged there"
+            )
+    return lines
+
+
 def with_reached(table: pa.Table, precision: Mapping[str, float] | None) -> pa.Table:
     """Return the table `performance` with a column `reached`, where there are targets."""
     if precision is None:
@@ -87,8 +126,11 @@ def precision_text(performance: pd.DataFrame, precision: Mapping[str, float], mo
     short = performance[performance["reached"].eq(False).fillna(False)]
     wanted = ", ".join(f"{measure} {target:g}" for measure, target in precision.items())
     judged = int(performance["reached"].notna().sum())
+    absent = _partial(performance, precision)
+    if not judged:
+        return f"Precision ({wanted}): exists in no cell"
     if short.empty:
-        return f"Precision ({wanted}): reached in all {judged} cells"
+        return "\n".join([f"Precision ({wanted}): reached in all {judged} cells", *absent])
     capped = short[short["replicates"] >= most]
     lines = [
         f"Precision ({wanted}): {len(cells)} of {judged} cells {how}: {_some(cells)}"
@@ -98,7 +140,7 @@ def precision_text(performance: pd.DataFrame, precision: Mapping[str, float], mo
         )
         if len(cells)
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *absent])
 
 
 def _some(cells: pd.DataFrame) -> str:

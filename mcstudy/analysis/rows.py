@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from mcstudy.analysis.partition import split
 from mcstudy.errors import ResultsError
 from mcstudy.fits.checked import STATUSES
 from mcstudy.grid import Level
+from mcstudy.method import Status
 from mcstudy.stored.together import open_tables
 
 BUDGET = 2**27
@@ -101,6 +102,33 @@ class ConditionRows:
     factors: Mapping[str, Level]
     methods: Mapping[str, MethodRows]
     first: bool = True
+
+
+def without_skipped(rows: ConditionRows) -> ConditionRows:
+    """Return the rows of a condition as if no method had been run where it does not apply."""
+    skipped = STATUSES.index(Status.SKIPPED)
+    methods = {}
+    for name, method in rows.methods.items():
+        kept = method.status_code != skipped
+        if kept.all():
+            methods[name] = method
+        elif kept.any():
+            methods[name] = _chosen(method, kept)
+    return replace(rows, methods=methods)
+
+
+def _chosen(method: MethodRows, kept: NDArray[np.bool_]) -> MethodRows:
+    """Return some of the fits of a method."""
+    estimands = {
+        name: EstimandRows(
+            of.truth,
+            of.estimate[kept],
+            of.std_error[kept],
+            {interval: (low[kept], up[kept]) for interval, (low, up) in of.intervals.items()},
+        )
+        for name, of in method.estimands.items()
+    }
+    return MethodRows(method.replicate[kept], method.status_code[kept], estimands)
 
 
 def rows_by_condition(

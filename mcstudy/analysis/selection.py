@@ -23,6 +23,7 @@ from mcstudy.arguments import short
 from mcstudy.columns import NUMBERS, WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
+from mcstudy.measure import BUILT_IN, why_absent
 from mcstudy.terminal import harmless_line
 
 Where: TypeAlias = Mapping[str, Any] | str | None
@@ -185,6 +186,8 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
     wanted = names_of(measures, "measure")
     known = [str(name) for name in frame["measure"].unique()]
     for name in wanted:
+        if name in BUILT_IN and name not in known and known:
+            raise ResultsError(f"there is no {name} here: {why_absent(name)}")
         if name not in known:
             raise ResultsError(
                 f"no measure {name!r}{suggestion(name, known)}; there are {', '.join(known)}"

@@ -14,10 +14,11 @@ from typing import Any
 
 from mcstudy.analysis.measures import share_of
 from mcstudy.analysis.performance import numbers
+from mcstudy.analysis.wald import WALD
 from mcstudy.measure import Measured
 from mcstudy.method import Status
 from mcstudy.stored.exact import Dyadic
-from mcstudy.stored.sums import Sums, Tally
+from mcstudy.stored.sums import FORMED, Sums, Tally
 
 NAN = math.nan
 NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage")
@@ -30,9 +31,16 @@ def tally_lines(
     for method, kept in sorted(tallies.items()):
         count = kept.replicates
         for word in Status:
-            answer = share_of(kept.statuses.get(word, 0), count)
+            fits = kept.statuses.get(word, 0)
+            if word == Status.SKIPPED and not fits:
+                continue
+            answer = share_of(fits, count)
             yield method, None, None, f"share_{word}", *numbers(answer), count
         for (estimand, interval), sums in sorted(kept.sums.items()):
+            if interval == FORMED:
+                if any(name == estimand and own not in ("", FORMED) for name, own in kept.sums):
+                    continue
+                interval = WALD
             truth, null = truths.get(estimand, NAN), nulls.get(estimand, NAN)
             found = _of_interval(sums, truth, null) if interval else _of_estimates(sums, truth)
             for name, answer in found.items():

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mcstudy.analysis.query import matching
-from mcstudy.analysis.rows import ConditionRows, MethodRows, rows_by_condition
+from mcstudy.analysis.rows import ConditionRows, MethodRows, rows_by_condition, without_skipped
 from mcstudy.analysis.selection import (
     METHODS_IN_ORDER,
     Where,
@@ -186,7 +186,7 @@ def _whole_conditions(
     """Yield each condition with the failures of its methods, pieces of it put together."""
     last: ConditionRows | None = None
     found: Failures = {}
-    for rows in rows_by_condition(folder):
+    for rows in map(without_skipped, rows_by_condition(folder)):
         if rows.condition not in chosen.conditions:
             continue
         if rows.first and last is not None:

@@ -22,7 +22,7 @@ import pandas as pd
 
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.measures import INTERVAL_MEASURES
-from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition
+from mcstudy.analysis.rows import ConditionRows, EstimandRows, rows_by_condition, without_skipped
 from mcstudy.analysis.selection import (
     METHODS_IN_ORDER,
     Where,
@@ -180,7 +180,7 @@ def sensitivity(
     judge = Judge(measure, level)
     lines, plain, alone = list[dict[str, object]](), list[dict[str, object]](), set[str]()
     methods = record.get(METHODS_IN_ORDER, ())
-    for rows in rows_by_condition(folder):
+    for rows in map(without_skipped, rows_by_condition(folder)):
         for cell in _cells(rows, measure, words):
             if len(cell.fits) > 1:
                 lines += list(_lines(cell, judge, methods))

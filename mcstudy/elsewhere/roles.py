@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.mcse import Floats
+from mcstudy.analysis.wald import wald_limits
 from mcstudy.columns import COUNTS, NUMBERS, VALUES
 from mcstudy.elsewhere.gathered import Columns
 from mcstudy.elsewhere.sources import Source
@@ -106,7 +106,8 @@ class Roles:
             return Cell(truth, of["estimate"], std_error)
         lower, upper = of.get("lower"), of.get("upper")
         if lower is None or upper is None:
-            lower, upper = self._formed(of["estimate"], std_error, of.get("df"))
+            df = of.get("df", self.constants.get("df"))
+            lower, upper = wald_limits(of["estimate"], std_error, self.level, df)
         elif (crossed := lower > upper).any():
             first = int(np.argmax(crossed))
             raise TableError(
@@ -114,18 +115,6 @@ class Roles:
                 f"{where}; are the two columns exchanged?"
             )
         return Cell(truth, of["estimate"], std_error, lower, upper)
-
-    def _formed(self, estimate: Floats, std_error: Floats, df: Floats | None) -> tuple[Any, Any]:
-        """Return limits about the finite estimates; the others have none."""
-        with np.errstate(invalid="ignore"):
-            half = np.where(np.isfinite(estimate), self._quantile(df) * std_error, np.nan)
-            return estimate - half, estimate + half
-
-    def _quantile(self, df: Floats | None) -> Any:
-        """Return the quantile of t for the degrees of freedom, or of the normal without."""
-        upper = (1 + self.level) / 2
-        degrees = self.constants.get("df") if df is None else df
-        return special.ndtri(upper) if degrees is None else special.stdtrit(degrees, upper)
 
     def check_measures(self, measures: Mapping[str, Callable[..., Any]]) -> None:
         """Raise TableError for a measure that asks for a column that is not there."""

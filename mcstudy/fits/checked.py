@@ -27,7 +27,7 @@ class AnswerError(StudyError):
 
 
 class Column(NamedTuple):
-    """What a column of numbers holds: kind is estimate, std_error, lower or upper."""
+    """What a column of numbers holds: kind is estimate, std_error, df, lower or upper."""
 
     kind: str
     estimand: str
@@ -64,6 +64,8 @@ def checked(answer: Any, count: int | None = None) -> Answer:
         With what is wrong about it; nothing of such an answer is stored.
     """
     fit = answer if type(answer) is Fit else Fit(answer)
+    if count is None and fit.status == Status.SKIPPED:
+        return Answer({}, CODES[Status.SKIPPED], _message(fit.message, None), _own(fit, None))
     if not isinstance(fit.estimates, Mapping) or not fit.estimates:
         raise AnswerError(f"returned {_short(answer)}; return {{estimand: Estimate(...)}}")
     convert = _number if count is None else functools.partial(_numbers, count=count)
@@ -78,14 +80,20 @@ def checked(answer: Any, count: int | None = None) -> Answer:
         value = numbers[Column("estimate", estimand)] = convert(estimate.value, estimand)
         finite = finite & (math.isfinite(value) if count is None else np.isfinite(value))
         _add_std_error(numbers, estimand, estimate.std_error, convert)
+        if estimate.df is not None:
+            _add_df(numbers, estimand, estimate, count)
         for interval, limits in _intervals(estimand, estimate).items():
             _add_interval(numbers, estimand, interval, limits, convert)
-    return Answer(
-        numbers,
-        _status(fit.status, finite, count),
-        _message(fit.message, count),
-        {name: _diagnostic(name, value, count) for name, value in (fit.diagnostics or {}).items()},
-    )
+    status = _status(fit.status, finite, count)
+    if count is not None and (skipped := status == CODES[Status.SKIPPED]).any():
+        numbers = {key: np.where(skipped, np.nan, column) for key, column in numbers.items()}
+    return Answer(numbers, status, _message(fit.message, count), _own(fit, count))
+
+
+def _own(fit: Fit, count: int | None) -> dict[str, Any]:
+    """Return the diagnostics of a fit, or of a batch."""
+    given = (fit.diagnostics or {}).items()
+    return {name: _diagnostic(name, value, count) for name, value in given}
 
 
 def _add_std_error(
@@ -96,6 +104,26 @@ def _add_std_error(
     std_error = numbers[Column("std_error", estimand)] = convert(given, estimand)
     if np.any(std_error < 0) if isinstance(std_error, np.ndarray) else std_error < 0:
         raise AnswerError(f"returned a standard error below 0 for {estimand!r}; give it as None")
+
+
+def _add_df(
+    numbers: dict[Column, Any], estimand: str, estimate: Estimate, count: int | None
+) -> None:
+    """Add the degrees of freedom of a standard error; one number holds for a whole batch."""
+    if estimate.std_error is None:
+        raise AnswerError(f"returned df without a standard error for {estimand!r}; give both")
+    if _intervals(estimand, estimate):
+        raise AnswerError(
+            f"returned df and an interval of its own for {estimand!r}; df is for the interval that "
+            "is formed from the standard error: leave one of the two out"
+        )
+    if count is None or np.ndim(estimate.df) == 0:
+        df: Any = _number(estimate.df, estimand)
+    else:
+        df = _numbers(estimate.df, estimand, count)
+    if np.any(df <= 0):
+        raise AnswerError(f"returned df {np.min(df):g} for {estimand!r}; give a number above 0")
+    numbers[Column("df", estimand)] = df
 
 
 def _intervals(estimand: str, estimate: Estimate) -> Mapping[str, Any]:
@@ -206,7 +234,7 @@ def _list_of(value: Any, what: str, count: int) -> Sequence[Any]:
 @functools.lru_cache(maxsize=4096)
 def _check_name(name: Any, what: str) -> None:
     """Raise AnswerError for a name that no table can hold."""
-    if not isinstance(name, str) or not name or plain_text(name) != name:
+    if not isinstance(name, str) or not name or plain_text(name) != name or "\0" in name:
         raise AnswerError(f"returned {_short(name)} as the name of {what}; use a plain text")
 
 

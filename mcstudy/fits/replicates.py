@@ -17,13 +17,13 @@ import numpy as np
 from mcstudy.fits.alarm import Overrun
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.arguments import Extras, answer_of, answer_to_item, drawn, drawn_together
-from mcstudy.fits.attempt import Outcome, Timed, attempt_work, in_words
+from mcstudy.fits.attempt import Outcome, Timed, attempt_work, in_words, plain_text
 from mcstudy.fits.caution import NO_CAUTION, Caution, Watch
 from mcstudy.fits.checked import AnswerError
 from mcstudy.fits.leftovers import put_modules_back
 from mcstudy.fits.printed import Capture
 from mcstudy.grid import Condition
-from mcstudy.method import Status, batch_of
+from mcstudy.method import Skip, Status, batch_of
 from mcstudy.streams import streams
 from mcstudy.study import Study
 
@@ -265,6 +265,9 @@ class _Work:
             text = str(outcome.exception)
             answers.end(row, Status.TIMEOUT, of + text)
             answers.seconds[row] = outcome.seconds
+        elif isinstance(outcome.exception, Skip):
+            answers.end(row, Status.SKIPPED, of + plain_text(outcome.exception))
+            return
         else:
             text = in_words(outcome.exception)
             warned = f"; {outcome.warned}" if outcome.warned else ""

@@ -20,7 +20,7 @@ from mcstudy.stored.tables import Stored
 
 NOWHERE = -1
 """The replicate of failures whose address was not kept."""
-_GOOD = (str(Status.OK), str(Status.BOUNDARY))
+_GOOD = (str(Status.OK), str(Status.BOUNDARY), str(Status.SKIPPED))
 _OF_PART = ["replicate", "method", "status", "message"]
 _ALL = ["condition", "count", *_OF_PART]
 _TRIES = 3

@@ -207,7 +207,7 @@ def _that_count(
         stored = open_holding(store.folder).stored().get(condition, [])
     known = {method for item in stored for method in item.methods}
     truths = {condition: study.truths(condition)}
-    now = Counting(study.keep, marks, set(record.get("kept", ())), truths, study.null)
+    now = Counting(study.keep, marks, set(record.get("kept", ())), truths, study.null, study.level)
     for item in now.stored(store.heads())[condition]:
         if methods := tuple(method for method in item.methods if method not in known):
             stored.append(Stored(item.head, methods))

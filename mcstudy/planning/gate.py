@@ -152,7 +152,8 @@ def _performance(
                 refuse_draws(study, done, names, NO_CAUTION, None)
             store.add(encode(done, answers, marks))
             stored = {condition: [Stored(head, methods) for head in store.heads()]}
-            write_tables(store.folder, stored, {condition: study.truths(condition)}, {})
+            truths = {condition: study.truths(condition)}
+            write_tables(store.folder, stored, truths, {}, level=study.level)
         table = performance_table(store.folder, measures=study.measures, null=study.null)
         return table.to_pandas(), len(done)
 

@@ -237,7 +237,7 @@ def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
             write_summed_tables(store.folder, stored, truths, {})
             table = read_table(store.folder, "performance")
         else:
-            write_tables(store.folder, stored, truths, {}, first=first)
+            write_tables(store.folder, stored, truths, {}, level=study.level, first=first)
             table = performance_table(store.folder, measures=study.measures, null=study.null)
             write_table(store.folder / "performance.parquet", table, {})
         pilot.table_seconds = time.perf_counter() - begun

@@ -10,7 +10,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from mcstudy.analysis.precision import check_targets
+from mcstudy.analysis.precision import check_exist, check_targets, existing
 from mcstudy.arguments import as_path
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
@@ -218,6 +218,9 @@ def plan(
         check_targets(targets, listed, "the target", study.measures)
     stored = Ledger(study, Store(as_path(results, "results") / study.name)).stored()
     pilot = run_pilot(study, workers, seconds)
+    if wanted:
+        listed = f"{study.name}: precision" if targets is None else either("--target", "targets")
+        check_exist(wanted, existing(pilot.performance), listed)
     units = unit_errors(pilot.performance)
     fits_stored = sum(
         len(item.methods) * (item.head.stop - item.head.start)

@@ -12,12 +12,13 @@ from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.attempt import attempt, in_words
 from mcstudy.fits.caution import Caution
-from mcstudy.fits.checked import AnswerError, Column
+from mcstudy.fits.checked import CODES, AnswerError, Column
 from mcstudy.fits.draws import Draws, advice, changed, shared_states, verdict
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
 from mcstudy.looking.failures import shape
-from mcstudy.method import batch_of
+from mcstudy.measure import OF_INTERVALS, why_absent
+from mcstudy.method import Skip, Status, batch_of
 from mcstudy.runs.check import TWICE_SECONDS, UNSEEDED
 from mcstudy.runs.delivery import pack
 from mcstudy.study import Study
@@ -118,6 +119,16 @@ class Trial:
             else:
                 self.note(text)
 
+    def judge_precision(self) -> None:
+        """Say which targets of the study's precision exist nowhere."""
+        kinds = {column.kind for _, column in self._finite}
+        formed = self.study.level is not None and "std_error" in kinds
+        needs = OF_INTERVALS if not ("lower" in kinds or formed) else ()
+        needs += ("model_se", "relative_error_model_se") if "std_error" not in kinds else ()
+        for measure in self.study.precision or () if kinds else ():
+            if measure in needs:
+                self.problem(f"precision names {measure!r}: {why_absent(measure)}")
+
     def judge_times(self) -> None:
         """Say which methods are slow."""
         usual = {name: float(np.mean(times)) for name, times in self.seconds.items()}
@@ -143,6 +154,7 @@ def try_out(study: Study) -> Trial:
         _try_condition(trial, condition)
     trial.judge_exceptions()
     trial.judge_columns()
+    trial.judge_precision()
     trial.judge_times()
     return trial
 
@@ -161,6 +173,9 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
         trial.problem(verdict("", names), condition)
     if isinstance(simulated.exception, AnswerError):
         trial.problem(f"simulate {simulated.exception}", condition)
+        return
+    if isinstance(simulated.exception, Skip):
+        trial.note(f"simulate says that it does not apply: {simulated.exception}", condition)
         return
     if simulated.exception is not None:
         trial.raised("", in_words(simulated.exception), condition)
@@ -200,6 +215,10 @@ def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | 
             trial.problem(f"method '{name}' {trouble.exception}", condition)
         else:
             trial.raised(name, trouble.text + advice(trouble.text), condition)
+    if answers.status[0] == CODES[Status.SKIPPED]:
+        text = answers.messages.get(0, "")
+        trial.note(f"method '{name}' says that it does not apply: {text}".rstrip(": "), condition)
+        return None
     trial.saw(name, answers)
     if troubles:
         return None

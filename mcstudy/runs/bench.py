@@ -11,6 +11,7 @@ from mcstudy.runs.casualties import Casualties
 from mcstudy.runs.cluster import hire_cluster
 from mcstudy.runs.echo import Echo
 from mcstudy.runs.ends import Died
+from mcstudy.runs.failing import Failing
 from mcstudy.runs.goals import Goals
 from mcstudy.runs.jobs import Agenda, covered, fits_of
 from mcstudy.runs.progress import Progress
@@ -29,7 +30,13 @@ class Bench:
     """A run at work: the ledger, what is wanted, and what is shown."""
 
     def __init__(
-        self, ledger: Ledger, wanted: Wanted, progress: Progress, share: Share | None = None
+        self,
+        ledger: Ledger,
+        wanted: Wanted,
+        progress: Progress,
+        share: Share | None = None,
+        *,
+        keep_going: bool = False,
     ) -> None:
         self.ledger = ledger
         self.study = ledger.study
@@ -37,6 +44,8 @@ class Bench:
         self.wanted = wanted
         self.progress = progress
         self.share = share
+        self.keep_going = keep_going
+        self.computed = 0
         self.goals = Goals(ledger, wanted.methods, wanted.replicates, share)
         self.workers = wanted.workers
 
@@ -48,8 +57,14 @@ class Bench:
             self.progress.say(f"{path}: damaged, or no part; set aside, what misses is computed")
         return missing
 
-    def compute(self, missing: Sequence[Job]) -> int:
-        """Compute and store the jobs; return how many fits that were."""
+    def compute(self, missing: Sequence[Job]) -> None:
+        """Compute and store the jobs; `computed` counts the fits.
+
+        Raises
+        ------
+        FitsFailedError
+            If the fits of a method turn out to be of no use.
+        """
         progress, fits = self.progress, fits_of(missing)
         with self._hired() as workers:
             agenda = Agenda(missing, self.workers)
@@ -61,7 +76,7 @@ class Bench:
             if not self.share:
                 self.ledger.write()
             with progress:
-                return self._work_off(agenda, workers)
+                self._work_off(agenda, workers, Failing(missing, self.study.keep))
 
     def clear(self) -> None:
         """Move away what was discarded, now that the study has shown that it runs."""
@@ -103,7 +118,7 @@ class Bench:
             with hire(self.study, marks, self.workers, in_process=here) as workers:
                 yield workers
 
-    def _work_off(self, agenda: Agenda, workers: Workers) -> int:
+    def _work_off(self, agenda: Agenda, workers: Workers, failing: Failing) -> None:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
         casualties, echo = Casualties(self.study), Echo(self.progress)
         looked, look_cost = time.monotonic(), 0.0
@@ -125,6 +140,9 @@ class Bench:
                 self.store.add(finished.part)
                 agenda.settle(finished.given, finished.done, finished.seconds)
                 fits += fits_of([finished.done])
+                self.computed += fits_of([finished.done])
+                if not self.keep_going:
+                    failing.learn(finished)
                 if agenda.is_through_with(finished.done.condition):
                     agenda.add(self.goals.raised(finished.done.condition))
                 self.progress.advance(fits, agenda)
@@ -134,4 +152,3 @@ class Bench:
                 self.ledger.write()
                 looked, look_cost = time.monotonic(), time.monotonic() - now
         echo.close()
-        return fits

@@ -9,9 +9,10 @@ from typing import NoReturn
 from mcstudy.errors import StudyError
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.caution import Caution, Watch
-from mcstudy.fits.checked import AnswerError
+from mcstudy.fits.checked import CODES, AnswerError
 from mcstudy.fits.draws import Draws, advice, locate, verdict
 from mcstudy.fits.replicates import Job, Trouble, do_job
+from mcstudy.method import Status
 from mcstudy.study import Study
 
 # A replicate that takes longer is not done a second time.
@@ -56,7 +57,8 @@ def check_first_replicate(
         said.append(f"Note: {name} raises at {where}: {text}{advice(text)}")
     for call, names in draws.found.items():
         raise StudyError(f"{study.name}: {verdict(call.method, names)} ({where})")
-    if not said:
+    skipped = CODES[Status.SKIPPED]
+    if not said and not any((columns.status == skipped).any() for columns in answers.values()):
         _check_estimands(study, job, answers, methods)
     if seconds < TWICE_SECONDS:
         again = do_job(study, first, 0.0, watch=watch)[1]
@@ -81,7 +83,8 @@ def _check_estimands(
                 )
     returned = {column.estimand for columns in answers.values() for column in columns.numbers}
     forgotten = [estimand for estimand in truths if estimand not in returned]
-    if forgotten and set(methods) == set(study.methods):
+    # Later replicates are run where others are stored, which may have the estimand.
+    if forgotten and job.start == 0 and set(methods) == set(study.methods):
         raise StudyError(
             f"{study.name}: no method returns the estimand {', '.join(map(repr, forgotten))}; "
             f"they return {', '.join(sorted(returned))}"

@@ -107,7 +107,8 @@ def finish(
     if watch is not None:
         watch("", 0, 0)
     if study.keep == "measures":
-        part = encode_sums(done, answers, marks, study.truths(job.condition), study.null)
+        truths = study.truths(job.condition)
+        part = encode_sums(done, answers, marks, truths, study.null, study.level)
     else:
         part = encode(done, answers, marks)
     seconds = time.perf_counter() - begun

@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from mcstudy.analysis.performance import performance_table
-from mcstudy.analysis.precision import reached
+from mcstudy.analysis.precision import check_exist, existing, reached
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.runs.jobs import missing_jobs
@@ -67,6 +69,8 @@ class Goals:
         self._goals = {c: next(ahead) for c, ahead in self._ahead.items()}
         self._raised: dict[str, int] = {}
         self._settled: set[Condition] = set()
+        self._unseen = set(study.conditions)
+        self._existing: set[str] = set()
         ledger.asked = {
             "replicates": replicates,
             "methods": list(self._methods),
@@ -115,8 +119,18 @@ class Goals:
         truths = {condition: self._ledger.truths[condition]}
         with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
             folder = Path(name)
-            write_tables(folder, {condition: rows}, truths, {}, first=self._goals[condition])
-            study = self._ledger.study
+            study, first = self._ledger.study, self._goals[condition]
+            write_tables(folder, {condition: rows}, truths, {}, level=study.level, first=first)
             table = performance_table(folder, measures=study.measures, null=study.null)
             performance = table.to_pandas()
+        self._check_exist(condition, performance, precision)
         return bool(reached(performance, precision).fillna(True).all())
+
+    def _check_exist(
+        self, condition: Condition, performance: pd.DataFrame, precision: Mapping[str, float]
+    ) -> None:
+        """Raise StudyError if every condition was judged and a target exists under none of them."""
+        self._existing |= existing(performance)
+        self._unseen.discard(condition)
+        if not self._unseen:
+            check_exist(precision, self._existing, f"{self._ledger.study.name}: precision")

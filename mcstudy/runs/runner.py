@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
-from mcstudy.errors import StudyError
+from mcstudy.errors import FitsFailedError, StudyError
 from mcstudy.loading import load_study
 from mcstudy.printing.show import ends_in_words
 from mcstudy.results import Results
@@ -36,6 +37,7 @@ def run(
     part: tuple[int, int] | None = None,
     backend: str = "local",
     scheduler: str | None = None,
+    keep_going: bool = False,
     quiet: bool = False,
     log: str | Path | None = None,
 ) -> Results:
@@ -57,9 +59,10 @@ def run(
     changed : {"keep", "discard"}, optional
         What becomes of rows made by code or packages that have changed since: they stay and are
         joined by new ones, or are computed again. Without it, `run` stops and says what changed.
-    retry : sequence of {"timeout", "crashed"}, optional
-        Stored fits with these statuses are computed again, with their replicates: after the time
-        limit was raised, or on a machine with more memory.
+    retry : sequence of str, optional
+        Stored fits with these statuses are computed again, any but ok: "timeout" after the time
+        limit was raised, "error" after a method was mended. There ``changed="keep"`` keeps all
+        other rows, made by the code before.
     part : (int, int), optional
         ``(3, 100)`` computes the third of a hundred equal shares, and no tables: `collect` makes
         them when all shares are there. Shares may be at work at the same time.
@@ -68,6 +71,9 @@ def run(
     scheduler : str, optional
         With ``backend="dask"``: the scheduler's address, such as ``tcp://127.0.0.1:8786``, or the
         path of its scheduler file.
+    keep_going : bool, default False
+        Go on though the first 200 fits of a method are of no use and all end alike, under every
+        condition; without it the run stops then.
     quiet : bool, default False
         Print nothing.
     log : path, optional
@@ -83,6 +89,10 @@ def run(
         For a study, or an argument, that cannot be used; before any work starts.
     ChangedError
         If stored rows were made by something else and `changed` does not say what to do.
+    FitsFailedError
+        If the run was stopped, as the fits of a method are of no use; what is stored is whole, and
+        its tables are made. A run that ends otherwise says of methods without a usable fit under
+        some condition in ``Results.unusable``.
     ResultsError
         If the folder cannot be used.
     """
@@ -94,7 +104,13 @@ def run(
     store = Store(as_path(results, "results") / study.name)
     progress = Progress(quiet, log)
     if part is not None:
-        return _run_share(study, store, wanted, share_of(part), changed, progress)
+        share = share_of(part)
+        if retry:
+            raise StudyError(
+                f"part {share} cannot take fits out while others are at work; "
+                f"when no share is: {call('run', option('retry', ','.join(retry)))}"
+            )
+        return _run_share(study, store, wanted, share, changed, progress, keep_going=keep_going)
     with progress.logged(), store.locked():
         ledger = Ledger(study, store)
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
@@ -103,24 +119,40 @@ def run(
         for line in ledger.without_truth():
             progress.say(f"Note: {line}")
         if retry:
-            again = counted(reopen(store, retry, ledger.methods_of), "replicate")
-            progress.note(f"{again} computed again")
-        bench = Bench(ledger, wanted, progress)
+            taken = reopen(ledger, retry, wanted.methods)
+            progress.say(f"Note: {counted(taken, 'fit')} with status {' or '.join(retry)} to retry")
+        bench = Bench(ledger, wanted, progress, keep_going=keep_going)
         check_extent(ledger, wanted.methods, wanted.replicates)
-        begun, computed, whole = time.monotonic(), 0, False
-        while not whole:
-            if missing := bench.missing():
-                computed += bench.compute(missing)
-            elif not computed:
-                bench.progress.say(f"Nothing is missing: {bench.stored_in_words()}.")
-            bench.clear()
-            whole = update_tables(ledger, progress) and not bench.missing()
+        begun, stopped = time.monotonic(), _complete(bench)
+        computed = bench.computed
         for line in ledger.close(wanted.replicates, bench.workers, computed):
             progress.say(f"Note: {line}")
+        if stopped is not None:
+            progress.note(str(stopped))
+            raise stopped
         made = Results(store.folder)
         spent, ends = duration(time.monotonic() - begun), ends_in_words(made.performance)
         progress.note(f"done: {computed} fits in {spent}; stored: {ends}")
+        for line in unusable(made.folder, made.performance, wanted.methods):
+            progress.say(f"Note: {line}")
     return made
+
+
+def _complete(bench: Bench) -> FitsFailedError | None:
+    """Compute what is missing and make the tables, of all that is stored where it is stopped."""
+    stopped, whole = None, False
+    while not whole:
+        if missing := bench.missing():
+            try:
+                bench.compute(missing)
+            except FitsFailedError as error:
+                stopped = error
+        elif not bench.computed:
+            bench.progress.say(f"Nothing is missing: {bench.stored_in_words()}.")
+        bench.clear()
+        whole = update_tables(bench.ledger, bench.progress)
+        whole = whole and (stopped is not None or not bench.missing())
+    return stopped
 
 
 def _run_share(
@@ -130,6 +162,8 @@ def _run_share(
     share: Share,
     changed: str | None,
     progress: Progress,
+    *,
+    keep_going: bool,
 ) -> Results:
     """Compute what is missing of one share; the tables and `study.json` are left to `collect`."""
     if changed is not None:
@@ -140,7 +174,7 @@ def _run_share(
     with progress.logged(), store.locked(f"{share.number}-{share.of}"):
         ledger = Ledger(study, store)
         ledger.settle_changes(None)
-        bench = Bench(ledger, wanted, progress, share)
+        bench = Bench(ledger, wanted, progress, share, keep_going=keep_going)
         if missing := bench.missing():
             bench.compute(missing)
         else:

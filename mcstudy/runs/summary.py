@@ -11,6 +11,7 @@ from mcstudy.analysis.performance import performance_table
 from mcstudy.analysis.precision import with_reached
 from mcstudy.comparing.comparisons import Comparer
 from mcstudy.grid import Condition
+from mcstudy.measure import LEVEL
 from mcstudy.runs.summing import write_summed_tables
 from mcstudy.stored.files import write_table
 from mcstudy.stored.record import as_json
@@ -46,8 +47,11 @@ def write_rows(
     DamagedError
         Where a part turns out to be damaged.
     """
-    write = write_summed_tables if facts["keep"] == "measures" else write_tables
-    write(folder, stored, truths, _metadata(facts))
+    metadata, level = _metadata(facts), facts.get("level", LEVEL)
+    if facts["keep"] == "measures":
+        write_summed_tables(folder, stored, truths, metadata)
+    else:
+        write_tables(folder, stored, truths, metadata, level=level)
 
 
 def write_measures(

@@ -30,6 +30,8 @@ class Counting:
         The true value of each estimand.
     null : float or mapping of str to float, optional
         The null value, or that of each estimand.
+    level : float or None
+        Of the intervals that are formed.
     """
 
     keep: str
@@ -37,6 +39,7 @@ class Counting:
     kept: set[str]
     truths: Mapping[Condition, Mapping[str, float]]
     null: float | Mapping[str, float] | None
+    level: float | None
 
     def stored(self, heads: Iterable[PartHead]) -> dict[Condition, list[Stored]]:
         """Return the rows that count, by condition."""
@@ -75,7 +78,7 @@ class Counting:
     def _references(self) -> dict[str, dict[str, float | None]]:
         """What sums are made about, by condition."""
         return {
-            condition.key: references(truths, self.null)
+            condition.key: references(truths, self.null, self.level)
             for condition, truths in self.truths.items()
         }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mcstudy.grid import Condition, level_text
+from mcstudy.measure import LEVEL
 from mcstudy.stored.marks import code_digest
 from mcstudy.stored.versions import versions
 from mcstudy.study import Study
@@ -28,6 +29,8 @@ def facts_of(study: Study, truths: Truths) -> dict[str, Any]:
         "keep": study.keep,
         "versions": versions(),
     }
+    if study.level != LEVEL:
+        facts["level"] = study.level
     if study.precision is not None:
         facts |= {"precision": dict(study.precision), "max_replicates": study.max_replicates}
     return facts

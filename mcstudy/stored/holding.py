@@ -10,6 +10,7 @@ from typing import Any
 
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition
+from mcstudy.measure import LEVEL
 from mcstudy.spoken import call, option
 from mcstudy.stored.counting import Counting
 from mcstudy.stored.store import Store
@@ -93,6 +94,7 @@ class Holding:
             set(record.get("kept", ())),
             self.truths,
             record.get("null"),
+            record.get("level", LEVEL),
         )
         return counting.stored(self.store.heads())
 

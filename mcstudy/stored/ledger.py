@@ -48,7 +48,12 @@ class Ledger:
         self.repaired, self._wrote = "", False
         self._record = self._record_of(store)
         self._counting = Counting(
-            study.keep, self.marks, set(self._record.get("kept", ())), self.truths, study.null
+            study.keep,
+            self.marks,
+            set(self._record.get("kept", ())),
+            self.truths,
+            study.null,
+            study.level,
         )
         discarded = set(self._record.get("discarded", ()))
         self._decisions = Decisions(self._counting, study.seed, discarded)

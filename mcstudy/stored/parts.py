@@ -90,18 +90,20 @@ def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) 
     return parquet(table, head)
 
 
-def piece(head: PartHead, table: pa.Table, start: int, stop: int) -> bytes:
-    """Return the part that holds the replicates from `start` to `stop` of another."""
+def piece(head: PartHead, table: pa.Table, start: int, stop: int, methods: Sequence[str]) -> bytes:
+    """Return the part that holds some methods' rows from `start` to `stop` of another."""
     own = {
         "condition": head.condition,
         "start": start,
         "stop": stop,
-        "marks": head.marks,
-        "columns": head.columns,
+        "marks": {method: head.marks[method] for method in methods},
+        "columns": {method: head.columns[method] for method in methods},
     }
-    replicate = table["replicate"].to_numpy()
-    rows = table.filter(pa.array((start <= replicate) & (replicate < stop)))
-    return parquet(rows, own)
+    own_columns = {name for method in methods for name in head.columns[method]}
+    kept = [name for name in table.column_names if not column_key(name) or name in own_columns]
+    rows = [rows_of(head, table.select(kept), method) for method in sorted(methods)]
+    cut = pa.concat_tables([each.slice(start - head.start, stop - start) for each in rows])
+    return parquet(cut, own)
 
 
 def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> bytes:

@@ -1,9 +1,9 @@
-"""Stored fits that are to be tried again: their replicates are taken out of the parts."""
+"""Stored fits that are to be tried again: taken out of the parts, each method by itself."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,10 +13,11 @@ from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.spoken import either
 from mcstudy.stored import parts
-from mcstudy.stored.parts import PartHead
-from mcstudy.stored.store import Store
+from mcstudy.stored.ledger import Ledger
+from mcstudy.stored.parts import DamagedError, PartHead
+from mcstudy.stored.tables import Stored, estimands_of, judged
 
-RETRIED = (Status.TIMEOUT, Status.CRASHED)
+RETRIED = tuple(status for status in Status if status is not Status.OK)
 
 
 def check_retried(statuses: Sequence[str]) -> None:
@@ -25,54 +26,70 @@ def check_retried(statuses: Sequence[str]) -> None:
         if status not in RETRIED:
             raise StudyError(
                 f"{either('--retry', 'retry')} is {status!r}; fits that can be tried again are "
-                f"those with status {' or '.join(RETRIED)}"
+                f"those with status {', '.join(RETRIED[:-1])} or {RETRIED[-1]}"
             )
 
 
-def reopen(
-    store: Store, statuses: Collection[str], counting: Callable[[PartHead], Sequence[str]]
-) -> int:
-    """Take the replicates out of the parts that hold a fit with one of these statuses.
+def reopen(ledger: Ledger, statuses: Collection[str], methods: Collection[str]) -> int:
+    """Take the fits with one of these statuses out of the parts that hold them.
 
     What else a part holds is on disk, whole, before the part is removed; after a kill in between
     its rows are there twice and count once.
 
     Parameters
     ----------
-    store : Store
-        Held by this run alone.
+    ledger : Ledger
+        Of a folder that is held by this run alone. Only rows that count as the study's are looked
+        at.
     statuses : collection of str
-        Of the fits that are to miss afterwards, with all other fits of the same replicates.
-    counting : callable
-        Returns the methods whose rows in a part count; the fits of others are left alone.
+        Of the fits that are to miss afterwards, as the table `fits` has them.
+    methods : collection of str
+        Whose fits.
 
     Returns
     -------
     int
-        How many replicates miss now.
+        How many fits miss now.
 
     Raises
     ------
     StudyError
         Where sums are kept in place of rows.
     """
+    if ledger.study.keep != "rows":
+        folder = ledger.store.folder
+        raise StudyError(f"{folder}: keeps no rows, so none of its fits can be retried")
     wanted, taken = sorted(statuses), 0
-    for head in store.heads():
-        if head.keep != "rows":
-            raise StudyError(f"{store.folder}: keeps no rows, so none of its fits can be retried")
-        rows = parts.read(head.path)
-        chosen = pc.and_(
-            pc.is_in(rows["status"].cast(pa.string()), pa.array(wanted, pa.string())),
-            pc.is_in(rows["method"].cast(pa.string()), pa.array(counting(head), pa.string())),
-        )
-        gone = sorted(set(rows["replicate"].filter(chosen).to_pylist()))
-        if not gone:
-            continue
-        for start, stop in _between(head, gone):
-            store.add(parts.piece(head, rows, start, stop))
-        store.discard([head])
-        taken += len(gone)
+    for items in ledger.stored().values():
+        estimands = {method: estimands_of(items, method) for method in methods}
+        for item in items:
+            try:
+                taken += _reopen(ledger, item, wanted, estimands)
+            except DamagedError as error:
+                ledger.store.set_aside(error.path)
     return taken
+
+
+def _reopen(
+    ledger: Ledger, item: Stored, statuses: Sequence[str], estimands: Mapping[str, Sequence[str]]
+) -> int:
+    """Take fits out of one part; return how many."""
+    head, rows = item.head, parts.read(item.head.path)
+    gone: dict[str, list[int]] = {}
+    for method in sorted(set(item.methods) & estimands.keys()):
+        own = judged(parts.rows_of(head, rows, method), estimands[method])
+        chosen = pc.is_in(own["status"].cast(pa.string()), pa.array(statuses, pa.string()))
+        if found := sorted(own["replicate"].filter(chosen).to_pylist()):
+            gone[method] = found
+    if not gone:
+        return 0
+    if whole := [method for method in head.methods if method not in gone]:
+        ledger.store.add(parts.piece(head, rows, head.start, head.stop, whole))
+    for method, replicates in gone.items():
+        for start, stop in _between(head, replicates):
+            ledger.store.add(parts.piece(head, rows, start, stop, [method]))
+    ledger.store.discard([head])
+    return sum(map(len, gone.values()))
 
 
 def _between(head: PartHead, gone: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -70,6 +70,7 @@ RECORD = {
     "measures": Each(_TEXT),
     "null": AnyOf((_NUMBER + _NONE, Each(_NUMBER))),
     "reference": _TEXT + _NONE,
+    "level": Optional(_NUMBER + _NONE),
     "runs": [Each(_LEVEL)],
 }
 HEAD = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mcstudy.stored.tables import Stored
 
 _TRUTH = "the truth of "
 _NULL = "the null value of "
+_LEVEL = "the level of the intervals that are formed"
 
 
 def encode_sums(
@@ -31,6 +33,7 @@ def encode_sums(
     marks: Mapping[str, Mark],
     truths: Mapping[str, float],
     null: float | Mapping[str, float] | None,
+    level: float | None,
 ) -> bytes:
     """Return the part of a finished job, its sums alone, as the bytes of a Parquet file."""
     head = {
@@ -38,19 +41,27 @@ def encode_sums(
         "start": job.start,
         "stop": job.stop,
         "marks": {name: marks[name] for name in sorted(answers)},
-        "references": references(truths, null),
+        "references": references(truths, null, level),
     }
     nulls = {estimand: null_of(null, estimand) for estimand in truths}
-    tallies = {name: tally(answers[name], job.start, truths, nulls) for name in answers}
+    tallies = {
+        name: tally(answers[name], job.start, truths, nulls, level=level) for name in answers
+    }
     return _part(head, tallies)
 
 
 def references(
-    truths: Mapping[str, float], null: float | Mapping[str, float] | None
+    truths: Mapping[str, float],
+    null: float | Mapping[str, float] | None,
+    level: float | None,
 ) -> dict[str, float | None]:
-    """Return by name what sums are made about, truths and null values; None is missing."""
+    """Return by name what sums are made about: truths, null values, the level of formed intervals.
+
+    None is missing.
+    """
     known = {f"{_TRUTH}{estimand}": value for estimand, value in truths.items()}
     known |= {f"{_NULL}{estimand}": null_of(null, estimand) for estimand in truths}
+    known[_LEVEL] = math.nan if level is None else level
     return {name: value if value == value else None for name, value in sorted(known.items())}
 
 

@@ -10,13 +10,14 @@ import hashlib
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.analysis.wald import wald_limits
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.checked import STATUSES, Column
 from mcstudy.method import Status
@@ -26,6 +27,9 @@ ADDRESSES = 100
 """How many addresses of fits that ended alike are kept: the first by number of replicate."""
 ENDINGS = 100
 """How many kinds of endings a method can have per condition; which ones is left to chance."""
+
+FORMED = "\0wald"
+"""The name of the interval formed from a standard error, which no interval of a method has."""
 
 _NUMBERS = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?")
 Sums = dict[str, int]
@@ -67,9 +71,18 @@ class Tally:
 
 
 def tally(
-    answers: Answers, start: int, truths: Mapping[str, float], nulls: Mapping[str, float]
+    answers: Answers,
+    start: int,
+    truths: Mapping[str, float],
+    nulls: Mapping[str, float],
+    *,
+    level: float | None = None,
 ) -> Tally:
-    """Return the tally of a method's answers to a run of replicates that begins at `start`."""
+    """Return the tally of a method's answers to a run of replicates that begins at `start`.
+
+    With a `level` it has the intervals formed from standard errors too, by the name `FORMED`, of
+    estimands without any other interval in this run.
+    """
     counts = np.bincount(answers.status, minlength=len(STATUSES)).tolist()
     statuses = {str(status): n for status, n in zip(STATUSES, counts, strict=True) if n}
     endings: Counter[Ending] = Counter()
@@ -92,6 +105,10 @@ def tally(
         for column in answers.numbers
         if column.kind in ("estimate", "lower")
     }
+    if level is not None:
+        sums |= {
+            (estimand, FORMED): found for estimand, found in _formed(answers, truths, nulls, level)
+        }
     seconds = float(answers.seconds.sum())
     return _limited(answers.count, seconds, statuses, sums, endings, addresses)
 
@@ -159,6 +176,22 @@ def no_sums(interval: str) -> Sums:
     if interval:
         return _interval_sums(nothing, nothing, np.nan, np.nan)
     return _estimate_sums(nothing, nothing, np.nan)
+
+
+def _formed(
+    answers: Answers, truths: Mapping[str, float], nulls: Mapping[str, float], level: float
+) -> Iterator[tuple[str, Sums]]:
+    """Yield the estimands that have standard errors and no interval, and the sums of one."""
+    numbers = answers.numbers
+    own = {column.estimand for column in numbers if column.kind == "lower"}
+    for column, std_error in numbers.items():
+        name = column.estimand
+        if column.kind == "std_error" and name not in own:
+            limits = wald_limits(
+                numbers[Column("estimate", name)], std_error, level, numbers.get(Column("df", name))
+            )
+            truth, null = truths.get(name, np.nan), nulls.get(name, np.nan)
+            yield name, _interval_sums(*limits, truth, null)
 
 
 def _estimate_sums(estimate: Floats, std_error: Floats, truth: float) -> Sums:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcstudy.analysis.wald import WALD, wald_limits
 from mcstudy.grid import Condition, level_text
 from mcstudy.method import Status
 from mcstudy.stored import parts
@@ -45,6 +46,7 @@ def write_tables(
     truths: Mapping[Condition, Mapping[str, float]],
     metadata: Mapping[str, str],
     *,
+    level: float | None,
     first: int | None = None,
 ) -> None:
     """Write conditions, fits, estimates, intervals and timings into `folder`.
@@ -59,6 +61,9 @@ def write_tables(
         The true value of each estimand.
     metadata : mapping of str to str
         Joins the schema metadata of every table.
+    level : float or None
+        Of the intervals formed from standard errors, under each condition for the estimands of
+        which a method gives no interval there; None forms none.
     first : int, optional
         Write the first so many replicates only.
 
@@ -68,15 +73,28 @@ def write_tables(
         Where a part turns out to be damaged.
     """
     conditions = sorted(stored, key=lambda condition: condition.sort_key)
+    if first is not None:
+        stored = {c: [i for i in items if i.head.start < first] for c, items in stored.items()}
+    formed = {c: {} if level is None else _formed(stored[c]) for c in conditions}
     layout = _Layout.of(item for items in stored.values() for item in items)
+    layout = layout.with_formed(formed.values())
     write_table(folder / "conditions.parquet", conditions_table(conditions), metadata)
     with TableWriters(folder, layout.schemas(), metadata) as writers:
         for condition in conditions:
-            given = _Layout.of(stored[condition])
+            given = _Layout.of(stored[condition]).with_formed([formed[condition]])
             owed = layout.under(given, truths[condition])
             for block in _blocks(stored[condition], first):
-                whole = {name: _judged(rows, given.estimands(name)) for name, rows in block.items()}
+                whole = {name: judged(rows, given.estimands(name)) for name, rows in block.items()}
+                for method, estimands in formed[condition].items():
+                    if method in whole and level is not None:
+                        whole[method] = _with_limits(whole[method], estimands, level)
                 writers.write(_block_tables(condition, whole, owed, truths[condition]))
+
+
+def estimands_of(stored: Iterable[Stored], method: str) -> list[str]:
+    """Return the estimands that a method has under a condition, over all of its parts."""
+    of = [item for item in stored if method in item.methods]
+    return _Layout.of(of).estimands(method) if of else []
 
 
 @dataclass(frozen=True)
@@ -121,6 +139,14 @@ class _Layout:
         }
         return _Layout(numbers, self.diagnostics)
 
+    def with_formed(self, formed: Iterable[Mapping[str, Sequence[str]]]) -> _Layout:
+        """Return the layout that also has the intervals formed under some condition."""
+        numbers = {method: set(keys) for method, keys in self.numbers.items()}
+        for of_condition in formed:
+            for method, estimands in of_condition.items():
+                numbers[method] |= {(estimand, WALD) for estimand in estimands}
+        return _Layout({m: sorted(keys) for m, keys in numbers.items()}, self.diagnostics)
+
     def estimands(self, method: str) -> list[str]:
         return sorted({key[0] for key in self.numbers[method]})
 
@@ -162,6 +188,35 @@ def existing(
     return sorted(given | {key for key in known if key[0] in silent})
 
 
+def _formed(stored: Sequence[Stored]) -> dict[str, list[str]]:
+    """Return by method the estimands that have standard errors and no interval of the method."""
+    kinds: dict[str, dict[str, set[str]]] = {}
+    for item in stored:
+        for method in item.methods:
+            for name in item.head.columns[method]:
+                kind, estimand, *_ = parts.column_key(name) or ("", "")
+                kinds.setdefault(method, {}).setdefault(kind, set()).add(estimand)
+    found = {
+        method: sorted(of.get("std_error", set()) - of.get("lower", set()))
+        for method, of in kinds.items()
+    }
+    return {method: estimands for method, estimands in found.items() if estimands}
+
+
+def _with_limits(rows: pa.Table, estimands: Sequence[str], level: float) -> pa.Table:
+    """Return rows with the interval formed from the standard error of each of the estimands."""
+    for estimand in estimands:
+        estimate, std_error, df = (
+            _numbers(rows, kind, estimand, "").to_numpy(zero_copy_only=False)
+            for kind in ("estimate", "std_error", "df")
+        )
+        for kind, limit in zip(
+            ("lower", "upper"), wald_limits(estimate, std_error, level, df), strict=True
+        ):
+            rows = rows.append_column(parts.column_name(kind, estimand, WALD), pa.array(limit))
+    return rows
+
+
 def _blocks(stored: Sequence[Stored], first: int | None) -> Iterator[dict[str, pa.Table]]:
     """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once."""
     read: dict[Path, pa.Table] = {}
@@ -199,7 +254,7 @@ def _sorted_once(tables: list[pa.Table]) -> pa.Table:
     return table.take(pa.array(index))
 
 
-def _judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
+def judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
     """Return rows where a fit that leaves out what others estimate is not finite, and not ok."""
     if len(estimands) < 2:
         return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.terminal import show
+from mcstudy.terminal import complain, show
 from mcstudy.verbs.options import changed_argument, whole
 
 
@@ -15,7 +15,8 @@ def add(verbs: Any) -> None:
         "collect",
         help="join the shares of a study and make its tables",
         description="Join what run --part has computed, make the tables, and say what is missing. "
-        "Exit status 0: the study is complete, 1: something is missing, 2: bad input.",
+        "Exit status 0: the study is complete, 1: something is missing, 2: bad input, "
+        "3: complete, but a method has no usable fit under some condition.",
     )
     verb.set_defaults(verb=collect_verb)
     verb.add_argument("study", metavar="STUDY", help="a study file, e.g. configs/quickstart.py")
@@ -51,4 +52,9 @@ def collect_verb(options: argparse.Namespace) -> int:
     if len(collected.results.performance):
         show(collected.results)
     show(collected.summary)
-    return 1 if collected.missing else 0
+    if collected.missing:
+        return 1
+    lines = collected.results.unusable
+    for line in lines:
+        complain(f"mcstudy: {line}")
+    return 3 if lines else 0

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from typing import Any
 
-from mcstudy.terminal import show
+from mcstudy.terminal import complain, show
 from mcstudy.verbs.options import changed_argument, names, whole
 
 
@@ -16,7 +16,8 @@ def add(verbs: Any) -> None:
         "run",
         help="compute what is missing of a study and show its measures",
         description="Compute what is missing of a study, make its tables and show the measures. "
-        "Stop it at any time and run it again to go on.",
+        "Stop it at any time and run it again to go on. Exit status 0: done, 2: bad input, 3: a "
+        "method has no usable fit under some condition.",
     )
     verb.set_defaults(verb=run_verb)
     verb.add_argument("study", metavar="STUDY", help="a study file, e.g. configs/quickstart.py")
@@ -45,16 +46,23 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--retry",
         metavar="A,B",
-        help="compute stored fits again that ended as timeout, crashed, or both",
+        help="compute stored fits again that ended so, e.g. error or timeout,crashed; after a "
+        "method was mended, --changed keep --retry error keeps the rows of its other fits",
     )
     verb.add_argument(
         "--log", metavar="FILE", help="append to this file what is done, with the time"
     )
+    verb.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="go on though the first 200 fits of a method all fail with the same message",
+    )
     verb.add_argument("--quiet", action="store_true", help="show no progress, only the measures")
 
 
-def run_verb(options: argparse.Namespace) -> None:
-    """Run a study and print its measures."""
+def run_verb(options: argparse.Namespace) -> int:
+    """Run a study and print its measures; status 3 if a method has no usable fit somewhere."""
+    from mcstudy.analysis.unusable import unusable
     from mcstudy.runs.runner import run
     from mcstudy.runs.shares import parse_share
 
@@ -70,6 +78,7 @@ def run_verb(options: argparse.Namespace) -> None:
         backend=options.backend,
         scheduler=options.scheduler,
         part=(share.number, share.of) if share else None,
+        keep_going=options.keep_going,
         quiet=options.quiet,
         log=options.log,
     )
@@ -77,5 +86,9 @@ def run_verb(options: argparse.Namespace) -> None:
         again = ["mcstudy", "collect", options.study]
         again += [] if options.results == "results" else ["--results", options.results]
         show(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
-    else:
-        show(results)
+        return 0
+    show(results)
+    lines = unusable(results.folder, results.performance, names(options.methods))
+    for line in lines if options.quiet else ():
+        complain(f"mcstudy: {line}")
+    return 3 if lines else 0

@@ -1,0 +1,105 @@
+"""Stored fits that are tried again: of one method, the rest of the rows staying as they are."""
+
+import pandas as pd
+import pytest
+
+from mcstudy import run
+from mcstudy.cli import main
+from mcstudy.errors import ChangedError, StudyError
+from mcstudy.method import Status
+
+METHODS = ('{"average": average, "jittered": jittered}', '{"average": average, "buggy": buggy}')
+BUGGY = """
+def buggy(sample):
+    if sample[0] > 0.5:
+        raise ZeroDivisionError("a bug")
+    return {"mean": Estimate(sample.mean(), 1.0), **OTHER}
+
+def jittered"""
+FIXED = ("if sample[0] > 0.5:", "if sample[0] > 1e9:")
+
+
+@pytest.fixture
+def buggy_file(study_file):
+    def write(*edits, other="{}"):
+        body = BUGGY.replace("**OTHER", f"**{other}")
+        return study_file(METHODS, ("\ndef jittered", body), *edits)
+
+    return write
+
+
+def rows_of(results, method):
+    key = ["condition", "replicate", "method"]
+    rows = results.fits[[*key, "status"]].merge(results.estimates, on=key, how="left")
+    return rows[rows["method"] == method].set_index(key[:2])
+
+
+def test_contract_failed_fits_of_a_mended_method_alone_are_computed_again(
+    buggy_file, tmp_path, capfd
+):
+    before = run(buggy_file(), tmp_path, jobs=1, quiet=True)
+    timings = before.timings
+    failed = before.fits["status"].eq("error")
+    assert 0 < failed.sum() < 240
+    with pytest.raises(ChangedError, match="the code of method 'buggy'"):
+        run(buggy_file(FIXED), tmp_path, retry=["error"], jobs=1, quiet=True)
+    after = run(buggy_file(FIXED), tmp_path, changed="keep", retry=["error"], jobs=1)
+    said = capfd.readouterr().err
+    assert f"{failed.sum()} fits with status error to retry" in said
+    assert f"{failed.sum()} fits to do" in said
+    older = 240 - failed.sum()
+    assert f"rows of 'buggy' made by older code or packages are among them: {older} of 240" in said
+    assert after.study["older_rows"]
+    assert after.fits["status"].eq("ok").all()
+    same = timings["seconds"].eq(after.timings["seconds"])
+    assert same[~failed].all()
+    assert not same[failed].any()
+    plain = run(buggy_file(FIXED), tmp_path / "plain", jobs=1, quiet=True)
+    for method in ("average", "buggy"):
+        pd.testing.assert_frame_equal(rows_of(after, method), rows_of(plain, method))
+    assert run(buggy_file(FIXED), tmp_path, jobs=1, quiet=True).digests() == after.digests()
+
+
+def test_contract_retried_as_it_was_the_tables_are_the_same(buggy_file, tmp_path):
+    before = run(buggy_file(), tmp_path, jobs=1, quiet=True)
+    again = run(buggy_file(), tmp_path, retry=["error", "timeout"], jobs=2, quiet=True)
+    assert again.digests() == before.digests()
+
+
+def test_contract_only_the_methods_of_the_run_and_rows_that_count_are_retried(
+    buggy_file, tmp_path, capfd
+):
+    run(buggy_file(), tmp_path, jobs=1, quiet=True)
+    run(buggy_file(), tmp_path, retry=["error"], methods=["average"], jobs=1)
+    assert "Note: 0 fits with status error to retry" in capfd.readouterr().err
+    fixed = run(buggy_file(FIXED), tmp_path, changed="discard", jobs=1, quiet=True)
+    run(buggy_file(FIXED), tmp_path, retry=["error"], jobs=1)
+    assert "Note: 0 fits with status error to retry" in capfd.readouterr().err
+    assert fixed.fits["status"].eq("ok").all()
+
+
+def test_contract_a_status_is_that_of_the_table(buggy_file, tmp_path, capfd):
+    lacking = '({"more": Estimate(1.0)} if sample[1] > 0 else {})'
+    estimands = ('{"mean": mean}', '{"mean": mean, "more": 1.0}')
+    path = buggy_file(estimands, FIXED, other=lacking)
+    before = run(path, tmp_path, jobs=1, quiet=True)
+    missing = before.fits["status"].eq("not_finite").sum()
+    assert missing
+    again = run(path, tmp_path, retry=["not_finite"], jobs=1)
+    assert f"Note: {missing} fits with status not_finite to retry" in capfd.readouterr().err
+    assert again.digests() == before.digests()
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s != "ok"])
+def test_contract_every_status_but_ok_can_be_retried(buggy_file, tmp_path, status):
+    run(buggy_file(("replicates=60", "replicates=2")), tmp_path, jobs=1, quiet=True, retry=[status])
+
+
+def test_contract_what_cannot_be_retried_is_said(buggy_file, tmp_path, capsys):
+    path = buggy_file()
+    assert main(["run", str(path), "--retry", "ok"]) == 2
+    assert "--retry is 'ok'; fits that can be tried again are those with" in capsys.readouterr().err
+    with pytest.raises(StudyError, match="part 1/2 cannot take fits out"):
+        run(path, tmp_path, part=(1, 2), retry=["error"], quiet=True)
+    with pytest.raises(StudyError, match=r"retry=\['error'\]"):
+        run(path, tmp_path, retry="error", quiet=True)

@@ -70,7 +70,7 @@ def columns_of(given: Floats, kept: Floats) -> Columns:
     largest = np.maximum(given.max(axis=2), -given.min(axis=2))
     infinite = ~np.isfinite(largest)
     given[infinite], largest[infinite] = 0, 1
-    unit = np.ldexp(1.0, np.frexp(largest)[1])
+    unit = np.ldexp(1.0, np.frexp(largest)[1] - 1)
     given /= unit[..., None]
     centre = (given * kept).sum(axis=2) / n_rows
     given -= centre[..., None]

@@ -403,7 +403,10 @@ def set_value(name, value):
         ),
         (lambda frame: frame, ["a", "b"], "the frame has no columns 'a', 'b'; it has y, group1"),
         (lambda frame: frame, 5, "the frame has no column 5"),
-        (lambda frame: frame, [["age"]], "exog has columns of its own; give their names"),
+        (lambda frame: frame, np.ones((2, 2)), "exog has columns of its own; give their names"),
+        (lambda frame: frame, pd.DataFrame({"age": [1]}), "exog has columns of its own; give th"),
+        (lambda frame: frame, [["age"]], r"the frame has no column \['age'\]; it has y"),
+        (lambda frame: frame, np.array(["agee"]), "the frame has no column 'agee'; it has y"),
         (lambda frame: pd.concat([frame, frame[["y"]]], axis=1), None, "more than one column 'y'"),
         (
             lambda frame: frame.assign(b=2 * frame["age"] - frame["urban"]),

@@ -29,7 +29,7 @@ from mcstudy import (
 )
 from mcstudy.cli import main
 from mcstudy.looking.address import find_condition
-from mcstudy.looking.save import save_data
+from mcstudy.looking.save import data_text, save_data
 from mcstudy.stored.store import Store
 
 MOODY_WHEN_TOLD = (
@@ -268,6 +268,19 @@ def test_contract_a_condition_is_found_by_its_factors_in_any_order(wanted, key):
 def test_contract_an_unknown_or_ambiguous_condition_lists_the_candidates(wanted, message):
     with pytest.raises(MCStudyError, match=message):
         find_condition(wanted, LEVELS)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
+def test_contract_frames_of_any_library_are_saved_as_tables(tmp_path, library):
+    frame = pd.DataFrame({"frame": [1.0, 2.0], "b": ["x", "y"]})
+    data = {
+        "pandas": lambda: frame,
+        "polars": lambda: pytest.importorskip("polars").from_pandas(frame),
+        "arrow": lambda: pytest.importorskip("pyarrow").Table.from_pandas(frame),
+    }[library]()
+    save_data(data, tmp_path / "data.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "data.csv"), frame)
+    assert "2 rows" in data_text(data)
 
 
 def test_contract_data_is_saved_by_suffix(tmp_path):

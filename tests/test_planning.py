@@ -185,6 +185,16 @@ def test_law_a_right_pipeline_passes_the_oracle():
     assert "oracle: " in str(found)
 
 
+def test_contract_an_oracle_may_answer_with_a_frame_of_another_library():
+    polars = pytest.importorskip("polars")
+    given = check(
+        family(oracle=lambda **condition: polars.from_pandas(law(**condition))), seconds=0.5
+    )
+    plain = check(family(), seconds=0.5)
+    assert given.gate is not None
+    assert len(given.gate.cells) == len(plain.gate.cells)
+
+
 def wrong_sd(rng, *, unexplained_sd, **factors):
     return nested.generate_nested(rng, unexplained_sd=1.1 * unexplained_sd, **factors)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from mcstudy import Status, nested
+from mcstudy.errors import StudyError
 from mcstudy.nested import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.cells import cells_of
 from mcstudy.nested.engine import as_batch, profile_llf, solve
@@ -352,14 +353,16 @@ def test_contract_a_covariate_at_fault_is_named_lane_by_lane():
     x, z, w = rng.normal(size=(3, *batch.y.shape)) + 1e3
     z[1] = 1e3 + 0.1
     w[2] = 3 * x[2] - z[2] / 7 + 12
+    w[3, 5] = np.nan
     columns = {"x": x, "z": z, "w": w}
     fit = nested.reml.batch(
         NestedBatch(batch.y, batch.design, covariates=columns), [rng] * len(batch)
     )
     assert fit.message[1] == "the covariate 'z' is constant"
     assert fit.message[2] == "the covariate 'w' is a linear combination of those before it"
-    assert fit.status[1:3] == [Status.NOT_IDENTIFIABLE] * 2
-    assert Status.NOT_IDENTIFIABLE not in (fit.status[0], fit.status[3])
+    assert fit.message[3] == "the covariate 'w' has missing or infinite values"
+    assert fit.status[1:] == [Status.NOT_IDENTIFIABLE] * 3
+    assert fit.status[0] in (Status.OK, Status.BOUNDARY)
 
 
 def test_identity_a_single_large_group_and_many_cells_of_one_row():
@@ -412,6 +415,28 @@ def test_contract_data_without_variation_and_missing_numbers_are_not_finite():
         assert statuses[:2] == [Status.NOT_FINITE] * 2
         assert statuses[2] in (Status.OK, Status.BOUNDARY)
         np.testing.assert_allclose(solution.llf[2], solve(batch).llf[2], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("group1", "group2", "message"),
+    [
+        ([0, 1, 0, 1], [0, 0, 1, 1], "the rows are not sorted by group 1, then group 2; sort them"),
+        ([0, 0, 0, 1], [0, 1, 0, 1], "the rows are not sorted by group 1, then group 2; sort them"),
+        ([0, 0, 1, 1], [0, 1, 0], r"have the shapes \(4,\) and \(3,\)"),
+        (list("aabb"), [0, 1, 0, 1], "the labels of groups are <U1 and int64; give integers"),
+    ],
+)
+def test_contract_a_design_that_would_be_misread_is_refused(group1, group2, message):
+    with pytest.raises(StudyError, match=message):
+        NestedDesign(np.array(group1), np.array(group2))
+
+
+def test_contract_data_of_another_size_than_the_design_are_refused():
+    design = NestedDesign.of_sizes(2, 2, 2)
+    with pytest.raises(StudyError, match=r"'y' has the shape \(7,\) and the design 8 rows"):
+        NestedData(np.arange(7.0), design)
+    with pytest.raises(StudyError, match=r"'x' has the shape \(\) and the design 8 rows"):
+        NestedData(np.arange(8.0), design, {"x": 3.0})
 
 
 def test_contract_the_single_form_is_a_batch_of_one():

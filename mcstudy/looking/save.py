@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.arguments import as_path
+from mcstudy.elsewhere.frames import as_pandas, is_frame
 from mcstudy.errors import ResultsError
 
 SUFFIXES = (".parquet", ".csv", ".pkl")
@@ -62,9 +63,9 @@ def save_data(data: Any, path: str | Path) -> None:
 
 def as_frame(data: Any) -> pd.DataFrame | None:
     """Return a data set as a table, None if it is none."""
-    frame = getattr(data, "frame", data)
-    if isinstance(frame, pd.DataFrame):
-        return frame.rename(columns=str)
+    frame = data if is_frame(data) else getattr(data, "frame", data)
+    if is_frame(frame):
+        return as_pandas(frame).rename(columns=str)
     if isinstance(frame, pd.Series):
         return frame.to_frame(str(frame.name or "value"))
     if isinstance(frame, np.ndarray) and frame.ndim in (1, 2):

@@ -16,6 +16,7 @@ from mcstudy.nested.data import Booleans, Floats, NestedData
 # Columns closer than this many roundings of their numbers cannot be told apart. A sum over a
 # million rows, by pairs, errs by some 30.
 _ROUNDINGS = 64 * float(np.finfo(float).eps)
+_DEPENDENT = "is a linear combination of those before it"
 
 
 class Columns(NamedTuple):
@@ -32,28 +33,26 @@ class Columns(NamedTuple):
         Of the covariates.
     triangle : array of shape (R, c, c)
         With a diagonal above 0.
-    constant, dependent : bool arrays of shape (R, c)
-        Covariates that are constant, and that are linear combinations of those before them.
+    infinite, constant, dependent : bool arrays of shape (R, c)
+        Covariates that are not finite, that are constant, and that are linear combinations of those
+        before them.
     """
 
     values: Floats
     centre: Floats
     spread: Floats
     triangle: Floats
+    infinite: Booleans
     constant: Booleans
     dependent: Booleans
 
     def faults(self, names: tuple[str, ...]) -> NDArray[np.str_]:
         """Return for each replicate which covariate is at fault and why, empty where none is."""
-        words = [""]
-        words += [f"the covariate {name!r} is constant" for name in names]
-        words += [
-            f"the covariate {name!r} is a linear combination of those before it" for name in names
-        ]
-        first = (self.constant | self.dependent).argmax(axis=1)
-        lanes = np.arange(len(first))
-        place = np.where(self.dependent[lanes, first], 1 + len(names) + first, 0)
-        return np.array(words)[np.where(self.constant[lanes, first], 1 + first, place)]
+        words = ("has missing or infinite values", "is constant", _DEPENDENT)
+        texts = [f"the covariate {name!r} {word}" for name in names for word in words]
+        wrong = np.stack([self.infinite, self.constant, self.dependent], axis=2)
+        wrong = wrong.reshape(len(wrong), -1)
+        return np.where(wrong.any(axis=1), np.array(texts)[wrong.argmax(axis=1)], "")
 
 
 def columns_of(given: Floats, kept: Floats) -> Columns:
@@ -69,7 +68,9 @@ def columns_of(given: Floats, kept: Floats) -> Columns:
     lanes, _, rows = given.shape
     n_rows = np.maximum(np.broadcast_to(kept, (lanes, 1, rows)).sum(axis=2), 1)
     largest = np.maximum(given.max(axis=2), -given.min(axis=2))
-    unit = np.ldexp(1.0, np.frexp(largest)[1])
+    infinite = ~np.isfinite(largest)
+    given[infinite], largest[infinite] = 0, 1
+    unit = np.ldexp(1.0, np.frexp(largest)[1] - 1)
     given /= unit[..., None]
     centre = (given * kept).sum(axis=2) / n_rows
     given -= centre[..., None]
@@ -80,7 +81,8 @@ def columns_of(given: Floats, kept: Floats) -> Columns:
     given /= spread[..., None]
     given[constant] = 0
     triangle, dependent = _untangled(given, kept, n_rows[:, 0], rounding / spread)
-    return Columns(given, centre * unit, spread * unit, triangle, constant, dependent & ~constant)
+    faults = infinite, constant & ~infinite, dependent & ~constant
+    return Columns(given, centre * unit, spread * unit, triangle, *faults)
 
 
 def fault_of(data: NestedData) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.errors import StudyError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -45,6 +47,26 @@ class NestedDesign(_Unchanging):
     group1: Integers
     group2: Integers
     balanced: tuple[int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        first, second = self.group1, self.group2
+        if first.shape != second.shape or first.ndim != 1:
+            raise StudyError(
+                f"the labels of groups have the shapes {first.shape} and {second.shape}; give one "
+                "of each for every row"
+            )
+        if {first.dtype.kind, second.dtype.kind} - {"i", "u"}:
+            raise StudyError(
+                f"the labels of groups are {first.dtype} and {second.dtype}; give integers, as "
+                "numpy.unique(labels, return_inverse=True)[1]"
+            )
+        here, after = first[:-1], first[1:]
+        if ((here > after) | ((here == after) & (second[:-1] > second[1:]))).any():
+            raise StudyError(
+                "the rows are not sorted by group 1, then group 2; sort them by "
+                "numpy.lexsort((group2, group1)), or return a data frame"
+            )
 
     def __repr__(self) -> str:
         groups, rows = len(np.unique(self.group1)), len(self.group1)
@@ -84,6 +106,16 @@ class NestedData(_Unchanging):
     y: Floats
     design: NestedDesign
     covariates: Mapping[str, Floats] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rows = len(self.design.group1)
+        for name, column in (("y", self.y), *self.covariates.items()):
+            if np.shape(column) != (rows,):
+                raise StudyError(
+                    f"{name!r} has the shape {np.shape(column)} and the design {rows} rows; give a "
+                    "number for each row"
+                )
 
     def __repr__(self) -> str:
         return f"<NestedData of {_in_words(self.y, self.design, self.covariates)}>"

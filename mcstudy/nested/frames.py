@@ -51,9 +51,9 @@ def names_of(exog: Any) -> list[Hashable]:
         return []
     if isinstance(exog, str) or not isinstance(exog, Iterable):
         return [exog]
-    if hasattr(exog, "columns") or np.ndim(exog) > 1:  # type: ignore[arg-type]
+    if hasattr(exog, "columns") or getattr(exog, "ndim", 1) > 1:
         raise TableError("exog has columns of its own; give their names, and them in the frame")
-    return list(exog)
+    return [name.item() if isinstance(name, np.generic) else name for name in exog]
 
 
 def nested_data(

@@ -56,7 +56,7 @@ class Working:
             elif varies == 0:
                 self._fault[lane] = "the response is constant"
             else:
-                scale[lane] = np.ldexp(1.0, np.frexp(varies)[1])
+                scale[lane] = np.ldexp(1.0, np.frexp(varies)[1] - 1)
         self.scale = scale
         if (scale != 1).any():
             self.batch = replace(self.batch, y=self.batch.y / scale[:, None])

@@ -14,6 +14,7 @@ from scipy import stats
 
 from mcstudy.analysis.performance import performance_table
 from mcstudy.analysis.precision import PROPORTIONS, errors
+from mcstudy.elsewhere.frames import as_pandas, is_frame
 from mcstudy.errors import StudyError
 from mcstudy.fits.caution import NO_CAUTION
 from mcstudy.fits.draws import changed, shared_states
@@ -94,6 +95,7 @@ def _expected(study: Study, condition: Condition) -> pd.DataFrame | None:
         ) from error
     if table is None:
         return None
+    table = as_pandas(table) if is_frame(table) else table
     lacking = [
         name for name in (*_CELL, "value", "mcse") if name not in getattr(table, "columns", ())
     ]

@@ -6,6 +6,7 @@ import random
 import shutil
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from mcstudy import MCStudyError, open_results, run
@@ -99,6 +100,43 @@ def test_contract_a_flipped_bit_is_noticed_or_harmless(small):
 
 def test_contract_a_flipped_bit_is_noticed_or_harmless_where_sums_are_kept(small_sums):
     by_flips(small_sums, 6)
+
+
+@pytest.mark.parametrize("place", [100, -100])
+def test_contract_replay_tells_of_a_damaged_part(small, place, capfd):
+    """In its pages and in its footer."""
+    for path in small.files():
+        if path.parent.name == "parts":
+            hurt = bytearray(path.read_bytes())
+            hurt[place] ^= 1
+            path.write_bytes(hurt)
+    asked = ["replay", str(small.folder), "--condition", "n=5", "--replicate", "0"]
+    assert main(asked) == 3
+    said = capfd.readouterr().out
+    assert said.count(": damaged, and not read; run the study again") == 1
+    assert main(["status", str(small.folder)]) == 0
+    assert "2 damaged parts, not counted" in capfd.readouterr().out
+    assert main(["summarize", str(small.folder)]) == 2
+    asked = ["run", str(small.path), "--results", str(small.folder.parent), "--jobs", "1"]
+    for more in (["--retry", "timeout"], []):
+        capfd.readouterr()
+        assert main([*asked, *more]) == 0
+        assert capfd.readouterr().err.count("set aside, what misses is computed") == 2
+        assert open_results(small.folder).digests() == small.digests
+        assert main(["summarize", str(small.folder)]) == 0
+        small.restore()
+        for path in small.files():
+            if path.parent.name == "parts":
+                path.write_bytes(flipped(path.read_bytes(), 8 * (place % path.stat().st_size)))
+
+
+def test_contract_others_read_what_is_sealed(small):
+    polars = pytest.importorskip("polars")
+    for path in small.files():
+        if path.suffix == ".parquet":
+            rows = pq.read_table(path).num_rows
+            assert len(pd.read_parquet(path)) == len(polars.read_parquet(path)) == rows
+            assert polars.scan_parquet(path).collect().height == rows
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from mcstudy.looking.save import data_text
 from mcstudy.results import Results
 from mcstudy.spoken import option
 from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
-from mcstudy.stored.parts import DamagedError, PartHead, encode, read
+from mcstudy.stored.parts import DamagedError, PartHead, encode, read, read_content
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import read_tallies
 from mcstudy.study import MAX_REPLICATES, Study
@@ -149,6 +149,7 @@ def replay(
     truths = study.truths(found)
     stored, marks = _stored(store, found, replicate, names, truths)
     endings, notes = _endings(store, found, replicate, names)
+    notes += [] if set(names) <= stored.keys() else _damaged(store, found, replicate)
     if not stored and not notes:
         notes.append(f"Note: replicate {replicate} is not stored, so nothing to compare with")
     notes += _changes(marks, current)
@@ -225,6 +226,19 @@ def _endings(
                         words = f"{ending.status}: {texts[replicate]}".rstrip(": ")
                         notes.append(f"Stored of '{name}': {words}")
     return endings, notes
+
+
+def _damaged(store: Store, condition: Condition, replicate: int) -> list[str]:
+    """Say in words which parts of a condition, or of the replicate, cannot be read."""
+    heads, damaged = store.look()
+    damaged = [path for path in damaged if path.name.startswith(condition.digest)]
+    for head in heads:
+        if _holds(head, condition, replicate):
+            try:
+                read_content(head.path)
+            except DamagedError:
+                damaged.append(head.path)
+    return [f"Note: {path}: damaged, and not read; run the study again" for path in damaged]
 
 
 def _read(

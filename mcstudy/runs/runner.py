@@ -13,7 +13,7 @@ from mcstudy.results import Results
 from mcstudy.runs.bench import Bench
 from mcstudy.runs.progress import Progress, duration
 from mcstudy.runs.shares import Share
-from mcstudy.runs.upkeep import check_extent, say_repaired, update_tables
+from mcstudy.runs.upkeep import say_repaired, update_tables
 from mcstudy.runs.wanted import Wanted, counted, scheduler_of
 from mcstudy.spoken import call, option
 from mcstudy.stored.ledger import Ledger
@@ -104,7 +104,6 @@ def run(
         if retry:
             progress.note(f"{counted(reopen(store, retry), 'replicate')} computed again")
         bench = Bench(ledger, wanted, progress)
-        check_extent(ledger, wanted.methods, wanted.replicates)
         begun, computed, whole = time.monotonic(), 0, False
         while not whole:
             if missing := bench.missing():

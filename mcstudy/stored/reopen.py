@@ -12,7 +12,7 @@ from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.spoken import either
 from mcstudy.stored import parts
-from mcstudy.stored.parts import PartHead
+from mcstudy.stored.parts import DamagedError, PartHead
 from mcstudy.stored.store import Store
 
 RETRIED = (Status.TIMEOUT, Status.CRASHED)
@@ -55,7 +55,11 @@ def reopen(store: Store, statuses: Collection[str]) -> int:
     for head in store.heads():
         if head.keep != "rows":
             raise StudyError(f"{store.folder}: keeps no rows, so none of its fits can be retried")
-        rows = parts.read(head.path)
+        try:
+            rows = parts.read(head.path)
+        except DamagedError:
+            store.set_aside(head.path)
+            continue
         chosen = pc.is_in(rows["status"].cast(pa.string()), pa.array(wanted, pa.string()))
         gone = sorted(set(rows["replicate"].filter(chosen).to_pylist()))
         if not gone:

@@ -12,6 +12,7 @@ import pytest
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.cli import main
 from mcstudy.stored import parts
+from mcstudy.stored.sealed import BrokenSealError, check
 
 TINY = [("grid(n=[5, 10], mean=[0.0, 1.5])", "grid(n=[5, 10], mean=[0.0])"), ("=60", "=3")]
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance", "comparisons")
@@ -157,6 +158,17 @@ def is_noticed(folder, path):
     except MCStudyError:
         return True
     return False
+
+
+def test_contract_no_flipped_bit_passes_the_checksum(small):
+    """All of them, in the smallest of the files."""
+    content = bytearray(min((path.read_bytes() for path in small.files()), key=len))
+    check(bytes(content))
+    for bit in range(8 * len(content)):
+        content[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BrokenSealError):
+            check(bytes(content))
+        content[bit // 8] ^= 1 << bit % 8
 
 
 @pytest.mark.slow

@@ -63,7 +63,8 @@ def _update(ledger: Ledger, progress: Progress | None) -> bool:
     measured_of = ledger.measures_digest(made_of)
     has_rows = ledger.made_of == made_of and are_those(folder, tables_of_rows(keep), ledger.tables)
     measured = keep == "measures" or ledger.measured_of == measured_of
-    if has_rows and measured and are_those(folder, TABLES_OF[keep], ledger.tables):
+    others = set(TABLES_OF[keep]) - set(tables_of_rows(keep))
+    if has_rows and measured and are_those(folder, others, ledger.tables):
         return False
     extent = extent_of(stored)
     if not _may_replace(ledger, extent, progress):

@@ -6,11 +6,13 @@ import random
 import shutil
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.cli import main
 from mcstudy.stored import parts
+from mcstudy.stored.sealed import BrokenSealError, check
 
 TINY = [("grid(n=[5, 10], mean=[0.0, 1.5])", "grid(n=[5, 10], mean=[0.0])"), ("=60", "=3")]
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance", "comparisons")
@@ -101,6 +103,43 @@ def test_contract_a_flipped_bit_is_noticed_or_harmless_where_sums_are_kept(small
     by_flips(small_sums, 6)
 
 
+@pytest.mark.parametrize("place", [100, -100])
+def test_contract_replay_tells_of_a_damaged_part(small, place, capfd):
+    """In its pages and in its footer."""
+    for path in small.files():
+        if path.parent.name == "parts":
+            hurt = bytearray(path.read_bytes())
+            hurt[place] ^= 1
+            path.write_bytes(hurt)
+    asked = ["replay", str(small.folder), "--condition", "n=5", "--replicate", "0"]
+    assert main(asked) == 3
+    said = capfd.readouterr().out
+    assert said.count(": damaged, and not read; run the study again") == 1
+    assert main(["status", str(small.folder)]) == 0
+    assert "2 damaged parts, not counted" in capfd.readouterr().out
+    assert main(["summarize", str(small.folder)]) == 2
+    asked = ["run", str(small.path), "--results", str(small.folder.parent), "--jobs", "1"]
+    for more in (["--retry", "timeout"], []):
+        capfd.readouterr()
+        assert main([*asked, *more]) == 0
+        assert capfd.readouterr().err.count("set aside, what misses is computed") == 2
+        assert open_results(small.folder).digests() == small.digests
+        assert main(["summarize", str(small.folder)]) == 0
+        small.restore()
+        for path in small.files():
+            if path.parent.name == "parts":
+                path.write_bytes(flipped(path.read_bytes(), 8 * (place % path.stat().st_size)))
+
+
+def test_contract_others_read_what_is_sealed(small):
+    polars = pytest.importorskip("polars")
+    for path in small.files():
+        if path.suffix == ".parquet":
+            rows = pq.read_table(path).num_rows
+            assert len(pd.read_parquet(path)) == len(polars.read_parquet(path)) == rows
+            assert polars.scan_parquet(path).collect().height == rows
+
+
 @pytest.mark.slow
 def test_contract_many_flipped_bits_are_noticed_or_harmless(small):
     by_flips(small, 1000)
@@ -119,6 +158,17 @@ def is_noticed(folder, path):
     except MCStudyError:
         return True
     return False
+
+
+def test_contract_no_flipped_bit_passes_the_checksum(small):
+    """All of them, in the smallest of the files."""
+    content = bytearray(min((path.read_bytes() for path in small.files()), key=len))
+    check(bytes(content))
+    for bit in range(8 * len(content)):
+        content[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BrokenSealError):
+            check(bytes(content))
+        content[bit // 8] ^= 1 << bit % 8
 
 
 @pytest.mark.slow

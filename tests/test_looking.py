@@ -30,6 +30,7 @@ from mcstudy import (
 from mcstudy.cli import main
 from mcstudy.looking.address import find_condition
 from mcstudy.looking.save import data_text, save_data
+from mcstudy.stored import parts
 from mcstudy.stored.store import Store
 
 MOODY_WHEN_TOLD = (
@@ -217,7 +218,8 @@ def restatus(results, word):
         table = pq.read_table(path)
         index = table.column_names.index("status")
         word_column = pa.array([word] * table.num_rows).dictionary_encode()
-        pq.write_table(table.set_column(index, "status", word_column), path)
+        head = json.loads(table.schema.metadata[b"mcstudy"])
+        path.write_bytes(parts.parquet(table.set_column(index, "status", word_column), head))
 
 
 def test_contract_what_crashed_or_hung_is_not_fitted_again_unless_forced(study_file, tmp_path):
@@ -512,6 +514,7 @@ def test_contract_failures_of_kinds_too_many_to_keep_are_counted(study_file, tmp
     monkeypatch.setattr(sums, "ENDINGS", 1)
     monkeypatch.setattr(sums, "ADDRESSES", 2)
     body = TROUBLE.replace("replicates=400", 'keep="measures", replicates=100')
+    run(study_file(body=body), tmp_path, replicates=50, jobs=1, quiet=True)
     summed = run(study_file(body=body), tmp_path, jobs=1, quiet=True)
     standing = status(summed)
     shares = summed.performance[

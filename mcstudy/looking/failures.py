@@ -61,7 +61,9 @@ def failed_fits(holding: Holding) -> tuple[pd.DataFrame, Mapping[Condition, Sequ
     tables = [table for table in found if len(table)]
     failed = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
     key = ["condition", "method", "replicate", "status"]
-    return failed.drop_duplicates(key), stored, len(lost)
+    # Sums of several parts may have failures without an address: these are no duplicates.
+    again = failed.duplicated(key) & (failed["replicate"] != NOWHERE)
+    return failed[~again], stored, len(lost)
 
 
 def kinds_of(failed: pd.DataFrame) -> pd.DataFrame:

@@ -30,7 +30,7 @@ from mcstudy.spoken import option
 from mcstudy.stored.counting import Counting
 from mcstudy.stored.holding import has_parts
 from mcstudy.stored.marks import Mark, changes, method_marks, take_as_unchanged
-from mcstudy.stored.parts import DamagedError, PartHead, encode, read
+from mcstudy.stored.parts import DamagedError, PartHead, encode, read, read_content
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import read_tallies
 from mcstudy.stored.tables import Stored
@@ -165,6 +165,7 @@ def replay(
     items = [item for item in items if item.head.start <= replicate < item.head.stop]
     stored, marks = _stored(items, replicate, names, truths)
     endings, notes = _endings(items, replicate, names)
+    notes += [] if set(names) <= stored.keys() else _damaged(store, found, replicate)
     if not stored and not notes:
         notes.append(f"Note: replicate {replicate} is not stored, so nothing to compare with")
     notes += _changes(marks, current)
@@ -249,6 +250,19 @@ def _endings(
                         words = f"{ending.status}: {texts[replicate]}".rstrip(": ")
                         notes.append(f"Stored of '{name}': {words}")
     return endings, notes
+
+
+def _damaged(store: Store, condition: Condition, replicate: int) -> list[str]:
+    """Say in words which parts of a condition, or of the replicate, cannot be read."""
+    heads, damaged = store.look()
+    damaged = [path for path in damaged if path.name.startswith(condition.digest)]
+    for head in heads:
+        if head.condition == condition.key and head.start <= replicate < head.stop:
+            try:
+                read_content(head.path)
+            except DamagedError:
+                damaged.append(head.path)
+    return [f"Note: {path}: damaged, and not read; run the study again" for path in damaged]
 
 
 def _read(

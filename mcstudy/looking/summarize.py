@@ -104,7 +104,7 @@ def _check_better(holding: Holding, folder: Path, extent: Extent, damaged: set[P
     """Raise ResultsError where tables would be replaced by poorer ones, or there are no rows."""
     words = lost(holding.record.get("counts", {}), extent)
     if words and _has_tables(folder):
-        count = len(damaged.union(holding.store.damaged))
+        count = len(damaged.union(holding.store.broken(), holding.store.damaged))
         words += f" ({counted(count, 'damaged part')})" if count else ""
         raise ResultsError(f"{folder}: {words}; {LEFT}")
     if not extent:

@@ -15,7 +15,7 @@ from mcstudy.results import Results
 from mcstudy.runs.bench import Bench
 from mcstudy.runs.progress import Progress, duration
 from mcstudy.runs.shares import Share, share_of
-from mcstudy.runs.upkeep import check_extent, say_repaired, update_tables
+from mcstudy.runs.upkeep import say_repaired, update_tables
 from mcstudy.runs.wanted import Wanted, counted, scheduler_of
 from mcstudy.spoken import call, option
 from mcstudy.stored.ledger import Ledger
@@ -122,7 +122,6 @@ def run(
             taken = reopen(ledger, retry, wanted.methods)
             progress.say(f"Note: {counted(taken, 'fit')} with status {' or '.join(retry)} to retry")
         bench = Bench(ledger, wanted, progress, keep_going=keep_going)
-        check_extent(ledger, wanted.methods, wanted.replicates)
         begun, stopped = time.monotonic(), _complete(bench)
         computed = bench.computed
         for line in ledger.close(wanted.replicates, bench.workers, computed):

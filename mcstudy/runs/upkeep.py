@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mcstudy.errors import ResultsError
 from mcstudy.runs.extent import Extent, extent_of, lost
-from mcstudy.runs.jobs import covered
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.summary import Wishes, write_measures, write_rows
 from mcstudy.stored.compact import compact
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import DamagedError
+from mcstudy.stored.store import Store
 from mcstudy.stored.tables import MEASURED, TABLES_OF, tables_of_rows
 from mcstudy.stored.together import are_those, made_apart, put_in_places
 
@@ -24,8 +22,8 @@ def update_tables(ledger: Ledger, progress: Progress | None = None) -> bool:
     ledger : Ledger
         The study and its stored rows.
     progress : Progress, optional
-        Is told which of the study's own measures raise; left out while a run is under way, which
-        leaves tables alone that rest on more than is stored by then.
+        Is told which of the study's own measures raise, and of tables that stay as they are because
+        they rest on more than is stored; left out while a run is under way.
 
     Returns
     -------
@@ -35,29 +33,42 @@ def update_tables(ledger: Ledger, progress: Progress | None = None) -> bool:
     Raises
     ------
     ResultsError
-        Where the tables rest on more than is stored, or nothing is.
+        Where nothing is stored.
     """
     try:
         compact(ledger.store)
-        _update(ledger, progress)
+        if _update(ledger, progress) or progress is None:
+            return True
     except DamagedError as error:
         ledger.store.set_aside(error.path)
+        _set_broken_aside(ledger.store)
         return False
-    return True
+    # Nothing has read the parts, so a damaged one would stay unknown until it is needed.
+    return not _set_broken_aside(ledger.store)
 
 
-def _update(ledger: Ledger, progress: Progress | None) -> None:
+def _set_broken_aside(store: Store) -> bool:
+    """Set aside the parts that are not what was written; return whether there were any."""
+    broken = store.broken()
+    for path in broken:
+        store.set_aside(path)
+    return bool(broken)
+
+
+def _update(ledger: Ledger, progress: Progress | None) -> bool:
+    """Make the tables; return False where they are those of the stored parts already."""
     folder, keep = ledger.store.folder, ledger.study.keep
     stored = ledger.stored()
     made_of = ledger.tables_digest(stored)
     measured_of = ledger.measures_digest(made_of)
     has_rows = ledger.made_of == made_of and are_those(folder, tables_of_rows(keep), ledger.tables)
     measured = keep == "measures" or ledger.measured_of == measured_of
-    if has_rows and measured and are_those(folder, TABLES_OF[keep], ledger.tables):
-        return
+    others = set(TABLES_OF[keep]) - set(tables_of_rows(keep))
+    if has_rows and measured and are_those(folder, others, ledger.tables):
+        return False
     extent = extent_of(stored)
-    if not may_replace(ledger, extent, at_work=progress is None):
-        return
+    if not _may_replace(ledger, extent, progress):
+        return True
     failures: list[str] = []
     with made_apart(folder) as made:
         if not has_rows:
@@ -73,20 +84,7 @@ def _update(ledger: Ledger, progress: Progress | None) -> None:
     if progress is not None:
         for text in failures:
             progress.say(f"Note: {text}")
-
-
-def check_extent(ledger: Ledger, methods: Sequence[str], replicates: int) -> None:
-    """Raise ResultsError where a run would not bring back all that the tables rest on.
-
-    A study with a precision may raise its goals under way, so it is judged at the end alone.
-    """
-    stored = ledger.stored()
-    extent = extent_of(stored)
-    for condition, items in stored.items():
-        own = extent.setdefault(condition.key, {})
-        own |= {method: sum(covered(items, method, replicates)) for method in methods}
-    if ledger.study.precision is None:
-        may_replace(ledger, extent, at_work=False)
+    return True
 
 
 def say_repaired(ledger: Ledger, progress: Progress) -> None:
@@ -99,24 +97,19 @@ def say_repaired(ledger: Ledger, progress: Progress) -> None:
         )
 
 
-def may_replace(ledger: Ledger, extent: Extent, *, at_work: bool) -> bool:
-    """Return whether tables that rest on `extent` may replace those that there are.
-
-    Raises
-    ------
-    ResultsError
-        If not, and no run is at work that will have more.
-    """
+def _may_replace(ledger: Ledger, extent: Extent, progress: Progress | None) -> bool:
+    """Return whether tables that rest on `extent` may replace those that there are."""
     folder = ledger.store.folder
     there = any((folder / f"{name}.parquet").exists() for name in MEASURED)
-    if at_work:
+    words = lost(ledger.extent, extent) if there else ""
+    if progress is None:
         known = bool(ledger.tables) or not there
-        return bool(extent) and known and not (there and lost(ledger.extent, extent))
+        return bool(extent) and known and not words
     if not extent:
         raise ResultsError(f"{folder}: holds no rows of {ledger.study.name}: no tables are made")
-    if there and (words := lost(ledger.extent, extent)):
-        raise ResultsError(f"{folder}: {words}; {LEFT}")
-    return True
+    if words:
+        progress.say(f"Note: {words}; {LEFT}")
+    return not words
 
 
 LEFT = (

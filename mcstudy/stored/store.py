@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from mcstudy.errors import ResultsError
 from mcstudy.stored.files import put_in_place, writing
-from mcstudy.stored.parts import DamagedError, PartHead, name_of, read_head
+from mcstudy.stored.parts import DamagedError, PartHead, name_of, read_content, read_head
 from mcstudy.stored.record import NAME, read_record, record_content
 
 _SHARE = ".share-"
@@ -161,6 +161,16 @@ class Store:
             except DamagedError:
                 damaged.append(path)
         return heads, damaged
+
+    def broken(self) -> list[Path]:
+        """Return the parts that are not what was written, every byte of them verified."""
+        broken = []
+        for head in self.heads():
+            try:
+                read_content(head.path)
+            except DamagedError:
+                broken.append(head.path)
+        return broken
 
     def set_aside(self, path: Path) -> None:
         """Move what is no part, or a damaged one, out of the way, where it can be looked at."""

@@ -27,7 +27,8 @@ def add(verbs: Any) -> None:
         "summarize",
         help="make the tables anew and show the measures",
         description="Make the tables anew from what is stored, and show the measures. While a run "
-        "is at work there they are only shown.",
+        "is at work there they are only shown. Tables that rest on more than is stored by now stay "
+        "as they are: exit status 2.",
     )
     verb.set_defaults(verb=summarize_verb)
     verb.add_argument("results", metavar="RESULTS", help="a folder like results/quickstart")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from mcstudy.analysis.precision import precision_text
 from mcstudy.analysis.selection import Where
 from mcstudy.analysis.summed import NEED_ROWS
-from mcstudy.arguments import as_path, names_of
+from mcstudy.arguments import as_path, names_of, short
 from mcstudy.comparing.anova import Anova, anova
 from mcstudy.comparing.comparisons import Comparison, check_pair, compare
 from mcstudy.comparing.equivalence import Equivalence, equivalence
@@ -25,6 +27,7 @@ from mcstudy.comparing.sensitivity import Sensitivity, sensitivity
 from mcstudy.errors import ResultsError
 from mcstudy.printing.show import summary_text
 from mcstudy.printing.table import Names, Table, table
+from mcstudy.stored.files import check_regular
 from mcstudy.stored.holding import why_not_there
 from mcstudy.stored.tables import TABLES_OF
 from mcstudy.terminal import printable
@@ -47,7 +50,14 @@ class Results:
     @cached_property
     def study(self) -> dict[str, Any]:
         """What made the numbers: name, seed, factors, methods, versions, commit."""
-        record: dict[str, Any] = json.loads((self.folder / "study.json").read_text())
+        path = self.folder / "study.json"
+        try:
+            check_regular(path)
+            record = json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise ResultsError(f"{path}: cannot be read ({_reason(error)}); {_REPAIR}") from None
+        if not isinstance(record, dict):
+            raise ResultsError(f"{path}: is no record of a study; {_REPAIR}")
         return record
 
     @cached_property
@@ -184,7 +194,12 @@ class Results:
                 f"{self.folder}: has no table '{name}', the study keeps {self._keep}; it has "
                 f"{', '.join(TABLES_OF[self._keep])}"
             )
-        return pd.read_parquet(self.folder / f"{name}.parquet")
+        path = self.folder / f"{name}.parquet"
+        try:
+            check_regular(path)
+            return pd.read_parquet(path)
+        except (OSError, pa.ArrowException) as error:
+            raise ResultsError(f"{path}: cannot be read ({_reason(error)}); {_REPAIR}") from None
 
     @property
     def summary(self) -> str:
@@ -205,6 +220,13 @@ class Results:
         return f"{self.summary}\n\nTables: {self.folder}"
 
 
+_REPAIR = "run the study again to make it anew"
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or short(error, plain=True)
+
+
 def folder_of(results: object) -> Path:
     """Return the folder of results, which are given as such or by its path."""
     if isinstance(results, Results):
@@ -221,6 +243,6 @@ def open_results(folder: str | Path) -> Results:
         If the folder holds no finished tables.
     """
     folder = as_path(folder, "folder", of=RESULTS)
-    if not (folder / "performance.parquet").is_file():
+    if not os.path.lexists(folder / "performance.parquet"):
         raise ResultsError(f"{folder}: {why_not_there(folder)}")
     return Results(folder)

@@ -23,6 +23,7 @@ from mcstudy.analysis.partition import split
 from mcstudy.errors import ResultsError
 from mcstudy.fits.checked import STATUSES
 from mcstudy.grid import Level
+from mcstudy.stored.files import check_regular
 
 BUDGET = 2**27
 
@@ -131,6 +132,7 @@ def rows_by_condition(
         If a table is missing or damaged.
     """
     try:
+        check_regular(folder / "conditions.parquet")
         conditions = pq.read_table(folder / "conditions.parquet").to_pylist()
         with ExitStack() as stack:
             files = {name: _File(folder, name, stack) for name in _KEYS}
@@ -154,6 +156,7 @@ class _File:
 
     def __init__(self, folder: Path, name: str, stack: ExitStack) -> None:
         path = folder / f"{name}.parquet"
+        check_regular(path)
         texts = [*_KEYS[name], "status"] if name == "fits" else _KEYS[name]
         self._file = stack.enter_context(pq.ParquetFile(path, read_dictionary=texts))
         self.key = _KEYS[name]

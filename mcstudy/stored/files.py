@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,6 +51,7 @@ class TableWriters:
         for name, path in self._paths.items():
             with writing(path):
                 schema = schemas[name].with_metadata(dict(metadata))
+                _temporary(path).unlink(missing_ok=True)
                 self._writers[name] = _writer(_temporary(path), schema)
 
     def __enter__(self) -> TableWriters:
@@ -95,9 +98,16 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
+def check_regular(path: Path) -> None:
+    """Raise OSError unless a path is that of a file: whoever opens a pipe waits for ever."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+
+
 def is_whole(path: Path) -> bool:
     """Return whether a table is there and its footer can be read."""
     try:
+        check_regular(path)
         pq.read_metadata(path)
     except (OSError, pa.ArrowException):
         return False

@@ -19,6 +19,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.checked import STATUSES, Column
 from mcstudy.fits.replicates import Job
+from mcstudy.stored.files import check_regular
 from mcstudy.stored.marks import Mark
 
 _METADATA = b"mcstudy"
@@ -142,6 +143,7 @@ def parquet(table: pa.Table, head: Mapping[str, Any]) -> bytes:
 def read_head(path: Path) -> PartHead:
     """Return what a part holds; raise DamagedError if it is no whole part."""
     try:
+        check_regular(path)
         head = PartHead(path=path, **json.loads(pq.read_metadata(path).metadata[_METADATA]))
         if not path.name.startswith(hashlib.sha256(head.condition.encode()).hexdigest()[:16]):
             raise ValueError("it is named for another condition")
@@ -163,6 +165,7 @@ class DamagedError(ResultsError):
 def read(path: Path) -> pa.Table:
     """Return a part's rows, checksums verified; raise DamagedError if it is damaged."""
     try:
+        check_regular(path)
         return pq.read_table(path, page_checksum_verification=True, use_threads=False)
     except MemoryError:
         raise

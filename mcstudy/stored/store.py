@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mcstudy.errors import ResultsError
-from mcstudy.stored.files import put_in_place, writing
+from mcstudy.stored.files import check_regular, put_in_place, writing
 from mcstudy.stored.parts import DamagedError, PartHead, read_head
 
 _SHARE = ".share-"
@@ -125,8 +126,8 @@ class Store:
     def shares(self) -> list[tuple[int, int]]:
         """Return (number, of) of each share that has been at work here."""
         names = [path.name.removeprefix(_SHARE) for path in self._parts.glob(f"{_SHARE}*")]
-        numbers = [name.split("-") for name in names]
-        return sorted((int(number), int(of)) for number, of in numbers)
+        numbers = [found for name in names if (found := re.fullmatch(r"(\d+)-(\d+)", name))]
+        return sorted((int(found[1]), int(found[2])) for found in numbers)
 
     def add(self, name: str, content: bytes) -> None:
         """Store a part, whole or not at all."""
@@ -191,9 +192,11 @@ class Store:
     @property
     def record(self) -> dict[str, Any]:
         """What `study.json` says; empty if there is none that can be read."""
+        path = self.folder / "study.json"
         try:
-            record = json.loads((self.folder / "study.json").read_text())
-        except (OSError, ValueError):
+            check_regular(path)
+            record = json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError):
             return {}
         return record if isinstance(record, dict) else {}
 
@@ -206,6 +209,7 @@ class Store:
         temporary = path.with_name(f".{path.name}.tmp")
         with writing(path):
             try:
+                temporary.unlink(missing_ok=True)
                 temporary.write_bytes(content)
                 put_in_place(temporary, path)
             except OSError:
@@ -231,7 +235,7 @@ def _finite(thing: Any) -> Any:
     return thing
 
 
-def _all_held(files: Sequence[tuple[IO[str], int]]) -> bool:
+def _all_held(files: Sequence[tuple[IO[str] | int, int]]) -> bool:
     """Return whether all the locks could be had, at once; none is held otherwise."""
     try:
         for file, how in files:
@@ -249,5 +253,7 @@ def _is_held(path: Path) -> bool:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # of a pipe in its place, at once
     except OSError:
         return False
-    with os.fdopen(file) as opened:
-        return not _all_held([(opened, fcntl.LOCK_SH)])
+    try:
+        return not _all_held([(file, fcntl.LOCK_SH)])
+    finally:
+        os.close(file)

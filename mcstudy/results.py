@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -268,6 +269,6 @@ def open_results(folder: str | Path) -> Results:
         If the folder holds no finished tables.
     """
     folder = as_path(folder, "folder", of=RESULTS)
-    if not (folder / "performance.parquet").is_file():
+    if not os.path.lexists(folder / "performance.parquet"):
         raise ResultsError(f"{folder}: {why_not_there(folder)}")
     return Results(folder)

@@ -50,6 +50,7 @@ class TableWriters:
         for name, path in self._paths.items():
             with writing(path):
                 schema = schemas[name].with_metadata(dict(metadata))
+                _temporary(path).unlink(missing_ok=True)
                 self._writers[name] = _writer(_temporary(path), schema)
 
     def __enter__(self) -> TableWriters:

@@ -6,6 +6,7 @@ import fcntl
 import itertools
 import os
 import random
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -124,8 +125,8 @@ class Store:
     def shares(self) -> list[tuple[int, int]]:
         """Return (number, of) of each share that has been at work here."""
         names = [path.name.removeprefix(_SHARE) for path in self._parts.glob(f"{_SHARE}*")]
-        numbers = [name.split("-") for name in names]
-        return sorted((int(number), int(of)) for number, of in numbers)
+        numbers = [found for name in names if (found := re.fullmatch(r"(\d+)-(\d+)", name))]
+        return sorted((int(found[1]), int(found[2])) for found in numbers)
 
     def add(self, content: bytes) -> None:
         """Store a part, whole or not at all, under the name that its head gives it."""
@@ -225,6 +226,7 @@ class Store:
         temporary = path.with_name(f".{path.name}.tmp")
         with writing(path):
             try:
+                temporary.unlink(missing_ok=True)
                 temporary.write_bytes(content)
                 put_in_place(temporary, path)
             except OSError:
@@ -232,7 +234,7 @@ class Store:
                 raise
 
 
-def _all_held(files: Sequence[tuple[IO[str], int]]) -> bool:
+def _all_held(files: Sequence[tuple[IO[str] | int, int]]) -> bool:
     """Return whether all the locks could be had, at once; none is held otherwise."""
     try:
         for file, how in files:
@@ -250,5 +252,7 @@ def _is_held(path: Path) -> bool:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # of a pipe in its place, at once
     except OSError:
         return False
-    with os.fdopen(file) as opened:
-        return not _all_held([(opened, fcntl.LOCK_SH)])
+    try:
+        return not _all_held([(file, fcntl.LOCK_SH)])
+    finally:
+        os.close(file)

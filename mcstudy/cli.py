@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from mcstudy.errors import MCStudyError
     from mcstudy.spoken import at_command_line
 
-    signal.signal(signal.SIGTERM, _terminated)
+    before = signal.signal(signal.SIGTERM, _terminated)
     try:
         with at_command_line():
             status = options.verb(options) or 0
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         print(f"mcstudy: {word}; what is stored is whole, run again to go on", file=sys.stderr)
         return status
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:

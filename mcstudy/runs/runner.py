@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mcstudy.errors import StudyError
 from mcstudy.loading import load_study
+from mcstudy.neighbours import neighbours_forgotten
 from mcstudy.printing.show import ends_in_words
 from mcstudy.results import Results
 from mcstudy.runs.bench import Bench
@@ -23,6 +24,7 @@ from mcstudy.stored.versions import versions
 from mcstudy.study import Study
 
 
+@neighbours_forgotten()
 def run(
     study: Study | str | Path,
     results: str | Path = "results",

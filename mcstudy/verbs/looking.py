@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from mcstudy.verbs.options import whole
+from mcstudy.verbs.options import answers_alone, whole
 
 if TYPE_CHECKING:
     from mcstudy.looking.replay import Replay
@@ -81,7 +81,8 @@ def summarize_verb(options: argparse.Namespace) -> None:
     from mcstudy.looking.status import status
     from mcstudy.looking.summarize import summarize
 
-    results = summarize(options.results)
+    with answers_alone():
+        results = summarize(options.results)
     print(f"{status(options.results).headline}\n")
     if results.folder == Path(options.results):
         print(results)
@@ -98,14 +99,15 @@ def replay_verb(options: argparse.Namespace) -> int:
     assert number is not None
     if options.save:
         check_path(options.save)
-    again = replay(
-        options.study or options.results,
-        options.condition,
-        number,
-        method=options.method,
-        results=options.results,
-        force=options.force,
-    )
+    with answers_alone():
+        again = replay(
+            options.study or options.results,
+            options.condition,
+            number,
+            method=options.method,
+            results=options.results,
+            force=options.force,
+        )
     print(again)
     if options.save:
         save_data(again.data, options.save)

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from typing import Any
 
-from mcstudy.verbs.options import changed_argument, names, whole
+from mcstudy.verbs.options import answers_alone, changed_argument, names, whole
 
 
 def add(verbs: Any) -> None:
@@ -58,20 +58,21 @@ def run_verb(options: argparse.Namespace) -> None:
     from mcstudy.runs.shares import parse_share
 
     share = parse_share(options.part) if options.part else None
-    results = run(
-        options.study,
-        options.results,
-        replicates=whole("--replicates", options.replicates),
-        methods=names(options.methods),
-        jobs=whole("--jobs", options.jobs),
-        changed=options.changed,
-        retry=names(options.retry) or (),
-        backend=options.backend,
-        scheduler=options.scheduler,
-        part=(share.number, share.of) if share else None,
-        quiet=options.quiet,
-        log=options.log,
-    )
+    with answers_alone():
+        results = run(
+            options.study,
+            options.results,
+            replicates=whole("--replicates", options.replicates),
+            methods=names(options.methods),
+            jobs=whole("--jobs", options.jobs),
+            changed=options.changed,
+            retry=names(options.retry) or (),
+            backend=options.backend,
+            scheduler=options.scheduler,
+            part=(share.number, share.of) if share else None,
+            quiet=options.quiet,
+            log=options.log,
+        )
     if share:
         again = ["mcstudy", "collect", options.study]
         again += [] if options.results == "results" else ["--results", options.results]

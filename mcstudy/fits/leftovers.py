@@ -15,6 +15,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
+_NEEDED = ("numpy", "pandas", "pyarrow", "scipy", "os", "sys", "warnings")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 
 
@@ -48,8 +49,8 @@ class Before:
                 os.chdir(self._folder)
         if sys.getrecursionlimit() != self._deepest:
             sys.setrecursionlimit(self._deepest)
-        if len(sys.modules) < len(Before._modules):
-            sys.modules.update(Before._modules)
+        if len(sys.modules) < len(Before._modules) or _are_replaced(Before._modules):
+            _put_back(Before._modules)
         if (once := _shown_once()) != self._once:
             once.clear()
             once.update(self._once)
@@ -65,9 +66,20 @@ class Before:
 
 
 def put_modules_back() -> None:
-    """Add the modules that have gone since the last call of all began."""
+    """Make the modules what they were as the last call began, if some have gone since."""
     if not Before._modules.keys() <= sys.modules.keys():
-        sys.modules.update(Before._modules)
+        _put_back(Before._modules)
+
+
+def _are_replaced(modules: dict[str, ModuleType]) -> bool:
+    """Return whether one that a run cannot do without is another than it was."""
+    return any(name in modules and sys.modules.get(name) is not modules[name] for name in _NEEDED)
+
+
+def _put_back(modules: dict[str, ModuleType]) -> None:
+    """Make the modules what they were; those that came in their place would not fit together."""
+    sys.modules.clear()
+    sys.modules.update(modules)
 
 
 def _working_directory() -> str | None:

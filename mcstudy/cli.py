@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from mcstudy.errors import MCStudyError
     from mcstudy.spoken import at_command_line
 
-    signal.signal(signal.SIGTERM, _terminated)
+    before = signal.signal(signal.SIGTERM, _terminated)
     try:
         with at_command_line():
             status = options.verb(options) or 0
@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         complain(f"mcstudy: {word}; what is stored is whole, run again to go on")
         return status
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:

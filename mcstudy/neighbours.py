@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
 from mcstudy.installed import OURS, file_of, is_installed_package, is_installed_path
+
+
+@contextmanager
+def neighbours_forgotten() -> Iterator[None]:
+    """Take out of Python's search for modules what `look_around` puts in meanwhile."""
+    path, finders, folder = list(sys.path), list(sys.meta_path), _Finder.folder
+    try:
+        yield
+    finally:
+        sys.path[:] = [place for place in sys.path if place in path]
+        if _Finder not in finders and _Finder in sys.meta_path:
+            sys.meta_path.remove(_Finder)
+        _Finder.folder = folder
 
 
 def look_around(folder: Path) -> None:

@@ -165,6 +165,16 @@ def test_contract_any_exception_can_be_put_into_words(exception, text):
     assert in_words(exception).endswith(text)
 
 
+@pytest.mark.parametrize("action", ["once", "default", "module", "always"])
+def test_contract_a_warning_is_in_every_row_whatever_filter_python_has(go, action):
+    def warns(sample):
+        warnings.simplefilter(action)
+        warnings.warn("as ever", stacklevel=1)
+        return mean(sample)
+
+    assert set(go(warns).fits.message) == {"UserWarning: as ever"}
+
+
 def test_contract_texts_that_are_no_texts_end_no_run(go):
     def moody(sample):
         if sample[0] > 0.5:

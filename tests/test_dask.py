@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -198,6 +199,49 @@ def test_contract_a_scheduler_that_is_not_there(study_file, tmp_path, monkeypatc
         run(study_file(), tmp_path, backend="dask", scheduler="tcp://127.0.0.1:9")
     with pytest.raises(MCStudyError, match="no dask scheduler answers at nonsense"):
         run(study_file(), tmp_path, backend="dask", scheduler="nonsense://x")
+
+
+@pytest.mark.parametrize("address", ["nonsense://x", "tcp://127.0.0.1:9"])
+def test_contract_a_wrong_address_is_one_line_to_the_end(study_file, tmp_path, address):
+    """Also when the process ends, and dask deletes what has never been connected."""
+    code = (
+        "import sys; from mcstudy.cli import main; from mcstudy.runs import cluster; "
+        "cluster.CONNECT_SECONDS = 0.5; sys.exit(main(sys.argv[1:]))"
+    )
+    options = ["--backend", "dask", "--scheduler", address, "--results", str(tmp_path)]
+    command = [sys.executable, "-c", code, "run", str(study_file()), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"mcstudy: no dask scheduler answers at {address} (")
+    assert done.stderr.count("\n") == 1
+
+
+def test_contract_what_a_run_waits_for_is_said_once(study_file, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.5)
+    alone = Cluster(tmp_path)
+    late = threading.Timer(5.0, alone.worker)
+    late.start()
+    options = {"backend": "dask", "scheduler": str(alone.file), "replicates": 2}
+    results = run(study_file(), tmp_path / "far", **options)
+    late.join()
+    alone.stop()
+    assert len(results.fits) == 16
+    said = f"the dask scheduler at {alone.file} has no worker yet; waiting for one\n"
+    assert capfd.readouterr().err.count(said) == 1
+
+
+def test_contract_a_port_that_says_nothing_is_told_of(study_file, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        closed = threading.Timer(2.0, lambda: server.accept()[0].close())
+        closed.start()
+        with pytest.raises(MCStudyError, match="no dask scheduler answers"):
+            run(study_file(), tmp_path, backend="dask", scheduler=address)
+        closed.join()
+    said = f"{address} has not answered yet as a dask scheduler does; waiting\n"
+    assert capfd.readouterr().err.count(said) == 1
 
 
 def test_contract_options_that_do_not_fit(study_file, tmp_path):

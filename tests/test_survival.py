@@ -1,6 +1,7 @@
 """What a run survives: deaths of workers, hangs, and what the tables then say."""
 
 import os
+import sys
 
 import pytest
 
@@ -90,6 +91,179 @@ def test_contract_crashes_are_the_same_rows_for_any_workers_and_job_sizes(
     assert run(path, tmp_path / "three", jobs=3, quiet=True).digests() == digests
     monkeypatch.setattr(jobs, "JOB_SECONDS", 0.005)
     assert run(path, tmp_path / "small", jobs=2, quiet=True).digests() == digests
+
+
+HOSTILE = """
+import os, signal, sys
+
+def simulate(rng, *, n):
+    return rng.normal(size=n)
+
+def answer(sample):
+    return {"mean": Estimate(sample.mean())}
+
+def hit(sample):
+    return sample[0] > 1.2
+
+def interrupts(sample):
+    if hit(sample):
+        raise KeyboardInterrupt
+    return answer(sample)
+
+def exits(sample):
+    if hit(sample):
+        sys.exit("no more")
+    return answer(sample)
+
+def generator_exit(sample):
+    if hit(sample):
+        raise GeneratorExit
+    return answer(sample)
+
+def stops_to_ask(sample):
+    if hit(sample):
+        breakpoint()
+    return answer(sample)
+
+def asks(sample):
+    if hit(sample):
+        input()
+    return answer(sample)
+
+def recurses(sample):
+    def deeper(x):
+        return even_deeper(x) + 1
+    def even_deeper(x):
+        return deeper(x) < 1
+    if hit(sample):
+        deeper(1)
+    return answer(sample)
+
+def closes_output(sample):
+    if hit(sample):
+        for number in range(3):
+            os.close(number)
+        sys.stdout.close()
+    return answer(sample)
+
+def removes_modules(sample):
+    if hit(sample):
+        sys.modules.clear()
+    return answer(sample)
+
+def removes_numpy(sample):
+    if hit(sample):
+        del sys.modules["numpy"]
+    import numpy
+    return answer(sample)
+
+def forks(sample):
+    if hit(sample) and not os.fork():
+        raise ValueError("in the child")
+    return answer(sample)
+
+def moves(sample):
+    before = os.getcwd()
+    if hit(sample):
+        os.chdir("/")
+    return Fit(answer(sample), diagnostics={"folder": before})
+
+def rings(sample):
+    if hit(sample):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+    return answer(sample)
+
+def clears_environment(sample):
+    if hit(sample):
+        os.environ.clear()
+    return answer(sample)
+
+def closes_files(sample):
+    if hit(sample):
+        os.closerange(3, 1000)
+    return answer(sample)
+
+def kills_its_group(sample):
+    if hit(sample):
+        os.killpg(0, signal.SIGKILL)
+    return answer(sample)
+
+def overflows(sample):
+    class Endless:
+        def __repr__(self):
+            return repr([self, Endless()])
+    if hit(sample):
+        sys.setrecursionlimit(10**9)
+        repr(Endless())
+    return answer(sample)
+
+ERRORS = {
+    "interrupts": interrupts, "exits": exits, "generator_exit": generator_exit, "asks": asks,
+    "stops_to_ask": stops_to_ask, "recurses": recurses,
+}
+HARMLESS = {
+    "closes_output": closes_output, "removes_modules": removes_modules, "forks": forks,
+    "removes_numpy": removes_numpy, "moves": moves, "rings": rings,
+    "clears_environment": clears_environment,
+}
+DEADLY = {
+    "closes_files": closes_files, "kills_its_group": kills_its_group, "overflows": overflows,
+}
+study = Study(
+    name="hostile",
+    simulate=simulate,
+    estimands=lambda *, n: {"mean": 0.0},
+    methods=ERRORS | HARMLESS | DEADLY,
+    conditions=grid(n=[5]),
+    replicates=12,
+    seed=4,
+)
+"""
+HIT = [i for i in range(12) if stream(4, "n=5", i).normal(size=5)[0] > 1.2]
+
+
+def test_contract_a_fit_that_harms_its_process_is_a_row_and_harms_no_other(study_file, tmp_path):
+    path = study_file(body=HOSTILE)
+    loaded = sys.modules[load_study(path).simulate.__module__]
+    names = [*loaded.ERRORS, *loaded.HARMLESS]
+    assert len(HIT) >= 2
+    fits = run(path, tmp_path, jobs=2, methods=names, quiet=True).fits
+    assert len(fits) == 12 * len(names)
+    failed = fits[fits.status != "ok"]
+    assert set(failed.status) == {"error"}
+    assert {name: set(rows.replicate) for name, rows in failed.groupby("method")} == {
+        name: set(HIT) for name in loaded.ERRORS
+    }
+    messages = failed.groupby("method").message.unique().map(list).to_dict()
+    assert messages == {
+        "interrupts": ["KeyboardInterrupt"],
+        "exits": ["SystemExit: no more"],
+        "generator_exit": ["GeneratorExit"],
+        "asks": ["EOFError: EOF when reading a line"],
+        "stops_to_ask": ["BdbQuit"],
+        "recurses": ["RecursionError: maximum recursion depth exceeded"],
+    }
+    assert fits.folder.dropna().nunique() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("closes_files", "a call has closed files that are not its own"),
+        ("kills_its_group", "SIGKILL"),
+        ("overflows", "SIGSEGV"),
+    ],
+)
+def test_contract_a_fit_that_ends_its_worker_in_an_odd_way_is_a_row(
+    study_file, tmp_path, name, how
+):
+    path = study_file(("replicates=12", f"replicates={HIT[0] + 2}"), body=HOSTILE)
+    fits = run(path, tmp_path, jobs=2, methods=[name], quiet=True).fits
+    crashed = fits[fits.status == "crashed"]
+    assert crashed.replicate.tolist() == HIT[:1]
+    assert crashed.message.tolist() == [f"ended its worker process ({how})"]
+    assert len(fits) == HIT[0] + 2
 
 
 HANGS = """

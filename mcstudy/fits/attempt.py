@@ -52,16 +52,24 @@ class Timed:
         The seconds that a call may take.
     clock : callable, optional
         Hears ``True`` when a call begins, ``False`` when it has ended.
+    before : Before, optional
+        What the process is to be like after a call; by default what it is like before it.
     """
 
-    def __init__(self, limit: float | None, clock: Callable[[bool], None] | None = None) -> None:
+    def __init__(
+        self,
+        limit: float | None,
+        clock: Callable[[bool], None] | None = None,
+        before: Before | None = None,
+    ) -> None:
         self.limit = limit
+        self._before = before
         self.seconds = 0.0
         self._clock = clock
 
     def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a function and return what it returns."""
-        before = Before()
+        before = self._before or Before()
         if self._clock is not None:
             self._clock(True)
         begun = time.perf_counter()
@@ -86,7 +94,11 @@ def attempt(function: Callable[..., Any], limit: float | None) -> Outcome:
 
 
 def attempt_work(
-    work: Work, limit: float | None, clock: Callable[[bool], None] | None = None
+    work: Work,
+    limit: float | None,
+    *,
+    clock: Callable[[bool], None] | None = None,
+    before: Before | None = None,
 ) -> Outcome:
     """Do what a call of a user's function takes; catch whatever it raises, and every warning.
 
@@ -96,7 +108,7 @@ def attempt_work(
     """
     value: Any = None
     exception: BaseException | None = None
-    timed = Timed(limit, clock)
+    timed = Timed(limit, clock, before)
     with warnings.catch_warnings(record=True) as caught, np.errstate(**_AS_NUMPY_STARTS):
         warnings.simplefilter("always")
         try:

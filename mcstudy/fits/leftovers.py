@@ -11,32 +11,33 @@ import signal
 import sys
 import threading
 import warnings
+from _signal import getsignal  # type: ignore[import-not-found]  # 100 times as fast as signal's own
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
+_NEEDED = ("numpy", "pandas", "pyarrow", "scipy", "os", "sys", "warnings")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 
 
 class Before:
-    """The state of the process before a call, in some respects.
+    """The state of the process before a call, or before some, in some respects.
 
     They are: the working directory, the handlers and the timer of signals, the limit of recursion,
     the modules, and the warnings that were shown once.
     """
 
-    _modules: dict[str, ModuleType] = {}  # noqa: RUF012 - one for all, copied when modules are added
+    _modules: dict[str, ModuleType] = {}  # noqa: RUF012 - one for all, renewed when some are added
 
     def __init__(self) -> None:
         self._process = os.getpid()
         self._folder = _working_directory()
         self._deepest = sys.getrecursionlimit()
-        if len(sys.modules) != len(Before._modules):
-            Before._modules = dict(sys.modules)
+        Before._modules = dict(sys.modules)
         self._once = dict(_shown_once())
         self._main = threading.current_thread() is threading.main_thread()
         if self._main:
-            self._handlers = [signal.getsignal(number) for number in _SIGNALS]
+            self._handlers = [getsignal(number) for number in _SIGNALS]
             self._timer = signal.getitimer(signal.ITIMER_REAL)[0]
 
     def put_back(self) -> None:
@@ -48,8 +49,10 @@ class Before:
                 os.chdir(self._folder)
         if sys.getrecursionlimit() != self._deepest:
             sys.setrecursionlimit(self._deepest)
-        if len(sys.modules) < len(Before._modules):
-            sys.modules.update(Before._modules)
+        if len(sys.modules) < len(Before._modules) or _are_replaced(Before._modules):
+            _put_back(Before._modules)
+        elif len(sys.modules) > len(Before._modules):
+            Before._modules = dict(sys.modules)
         if (once := _shown_once()) != self._once:
             once.clear()
             once.update(self._once)
@@ -60,14 +63,25 @@ class Before:
         if not self._timer and signal.getitimer(signal.ITIMER_REAL)[0]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in zip(_SIGNALS, self._handlers, strict=True):
-            if signal.getsignal(number) is not handler and handler is not None:
+            if getsignal(number) is not handler and handler is not None:
                 signal.signal(number, handler)
 
 
 def put_modules_back() -> None:
-    """Add the modules that have gone since the last call of all began."""
+    """Make the modules what they were as the last call began, if some have gone since."""
     if not Before._modules.keys() <= sys.modules.keys():
-        sys.modules.update(Before._modules)
+        _put_back(Before._modules)
+
+
+def _are_replaced(modules: dict[str, ModuleType]) -> bool:
+    """Return whether one that a run cannot do without is another than it was."""
+    return any(name in modules and sys.modules.get(name) is not modules[name] for name in _NEEDED)
+
+
+def _put_back(modules: dict[str, ModuleType]) -> None:
+    """Make the modules what they were; those that came in their place would not fit together."""
+    sys.modules.clear()
+    sys.modules.update(modules)
 
 
 def _working_directory() -> str | None:

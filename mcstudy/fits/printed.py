@@ -141,6 +141,7 @@ class Capture:
     def __exit__(self, *_: object) -> None:
         sys.stdout, sys.stderr = self._outer
         if self._tape is not None:
+            self._tape.read()  # what has been printed outside of any call
             self._tape.check_files()
 
     def add(self, text: str) -> None:

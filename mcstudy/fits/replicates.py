@@ -20,7 +20,7 @@ from mcstudy.fits.arguments import Extras, answer_of, answer_to_item, drawn, dra
 from mcstudy.fits.attempt import Outcome, Timed, attempt_work, in_words, plain_text
 from mcstudy.fits.caution import NO_CAUTION, Caution, Watch
 from mcstudy.fits.checked import AnswerError
-from mcstudy.fits.leftovers import put_modules_back
+from mcstudy.fits.leftovers import Before, put_modules_back
 from mcstudy.fits.printed import Capture
 from mcstudy.grid import Condition
 from mcstudy.method import Skip, Status, batch_of
@@ -120,6 +120,7 @@ class _Work:
     ) -> None:
         self.study = study
         self.capture = capture
+        self.before = Before()
         self.tell = tell
         self.verdicts = caution.verdicts
         self.watch = watch
@@ -182,7 +183,10 @@ class _Work:
                 watch(name, first, count, timed=timed)
 
         outcome = attempt_work(
-            lambda timed: steps(timed, *args), None if limit is None else limit * count, clock
+            lambda timed: steps(timed, *args),
+            None if limit is None else limit * count,
+            clock=clock,
+            before=self.before,
         )
         if self.capture is not None:
             self.capture.end_call(name, first, count)

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from mcstudy.errors import StudyError
 from mcstudy.loading import load_study
+from mcstudy.neighbours import neighbours_forgotten
 from mcstudy.planning.gate import Gate, compare_with_oracle, worst_in_words
 from mcstudy.planning.trial import try_out
 from mcstudy.runs.wanted import counted
@@ -66,6 +67,7 @@ class Check:
         return "\n".join(lines)
 
 
+@neighbours_forgotten()
 def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
     """Try one replicate of every condition and method, and compare with the oracle if there is one.
 

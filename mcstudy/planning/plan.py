@@ -16,6 +16,7 @@ from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.loading import load_study
+from mcstudy.neighbours import neighbours_forgotten
 from mcstudy.planning.amounts import each, sizes, times
 from mcstudy.planning.forecast import Forecast, forecast, method_costs
 from mcstudy.planning.pilot import Pilot, run_pilot
@@ -172,6 +173,7 @@ class Plan:
         return f"Replicates that the targets need\n{aligned(head, lines, texts=4)}"
 
 
+@neighbours_forgotten()
 def plan(
     study: Study | str | Path,
     *,

@@ -109,7 +109,8 @@ class Bench:
         """Provide the workers that were asked for."""
         wanted, marks = self.wanted, self.ledger.marks
         if wanted.scheduler is not None:
-            with hire_cluster(self.study, marks, wanted.scheduler) as cluster:
+            say = self.progress.say
+            with hire_cluster(self.study, marks, wanted.scheduler, say) as cluster:
                 self.workers = max(cluster.threads, 1)
                 yield cluster
         else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import math
 import queue
+import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,17 @@ from mcstudy.study import Study
 
 CONNECT_SECONDS = 3.0
 LOOK_SECONDS = 1.0
+# A worker that is just starting needs a few seconds; after that somebody may wonder.
+PATIENCE_SECONDS = 6.0
 MOST_LOSSES = 5
 
 Task = tuple[Job, float, Caution, bool]
 
 
 @contextmanager
-def hire_cluster(study: Study, marks: dict[str, Mark], scheduler: str) -> Iterator[Cluster]:
+def hire_cluster(
+    study: Study, marks: dict[str, Mark], scheduler: str, say: Callable[[str], None]
+) -> Iterator[Cluster]:
     """Provide the workers of a dask scheduler.
 
     Parameters
@@ -42,6 +48,8 @@ def hire_cluster(study: Study, marks: dict[str, Mark], scheduler: str) -> Iterat
         Of its methods.
     scheduler : str
         The scheduler's address, or the path of its scheduler file.
+    say : callable
+        Is told in a line what the run waits for, where that takes long.
 
     Raises
     ------
@@ -52,13 +60,26 @@ def hire_cluster(study: Study, marks: dict[str, Mark], scheduler: str) -> Iterat
     """
     limits = Limits({name: study.limit_of(name) for name in ("", *study.methods)})
     order = Order(uuid.uuid4().hex, ship(study), marks, limits, versions())
-    client = _connected(scheduler)
-    cluster = Cluster(client, order, scheduler)
+    with _said_if_late(say, f"{scheduler} has not answered yet as a dask scheduler does; waiting"):
+        client = _connected(scheduler)
+    cluster = Cluster(client, order, scheduler, say)
     try:
         yield cluster
     finally:
         cluster.dismiss()
         client.close(timeout=CONNECT_SECONDS)
+
+
+@contextmanager
+def _said_if_late(say: Callable[[str], None], line: str) -> Iterator[None]:
+    """Say a line if what is done takes longer than `PATIENCE_SECONDS`."""
+    timer = threading.Timer(PATIENCE_SECONDS, say, [line])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _connected(scheduler: str) -> Any:
@@ -69,15 +90,26 @@ def _connected(scheduler: str) -> Any:
             "the dask backend needs dask: install it with pip install 'mcstudy[dask]'"
         ) from None
     named = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    client = distributed.Client.__new__(distributed.Client)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
-            return distributed.Client(**named, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
+            _connect(client, **named, timeout=CONNECT_SECONDS, set_as_default=False)
+            return client
+    except Exception as error:  # noqa: BLE001 - an odd address makes dask raise anything
         raise ResultsError(
             f"no dask scheduler answers at {scheduler} ({type(error).__name__}); start one, or "
             f"give its address, e.g. {option('scheduler', 'tcp://127.0.0.1:8786')}"
         ) from None
+
+
+def _connect(client: Any, **options: Any) -> None:
+    """Begin a client; one that fails counts as closed, or dask complains when it is deleted."""
+    try:
+        client.__init__(**options)
+    except BaseException:
+        client.status = "closed"
+        raise
 
 
 class Cluster:
@@ -91,10 +123,16 @@ class Cluster:
         Goes with every job.
     scheduler : str
         What the user calls it.
+    say : callable
+        Is told in a line that there is no worker.
     """
 
-    def __init__(self, client: Any, order: Order, scheduler: str) -> None:
+    def __init__(
+        self, client: Any, order: Order, scheduler: str, say: Callable[[str], None]
+    ) -> None:
         self._client = client
+        self._say = say
+        self._alone_since: float | None = None
         self._order = order
         self._scheduler = scheduler
         self._under_way: dict[str, tuple[Any, Task, int]] = {}
@@ -156,6 +194,7 @@ class Cluster:
             lost, self._lost = self._lost, []
             for task, losses in lost:
                 self._send(task, losses)
+        self._say_if_alone()
         with suppress(queue.Empty):
             future = self._done.get(timeout=LOOK_SECONDS)
             while True:
@@ -166,6 +205,17 @@ class Cluster:
                 f"the dask scheduler at {self._scheduler} is gone; what is stored is whole, "
                 "run again to go on"
             )
+
+    def _say_if_alone(self) -> None:
+        """Say once that there is no worker, after some patience; again after one was there."""
+        now = time.monotonic()
+        if self.threads:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now
+        elif now - self._alone_since > PATIENCE_SECONDS:
+            self._alone_since = math.inf
+            self._say(f"the dask scheduler at {self._scheduler} has no worker yet; waiting for one")
 
     def _report(self, future: Any) -> Iterator[Report]:
         """Yield the report of a future; a job that was lost on the way is sent again."""

@@ -11,6 +11,7 @@ from mcstudy.arguments import as_path, short
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.loading import load_study
+from mcstudy.neighbours import neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.runs.goals import Goals
 from mcstudy.runs.progress import Progress
@@ -45,6 +46,7 @@ class Collected:
     summary: str
 
 
+@neighbours_forgotten()
 def collect(
     study: Study | str | Path,
     folders: Sequence[str | Path] = (),

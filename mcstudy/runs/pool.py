@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker
@@ -31,6 +31,7 @@ from mcstudy.spoken import option
 MOST_STILLBORN = 3
 LOOK_SECONDS = 0.1
 GRACE_SECONDS, GRACE_SHARE = 0.5, 0.1
+_filters_of_pools: list[object] = []
 _ONE_ORDER_OF_SETS = {"PYTHONHASHSEED": "0"}
 
 
@@ -63,10 +64,16 @@ class Pool:
         self._brief = brief
         self._timed = study.time_limit is not None
         self._number = self._stillborn = 0
-        # With psutil there, loky starts a process anew whose memory has grown: nothing is lost.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+        self._held = ExitStack()
+        self._held.enter_context(_restarts_unmentioned())
         _start_tracker()
-        self._workers = [_Worker(brief) for _ in range(count)]
+        self._workers: list[_Worker] = []
+        try:
+            for _ in range(count):
+                self._workers.append(_Worker(brief))
+        except BaseException:  # such as Ctrl-C
+            self.dismiss()
+            raise
 
     def has_room(self) -> bool:
         """Return whether another job may be submitted."""
@@ -99,6 +106,7 @@ class Pool:
         """End the workers, whatever they are at."""
         for worker in self._workers:
             worker.let_go()
+        self._held.close()
 
     def _next(self) -> int:
         self._number += 1
@@ -135,6 +143,27 @@ class Pool:
             worker.let_go()
             deaths += [died] if died else []
         return deaths
+
+
+@contextmanager
+def _restarts_unmentioned() -> Iterator[None]:
+    """Hold back loky's warning that it starts a process anew whose memory has grown.
+
+    It does that where psutil is installed, and nothing is lost. The filter is for all threads,
+    since loky warns in one of its own; it alone is taken out again.
+    """
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+    ours = warnings.filters[0]
+    _filters_of_pools.append(ours)
+    try:
+        yield
+    finally:
+        _filters_of_pools.pop()
+        filters: Any = warnings.filters
+        if not _filters_of_pools and ours in filters:
+            filters.remove(ours)
+            with warnings.catch_warnings():
+                pass  # makes Python notice that the filters are others
 
 
 def _start_tracker() -> None:

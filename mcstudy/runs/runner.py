@@ -10,6 +10,7 @@ from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
 from mcstudy.errors import FitsFailedError, StudyError
 from mcstudy.loading import load_study
+from mcstudy.neighbours import neighbours_forgotten
 from mcstudy.printing.show import ends_in_words
 from mcstudy.results import Results
 from mcstudy.runs.bench import Bench
@@ -25,6 +26,7 @@ from mcstudy.stored.versions import versions
 from mcstudy.study import Study
 
 
+@neighbours_forgotten()
 def run(
     study: Study | str | Path,
     results: str | Path = "results",

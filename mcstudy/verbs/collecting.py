@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from mcstudy.terminal import complain, show
-from mcstudy.verbs.options import changed_argument, whole
+from mcstudy.verbs.options import answers_alone, changed_argument, whole
 
 
 def add(verbs: Any) -> None:
@@ -42,13 +42,14 @@ def collect_verb(options: argparse.Namespace) -> int:
     """Collect a study; print its measures, and last whether it is complete (status 0) or not."""
     from mcstudy.runs.collect import collect
 
-    collected = collect(
-        options.study,
-        options.folders,
-        results=options.results,
-        replicates=whole("--replicates", options.replicates),
-        changed=options.changed,
-    )
+    with answers_alone():
+        collected = collect(
+            options.study,
+            options.folders,
+            results=options.results,
+            replicates=whole("--replicates", options.replicates),
+            changed=options.changed,
+        )
     if len(collected.results.performance):
         show(collected.results)
     show(collected.summary)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from mcstudy.terminal import show
-from mcstudy.verbs.options import whole
+from mcstudy.verbs.options import answers_alone, whole
 
 if TYPE_CHECKING:
     from mcstudy.looking.replay import Replay
@@ -94,7 +94,8 @@ def summarize_verb(options: argparse.Namespace) -> None:
     from mcstudy.looking.status import status
     from mcstudy.looking.summarize import summarize
 
-    results = summarize(options.results, study=options.study, trust=options.trust)
+    with answers_alone():
+        results = summarize(options.results, study=options.study, trust=options.trust)
     show(f"{status(options.results).headline}\n")
     if results.folder == Path(options.results):
         show(results)
@@ -111,15 +112,16 @@ def replay_verb(options: argparse.Namespace) -> int:
     assert number is not None
     if options.save:
         check_path(options.save)
-    again = replay(
-        options.study or options.results,
-        options.condition,
-        number,
-        method=options.method,
-        results=options.results,
-        force=options.force,
-        trust=options.trust,
-    )
+    with answers_alone():
+        again = replay(
+            options.study or options.results,
+            options.condition,
+            number,
+            method=options.method,
+            results=options.results,
+            force=options.force,
+            trust=options.trust,
+        )
     show(again)
     if options.save:
         save_data(again.data, options.save)

@@ -3,6 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+_STDOUT, _STDERR = 1, 2
+
+
+@contextmanager
+def answers_alone() -> Iterator[None]:
+    """Send to stderr what is printed meanwhile, by compiled code too: stdout is for our answers."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(_STDOUT)
+        os.dup2(_STDERR, _STDOUT)
+    except OSError:  # one of the two is closed
+        kept = None
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stderr.flush()
+        ctypes.CDLL(None).fflush(None)
+        if kept is not None:
+            os.dup2(kept, _STDOUT)
+            os.close(kept)
+
 
 LIST = "A,B"
 """The metavar of every option that takes names with commas."""

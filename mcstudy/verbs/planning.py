@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from mcstudy.terminal import show
-from mcstudy.verbs.options import seconds, whole
+from mcstudy.verbs.options import answers_alone, seconds, whole
 
 
 def add(verbs: Any) -> None:
@@ -58,7 +58,8 @@ def check_verb(options: argparse.Namespace) -> int:
     """Print what is wrong with a study; return 1 if something is."""
     from mcstudy.planning.check import GATE_SECONDS, check
 
-    found = check(options.study, seconds=seconds(options.seconds, GATE_SECONDS))
+    with answers_alone():
+        found = check(options.study, seconds=seconds(options.seconds, GATE_SECONDS))
     show(found)
     return 0 if found.clean else 1
 
@@ -67,14 +68,15 @@ def plan_verb(options: argparse.Namespace) -> None:
     """Print what a run will cost and how precise it will be."""
     from mcstudy.planning.plan import PILOT_SECONDS, plan
 
-    planned = plan(
-        options.study,
-        replicates=whole("--replicates", options.replicates),
-        targets=_targets(options.target) or None,
-        jobs=whole("--jobs", options.jobs),
-        results=options.results,
-        seconds=seconds(options.seconds, PILOT_SECONDS),
-    )
+    with answers_alone():
+        planned = plan(
+            options.study,
+            replicates=whole("--replicates", options.replicates),
+            targets=_targets(options.target) or None,
+            jobs=whole("--jobs", options.jobs),
+            results=options.results,
+            seconds=seconds(options.seconds, PILOT_SECONDS),
+        )
     show(planned)
 
 

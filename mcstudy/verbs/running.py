@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from mcstudy.terminal import complain, show
-from mcstudy.verbs.options import changed_argument, names, whole
+from mcstudy.verbs.options import answers_alone, changed_argument, names, whole
 
 
 def add(verbs: Any) -> None:
@@ -67,21 +67,22 @@ def run_verb(options: argparse.Namespace) -> int:
     from mcstudy.runs.shares import parse_share
 
     share = None if options.part is None else parse_share(options.part)
-    results = run(
-        options.study,
-        options.results,
-        replicates=whole("--replicates", options.replicates),
-        methods=names(options.methods),
-        jobs=whole("--jobs", options.jobs),
-        changed=options.changed,
-        retry=names(options.retry) or (),
-        backend=options.backend,
-        scheduler=options.scheduler,
-        part=(share.number, share.of) if share else None,
-        keep_going=options.keep_going,
-        quiet=options.quiet,
-        log=options.log,
-    )
+    with answers_alone():
+        results = run(
+            options.study,
+            options.results,
+            replicates=whole("--replicates", options.replicates),
+            methods=names(options.methods),
+            jobs=whole("--jobs", options.jobs),
+            changed=options.changed,
+            retry=names(options.retry) or (),
+            backend=options.backend,
+            scheduler=options.scheduler,
+            part=(share.number, share.of) if share else None,
+            keep_going=options.keep_going,
+            quiet=options.quiet,
+            log=options.log,
+        )
     if share:
         again = ["mcstudy", "collect", options.study]
         again += [] if options.results == "results" else ["--results", options.results]

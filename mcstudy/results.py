@@ -22,6 +22,7 @@ from mcstudy.comparing.equivalence import Equivalence, equivalence
 from mcstudy.comparing.failures import FAILED, Overlap, failure_overlap
 from mcstudy.comparing.pairs import COMPARISONS, INTERVAL_COMPARISONS
 from mcstudy.comparing.sensitivity import Sensitivity, sensitivity
+from mcstudy.comparing.warned import warning_kinds
 from mcstudy.errors import ResultsError
 from mcstudy.printing.show import summary_text
 from mcstudy.printing.table import Names, Table, table
@@ -155,6 +156,24 @@ class Results:
         self._check_rows()
         select(self.performance, where)
         return failure_overlap(self.folder, where=where, failed=failed, record=self.study)
+
+    def warnings(self, *, where: Where = None) -> pd.DataFrame:
+        """Return the kinds of warnings, most frequent first.
+
+        Parameters
+        ----------
+        where : mapping or str, optional
+            Which conditions and methods; see `mcstudy.analysis.selection.select`.
+
+        Returns
+        -------
+        DataFrame
+            method, message (numbers that differ are #), fits and the address of the first one:
+            condition and replicate.
+        """
+        select(self.performance, where)
+        fits = self.fits if self._keep == "rows" else self.endings
+        return warning_kinds(self.folder, fits, where, self.study)
 
     @property
     def _methods(self) -> list[str]:

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.mcse import Floats, wilson
+from mcstudy.columns import WARNED
 from mcstudy.measure import Z
 
 _COLUMNS = ("measure", "value", "mcse", "used")
-_SHARES = ("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "rejection")
+_SHARES = ("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "rejection", WARNED)
 _ZERO = ("bias", "relative_bias", "standardized_bias", "median_bias", "relative_error_model_se")
 _ONE = ("empirical_se_ratio", "relative_efficiency")
 

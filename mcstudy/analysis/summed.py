@@ -14,6 +14,7 @@ from typing import Any
 
 from mcstudy.analysis.measures import share_of
 from mcstudy.analysis.performance import numbers
+from mcstudy.columns import WARNED
 from mcstudy.measure import Measured
 from mcstudy.method import Status
 from mcstudy.stored.exact import Dyadic
@@ -32,6 +33,7 @@ def tally_lines(
         for word in Status:
             answer = share_of(kept.statuses.get(word, 0), count)
             yield method, None, None, f"share_{word}", *numbers(answer), count
+        yield method, None, None, WARNED, *numbers(share_of(kept.warned, count)), count
         for (estimand, interval), sums in sorted(kept.sums.items()):
             truth, null = truths.get(estimand, NAN), nulls.get(estimand, NAN)
             found = _of_interval(sums, truth, null) if interval else _of_estimates(sums, truth)

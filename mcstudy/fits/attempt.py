@@ -24,6 +24,8 @@ _AS_NUMPY_STARTS: dict[str, Any] = {
 MOST_CHARACTERS = 2000
 _MEMORY_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
+
 
 @dataclass
 class Outcome:
@@ -70,6 +72,11 @@ def attempt(
 def in_words(exception: BaseException) -> str:
     """Return kind and text of an exception, without what differs from process to process."""
     return plain_text(f"{type(exception).__name__}: {_text(exception)}".rstrip(": "))
+
+
+def message_kind(message: str) -> str:
+    """Return a message with its numbers as #: what messages of one kind have in common."""
+    return _NUMBER.sub("#", message)
 
 
 def plain_text(thing: object) -> str:

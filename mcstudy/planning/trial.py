@@ -10,11 +10,10 @@ import numpy as np
 
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.fits.answers import Answers
-from mcstudy.fits.attempt import attempt, in_words
+from mcstudy.fits.attempt import attempt, in_words, message_kind
 from mcstudy.fits.checked import AnswerError, Column
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
-from mcstudy.looking.failures import shape
 from mcstudy.runs.check import global_states
 from mcstudy.runs.delivery import pack
 from mcstudy.study import Study
@@ -49,11 +48,11 @@ class Trial:
 
     def problem(self, text: str, condition: Condition | None = None) -> None:
         """Write down what must be mended."""
-        self._problems.setdefault(shape(text), []).append((text, condition))
+        self._problems.setdefault(message_kind(text), []).append((text, condition))
 
     def note(self, text: str, condition: Condition | None = None) -> None:
         """Write down what is odd but may be meant."""
-        self._notes.setdefault(shape(text), []).append((text, condition))
+        self._notes.setdefault(message_kind(text), []).append((text, condition))
 
     def raised(self, method: str, text: str, condition: Condition) -> None:
         """Remember that a method, or simulate if `method` is empty, has raised."""

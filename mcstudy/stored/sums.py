@@ -32,10 +32,11 @@ Sums = dict[str, int]
 
 
 class Ending(NamedTuple):
-    """How fits ended: their status, and their message with ``#`` for its numbers."""
+    """How fits ended: status, message with ``#`` for its numbers, and whether with a warning."""
 
     status: str
     message: str
+    warned: bool
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Tally:
         How long they took; the only number that depends on the run.
     statuses : mapping of str to int
         How many ended how.
+    warned : int
+        How many warned.
     sums : mapping of (estimand, interval) to mapping of str to int
         The interval is empty for the sums of estimates and standard errors.
     endings : mapping of Ending to int
@@ -61,6 +64,7 @@ class Tally:
     replicates: int
     seconds: float
     statuses: Mapping[str, int]
+    warned: int
     sums: Mapping[tuple[str, str], Sums]
     endings: Mapping[Ending, int]
     addresses: Mapping[Ending, list[tuple[int, str]]]
@@ -78,7 +82,8 @@ def tally(
     for row in sorted(troubled | answers.messages.keys()):
         if row < answers.count:
             message = answers.messages.get(row, "")
-            ending = Ending(str(STATUSES[answers.status[row]]), _NUMBERS.sub("#", message))
+            status, kind = str(STATUSES[answers.status[row]]), _NUMBERS.sub("#", message)
+            ending = Ending(status, kind, bool(answers.warned[row]))
             endings[ending] += 1
             if endings[ending] <= ADDRESSES:
                 addresses.setdefault(ending, []).append((start + row, message))
@@ -93,12 +98,13 @@ def tally(
         if column.kind in ("estimate", "lower")
     }
     seconds = float(answers.seconds.sum())
-    return _limited(answers.count, seconds, statuses, sums, endings, addresses)
+    warned = int(answers.warned.sum())
+    return _limited(answers.count, seconds, statuses, warned, sums, endings, addresses)
 
 
 def merged(tallies: Iterable[Tally]) -> Tally:
     """Return the tally of the replicates of all."""
-    replicates, seconds = 0, 0.0
+    replicates, seconds, warned = 0, 0.0, 0
     statuses: Counter[str] = Counter()
     endings: Counter[Ending] = Counter()
     sums: dict[tuple[str, str], Sums] = {}
@@ -107,6 +113,7 @@ def merged(tallies: Iterable[Tally]) -> Tally:
         replicates += each.replicates
         seconds += each.seconds
         statuses.update(each.statuses)
+        warned += each.warned
         endings.update(each.endings)
         for key, own in each.sums.items():
             total = sums.setdefault(key, {})
@@ -114,13 +121,14 @@ def merged(tallies: Iterable[Tally]) -> Tally:
                 total[name] = total.get(name, 0) + value
         for ending, found in each.addresses.items():
             addresses[ending] = sorted(addresses.get(ending, []) + found)[:ADDRESSES]
-    return _limited(replicates, seconds, statuses, sums, endings, addresses)
+    return _limited(replicates, seconds, statuses, warned, sums, endings, addresses)
 
 
 def _limited(
     replicates: int,
     seconds: float,
     statuses: Mapping[str, int],
+    warned: int,
     sums: Mapping[tuple[str, str], Sums],
     endings: Mapping[Ending, int],
     addresses: Mapping[Ending, list[tuple[int, str]]],
@@ -133,6 +141,7 @@ def _limited(
         replicates,
         seconds,
         statuses,
+        warned,
         sums,
         {ending: endings[ending] for ending in sorted(kept)},
         {ending: addresses[ending] for ending in sorted(kept)},
@@ -140,7 +149,7 @@ def _limited(
 
 
 def _digest(ending: Ending) -> bytes:
-    return hashlib.sha256("\n".join(ending).encode(errors="backslashreplace")).digest()
+    return hashlib.sha256("\n".join(map(str, ending)).encode(errors="backslashreplace")).digest()
 
 
 def _sums(answers: Answers, column: Column, truth: float, null: float) -> Sums:

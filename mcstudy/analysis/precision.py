@@ -56,6 +56,10 @@ def errors(performance: pd.DataFrame) -> NDArray[np.float64]:
     used = performance["used"].to_numpy(dtype=float)
     edge = performance["measure"].isin(PROPORTIONS).to_numpy() & ((value == 0) | (value == 1))
     error[edge] = wilson_error(value[edge], used[edge])
+    if {"lower", "upper"} <= set(performance):
+        width = (performance["upper"] - performance["lower"]).to_numpy(dtype=float)
+        own = (error == 0) & (width > 0)  # a share among the study's own measures
+        error[own] = width[own] / (2 * Z)
     return error
 
 

@@ -190,6 +190,9 @@ def _estimate_sums(estimate: Floats, std_error: Floats, truth: float) -> Sums:
     return sums
 
 
+_POWERS = ("e", "ee", "eee", "eeee")
+
+
 def _powers_of_error(e: Floats) -> Sums:
     ee = product(e, e)
     return {
@@ -205,10 +208,11 @@ def _products(sums: Sums, e: Floats, std_error: Floats) -> Sums:
     u = product(std_error, std_error)
     ue = times(u, e)
     has_all_e, has_all_u = sums["both_n"] == sums["n"], sums["both_n"] == sums["u_n"]
+    of_e = {name: sums[name] for name in _POWERS} if has_all_e else _powers_of_error(e)
     return {
-        "both_e": sums["e"] if has_all_e else exact_sum(e),
-        "both_ee": sums["ee"] if has_all_e else sum_of(product(e, e)),
+        **{f"both_{name}": value for name, value in of_e.items()},
         "both_u": sums["u"] if has_all_u else sum_of(u),
+        "both_uu": sums["uu"] if has_all_u else sum_of(square_of(u)),
         "ue": sum_of(ue),
         "uee": sum_of(times(ue, e)),
     }

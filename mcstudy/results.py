@@ -16,6 +16,7 @@ from mcstudy.analysis.precision import precision_text
 from mcstudy.analysis.query import names_in
 from mcstudy.analysis.selection import Where, levels_of, select, with_record
 from mcstudy.analysis.summed import NEED_ROWS
+from mcstudy.columns import WARNED
 from mcstudy.comparing.anova import Anova, anova
 from mcstudy.comparing.comparisons import Comparison, check_pair, compare
 from mcstudy.comparing.equivalence import Equivalence, equivalence
@@ -104,6 +105,7 @@ class Results:
         """
         first, *_ = [*(names_in(measure) if isinstance(measure, str) else measure), ""]
         compared = first in {*COMPARISONS, *INTERVAL_COMPARISONS, "rejection_difference"}
+        compared = compared and first not in set(self.performance["measure"])  # one of the study's
         frame = self.comparisons if compared else self.performance
         return table(
             frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
@@ -173,6 +175,11 @@ class Results:
         """
         select(self.performance, where)
         fits = self.fits if self._keep == "rows" else self.endings
+        if WARNED not in fits:
+            raise ResultsError(
+                f"{self.folder}: an older mcstudy made its tables, without the warnings; run the "
+                "study into another folder"
+            )
         return warning_kinds(self.folder, fits, where, self.study)
 
     @property

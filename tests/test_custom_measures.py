@@ -89,6 +89,12 @@ def test_contract_a_share_of_nothing_is_not_precise_yet(study_file, tmp_path):
     assert own["reached"].all()
 
 
+def test_contract_one_called_like_a_comparison_is_shown_where_it_is(study_file, tmp_path):
+    path = with_measures(study_file, "measures={'bias_difference': within_half}")
+    results = run(path, tmp_path, jobs=1, quiet=True)
+    assert (results.table("bias_difference").frame["value"] > 0.2).all()
+
+
 def test_contract_measures_of_a_study_stand_in_its_tables(study_file, tmp_path):
     results = run(with_measures(study_file), tmp_path, jobs=1, quiet=True)
     own = results.performance[results.performance.measure.isin(["interval_score", "w"])]

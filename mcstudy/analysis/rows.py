@@ -164,6 +164,11 @@ class _File:
         self.numbers = _NUMBERS[name]
         self._groups: dict[str, list[int]] = defaultdict(list)
         schema = self._file.schema_arrow
+        if lacking := [column for column in self.numbers if column not in schema.names]:
+            raise ResultsError(
+                f"{path}: has no column '{lacking[0]}', as an older mcstudy made it; run the study "
+                "into another folder"
+            )
         self._condition, self._replicate = map(schema.get_field_index, ("condition", "replicate"))
         for group in range(self._file.num_row_groups):
             self._groups[self._condition_of(group)].append(group)

@@ -66,7 +66,8 @@ def troubled_fits(
     troubled = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
     troubled["warned"] = troubled["warned"].astype(bool)
     troubled["failed"] = ~troubled["status"].isin(_GOOD)
-    return troubled.drop_duplicates(_KEY), stored, len(lost)
+    twice = troubled.duplicated(_KEY) & (troubled["replicate"] != NOWHERE)
+    return troubled[~twice], stored, len(lost)
 
 
 def kinds_of(failed: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,10 @@ from __future__ import annotations
 CONDITION = "condition"
 FIT = (CONDITION, "replicate", "method")
 """What tells fits apart."""
-ENDING = ("status", "message")
+WARNED = "warned"
+"""Of `fits`, whether there was a warning; the measure of `performance` that is its share."""
+WARNED_MEANING = "of these fits, whatever their status, the simulation or the method gave a warning"
+ENDING = ("status", "message", WARNED)
 """How a fit ended, before the method's own diagnostics."""
 WORDS = ("method", "reference", "estimand", "interval", "measure")
 """What tells the numbers of `performance` and `comparisons` apart, beside the factors."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mcstudy.columns import WARNED
 from mcstudy.errors import StudyError
 
 Z = 1.959963984540054
@@ -87,7 +88,7 @@ def check_measures(measures: object, where: str) -> None:
     for name, function in measures.items():
         if not isinstance(name, str) or not name or name != name.strip():
             raise StudyError(f"{where}: {name!r} cannot name a measure; use a text")
-        if name in BUILT_IN or name.startswith("share_"):
+        if name in (*BUILT_IN, WARNED) or name.startswith("share_"):
             raise StudyError(f"{where}: mcstudy has a measure '{name}'; choose another name")
         if not callable(function):
             raise StudyError(f"{where}: measure '{name}' is {function!r}, not a function")

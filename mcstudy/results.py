@@ -19,12 +19,14 @@ from mcstudy.analysis.selection import Where, levels_of, select, with_record
 from mcstudy.analysis.summed import NEED_ROWS
 from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
+from mcstudy.columns import WARNED
 from mcstudy.comparing.anova import Anova, anova
 from mcstudy.comparing.comparisons import Comparison, check_pair, compare
 from mcstudy.comparing.equivalence import Equivalence, equivalence
 from mcstudy.comparing.failures import FAILED, Overlap, failure_overlap
 from mcstudy.comparing.pairs import COMPARISONS, INTERVAL_COMPARISONS
 from mcstudy.comparing.sensitivity import Sensitivity, sensitivity
+from mcstudy.comparing.warned import warning_kinds
 from mcstudy.errors import ResultsError
 from mcstudy.printing.show import summary_text
 from mcstudy.printing.table import Names, Table, table
@@ -115,11 +117,9 @@ class Results:
 
         Measures of `comparisons`, like ``"bias_difference"``, are taken from there.
         """
-        compared = names_of(measure, "measure")[0] in {
-            *COMPARISONS,
-            *INTERVAL_COMPARISONS,
-            "rejection_difference",
-        }
+        first = names_of(measure, "measure")[0]
+        compared = first in {*COMPARISONS, *INTERVAL_COMPARISONS, "rejection_difference"}
+        compared = compared and first not in set(self.performance["measure"])  # one of the study's
         frame = self.comparisons if compared else self.performance
         return table(
             frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
@@ -172,6 +172,29 @@ class Results:
         self._check_rows()
         select(self.performance, where)
         return failure_overlap(self.folder, where=where, failed=failed, record=self.study)
+
+    def warnings(self, *, where: Where = None) -> pd.DataFrame:
+        """Return the kinds of warnings, most frequent first.
+
+        Parameters
+        ----------
+        where : mapping or str, optional
+            Which conditions and methods; see `mcstudy.analysis.selection.select`.
+
+        Returns
+        -------
+        DataFrame
+            method, message (numbers that differ are #), fits and the address of the first one:
+            condition and replicate.
+        """
+        select(self.performance, where)
+        fits = self.fits if self._keep == "rows" else self.endings
+        if WARNED not in fits:
+            raise ResultsError(
+                f"{self.folder}: an older mcstudy made its tables, without the warnings; run the "
+                "study into another folder"
+            )
+        return warning_kinds(self.folder, fits, where, self.study)
 
     @property
     def _methods(self) -> list[str]:

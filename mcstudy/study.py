@@ -62,7 +62,7 @@ class Study:
         Measures of your own, computed beside the built-in ones. The names of a function's
         arguments say which columns of a cell it gets, of truth, estimate, std_error, lower and
         upper: arrays of shape (R,) sorted by replicate with NaN for missing, truth a float. It
-        returns a value, ``(value, mcse)`` or a `Measured`.
+        returns a value, one for each replicate, ``(value, mcse)`` or a `Measured`.
     null : float or mapping of str to float, optional
         The value, or that of each estimand, whose absence from an interval counts as `rejection`.
     reference : str, optional

@@ -31,7 +31,7 @@ GRID = {"a": [1, 2, 3], "b": ["x", "y"], "c": [0.5, 1.5, 2.5, 3.5]}
 EFFECT = {"x": 0.0, "y": 0.3}
 
 
-def test_identity_unbalanced_and_weighted_as_anova_lm():
+def test_identity_unbalanced_as_anova_lm_and_tests_as_its_weighted_ones():
     import statsmodels.formula.api as smf
     from statsmodels.stats.anova import anova_lm
 
@@ -43,16 +43,92 @@ def test_identity_unbalanced_and_weighted_as_anova_lm():
     )
     made = anova(frame, "bias").frame.set_index("term")
     formula = "value ~ C(a) * C(b) + C(a) * C(c) + C(b) * C(c)"
-    fitted = smf.wls(formula, frame, weights=1 / frame["mcse"] ** 2).fit()
+    fitted = smf.ols(formula, frame).fit()
     plain = anova_lm(fitted, typ=2)
+    weighted = anova_lm(smf.wls(formula, frame, weights=1 / frame["mcse"] ** 2).fit(), typ=2)
     for term in plain.index[:-1]:
         name = term.replace("C(", "").replace(")", "")
         assert made.loc[name, "sum_of_squares"] == pytest.approx(
             plain.loc[term, "sum_sq"], rel=1e-8
         )
         assert made.loc[name, "df"] == plain.loc[term, "df"]
+        p = stats.chi2.sf(weighted.loc[term, "sum_sq"], weighted.loc[term, "df"])
+        assert made.loc[name, "p_value"] == pytest.approx(p, rel=1e-6, abs=1e-300)
     assert made.loc["residual", "sum_of_squares"] == pytest.approx(fitted.ssr, rel=1e-8)
     assert made.loc["residual", "df"] == fitted.df_resid
+
+
+POWER = {"delta": [0.2, 0.5, 0.8], "n": [20, 40, 80, 160], "kind": ["t", "rank"]}
+
+
+def rejections(seed=None, keep=lambda **_: True):
+    """Return powers from .13 to nearly 1, whose errors differ by a factor of 500 and more."""
+    frame = cells(POWER, lambda **_: 0.0, mcse=0.0, measure="rejection", keep=keep)
+    z = frame["delta"] * np.sqrt(frame["n"] / 2) * np.where(frame["kind"] == "t", 1, 0.97)
+    power = stats.norm.sf(1.96 - z)
+    if seed is not None:
+        power = np.random.default_rng(seed).binomial(1000, power) / 1000
+    return frame.assign(value=power, mcse=np.sqrt(power * (1 - power) / 1000))
+
+
+def test_identity_shares_of_a_balanced_grid_are_plain_eta_squared_and_add_up():
+    frame = rejections()
+    made = anova(frame, "rejection")
+    table = made.frame.set_index("term")
+    deviation = frame["value"] - frame["value"].mean()
+    means = deviation.groupby(frame["delta"]).transform("mean")
+    eta = (means**2).sum() / (deviation**2).sum()
+    share = table["sum_of_squares"] / table.loc["total", "sum_of_squares"]
+    assert share["delta"] == pytest.approx(eta)
+    assert table.loc["delta", "share"] == pytest.approx(eta, abs=0.002)
+    parts = table["share"].drop("total")
+    assert parts.sum() == pytest.approx(1, abs=1e-9)
+    assert table.loc["total", "share"] == pytest.approx(1)
+    assert "balanced" not in str(made)
+
+
+def test_law_noise_is_taken_off_without_bias_where_errors_differ():
+    true = rejections()
+    shares = anova(true.assign(mcse=1e-9, used=10**9), "rejection").frame.set_index("term")["share"]
+    found = pd.concat(
+        [
+            anova(rejections(seed), "rejection").frame.set_index("term")["share"]
+            for seed in range(60)
+        ],
+        axis=1,
+    )
+    error = found.std(axis=1) / np.sqrt(60) + 1e-5
+    assert ((found.mean(axis=1) - shares).abs() < 4 * error).all()
+
+
+def test_contract_shares_that_do_not_add_up_are_said_not_to():
+    frame = rejections(keep=lambda delta, n, kind: (delta, n) not in [(0.2, 160), (0.8, 20)])
+    made = anova(frame, "rejection")
+    added = made.frame.iloc[:-1]["share"].sum()
+    assert abs(added - 1) > 0.01
+    text = " ".join(str(made).split())
+    assert (
+        f"the cells are no balanced grid, so terms overlap: the shares add up to {added:.4f}"
+        in text
+    )
+
+
+def test_contract_cells_that_differ_by_noise_alone_have_no_shares():
+    frame = cells(GRID, lambda **_: 2.0, mcse=0.1).assign(value=2.0)
+    made = anova(frame, "bias")
+    assert made.frame["share"].isna().all()
+    assert "no more than Monte Carlo error would make them" in " ".join(str(made).split())
+
+
+def test_contract_factors_called_as_terms_are_told_apart():
+    levels = {"a": [1, 2, 3], "b": [1, 2, 3], "a:b": [1, 2], "total": [1, 2]}
+    frame = cells(levels, lambda **of: of["a"] + of["a:b"] + 2 * of["total"])
+    made = anova(frame, "bias")
+    terms = made.frame["term"].tolist()
+    assert terms[:4] == ["a", "b", '"a:b"', '"total"']
+    assert terms[-2:] == ["residual", "total"]
+    assert len(set(terms)) == len(terms)
+    assert 'a:"a:b"' in terms
 
 
 def test_contract_terms_that_cannot_be_told_apart_are_named():
@@ -71,29 +147,32 @@ def test_reference_shares_of_a_constructed_study_are_the_known_ones():
     assert shares.drop(["a", "b", "total"]).max() < 1e-9
 
 
-def test_law_noise_alone_gives_each_term_its_noise_share_and_uniform_p_values():
-    frames = [anova(cells(GRID, lambda **_: 2.0, seed=seed), "bias").frame for seed in range(120)]
+def test_law_noise_alone_gives_each_term_its_noise_and_uniform_p_values():
+    frames = [
+        anova(cells(GRID, lambda **_: 2.0, mcse=0.1, seed=seed), "bias").frame
+        for seed in range(120)
+    ]
     terms = pd.concat(frames).groupby("term", sort=False)
-    per_degree = terms["sum_of_squares"].mean() / terms["df"].first()
+    ratio = terms["sum_of_squares"].mean() / terms["noise"].first()
     error = np.sqrt(2 / terms["df"].first() / len(frames))
-    assert ((per_degree - 1).abs() < 4 * error).all()
+    assert ((ratio - 1).abs() < 4 * error).all()
     for _, p in terms["p_value"]:
         assert stats.kstest(p, "uniform").pvalue > 1e-4
-    assert frames[0]["noise_share"].iloc[-1] == pytest.approx(
-        23 / frames[0]["sum_of_squares"].iloc[-1]
-    )
+    assert frames[0]["noise"].iloc[-1] == pytest.approx(23 * 0.1**2)
 
 
-def test_contract_coverage_of_one_has_a_weight():
+def test_contract_coverage_of_one_has_an_error():
     frame = cells(GRID, lambda **_: 1.0, mcse=0.0, measure="coverage")
-    frame.loc[0, ["value", "mcse"]] = 0.9, np.sqrt(0.09 / 1000)
+    frame.loc[0, ["value", "mcse"]] = 0.5, np.sqrt(0.25 / 1000)
     made = anova(frame, "coverage").frame.set_index("term")
-    (low, high), (lowest, highest) = wilson(1.0, 1000), wilson(0.9, 1000)
-    weights = np.full(24, ((high - low) / 3.92) ** -2)
-    weights[0] = ((highest - lowest) / 3.92) ** -2
-    values = np.where(np.arange(24) == 0, 0.9, 1.0)
-    total = (weights * (values - np.average(values, weights=weights)) ** 2).sum()
-    assert made.loc["total", "sum_of_squares"] == pytest.approx(total, rel=1e-3)
+    (low, high), (lowest, highest) = wilson(1.0, 1000), wilson(0.5, 1000)
+    variances = np.full(24, ((high - low) / 3.92) ** 2)
+    variances[0] = ((highest - lowest) / 3.92) ** 2
+    values = np.where(np.arange(24) == 0, 0.5, 1.0)
+    assert made.loc["total", "sum_of_squares"] == pytest.approx(
+        ((values - values.mean()) ** 2).sum()
+    )
+    assert made.loc["total", "noise"] == pytest.approx(23 / 24 * variances.sum(), rel=1e-3)
 
 
 def test_contract_interactions_stop_where_the_cells_cannot_tell_them_apart():

@@ -162,7 +162,12 @@ def condition(methods, count=80):
         estimate[::7] = np.nan
         interval = {"wald": (estimate - 1, estimate + 1), name: (estimate, estimate)}
         of = EstimandRows(TRUTH, estimate, np.ones(len(estimate)), interval)
-        rows[name] = MethodRows(replicate, np.zeros(len(replicate), np.int8), {"mean": of})
+        rows[name] = MethodRows(
+            replicate,
+            np.zeros(len(replicate), np.int8),
+            {"mean": of},
+            np.zeros(len(replicate), bool),
+        )
     return ConditionRows("only", {}, rows)
 
 
@@ -178,7 +183,7 @@ def permuted(rows, seed):
         )
         for name, of in rows.estimands.items()
     }
-    return MethodRows(rows.replicate[order], rows.status_code[order], estimands)
+    return MethodRows(rows.replicate[order], rows.status_code[order], estimands, rows.warned[order])
 
 
 def compared(rows, pairs=None):

@@ -11,7 +11,7 @@ import mcstudy
 from mcstudy import MCStudyError, Measured, open_results, performance, run
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.custom import customs
-from mcstudy.analysis.measures import bias, rmse
+from mcstudy.analysis.measures import bias, coverage, mse, rmse, share_of
 
 OWN = """
 def interval_score(truth, lower, upper, *, level=0.95):
@@ -33,6 +33,66 @@ def one(function, **columns):
     measure = customs({"own": function})[0]
     rows = {"truth": 0.0, "estimate": np.zeros(5), "std_error": np.zeros(5)} | columns
     return measure(Cell(**rows))
+
+
+@pytest.mark.parametrize("count", [3, 30, 41, 500])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 1.0])
+def test_identity_a_share_among_them_has_the_error_of_a_share(count, share):
+    rng = np.random.default_rng(3)
+    lower = np.where(rng.random(count) < share, -1.0, 0.5)
+    lower[::6] = np.nan
+    columns = {"lower": lower, "upper": lower + 2, "estimate": rng.normal(size=count)}
+    columns["std_error"] = np.ones(count)
+    known = coverage(Cell(0.0, columns["estimate"], columns["std_error"], lower, lower + 2))
+
+    def averaged(truth, lower, upper):
+        return np.nanmean(np.where(np.isnan(lower), np.nan, (lower <= truth) & (truth <= upper)))
+
+    def each(truth, lower, upper):
+        return (lower <= truth) & (truth <= upper)
+
+    for function in (averaged, each):
+        made = one(function, **columns)
+        assert made == known
+        assert 0 <= made.lower <= made.upper <= 1
+    whole = one(lambda truth, estimate: np.mean(estimate < truth), **columns)
+    below = int((columns["estimate"] < 0).sum())
+    assert whole == share_of(below, count)
+
+
+def test_contract_what_is_no_share_keeps_the_jackknife():
+    x = np.random.default_rng(4).normal(size=400)
+    twice = one(lambda estimate: 2 * np.mean(estimate > 1), estimate=x, std_error=x)
+    plain = 2 * np.sqrt(np.mean(x > 1) * np.mean(x <= 1) / 400)
+    assert twice.limits is None
+    assert twice.mcse == pytest.approx(plain, rel=0.35)
+    positive = one(lambda estimate: float(estimate.mean() > -1), estimate=x, std_error=x)
+    assert (positive.value, positive.mcse, positive.limits) == (1.0, 0.0, None)
+    needs = one(lambda estimate: np.mean(estimate[:-1] < estimate[1:]), estimate=x, std_error=x)
+    assert needs.limits is None
+
+
+def test_contract_a_value_for_each_replicate_is_averaged_over_those_that_are_complete():
+    x = np.array([1.0, 2.0, np.nan, 6.0])
+    made = one(lambda truth, estimate: (estimate - truth) ** 2, estimate=x, std_error=x)
+    assert made == mse(Cell(0.0, x, x))
+
+
+def test_contract_a_share_of_nothing_is_not_precise_yet(study_file, tmp_path):
+    never = "measures={'never': lambda estimate: np.mean(estimate > 99)}"
+    aim = "precision={'never': 0.012}, max_replicates=200"
+    results = run(with_measures(study_file, f"{never}, {aim}"), tmp_path, jobs=1, quiet=True)
+    own = results.performance[results.performance["measure"] == "never"]
+    assert (own["value"] == 0).all()
+    assert (own["lower"] == 0).all()
+    assert (own["replicates"] > 60).all()
+    assert own["reached"].all()
+
+
+def test_contract_one_called_like_a_comparison_is_shown_where_it_is(study_file, tmp_path):
+    path = with_measures(study_file, "measures={'bias_difference': within_half}")
+    results = run(path, tmp_path, jobs=1, quiet=True)
+    assert (results.table("bias_difference").frame["value"] > 0.2).all()
 
 
 def test_contract_measures_of_a_study_stand_in_its_tables(study_file, tmp_path):

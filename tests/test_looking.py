@@ -263,7 +263,7 @@ def test_contract_a_condition_is_found_by_its_factors_in_any_order(wanted, key):
         ("n=5, scale=1", "fits 3 conditions: n=5, scale=1"),
         ("m=6", "no factor 'm'; the factors are n, scale, shape"),
         ("scal=6, n=5", r"no factor 'scal' \(did you mean 'scale'\?\); the factors are n"),
-        ("six", "'six' is no condition; write it as"),
+        ("six", "'six' is no condition; write name=level"),
         ("n=5, scale=1, n=10", "says twice what 'n' is; say it once"),
     ],
 )

@@ -9,9 +9,11 @@ from scipy import stats
 
 from mcstudy import Measured
 from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share, share_of
 from mcstudy.analysis.normal import NORMAL_MCSE
 from mcstudy.analysis.performance import measured
+from mcstudy.comparing.contributions import contributions
 from mcstudy.measure import BUILT_IN
 
 ALL = {**MEASURES, **INTERVAL_MEASURES}
@@ -66,12 +68,27 @@ def test_identity_relative_error_with_missing_standard_errors():
     s[:4], x[20] = np.nan, np.nan
 
     def plain(x, s):
-        return np.sqrt(np.nanmean(s**2)) / np.nanstd(x, ddof=1) - 1
+        return np.sqrt((s**2).mean()) / x.std(ddof=1) - 1
 
+    both = np.isfinite(x) & np.isfinite(s)
     value, mcse, used, _ = measured("relative_error_model_se", cell(x, s))
-    assert value == pytest.approx(plain(x, s), rel=1e-12)
-    assert mcse == pytest.approx(by_jackknife(plain, x, s), rel=1e-10)
-    assert used == 26
+    assert value == pytest.approx(plain(x[both], s[both]), rel=1e-12)
+    assert mcse == pytest.approx(by_jackknife(plain, x[both], s[both]), rel=1e-10)
+    assert used == 25
+    of_both = measured("relative_error_model_se", cell(x[both], s[both]))
+    assert (value, mcse, used) == of_both[:3]
+    published = measured("relative_error_model_se", cell(x, s), normal=True)
+    assert published == measured("relative_error_model_se", cell(x[both], s[both]), normal=True)
+    parts = contributions("relative_error_model_se", cell(x, s))
+    alone = contributions("relative_error_model_se", cell(x[both], s[both]))
+    assert parts[both] == pytest.approx(alone, rel=1e-12)
+    assert (parts[~both] == 0).all()
+
+
+def test_contract_a_share_of_nothing_and_of_all_has_limits_at_the_ends():
+    for n in range(1, 300):
+        assert wilson(0.0, n)[0] == 0.0
+        assert wilson(1.0, n)[1] == 1.0
 
 
 def test_reference_shares_by_hand():

@@ -107,6 +107,18 @@ def test_identity_infinitesimal_jackknife_is_near_the_jackknife(skewed):
         assert found[None, measure.__name__][2] == used == n
 
 
+def test_identity_relative_error_is_of_the_replicates_that_have_both():
+    rng = np.random.default_rng(8)
+    x, u = rng.chisquare(4, 500), rng.chisquare(9, 500)
+    x[::7], u[::5] = np.nan, np.nan
+    both = np.isfinite(x) & np.isfinite(u)
+    found = measured(answers(x, u), 1.5)[None, "relative_error_model_se"]
+    alone = measured(answers(x[both], u[both]), 1.5)[None, "relative_error_model_se"]
+    assert found == alone
+    assert found[0] == pytest.approx(relative_error_model_se(Cell(1.5, x, u)).value, rel=1e-11)
+    assert found[2] == both.sum()
+
+
 def test_law_missing_standard_errors_leave_the_error_of_relative_error_right():
     """The MCSE against the spread over 400 repetitions, where a third lacks its standard error."""
     rng = np.random.default_rng(5)

@@ -60,6 +60,12 @@ class Cell:
         return finite(self.std_error) ** 2
 
     @cached_property
+    def with_both(self) -> Cell:
+        """The replicates that have an estimate and a standard error, without intervals."""
+        both = np.isfinite(self.estimate) & np.isfinite(self.std_error)
+        return Cell(self.truth, self.estimate[both], self.std_error[both])
+
+    @cached_property
     def limits(self) -> tuple[Floats, Floats]:
         """Limits of the intervals that exist."""
         assert self.lower is not None

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.mcse import Floats, group_jackknife
+from mcstudy.analysis.mcse import Floats, finite, group_jackknife
+from mcstudy.analysis.measures import mean_of, share, share_of
 from mcstudy.errors import StudyError
 from mcstudy.measure import MISSING, Measured, columns_asked_for
 
+Bools: TypeAlias = NDArray[np.bool_]
+
 GROUPS = 40
+_ROUNDING = 1e-12  # of a share, as the arithmetic of a mean leaves it
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,8 @@ class Custom:
     name : str
         As it stands in the tables.
     function : callable
-        Takes the columns it names as arrays of shape (R,), truth as a float; returns a value,
-        (value, mcse) or a `Measured`.
+        Takes the columns it names as arrays of shape (R,), truth as a float; returns a value, one
+        for each replicate, (value, mcse) or a `Measured`.
     columns : tuple of str
         What it names.
     """
@@ -42,7 +47,10 @@ class Custom:
         return bool({"lower", "upper"} & set(self.columns))
 
     def __call__(self, cell: Cell) -> Measured:
-        """Return the measure of a cell, with a jackknife MCSE where the function gives none."""
+        """Return the measure of a cell; the MCSE is made here where the function gives none.
+
+        It is binomial for a share of replicates, else a jackknife.
+        """
         columns = {name: _read_only(getattr(cell, name)) for name in self.columns}
         count = len(cell.estimate)
         if count == 0:
@@ -50,25 +58,52 @@ class Custom:
         answer = self.function(**columns)
         if isinstance(answer, Measured):
             return answer
-        used = _complete(columns, count)
+        complete = _complete(columns, count)
+        used = int(np.count_nonzero(complete))
         if isinstance(answer, tuple) and len(answer) == 2:
             return Measured(_number(answer[0]), _number(answer[1]), used)
+        if np.shape(answer) == (count,) and not isinstance(answer, Sequence):
+            return _of_each(np.asarray(answer, dtype=float)[complete])
         value = _number(answer)
-        return Measured(value, self._jackknife(value, columns, count), used)
-
-    def _jackknife(self, value: float, columns: Mapping[str, Any], count: int) -> float:
-        """MCSE from leaving out one group of replicates after the other, each a run of rows."""
         edges = np.linspace(0, count, min(GROUPS, count) + 1).astype(int)
-        if len(edges) < 3:
-            return np.nan
-        left_out = []
-        for begin, end in itertools.pairwise(edges.tolist()):
-            kept = {
-                name: np.delete(column, slice(begin, end)) if np.ndim(column) else column
+        left_out = np.array(list(self._left_out(columns, edges)))
+        for counted in (complete, np.ones(count, dtype=bool)):
+            hits = _hits(value, left_out, counted, edges)
+            if hits is not None and self._is_share(columns, hits, counted, edges):
+                n = int(np.count_nonzero(counted))
+                return share_of(round(value * n), n)
+        return Measured(value, group_jackknife(value, left_out, np.diff(edges).astype(float)), used)
+
+    def _left_out(self, columns: Mapping[str, Any], edges: NDArray[np.intp]) -> Iterator[float]:
+        """Yield the value without one group of replicates after the other, each a run of rows."""
+        if len(edges) > 2:
+            for begin, end in itertools.pairwise(edges.tolist()):
+                kept = {
+                    name: np.delete(column, slice(begin, end)) if np.ndim(column) else column
+                    for name, column in columns.items()
+                }
+                yield _number(self.function(**kept))
+
+    def _is_share(
+        self, columns: Mapping[str, Any], hits: Floats, counted: Bools, edges: NDArray[np.intp]
+    ) -> bool:
+        """Return whether a replicate of each group alone has 0 or 1, as the group's hits allow."""
+        for group, (begin, end) in enumerate(itertools.pairwise(edges.tolist())):
+            rows = np.flatnonzero(counted[begin:end])
+            if not len(rows):
+                continue
+            row = begin + int(rows[0])
+            alone = {
+                name: column[row : row + 1] if np.ndim(column) else column
                 for name, column in columns.items()
             }
-            left_out.append(_number(self.function(**kept)))
-        return group_jackknife(value, np.array(left_out), np.diff(edges).astype(float))
+            try:
+                value = _number(self.function(**alone))
+            except Exception:  # noqa: BLE001 - a measure may need more than one replicate
+                return False
+            if value not in (0, 1) or not value <= hits[group] <= len(rows) - 1 + value:
+                return False
+        return True
 
 
 def customs(measures: Mapping[str, Callable[..., Any]]) -> list[Custom]:
@@ -85,12 +120,34 @@ def _read_only(column: Floats | float) -> Floats | float:
     return column
 
 
-def _complete(columns: Mapping[str, Any], count: int) -> int:
-    """Return in how many rows nothing that was asked for is missing."""
+def _of_each(values: Floats) -> Measured:
+    """Return the mean of a value for each replicate, a share where all are 0 or 1."""
+    values = finite(values)
+    return share(values == 1) if np.isin(values, (0, 1)).all() else mean_of(values)
+
+
+def _hits(value: float, left_out: Floats, counted: Bools, edges: NDArray[np.intp]) -> Floats | None:
+    """Return how many hits each group of replicates has if the value is a share of those counted.
+
+    None where it cannot be one: counts are whole numbers, and no group has more than its size.
+    """
+    if len(left_out) < 2:
+        return None
+    sizes = np.add.reduceat(counted.astype(float), edges[:-1])
+    count = sizes.sum()
+    total, left = value * count, left_out * (count - sizes)
+    hits: Floats = np.round(total) - np.round(left)
+    whole = np.abs(np.append(left - np.round(left), total - np.round(total))) < _ROUNDING * count
+    possible = whole.all() and (hits >= 0).all() and (hits <= sizes).all()
+    return hits if possible and hits.sum() == np.round(total) else None
+
+
+def _complete(columns: Mapping[str, Any], count: int) -> Bools:
+    """Return in which rows nothing that was asked for is missing."""
     complete = np.ones(count, dtype=bool)
     for column in columns.values():
         complete &= ~np.isnan(column)
-    return int(np.count_nonzero(complete))
+    return complete
 
 
 def _number(answer: Any) -> float:
@@ -98,5 +155,6 @@ def _number(answer: Any) -> float:
         return float(answer)
     except (TypeError, ValueError):
         raise StudyError(
-            f"it returned {answer!r}; return a number, (value, mcse) or Measured"
+            f"it returned {answer!r}; return a number, one for each replicate, (value, mcse) or "
+            "Measured"
         ) from None

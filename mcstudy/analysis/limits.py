@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.mcse import Floats, wilson
+from mcstudy.columns import WARNED
 from mcstudy.measure import Z
 
 _COLUMNS = ("measure", "value", "mcse", "used")
-_SHARES = ("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "rejection")
+_SHARES = ("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "rejection", WARNED)
 _ZERO = ("bias", "relative_bias", "standardized_bias", "median_bias", "relative_error_model_se")
 _ONE = ("empirical_se_ratio", "relative_efficiency")
 
@@ -48,9 +49,11 @@ def _limits(measure: str, value: float, mcse: float, used: int) -> tuple[float, 
 def errors(frame: pd.DataFrame) -> Floats:
     """Return a standard error of each cell that is above 0 for shares of 0 and 1 too.
 
-    It is the MCSE, and for a share half the width of Wilson's limits over 1.96.
+    It is the MCSE, and for a share half the width of Wilson's limits over 1.96, as for all that
+    has an MCSE of 0 and limits that say more, like a share among one's own measures.
     """
     frame = with_limits(frame)
     share = frame["measure"].map(is_share).to_numpy(dtype=bool)
     width = frame["upper"].to_numpy(dtype=float) - frame["lower"].to_numpy(dtype=float)
-    return np.where(share, width / (2 * Z), frame["mcse"].to_numpy(dtype=float))
+    mcse = frame["mcse"].to_numpy(dtype=float)
+    return np.where(share | ((mcse == 0) & (width > 0)), width / (2 * Z), mcse)

@@ -20,7 +20,8 @@ def wilson(p: float, n: float) -> tuple[float, float]:
     """Return the 95 % limits of a share `p` of `n` (Wilson 1927)."""
     centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    lower = 0.0 if p == 0 else max(0.0, centre - half)
+    return lower, 1.0 if p == 1 else min(1.0, centre + half)
 
 
 def finite(values: Floats) -> Floats:

@@ -108,20 +108,16 @@ def model_se(cell: Cell) -> Measured:
 def relative_error_model_se(cell: Cell) -> Measured:
     """Model SE over empirical SE, minus 1; jackknife MCSE of the two together.
 
-    An estimate without a standard error counts for the empirical SE, as it does there; `used` is
-    the smaller of the two numbers.
+    Both are those of the replicates that have an estimate and a standard error.
     """
+    cell = cell.with_both
     square, d = cell.squared_std_error, cell.deviation
-    used, spread = min(len(square), len(d)), sd(d)
+    used, spread = len(d), sd(d)
     if not (used and spread > 0):
         return Measured(np.nan, np.nan, used)
-    has_error, has_estimate = np.isfinite(cell.std_error), np.isfinite(cell.estimate)
     model = np.sqrt(mean(square))
-    left_out = np.full(len(cell.estimate), model)
-    left_out[has_error] += root_left_out(square)
-    left_out[has_estimate] /= sd_left_out(d)
-    left_out[~has_estimate] /= spread
-    return Measured(model / spread - 1, jackknife(left_out[has_error | has_estimate]), used)
+    left_out = (model + root_left_out(square)) / sd_left_out(d)
+    return Measured(model / spread - 1, jackknife(left_out), used)
 
 
 def coverage(cell: Cell) -> Measured:

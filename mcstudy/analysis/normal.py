@@ -52,10 +52,10 @@ def model_se(cell: Cell, measured: Measured) -> float:
 
 def relative_error_model_se(cell: Cell, measured: Measured) -> float:
     """(ModSE / EmpSE) sqrt(Var(se^2) / (4 n ModSE^4) + 1 / (2 (n - 1)))."""
-    square, n = cell.squared_std_error, len(cell.deviation)
-    if min(len(square), n) < 2:
+    square, n = cell.with_both.squared_std_error, measured.used
+    if n < 2:
         return np.nan
-    model = square.var(ddof=1) / (4 * len(square) * square.mean() ** 2)
+    model = square.var(ddof=1) / (4 * n * square.mean() ** 2)
     return float((measured.value + 1) * np.sqrt(model + 1 / (2 * (n - 1))))
 
 

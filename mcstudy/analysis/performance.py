@@ -14,10 +14,10 @@ import pyarrow as pa
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.custom import Custom, customs
 from mcstudy.analysis.mcse import wilson
-from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share_of
+from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share, share_of
 from mcstudy.analysis.normal import NORMAL_MCSE
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.columns import COUNTS, VALUES
+from mcstudy.columns import COUNTS, VALUES, WARNED
 from mcstudy.fits.attempt import attempt, in_words
 from mcstudy.fits.checked import STATUSES
 from mcstudy.measure import MISSING, Measured, null_of
@@ -154,6 +154,7 @@ def _status_lines(rows: MethodRows) -> Iterator[Line]:
     for word, count in zip(STATUSES, counts.tolist(), strict=True):
         if count or word != Status.SKIPPED:
             yield None, None, f"share_{word}", *numbers(share_of(count, len(rows.status_code)))
+    yield None, None, WARNED, *numbers(share(rows.warned))
 
 
 def assembled(lines: list[Line], conditions: pa.Table) -> pa.Table:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.selection import factors_in_words, suggestion
-from mcstudy.columns import REACHED
+from mcstudy.columns import REACHED, WARNED
 from mcstudy.errors import StudyError
 from mcstudy.measure import BUILT_IN, Z, why_absent
 from mcstudy.method import Status
@@ -20,6 +20,7 @@ PROPORTIONS = frozenset(
     (
         *("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "rejection"),
         *(f"share_{status}" for status in Status),
+        WARNED,
     )
 )
 
@@ -31,7 +32,7 @@ def check_targets(targets: object, listed: str, each: str, own: Iterable[str] = 
     """
     if not isinstance(targets, Mapping) or not targets:
         raise StudyError(f"{listed} is {targets!r}; write {{'coverage': 0.005}}")
-    known = [*BUILT_IN, *(f"share_{status}" for status in Status), *own]
+    known = [*BUILT_IN, *(f"share_{status}" for status in Status), WARNED, *own]
     for measure, target in targets.items():
         if measure not in known:
             raise StudyError(
@@ -55,6 +56,10 @@ def errors(performance: pd.DataFrame) -> NDArray[np.float64]:
     used = performance["used"].to_numpy(dtype=float)
     edge = performance["measure"].isin(PROPORTIONS).to_numpy() & ((value == 0) | (value == 1))
     error[edge] = wilson_error(value[edge], used[edge])
+    if {"lower", "upper"} <= set(performance):
+        width = (performance["upper"] - performance["lower"]).to_numpy(dtype=float)
+        own = (error == 0) & (width > 0)  # a share among the study's own measures
+        error[own] = width[own] / (2 * Z)
     return error
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mcstudy.analysis.mcse import Floats
 from mcstudy.analysis.partition import split
+from mcstudy.columns import WARNED
 from mcstudy.errors import ResultsError
 from mcstudy.fits.checked import STATUSES
 from mcstudy.grid import Level
@@ -31,7 +32,7 @@ BUDGET = 2**27
 _KEYS = {"fits": ["method"], "estimates": ["method", "estimand"]}
 _KEYS["intervals"] = [*_KEYS["estimates"], "interval"]
 _NUMBERS = {
-    "fits": ["replicate", "status"],
+    "fits": ["replicate", "status", WARNED],
     "estimates": ["truth", "estimate", "std_error"],
     "intervals": ["lower", "upper"],
 }
@@ -69,11 +70,14 @@ class MethodRows:
         The place of each fit's status in `mcstudy.fits.answers.STATUSES`.
     estimands : mapping of str to EstimandRows
         Sorted by name.
+    warned : array of bool, shape (R,)
+        Which of the fits gave a warning.
     """
 
     replicate: NDArray[np.int64]
     status_code: NDArray[np.int8]
     estimands: Mapping[str, EstimandRows]
+    warned: NDArray[np.bool_]
 
     @property
     def status(self) -> NDArray[np.object_]:
@@ -128,7 +132,9 @@ def _chosen(method: MethodRows, kept: NDArray[np.bool_]) -> MethodRows:
         )
         for name, of in method.estimands.items()
     }
-    return MethodRows(method.replicate[kept], method.status_code[kept], estimands)
+    return MethodRows(
+        method.replicate[kept], method.status_code[kept], estimands, method.warned[kept]
+    )
 
 
 def rows_by_condition(
@@ -254,6 +260,7 @@ def _pieces(
         return
     replicate = {name: np.concatenate(columns[0]) for name, columns in fits.items()}
     status = {name: np.concatenate(columns[1]) for name, columns in fits.items()}
+    warned = {name: np.concatenate(columns[2]) for name, columns in fits.items()}
     fits.clear()
     kept = {
         name: len(numbers) if stop is None else int(np.searchsorted(numbers, stop))
@@ -266,6 +273,7 @@ def _pieces(
                 replicate[name][: kept[name]],
                 status[name][: kept[name]],
                 {key[1]: rows for key, rows in sorted(estimands.items()) if key[0] == name},
+                warned[name][: kept[name]],
             )
             for name in sorted(replicate)
             if kept[name]

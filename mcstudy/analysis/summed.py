@@ -15,6 +15,7 @@ from typing import Any
 from mcstudy.analysis.measures import share_of
 from mcstudy.analysis.performance import numbers
 from mcstudy.analysis.wald import WALD
+from mcstudy.columns import WARNED
 from mcstudy.measure import Measured
 from mcstudy.method import Status
 from mcstudy.stored.exact import Dyadic
@@ -36,6 +37,7 @@ def tally_lines(
                 continue
             answer = share_of(fits, count)
             yield method, None, None, f"share_{word}", *numbers(answer), count
+        yield method, None, None, WARNED, *numbers(share_of(kept.warned, count)), count
         for (estimand, interval), sums in sorted(kept.sums.items()):
             if interval == FORMED:
                 if any(name == estimand and own not in ("", FORMED) for name, own in kept.sums):
@@ -58,7 +60,7 @@ def _of_estimates(sums: Sums, truth: float) -> dict[str, Measured]:
         "mse": _mse(centred),
         "rmse": _root(centred.n, centred.square, centred.spread_of_squares),
         "model_se": _root(u.n, u.mean, u.second),
-        "relative_error_model_se": _relative_error(sums, e, u),
+        "relative_error_model_se": _relative_error(_of_both(sums)),
     }
 
 
@@ -162,33 +164,36 @@ def _root(n: int, mean: float, variance: float) -> Measured:
     return Measured(math.sqrt(mean), _mean_error(_ratio(variance, 4 * mean), n), n)
 
 
-def _relative_error(sums: Sums, e: _Moments, u: _Moments) -> Measured:
+def _of_both(sums: Sums) -> Sums:
+    """Return the sums over the replicates that have an estimate and a standard error."""
+    count = sums["both_n"]
+    both = {name.removeprefix("both_"): value for name, value in sums.items() if "both" in name}
+    return {**sums, **both, "n": count, "u_n": count}
+
+
+def _relative_error(sums: Sums) -> Measured:
     """Model SE over empirical SE, less 1.
 
-    The influence of a replicate is (u - mean u)/(2 mean u) less ((e - mean e)^2 - v)/(2 v), each
-    over its own number of replicates; replicates that have both tie the two together.
+    The influence of a replicate is (u - mean u)/(2 mean u) less ((e - mean e)^2 - v)/(2 v).
     """
-    used = min(u.n, e.n)
+    e, u, used = _Moments.of(sums, "e"), _Moments.of(sums, "u"), sums["both_n"]
     if used == 0 or not e.second > 0 or not u.mean > 0:
         return Measured(NAN, NAN, used)
     ratio = math.sqrt(u.mean) / _sd(e)
     own = _ratio(u.second, 4 * u.mean**2) / (u.n - 1) if u.n > 1 else NAN
     other = _ratio(e.fourth - e.second**2, 4 * e.second**2) / (e.n - 1)
-    both = sums["both_n"]
-    joint = _joint(sums) / (4 * u.mean * e.second) * both / u.n / (e.n - 1) if both else 0.0
+    joint = _joint(sums) / (4 * u.mean * e.second) / (e.n - 1)
     error = ratio * math.sqrt(max(own + other - 2 * joint, 0)) if e.n > 2 else NAN
     return Measured(ratio - 1, error, used)
 
 
 def _joint(sums: Sums) -> float:
-    """Return the mean of (u - mean u)((e - mean e)^2 - v) over replicates with both."""
-    names = ("e", "ee", "u", "both_e", "both_ee", "both_u", "ue", "uee")
-    e, ee, u, both_e, both_ee, both_u, ue, uee = (Dyadic(sums[name]) for name in names)
-    n, u_n, both_n = sums["n"], sums["u_n"], sums["both_n"]
+    """Return the mean of (u - mean u)((e - mean e)^2 - v)."""
+    e, ee, u, ue, uee = (Dyadic(sums[name]) for name in ("e", "ee", "u", "ue", "uee"))
+    n = sums["n"]
     rest = e.by(e).by(2).plus(ee.by(n), -1)
-    of_u = uee.by(n * n).plus(e.by(ue), -2 * n).plus(rest.by(both_u))
-    of_e = both_ee.by(n * n).plus(e.by(both_e), -2 * n).plus(rest.by(both_n))
-    return of_u.by(u_n).plus(u.by(of_e), -1).over(n * n * u_n * both_n)
+    of_u = uee.by(n * n).plus(e.by(ue), -2 * n).plus(rest.by(u))
+    return of_u.over(n**3)
 
 
 def _sd(x: _Moments) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from mcstudy.analysis.selection import factors_in_words, in_words
-from mcstudy.looking.failures import shape
+from mcstudy.fits.attempt import message_kind
 from mcstudy.method import Status
 
 MOST_LETTERS = 300
@@ -75,7 +75,7 @@ def _most_often(folder: Path, method: str, where: set[tuple[str, ...]]) -> str:
         ends = ends.drop_duplicates(["condition", "status", "kind"])
     ends = ends[ends["status"] != Status.SKIPPED]
     ends = ends.assign(text=ends["message"].fillna("").astype(str))
-    ends = ends.assign(shape=ends["text"].map(shape), word=ends["status"].astype(str))
+    ends = ends.assign(shape=ends["text"].map(message_kind), word=ends["status"].astype(str))
     kinds = ends.groupby(["word", "shape"], as_index=False)["fits"].sum()
     most = kinds.loc[kinds["fits"].idxmax()]
     alike = ends[(ends["word"] == most["word"]) & (ends["shape"] == most["shape"])]["text"].unique()

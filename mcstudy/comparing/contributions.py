@@ -9,6 +9,7 @@ two measures with contributions c and d of the same replicates (Efron & Tibshira
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -86,9 +87,10 @@ def _standardized_bias(cell: Cell) -> Floats:
 
 
 def _relative_error(cell: Cell) -> tuple[Floats, Floats]:
-    """Return what the standard errors and what the estimates contribute; either may be missing."""
-    deviation, variance = _deviation(cell)
-    square = cell.std_error**2
+    """Return what the standard errors and what the estimates contribute, where there are both."""
+    both = np.isfinite(cell.estimate) & np.isfinite(cell.std_error)
+    deviation, variance = _deviation(replace(cell, estimate=np.where(both, cell.estimate, np.nan)))
+    square = np.where(both, cell.std_error**2, np.nan)
     exist = square[np.isfinite(square)]
     model = exist.mean() if len(exist) else np.float64(np.nan)
     ratio = float(np.sqrt(model / np.float64(variance)))

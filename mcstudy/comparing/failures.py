@@ -26,7 +26,7 @@ from mcstudy.analysis.selection import (
     with_record,
 )
 from mcstudy.arguments import as_texts
-from mcstudy.columns import WORDS
+from mcstudy.columns import WARNED, WORDS
 from mcstudy.comparing.comparisons import matched
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
@@ -49,7 +49,8 @@ def failed_fits(
     rows : MethodRows
         The fits, R of them.
     failed : collection of str
-        Statuses that count as failed even where there is an estimate.
+        Statuses that count as failed even where there is an estimate; "warned" for fits with a
+        warning.
     estimands : iterable of str, optional
         Whose estimates must be there; those of every estimand by default.
 
@@ -59,14 +60,16 @@ def failed_fits(
     """
     names = rows.estimands if estimands is None else estimands
     found: NDArray[np.bool_] = np.isin(rows.status.astype(str), [str(word) for word in failed])
+    if WARNED in failed:
+        found = found | rows.warned
     for name in names:
         found = found | ~np.isfinite(rows.estimands[name].estimate)
     return found
 
 
 def checked_statuses(failed: Collection[str]) -> tuple[str, ...]:
-    """Return the statuses in words; ResultsError for one that does not exist."""
-    known = [str(word) for word in Status]
+    """Return the statuses, and "warned", in words; ResultsError for one that does not exist."""
+    known = [*(str(word) for word in Status), WARNED]
     words = as_texts(failed, "failed", ResultsError)
     for word in words:
         if word not in known:
@@ -76,7 +79,9 @@ def checked_statuses(failed: Collection[str]) -> tuple[str, ...]:
 
 def rule_in_words(failed: Collection[str]) -> str:
     """Say which fits count as failed."""
-    return "no estimate" + (f", or status {' or '.join(failed)}" if failed else "")
+    statuses = [word for word in failed if word != WARNED]
+    rule = "no estimate" + (f", or status {' or '.join(statuses)}" if statuses else "")
+    return rule + (", or a warning" if WARNED in failed else "")
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ def failure_overlap(
         The study's, so that factors and the order of methods are known.
     """
     words = checked_statuses(failed)
-    chosen = _Chosen.of(folder, where, record)
+    chosen = Chosen.of(folder, where, record)
     order = record.get(METHODS_IN_ORDER, ())
     lines = [
         line
@@ -154,14 +159,15 @@ def failure_overlap(
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class Chosen:
     """The conditions that count, and what is asked of methods and estimands."""
 
     conditions: Collection[str]
     wanted: Mapping[str, Sequence[Any]]
 
     @classmethod
-    def of(cls, folder: Path, where: Where, record: Mapping[str, Any]) -> _Chosen:
+    def of(cls, folder: Path, where: Where, record: Mapping[str, Any]) -> Chosen:
+        """Return what is asked for of the conditions in `folder`."""
         wanted = wheres(where)
         conditions = pd.read_parquet(folder / "conditions.parquet")
         factors = {name: levels for name, levels in wanted.items() if name not in WORDS}
@@ -181,7 +187,7 @@ Failures = dict[str, tuple[MethodRows, NDArray[np.bool_]]]
 
 
 def _whole_conditions(
-    folder: Path, failed: Collection[str], chosen: _Chosen
+    folder: Path, failed: Collection[str], chosen: Chosen
 ) -> Iterator[tuple[ConditionRows, Failures]]:
     """Yield each condition with the failures of its methods, pieces of it put together."""
     last: ConditionRows | None = None

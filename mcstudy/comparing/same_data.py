@@ -13,6 +13,7 @@ import numpy as np
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
 from mcstudy.analysis.selection import in_words
+from mcstudy.columns import WARNED
 from mcstudy.comparing.agreement import CHANCE, Agreement
 from mcstudy.comparing.comparisons import matched
 from mcstudy.comparing.contributions import (
@@ -188,10 +189,13 @@ def _condition_errors(
 def _share_errors(
     rows: MethodRows, others: MethodRows, labels: Mapping[str, Any]
 ) -> Iterator[tuple[str, float]]:
-    for code, word in enumerate(STATUSES):
-        parts = centred((rows.status_code == code).astype(float))
-        parts_other = centred((others.status_code == code).astype(float))
-        key = {**labels, "estimand": None, "interval": None, "measure": f"share_{word}"}
+    shares = {
+        f"share_{word}": (rows.status_code == code, others.status_code == code)
+        for code, word in enumerate(STATUSES)
+    }
+    for measure, (here, there) in {**shares, WARNED: (rows.warned, others.warned)}.items():
+        parts, parts_other = centred(here.astype(float)), centred(there.astype(float))
+        key = {**labels, "estimand": None, "interval": None, "measure": measure}
         yield (
             cell_key(key),
             error_of_difference(parts, parts_other, rows.replicate, others.replicate),

@@ -19,6 +19,7 @@ from mcstudy.analysis.selection import (
     beside,
     dimensions,
     in_words,
+    levels_of,
     select,
     varying,
 )
@@ -105,8 +106,9 @@ class TwoRuns:
     def _only(self) -> Iterator[str]:
         for name, frame in (("A", self.only_a), ("B", self.only_b)):
             if len(frame):
-                counts = frame["method"].value_counts(sort=False)
-                by_method = ", ".join(f"{method} {count}" for method, count in counts.items())
+                counts = frame["method"].value_counts()
+                methods = levels_of(frame, "method")
+                by_method = ", ".join(f"{method} {counts[method]}" for method in methods)
                 yield f"{len(frame)} numbers are in {name} only, by method: {by_method}"
 
 

@@ -24,6 +24,7 @@ class Answers:
         self.count = count
         self.status = np.full(count, CODES[Status.ERROR], dtype=np.int8)
         self.messages: dict[int, str] = {}
+        self.warned = np.zeros(count, dtype=bool)
         self.seconds = np.zeros(count)
         self.numbers: dict[Column, NDArray[np.float64]] = {}
         self.diagnostics: dict[str, list[Any]] = {}
@@ -62,6 +63,12 @@ class Answers:
         if text:
             self.messages[row] = "; ".join(filter(None, (self.messages.get(row), text)))
 
+    def warn(self, row: int, text: str) -> None:
+        """Add warnings to the message of a row."""
+        if text:
+            self.note(row, text)
+            self.warned[row] = True
+
     def fail(self, row: int, message: str) -> None:
         """Turn a row into a failed fit: no numbers, status error, and why."""
         self.note(row, message)
@@ -70,6 +77,7 @@ class Answers:
     def end(self, row: int, status: Status, message: str) -> None:
         """Turn a row into a fit that was cut short: no numbers, and only this message."""
         self.messages[row] = message
+        self.warned[row] = False
         self._clear(row, CODES[status])
 
     def _clear(self, row: int, code: int) -> None:
@@ -90,6 +98,7 @@ class Answers:
         """Keep the first `count` rows."""
         self.count = count
         self.status = self.status[:count]
+        self.warned = self.warned[:count]
         self.seconds = self.seconds[:count]
         self.numbers = {key: column[:count] for key, column in self.numbers.items()}
         self.diagnostics = {name: values[:count] for name, values in self.diagnostics.items()}

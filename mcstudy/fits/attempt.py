@@ -27,6 +27,8 @@ MOST_CHARACTERS = 2000
 _TOO_DEEP = "maximum recursion depth exceeded"
 _MEMORY_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
+
 
 @dataclass
 class Outcome:
@@ -131,6 +133,11 @@ def in_words(exception: BaseException) -> str:
     if isinstance(exception, RecursionError) and text.startswith(_TOO_DEEP):
         text = _TOO_DEEP  # what comes behind it depends on how deep the call itself was
     return plain_text(f"{type(exception).__name__}: {text}".rstrip(": "))
+
+
+def message_kind(message: str) -> str:
+    """Return a message with its numbers as #: what messages of one kind have in common."""
+    return _NUMBER.sub("#", message)
 
 
 def plain_text(thing: object) -> str:

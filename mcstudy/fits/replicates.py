@@ -151,7 +151,7 @@ class _Work:
         for name in methods:
             for replicate in set(good) & simulated.keys():
                 text = f"simulate: {simulated[replicate].warned}"
-                self.answers[name].note(replicate - self.start, text)
+                self.answers[name].warn(replicate - self.start, text)
             if batch_of(self.study.methods[name]) is None:
                 self._fit_each(name, good, data)
             else:
@@ -239,6 +239,7 @@ class _Work:
             self._tell_of_form(name, outcome)
             for row in rows.tolist():
                 answers.messages.pop(row, None)
+                answers.warned[row] = False
             self._fit_separately([name], replicates)
             return
         answers.seconds[rows] = outcome.seconds / len(rows)
@@ -262,7 +263,7 @@ class _Work:
         """Write down how a fit went wrong, or only warned."""
         answers, row = self.answers[name], replicate - self.start
         if outcome.exception is None:
-            answers.note(row, outcome.warned)
+            answers.warn(row, outcome.warned)
             return
         of = "simulate: " if of_simulate else ""
         if isinstance(outcome.exception, Overrun):
@@ -276,6 +277,7 @@ class _Work:
             text = in_words(outcome.exception)
             warned = f"; {outcome.warned}" if outcome.warned else ""
             answers.fail(row, of + text + warned)
+            answers.warned[row] |= bool(outcome.warned)
         if self.tell:
             self.tell(Trouble("" if of_simulate else name, outcome.exception, text))
 

@@ -1,8 +1,7 @@
-"""The fits of a folder that failed: read from its parts, grouped by how they ended."""
+"""The fits of a folder that failed or warned: read from its parts, grouped by how they ended."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcstudy.columns import ENDING, WARNED
+from mcstudy.fits.attempt import message_kind
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.stored import parts
@@ -21,10 +22,11 @@ from mcstudy.stored.tables import Stored
 NOWHERE = -1
 """The replicate of failures whose address was not kept."""
 _GOOD = (str(Status.OK), str(Status.BOUNDARY), str(Status.SKIPPED))
-_OF_PART = ["replicate", "method", "status", "message"]
+_OF_PART = ["replicate", "method", *ENDING]
 _ALL = ["condition", "count", *_OF_PART]
+_KEY = ["condition", "method", "replicate", "status", "warned"]
+_TOO_MANY = "(of kinds too many to be kept)"
 _TRIES = 3
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 class Place(NamedTuple):
@@ -39,14 +41,16 @@ class Place(NamedTuple):
     fits: int
 
 
-def failed_fits(holding: Holding) -> tuple[pd.DataFrame, Mapping[Condition, Sequence[Stored]], int]:
-    """Return a row for each failed fit, what is stored, and how many parts cannot be read.
+def troubled_fits(
+    holding: Holding,
+) -> tuple[pd.DataFrame, Mapping[Condition, Sequence[Stored]], int]:
+    """Return a row for each fit that failed or warned, what is stored, and the unreadable parts.
 
     Returns
     -------
-    failed : DataFrame
-        condition, replicate, method, status, message, and `count`: 1, or more for sums, which keep
-        the addresses of the first failures only.
+    troubled : DataFrame
+        condition, replicate, method, status, message, `warned`, `failed` (ended neither ok nor at a
+        boundary), and `count`: 1, or more for sums, which keep the first addresses only.
     stored : mapping of Condition to sequence of Stored
         The rows that were there at that moment.
     damaged : int
@@ -59,16 +63,16 @@ def failed_fits(holding: Holding) -> tuple[pd.DataFrame, Mapping[Condition, Sequ
             break
         # A run at work has joined parts meanwhile: look again.
     tables = [table for table in found if len(table)]
-    failed = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
-    key = ["condition", "method", "replicate", "status"]
-    # Sums of several parts may have failures without an address: these are no duplicates.
-    again = failed.duplicated(key) & (failed["replicate"] != NOWHERE)
-    return failed[~again], stored, len(lost)
+    troubled = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
+    troubled["warned"] = troubled["warned"].astype(bool)
+    troubled["failed"] = ~troubled["status"].isin(_GOOD)
+    twice = troubled.duplicated(_KEY) & (troubled["replicate"] != NOWHERE)
+    return troubled[~twice], stored, len(lost)
 
 
 def kinds_of(failed: pd.DataFrame) -> pd.DataFrame:
-    """Return the failures by status and the shape of their messages, most frequent first."""
-    shapes = {text: shape(text) for text in failed["message"].unique()}
+    """Return fits by status and the shape of their messages, most frequent first."""
+    shapes = {text: message_kind(text) for text in failed["message"].unique()}
     failed = failed.assign(shape=failed["message"].map(shapes))
     lines = []
     for (word, _), rows in failed.groupby(["status", "shape"], sort=False):
@@ -94,15 +98,10 @@ def places_of(rows: pd.DataFrame) -> tuple[Place, ...]:
     )
 
 
-def shape(message: str) -> str:
-    """Return a message with its numbers as #: what messages of one kind have in common."""
-    return _NUMBER.sub("#", message)
-
-
 def _read_all(
     stored: Mapping[Condition, Sequence[Stored]],
 ) -> tuple[list[pd.DataFrame], list[Stored]]:
-    """Return the failures of each part, and the parts that could not be read."""
+    """Return the troubled fits of each part, and the parts that could not be read."""
     found, lost = [], []
     for condition, items in stored.items():
         held: dict[str, list[tuple[int, int]]] = {}
@@ -140,7 +139,7 @@ def _of_rows(condition: Condition, item: Stored) -> pd.DataFrame:
     table = parts.read(item.head.path, _OF_PART)
     good = pc.is_in(table["status"].cast(pa.string()), value_set=pa.array(_GOOD))
     wanted = pc.is_in(table["method"].cast(pa.string()), value_set=pa.array(item.methods))
-    bad = table.filter(pc.and_(pc.invert(good), wanted))
+    bad = table.filter(pc.and_(pc.or_(pc.invert(good), table[WARNED]), wanted))
     columns: dict[str, Any] = {name: bad[name].to_pylist() for name in _OF_PART}
     columns["message"] = [message or "" for message in columns["message"]]
     columns |= {"condition": [condition.key] * bad.num_rows, "count": [1] * bad.num_rows}
@@ -154,17 +153,21 @@ def _of_sums(condition: Condition, item: Stored) -> pd.DataFrame:
         if method not in item.methods:
             continue
         unnamed = {word: n for word, n in tally.statuses.items() if word not in _GOOD}
+        warned = tally.warned
         for ending, addresses in tally.addresses.items():
-            if ending.status not in unnamed or not addresses:
+            if not addresses or not (ending.warned or ending.status in unnamed):
                 continue
             fits = tally.endings[ending]
-            unnamed[ending.status] -= fits
+            warned -= fits if ending.warned else 0
+            if ending.status in unnamed:
+                unnamed[ending.status] -= fits
             for i, (replicate, text) in enumerate(addresses):
                 count = 1 if i else fits - len(addresses) + 1
-                lines.append((condition.key, count, replicate, method, ending.status, text))
+                address = (condition.key, count, replicate, method)
+                lines.append((*address, ending.status, text, ending.warned))
         lines += [
-            (condition.key, n, NOWHERE, method, word, "(of kinds too many to be kept)")
-            for word, n in unnamed.items()
+            (condition.key, n, NOWHERE, method, word, _TOO_MANY, word == Status.OK)
+            for word, n in {**unnamed, str(Status.OK): warned}.items()
             if n > 0
         ]
     return pd.DataFrame(lines, columns=_ALL)

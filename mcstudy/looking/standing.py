@@ -44,10 +44,13 @@ class Standing:
         Whether a run is at work.
     fits : DataFrame
         One row per condition and method: done, missing (of what the last run was asked for; not
-        there for shares that are not collected) and failed (ended neither ok nor at a boundary).
+        there for shares that are not collected), failed (ended neither ok nor at a boundary) and
+        warned (gave a warning, whatever their status).
     failures : DataFrame
         One row per kind of failure: status, message (numbers that differ are #), count,
         condition, replicate and method of the first one, and `places`, where all of them are.
+    warnings : DataFrame
+        The same of the fits with a warning.
     damaged : int
         How many parts cannot be read; the next run sets them aside.
     conditions : sequence of Condition
@@ -61,6 +64,7 @@ class Standing:
     running: bool
     fits: pd.DataFrame
     failures: pd.DataFrame
+    warnings: pd.DataFrame
     damaged: int
     conditions: Sequence[Condition]
     collected: bool
@@ -75,6 +79,8 @@ class Standing:
             text += f", {missing} missing"
             text += f" ({math.floor(100 * done / (done + missing))}% done)" if missing else ""
         text += f", {failed} failed" if failed else ""
+        warned = int(self.fits["warned"].sum())
+        text += f", {warned} with a warning" if warned else ""
         return text + ("; a run is at work" if self.running else "")
 
     @printable
@@ -90,7 +96,9 @@ class Standing:
             parts = counted(self.damaged, "damaged part")
             blocks.append(f"{parts}, not counted; the next run computes what was in there")
         if len(self.failures):
-            blocks.append(f"Failures, by kind\n{self._failures_text()}")
+            blocks.append(f"Failures, by kind\n{self._kinds_text(self.failures, 'failures')}")
+        if len(self.warnings):
+            blocks.append(f"Warnings, by kind\n{self._kinds_text(self.warnings, 'warnings')}")
         return "\n\n".join(blocks)
 
     @cached_property
@@ -137,16 +145,16 @@ class Standing:
             yield ("" if condition == above else self._words(condition), *rest)
             above = condition
 
-    def _failures_text(self) -> str:
+    def _kinds_text(self, kinds: pd.DataFrame, name: str) -> str:
         lines = []
-        for row in self.failures.head(MOST_GROUPS).to_dict("records"):
+        for row in kinds.head(MOST_GROUPS).to_dict("records"):
             message = textwrap.shorten(row["message"], MOST_LETTERS) or "(no message)"
             lines.append(f"  {row['count']} x {row['status']}: {message}")
             lines += [f"      {line}" for line in self._place_lines(row["places"])]
             if row["replicate"] != NOWHERE:
                 lines.append(f"      {self.replay_command(row)}")
-        if (more := len(self.failures) - MOST_GROUPS) > 0:
-            lines.append(f"  ... and {counted(more, 'more kind')}, in status(...).failures")
+        if (more := len(kinds) - MOST_GROUPS) > 0:
+            lines.append(f"  ... and {counted(more, 'more kind')}, in status(...).{name}")
         return "\n".join(lines)
 
     def _place_lines(self, places: Sequence[Place]) -> Iterator[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mcstudy.looking.failures import failed_fits, kinds_of
+from mcstudy.analysis.selection import METHODS_IN_ORDER, in_order
+from mcstudy.looking.failures import kinds_of, troubled_fits
 from mcstudy.looking.standing import Standing
 from mcstudy.looking.uncollected import is_collected, open_holding
 from mcstudy.results import Results, folder_of
@@ -30,8 +31,7 @@ def status(results: Results | str | Path) -> Standing:
         If the folder holds no record of a run, and no part of a share.
     """
     holding = open_holding(folder_of(results))
-    failed, stored, damaged = failed_fits(holding)
-    counts = failed.groupby(["condition", "method"], observed=True)["count"].sum().to_dict()
+    troubled, stored, damaged = troubled_fits(holding)
     asked = set(holding.methods)
     lines = [
         (
@@ -43,15 +43,19 @@ def status(results: Results | str | Path) -> Standing:
         for method in _methods(holding, items)
     ]
     fits = pd.DataFrame(lines, columns=["condition", "method", "done", "missing"])
-    keys = zip(fits["condition"], fits["method"], strict=True)
-    fits["failed"] = [int(counts.get(key, 0)) for key in keys]
+    for kind in ("failed", "warned"):
+        some = troubled[troubled[kind]]
+        counts = some.groupby(["condition", "method"], observed=True)["count"].sum().to_dict()
+        keys = zip(fits["condition"], fits["method"], strict=True)
+        fits[kind] = [int(counts.get(key, 0)) for key in keys]
     collected = is_collected(holding)
     return Standing(
         folder=holding.folder,
         name=holding.record["name"],
         running=holding.store.busy,
         fits=fits if collected else fits.drop(columns="missing"),
-        failures=kinds_of(failed),
+        failures=kinds_of(troubled[troubled["failed"]]),
+        warnings=kinds_of(troubled[troubled["warned"]]),
         damaged=damaged + len(holding.store.damaged),
         conditions=holding.conditions,
         collected=collected,
@@ -60,4 +64,5 @@ def status(results: Results | str | Path) -> Standing:
 
 def _methods(holding: Holding, items: Sequence[Stored]) -> list[str]:
     """Return the methods that were asked for or have rows."""
-    return sorted({*holding.methods, *(method for item in items for method in item.methods)})
+    names = sorted({*holding.methods, *(method for item in items for method in item.methods)})
+    return in_order(names, holding.record.get(METHODS_IN_ORDER, ()))

@@ -136,7 +136,7 @@ class Plan:
 
     def _errors_text(self) -> str:
         """Return the largest error of each measure."""
-        shown = self.expected[~self.expected["measure"].str.startswith("share_")]
+        shown = self.expected[~self.expected["measure"].str.match("share_|warned$")]
         if shown.empty:
             return ""
         lines = [

@@ -10,13 +10,12 @@ import numpy as np
 
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.fits.answers import Answers
-from mcstudy.fits.attempt import attempt, in_words
+from mcstudy.fits.attempt import attempt, in_words, message_kind
 from mcstudy.fits.caution import Caution
 from mcstudy.fits.checked import CODES, AnswerError, Column
 from mcstudy.fits.draws import Draws, advice, changed, shared_states, verdict
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
 from mcstudy.grid import Condition
-from mcstudy.looking.failures import shape
 from mcstudy.measure import OF_INTERVALS, why_absent
 from mcstudy.method import Skip, Status, batch_of
 from mcstudy.runs.check import TWICE_SECONDS, UNSEEDED
@@ -56,11 +55,11 @@ class Trial:
 
     def problem(self, text: str, condition: Condition | None = None) -> None:
         """Write down what must be mended."""
-        self._problems.setdefault(shape(text), []).append((text, condition))
+        self._problems.setdefault(message_kind(text), []).append((text, condition))
 
     def note(self, text: str, condition: Condition | None = None) -> None:
         """Write down what is odd but may be meant."""
-        self._notes.setdefault(shape(text), []).append((text, condition))
+        self._notes.setdefault(message_kind(text), []).append((text, condition))
 
     def raised(self, method: str, text: str, condition: Condition) -> None:
         """Remember that a method, or simulate if `method` is empty, has raised."""

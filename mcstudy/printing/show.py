@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.limits import with_limits
-from mcstudy.analysis.selection import by_method, factors_in_words
+from mcstudy.analysis.selection import by_method, factors_in_words, levels_of
+from mcstudy.columns import WARNED, WARNED_MEANING
 from mcstudy.method import Status
 from mcstudy.printing.entries import number_with_error
 from mcstudy.printing.listing import aligned
@@ -64,28 +65,31 @@ def ends_in_words(performance: pd.DataFrame) -> str:
     said = [
         f"{round(counts[f'share_{word}'])} {word}" for word in Status if counts.get(f"share_{word}")
     ]
+    if warned := round(_counts_of(performance, WARNED).sum()):
+        said.append(f"{warned} of them with a warning")
     return ", ".join(said)
+
+
+def _counts_of(performance: pd.DataFrame, measure: str) -> pd.Series[float]:
+    """Return how many fits a share counts, by method, over all conditions."""
+    shares = performance[performance["measure"] == measure]
+    return (shares["value"] * shares["replicates"]).groupby(shares["method"], sort=False).sum()
 
 
 def endings_text(performance: pd.DataFrame) -> str:
     """Return how many fits ended how, by method, over all conditions."""
-    performance = by_method(performance)
-    shares = performance[performance["measure"].str.startswith("share_")]
-    counts: dict[str, dict[str, int]] = {}
-    totals: dict[str, int] = {}
-    for row in shares.itertuples():
-        word = str(row.measure).removeprefix("share_")
-        ended = counts.setdefault(str(row.method), dict.fromkeys(Status, 0))
-        ended[word] += round(row.value * row.replicates)  # type: ignore[operator, arg-type]
-        if word == Status.OK:
-            totals[str(row.method)] = totals.get(str(row.method), 0) + int(row.replicates)  # type: ignore[arg-type]
-    words = [word for word in Status if any(ended[word] for ended in counts.values())]
-    head = ("method", "fits", *(str(word) for word in words))
+    ok = performance[performance["measure"] == f"share_{Status.OK}"]
+    totals = ok.groupby("method", sort=False)["replicates"].sum()
+    counts = {str(word): _counts_of(performance, f"share_{word}") for word in Status}
+    counts[WARNED] = _counts_of(performance, WARNED)
+    words = [word for word, count in counts.items() if count.sum() > 0]
+    head = ("method", "fits", *words)
     lines = [
-        (method, str(totals[method]), *(str(ended[word]) for word in words))
-        for method, ended in counts.items()
+        (method, str(totals[method]), *(str(round(counts[word][method])) for word in words))
+        for method in levels_of(ok, "method")
     ]
-    meanings = [f"{word}: {word.meaning}" for word in words if word is not Status.OK]
+    meanings = [f"{word}: {word.meaning}" for word in Status if word in words and word != Status.OK]
+    meanings += [f"{WARNED}: {WARNED_MEANING}"] if WARNED in words else []
     return "\n".join(["How the fits ended", aligned(head, lines, texts=1), *meanings])
 
 

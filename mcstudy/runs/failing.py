@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from mcstudy.errors import FitsFailedError
+from mcstudy.fits.attempt import message_kind
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
-from mcstudy.looking.failures import shape
 from mcstudy.method import Status
 from mcstudy.runs.ends import Finished
 from mcstudy.spoken import either
@@ -58,9 +58,9 @@ class Failing:
             if method not in self._untried:
                 continue
             self._untried[method].discard(finished.done.condition)
-            kinds = {(status, shape(message)) for status, message in ends}
+            kinds = {(status, message_kind(message)) for status, message in ends}
             known = self._ends.setdefault(method, next(iter(ends))) if ends else None
-            if usable or (known and kinds != {(known[0], shape(known[1]))}):
+            if usable or (known and kinds != {(known[0], message_kind(known[1]))}):
                 del self._untried[method]
                 continue
             self._failed[method] += sum(ends.values())

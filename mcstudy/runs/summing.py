@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mcstudy.analysis.performance import assembled
 from mcstudy.analysis.summed import tally_lines
+from mcstudy.columns import WARNED
 from mcstudy.grid import Condition
 from mcstudy.stored.files import write_table
 from mcstudy.stored.sumparts import nulls_of, read_tallies
@@ -20,6 +21,7 @@ from mcstudy.stored.tables import Stored, conditions_table, existing
 _ENDINGS = pa.schema(
     [
         *((name, pa.string()) for name in ("condition", "method", "status", "kind")),
+        (WARNED, pa.bool_()),
         *(("fits", pa.int64()), ("replicate", pa.int64()), ("message", pa.string())),
     ]
 )
@@ -95,5 +97,8 @@ def _ending_rows(condition: Condition, tallies: Mapping[str, Tally]) -> Iterator
     for method, kept in sorted(tallies.items()):
         for ending, fits in sorted(kept.endings.items()):
             for replicate, message in kept.addresses[ending]:
-                key = (condition.key, method, ending.status, ending.message or None)
+                key = (
+                    *(condition.key, method, ending.status, ending.message or None),
+                    ending.warned,
+                )
                 yield *key, fits, replicate, message or None

@@ -271,6 +271,7 @@ def _table(method: str, start: int, answers: Answers) -> pa.Table:
         ),
         "message": pa.array(messages, pa.string()) if messages else pa.nulls(count, pa.string()),
         "seconds": answers.seconds,
+        "warned": answers.warned,
     }
     for key, numbers in answers.numbers.items():
         columns[column_name(*Column(*key))] = numbers

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcstudy.errors import ResultsError
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.replicates import Job
 from mcstudy.measure import null_of
@@ -138,17 +139,24 @@ def _plain(kept: Tally) -> dict[str, Any]:
         "replicates": kept.replicates,
         "seconds": kept.seconds,
         "statuses": dict(kept.statuses),
+        "warned": kept.warned,
         "sums": sums,
         "endings": endings,
     }
 
 
 def _of_plain(plain: Mapping[str, Any]) -> Tally:
-    endings = [(Ending(status, text), count, at) for status, text, count, at in plain["endings"]]
+    if "warned" not in plain:
+        raise ResultsError(
+            "its parts were stored by an older mcstudy, which did not tell warnings from messages; "
+            "run the study into another folder"
+        )
+    endings = [(Ending(*ending), count, at) for *ending, count, at in plain["endings"]]
     return Tally(
         replicates=plain["replicates"],
         seconds=plain["seconds"],
         statuses=plain["statuses"],
+        warned=plain["warned"],
         sums={
             (estimand, interval): {name: _units(text) for name, text in own.items()}
             for estimand, interval, own in plain["sums"]

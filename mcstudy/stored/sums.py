@@ -36,10 +36,11 @@ Sums = dict[str, int]
 
 
 class Ending(NamedTuple):
-    """How fits ended: their status, and their message with ``#`` for its numbers."""
+    """How fits ended: status, message with ``#`` for its numbers, and whether with a warning."""
 
     status: str
     message: str
+    warned: bool
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Tally:
         How long they took; the only number that depends on the run.
     statuses : mapping of str to int
         How many ended how.
+    warned : int
+        How many warned.
     sums : mapping of (estimand, interval) to mapping of str to int
         The interval is empty for the sums of estimates and standard errors.
     endings : mapping of Ending to int
@@ -65,6 +68,7 @@ class Tally:
     replicates: int
     seconds: float
     statuses: Mapping[str, int]
+    warned: int
     sums: Mapping[tuple[str, str], Sums]
     endings: Mapping[Ending, int]
     addresses: Mapping[Ending, list[tuple[int, str]]]
@@ -91,7 +95,8 @@ def tally(
     for row in sorted(troubled | answers.messages.keys()):
         if row < answers.count:
             message = answers.messages.get(row, "")
-            ending = Ending(str(STATUSES[answers.status[row]]), _NUMBERS.sub("#", message))
+            status, kind = str(STATUSES[answers.status[row]]), _NUMBERS.sub("#", message)
+            ending = Ending(status, kind, bool(answers.warned[row]))
             endings[ending] += 1
             if endings[ending] <= ADDRESSES:
                 addresses.setdefault(ending, []).append((start + row, message))
@@ -110,12 +115,13 @@ def tally(
             (estimand, FORMED): found for estimand, found in _formed(answers, truths, nulls, level)
         }
     seconds = float(answers.seconds.sum())
-    return _limited(answers.count, seconds, statuses, sums, endings, addresses)
+    warned = int(answers.warned.sum())
+    return _limited(answers.count, seconds, statuses, warned, sums, endings, addresses)
 
 
 def merged(tallies: Iterable[Tally]) -> Tally:
     """Return the tally of the replicates of all."""
-    replicates, seconds = 0, 0.0
+    replicates, seconds, warned = 0, 0.0, 0
     statuses: Counter[str] = Counter()
     endings: Counter[Ending] = Counter()
     sums: dict[tuple[str, str], Sums] = {}
@@ -124,6 +130,7 @@ def merged(tallies: Iterable[Tally]) -> Tally:
         replicates += each.replicates
         seconds += each.seconds
         statuses.update(each.statuses)
+        warned += each.warned
         endings.update(each.endings)
         for key, own in each.sums.items():
             total = sums.setdefault(key, {})
@@ -131,13 +138,14 @@ def merged(tallies: Iterable[Tally]) -> Tally:
                 total[name] = total.get(name, 0) + value
         for ending, found in each.addresses.items():
             addresses[ending] = sorted(addresses.get(ending, []) + found)[:ADDRESSES]
-    return _limited(replicates, seconds, statuses, sums, endings, addresses)
+    return _limited(replicates, seconds, statuses, warned, sums, endings, addresses)
 
 
 def _limited(
     replicates: int,
     seconds: float,
     statuses: Mapping[str, int],
+    warned: int,
     sums: Mapping[tuple[str, str], Sums],
     endings: Mapping[Ending, int],
     addresses: Mapping[Ending, list[tuple[int, str]]],
@@ -150,6 +158,7 @@ def _limited(
         replicates,
         seconds,
         statuses,
+        warned,
         sums,
         {ending: endings[ending] for ending in sorted(kept)},
         {ending: addresses[ending] for ending in sorted(kept)},
@@ -157,7 +166,7 @@ def _limited(
 
 
 def _digest(ending: Ending) -> bytes:
-    return hashlib.sha256("\n".join(ending).encode(errors="backslashreplace")).digest()
+    return hashlib.sha256("\n".join(map(str, ending)).encode(errors="backslashreplace")).digest()
 
 
 def _sums(answers: Answers, column: Column, truth: float, null: float) -> Sums:
@@ -214,6 +223,9 @@ def _estimate_sums(estimate: Floats, std_error: Floats, truth: float) -> Sums:
     return sums
 
 
+_POWERS = ("e", "ee", "eee", "eeee")
+
+
 def _powers_of_error(e: Floats) -> Sums:
     ee = product(e, e)
     return {
@@ -229,10 +241,11 @@ def _products(sums: Sums, e: Floats, std_error: Floats) -> Sums:
     u = product(std_error, std_error)
     ue = times(u, e)
     has_all_e, has_all_u = sums["both_n"] == sums["n"], sums["both_n"] == sums["u_n"]
+    of_e = {name: sums[name] for name in _POWERS} if has_all_e else _powers_of_error(e)
     return {
-        "both_e": sums["e"] if has_all_e else exact_sum(e),
-        "both_ee": sums["ee"] if has_all_e else sum_of(product(e, e)),
+        **{f"both_{name}": value for name, value in of_e.items()},
         "both_u": sums["u"] if has_all_u else sum_of(u),
+        "both_uu": sums["uu"] if has_all_u else sum_of(square_of(u)),
         "ue": sum_of(ue),
         "uee": sum_of(times(ue, e)),
     }

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcstudy.analysis.wald import WALD, wald_limits
+from mcstudy.columns import ENDING, FIT, WARNED
 from mcstudy.grid import Condition, level_text
 from mcstudy.method import Status
 from mcstudy.stored import parts
@@ -23,7 +24,8 @@ TABLES = ("conditions", "fits", "estimates", "intervals", "timings", *MEASURED)
 TABLES_OF = {"rows": TABLES, "measures": ("conditions", "endings", "performance")}
 BLOCK = 2**15
 _TEXT, _NUMBER = pa.string(), pa.float64()
-_KEY = [("condition", _TEXT), ("replicate", pa.int64()), ("method", _TEXT)]
+_KEY = list(zip(FIT, (_TEXT, pa.int64(), _TEXT), strict=True))
+_ENDING = list(zip(ENDING, (_TEXT, _TEXT, pa.bool_()), strict=True))
 
 
 def tables_of_rows(keep: str) -> tuple[str, ...]:
@@ -159,7 +161,7 @@ class _Layout:
         numbers = [("truth", _NUMBER), ("estimate", _NUMBER), ("std_error", _NUMBER)]
         limits = [("interval", _TEXT), ("lower", _NUMBER), ("upper", _NUMBER)]
         return {
-            "fits": pa.schema([*_KEY, ("status", _TEXT), ("message", _TEXT), *own]),
+            "fits": pa.schema([*_KEY, *_ENDING, *own]),
             "estimates": pa.schema([*_KEY, *estimand, *numbers]),
             "intervals": pa.schema([*_KEY, *estimand, *limits]),
             "timings": pa.schema([*_KEY, ("seconds", _NUMBER)]),
@@ -241,7 +243,7 @@ def _cut(rows: pa.Table, head: PartHead, method: str, start: int, stop: int) -> 
     """Return the rows of a method that fall into the block."""
     first = max(start - head.start, 0)
     last = min(stop, head.stop) - head.start
-    columns = ["replicate", "status", "message", "seconds", *head.columns[method]]
+    columns = ["replicate", "status", "message", "warned", "seconds", *head.columns[method]]
     return parts.rows_of(head, rows, method).slice(first, last - first).select(columns)
 
 
@@ -284,8 +286,9 @@ def _block_tables(
             name: parts.cast(_column(rows, "diagnostic", name, count=count), kind)
             for name, kind in layout.diagnostics.items()
         }
-        texts = {"status": rows["status"].cast(_TEXT), "message": rows["message"]}
-        made["fits"].append(pa.table({**key, **texts, **own}))
+        ending = {"status": rows["status"].cast(_TEXT), "message": rows["message"]}
+        ending[WARNED] = rows["warned"]
+        made["fits"].append(pa.table({**key, **ending, **own}))
         made["timings"].append(pa.table({**key, "seconds": rows["seconds"]}))
         for estimand in layout.estimands(method):
             numbers = {

@@ -45,7 +45,7 @@ def add(verbs: Any) -> None:
         metavar="A,B",
         default="not_converged",
         help="statuses that count as failed, beside fits without an estimate; default: "
-        "not_converged; 'none' for none of them",
+        "not_converged; warned for fits with a warning; 'none' for none of them",
     )
     where_argument(verb)
     verb.add_argument("--level", default="0.95", help="nominal coverage; default: 0.95")
@@ -77,6 +77,7 @@ def failures_verb(options: argparse.Namespace) -> None:
     """Print how fits ended, which methods fail together and whether rankings survive it."""
     from mcstudy.analysis.selection import select, wheres
     from mcstudy.columns import WORDS
+    from mcstudy.comparing.warned import warnings_text
     from mcstudy.errors import ResultsError
     from mcstudy.printing.show import endings_text
     from mcstudy.results import open_results
@@ -89,6 +90,8 @@ def failures_verb(options: argparse.Namespace) -> None:
     fits = {n: levels for n, levels in wheres(where).items() if n not in WORDS or n == "method"}
     chosen = select(results.performance, fits)
     texts = [endings_text(chosen)]
+    if kinds := warnings_text(results.warnings(where=where)):
+        texts.append(kinds)
     rows = results.study.get("keep", "rows") == "rows"
     several = rows and chosen["method"].nunique() > 1
     if not rows:

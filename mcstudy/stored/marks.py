@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcstudy.stored.description import Description
-from mcstudy.stored.versions import versions, versions_of
+from mcstudy.stored.versions import versions_of, versions_of_rows
 from mcstudy.study import Study
 
 Mark = dict[str, str]
@@ -24,7 +24,7 @@ _left: dict[str, str] = {}
 def method_marks(study: Study) -> dict[str, Mark]:
     """Return the mark of each method's rows: seed, simulate, method and versions by name."""
     simulate = Description(study.simulate)
-    common = {"seed": str(study.seed), "simulate": _before(simulate.digest)} | versions()
+    common = {"seed": str(study.seed), "simulate": _before(simulate.digest)} | versions_of_rows()
     marks = {}
     for name, method in study.methods.items():
         description = Description(method)

@@ -15,7 +15,7 @@ from mcstudy.runs.goals import Goals
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.shares import Share, shares_of
 from mcstudy.runs.upkeep import update_tables
-from mcstudy.spoken import call, either
+from mcstudy.spoken import call, either, option
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import PartHead
 from mcstudy.stored.store import Store
@@ -88,6 +88,11 @@ def collect(
     study = study if isinstance(study, Study) else load_study(study)
     wanted = study.replicates if replicates is None else replicates
     check_replicates(wanted, study.name)
+    if changed == "verify":
+        raise StudyError(
+            "collect computes no fit, so it cannot verify; first "
+            f"{call('run', option('changed', changed))}"
+        )
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     store = Store(Path(results) / study.name)
@@ -97,6 +102,8 @@ def collect(
     with store.locked():
         ledger = Ledger(study, store)
         ledger.settle_changes(changed)
+        if said := ledger.remeasured():
+            progress.say(f"Note: {said}")
         if moved := ledger.clear():
             progress.say(f"Note: {moved}")
         splits = [of for each in (store, *others) for _, of in each.shares()]

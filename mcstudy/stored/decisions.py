@@ -158,7 +158,8 @@ class Decisions:
             raise ChangedError(
                 f"{folder}: changed since its rows were made: {'; '.join(said)}. "
                 f"Nothing was done: {option('changed', 'keep')} goes on with those rows, {discard} "
-                "computes them anew"
+                f"computes them anew, {option('changed', 'verify')} keeps them if a sample of the "
+                "fits comes out equal"
             )
         if changed == "keep" and found.of_sums:
             raise ChangedError(

@@ -15,7 +15,7 @@ import pytest
 
 from mcstudy import MCStudyError, Study, grid, load_study, nested, run
 from mcstudy.stored import versions
-from mcstudy.stored.marks import method_marks
+from mcstudy.stored.marks import code_digest, method_marks
 from mcstudy.streams import streams
 
 NUMBERS_OF_VERSION_1 = [
@@ -105,6 +105,12 @@ CHANGES = [
         "def f(zz): return zz",
     ),
     ("a variable in a text", "def m(x):\n    qq = 1\n    return eval('qq')\n", "qq = 1", "zz = 1"),
+    (
+        "a variable in one of several texts",
+        "def m(x):\n    qq = 1\n    return [x.fit(f) for f in ('y ~ 1', 'y ~ qq')]\n",
+        "qq = 1",
+        "zz = 1",
+    ),
     (
         "a variable in a formula",
         "def m(x):\n    qq = 1\n    return x.fit('y ~ qq')\n",
@@ -392,6 +398,12 @@ NO_CHANGES = [
         "        return h() + aa\n    return g()\n",
         "aa",
         "zz",
+    ),
+    (
+        "a variable given by its own name",
+        "def m(x):\n    qq = 1\n    return x.f(qq=qq)\n",
+        "qq = 1\n    return x.f(qq=qq)",
+        "zz = 1\n    return x.f(qq=zz)",
     ),
     ("a comprehension's", "def m(x):\n    return [qq * qq for qq in x]\n", "qq", "zz"),
     ("an argument without a name", "def f(qq, /): return qq\n" + mean_of("f(x)"), "qq", "zz"),
@@ -722,6 +734,10 @@ def test_contract_a_release_of_mcstudy_is_no_change_unless_it_says_so(tmp_path, 
     assert mark_of(path)["mcstudy results"] != before["mcstudy results"]
     monkeypatch.undo()
     versions.versions.cache_clear()
+
+
+def test_contract_the_arguments_of_a_measure_say_what_it_gets():
+    assert code_digest(lambda estimate: estimate.sum()) != code_digest(lambda lower: lower.sum())
 
 
 def test_reference_rows_are_those_of_the_results_version():

@@ -65,6 +65,13 @@ class Place:
 class Description:
     """Walks a value and all that it refers to, and digests what it meets on the way.
 
+    Parameters
+    ----------
+    thing : object
+        The value.
+    by_position : int, default 0
+        Of a function that is called by us: how many arguments it gets without their names.
+
     Attributes
     ----------
     packages : set of str
@@ -74,14 +81,14 @@ class Description:
         the value is pickled, these are found again by their names.
     """
 
-    def __init__(self, thing: Any) -> None:
+    def __init__(self, thing: Any, *, by_position: int = 0) -> None:
         self.packages: set[str] = set()
         self.references: dict[str, Any] = {}
         self._hash = hashlib.sha256()
         self._met: dict[int, tuple[int, Any]] = {}
         self._ahead: deque[tuple[Any, Place]] = deque()
         self._place = Place()
-        self._whole = thing
+        self._whole, self._by_position = thing, by_position
         self._add(thing)
         self._finish()
 
@@ -163,7 +170,7 @@ class Description:
         other.packages, other.references = self.packages, self.references
         other._hash = hashlib.sha256()
         other._met, other._ahead, other._place = dict(self._met), deque(), self._place
-        other._whole = self._whole
+        other._whole, other._by_position = self._whole, self._by_position
         other._add(thing)
         other._finish()
         return other.digest
@@ -231,7 +238,8 @@ class Description:
         self._place = _place(function)
         defaults = [function.__defaults__, *sorted((function.__kwdefaults__ or {}).items())]
         self._say("function")
-        self._add_code(code, Scope.of(code, by_position=int(function is self._whole)))
+        by_position = self._by_position if function is self._whole else 0
+        self._add_code(code, Scope.of(code, by_position))
         self._add_all("defaults", defaults)
         self._add_all("cells", cells)
         self._add_named("attributes", vars(function))

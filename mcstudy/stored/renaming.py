@@ -40,12 +40,8 @@ class Scope(NamedTuple):
     @classmethod
     def of(cls, code: CodeType, by_position: int = 0) -> Scope:
         """Return the scope of a function that stands by itself."""
-        spoken: set[str] = set()
         every = list(_all_code(code))
-        for each in every:
-            for constant in each.co_consts:
-                if isinstance(constant, str) and constant != docstring(each):
-                    spoken |= set(_WORD.findall(constant))
+        spoken = {word for each in every for text in _texts(each) for word in _WORD.findall(text)}
         if any(_LOOKS_AT_NAMES & set(each.co_names) for each in every):
             spoken = {n for c in every for n in (*c.co_varnames, *c.co_cellvars, *c.co_freevars)}
         return cls({}, frozenset(spoken), 0, by_position)
@@ -71,15 +67,14 @@ def renamed(code: CodeType, scope: Scope) -> dict[str, str]:
     return names
 
 
-def docstring(code: CodeType) -> str | None:
-    """Return the docstring of a function, which no instruction uses."""
-    first = code.co_consts[0] if code.co_consts else None
-    return first if isinstance(first, str) and _unused(code, first) else None
-
-
-def _unused(code: CodeType, constant: str) -> bool:
-    used = (s.argval for s in dis.get_instructions(code) if s.opcode in _CONSTANT)
-    return not any(value is constant for value in used)
+def _texts(code: CodeType) -> Iterator[str]:
+    """Yield the texts that a code object uses: no docstrings, and no names of arguments."""
+    for step in dis.get_instructions(code):
+        if step.opcode in _CONSTANT and step.opname != "KW_NAMES":
+            several = isinstance(step.argval, tuple | frozenset)
+            for constant in step.argval if several else (step.argval,):
+                if isinstance(constant, str):
+                    yield constant
 
 
 def _all_code(code: CodeType) -> Iterator[CodeType]:

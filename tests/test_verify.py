@@ -88,3 +88,21 @@ def test_contract_a_better_truth_is_measured_anew_and_said(study_file, tmp_path,
     assert (bias[0] - bias[1]).to_numpy() == pytest.approx(0.5)
     run(path, tmp_path, changed="keep", jobs=1)
     assert "measured anew" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["keep", "verify"])
+def test_contract_what_was_kept_is_asked_about_again_after_another_change(
+    study_file, tmp_path, how
+):
+    run(study_file(), tmp_path, jobs=1, quiet=True)
+    kept = run(study_file(SAME), tmp_path, changed=how, jobs=1, quiet=True)
+    assert run(study_file(SAME), tmp_path, jobs=1, quiet=True).digests() == kept.digests()
+    with pytest.raises(ChangedError, match="the code of method 'average'"):
+        run(study_file(OTHER), tmp_path, jobs=1, quiet=True)
+    with pytest.raises(ChangedError, match="fits computed again are not equal"):
+        run(study_file(OTHER), tmp_path, changed="verify", jobs=1, quiet=True)
+    assert run(study_file(SAME), tmp_path, jobs=1, quiet=True).digests() == kept.digests()
+    run(study_file(), tmp_path, jobs=1, quiet=True)
+    fresh = run(study_file(OTHER), tmp_path, changed="discard", jobs=1, quiet=True)
+    plain = run(study_file(OTHER), tmp_path / "plain", jobs=1, quiet=True)
+    assert fresh.digests() == plain.digests()

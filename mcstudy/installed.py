@@ -33,10 +33,12 @@ def file_of(module: ModuleType | None) -> str | None:
 
 
 def is_installed(name: str) -> bool:
-    """Return whether a module is installed, by its name. mcstudy counts as the user's own."""
+    """Return whether a module is installed, by its name, wherever mcstudy itself stands."""
     top = name.partition(".")[0]
-    if top in (OURS, "", "__main__"):
+    if top in ("", "__main__"):
         return False
+    if top == OURS:
+        return True
     path = file_of(sys.modules.get(name) or sys.modules.get(top))
     if path is not None:
         return is_installed_path(path)

@@ -13,9 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from mcstudy import MCStudyError, Study, grid, load_study, run
+from mcstudy import MCStudyError, Study, grid, load_study, nested, run
 from mcstudy.stored import versions
-from mcstudy.stored.marks import method_marks
+from mcstudy.stored.marks import code_digest, method_marks
+from mcstudy.streams import streams
+
+NUMBERS_OF_VERSION_1 = [
+    1.844752651136151,
+    0.9162081961339466,
+    0.8715668675799969,
+    1.4621832298399067,
+    0.9162081961339466,
+    0.8715668675799969,
+]
 
 HEAD = """\
 import abc, collections, dataclasses, enum, functools, logging, operator, pathlib, re, threading
@@ -75,6 +85,39 @@ CLASS_OF = {
     "an abstract base": "class B(abc.ABC): pass\nclass C(B):\n",
 }
 CHANGES = [
+    ("two variables exchanged", "def m(x):\n    a, b = 1, 2\n    return a - b\n", "a - b", "b - a"),
+    (
+        "two captured variables exchanged",
+        "def m(x):\n    a, b = x.mean(), x.std()\n    return (lambda v: a - b)(1)\n",
+        "a - b",
+        "b - a",
+    ),
+    (
+        "two variables of a factory exchanged",
+        "def make(a, b):\n    return lambda x: a - b\nm = make(2.0, 3.0)\ndef m_(): m(0)\n",
+        "make(2.0, 3.0)",
+        "make(3.0, 2.0)",
+    ),
+    (
+        "an argument given by name",
+        "def f(qq): return qq\n" + mean_of("f(qq=x)"),
+        "def f(qq): return qq",
+        "def f(zz): return zz",
+    ),
+    ("a variable in a text", "def m(x):\n    qq = 1\n    return eval('qq')\n", "qq = 1", "zz = 1"),
+    (
+        "a variable in one of several texts",
+        "def m(x):\n    qq = 1\n    return [x.fit(f) for f in ('y ~ 1', 'y ~ qq')]\n",
+        "qq = 1",
+        "zz = 1",
+    ),
+    (
+        "a variable in a formula",
+        "def m(x):\n    qq = 1\n    return x.fit('y ~ qq')\n",
+        "qq = 1",
+        "zz = 1",
+    ),
+    ("all variables looked at", "def m(x):\n    qq = 1\n    return dict(locals())\n", "qq", "zz"),
     (
         "local import",
         "def m(x):\n    from helper import f\n    return {'mean': Estimate(f(x))}\n",
@@ -333,6 +376,50 @@ def test_contract_a_change_that_can_change_numbers_is_noticed(tmp_path, body, ol
 
 
 NO_CHANGES = [
+    ("a variable's name", "def m(x):\n    qq = x.mean()\n    return qq\n", "qq", "zz"),
+    ("the data's name", "def m(qq):\n    zz = qq.mean()\n    return zz\n", "qq", "data"),
+    ("a name of many", "def m(x):\n    qq, b = 1, 2\n    return qq - b\n", "qq", "zz"),
+    (
+        "captured variables",
+        "def m(x):\n    aa, bb = x.mean(), x.std()\n    return (lambda v: v * aa - bb)(1)\n",
+        "aa",
+        "zz",
+    ),
+    (
+        "variables of a factory",
+        "def make(aa, bb):\n    def inner(x): return aa * x.mean() + bb\n    return inner\n"
+        "m = make(2.0, 3.0)\ndef m_(): m(0)\n",
+        "aa",
+        "zz",
+    ),
+    (
+        "variables captured twice",
+        "def m(x):\n    aa, bb = 1, 2\n    def g():\n        def h(): return bb - aa\n"
+        "        return h() + aa\n    return g()\n",
+        "aa",
+        "zz",
+    ),
+    (
+        "a variable given by its own name",
+        "def m(x):\n    qq = 1\n    return x.f(qq=qq)\n",
+        "qq = 1\n    return x.f(qq=qq)",
+        "zz = 1\n    return x.f(qq=zz)",
+    ),
+    ("a comprehension's", "def m(x):\n    return [qq * qq for qq in x]\n", "qq", "zz"),
+    ("an argument without a name", "def f(qq, /): return qq\n" + mean_of("f(x)"), "qq", "zz"),
+    ("collected arguments", "def f(*qq, **kk): return qq, kk\n" + mean_of("f(x)"), "qq", "zz"),
+    (
+        "an exception's name",
+        "def m(x):\n    try: return 1\n    except ValueError as qq: raise KeyError from qq\n",
+        "qq",
+        "zz",
+    ),
+    (
+        "a documented variable",
+        "def m(x):\n    'about qq'\n    qq = x.mean()\n    return qq\n",
+        "qq",
+        "zz",
+    ),
     ("a comment", "# old\n" + mean_of("x.mean()"), "# old", "# new"),
     ("another function", "def old(x): return 1\n" + mean_of("x.mean()"), "return 1", "return 2"),
     (
@@ -630,6 +717,39 @@ def test_contract_a_mark_has_the_version_of_every_package_in_use(tmp_path, monke
     assert (before.pop("better-mean"), after.pop("better-mean")) == ("1.0", "1.1")
     assert before == after
     assert "better-mean" not in mark_of(written(tmp_path / "other", mean_of("x.mean()")))
+
+
+def test_contract_a_release_of_mcstudy_is_no_change_unless_it_says_so(tmp_path, monkeypatch):
+    body = "from mcstudy import nested\n" + mean_of("nested.reml(x)")
+    path = written(tmp_path, body)
+    before = mark_of(path)
+    assert before["mcstudy results"] == str(versions.RESULTS_VERSION)
+    monkeypatch.setattr(versions, "_version", lambda name: "9.9" if name == "mcstudy" else "1")
+    versions.versions.cache_clear()
+    assert versions.versions()["mcstudy"] == "9.9"
+    after = mark_of(path)
+    assert "mcstudy" not in after
+    assert after["method"] == before["method"]
+    monkeypatch.setattr(versions, "RESULTS_VERSION", versions.RESULTS_VERSION + 1)
+    assert mark_of(path)["mcstudy results"] != before["mcstudy results"]
+    monkeypatch.undo()
+    versions.versions.cache_clear()
+
+
+def test_contract_the_arguments_of_a_measure_say_what_it_gets():
+    assert code_digest(lambda estimate: estimate.sum()) != code_digest(lambda lower: lower.sum())
+
+
+def test_reference_rows_are_those_of_the_results_version():
+    """Where these numbers change, raise RESULTS_VERSION, and then write down the new ones."""
+    rng = streams(1, "n=5", [3], "m")[0]
+    data = nested.generate_nested(
+        rng, n_group1=6, n_group2=3, n_rep=2, group1_sd=1.0, group2_sd=2.0, unexplained_sd=1.0
+    )
+    answers = nested.reml(data, rng), nested.ml(data, rng)
+    found = [of.value for fit in answers for of in fit.estimates.values()]
+    assert versions.RESULTS_VERSION == 1
+    assert found == pytest.approx(NUMBERS_OF_VERSION_1, rel=1e-9)
 
 
 def test_contract_versions_are_those_of_the_installed_distributions():

@@ -131,6 +131,45 @@ def test_contract_check_sees_what_simulate_does(study_file):
     ]
 
 
+@pytest.mark.parametrize(
+    ("methods", "names"),
+    [
+        (
+            "{f'm{k}': lambda s: {'mean': Estimate(s.mean() + k)} for k in (1, 2, 3)}",
+            "'m1', 'm2', 'm3'",
+        ),
+        ('{"average": average, "again": average, "jittered": jittered}', "'average', 'again'"),
+        ("{f'm{k}': lambda s, k=k: {'mean': Estimate(s.mean() + k)} for k in (1, 2)}", ""),
+        ('{"average": average, "jittered": jittered, "other": jittered}', ""),
+    ],
+)
+def test_contract_check_names_methods_that_are_one(study_file, methods, names):
+    made = f"METHODS = {methods}\nstudy = Study("
+    path = study_file(
+        ("study = Study(", made), ('{"average": average, "jittered": jittered}', "METHODS")
+    )
+    problems = check(path).problems
+    if names:
+        assert problems[0].startswith(f"methods {names} have the same code and give the same")
+    assert len(problems) == bool(names)
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        ("np.random.default_rng().normal()", "estimands gives another truth of 'mean' when called"),
+        ("np.random.normal()", "estimands draws from a global random state"),
+        ("__import__('random').random()", "estimands draws from a global random state"),
+        ("np.random.default_rng(1).normal()", ""),
+        ("float('nan')", ""),
+    ],
+)
+def test_contract_check_sees_estimands_that_draw(study_file, truth, said):
+    problems = check(study_file(('{"mean": mean}', f'{{"mean": {truth}}}'))).problems
+    assert len(problems) == bool(said)
+    assert all(said in problem for problem in problems)
+
+
 def test_contract_check_knows_what_does_not_reach_the_workers():
     import threading
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from mcstudy.measure import OF_INTERVALS, why_absent
 from mcstudy.method import Skip, Status, batch_of
 from mcstudy.runs.check import TWICE_SECONDS, UNSEEDED
 from mcstudy.runs.delivery import pack
+from mcstudy.stored.marks import code_digest
 from mcstudy.study import Study
 
 MOST_LETTERS = 300
@@ -51,6 +53,7 @@ class Trial:
     _raised: dict[str, list[tuple[str, Condition]]] = field(default_factory=dict)
     _problems: dict[str, list[tuple[str, Condition | None]]] = field(default_factory=dict)
     _notes: dict[str, list[tuple[str, Condition | None]]] = field(default_factory=dict)
+    _answers: dict[str, list[Answers]] = field(default_factory=dict)
     _finite: dict[tuple[str, Column], bool] = field(default_factory=dict)
 
     def problem(self, text: str, condition: Condition | None = None) -> None:
@@ -99,6 +102,7 @@ class Trial:
 
     def saw(self, method: str, answers: Answers) -> None:
         """Remember which numbers of a method are ever finite, and its time."""
+        self._answers.setdefault(method, []).append(answers)
         self.seconds.setdefault(method, []).append(float(answers.seconds[0]))
         for column, values in answers.numbers.items():
             key = (method, column)
@@ -128,6 +132,33 @@ class Trial:
             if measure in needs:
                 self.problem(f"precision names {measure!r}: {why_absent(measure)}")
 
+    def judge_twins(self) -> None:
+        """Say which methods are one: the same code, and the same answers everywhere.
+
+        Functions that are made in a loop all see the last value of its variable.
+        """
+        codes = {name: code_digest(self.study.methods[name]) for name in self._answers}
+        left = [name for name in codes if name in self.worked]
+        while left:
+            first, *others = left
+            twins = [
+                name for name in others if codes[name] == codes[first] and self._alike(first, name)
+            ]
+            if twins:
+                names = ", ".join(f"'{name}'" for name in (first, *twins))
+                self.problem(
+                    f"methods {names} have the same code and give the same answers; functions made "
+                    "in a loop all see the last value of its variable: bind it, as in lambda "
+                    "data, k=k: ... or functools.partial"
+                )
+            left = [name for name in others if name not in twins]
+
+    def _alike(self, one: str, other: str) -> bool:
+        """Return whether two methods have given the same answers to all data sets."""
+        pairs = zip(self._answers[one], self._answers[other], strict=False)
+        counts = {len(self._answers[name]) for name in (one, other)}
+        return len(counts) == 1 and all(_same(a, b) for a, b in pairs)
+
     def judge_times(self) -> None:
         """Say which methods are slow."""
         usual = {name: float(np.mean(times)) for name, times in self.seconds.items()}
@@ -154,18 +185,14 @@ def try_out(study: Study) -> Trial:
     trial.judge_exceptions()
     trial.judge_columns()
     trial.judge_precision()
+    trial.judge_twins()
     trial.judge_times()
     return trial
 
 
 def _try_condition(trial: Trial, condition: Condition) -> None:
     study = trial.study
-    try:
-        truths: Mapping[str, float] | None = study.truths(condition)
-    except StudyError as error:
-        text = str(error).removeprefix(f"{study.name}: ").replace(f" at {condition.key}", "")
-        trial.problem(text, condition)
-        truths = None
+    truths = _try_estimands(trial, condition)
     before = shared_states()
     simulated = attempt(lambda: draw(study, condition, 0), study.limit_of(""))
     if names := changed(before, shared_states()):
@@ -197,6 +224,37 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     for estimand in truths or ():
         if whole and estimand not in returned:
             trial.problem(f"no method returns the estimand {estimand!r}", condition)
+
+
+def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | None:
+    """Return the truths of a condition; a problem if they are none, or other ones each time."""
+    study, before = trial.study, global_states()
+    try:
+        truths = study.truths(condition)
+        drawn = changed(before, shared_states())
+        again = study.truths(condition)
+    except StudyError as error:
+        text = str(error).removeprefix(f"{study.name}: ").replace(f" at {condition.key}", "")
+        trial.problem(text, condition)
+        return None
+    if drawn:
+        trial.problem(
+            "estimands draws from a global random state; let it make a generator with a seed of "
+            "its own, np.random.default_rng(1)",
+            condition,
+        )
+    elif others := [name for name in truths if _bits(truths[name]) != _bits(again.get(name))]:
+        trial.problem(
+            f"estimands gives another truth of {others[0]!r} when called again, "
+            f"{truths[others[0]]:.6g} and {again.get(others[0], math.nan):.6g}; let what it "
+            "draws have a seed of its own, np.random.default_rng(1)",
+            condition,
+        )
+    return truths
+
+
+def _bits(number: float | None) -> str | None:
+    return None if number is None else float(number).hex()
 
 
 def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | None:

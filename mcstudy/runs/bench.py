@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from mcstudy.errors import FitsFailedError
 from mcstudy.fits.replicates import Job
 from mcstudy.runs.casualties import Casualties
 from mcstudy.runs.cluster import hire_cluster
@@ -140,13 +141,14 @@ class Bench:
                 echo.hear(finished)
                 self.store.add(finished.part)
                 agenda.settle(finished.given, finished.done, finished.seconds)
+                useless = "" if self.keep_going else failing.learn(finished)
                 fits += fits_of([finished.done])
                 self.computed += fits_of([finished.done])
-                if not self.keep_going:
-                    failing.learn(finished)
                 if agenda.is_through_with(finished.done.condition):
                     agenda.add(self.goals.raised(finished.done.condition))
                 self.progress.advance(fits, agenda)
+                if useless and (agenda or under_way):
+                    raise FitsFailedError(useless)
             now = time.monotonic()
             if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
                 update_tables(self.ledger)

@@ -17,7 +17,7 @@ from mcstudy.runs.goals import Goals
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.shares import Share, shares_of
 from mcstudy.runs.upkeep import say_repaired, update_tables
-from mcstudy.spoken import call, either
+from mcstudy.spoken import call, either, option
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import DamagedError, PartHead, read_content
 from mcstudy.stored.store import Store
@@ -91,6 +91,11 @@ def collect(
     study = study if isinstance(study, Study) else load_study(study)
     wanted = study.replicates if replicates is None else replicates
     check_replicates(wanted, study.name)
+    if changed == "verify":
+        raise StudyError(
+            "collect computes no fit, so it cannot verify; first "
+            f"{call('run', option('changed', changed))}"
+        )
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     store = Store(as_path(results, "results") / study.name)
@@ -101,6 +106,8 @@ def collect(
         ledger = Ledger(study, store)
         say_repaired(ledger, progress)
         ledger.settle_changes(changed)
+        if said := ledger.remeasured():
+            progress.say(f"Note: {said}")
         if moved := ledger.clear():
             progress.say(f"Note: {moved}")
         splits = [of for each in (store, *others) for _, of in each.shares()]

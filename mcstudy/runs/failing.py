@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import pyarrow.parquet as pq
 
-from mcstudy.errors import FitsFailedError
 from mcstudy.fits.attempt import message_kind
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
@@ -44,16 +43,10 @@ class Failing:
         self._failed: Counter[str] = Counter()
         self._ends: dict[str, tuple[str, str]] = {}
 
-    def learn(self, finished: Finished) -> None:
-        """Take notice of a part.
-
-        Raises
-        ------
-        FitsFailedError
-            If it is not worth while to go on.
-        """
+    def learn(self, finished: Finished) -> str:
+        """Take notice of a part; return in a line why it is no use to go on, empty if it may be."""
         if not self._untried.keys() & set(finished.done.methods):
-            return
+            return ""
         for method, usable, ends in _ends_of(finished.part, self._keep):
             if method not in self._untried:
                 continue
@@ -65,7 +58,8 @@ class Failing:
                 continue
             self._failed[method] += sum(ends.values())
             if self._failed[method] >= ENOUGH_FITS and not self._untried[method]:
-                raise FitsFailedError(self._in_words(method))
+                return self._in_words(method)
+        return ""
 
     def _in_words(self, method: str) -> str:
         said = ": ".join(filter(None, self._ends[method]))

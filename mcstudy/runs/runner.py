@@ -17,6 +17,7 @@ from mcstudy.runs.bench import Bench
 from mcstudy.runs.progress import Progress, duration
 from mcstudy.runs.shares import Share, share_of
 from mcstudy.runs.upkeep import say_repaired, update_tables
+from mcstudy.runs.verify import verify
 from mcstudy.runs.wanted import Wanted, counted, scheduler_of
 from mcstudy.spoken import call, option
 from mcstudy.stored.ledger import Ledger
@@ -58,9 +59,11 @@ def run(
     jobs : int, optional
         Number of worker processes; one per core by default. 1 works in this process, where a
         debugger can follow, unless the study has a time limit.
-    changed : {"keep", "discard"}, optional
+    changed : {"keep", "discard", "verify"}, optional
         What becomes of rows made by code or packages that have changed since: they stay and are
-        joined by new ones, or are computed again. Without it, `run` stops and says what changed.
+        joined by new ones, or are computed again. "verify" computes a sample of them again, up to
+        20 fits of each method and condition, and keeps them if all are equal bit for bit. Without
+        it, `run` stops and says what changed.
     retry : sequence of str, optional
         Stored fits with these statuses are computed again, any but ok: "timeout" after the time
         limit was raised, "error" after a method was mended. There ``changed="keep"`` keeps all
@@ -100,8 +103,8 @@ def run(
     """
     study = study if isinstance(study, Study) else load_study(study)
     wanted = Wanted.of(study, replicates, methods, jobs, scheduler_of(backend, scheduler, jobs))
-    if changed not in (None, "keep", "discard"):
-        raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
+    if changed not in (None, "keep", "discard", "verify"):
+        raise StudyError(f"changed is {changed!r}; say 'keep', 'discard' or 'verify'")
     check_retried(retry)
     store = Store(as_path(results, "results") / study.name)
     progress = Progress(quiet, log)
@@ -117,7 +120,12 @@ def run(
         ledger = Ledger(study, store)
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
         say_repaired(ledger, progress)
+        if changed == "verify":
+            verify(ledger, wanted, progress)
+            changed = "keep"
         ledger.settle_changes(changed, wanted.methods)
+        if said := ledger.remeasured():
+            progress.say(f"Note: {said}")
         for line in ledger.without_truth():
             progress.say(f"Note: {line}")
         if retry:
@@ -170,7 +178,8 @@ def _run_share(
     if changed is not None:
         raise StudyError(
             f"part {share} cannot decide what becomes of changed rows while others are at work; "
-            f"before the shares start: {call('collect', option('changed', changed))}"
+            "before the shares start: "
+            f"{call('run' if changed == 'verify' else 'collect', option('changed', changed))}"
         )
     with progress.logged(), store.locked(f"{share.number}-{share.of}"):
         ledger = Ledger(study, store)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from mcstudy.stored.renaming import PROLOGUE, VARIABLE, arguments
+
 Chain = tuple[str, ...]
 
 _FLAGS = (
@@ -20,8 +22,7 @@ _FLAGS = (
     | inspect.CO_ASYNC_GENERATOR
     | inspect.CO_ITERABLE_COROUTINE
 )
-_VARIABLE = frozenset(dis.haslocal + dis.hasfree)
-_NAMED = _VARIABLE.union(dis.hasname, dis.hascompare)
+_NAMED = frozenset(dis.hasname + dis.hascompare)
 _CONSTANT = frozenset(dis.hasconst)
 _LABELS = frozenset({"__doc__", "__qualname__", "__firstlineno__", "__static_attributes__"})
 
@@ -51,8 +52,8 @@ class Anatomy:
 
     Parameters
     ----------
-    words : tuple of str
-        Its instructions.
+    steps : tuple of (str, object)
+        Its instructions by name, each with its argument: a tuple of names where it is of variables.
     constants : tuple
         In the order of their use, code objects among them.
     chains : frozenset of tuple of str
@@ -64,7 +65,7 @@ class Anatomy:
         By the name that is bound.
     """
 
-    words: tuple[str, ...]
+    steps: tuple[tuple[str, Any], ...]
     constants: tuple[Any, ...]
     chains: frozenset[Chain]
     local_chains: frozenset[Chain]
@@ -75,18 +76,18 @@ class Anatomy:
 def anatomy(code: CodeType) -> Anatomy:
     """Take a code object apart; the code objects in it are only named among its constants."""
     steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
-    words = [str(code.co_flags & _FLAGS), code.co_exceptiontable.hex()]
-    words += [f"{code.co_argcount} {code.co_posonlyargcount} {code.co_kwonlyargcount}"]
-    words += [*code.co_varnames, *code.co_freevars]
+    words: list[tuple[str, Any]] = []
     constants = []
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         if step.opcode in _CONSTANT:
             labels = following and following.opname == "STORE_NAME" and following.argval in _LABELS
             constants.append(None if labels else step.argval)
-            words.append(step.opname)
+            words.append((step.opname, None))
+        elif step.opcode in VARIABLE:
+            names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+            words.append((step.opname, names))
         else:
-            argument = step.argval if step.opcode in _NAMED else step.arg
-            words.append(f"{step.opname} {argument}")
+            words.append((step.opname, step.argval if step.opcode in _NAMED else step.arg))
     return Anatomy(
         tuple(words),
         tuple(constants),
@@ -94,6 +95,26 @@ def anatomy(code: CodeType) -> Anatomy:
         frozenset(_chains(steps, _looks_inside)),
         dict(_imports(steps)),
     )
+
+
+def words_of(code: CodeType, names: Mapping[str, str]) -> list[str]:
+    """Return a code object in words, its constants apart, with these names of its variables."""
+    words = [str(code.co_flags & _FLAGS), code.co_exceptiontable.hex()]
+    words += [f"{code.co_argcount} {code.co_posonlyargcount} {code.co_kwonlyargcount}"]
+    words += [names[name] for name in arguments(code)]
+    handed: list[str] = []
+    for opname, argument in anatomy(code).steps:
+        if isinstance(argument, tuple):
+            argument = " ".join(names.get(name, name) for name in argument)
+        if opname == "LOAD_CLOSURE":
+            handed.append(f"{opname} {argument}")
+            continue
+        # What is handed to an inner function comes in the order of its names.
+        words += sorted(handed)
+        handed = []
+        if opname not in PROLOGUE:
+            words.append(opname if argument is None else f"{opname} {argument}")
+    return words
 
 
 def whole(code: CodeType) -> tuple[frozenset[Chain], dict[str, Import]]:
@@ -136,7 +157,7 @@ def _looks_outside(step: dis.Instruction) -> bool:
 
 
 def _looks_inside(step: dis.Instruction) -> bool:
-    return step.opname.startswith("LOAD_") and step.opcode in _VARIABLE
+    return step.opname.startswith("LOAD_") and step.opcode in VARIABLE
 
 
 def _imports(steps: list[dis.Instruction]) -> Iterator[tuple[str, Import]]:

@@ -25,7 +25,8 @@ class Counting:
     marks : mapping of str to dict
         What the rows of each method are marked with now.
     kept : set of str
-        What the older rows are known as that count all the same.
+        What the older rows are known as that count all the same, each beside the code and packages
+        for which this was decided (`kept_as`): another change is another decision.
     truths : mapping of Condition to mapping of str to float
         The true value of each estimand.
     null : float or mapping of str to float, optional
@@ -61,7 +62,7 @@ class Counting:
     def counts(self, method: str, mark: Mark) -> bool:
         """Return whether rows with this mark count."""
         return mark == self.marks.get(method) or (
-            method in self.marks and known_as(method, mark) in self.kept
+            method in self.marks and kept_as(method, mark, self.marks[method]) in self.kept
         )
 
     def other_references(self, head: PartHead) -> list[str]:
@@ -86,3 +87,8 @@ class Counting:
 def known_as(method: str, mark: Mark) -> str:
     """Return what stands in the record for the rows of a method with this mark."""
     return digest([method, mark])
+
+
+def kept_as(method: str, mark: Mark, now: Mark) -> str:
+    """Return what stands in the record for the decision to keep such rows beside new ones."""
+    return f"{known_as(method, mark)}:{digest(now)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mcstudy.errors import ChangedError
 from mcstudy.spoken import option
-from mcstudy.stored.counting import Counting, known_as
+from mcstudy.stored.counting import Counting, kept_as, known_as
 from mcstudy.stored.marks import Mark, changes
 from mcstudy.stored.parts import PartHead
 
@@ -27,12 +27,15 @@ class _Changes:
         The seeds that are not the study's.
     foreign : set of str
         What the rows to decide on are known as.
+    kept : set of str
+        The same, beside what they are kept for.
     """
 
     said: dict[str, None]
     of_sums: dict[str, None] = field(default_factory=dict)
     seeds: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
 
 
 class Decisions:
@@ -90,9 +93,10 @@ class Decisions:
                 self._look_at(method, mark, found, changed, wanted)
         self._refuse(folder, found, changed)
         if changed == "keep":
-            self.counting.kept.update(found.foreign)
+            self.counting.kept.update(found.kept)
         if changed == "discard":
-            self.counting.kept.difference_update(found.foreign)
+            gone = {key for key in self.counting.kept if key.partition(":")[0] in found.foreign}
+            self.counting.kept.difference_update(gone)
             self.discarded |= found.foreign
 
     def is_discarded(self, head: PartHead, wanted: Collection[str]) -> bool:
@@ -128,6 +132,7 @@ class Decisions:
             found.said |= dict.fromkeys(differences)
             if changed == "keep" or method in wanted or method not in self.counting.marks:
                 found.foreign.add(known_as(method, mark))
+                found.kept.add(kept_as(method, mark, self._now(method, mark)))
 
     def _differences(self, method: str, mark: Mark, *, anew: bool) -> list[str]:
         """Say in words what rows with this mark have not in common with the study's own.
@@ -135,14 +140,20 @@ class Decisions:
         Those of a method that the study no longer has must only be of its data. Rows that were
         kept count as its own, unless the question is put `anew`.
         """
+        now = self._now(method, mark)
+        kept = kept_as(method, mark, now) in self.counting.kept
+        if mark == now or (kept and not anew):
+            return []
+        of = f"of method '{method}'"
+        return [change.replace("of method", of) for change in changes(mark, now)]
+
+    def _now(self, method: str, mark: Mark) -> Mark:
+        """Return what rows of a method with this mark would be marked with now."""
         now = self.counting.marks.get(method)
         if now is None:
             any_mark = next(iter(self.counting.marks.values()))
             now = {**mark, **{name: any_mark[name] for name in ("seed", "simulate")}}
-        if mark == now or (known_as(method, mark) in self.counting.kept and not anew):
-            return []
-        of = f"of method '{method}'"
-        return [change.replace("of method", of) for change in changes(mark, now)]
+        return now
 
     def _refuse(self, folder: Path, found: _Changes, changed: str | None) -> None:
         """Raise where what has changed cannot stand as it is told."""
@@ -158,7 +169,8 @@ class Decisions:
             raise ChangedError(
                 f"{folder}: changed since its rows were made: {'; '.join(said)}. "
                 f"Nothing was done: {option('changed', 'keep')} goes on with those rows, {discard} "
-                "computes them anew"
+                f"computes them anew, {option('changed', 'verify')} keeps them if a sample of the "
+                "fits comes out equal"
             )
         if changed == "keep" and found.of_sums:
             raise ChangedError(

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.installed import OURS, is_installed
-from mcstudy.stored.anatomy import anatomy
+from mcstudy.installed import is_installed
+from mcstudy.stored.anatomy import anatomy, words_of
 from mcstudy.stored.pieces import (
     as_pickled,
     attributes_of,
@@ -29,6 +29,7 @@ from mcstudy.stored.pieces import (
     has_no_state,
 )
 from mcstudy.stored.reference import InstalledName, installed_name, own_name, referred
+from mcstudy.stored.renaming import Scope, first_uses, renamed
 
 _PLAIN = (bool, float, complex, range, slice, types.NoneType, types.EllipsisType)
 _BOUND = (types.BuiltinFunctionType, types.MethodWrapperType)
@@ -64,6 +65,13 @@ class Place:
 class Description:
     """Walks a value and all that it refers to, and digests what it meets on the way.
 
+    Parameters
+    ----------
+    thing : object
+        The value.
+    by_position : int, default 0
+        Of a function that is called by us: how many arguments it gets without their names.
+
     Attributes
     ----------
     packages : set of str
@@ -73,13 +81,14 @@ class Description:
         the value is pickled, these are found again by their names.
     """
 
-    def __init__(self, thing: Any) -> None:
+    def __init__(self, thing: Any, *, by_position: int = 0) -> None:
         self.packages: set[str] = set()
         self.references: dict[str, Any] = {}
         self._hash = hashlib.sha256()
         self._met: dict[int, tuple[int, Any]] = {}
         self._ahead: deque[tuple[Any, Place]] = deque()
         self._place = Place()
+        self._whole, self._by_position = thing, by_position
         self._add(thing)
         self._finish()
 
@@ -161,6 +170,7 @@ class Description:
         other.packages, other.references = self.packages, self.references
         other._hash = hashlib.sha256()
         other._met, other._ahead, other._place = dict(self._met), deque(), self._place
+        other._whole, other._by_position = self._whole, self._by_position
         other._add(thing)
         other._finish()
         return other.digest
@@ -170,10 +180,17 @@ class Description:
         content = hashlib.sha256(array.tobytes(order="A" if order == "F" else "C")).hexdigest()
         self._say("array", str(array.shape), str(array.dtype), order, content)
 
-    def _add_code(self, code: types.CodeType) -> None:
-        parts = anatomy(code)
-        self._say("code", *parts.words)
-        self._add_all("constants", parts.constants)
+    def _add_code(self, code: types.CodeType, scope: Scope | None = None) -> None:
+        scope = scope or Scope.of(code)
+        names = renamed(code, scope)
+        constants = anatomy(code).constants
+        self._say("code", *words_of(code, names))
+        self._say("constants", str(len(constants)))
+        for constant in constants:
+            if isinstance(constant, types.CodeType):
+                self._add_code(constant, scope.within(names))
+            else:
+                self._add(constant)
 
     def _describe(self, thing: Any) -> None:
         """Say what a thing with an identity consists of."""
@@ -210,7 +227,9 @@ class Description:
 
     def _describe_function(self, function: types.FunctionType) -> None:
         """Say a function's code and all it works with; an installed one's code has a version."""
-        cells = [content_of(cell) for cell in function.__closure__ or ()]
+        code = function.__code__
+        held = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+        cells = [content_of(held[name]) for name in first_uses(code) if name in held]
         if is_installed(_home(function)):
             self._say_installed(f"{_home(function)}.{function.__code__.co_qualname}")
             self._add_all("cells", cells)
@@ -218,7 +237,10 @@ class Description:
             return
         self._place = _place(function)
         defaults = [function.__defaults__, *sorted((function.__kwdefaults__ or {}).items())]
-        self._add_all("function", [function.__code__, *defaults])
+        self._say("function")
+        by_position = self._by_position if function is self._whole else 0
+        self._add_code(code, Scope.of(code, by_position))
+        self._add_all("defaults", defaults)
         self._add_all("cells", cells)
         self._add_named("attributes", vars(function))
         self._add_pairs("referred", referred(function))
@@ -255,7 +277,7 @@ def _name(thing: Any) -> str | None:
     """Return the name that says all of a thing: it is installed, or a whole module of ours."""
     if isinstance(thing, types.ModuleType):
         name = thing.__name__
-        return name if is_installed(name) or name.partition(".")[0] == OURS else None
+        return name if is_installed(name) else None
     return installed_name(thing)
 
 

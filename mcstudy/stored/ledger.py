@@ -60,6 +60,7 @@ class Ledger:
         self.made_of: str | None = self._record.get("made_of")
         self._to_clear: list[PartHead] = []
         self.discarded_up_to = 0
+        self.new_truths: list[str] = []
         self._older: list[str] = self._record.get("older_rows", [])
         self.asked: dict[str, Any] = self._record.get("asked", {})
         self.tables: dict[str, str] = self._record.get("tables", {})
@@ -133,6 +134,7 @@ class Ledger:
         wanted = self.marks.keys() if methods is None else set(methods)
         heads, before = self.store.heads(), set(self._decisions.discarded)
         truths = self._changed_truths()
+        self.new_truths = truths if changed == "keep" else []
         self._decisions.settle(self.store.folder, heads, changed, wanted=wanted, truths=truths)
         if changed == "discard":
             self._to_clear = [h for h in heads if self._decisions.is_discarded(h, wanted)]
@@ -142,9 +144,34 @@ class Ledger:
             stops += [h.stop for h in heads if any(known_as(*m) in now for m in h.marks.items())]
             self.discarded_up_to = max(stops, default=0)
 
+    def older_parts(self) -> list[tuple[PartHead, list[str]]]:
+        """Return the parts with rows of the study that something else has made, and of whom.
+
+        Only rows on which nothing was decided yet.
+        """
+        known = {condition.key for condition in self.truths}
+        found = []
+        for head in self.store.heads():
+            older = [
+                method
+                for method, mark in head.marks.items()
+                if method in self.marks
+                and not self._counting.counts(method, mark)
+                and known_as(method, mark) not in self._decisions.discarded
+            ]
+            if older and head.condition in known:
+                found.append((head, sorted(older)))
+        return found
+
     def settle_others(self, folder: Path, heads: Iterable[PartHead], changed: str | None) -> None:
         """Do the same with the parts of another folder, where nothing is discarded."""
         self._decisions.settle(folder, heads, changed, wanted=self.marks.keys())
+
+    def remeasured(self) -> str:
+        """Say in one sentence that the measures are about another truth than before, or nothing."""
+        if not self.new_truths:
+            return ""
+        return f"{self.new_truths[0]}: the rows stay, and are measured anew about the new truth"
 
     def clear(self) -> str:
         """Move away the parts that were discarded; return in words what and where to, or nothing.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcstudy.stored.description import Description
-from mcstudy.stored.versions import versions, versions_of
+from mcstudy.stored.versions import versions_of, versions_of_rows
 from mcstudy.study import Study
 
 Mark = dict[str, str]
@@ -23,11 +23,11 @@ _left: dict[str, str] = {}
 
 def method_marks(study: Study) -> dict[str, Mark]:
     """Return the mark of each method's rows: seed, simulate, method and versions by name."""
-    simulate = Description(study.simulate)
-    common = {"seed": str(study.seed), "simulate": _before(simulate.digest)} | versions()
+    simulate = _described(study.simulate)
+    common = {"seed": str(study.seed), "simulate": _before(simulate.digest)} | versions_of_rows()
     marks = {}
     for name, method in study.methods.items():
-        description = Description(method)
+        description = _described(method)
         further = versions_of(simulate.packages | description.packages)
         marks[name] = {"method": _before(description.digest)} | common | further
     return marks
@@ -64,7 +64,7 @@ def take_as_unchanged(study: Study, marks: Mapping[str, Mark]) -> None:
             (study.simulate, mark["simulate"]),
             (study.methods[name], mark["method"]),
         ):
-            after = code_digest(function)
+            after = _described(function).digest
             if after != before:
                 _left[after] = before
 
@@ -75,6 +75,11 @@ def reference_digests(study: Study) -> dict[str, str]:
     for function in (study.simulate, *study.methods.values()):
         found |= Description(function).references
     return {name: code_digest(thing) for name, thing in sorted(found.items())}
+
+
+def _described(function: Any) -> Description:
+    """Describe a simulate or a method: each gets its first argument without its name."""
+    return Description(function, by_position=1)
 
 
 def _before(digest: str) -> str:

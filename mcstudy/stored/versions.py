@@ -8,6 +8,11 @@ import sys
 from collections.abc import Iterable
 from importlib import metadata
 
+RESULTS_VERSION = 1
+"""To be raised by hand, by one, whenever mcstudy comes to other rows than before: other random
+streams, another copy of the data, another judgement of an answer, other numbers (also in the last
+bit) of `mcstudy.nested`. It stands for all code of mcstudy in the marks of rows; a release that
+leaves it alone leaves stored rows alone."""
 PACKAGES = ("mcstudy", "numpy", "scipy", "pandas", "statsmodels")
 _NONE = "not installed"
 
@@ -16,6 +21,12 @@ _NONE = "not installed"
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that mcstudy itself computes with."""
     return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def versions_of_rows() -> dict[str, str]:
+    """Return the versions that rows depend on: those, and of mcstudy only `RESULTS_VERSION`."""
+    known = {name: version for name, version in versions().items() if name != "mcstudy"}
+    return known | {"mcstudy results": str(RESULTS_VERSION)}
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:

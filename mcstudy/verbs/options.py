@@ -92,9 +92,10 @@ def changed_argument(verb: argparse.ArgumentParser) -> None:
     """Add --changed."""
     verb.add_argument(
         "--changed",
-        choices=("keep", "discard"),
+        choices=("keep", "discard", "verify"),
         help="what becomes of stored rows whose code or packages have changed since: they stay "
-        "and count, or are computed again; without it such a change stops the command",
+        "and count, or are computed again, or (run only) stay if a sample of the fits comes out "
+        "equal; without it such a change stops the command",
     )
 
 

@@ -157,7 +157,7 @@ class Trial:
         """Return whether two methods have given the same answers to all data sets."""
         pairs = zip(self._answers[one], self._answers[other], strict=False)
         counts = {len(self._answers[name]) for name in (one, other)}
-        return len(counts) == 1 and all(_same(a, b) for a, b in pairs)
+        return len(counts) == 1 and all(a.same_as(b) for a, b in pairs)
 
     def judge_times(self) -> None:
         """Say which methods are slow."""
@@ -228,7 +228,7 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
 
 def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | None:
     """Return the truths of a condition; a problem if they are none, or other ones each time."""
-    study, before = trial.study, global_states()
+    study, before = trial.study, shared_states()
     try:
         truths = study.truths(condition)
         drawn = changed(before, shared_states())

@@ -293,10 +293,10 @@ def test_contract_bad_input_is_one_line(frame, options, message):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ([1, 2], "the table is a list; give a pandas DataFrame"),
-        ({"a": [1]}, "the table is a dict; give a pandas DataFrame"),
-        (None, "the table is a NoneType; give a pandas DataFrame"),
-        (pd.Series([1.0]), "the table is a Series; give a pandas DataFrame"),
+        ([1, 2], "the table is a list; give a data frame of pandas, Polars"),
+        ({"a": [1]}, "the table is a dict; give a data frame of pandas, Polars"),
+        (None, "the table is a NoneType; give a data frame of pandas, Polars"),
+        (pd.Series([1.0]), "the table is a Series; give a data frame of pandas, Polars"),
         ("missing.parquet", "missing.parquet: cannot be read"),
         ("missing.csv", "missing.csv: cannot be read"),
         (pd.DataFrame({"estimate": []}), "has no rows"),

@@ -61,11 +61,8 @@ def open_source(data: Any) -> Source:
         return _of_dataset(data, "the dataset")
     if is_frame(data):
         return _of_table(as_arrow(data), "the table")
-    raise no_frame(
-        data,
-        "a pandas DataFrame or one of another kind, an Arrow table or dataset, or the path of a "
-        "Parquet or CSV file",
-    )
+    wanted = "a data frame of pandas, Polars or Arrow, an Arrow dataset, or the path of a file"
+    raise no_frame(data, f"{wanted} (Parquet or CSV)")
 
 
 def _of_frame(frame: pd.DataFrame) -> Source:

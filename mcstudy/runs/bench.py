@@ -15,7 +15,7 @@ from mcstudy.runs.jobs import Agenda, covered, fits_of
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.shares import Share
 from mcstudy.runs.upkeep import update_tables
-from mcstudy.runs.wanted import Wanted
+from mcstudy.runs.wanted import Wanted, workers_for
 from mcstudy.runs.workers import Workers, hire
 from mcstudy.spoken import option
 from mcstudy.stored.ledger import Ledger
@@ -51,7 +51,7 @@ class Bench:
     def compute(self, missing: Sequence[Job]) -> int:
         """Compute and store the jobs; return how many fits that were."""
         progress, fits = self.progress, fits_of(missing)
-        with self._hired() as workers:
+        with self._hired(sum(map(len, missing))) as workers:
             agenda = Agenda(missing, self.workers)
             for line in workers.check(missing[0], self.wanted.methods):
                 progress.say(line)
@@ -90,15 +90,17 @@ class Bench:
         )
 
     @contextmanager
-    def _hired(self) -> Iterator[Workers]:
-        """Provide the workers that were asked for."""
+    def _hired(self, replicates: int) -> Iterator[Workers]:
+        """Provide the workers that were asked for, as far as there is work for them."""
         wanted, marks = self.wanted, self.ledger.marks
         if wanted.scheduler is not None:
             with hire_cluster(self.study, marks, wanted.scheduler) as cluster:
                 self.workers = max(cluster.threads, 1)
                 yield cluster
         else:
-            self.workers = wanted.workers
+            self.workers = workers_for(wanted.workers, replicates)
+            if self.workers < min(wanted.workers, replicates):
+                self.progress.say(f"Note: {self.workers} workers are started, not {wanted.workers}")
             here = wanted.in_process
             with hire(self.study, marks, self.workers, in_process=here) as workers:
                 yield workers

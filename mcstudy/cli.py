@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mcstudy.terminal import complain, harmless_line, show_any_letter
+from mcstudy.terminal import complain, give_up, harmless_line, show_any_letter
 from mcstudy.verbs import analysing, collecting, comparing, looking, planning, running
 from mcstudy.verbs.options import is_empty
 
@@ -52,8 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"mcstudy: {error}")
         return error.exit_status
     except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
         return 141
+    except OSError as error:  # of the output: files are read and written elsewhere
+        give_up(sys.stdout)
+        reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        complain(f"mcstudy: the output cannot be written ({reason}); what was stored is whole")
+        return 2
     except KeyboardInterrupt as error:
         word, status = (
             ("terminated", 143) if isinstance(error, _Terminated) else ("interrupted", 130)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 # Control characters but tab and newline (C0, DEL, C1), separators that some terminals take for a
 # newline, marks that change the direction of writing (Unicode TR 36, "Trojan source"), and halves
@@ -48,8 +49,21 @@ def show(thing: object) -> None:
 
 
 def complain(line: str) -> None:
-    """Print a line on standard error, at once."""
-    print(harmless_line(line), file=sys.stderr, flush=True)
+    """Print a line on standard error, at once; where that is full, or closed, the work goes on."""
+    try:
+        print(harmless_line(line), file=sys.stderr, flush=True)
+    except OSError:
+        give_up(sys.stderr)
+
+
+def give_up(stream: IO[str]) -> None:
+    """Let what a stream still holds go nowhere, so that it is no error at the end either."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # a stream without a file
+        pass
 
 
 def show_any_letter() -> None:

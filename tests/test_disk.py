@@ -5,6 +5,8 @@ import errno
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -198,3 +200,65 @@ def test_contract_a_clock_that_goes_back_steers_nothing(study_file, tmp_path, mo
     results = run(study_file(), tmp_path / "back", jobs=1, quiet=True)
     assert results.digests() == whole[1]
     assert 0 <= results.study["runs"][0]["seconds"] < 600
+
+
+def full(*arguments, stdout=None, stderr=None):
+    """Run the command line with an output on a full disk; return status and what it says."""
+    with open("/dev/full", "w") as nowhere:
+        done = subprocess.run(
+            [sys.executable, "-m", "mcstudy", *map(str, arguments)],
+            stdout=nowhere if stdout == "full" else subprocess.PIPE,
+            stderr=nowhere if stderr == "full" else subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    return done.returncode, done.stdout or "", done.stderr or ""
+
+
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+
+
+@needs_full
+def test_contract_a_full_output_is_a_line_and_what_was_computed_is_kept(study_file, tmp_path):
+    run_it = ["run", study_file(), "--results", tmp_path, "--replicates", "3", "--jobs", "1"]
+    status, _, err = full(*run_it, "--quiet", stdout="full")
+    assert status == 2
+    assert err == (
+        "mcstudy: the output cannot be written (No space left on device); what was stored is "
+        "whole\n"
+    )
+    assert len(open_results(tmp_path / "normal").fits) == 24
+    assert full("status", tmp_path / "normal", stdout="full")[0] == 2
+    run_it[5] = "4"
+    status, out, _ = full(*run_it, stderr="full")
+    assert status == 0
+    assert "Tables: " in out
+    assert len(open_results(tmp_path / "normal").fits) == 32
+
+
+@needs_full
+def test_contract_a_full_log_costs_no_work(study_file, tmp_path, capfd):
+    results = run(study_file(), tmp_path, replicates=3, jobs=1, log="/dev/full", quiet=True)
+    assert len(results.fits) == 24
+    assert capfd.readouterr().err == (
+        "Note: /dev/full: the log cannot be written (No space left on device); the run goes on "
+        "without it\n"
+    )
+
+
+def test_contract_no_more_workers_than_work(study_file, tmp_path, capfd, monkeypatch):
+    from mcstudy.runs import bench, pool
+
+    started = []
+    init = pool._Worker.__init__
+    monkeypatch.setattr(
+        pool._Worker, "__init__", lambda self, brief: (started.append(self), init(self, brief))[1]
+    )
+    few = study_file(("n=[5, 10], mean=[0.0, 1.5]", "n=[5], mean=[0.0]"))
+    results = run(few, tmp_path, replicates=3, jobs=1_000_000_000, quiet=True)
+    assert len(started) == 3
+    assert len(results.fits) == 6
+    monkeypatch.setattr(bench, "workers_for", lambda jobs, replicates: min(jobs, replicates, 2))
+    run(few, tmp_path, replicates=9, jobs=1_000_000_000)
+    assert len(started) == 5
+    assert "Note: 2 workers are started, not 1000000000\n" in capfd.readouterr().err

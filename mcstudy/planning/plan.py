@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
 import pandas as pd
 
 from mcstudy.analysis.precision import check_exist, check_targets, existing
 from mcstudy.arguments import as_path
-from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.loading import load_study
@@ -31,7 +29,7 @@ from mcstudy.planning.stopping import goal_of_each, planned_goals, stops_in_word
 from mcstudy.printing.listing import aligned
 from mcstudy.runs.jobs import fits_of, missing_jobs
 from mcstudy.runs.progress import duration
-from mcstudy.runs.wanted import counted, replicates_in_words
+from mcstudy.runs.wanted import check_jobs, counted, replicates_in_words, workers_for
 from mcstudy.spoken import either
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.store import Store
@@ -211,9 +209,7 @@ def plan(
     load_seconds = time.perf_counter() - begun
     count = study.replicates if replicates is None else replicates
     check_replicates(count, study.name)
-    workers = joblib.cpu_count() if jobs is None else jobs
-    if not isinstance(workers, int) or workers < 1:
-        raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
+    workers = workers_for(check_jobs(jobs), count * len(study.conditions))
     wanted = study.precision if targets is None else targets
     if targets is not None:
         listed = either("--target", "targets")

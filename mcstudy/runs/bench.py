@@ -18,7 +18,7 @@ from mcstudy.runs.jobs import Agenda, covered, fits_of
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.shares import Share
 from mcstudy.runs.upkeep import update_tables
-from mcstudy.runs.wanted import Wanted
+from mcstudy.runs.wanted import Wanted, workers_for
 from mcstudy.runs.workers import Workers, hire
 from mcstudy.spoken import option
 from mcstudy.stored.ledger import Ledger
@@ -67,7 +67,7 @@ class Bench:
             If the fits of a method turn out to be of no use.
         """
         progress, fits = self.progress, fits_of(missing)
-        with self._hired() as workers:
+        with self._hired(sum(map(len, missing))) as workers:
             agenda = Agenda(missing, self.workers)
             for line in workers.check(missing[0], self.wanted.methods):
                 progress.say(line)
@@ -106,8 +106,8 @@ class Bench:
         )
 
     @contextmanager
-    def _hired(self) -> Iterator[Workers]:
-        """Provide the workers that were asked for."""
+    def _hired(self, replicates: int) -> Iterator[Workers]:
+        """Provide the workers that were asked for, as far as there is work for them."""
         wanted, marks = self.wanted, self.ledger.marks
         if wanted.scheduler is not None:
             say = self.progress.say
@@ -115,7 +115,9 @@ class Bench:
                 self.workers = max(cluster.threads, 1)
                 yield cluster
         else:
-            self.workers = wanted.workers
+            self.workers = workers_for(wanted.workers, replicates)
+            if self.workers < min(wanted.workers, replicates):
+                self.progress.say(f"Note: {self.workers} workers are started, not {wanted.workers}")
             here = wanted.in_process
             with hire(self.study, marks, self.workers, in_process=here) as workers:
                 yield workers

@@ -132,6 +132,7 @@ class _Log:
 
     def __init__(self, path: str | Path) -> None:
         self._path = as_path(path, "log", of="a file")
+        self._lost = False
         try:
             self._path.open("a").close()
         except OSError as error:
@@ -140,9 +141,19 @@ class _Log:
             ) from None
 
     def write(self, line: str) -> None:
+        """Append a line; a disk that is full costs the log, and no work."""
+        if self._lost:
+            return
         now = datetime.now().astimezone().isoformat(timespec="seconds")
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{now} {line}\n")
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{now} {line}\n")
+        except OSError as error:
+            self._lost = True
+            complain(
+                f"Note: {self._path}: the log cannot be written ({error.strerror}); "
+                "the run goes on without it"
+            )
 
 
 class _Screen(Protocol):

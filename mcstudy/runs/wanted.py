@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import joblib
 
 from mcstudy.analysis.selection import suggestion
+from mcstudy.arguments import as_texts, short
 from mcstudy.errors import StudyError
 from mcstudy.spoken import option
 from mcstudy.study import Study, check_replicates
@@ -28,6 +29,11 @@ def scheduler_of(backend: str, scheduler: str | None, jobs: int | None) -> str |
             "leave it out"
         )
     return scheduler
+
+
+# Workers beyond the cores help fits that wait for something; each takes a second to start, about
+# 200 MB, and some of the 1024 files that a process may have open by default.
+_MANY, _PER_CORE = 32, 4
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,15 @@ class Wanted:
         check_replicates(count, study.name)
         if isinstance(methods, str):
             raise StudyError(f"methods is {methods!r}; give a list: methods=[{methods!r}]")
+        if methods is not None:
+            methods = as_texts(methods, "methods")
         names = tuple(study.methods) if methods is None else tuple(dict.fromkeys(methods))
         unknown = [name for name in names if name not in study.methods]
         if unknown or not names:
             said = ", ".join(f"{name!r}{_meant(name, study)}" for name in unknown) or "''"
             raise StudyError(f"{study.name}: no method {said}; it has {', '.join(study.methods)}")
         in_process = jobs == 1 and study.time_limit is None
-        if jobs is None:
-            jobs = joblib.cpu_count()
-        if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
-            raise StudyError(f"jobs is {jobs!r}; give an integer of 1 or more")
-        return cls(int(count), tuple(sorted(names)), jobs, in_process, scheduler)
+        return cls(int(count), tuple(sorted(names)), check_jobs(jobs), in_process, scheduler)
 
     def in_words(self, study: Study, replicates: Sequence[int] = ()) -> str:
         """Return "4 conditions x 2 methods x 60 replicates", of those there are where given."""
@@ -76,8 +80,27 @@ class Wanted:
         )
 
 
+def check_jobs(jobs: int | None) -> int:
+    """Return the number of workers that is asked for, one per core by default."""
+    if jobs is None:
+        cores: int = joblib.cpu_count()
+        return cores
+    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+        raise StudyError(f"jobs is {short(jobs)}; give an integer of 1 or more")
+    return jobs
+
+
 def _meant(name: object, study: Study) -> str:
     return suggestion(name, list(study.methods)) if isinstance(name, str) else ""
+
+
+def workers_for(jobs: int, replicates: int) -> int:
+    """Return how many worker processes are of use, of those that were asked for.
+
+    No more than there are replicates to do, nor than a machine can start.
+    """
+    most: int = max(_MANY, _PER_CORE * joblib.cpu_count())
+    return max(1, min(jobs, replicates, most))
 
 
 def replicates_in_words(fewest: int, most: int) -> str:

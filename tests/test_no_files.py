@@ -1,6 +1,5 @@
 """What stands where a file should: a pipe, a folder, a link. Nobody hangs, nobody raises."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,25 +9,50 @@ import pytest
 from mcstudy import run
 from mcstudy.cli import main
 
-SPOTS = ("part", "performance.parquet", "fits.parquet", "study.json", ".lock", ".share-1-2")
 VERBS = """
-import sys
+import os, shutil, sys
+from pathlib import Path
 from mcstudy.cli import main
-path, folder, results = sys.argv[1:]
-for verb in (
-    ["status", folder],
-    ["table", folder, "--measure", "bias"],
-    ["failures", folder],
-    ["compare", folder, folder],
-    ["compare", folder, "--methods", "average,jittered"],
-    ["replay", folder, "--study", path, "--condition", "n=5, mean=0", "--replicate", "1"],
-    ["summarize", folder],
-    ["collect", path, "--results", results],
-    ["run", path, "--results", results, "--jobs", "1", "--quiet"],
-):
-    status = main(verb)
-    print("STATUS", verb[0], status, flush=True)
-    assert status in (0, 1, 2, 3), (verb, status)
+
+path, stored, work, kind = sys.argv[1:]
+
+
+def put(spot):
+    if spot.is_dir():
+        shutil.rmtree(spot)
+    spot.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(spot)
+    elif kind == "folder":
+        spot.mkdir()
+        (spot / "within").touch()
+    else:
+        target = {"link to a text": "/etc/passwd", "dangling link": "/none/none"}
+        spot.symlink_to(target.get(kind, spot))
+
+
+for place in ("part", "performance.parquet", "fits.parquet", "study.json", ".lock", ".share-1-2"):
+    results = Path(work, place, "results")
+    shutil.copytree(stored, results)
+    folder = results / "normal"
+    if place == "part":
+        put(min((folder / "parts").glob("*.parquet")))
+    else:
+        put((folder / "parts" if place.startswith(".") else folder) / place)
+    for verb in (
+        ["status", folder],
+        ["table", folder, "--measure", "bias"],
+        ["failures", folder],
+        ["compare", folder, folder],
+        ["compare", folder, "--methods", "average,jittered"],
+        ["replay", folder, "--study", path, "--condition", "n=5, mean=0", "--replicate", "1"],
+        ["summarize", folder],
+        ["collect", path, "--results", results],
+        ["run", path, "--results", results, "--jobs", "1", "--quiet"],
+    ):
+        status = main(list(map(str, verb)))
+        print("STATUS", place, verb[0], status, flush=True)
+        assert status in (0, 1, 2, 3), (place, verb, status)
 """
 
 
@@ -43,52 +67,29 @@ def stored(tmp_path_factory):
     return path, folder / "results"
 
 
-def make(kind, path):
-    if path.is_dir():
-        shutil.rmtree(path)
-    path.unlink(missing_ok=True)
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-        (path / "within").touch()
-    elif kind == "link to a text":
-        path.symlink_to("/etc/passwd")
-    elif kind == "dangling link":
-        path.symlink_to("/none/none")
-    elif kind == "loop":
-        path.symlink_to(path)
-
-
 @pytest.mark.parametrize(
-    ("kind", "spot"),
+    "kind",
     [
-        *((kind, spot) for kind in ("pipe", "folder") for spot in SPOTS),
-        *((kind, "part") for kind in ("link to a text", "dangling link", "loop")),
-        ("link to a text", "study.json"),
-        ("loop", "performance.parquet"),
+        "pipe",
+        "folder",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("link to a text", "loop")),
+        pytest.param("dangling link", marks=pytest.mark.slow),
     ],
 )
-def test_contract_no_verb_hangs_or_raises(stored, tmp_path, kind, spot):
+def test_contract_no_verb_hangs_or_raises(stored, tmp_path, kind):
     path, results = stored
-    shutil.copytree(results, tmp_path / "results")
-    folder = tmp_path / "results" / "normal"
-    parts = folder / "parts"
-    where = min(parts.glob("*.parquet")) if spot == "part" else None
-    make(kind, where or (parts / spot if spot.startswith(".") else folder / spot))
     done = subprocess.run(
-        [sys.executable, "-c", VERBS, path, folder, tmp_path / "results"],
+        [sys.executable, "-c", VERBS, path, results, tmp_path, kind],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert "KeyError" not in done.stderr
-    if spot == "part":
-        assert "STATUS run 0" in done.stdout
-        assert len(list((parts / "damaged").iterdir())) == 1
+    assert "STATUS part run 0" in done.stdout
+    assert "damaged, or no part; set aside" in done.stdout + done.stderr or kind == "pipe"
     for line in done.stderr.splitlines():
         assert len(line) < 600
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mcstudy import MCStudyError, run
+from mcstudy import MCStudyError, open_results, run
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows
 from mcstudy.cli import main
 from mcstudy.comparing.comparisons import condition_comparisons, pairs_of
@@ -278,7 +278,7 @@ def test_contract_every_run_writes_the_table(study_file, tmp_path):
     assert set(zip(other.method, other.reference, strict=True)) == {("average", "jittered")}
     bias = other[other.measure == "bias_difference"].value.to_numpy()
     assert bias == pytest.approx(-frame[frame.measure == "bias_difference"].value.to_numpy())
-    both_ways = results.compare("average", "jittered").frame
+    both_ways = open_results(results.folder).compare("average", "jittered").frame
     assert both_ways.drop(columns="interval").equals(other.drop(columns="interval"))
 
 

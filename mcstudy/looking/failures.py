@@ -61,7 +61,8 @@ def failed_fits(holding: Holding) -> tuple[pd.DataFrame, Mapping[Condition, Sequ
     tables = [table for table in found if len(table)]
     failed = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
     key = ["condition", "method", "replicate", "status"]
-    return failed.drop_duplicates(key), stored, len(lost)
+    twice = failed.duplicated(key) & (failed["replicate"] != NOWHERE)
+    return failed[~twice], stored, len(lost)
 
 
 def kinds_of(failed: pd.DataFrame) -> pd.DataFrame:

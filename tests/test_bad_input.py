@@ -104,8 +104,8 @@ def test_contract_a_changed_package_is_noticed(study_file, tmp_path, capfd, monk
     from mcstudy.stored import marks
 
     run(study_file(), tmp_path, jobs=1, replicates=5, quiet=True)
-    other = {**marks.versions(), "statsmodels": "99"}
-    monkeypatch.setattr(marks, "versions", lambda: other)
+    other = {**marks.versions_of_rows(), "statsmodels": "99"}
+    monkeypatch.setattr(marks, "versions_of_rows", lambda: other)
     assert "statsmodels" in fails(capfd, study_file(), "--results", tmp_path, "--jobs", "1")
 
 

@@ -147,9 +147,9 @@ def test_contract_what_a_fit_does_to_numpy_and_to_its_diagnostics_stays_its_own(
     )
     from mcstudy.fits import replicates
 
-    one = run(path, tmp_path / "one", jobs=1, quiet=True)
+    one = run(path, tmp_path / "one", jobs=1, keep_going=True, quiet=True)
     replicates.BATCH_REPLICATES, before = 2, replicates.BATCH_REPLICATES
-    two = run(path, tmp_path / "two", jobs=2, quiet=True)
+    two = run(path, tmp_path / "two", jobs=2, keep_going=True, quiet=True)
     replicates.BATCH_REPLICATES = before
     assert one.digests() == two.digests()
     assert set(one.fits.kind.dropna()) == {"1", "2.5", "text", "3"}
@@ -158,7 +158,7 @@ def test_contract_what_a_fit_does_to_numpy_and_to_its_diagnostics_stays_its_own(
 
 def test_contract_a_method_that_always_fails_is_in_the_tables(study_file, tmp_path, capfd):
     path = study_file(("se = sample.std", "raise KeyError('x'); se = sample.std"))
-    assert main(["run", str(path), "--results", str(tmp_path), "--jobs", "1"]) == 3
+    assert main(["run", str(path), "--results", str(tmp_path), "--jobs", "1", "--keep-going"]) == 3
     out, err = capfd.readouterr()
     assert "method 'average' raises at replicate 0" in err
     performance = open_results(tmp_path / "normal").performance

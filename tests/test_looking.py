@@ -509,10 +509,12 @@ def test_contract_sums_in_place_of_rows_are_looked_at_alike(study_file, tmp_path
 
 
 def test_contract_failures_of_kinds_too_many_to_keep_are_counted(study_file, tmp_path, monkeypatch):
+    from mcstudy.runs import jobs
     from mcstudy.stored import sums
 
     monkeypatch.setattr(sums, "ENDINGS", 1)
     monkeypatch.setattr(sums, "ADDRESSES", 2)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.01)
     body = TROUBLE.replace("replicates=400", 'keep="measures", replicates=100')
     run(study_file(body=body), tmp_path, replicates=50, jobs=1, quiet=True)
     summed = run(study_file(body=body), tmp_path, jobs=1, quiet=True)

@@ -13,6 +13,7 @@ from scipy import special
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.mcse import Floats
 from mcstudy.analysis.performance import NUMBERS
+from mcstudy.arguments import short
 from mcstudy.elsewhere.gathered import Columns
 from mcstudy.elsewhere.sources import Source
 from mcstudy.errors import TableError
@@ -59,6 +60,10 @@ class Roles:
             Of the limits formed from standard errors.
         """
         constants, columns = {}, {}
+        if not isinstance(roles["estimate"], str):
+            raise TableError(
+                f"estimate is {short(roles['estimate'])}; name the column of estimates"
+            )
         for role, name in roles.items():
             if isinstance(name, str):
                 if name in source.columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,6 +59,17 @@ def as_texts(value: object, name: str, error: type[MCStudyError] = StudyError) -
 def is_number(value: object) -> bool:
     """Return whether a value is a real number, and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_seconds(seconds: object) -> None:
+    """Raise StudyError unless a time is a positive number."""
+    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise StudyError(f"seconds is {short(seconds)}; give a number above 0")
+
+
+def is_proportion(value: object) -> bool:
+    """Return whether a value is a number between 0 and 1."""
+    return isinstance(value, int | float) and 0 < value < 1
 
 
 def short(value: object, *, plain: bool = False) -> str:

@@ -199,7 +199,7 @@ class Study:
                     f"{self.name}: {name!r} cannot name a method; use a text without commas"
                 )
             check_method(name, method, self.name)
-        if self.reference is not None and self.reference not in self.methods:
+        if self.reference is not None and self.reference not in list(self.methods):
             raise StudyError(
                 f"{self.name}: reference {self.reference!r} is no method; "
                 f"choose from {', '.join(self.methods)}"

@@ -195,9 +195,9 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
     return wanted
 
 
-def suggestion(name: str, known: Sequence[str]) -> str:
+def suggestion(name: object, known: Sequence[str]) -> str:
     """Return " (did you mean ...?)" where a known name is close."""
-    close = difflib.get_close_matches(name, known, 1)
+    close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

@@ -23,6 +23,7 @@ from mcstudy.analysis.selection import (
     select,
     varying,
 )
+from mcstudy.arguments import is_number, is_proportion, short
 from mcstudy.columns import WORDS
 from mcstudy.comparing.same_data import Pairing, cell_key, pair_runs
 from mcstudy.errors import ResultsError
@@ -151,8 +152,10 @@ def compare_runs(
     replicate, so that 0 and 1 have one. The p-value is that of t with the smaller number of
     replicates less one.
     """
-    if not 0 < alpha < 1:
-        raise ResultsError(f"alpha is {alpha!r}; give a share like 0.05")
+    if not is_proportion(alpha):
+        raise ResultsError(f"alpha is {short(alpha)}; give a share like 0.05")
+    if not is_number(tolerance) or not 0 <= tolerance < np.inf:
+        raise ResultsError(f"tolerance is {short(tolerance)}; give a number of 0 or more")
     a, b = _opened(a), _opened(b)
     frames = [_keyed(select(results.performance, where)) for results in (a, b)]
     both = frames[0].add_suffix("_a").join(frames[1].add_suffix("_b"), how="inner")

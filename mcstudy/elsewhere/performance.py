@@ -11,6 +11,7 @@ import pandas as pd
 
 from mcstudy.analysis.custom import customs
 from mcstudy.analysis.performance import Meter, numbers
+from mcstudy.arguments import as_texts
 from mcstudy.elsewhere.gathered import CellIndex, gathered
 from mcstudy.elsewhere.roles import MADE, Roles
 from mcstudy.elsewhere.sources import Source, open_source
@@ -79,11 +80,11 @@ def performance(
     StudyError
         For measures, a null or options that cannot be used, or a measure that raises.
     """
-    names = [by] if isinstance(by, str) else list(dict.fromkeys(by))
+    names = list(dict.fromkeys(as_texts([by] if isinstance(by, str) else by, "by", TableError)))
     if mcse not in ("jackknife", "normal"):
         raise StudyError(f"performance: mcse is {mcse!r}; say 'jackknife' or 'normal'")
+    check_measures({} if measures is None else measures, "performance")
     own = dict(measures or {})
-    check_measures(own, "performance")
     check_null(null, "performance", names)
     source = open_source(data)
     names_of: dict[str, Any] = {
@@ -95,7 +96,13 @@ def performance(
     names_of |= {"replicate": replicate, "truth": truth, "df": df}
     roles = Roles.of(source, names, names_of, level=level)
     roles.check_measures(own)
-    return _measured(source, roles, Meter(customs(own), normal=mcse == "normal"), null)
+    try:
+        return _measured(source, roles, Meter(customs(own), normal=mcse == "normal"), null)
+    except pa.ArrowNotImplementedError as error:  # of lists and the like, which are no levels
+        reason = " ".join(str(error).split())
+        raise TableError(
+            f"{source.name}: by has values that tell no cells apart: {reason}"
+        ) from None
 
 
 def _measured(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.mcse import Floats
 from mcstudy.analysis.wald import wald_limits
+from mcstudy.arguments import short
 from mcstudy.columns import COUNTS, NUMBERS, VALUES
 from mcstudy.elsewhere.gathered import Columns
 from mcstudy.elsewhere.sources import Source
@@ -60,6 +61,10 @@ class Roles:
             Of the limits formed from standard errors.
         """
         constants, columns = {}, {}
+        if not isinstance(roles["estimate"], str):
+            raise TableError(
+                f"estimate is {short(roles['estimate'])}; name the column of estimates"
+            )
         for role, name in roles.items():
             if isinstance(name, str):
                 if name in source.columns:

@@ -74,6 +74,9 @@ def _of_frame(frame: pd.DataFrame) -> Source:
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             reason = " ".join(str(text) for text in error.args)
             raise TableError(f"the table mixes types in a column: {reason}") from None
+        except pa.ArrowNotImplementedError as error:
+            reason = " ".join(str(text) for text in error.args)
+            raise TableError(f"a column has values of no use here: {reason}") from None
         yield from table.to_batches()
 
     return Source("the table", frame.columns.tolist(), 0, batches)

@@ -13,6 +13,7 @@ from mcstudy.analysis.query import (
     written_name,
 )
 from mcstudy.analysis.selection import suggestion
+from mcstudy.arguments import short
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition, level_text
 
@@ -51,6 +52,8 @@ def find_condition(
         return exact[0]
     if wanted is None:
         wanted = {}
+    if not isinstance(wanted, str | Mapping):
+        raise ResultsError(f"condition is {short(wanted)}; write it as 'n=5, mean=0'")
     pairs = dict(wanted) if isinstance(wanted, Mapping) else _pairs(wanted)
     names = {name for condition in known for name in condition.factors}
     if unknown := [name for name in pairs if name not in names]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from mcstudy.analysis.selection import suggestion
+from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.fits.attempt import attempt
 from mcstudy.fits.replicates import Job, Trouble, do_job, draw
@@ -153,10 +154,10 @@ def replay(
     also = [Condition(factors) for factors in known.values()] if isinstance(known, dict) else []
     found = find_condition(condition, [*study.conditions, *also])
     replicate = _whole(replicate)
-    if method is not None and method not in study.methods:
+    if method is not None and (not isinstance(method, str) or method not in study.methods):
         raise StudyError(
-            f"{study.name}: no method {method!r}{suggestion(method, list(study.methods))}; it has "
-            f"{', '.join(study.methods)}"
+            f"{study.name}: no method {short(method)}"
+            f"{suggestion(method, list(study.methods))}; it has {', '.join(study.methods)}"
         )
     names = sorted(study.methods) if method is None else [method]
     current = method_marks(study)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from mcstudy.arguments import check_seconds
 from mcstudy.errors import StudyError
 from mcstudy.loading import load_study
 from mcstudy.neighbours import neighbours_forgotten
@@ -85,6 +86,7 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
     StudyError
         If there is no study: the file does not run, or `Study` refuses its arguments.
     """
+    check_seconds(seconds)
     study = study if isinstance(study, Study) else load_study(study)
     marks = method_marks(study)
     with threadpool_limits(1):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mcstudy.analysis.precision import check_exist, check_targets, existing
 from mcstudy.arguments import as_path
+from mcstudy.arguments import check_seconds as check_seconds_given
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.loading import load_study
@@ -204,6 +205,7 @@ def plan(
     StudyError
         For a study, or an argument, that cannot be used.
     """
+    check_seconds_given(seconds)
     begun = time.perf_counter()
     study = study if isinstance(study, Study) else load_study(study)
     load_seconds = time.perf_counter() - begun

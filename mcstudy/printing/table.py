@@ -22,6 +22,7 @@ from mcstudy.analysis.selection import (
     select,
     wheres,
 )
+from mcstudy.arguments import is_proportion, short
 from mcstudy.errors import ResultsError
 from mcstudy.printing.formats import FORMATS, html, render
 from mcstudy.printing.layout import Entry, Layout
@@ -92,10 +93,21 @@ def table(
     ResultsError
         For unknown names, and where two numbers have the same place.
     """
-    if format not in FORMATS:
-        raise ResultsError(f"format is {format!r}; choose from {', '.join(FORMATS)}")
-    if not 0 < level < 1:
-        raise ResultsError(f"level is {level!r}; give a share like 0.95")
+    if not isinstance(format, str) or format not in FORMATS:
+        raise ResultsError(f"format is {short(format)}; choose from {', '.join(FORMATS)}")
+    if not is_proportion(level):
+        raise ResultsError(f"level is {short(level)}; give a share like 0.95")
+    if not isinstance(performance, pd.DataFrame) or not {
+        "measure",
+        "value",
+        "mcse",
+        "used",
+        "replicates",
+    } <= set(performance):
+        raise ResultsError(
+            f"performance is {short(performance)}; give a table of measures, as "
+            "Results.performance is"
+        )
     measures = known_measures(performance, measure)
     chosen = performance[performance["measure"].isin(measures)]
     frame = _joined(with_limits(select(chosen, where)))

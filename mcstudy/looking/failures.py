@@ -60,8 +60,7 @@ def failed_fits(holding: Holding) -> tuple[pd.DataFrame, Mapping[Condition, Sequ
         # A run at work has joined parts meanwhile: look again.
     tables = [table for table in found if len(table)]
     failed = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
-    key = ["condition", "method", "replicate", "status"]
-    return failed.drop_duplicates(key), stored, len(lost)
+    return failed, stored, len(lost)
 
 
 def kinds_of(failed: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
 from mcstudy.analysis.selection import Where, select, with_record
-from mcstudy.arguments import as_texts
 from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.comparing.pairs import (
     COMPARISONS,
@@ -254,7 +253,8 @@ def compare(
     ResultsError
         If they share no replicate or estimand, or lack the intervals.
     """
-    if intervals is not None and len(as_texts(intervals, "intervals", ResultsError)) != 2:
+    listed = isinstance(intervals, list | tuple) and len(intervals) == 2
+    if intervals is not None and not listed:
         raise ResultsError(f"intervals is {intervals!r}; give two names, the reference's last")
     chosen = None if intervals is None else (intervals[0], intervals[1])
     comparer = Comparer(pairs=[(method, reference)], null=null, intervals=chosen)

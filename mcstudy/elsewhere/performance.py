@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
 from mcstudy.analysis.performance import Meter, numbers

@@ -24,7 +24,6 @@ NOWHERE = -1
 _GOOD = (str(Status.OK), str(Status.BOUNDARY), str(Status.SKIPPED))
 _OF_PART = ["replicate", "method", *ENDING]
 _ALL = ["condition", "count", *_OF_PART]
-_KEY = ["condition", "method", "replicate", "status", "warned"]
 _TOO_MANY = "(of kinds too many to be kept)"
 _TRIES = 3
 
@@ -66,8 +65,7 @@ def troubled_fits(
     troubled = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
     troubled["warned"] = troubled["warned"].astype(bool)
     troubled["failed"] = ~troubled["status"].isin(_GOOD)
-    twice = troubled.duplicated(_KEY) & (troubled["replicate"] != NOWHERE)
-    return troubled[~twice], stored, len(lost)
+    return troubled, stored, len(lost)
 
 
 def kinds_of(failed: pd.DataFrame) -> pd.DataFrame:

@@ -156,7 +156,7 @@ def test_contract_other_packages_on_a_worker_are_refused(
     study_file, tmp_path, running, monkeypatch, capfd
 ):
     monkeypatch.setattr(cluster, "versions", lambda: {**real(), "statsmodels": "99"})
-    real = sys.modules["mcstudy.stored.marks"].versions
+    real = sys.modules["mcstudy.stored.versions"].versions
     options = ["--backend", "dask", "--scheduler", str(running.file), "--results", str(tmp_path)]
     assert main(["run", str(study_file()), *options]) == 2
     error = capfd.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 from mcstudy import run
 from mcstudy.cli import main
 from mcstudy.errors import FitsFailedError
-from mcstudy.runs import failing
+from mcstudy.runs import failing, jobs
 
 BROKEN = """
 def broken(sample):
@@ -77,6 +77,7 @@ def test_contract_a_run_stops_early_and_goes_on_if_told(
     broken_file, tmp_path, capsys, keep, monkeypatch
 ):
     monkeypatch.setattr(failing, "ENOUGH_FITS", 100)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.01)  # many jobs, most of them left when it stops
     path = broken_file(["broken"], ("replicates=60", f"replicates=2000, keep={keep!r}"))
     assert main(arguments(path, tmp_path, "--quiet")) == 3
     said = capsys.readouterr().err

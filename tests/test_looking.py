@@ -164,7 +164,7 @@ def test_contract_only_rows_that_count_are_retried(study_file, tmp_path):
     run(path, tmp_path, changed="discard", methods=["jittered"], **few)
     log = tmp_path / "log"
     run(path, tmp_path, retry=["timeout"], log=log, **few)
-    assert "0 replicates computed again" in log.read_text()
+    assert "0 fits with status timeout to retry" in log.read_text()
 
 
 def test_contract_a_study_of_a_session_is_replayed_with_the_study(tmp_path):

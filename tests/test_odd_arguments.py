@@ -19,7 +19,16 @@ from mcstudy import (
 )
 
 METHODS = ("table", "compare", "equivalence", "sensitivity", "failure_overlap", "anova")
-NOT_FUNCTIONS = {"MCStudyError", "Status", "Results", "batched", "Estimate", "Fit", "Measured"}
+NOT_FUNCTIONS = {
+    "MCStudyError",
+    "Skip",
+    "Status",
+    "Results",
+    "batched",
+    "Estimate",
+    "Fit",
+    "Measured",
+}
 FUNCTIONS = sorted(set(mcstudy.__all__) - NOT_FUNCTIONS)
 
 

@@ -61,9 +61,9 @@ def test_contract_failed_fits_of_a_mended_method_alone_are_computed_again(
 
 
 def test_contract_retried_as_it_was_the_tables_are_the_same(buggy_file, tmp_path):
-    before = run(buggy_file(), tmp_path, jobs=1, quiet=True)
+    before = run(buggy_file(), tmp_path, jobs=1, quiet=True).digests()
     again = run(buggy_file(), tmp_path, retry=["error", "timeout"], jobs=2, quiet=True)
-    assert again.digests() == before.digests()
+    assert again.digests() == before
 
 
 def test_contract_only_the_methods_of_the_run_and_rows_that_count_are_retried(
@@ -82,12 +82,12 @@ def test_contract_a_status_is_that_of_the_table(buggy_file, tmp_path, capfd):
     lacking = '({"more": Estimate(1.0)} if sample[1] > 0 else {})'
     estimands = ('{"mean": mean}', '{"mean": mean, "more": 1.0}')
     path = buggy_file(estimands, FIXED, other=lacking)
-    before = run(path, tmp_path, jobs=1, quiet=True)
-    missing = before.fits["status"].eq("not_finite").sum()
+    results = run(path, tmp_path, jobs=1, quiet=True)
+    before, missing = results.digests(), results.fits["status"].eq("not_finite").sum()
     assert missing
     again = run(path, tmp_path, retry=["not_finite"], jobs=1)
     assert f"Note: {missing} fits with status not_finite to retry" in capfd.readouterr().err
-    assert again.digests() == before.digests()
+    assert again.digests() == before
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s != "ok"])
@@ -101,5 +101,5 @@ def test_contract_what_cannot_be_retried_is_said(buggy_file, tmp_path, capsys):
     assert "--retry is 'ok'; fits that can be tried again are those with" in capsys.readouterr().err
     with pytest.raises(StudyError, match="part 1/2 cannot take fits out"):
         run(path, tmp_path, part=(1, 2), retry=["error"], quiet=True)
-    with pytest.raises(StudyError, match=r"retry=\['error'\]"):
+    with pytest.raises(StudyError, match="give a list of names"):
         run(path, tmp_path, retry="error", quiet=True)

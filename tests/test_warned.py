@@ -1,6 +1,5 @@
 """Fits with a warning: counted, shown and named wherever endings are."""
 
-import pyarrow.parquet as pq
 import pytest
 
 from mcstudy import MCStudyError, grid, open_results, run, status
@@ -142,13 +141,3 @@ def test_contract_the_name_is_ours(study_file, tmp_path):
     with pytest.raises(MCStudyError, match="a diagnostic called 'warned', which fits has"):
         run(study_file(diagnostic, body=BODY), tmp_path, jobs=1, quiet=True, replicates=2)
     assert len(grid(warned=[1])) == 1
-
-
-def test_contract_tables_of_an_older_mcstudy_are_said_to_be(study_file, tmp_path, capsys):
-    results = run(study_file(body=BODY), tmp_path, jobs=1, quiet=True, replicates=5)
-    path = results.folder / "fits.parquet"
-    pq.write_table(pq.read_table(path).drop_columns(["warned"]), path)
-    assert main(["failures", str(results.folder)]) == 2
-    assert "an older mcstudy made its tables" in capsys.readouterr().err
-    assert main(["compare", str(results.folder), "--methods", "separated,chatty"]) == 2
-    assert "has no column 'warned', as an older mcstudy made it" in capsys.readouterr().err

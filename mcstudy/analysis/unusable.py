@@ -10,6 +10,7 @@ import pandas as pd
 from mcstudy.analysis.selection import factors_in_words, in_words
 from mcstudy.fits.attempt import message_kind
 from mcstudy.method import Status
+from mcstudy.stored.together import read_table
 
 MOST_LETTERS = 300
 
@@ -61,17 +62,15 @@ def _keys(rows: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _most_often(folder: Path, method: str, where: set[tuple[str, ...]]) -> str:
     """Say how most of the fits of a method ended under these conditions."""
-    conditions = pd.read_parquet(folder / "conditions.parquet")
+    conditions = read_table(folder, "conditions").to_pandas()
     factors = [str(name) for name in conditions.columns if name != "condition"]
     among = [key in where for key in _keys(conditions, factors)]
     wanted = [("method", "==", method), ("condition", "in", list(conditions["condition"][among]))]
     if (folder / "fits.parquet").exists():
-        ends = pd.read_parquet(
-            folder / "fits.parquet", columns=["status", "message"], filters=wanted
-        )
+        ends = read_table(folder, "fits", columns=["status", "message"], filters=wanted).to_pandas()
         ends["fits"] = 1
     else:
-        ends = pd.read_parquet(folder / "endings.parquet", filters=wanted)
+        ends = read_table(folder, "endings", filters=wanted).to_pandas()
         ends = ends.drop_duplicates(["condition", "status", "kind"])
     ends = ends[ends["status"] != Status.SKIPPED]
     ends = ends.assign(text=ends["message"].fillna("").astype(str))

@@ -31,6 +31,7 @@ from mcstudy.comparing.comparisons import matched
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
 from mcstudy.printing.listing import aligned, without_repeats, wrapped
+from mcstudy.stored.together import read_table
 from mcstudy.terminal import printable
 
 FAILED = (Status.NOT_CONVERGED,)
@@ -169,7 +170,7 @@ class Chosen:
     def of(cls, folder: Path, where: Where, record: Mapping[str, Any]) -> Chosen:
         """Return what is asked for of the conditions in `folder`."""
         wanted = wheres(where)
-        conditions = pd.read_parquet(folder / "conditions.parquet")
+        conditions = read_table(folder, "conditions").to_pandas()
         factors = {name: levels for name, levels in wanted.items() if name not in WORDS}
         keys = select(with_record(conditions, record), factors)["condition"]
         return cls(set(keys), {name: levels for name, levels in wanted.items() if name in WORDS})

@@ -15,7 +15,7 @@ import numpy as np
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.measures import share
 from mcstudy.analysis.performance import Meter, numbers
-from mcstudy.columns import VALUES
+from mcstudy.columns import VALUES, WARNED
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.nested.balanced import balanced_llf, isotonic_levels, level_covariance, level_variances
@@ -153,7 +153,9 @@ def _table(
     lines: list[tuple[Any, ...]] = [
         (name, None, None, f"share_{status}", *numbers(share(statuses == status)))
         for status in Status
+        if status != Status.SKIPPED
     ]
+    lines.append((name, None, None, WARNED, *numbers(share(np.zeros(len(statuses), dtype=bool)))))
     truths, meter = true_variances(**condition), Meter()
     for i, estimand in enumerate(COMPONENTS):
         cell = Cell(truths[estimand], solution.variances[:, i], solution.std_errors[:, i])

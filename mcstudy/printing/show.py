@@ -85,7 +85,7 @@ def endings_text(performance: pd.DataFrame) -> str:
     words = [word for word, count in counts.items() if count.sum() > 0]
     head = ("method", "fits", *words)
     lines = [
-        (method, str(totals[method]), *(str(round(counts[word][method])) for word in words))
+        (method, str(totals[method]), *(str(round(counts[word].get(method, 0))) for word in words))
         for method in levels_of(ok, "method")
     ]
     meanings = [f"{word}: {word.meaning}" for word in Status if word in words and word != Status.OK]

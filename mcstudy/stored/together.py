@@ -103,11 +103,11 @@ def open_tables(
             return opened
 
 
-def read_table(folder: Path, name: str, seals: Seals | None = None) -> pa.Table:
-    """Return a table of a folder, as `open_tables` opens it."""
+def read_table(folder: Path, name: str, **which: Any) -> pa.Table:
+    """Return a table of a folder, as `open_tables` opens it; `which` as in `pyarrow`'s own."""
     with ExitStack() as stack:
-        file = open_tables(folder, [name], stack, seals)[name]
-        return pq.read_table(file, use_threads=False)
+        file = open_tables(folder, [name], stack)[name]
+        return pq.read_table(file, use_threads=False, **which)
 
 
 def _opened(folder: Path, name: str, seals: Seals | None) -> Any:

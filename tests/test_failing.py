@@ -78,7 +78,7 @@ def test_contract_a_run_stops_early_and_goes_on_if_told(
 ):
     monkeypatch.setattr(failing, "ENOUGH_FITS", 100)
     monkeypatch.setattr(jobs, "JOB_SECONDS", 0.01)  # many jobs, most of them left when it stops
-    path = broken_file(["broken"], ("replicates=60", f"replicates=2000, keep={keep!r}"))
+    path = broken_file(["broken"], ("replicates=60", f"replicates=300, keep={keep!r}"))
     assert main(arguments(path, tmp_path, "--quiet")) == 3
     said = capsys.readouterr().err
     assert "of method 'broken' is usable, and all end alike: error: ValueError: mean is" in said
@@ -90,7 +90,7 @@ def test_contract_a_run_stops_early_and_goes_on_if_told(
     whole = run(path, tmp_path, jobs=1, quiet=True, keep_going=True)
     counts = whole.performance.query("measure == 'share_error' and method == 'broken'")
     assert counts["value"].eq(1).all()
-    assert counts["replicates"].eq(2000).all()
+    assert counts["replicates"].eq(300).all()
     assert len(whole.unusable) == 1
 
 

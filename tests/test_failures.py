@@ -125,7 +125,7 @@ def test_contract_failures_do_not_depend_on_batch_or_workers(
     from mcstudy.runs import jobs
 
     monkeypatch.setattr(replicates, "BATCH_REPLICATES", 7)
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.05)
     path = study_file(body=TROUBLE)
     one = run(path, tmp_path / "one", jobs=1, quiet=True)
     two = run(path, tmp_path / "two", jobs=2, quiet=True)

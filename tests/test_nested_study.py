@@ -49,7 +49,8 @@ def law():
         )
 
 
-def test_law_of_the_20_x_5_x_5_design(tmp_path):
+@pytest.mark.parametrize("replicates", [40, pytest.param(160, marks=pytest.mark.slow)])
+def test_law_of_the_20_x_5_x_5_design(tmp_path, replicates):
     study = Study(
         name="law",
         simulate=nested.generate_nested,
@@ -58,7 +59,7 @@ def test_law_of_the_20_x_5_x_5_design(tmp_path):
         conditions=grid(
             n_group1=[A], n_group2=[B], n_rep=[R], group1_sd=[2], group2_sd=[3], unexplained_sd=[4]
         ),
-        replicates=160,
+        replicates=replicates,
         seed=20261123,
     )
     results = run(study, tmp_path, jobs=1, quiet=True)

@@ -145,7 +145,7 @@ def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path):
         "run(sys.argv[1], sys.argv[2], jobs=int(sys.argv[3]), quiet=True)"
     )
     moments = random.Random(5)
-    for workers in ("2", "1", "2", "1", "1"):
+    for workers in ("2", "1", "1"):
         child = subprocess.Popen(
             [sys.executable, "-c", code, path, tmp_path / "killed", workers],
             env={**os.environ, "PAUSE": "0.004"},

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import special
+from numpy.typing import NDArray
 
-from mcstudy.analysis.mcse import Floats
+Floats = NDArray[np.float64]
 
 WALD = "wald"
 
@@ -27,6 +27,8 @@ def wald_limits(
         Degrees of freedom of the standard error: the limits are those of t; normal where it is
         missing or infinite.
     """
+    from scipy import special  # not above: it is half of the time in which a worker starts
+
     upper = (1 + level) / 2
     quantile = special.ndtri(upper)
     if df is not None and (known := np.isfinite(df)).any():

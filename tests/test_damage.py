@@ -96,11 +96,11 @@ def by_flips(folder, count):
 
 
 def test_contract_a_flipped_bit_is_noticed_or_harmless(small):
-    by_flips(small, 12)
+    by_flips(small, 8)
 
 
 def test_contract_a_flipped_bit_is_noticed_or_harmless_where_sums_are_kept(small_sums):
-    by_flips(small_sums, 6)
+    by_flips(small_sums, 4)
 
 
 @pytest.mark.parametrize("place", [100, -100])

@@ -4,6 +4,7 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -124,8 +125,7 @@ def test_contract_the_command_line_puts_its_signal_handler_back(
 
 
 def test_contract_the_memory_of_a_pilot_is_not_that_of_an_earlier_run(study_file, tmp_path):
-    large = study_file(("    se =", "    big = np.ones(60_000_000)\n    se ="), name="large.py")
-    run(large, tmp_path, jobs=2, replicates=2, methods=["average"], quiet=True)
+    subprocess.run([sys.executable, "-c", "bytearray(b'x') * 500_000_000"], check=True)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 > 480e6
     memory = run_pilot(load_study(study_file()), 2, 0.5).memory
     assert 20e6 < memory < 450e6

@@ -85,7 +85,7 @@ def test_contract_a_run_starts_while_status_is_asked_for_again_and_again(study_f
     for thread in looking:
         thread.start()
     try:
-        for replicates in range(3, 9):
+        for replicates in range(3, 6):
             run(path, tmp_path, replicates=replicates, jobs=1, quiet=True)
             run(path, tmp_path, replicates=replicates, part=(1, 2), jobs=1, quiet=True)
     finally:
@@ -93,7 +93,7 @@ def test_contract_a_run_starts_while_status_is_asked_for_again_and_again(study_f
         for thread in looking:
             thread.join()
     assert set(seen) == {True, False}
-    assert status(folder).fits.done.tolist() == [8] * 8
+    assert status(folder).fits.done.tolist() == [5] * 8
 
 
 def test_contract_lookers_do_not_take_each_other_for_a_run(beside, tmp_path):

@@ -97,7 +97,9 @@ def test_contract_the_summary_names_what_stopped_at_the_cap(study_file, tmp_path
     assert "reached in all 8 cells" in str(run(study_file(enough), tmp_path, jobs=1, quiet=True))
 
 
-@pytest.mark.parametrize(("workers", "seconds"), [(2, 2.0), (1, 0.002)])
+@pytest.mark.parametrize(
+    ("workers", "seconds"), [(2, 2.0), pytest.param(1, 0.002, marks=pytest.mark.slow)]
+)
 def test_contract_the_same_end_for_workers_and_job_sizes(
     study_file, tmp_path, results, monkeypatch, workers, seconds
 ):
@@ -125,7 +127,7 @@ def test_contract_the_same_end_after_kills(study_file, tmp_path, results):
             [sys.executable, "-c", code, path, tmp_path / "killed"],
             env={**os.environ, "PAUSE": "0.002"},
         )
-        seen, more = len(list(folder.glob("*.parquet"))), moments.randint(5, 40)
+        seen, more = len(list(folder.glob("*.parquet"))), moments.randint(5, 20)
         while child.poll() is None and len(list(folder.glob("*.parquet"))) < seen + more:
             time.sleep(0.005)
         child.send_signal(signal.SIGKILL)

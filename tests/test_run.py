@@ -31,7 +31,7 @@ def test_contract_two_workers(study_file, tmp_path, digests):
     assert run(study_file(), tmp_path / "two", jobs=2, quiet=True).digests() == digests
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.005, 100.0])
+@pytest.mark.parametrize("seconds", [0.005, 100.0, pytest.param(0.0, marks=pytest.mark.slow)])
 def test_contract_job_sizes(study_file, tmp_path, digests, monkeypatch, seconds):
     monkeypatch.setattr(jobs, "JOB_SECONDS", seconds)
     results = run(study_file(), tmp_path / "sized", jobs=1, quiet=True)

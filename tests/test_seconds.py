@@ -35,8 +35,15 @@ def together(batch):
     return Fit({"mean": Estimate(np.ones(len(batch)))}, message=[SlowText()] * len(batch))
 
 
-@pytest.mark.parametrize("method", [answer, together])
-@pytest.mark.parametrize("limit", [None, 0.15])
+@pytest.mark.parametrize(
+    ("limit", "method"),
+    [
+        (None, together),
+        (0.15, answer),
+        pytest.param(None, answer, marks=pytest.mark.slow),
+        pytest.param(0.15, together, marks=pytest.mark.slow),
+    ],
+)
 def test_contract_copies_and_checks_are_in_no_seconds_and_no_limit(tmp_path, method, limit):
     study = Study(
         name="s",

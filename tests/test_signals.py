@@ -72,7 +72,7 @@ def wait_for_the_end_of(session):
     [
         (2, os.killpg, signal.SIGINT, 130, "interrupted"),
         (1, os.kill, signal.SIGTERM, 143, "terminated"),
-        (2, os.killpg, signal.SIGTERM, 143, "terminated"),
+        pytest.param(2, os.killpg, signal.SIGTERM, 143, "terminated", marks=pytest.mark.slow),
     ],
 )
 def test_contract_a_signal_ends_a_run_at_once_with_one_line(
@@ -91,7 +91,7 @@ def test_contract_a_signal_ends_a_run_at_once_with_one_line(
     wait_for_the_end_of(child.pid)
 
 
-@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("early", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_contract_workers_end_with_a_killed_run(study_file, tmp_path, early):
     """Also while they still start, when they cannot have asked the system to end them."""
     child = started(study_file(SLOW), tmp_path, 2)

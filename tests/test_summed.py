@@ -204,7 +204,7 @@ def test_contract_addresses_are_limited_the_same_way_for_any_cut(monkeypatch):
     assert cut == whole
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.005])
+@pytest.mark.parametrize("seconds", [0.005, pytest.param(0.0, marks=pytest.mark.slow)])
 def test_contract_same_tables_for_any_job_size_workers_and_joining(
     study_file, tmp_path, monkeypatch, seconds
 ):

@@ -252,7 +252,7 @@ def test_contract_a_fit_that_harms_its_process_is_a_row_and_harms_no_other(study
     [
         ("closes_files", "a call has closed files that are not its own"),
         ("kills_its_group", "SIGKILL"),
-        ("overflows", "SIGSEGV"),
+        pytest.param("overflows", "SIGSEGV", marks=pytest.mark.slow),
     ],
 )
 def test_contract_a_fit_that_ends_its_worker_in_an_odd_way_is_a_row(
@@ -444,7 +444,9 @@ STRUCK = (
 )
 
 
-@pytest.mark.parametrize(("strikes", "crashed"), [(3, False), (100, True)])
+@pytest.mark.parametrize(
+    ("strikes", "crashed"), [(100, True), pytest.param(3, False, marks=pytest.mark.slow)]
+)
 def test_contract_a_fit_is_innocent_of_three_kills_from_outside(
     study_file, tmp_path, monkeypatch, strikes, crashed
 ):

@@ -6,15 +6,18 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pandas as pd
 import pytest
+from joblib.externals.loky import ProcessPoolExecutor
 from threadpoolctl import threadpool_limits
 
 from mcstudy import Estimate, Study, grid, load_study, open_results, run
 from mcstudy.fits import replicates
 from mcstudy.runs import jobs
+from mcstudy.runs.pool import end_executor
 
 
 @pytest.fixture
@@ -312,3 +315,14 @@ def test_contract_a_method_or_condition_less_is_in_no_table_and_comes_back(study
     less = run(path, tmp_path, replicates=5, jobs=1, quiet=True)
     assert len(less.fits) == 10
     assert run(study_file(), tmp_path, replicates=5, jobs=1, quiet=True).digests() == digests
+
+
+def test_contract_a_pool_that_ends_as_it_is_given_work_says_nothing(monkeypatch):
+    said = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    executor = ProcessPoolExecutor(1)
+    executor.submit(os.getpid).result()
+    futures = [executor.submit(time.sleep, 0.01) for _ in range(3)]
+    end_executor(executor)
+    assert said == []
+    assert all(future.done() for future in futures)

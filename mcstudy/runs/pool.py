@@ -6,6 +6,7 @@ Each is a loky executor of one process: where an executor has more, the death of
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import time
 import warnings
@@ -281,8 +282,20 @@ class _Worker:
 
     def let_go(self) -> None:
         """End the process, whatever it is at."""
-        self._executor.shutdown(kill_workers=True)
+        end_executor(self._executor)
         self._held.close()
+
+
+def end_executor(executor: ProcessPoolExecutor) -> None:
+    """End an executor and its process, whatever it is at.
+
+    Calls that its thread has not passed on are taken back first: where one arrives together with
+    the end, loky's thread looks for it after it was forgotten, and dies with a KeyError on stderr.
+    """
+    with suppress(queue.Empty):
+        while True:
+            executor._work_ids.get_nowait()
+    executor.shutdown(kill_workers=True)
 
 
 @contextmanager

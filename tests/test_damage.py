@@ -103,6 +103,13 @@ def test_contract_a_flipped_bit_is_noticed_or_harmless_where_sums_are_kept(small
     by_flips(small_sums, 4)
 
 
+def test_contract_a_flip_in_the_word_before_a_checksum_is_no_other_version(small):
+    path = next(path for path in small.files() if path.parent.name == "parts")
+    content = path.read_bytes()
+    path.write_bytes(flipped(content, 8 * content.index(b"mcstudy\x01") + 3))
+    small.check(path.name)
+
+
 @pytest.mark.parametrize("place", [100, -100])
 def test_contract_replay_tells_of_a_damaged_part(small, place, capfd):
     """In its pages and in its footer."""

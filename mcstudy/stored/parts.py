@@ -194,7 +194,8 @@ def _head(path: Path, metadata: Any) -> PartHead:
 def _check_older(path: Path, footer: bytes) -> None:
     """Raise ResultsError where a version without checksums has written a part."""
     with suppress(*_UNREADABLE):
-        if {"condition", "marks"} <= json.loads(metadata_of(footer).metadata[_METADATA]).keys():
+        head = json.loads(metadata_of(footer).metadata[_METADATA])
+        if {"condition", "marks"} <= head.keys() and "format" not in head:
             raise _other_version(path)
 
 

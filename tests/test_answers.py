@@ -331,7 +331,7 @@ def test_contract_a_truth_under_some_conditions_only_is_told_of(tmp_path, capfd,
         keep=keep,
     )
     performance = run(study, tmp_path, jobs=1).performance
-    said = "Note: 'top' has no truth under 2 of 3 conditions (n=6, ...); its bias, coverage"
+    said = "Note: some estimands have a truth under some conditions only ('top'); where a method"
     assert said in capfd.readouterr().err
     coverage = performance.query("measure == 'coverage' and estimand == 'top'")
     assert coverage.used.tolist() == [10, 0, 0]

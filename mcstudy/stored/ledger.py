@@ -25,6 +25,8 @@ from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
 from mcstudy.study import Study
 
+_MOST_NAMES = 5  # of estimands in a line
+
 
 class Ledger:
     """The stored rows of a study, and the record of what made them (`study.json`).
@@ -104,21 +106,26 @@ class Ledger:
             )
 
     def without_truth(self) -> list[str]:
-        """Say in words under which conditions an estimand has no truth, a line for each."""
-        estimands = sorted({name for truths in self.truths.values() for name in truths})
-        lines = []
-        for estimand in estimands:
-            lacking = [
-                condition.key
-                for condition, truths in self.truths.items()
-                if not math.isfinite(truths.get(estimand, math.nan))
-            ]
+        """Say in words which estimands have no truth, or one under some conditions only."""
+        lines, partly = [], []
+        for estimand in sorted({name for truths in self.truths.values() for name in truths}):
+            given = {c.key: t[estimand] for c, t in self.truths.items() if estimand in t}
+            lacking = [key for key, truth in given.items() if not math.isfinite(truth)]
             if lacking:
                 lines.append(
                     f"'{estimand}' has no truth under {len(lacking)} of {len(self.truths)} "
                     f"conditions ({lacking[0]}{', ...' if len(lacking) > 1 else ''}); its bias, "
                     "coverage and the like are missing there"
                 )
+            if len(given) < len(self.truths):
+                partly.append(f"'{estimand}'")
+        if partly:
+            more = f" and {len(partly) - _MOST_NAMES} more" if len(partly) > _MOST_NAMES else ""
+            lines.append(
+                f"some estimands have a truth under some conditions only "
+                f"({', '.join(partly[:_MOST_NAMES])}{more}); where a method estimates one under "
+                "another condition, its bias, coverage and the like are missing"
+            )
         return lines
 
     def settle_changes(self, changed: str | None, methods: Iterable[str] | None = None) -> None:

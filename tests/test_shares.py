@@ -174,3 +174,21 @@ def test_contract_precision_goes_on_where_the_shares_end(study_file, tmp_path):
     done = collect(path, results=tmp_path / "a", quiet=True)
     assert done.summary.startswith("normal is complete: no condition needs more replicates")
     assert done.results.digests() == whole.digests()
+
+
+def test_contract_collecting_again_brings_back_no_row_that_was_retried(
+    study_file, tmp_path, monkeypatch
+):
+    bad_day = "    import os\n    if sample[0] > 1 and 'BAD_DAY' in os.environ: raise OSError\n"
+    path = study_file(("    se =", f"{bad_day}    se ="))
+    nodes = [tmp_path / "1", tmp_path / "2"]
+    monkeypatch.setenv("BAD_DAY", "1")
+    for number, node in enumerate(nodes, 1):
+        run(path, node, part=(number, 2), jobs=1, quiet=True)
+    where = {"results": tmp_path / "all", "quiet": True}
+    assert collect(path, nodes, **where).results.fits["status"].eq("error").any()
+    monkeypatch.delenv("BAD_DAY")
+    retried = run(path, tmp_path / "all", retry=["error"], jobs=1, quiet=True)
+    digests = retried.digests()
+    assert retried.fits["status"].eq("ok").all()
+    assert collect(path, nodes, **where).results.digests() == digests

@@ -171,20 +171,37 @@ def _copy(ledger: Ledger, other: Store, changed: str | None, progress: Progress)
 
 
 class _Held:
-    """Answers whether all rows of a part are in one of those that are held."""
+    """Answers whether all rows of a part are held, in one part or in several.
+
+    A retry leaves the rows that stay in pieces; a copy of the whole would bring back the others.
+    """
 
     def __init__(self, heads: Iterable[PartHead]) -> None:
         self._ranges: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for head in heads:
-            self._ranges.setdefault(_kind(head), []).append((head.start, head.stop))
+            for kind in _kinds(head):
+                self._ranges.setdefault(kind, []).append((head.start, head.stop))
 
     def holds(self, head: PartHead) -> bool:
-        ranges = self._ranges.get(_kind(head), ())
-        return any(start <= head.start and head.stop <= stop for start, stop in ranges)
+        return all(
+            _covers(self._ranges.get(kind, ()), head.start, head.stop) for kind in _kinds(head)
+        )
 
 
-def _kind(head: PartHead) -> tuple[str, str]:
-    return head.condition, json.dumps([head.marks, head.references], sort_keys=True)
+def _kinds(head: PartHead) -> list[tuple[str, str]]:
+    """Return what the rows of each method are of: its condition, its name and what made them."""
+    return [
+        (head.condition, json.dumps([method, mark, head.references], sort_keys=True))
+        for method, mark in head.marks.items()
+    ]
+
+
+def _covers(ranges: Iterable[tuple[int, int]], start: int, stop: int) -> bool:
+    for first, last in sorted(ranges):
+        if first > start:
+            break
+        start = max(start, last)
+    return start >= stop
 
 
 def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int) -> str:

@@ -7,6 +7,7 @@ from mcstudy import run
 from mcstudy.cli import main
 from mcstudy.errors import ChangedError, StudyError
 from mcstudy.method import Status
+from mcstudy.runs import failing, jobs
 
 METHODS = ('{"average": average, "jittered": jittered}', '{"average": average, "buggy": buggy}')
 BUGGY = """
@@ -64,6 +65,15 @@ def test_contract_retried_as_it_was_the_tables_are_the_same(buggy_file, tmp_path
     before = run(buggy_file(), tmp_path, jobs=1, quiet=True).digests()
     again = run(buggy_file(), tmp_path, retry=["error", "timeout"], jobs=2, quiet=True)
     assert again.digests() == before
+
+
+def test_contract_a_retry_of_fits_that_fail_again_does_not_stop_early(
+    buggy_file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(failing, "ENOUGH_FITS", 10)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.001)
+    before = run(buggy_file(), tmp_path, jobs=1, quiet=True).digests()
+    assert run(buggy_file(), tmp_path, retry=["error"], jobs=1, quiet=True).digests() == before
 
 
 def test_contract_only_the_methods_of_the_run_and_rows_that_count_are_retried(

@@ -131,7 +131,8 @@ def run(
         if retry:
             taken = reopen(ledger, retry, wanted.methods)
             progress.say(f"Note: {counted(taken, 'fit')} with status {' or '.join(retry)} to retry")
-        bench = Bench(ledger, wanted, progress, keep_going=keep_going)
+        # Fits that are retried have failed before, which says nothing of the method's other fits.
+        bench = Bench(ledger, wanted, progress, keep_going=keep_going or bool(retry))
         begun, stopped = time.monotonic(), _complete(bench)
         computed = bench.computed
         for line in ledger.close(wanted.replicates, bench.workers, computed):

@@ -19,7 +19,6 @@ from mcstudy.analysis.selection import Where, levels_of, select, with_record
 from mcstudy.analysis.summed import NEED_ROWS
 from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
-from mcstudy.columns import WARNED
 from mcstudy.comparing.anova import Anova, anova
 from mcstudy.comparing.comparisons import Comparison, check_pair, compare
 from mcstudy.comparing.equivalence import Equivalence, equivalence
@@ -30,8 +29,7 @@ from mcstudy.comparing.warned import warning_kinds
 from mcstudy.errors import ResultsError
 from mcstudy.printing.show import summary_text
 from mcstudy.printing.table import Names, Table, table
-from mcstudy.spoken import call, option
-from mcstudy.stored.holding import why_not_there
+from mcstudy.stored.holding import no_record, why_not_there
 from mcstudy.stored.record import read_record
 from mcstudy.stored.tables import TABLES, TABLES_OF
 from mcstudy.stored.together import OtherStateError, open_tables
@@ -57,10 +55,7 @@ class Results:
         """What made the numbers: name, seed, factors, methods, versions, commit."""
         record = read_record(self.folder)
         if not record:
-            raise ResultsError(
-                f"{self.folder / 'study.json'}: is missing, so nothing says what the tables are; "
-                f"to make it anew: {call('run', option('results', str(self.folder.parent)))}"
-            )
+            raise ResultsError(no_record(self.folder))
         return record
 
     @cached_property
@@ -189,11 +184,6 @@ class Results:
         """
         select(self.performance, where)
         fits = self.fits if self._keep == "rows" else self.endings
-        if WARNED not in fits:
-            raise ResultsError(
-                f"{self.folder}: an older mcstudy made its tables, without the warnings; run the "
-                "study into another folder"
-            )
         return warning_kinds(self.folder, fits, where, self.study)
 
     @property
@@ -207,6 +197,7 @@ class Results:
     @property
     def unusable(self) -> list[str]:
         """A line for each method without a usable fit under a condition: where, and why."""
+        self._check_state()
         return unusable(self.folder, self.performance)
 
     def digests(self) -> dict[str, str]:

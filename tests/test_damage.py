@@ -129,7 +129,7 @@ def test_contract_replay_tells_of_a_damaged_part(small, place, capfd):
     for more in (["--retry", "timeout"], []):
         capfd.readouterr()
         assert main([*asked, *more]) == 0
-        assert capfd.readouterr().err.count("set aside, what misses is computed") == 2
+        assert capfd.readouterr().err.count("set aside, and computed again") == 2
         assert open_results(small.folder).digests() == small.digests
         assert main(["summarize", str(small.folder)]) == 0
         small.restore()

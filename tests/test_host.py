@@ -85,8 +85,10 @@ def test_contract_a_run_leaves_its_process_as_it_was(neighbour, tmp_path, jobs):
 
 LEAVES = (
     "    se = sample.std",
-    """    import os, signal, sys, warnings
+    """    import os, resource, signal, sys, warnings
     os.chdir("/")
+    os.environ["LEFT"] = os.environ.pop("HOME", "") + os.environ.get("LEFT", "")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     sys.stdout = sys.stderr = None
     sys.setrecursionlimit(5000)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

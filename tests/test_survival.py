@@ -94,7 +94,7 @@ def test_contract_crashes_are_the_same_rows_for_any_workers_and_job_sizes(
 
 
 HOSTILE = """
-import os, signal, sys
+import os, resource, signal, sys
 
 def simulate(rng, *, n):
     return rng.normal(size=n)
@@ -184,6 +184,11 @@ def closes_files(sample):
         os.closerange(3, 1000)
     return answer(sample)
 
+def lowers_a_limit(sample):
+    if hit(sample):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+    return answer(sample)
+
 def kills_its_group(sample):
     if hit(sample):
         os.killpg(0, signal.SIGKILL)
@@ -209,6 +214,7 @@ HARMLESS = {
 }
 DEADLY = {
     "closes_files": closes_files, "kills_its_group": kills_its_group, "overflows": overflows,
+    "lowers_a_limit": lowers_a_limit,
 }
 study = Study(
     name="hostile",
@@ -252,6 +258,7 @@ def test_contract_a_fit_that_harms_its_process_is_a_row_and_harms_no_other(study
     [
         ("closes_files", "a call has closed files that are not its own"),
         ("kills_its_group", "SIGKILL"),
+        ("lowers_a_limit", "a call has lowered a limit of its process, or used it up"),
         pytest.param("overflows", "SIGSEGV", marks=pytest.mark.slow),
     ],
 )

@@ -110,7 +110,8 @@ class Sensitivity:
             yield (
                 f"failed: {rule_in_words(self.failed)}"
                 + (" or interval" if self.measure in INTERVAL_MEASURES else "")
-                + "; available: all there is; common: replicates in which no method failed; worst:"
+                + "; available: all there is; common: replicates in which no method failed, of"
+                " those that have an estimate at all; worst:"
                 " a failed fit counts as the worst that its cell allows; rank: 1 + how many methods"
                 " are better by more than the error"
             )
@@ -215,13 +216,16 @@ class _Group:
 
 
 def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterator[_Group]:
-    """Yield each estimand, for a measure of intervals each interval, that a method has."""
+    """Yield each estimand, for a measure of intervals each interval, that a method has.
+
+    A method without any estimate is there too, and failed; one whose fits lack the interval is not.
+    """
     found: dict[tuple[str, str | None], dict[str, Fits]] = {}
     for name, method in rows.methods.items():
         for estimand, of in method.estimands.items():
             bad = failed_fits(method, failed, [estimand])
             for interval, cell, missing in _numbers(of, measure):
-                if not missing.all():
+                if not missing.all() or not np.isfinite(of.estimate).any():
                     fits = Fits(method.replicate, cell, bad | missing)
                     found.setdefault((estimand, interval), {})[name] = fits
     for (estimand, interval), fits_of in sorted(

@@ -73,8 +73,9 @@ def _available(fits: Mapping[str, Fits], _: Judge) -> Mapping[str, Fits]:
 
 
 def _common(fits: Mapping[str, Fits], _: Judge) -> Mapping[str, Fits]:
-    """Keep the replicates that all methods have and in which none failed."""
-    kept = functools.reduce(np.intersect1d, (of.replicate[~of.failed] for of in fits.values()))
+    """Keep the replicates in which no method failed, of those that have an estimate at all."""
+    able = [of for of in fits.values() if np.isfinite(of.cell.estimate).any()] or fits.values()
+    kept = functools.reduce(np.intersect1d, (of.replicate[~of.failed] for of in able))
     return {name: of.at(np.isin(of.replicate, kept)) for name, of in fits.items()}
 
 

@@ -7,6 +7,7 @@ working directory any more, a timer that ends the process, modules that have gon
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -17,14 +18,21 @@ from types import ModuleType
 from typing import Any
 
 _NEEDED = ("numpy", "pandas", "pyarrow", "scipy", "os", "sys", "warnings")
+LIMIT_REACHED = 87
+"""How a worker ends in which a call has lowered a limit, or used it up."""
+_LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+
+
+_ENVIRONMENT: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
+"""What `os.environ` holds, undecoded: comparing it takes a hundredth of the time."""
 
 
 class Before:
     """The state of the process before a call, or before some, in some respects.
 
-    They are: the working directory, the handlers and the timer of signals, the limit of recursion,
-    the modules, and the warnings that were shown once.
+    They are: the working directory, the environment, the handlers and the timer of signals, the
+    limits of recursion, open files and memory, the modules, and the warnings that were shown once.
     """
 
     _modules: dict[str, ModuleType] = {}  # noqa: RUF012 - one for all, renewed when some are added
@@ -32,6 +40,8 @@ class Before:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._folder = _working_directory()
+        self._environment = dict(_ENVIRONMENT)
+        self._limits = [resource.getrlimit(limit) for limit in _LIMITS]
         self._deepest = sys.getrecursionlimit()
         Before._modules = dict(sys.modules)
         self._once = dict(_shown_once())
@@ -47,6 +57,11 @@ class Before:
         if _working_directory() != self._folder and self._folder is not None:
             with suppress(OSError):
                 os.chdir(self._folder)
+        if self._environment != _ENVIRONMENT:
+            _put_environment_back(self._environment)
+        for limit, before in zip(_LIMITS, self._limits, strict=True):
+            if resource.getrlimit(limit) != before:
+                self._put_limit_back(limit, before)
         if sys.getrecursionlimit() != self._deepest:
             sys.setrecursionlimit(self._deepest)
         if len(sys.modules) < len(Before._modules) or _are_replaced(Before._modules):
@@ -59,12 +74,27 @@ class Before:
         if self._main:
             self._put_signals_back()
 
+    def _put_limit_back(self, limit: int, before: tuple[int, int]) -> None:
+        try:
+            resource.setrlimit(limit, before)
+        except (OSError, ValueError):  # a hard limit that was lowered stays so
+            if self._main and self._handlers[0] is signal.SIG_IGN:  # in a worker, not in the run
+                os._exit(LIMIT_REACHED)
+
     def _put_signals_back(self) -> None:
         if not self._timer and signal.getitimer(signal.ITIMER_REAL)[0]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in zip(_SIGNALS, self._handlers, strict=True):
             if getsignal(number) is not handler and handler is not None:
                 signal.signal(number, handler)
+
+
+def _put_environment_back(before: dict[Any, Any]) -> None:
+    for name in _ENVIRONMENT.keys() - before.keys():
+        del os.environb[name]
+    for name, value in before.items():
+        if _ENVIRONMENT.get(name) != value:
+            os.environb[name] = value
 
 
 def put_modules_back() -> None:

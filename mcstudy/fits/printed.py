@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from mcstudy.fits.leftovers import LIMIT_REACHED
+
 MOST_CHARACTERS = 200
 MOST_CALLS = 5
 # What one character takes at most in UTF-8, with room for white space that is not kept.
@@ -92,7 +94,10 @@ class Tape:
 
     def check_files(self) -> None:
         """End the process if a call has closed a file of ours; lay standard output anew."""
-        now = _open_files()
+        try:
+            now = _open_files()
+        except OSError:  # none can be opened any more
+            os._exit(LIMIT_REACHED)
         if any(now.get(number) != file for number, file in self._theirs.items() if number > 2):
             os._exit(CLOSED_FILES)
         self._lay()

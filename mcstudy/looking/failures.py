@@ -43,7 +43,7 @@ class Place(NamedTuple):
 def troubled_fits(
     holding: Holding,
 ) -> tuple[pd.DataFrame, Mapping[Condition, Sequence[Stored]], int]:
-    """Return a row for each fit that failed or warned, what is stored, and the unreadable parts.
+    """Return a row for each fit that failed or warned, what is stored, and the damaged parts.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def troubled_fits(
         condition, replicate, method, status, message, `warned`, `failed` (ended neither ok nor at a
         boundary), and `count`: 1, or more for sums, which keep the first addresses only.
     stored : mapping of Condition to sequence of Stored
-        The rows that were there at that moment.
+        The rows that were there at that moment, without those of the damaged parts.
     damaged : int
         The number of parts.
     """
@@ -61,6 +61,7 @@ def troubled_fits(
         if all(item.head.path.exists() for item in lost):
             break
         # A run at work has joined parts meanwhile: look again.
+    stored = {c: [item for item in items if item not in lost] for c, items in stored.items()}
     tables = [table for table in found if len(table)]
     troubled = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
     troubled["warned"] = troubled["warned"].astype(bool)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition
 from mcstudy.looking.address import factors_of
-from mcstudy.stored.counting import known_as
-from mcstudy.stored.holding import Holding
+from mcstudy.stored.counting import kept_as
+from mcstudy.stored.holding import Holding, has_tables, no_record
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import nulls_of, truths_of
@@ -20,9 +21,11 @@ def open_holding(folder: Path) -> Holding:
     Raises
     ------
     ResultsError
-        If it holds neither a record nor a part.
+        If it holds neither a record nor a part, or tables without a record.
     """
     store = Store(folder)
+    if not store.record and has_tables(folder):
+        raise ResultsError(no_record(folder))
     if not store.record and (record := _record_of(store)):
         return Holding(folder, record, store)
     return Holding.of(folder)
@@ -51,7 +54,9 @@ def _record_of(store: Store) -> dict[str, Any]:
         },
         "methods": sorted(marks),
         "marks": marks,
-        "kept": [known_as(*made) for head in heads for made in head.marks.items()],
+        "kept": [
+            kept_as(name, mark, marks[name]) for head in heads for name, mark in head.marks.items()
+        ],
         "keep": heads[0].keep,
         "truths": truths_of(heads),
         "null": nulls_of(heads) or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ class Bench:
         missing = self.goals.missing(self.study.conditions)
         while self.store.aside:
             path = self.store.aside.pop()
-            self.progress.say(f"{path}: damaged, or no part; set aside, what misses is computed")
+            self.progress.say(f"{path}: damaged, or no part; set aside, and computed again")
         return missing
 
     def compute(self, missing: Sequence[Job]) -> None:
@@ -77,7 +78,9 @@ class Bench:
             if not self.share:
                 self.ledger.write()
             with progress:
-                self._work_off(agenda, workers, Failing(missing, self.study.keep))
+                stored = itertools.chain.from_iterable(self.ledger.stored().values())
+                failing = Failing(missing, self.study.keep, () if self.keep_going else stored)
+                self._work_off(agenda, workers, failing)
 
     def clear(self) -> None:
         """Move away what was discarded, now that the study has shown that it runs."""

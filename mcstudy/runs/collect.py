@@ -18,6 +18,7 @@ from mcstudy.runs.progress import Progress
 from mcstudy.runs.shares import Share, shares_of
 from mcstudy.runs.upkeep import say_repaired, update_tables
 from mcstudy.spoken import call, either, option
+from mcstudy.stored.counting import replicates_in
 from mcstudy.stored.ledger import Ledger
 from mcstudy.stored.parts import DamagedError, PartHead, read_content
 from mcstudy.stored.store import Store
@@ -177,31 +178,25 @@ class _Held:
     """
 
     def __init__(self, heads: Iterable[PartHead]) -> None:
-        self._ranges: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        self._ranges: dict[str, list[tuple[int, int]]] = {}
         for head in heads:
-            for kind in _kinds(head):
-                self._ranges.setdefault(kind, []).append((head.start, head.stop))
+            for made in _made(head):
+                self._ranges.setdefault(made, []).append((head.start, head.stop))
 
     def holds(self, head: PartHead) -> bool:
         return all(
-            _covers(self._ranges.get(kind, ()), head.start, head.stop) for kind in _kinds(head)
+            replicates_in(self._ranges.get(made, ()), head.start, head.stop)
+            == head.stop - head.start
+            for made in _made(head)
         )
 
 
-def _kinds(head: PartHead) -> list[tuple[str, str]]:
-    """Return what the rows of each method are of: its condition, its name and what made them."""
+def _made(head: PartHead) -> list[str]:
+    """Return what the rows of each method are of: condition, method and what made them."""
     return [
-        (head.condition, json.dumps([method, mark, head.references], sort_keys=True))
+        json.dumps([head.condition, method, mark, head.references], sort_keys=True)
         for method, mark in head.marks.items()
     ]
-
-
-def _covers(ranges: Iterable[tuple[int, int]], start: int, stop: int) -> bool:
-    for first, last in sorted(ranges):
-        if first > start:
-            break
-        start = max(start, last)
-    return start >= stop
 
 
 def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int) -> str:

@@ -15,8 +15,10 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.runs.ends import Finished
 from mcstudy.spoken import either
-from mcstudy.stored.parts import column_key
-from mcstudy.stored.sumparts import tallies_of
+from mcstudy.stored.parts import DamagedError, column_key
+from mcstudy.stored.sumparts import read_tallies, tallies_of
+from mcstudy.stored.sums import Tally
+from mcstudy.stored.tables import Stored
 
 ENOUGH_FITS = 200
 """Were 1.5 % of the fits of a method usable, 200 without any would be met in one run of twenty
@@ -32,13 +34,19 @@ class Failing:
         What a run is to do: a method is judged when each of its conditions has been tried.
     keep : {"rows", "measures"}
         What parts hold.
+    stored : iterable of Stored
+        What earlier runs have stored: a method of which anything is usable there is not judged.
     """
 
-    def __init__(self, missing: Iterable[Job], keep: str) -> None:
+    def __init__(self, missing: Iterable[Job], keep: str, stored: Iterable[Stored] = ()) -> None:
         self._untried: dict[str, set[Condition]] = {}
         for job in missing:
             for method in job.methods:
                 self._untried.setdefault(method, set()).add(job.condition)
+        for item in stored:
+            if known := self._untried.keys() & set(item.methods):
+                for method in known & _with_estimates(item):
+                    del self._untried[method]
         self._keep = keep
         self._failed: Counter[str] = Counter()
         self._ends: dict[str, tuple[str, str]] = {}
@@ -70,14 +78,32 @@ class Failing:
         )
 
 
+def _with_estimates(item: Stored) -> set[str]:
+    """Return the methods of which a part has an estimate."""
+    if item.head.keep == "measures":
+        try:
+            tallies = read_tallies(item.head.path)
+        except DamagedError:  # it is set aside when the tables are made
+            return set()
+        return {method for method in item.methods if _is_usable(tallies[method])}
+    return {
+        method
+        for method in item.methods
+        if any((column_key(name) or ("",))[0] == "estimate" for name in item.head.columns[method])
+    }
+
+
+def _is_usable(tally: Tally) -> bool:
+    return any(sums["n"] for (_, interval), sums in tally.sums.items() if not interval)
+
+
 def _ends_of(part: bytes, keep: str) -> Iterator[tuple[str, bool, Mapping[tuple[str, str], int]]]:
     """Yield of each method in a part whether a fit is usable, and how the others ended."""
     if keep == "measures":
         for method, tally in tallies_of(part).items():
-            usable = any(sums["n"] for (_, of), sums in tally.sums.items() if not of)
             yield (
                 method,
-                usable,
+                _is_usable(tally),
                 {
                     (ending.status, tally.addresses[ending][0][1]): fits
                     for ending, fits in tally.endings.items()

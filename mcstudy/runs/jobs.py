@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
+from mcstudy.stored.counting import ranges_of, replicates_in
 from mcstudy.stored.tables import Stored
 
 JOB_SECONDS = 2.0
@@ -65,15 +66,8 @@ class _Missing:
 
 def covered(items: Sequence[Stored], method: str, goal: int) -> tuple[int, int]:
     """Return how many replicates there are, and how many of the first `goal` are missing."""
-    done = within = reach = 0
-    runs = sorted((i.head.start, i.head.stop) for i in items if method in i.methods)
-    for start, stop in runs:
-        start = max(start, reach)
-        if stop > start:
-            done += stop - start
-            within += max(min(stop, goal) - start, 0)
-            reach = stop
-    return done, goal - within
+    ranges = ranges_of(items, method)
+    return replicates_in(ranges), goal - replicates_in(ranges, 0, goal)
 
 
 def fits_of(jobs: Iterable[Job]) -> int:

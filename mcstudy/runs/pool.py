@@ -22,6 +22,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.fits.caution import NO_CAUTION, Caution
+from mcstudy.fits.leftovers import LIMIT_REACHED
 from mcstudy.fits.printed import CLOSED_FILES
 from mcstudy.fits.replicates import Job
 from mcstudy.runs.ends import Died, Finished
@@ -34,6 +35,10 @@ LOOK_SECONDS = 0.1
 GRACE_SECONDS, GRACE_SHARE = 0.5, 0.1
 _filters_of_pools: list[object] = []
 _ONE_ORDER_OF_SETS = {"PYTHONHASHSEED": "0"}
+_EXITS = {
+    CLOSED_FILES: "a call has closed files that are not its own",
+    LIMIT_REACHED: "a call has lowered a limit of its process, or used it up",
+}
 
 
 class Limited(Protocol):
@@ -276,8 +281,8 @@ class _Worker:
         code = self._process.exitcode
         if code is None:
             return "for an unknown reason"
-        if code == CLOSED_FILES:
-            return "a call has closed files that are not its own"
+        if code in _EXITS:
+            return _EXITS[code]
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def let_go(self) -> None:

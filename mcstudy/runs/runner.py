@@ -131,8 +131,7 @@ def run(
         if retry:
             taken = reopen(ledger, retry, wanted.methods)
             progress.say(f"Note: {counted(taken, 'fit')} with status {' or '.join(retry)} to retry")
-        # Fits that are retried have failed before, which says nothing of the method's other fits.
-        bench = Bench(ledger, wanted, progress, keep_going=keep_going or bool(retry))
+        bench = Bench(ledger, wanted, progress, keep_going=keep_going)
         begun, stopped = time.monotonic(), _complete(bench)
         computed = bench.computed
         for line in ledger.close(wanted.replicates, bench.workers, computed):
@@ -157,11 +156,11 @@ def _complete(bench: Bench) -> FitsFailedError | None:
                 bench.compute(missing)
             except FitsFailedError as error:
                 stopped = error
-        elif not bench.computed:
-            bench.progress.say(f"Nothing is missing: {bench.stored_in_words()}.")
         bench.clear()
         whole = update_tables(bench.ledger, bench.progress)
         whole = whole and (stopped is not None or not bench.missing())
+    if not bench.computed:
+        bench.progress.say(f"Nothing is missing: {bench.stored_in_words()}.")
     return stopped
 
 

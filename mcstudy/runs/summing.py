@@ -48,10 +48,11 @@ def write_summed_tables(
     lines: list[tuple[Any, ...]] = []
     endings: list[tuple[Any, ...]] = []
     found = {condition: _tallies(stored[condition]) for condition in conditions}
-    known = _known(found.values())
+    given = {c: {m: list(kept.sums) for m, kept in of.items()} for c, of in found.items()}
+    owed = existing(given, truths)
     for place, condition in enumerate(conditions):
         tallies = {
-            method: _whole(kept, known[method], truths[condition])
+            method: _whole(kept, owed[condition][method])
             for method, kept in found[condition].items()
         }
         nulls = nulls_of([item.head for item in stored[condition]])
@@ -75,20 +76,11 @@ def _tallies(stored: Sequence[Stored]) -> dict[str, Tally]:
     return found
 
 
-def _known(tallies: Iterable[Mapping[str, Tally]]) -> dict[str, set[tuple[str, str]]]:
-    """Return the estimands and intervals that each method gave under any condition."""
-    known: dict[str, set[tuple[str, str]]] = {}
-    for of in tallies:
-        for method, kept in of.items():
-            known.setdefault(method, set()).update(kept.sums)
-    return known
-
-
-def _whole(kept: Tally, known: Iterable[tuple[str, str]], truths: Iterable[str]) -> Tally:
+def _whole(kept: Tally, owed: Iterable[tuple[str, ...]]) -> Tally:
     """Return a tally with empty sums for what exists under its condition and was never given."""
     sums = {
         (estimand, interval): kept.sums.get((estimand, interval)) or no_sums(interval)
-        for estimand, interval in existing(known, kept.sums, truths)
+        for estimand, interval in owed
     }
     return replace(kept, sums=sums)
 

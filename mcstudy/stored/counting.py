@@ -43,15 +43,24 @@ class Counting:
     level: float | None
 
     def stored(self, heads: Iterable[PartHead]) -> dict[Condition, list[Stored]]:
-        """Return the rows that count, by condition."""
-        held: dict[Condition, list[Stored]] = {condition: [] for condition in self.truths}
-        by_key = {condition.key: condition for condition in held}
+        """Return the rows that count, by condition.
+
+        Of a replicate that several parts hold the first one counts: rows of the study as it is
+        come before older ones that were kept.
+        """
+        present: dict[Condition, list[Stored]] = {condition: [] for condition in self.truths}
+        kept: dict[Condition, list[Stored]] = {condition: [] for condition in self.truths}
+        by_key = {condition.key: condition for condition in self.truths}
         for head in heads:
-            if methods := self.methods_of(head):
-                held[by_key[head.condition]].append(Stored(head, methods))
+            methods = self.methods_of(head)
+            now = tuple(m for m in methods if head.marks[m] == self.marks[m])
+            older = tuple(m for m in methods if m not in now)
+            for some, held in ((now, present), (older, kept)):
+                if some:
+                    held[by_key[head.condition]].append(Stored(head, some))
         if self.keep == "measures":
-            return {condition: without_overlap(items) for condition, items in held.items()}
-        return held
+            return {c: without_overlap(items, kept[c]) for c, items in present.items()}
+        return {condition: [*items, *kept[condition]] for condition, items in present.items()}
 
     def methods_of(self, head: PartHead) -> tuple[str, ...]:
         """Return the methods whose rows in a part count."""
@@ -82,6 +91,24 @@ class Counting:
             condition.key: references(truths, self.null, self.level)
             for condition, truths in self.truths.items()
         }
+
+
+def replicates_in(
+    ranges: Iterable[tuple[int, int]], start: int = 0, stop: int | None = None
+) -> int:
+    """Return how many of the replicates from `start` to `stop` are in one of the ranges."""
+    count = 0
+    for first, end in sorted(ranges):
+        first, end = max(first, start), end if stop is None else min(end, stop)
+        if end > first:
+            count += end - first
+            start = end
+    return count
+
+
+def ranges_of(items: Iterable[Stored], method: str) -> list[tuple[int, int]]:
+    """Return the replicates of a method that each of these parts holds."""
+    return [(item.head.start, item.head.stop) for item in items if method in item.methods]
 
 
 def known_as(method: str, mark: Mark) -> str:

@@ -13,6 +13,7 @@ from mcstudy.grid import Condition
 from mcstudy.measure import LEVEL
 from mcstudy.spoken import call, option
 from mcstudy.stored.counting import Counting
+from mcstudy.stored.record import NAME
 from mcstudy.stored.store import Store
 from mcstudy.stored.tables import Stored
 
@@ -104,9 +105,24 @@ def has_parts(folder: Path) -> bool:
     return any((folder / "parts").glob("[!.]*.parquet"))
 
 
+def has_tables(folder: Path) -> bool:
+    """Return whether a run, or `collect`, has made tables in a folder."""
+    return any(folder.glob("*.parquet"))
+
+
+def no_record(folder: Path) -> str:
+    """Say that a folder has no `study.json`, and what to do."""
+    return (
+        f"{folder / NAME}: is missing, so nothing says what the tables are; "
+        f"to make it anew: {call('run', option('results', str(folder.parent)))}"
+    )
+
+
 def why_not_there(folder: Path) -> str:
     """Say why a folder has no tables, or no record of a run, and what to do."""
-    if Store(folder).record:
+    if record := Store(folder).record:
+        if record.get("tables"):
+            return "its table performance.parquet is missing; mcstudy summarize makes it anew"
         return "its run is not finished, so there are no tables yet; mcstudy summarize makes them"
     if has_parts(folder):
         return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import platform
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
-from mcstudy.stored.counting import Counting, known_as
+from mcstudy.stored.counting import Counting, known_as, ranges_of, replicates_in
 from mcstudy.stored.decisions import Decisions
 from mcstudy.stored.facts import commit_of, digest, facts_of, measures_record, truths_record
 from mcstudy.stored.marks import method_marks, take_as_unchanged
@@ -236,11 +235,12 @@ class Ledger:
         """Say in words which of the rows were made by something else, and were kept."""
         older: Counter[str] = Counter()
         total: Counter[str] = Counter()
-        for item in itertools.chain.from_iterable(stored.values()):
-            for method in item.methods:
-                rows = item.head.stop - item.head.start
+        for items in stored.values():
+            for method in {method for item in items for method in item.methods}:
+                now = [i for i in items if i.head.marks.get(method) == self.marks[method]]
+                rows = replicates_in(ranges_of(items, method))
                 total[method] += rows
-                older[method] += rows if item.head.marks[method] != self.marks[method] else 0
+                older[method] += rows - replicates_in(ranges_of(now, method))
         return [
             f"rows of '{method}' made by older code or packages are among them: "
             f"{count} of {total[method]}"

@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mcstudy.errors import ResultsError
 from mcstudy.fits.answers import Answers
 from mcstudy.fits.replicates import Job
 from mcstudy.measure import null_of
@@ -146,11 +145,6 @@ def _plain(kept: Tally) -> dict[str, Any]:
 
 
 def _of_plain(plain: Mapping[str, Any]) -> Tally:
-    if "warned" not in plain:
-        raise ResultsError(
-            "its parts were stored by an older mcstudy, which did not tell warnings from messages; "
-            "run the study into another folder"
-        )
     endings = [(Ending(*ending), count, at) for *ending, count, at in plain["endings"]]
     return Tally(
         replicates=plain["replicates"],
@@ -176,20 +170,29 @@ def _units(text: str) -> int:
     return int(digits, 16) << int(zeros)
 
 
-def without_overlap(stored: Sequence[Stored]) -> list[Stored]:
-    """Return what counts each replicate of a method once, the longest parts first.
+def without_overlap(present: Sequence[Stored], kept: Sequence[Stored]) -> list[Stored]:
+    """Return what counts each replicate of a method once: present code first, then longest first.
 
-    Sums cannot be cut: a part that shares replicates with a longer one does not count.
+    Sums cannot be cut: a part that shares replicates with one that counts already does not count.
     """
-    counting: dict[Path, list[str]] = {item.head.path: [] for item in stored}
-    for method in sorted({method for item in stored for method in item.methods}):
-        taken: list[tuple[int, int]] = []
-        heads = [item.head for item in stored if method in item.methods]
-        for head in sorted(heads, key=lambda h: (h.start - h.stop, h.start, h.path.name)):
-            place = bisect.bisect(taken, (head.start, head.stop))
-            free_before = place == 0 or taken[place - 1][1] <= head.start
-            if free_before and (place == len(taken) or head.stop <= taken[place][0]):
-                taken.insert(place, (head.start, head.stop))
-                counting[head.path].append(method)
-    left = [Stored(item.head, tuple(counting[item.head.path])) for item in stored]
-    return [item for item in left if item.methods]
+    taken: dict[str, list[tuple[int, int]]] = {}
+    counting = []
+    for items in (present, kept):
+        order = sorted(
+            items, key=lambda i: (i.head.start - i.head.stop, i.head.start, i.head.path.name)
+        )
+        for item in order:
+            own = (item.head.start, item.head.stop)
+            free = tuple(m for m in item.methods if _is_free(taken.setdefault(m, []), own))
+            for method in free:
+                bisect.insort(taken[method], own)
+            if free:
+                counting.append(Stored(item.head, free))
+    return counting
+
+
+def _is_free(taken: Sequence[tuple[int, int]], own: tuple[int, int]) -> bool:
+    """Return whether a range shares nothing with those that are taken, which are sorted."""
+    place = bisect.bisect(taken, own)
+    before = place == 0 or taken[place - 1][1] <= own[0]
+    return before and (place == len(taken) or own[1] <= taken[place][0])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -78,19 +78,22 @@ def write_tables(
     if first is not None:
         stored = {c: [i for i in items if i.head.start < first] for c, items in stored.items()}
     formed = {c: {} if level is None else _formed(stored[c]) for c in conditions}
+    given = {c: _Layout.of(stored[c]).with_formed(formed[c]) for c in conditions}
+    owed = existing({c: layout.numbers for c, layout in given.items()}, truths)
     layout = _Layout.of(item for items in stored.values() for item in items)
-    layout = layout.with_formed(formed.values())
     write_table(folder / "conditions.parquet", conditions_table(conditions), metadata)
     with TableWriters(folder, layout.schemas(), metadata) as writers:
         for condition in conditions:
-            given = _Layout.of(stored[condition]).with_formed([formed[condition]])
-            owed = layout.under(given, truths[condition])
+            layout = replace(layout, numbers=owed[condition])
             for block in _blocks(stored[condition], first):
-                whole = {name: judged(rows, given.estimands(name)) for name, rows in block.items()}
+                whole = {
+                    name: judged(rows, given[condition].estimands(name))
+                    for name, rows in block.items()
+                }
                 for method, estimands in formed[condition].items():
                     if method in whole and level is not None:
                         whole[method] = _with_limits(whole[method], estimands, level)
-                writers.write(_block_tables(condition, whole, owed, truths[condition]))
+                writers.write(_block_tables(condition, whole, layout, truths[condition]))
 
 
 def estimands_of(stored: Iterable[Stored], method: str) -> list[str]:
@@ -125,28 +128,11 @@ class _Layout:
         diagnostics = {name: parts.common_type(types[name]) for name in sorted(types)}
         return cls({method: sorted(keys) for method, keys in numbers.items()}, diagnostics)
 
-    def under(self, given: _Layout, truths: Iterable[str]) -> _Layout:
-        """Return the layout of one condition, where some of the estimands may not exist.
-
-        Parameters
-        ----------
-        given : _Layout
-            What the methods gave under this condition.
-        truths : iterable of str
-            The estimands that have a truth there.
-        """
-        numbers = {
-            method: existing(self.numbers[method], keys, truths)
-            for method, keys in given.numbers.items()
-        }
-        return _Layout(numbers, self.diagnostics)
-
-    def with_formed(self, formed: Iterable[Mapping[str, Sequence[str]]]) -> _Layout:
-        """Return the layout that also has the intervals formed under some condition."""
+    def with_formed(self, formed: Mapping[str, Sequence[str]]) -> _Layout:
+        """Return the layout that also has the intervals formed for these estimands of methods."""
         numbers = {method: set(keys) for method, keys in self.numbers.items()}
-        for of_condition in formed:
-            for method, estimands in of_condition.items():
-                numbers[method] |= {(estimand, WALD) for estimand in estimands}
+        for method, estimands in formed.items():
+            numbers[method] |= {(estimand, WALD) for estimand in estimands}
         return _Layout({m: sorted(keys) for m, keys in numbers.items()}, self.diagnostics)
 
     def estimands(self, method: str) -> list[str]:
@@ -168,26 +154,38 @@ class _Layout:
         }
 
 
+Keys: TypeAlias = Collection[tuple[str, ...]]
+"""(estimand, interval) of what a method gives; the interval of an estimate itself is empty."""
+
+
 def existing(
-    known: Iterable[tuple[str, ...]], given: Iterable[tuple[str, ...]], truths: Iterable[str]
-) -> list[tuple[str, ...]]:
-    """Return the estimands and intervals of a method that exist under a condition, sorted.
+    given: Mapping[Condition, Mapping[str, Keys]], truths: Mapping[Condition, Collection[str]]
+) -> dict[Condition, dict[str, list[tuple[str, ...]]]]:
+    """Return the estimands and intervals that exist, by condition and method, sorted.
 
     An estimand exists where the method gave an estimate of it or it has a truth, an interval where
     the method gave it. Of an estimand that has a truth and of which the method said nothing, as
-    where all of its fits failed, all that the method gives elsewhere is missing.
+    where all of its fits failed, all that the method gives elsewhere is missing. Where a method
+    gave nothing at all, so is each estimand, but for those that it leaves out where it gives some.
 
     Parameters
     ----------
-    known, given : iterable of (estimand, interval)
-        What the method gave under any condition, and what under this one; the interval of an
-        estimate is empty.
-    truths : iterable of str
-        The estimands that have a truth under this condition.
+    given : mapping of Condition to mapping of str to keys
+        What each method gave.
+    truths : mapping of Condition to collection of str
+        The estimands that have a truth.
     """
-    given = set(given)
-    silent = set(truths) - {key[0] for key in given}
-    return sorted(given | {key for key in known if key[0] in silent})
+    found: dict[Condition, dict[str, list[tuple[str, ...]]]] = {c: {} for c in given}
+    for method in {method for of in given.values() for method in of}:
+        own = {condition: of[method] for condition, of in given.items() if method in of}
+        known = {key for keys in own.values() for key in keys}
+        left_out = {e for c, keys in own.items() if keys for e in truths[c]} - {k[0] for k in known}
+        for condition, keys in own.items():
+            silent = set(truths[condition]) - {key[0] for key in keys}
+            missing = {key for key in known if key[0] in silent}
+            missing |= {(estimand, "") for estimand in silent - left_out if not keys}
+            found[condition][method] = sorted({*keys} | missing)
+    return found
 
 
 def _formed(stored: Sequence[Stored]) -> dict[str, list[str]]:

@@ -29,7 +29,7 @@ from mcstudy.comparing.warned import warning_kinds
 from mcstudy.errors import ResultsError
 from mcstudy.printing.show import summary_text
 from mcstudy.printing.table import Names, Table, table
-from mcstudy.stored.holding import no_record, why_not_there
+from mcstudy.stored.holding import why_not_there
 from mcstudy.stored.record import read_record
 from mcstudy.stored.tables import TABLES, TABLES_OF
 from mcstudy.stored.together import OtherStateError, open_tables
@@ -55,7 +55,7 @@ class Results:
         """What made the numbers: name, seed, factors, methods, versions, commit."""
         record = read_record(self.folder)
         if not record:
-            raise ResultsError(no_record(self.folder))
+            raise ResultsError(f"{self.folder}: {why_not_there(self.folder)}")
         return record
 
     @cached_property

@@ -174,3 +174,27 @@ def test_contract_a_change_in_what_a_method_calls_is_noticed(study_file, tmp_pat
     run(study_file(helper), tmp_path, jobs=1, replicates=5, quiet=True)
     path = study_file(helper, ("FACTOR = 1.0", "FACTOR = 1.5"))
     assert "'average'" in fails(capfd, path, "--results", tmp_path, "--jobs", "1")
+
+
+CHANGED = ("sample.mean(), se,", "sample.mean() + 1, se,")
+
+
+@pytest.mark.parametrize("keep", ["rows", "measures"])
+def test_contract_rows_of_the_present_code_come_before_kept_ones(study_file, tmp_path, keep):
+    kept = ("seed=7", f"seed=7, keep={keep!r}")
+    plain = run(study_file(kept), tmp_path, jobs=1, quiet=True)
+    digests = plain.digests()
+    few = {"replicates": 20, "jobs": 1, "quiet": True}
+    run(study_file(kept, CHANGED), tmp_path, changed="discard", **few)
+    again = run(study_file(kept), tmp_path, changed="keep", jobs=1, quiet=True)
+    assert again.digests() == digests
+    assert not again.study["older_rows"]
+
+
+def test_contract_kept_rows_are_counted_once(study_file, tmp_path):
+    run(study_file(CHANGED), tmp_path, jobs=1, quiet=True)
+    more = {"replicates": 80, "changed": "keep", "jobs": 1, "quiet": True}
+    results = run(study_file(), tmp_path, **more)
+    assert results.study["older_rows"] == [
+        "rows of 'average' made by older code or packages are among them: 240 of 320"
+    ]

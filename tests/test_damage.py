@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from mcstudy import MCStudyError, open_results, run
+from mcstudy import MCStudyError, open_results, run, status
 from mcstudy.cli import main
 from mcstudy.stored import parts
 from mcstudy.stored.sealed import BrokenSealError, check
@@ -190,3 +190,16 @@ def test_contract_every_flipped_bit_is_noticed(small):
                 assert path.name == "study.json", (path.name, bit)
                 assert open_results(small.folder).study == record, bit
         path.write_bytes(content)
+
+
+def test_contract_status_does_not_count_what_is_damaged(small, capfd):
+    path = next(path for path in small.files() if path.parent.name == "parts")
+    before = status(small.folder).fits
+    path.write_bytes(flipped(path.read_bytes(), 800))
+    now = status(small.folder)
+    assert now.damaged == 1
+    assert now.fits.done.sum() < before.done.sum()
+    assert now.fits.missing.sum() == before.done.sum() - now.fits.done.sum()
+    capfd.readouterr()
+    assert main(["run", str(small.path), "--results", str(small.folder.parent), "--jobs", "1"]) == 0
+    assert "Nothing is missing" not in capfd.readouterr().err

@@ -78,7 +78,10 @@ def test_contract_fits_that_give_all_that_exists_have_not_failed(results, capsys
         assert row.other_failed == endings[f"n=10, p={row.p}", row.other]
     assert set(results.sensitivity("rmse").frame.query("p == 1")["estimand"]) == {"b0"}
     assert main(["failures", str(results.folder)]) == 0
-    assert "10/10" not in capsys.readouterr().out
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    whole = [line for line in shown if "10/10" in line]
+    assert whole
+    assert all("fragile" in line for line in whole)  # at p=2, where it always fails
     assert status(results.folder).fits.query("method == 'means'")["failed"].sum() == 0
 
 
@@ -96,3 +99,39 @@ def test_contract_the_same_holds_where_measures_are_kept(results, study_file, tm
 def test_contract_two_such_runs_compare_cell_by_cell(results, capsys):
     assert main(["compare", str(results.folder), str(results.folder)]) == 0
     assert "identical" in capsys.readouterr().out
+
+
+NEVER = (
+    'methods={"means": means, "fragile": fragile}',
+    'methods={"means": means, "never": never, "fragile": fragile}',
+)
+DEFINED = ("study = Study(", "def never(x):\n    raise RuntimeError('never')\n\nstudy = Study(")
+
+
+@pytest.mark.parametrize("keep", ["rows", "measures"])
+def test_contract_a_method_that_never_works_is_in_every_table(study_file, tmp_path, capsys, keep):
+    kept = ("    seed=1,", f"    seed=1,\n    keep={keep!r},")
+    path = study_file(NEVER, DEFINED, kept, body=BODY)
+    results = run(path, tmp_path / "results", jobs=1, quiet=True, keep_going=True)
+    bias = results.performance.query("method == 'never' and measure == 'bias'")
+    assert [(row.p, row.estimand) for row in bias.itertuples()] == [
+        *((p, f"b{j}") for p in (1, 2, 3) for j in range(p))
+    ]
+    assert bias["used"].eq(0).all()
+    assert bias["replicates"].eq(10).all()
+    assert main(["table", str(results.folder), "--measure", "bias"]) == 0
+    assert "never" in capsys.readouterr().out
+    if keep == "rows":
+        overlap = results.failure_overlap().frame
+        assert overlap.query("method == 'never'")["failed"].eq(10).all()
+        ranked = results.sensitivity("rmse").frame.query("p == 1")
+        worst = ranked[ranked["view"] == "worst"].set_index("method")["rank"]
+        assert worst["never"] > worst["means"]
+        common = ranked.query("view == 'common' and method == 'means'")
+        assert common["used"].gt(0).all()
+
+
+def test_contract_a_method_has_no_rows_of_an_estimand_that_it_leaves_out(study_file, tmp_path):
+    partly = ("    return means(x)", "    return {'b0': means(x)['b0']}")
+    results = run(study_file(partly, body=BODY), tmp_path / "results", jobs=1, quiet=True)
+    assert set(results.estimates.query("method == 'fragile'")["estimand"]) == {"b0"}

@@ -126,3 +126,16 @@ def test_contract_what_does_not_apply_is_skipped_and_no_failure(
         ranked = results.sensitivity("rmse").frame
         assert ranked["failed"].eq(0).all()
         assert set(ranked.query("n == 5")["method"]) <= {"average"}
+
+
+@pytest.mark.parametrize("keep", ["rows", "measures"])
+def test_contract_a_method_with_usable_fits_is_not_stopped_where_it_grows(
+    broken_file, tmp_path, monkeypatch, keep
+):
+    monkeypatch.setattr(failing, "ENOUGH_FITS", 10)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.001)
+    kept = ("replicates=60", f"replicates=60, keep={keep!r}")
+    run(broken_file(["large"], kept, ("n=[5, 10]", "n=[10]")), tmp_path, jobs=1, quiet=True)
+    grown = run(broken_file(["large"], kept), tmp_path, jobs=1, quiet=True)
+    whole = run(broken_file(["large"], kept), tmp_path / "whole", jobs=1, quiet=True)
+    assert grown.digests() == whole.digests()

@@ -457,7 +457,7 @@ def test_contract_summarize_leaves_out_what_is_damaged(study_file, tmp_path, cap
     for table in results.folder.glob("*.parquet"):
         table.unlink()
     assert main(["summarize", str(results.folder)]) == 0
-    assert "normal: 360 fits are stored, 120 missing (75% done)" in capfd.readouterr().out
+    assert "normal: 240 fits are stored, 240 missing (50% done)" in capfd.readouterr().out
     assert len(summarize(results).fits) == 240
 
 
@@ -650,5 +650,11 @@ def test_contract_shares_that_are_not_collected_are_looked_at(study_file, tmp_pa
 def test_contract_a_part_of_a_first_run_has_no_tables_yet(study_file, tmp_path, capfd):
     folder = run(study_file(), tmp_path, jobs=1, quiet=True).folder
     (folder / "performance.parquet").unlink()
+    assert main(["table", str(folder), "--measure", "bias"]) == 2
+    assert "performance.parquet is missing; mcstudy summarize" in capfd.readouterr().err
+    for table in folder.glob("*.parquet"):
+        table.unlink()
+    store = Store(folder)
+    store.write_record({**store.record, "tables": {}})
     assert main(["table", str(folder), "--measure", "bias"]) == 2
     assert "no tables yet; mcstudy summarize makes them" in capfd.readouterr().err

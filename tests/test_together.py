@@ -247,3 +247,24 @@ def test_contract_measures_of_ones_own_stay_where_the_study_file_is_gone(
         capfd, "summarize", results.folder
     )
     assert content(results.folder) == before
+
+
+def test_contract_what_is_missing_has_its_name(study_file, tmp_path, capsys):
+    folder = run(study_file(), tmp_path, jobs=1, quiet=True, replicates=3).folder
+    (folder / "performance.parquet").unlink()
+    assert main(["table", str(folder), "--measure", "bias"]) == 2
+    assert "its table performance.parquet is missing" in capsys.readouterr().err
+    run(study_file(), tmp_path, jobs=1, quiet=True, replicates=3)
+    (folder / "study.json").unlink()
+    for verb in (["status"], ["summarize"], ["table", "--measure", "bias"]):
+        assert main([verb[0], str(folder), *verb[1:]]) == 2
+        assert "its study.json is missing, so nothing says what" in capsys.readouterr().err
+
+
+def test_contract_unusable_is_not_said_of_another_state(study_file, tmp_path):
+    path = study_file(("se = sample.std", "raise KeyError('x'); se = sample.std"))
+    results = run(path, tmp_path, jobs=1, quiet=True, replicates=3)
+    assert len(results.unusable) == 1
+    run(path, tmp_path, jobs=1, quiet=True, replicates=5)
+    with pytest.raises(MCStudyError, match="has replaced the tables"):
+        _ = results.unusable

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition
 from mcstudy.looking.address import factors_of
 from mcstudy.stored.counting import kept_as
-from mcstudy.stored.holding import Holding, has_tables, no_record
+from mcstudy.stored.holding import Holding, has_tables
 from mcstudy.stored.marks import Mark
 from mcstudy.stored.store import Store
 from mcstudy.stored.sumparts import nulls_of, truths_of
@@ -24,9 +23,7 @@ def open_holding(folder: Path) -> Holding:
         If it holds neither a record nor a part, or tables without a record.
     """
     store = Store(folder)
-    if not store.record and has_tables(folder):
-        raise ResultsError(no_record(folder))
-    if not store.record and (record := _record_of(store)):
+    if not store.record and not has_tables(folder) and (record := _record_of(store)):
         return Holding(folder, record, store)
     return Holding.of(folder)
 

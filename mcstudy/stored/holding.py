@@ -110,20 +110,17 @@ def has_tables(folder: Path) -> bool:
     return any(folder.glob("*.parquet"))
 
 
-def no_record(folder: Path) -> str:
-    """Say that a folder has no `study.json`, and what to do."""
-    return (
-        f"{folder / NAME}: is missing, so nothing says what the tables are; "
-        f"to make it anew: {call('run', option('results', str(folder.parent)))}"
-    )
-
-
 def why_not_there(folder: Path) -> str:
     """Say why a folder has no tables, or no record of a run, and what to do."""
     if record := Store(folder).record:
         if record.get("tables"):
             return "its table performance.parquet is missing; mcstudy summarize makes it anew"
         return "its run is not finished, so there are no tables yet; mcstudy summarize makes them"
+    if has_tables(folder):
+        return (
+            f"its {NAME} is missing, so nothing says what the tables are; to make it anew: "
+            f"{call('run', option('results', str(folder.parent)))}"
+        )
     if has_parts(folder):
         return (
             "holds shares that are not collected yet; make the tables first: "

@@ -18,7 +18,10 @@ FAMILIES = (planning, running, collecting, looking, analysing, comparing)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes no empty value, which is what an unset variable of a shell becomes."""
+    """Takes no empty value, which is what an unset variable of a shell becomes, and whole names."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         parsed, rest = super().parse_known_args(args, namespace)
@@ -27,7 +30,13 @@ class _Parser(argparse.ArgumentParser):
             for value in given if isinstance(given, list) else [given]:
                 if isinstance(value, str) and is_empty(action, value):
                     name = "/".join(action.option_strings) or action.metavar or action.dest
-                    self.error(f"argument {name}: {value!r} is empty; {_CURE}")
+                    what = "has an empty name" if value.strip(", ") else "is empty"
+                    self.error(f"argument {name}: {value!r} {what}; {_CURE}")
+        if rest:
+            from mcstudy.analysis.selection import suggestion
+
+            meant = suggestion(rest[0], list(self._option_string_actions))
+            self.error(f"unrecognized arguments: {' '.join(rest)}{meant}")
         return parsed, rest
 
     def error(self, message: str) -> NoReturn:

@@ -87,7 +87,8 @@ def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
         for one in wanted:
             if not (found := matching(meant, one)):
                 raise ResultsError(
-                    f"where: no {written_name(name)}={_asked(one)} here; it has "
+                    f"where: no {written_name(name)}={_asked(one)} here"
+                    f"{suggestion(one, [str(level) for level in meant])}; it has "
                     f"{listed(meant) or 'no level'}"
                 )
             keys = {level_text(level) for level in found}

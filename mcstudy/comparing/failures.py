@@ -22,6 +22,7 @@ from mcstudy.analysis.selection import (
     in_order,
     in_words,
     select,
+    suggestion,
     wheres,
     with_record,
 )
@@ -74,7 +75,10 @@ def checked_statuses(failed: Collection[str]) -> tuple[str, ...]:
     words = as_texts(failed, "failed", ResultsError)
     for word in words:
         if word not in known:
-            raise ResultsError(f"failed: no status {str(word)!r}; choose from {', '.join(known)}")
+            raise ResultsError(
+                f"failed: no status {str(word)!r}{suggestion(word, known)}; choose from "
+                f"{', '.join(known)}"
+            )
     return tuple(str(word) for word in words)
 
 

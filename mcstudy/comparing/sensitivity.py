@@ -113,7 +113,7 @@ class Sensitivity:
                 + "; available: all there is; common: replicates in which no method failed, of"
                 " those that have an estimate at all; worst:"
                 " a failed fit counts as the worst that its cell allows; rank: 1 + how many methods"
-                " are better by more than the error"
+                " are better by more than 1.96 standard errors of the paired difference"
             )
         if self.alone:
             yield f"not ranked, as one method only has the interval: {', '.join(self.alone)}"

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcstudy.analysis.performance import performance_table
+from mcstudy.analysis.unusable import unusable
 from mcstudy.errors import StudyError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
@@ -96,6 +97,8 @@ class Pilot:
         The largest resident set of a worker, in bytes; 0 if the work was done in this process.
     died : int
         How many of its jobs ended their worker.
+    unusable : list of str
+        A line for each method that had no usable fit under some condition.
     keep : {"rows", "measures"}
         What the parts and tables are of.
     """
@@ -108,6 +111,7 @@ class Pilot:
     table_seconds: float = 0.0
     memory: int = 0
     died: int = 0
+    unusable: list[str] = field(default_factory=list)
     keep: str = "rows"
 
     @property
@@ -246,6 +250,7 @@ def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
         sizes.append((fits, sum(path.stat().st_size for path in store.folder.glob("*.parquet"))))
     pilot.small, pilot.large = sizes
     pilot.performance = table.to_pandas()
+    pilot.unusable = unusable(store.folder, pilot.performance)
 
 
 def spread(costs: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ import pandas as pd
 from mcstudy.analysis.precision import check_exist, check_targets, existing
 from mcstudy.arguments import as_path
 from mcstudy.arguments import check_seconds as check_seconds_given
+from mcstudy.errors import ChangedError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.loading import load_study
@@ -73,6 +74,9 @@ class Plan:
         How many there are.
     stops : str
         When a condition stops, where a precision decides; else empty, and the counts are exact.
+    changed : str
+        What stored rows, which are not counted, have not in common with the study, and what the
+        run will ask; empty if there are none.
     """
 
     name: str
@@ -88,6 +92,7 @@ class Plan:
     pilot: Pilot
     conditions: int
     stops: str
+    changed: str
 
     @printable
     def __str__(self) -> str:
@@ -97,6 +102,8 @@ class Plan:
         lines = [f"{self.name}: {self.size}, {fits}, {stored}"]
         lines += [self.stops] if self.stops else []
         lines += [self._pilot_text(), *self._cost_lines()]
+        lines += [f"note: in the pilot {text}" for text in self.pilot.unusable]
+        lines += [f"note: {self.changed}"] if self.changed else []
         blocks = ["\n".join(lines), self._errors_text()]
         if len(self.targets):
             blocks.append(self._targets_text())
@@ -169,7 +176,12 @@ class Plan:
             for row in self.targets.to_dict("records")
         ]
         head = ("target", "replicates", "time", "for the sake of")
-        return f"Replicates that the targets need\n{aligned(head, lines, texts=4)}"
+        text = f"Replicates that the targets need\n{aligned(head, lines, texts=4)}"
+        most = self.replicates[1]
+        lacking = self.targets[self.targets["needed"] > most]["measure"] if self.stops else ()
+        if len(lacking):
+            text += f"\nnote: max_replicates, {most}, is too few for {', '.join(lacking)}"
+        return text
 
 
 @neighbours_forgotten()
@@ -216,7 +228,12 @@ def plan(
     if targets is not None:
         listed = either("--target", "targets")
         check_targets(targets, listed, "the target", study.measures)
-    stored = Ledger(study, Store(as_path(results, "results") / study.name)).stored()
+    ledger = Ledger(study, Store(as_path(results, "results") / study.name))
+    stored, changed = ledger.stored(), ""
+    try:
+        ledger.settle_changes(None)
+    except ChangedError as error:
+        changed = str(error)
     pilot = run_pilot(study, workers, seconds)
     if wanted:
         listed = f"{study.name}: precision" if targets is None else either("--target", "targets")
@@ -257,6 +274,7 @@ def plan(
         pilot=pilot,
         conditions=len(study.conditions),
         stops=stops_in_words(study, count),
+        changed=changed,
     )
 
 

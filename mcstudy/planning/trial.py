@@ -31,6 +31,7 @@ SLOW_TIMES = 100.0
 _TOGETHER = 4
 # What the order of summation leaves, as in a product over the whole batch, and much more.
 _LAST_BITS = 1e-6
+_OTHER_LIMIT = {"lower": "upper", "upper": "lower"}
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Trial:
     _problems: dict[str, list[tuple[str, Condition | None]]] = field(default_factory=dict)
     _notes: dict[str, list[tuple[str, Condition | None]]] = field(default_factory=dict)
     _answers: dict[str, list[Answers]] = field(default_factory=dict)
-    _finite: dict[tuple[str, Column], bool] = field(default_factory=dict)
+    _there: dict[tuple[str, Column], bool] = field(default_factory=dict)
 
     def problem(self, text: str, condition: Condition | None = None) -> None:
         """Write down what must be mended."""
@@ -101,22 +102,29 @@ class Trial:
                 yield f"{text} (at {where}{first.key})"
 
     def saw(self, method: str, answers: Answers) -> None:
-        """Remember which numbers of a method are ever finite, and its time."""
+        """Remember which numbers of a method are ever there, and its time."""
         self._answers.setdefault(method, []).append(answers)
         self.seconds.setdefault(method, []).append(float(answers.seconds[0]))
         for column, values in answers.numbers.items():
             key = (method, column)
-            self._finite[key] = self._finite.get(key, False) or bool(np.isfinite(values[0]))
+            there = np.isfinite if column.kind in ("estimate", "std_error") else _is_number
+            self._there[key] = self._there.get(key, False) or bool(there(values[0]))
 
     def judge_columns(self) -> None:
-        """Say which numbers are never finite; an estimate must be, the others may not exist."""
-        for (method, column), finite in sorted(self._finite.items()):
-            if finite:
-                continue
-            if column.kind == "upper":
+        """Say which numbers are never there; an estimate must be, the others may not exist."""
+        for (method, column), there in sorted(self._there.items()):
+            kind = _OTHER_LIMIT.get(column.kind, "")
+            other = self._there.get((method, column._replace(kind=kind)))
+            if there or (column.kind == "upper" and not other):
                 continue
             what = f"interval '{column.interval}'" if column.interval else column.kind
-            text = f"method '{method}': {what} of {column.estimand!r} is missing at every condition"
+            said = f"{what} of {column.estimand!r} is missing at every condition"
+            if other:
+                said = (
+                    f"{what} of {column.estimand!r} has no {column.kind} limit at any condition, "
+                    "and so no coverage; a limit that is not needed is -inf or inf"
+                )
+            text = f"method '{method}': {said}"
             if column.kind == "estimate":
                 self.problem(text)
             else:
@@ -124,7 +132,7 @@ class Trial:
 
     def judge_precision(self) -> None:
         """Say which targets of the study's precision exist nowhere."""
-        kinds = {column.kind for _, column in self._finite}
+        kinds = {column.kind for _, column in self._there}
         formed = self.study.level is not None and "std_error" in kinds
         needs = OF_INTERVALS if not ("lower" in kinds or formed) else ()
         needs += ("model_se", "relative_error_model_se") if "std_error" not in kinds else ()
@@ -251,6 +259,11 @@ def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | Non
             condition,
         )
     return truths
+
+
+def _is_number(value: float) -> bool:
+    """Return whether a limit is there; one to a side that has none is infinite."""
+    return not math.isnan(value)
 
 
 def _bits(number: float | None) -> str | None:

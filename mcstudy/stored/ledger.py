@@ -177,7 +177,7 @@ class Ledger:
         """Say in one sentence that the measures are about another truth than before, or nothing."""
         if not self.new_truths:
             return ""
-        return f"{self.new_truths[0]}: the rows stay, and are measured anew about the new truth"
+        return f"{self.new_truths[0]}; the rows stay, and are measured anew about the new truth"
 
     def clear(self) -> str:
         """Move away the parts that were discarded; return in words what and where to, or nothing.
@@ -193,14 +193,17 @@ class Ledger:
         return f"discarded rows were in {parts} in {folder} now"
 
     def _changed_truths(self) -> list[str]:
-        """Return in words the first truth that is not what the tables were made with."""
+        """Say which truth is not what the tables were made with: the first, and how many more."""
         stored = self._record.get("truths", {})
-        for condition, truths in self.truths.items():
-            for estimand, before in stored.get(condition.key, {}).items():
-                after = truths.get(estimand)
-                if before != after and not (before is None and after != after):
-                    return [f"the truth of {estimand} at {condition.key} {before} -> {after}"]
-        return []
+        changes = [
+            f"the truth of {estimand} at {condition.key}: {before} -> {after}"
+            for condition, truths in self.truths.items()
+            for estimand, before in stored.get(condition.key, {}).items()
+            for after in [truths.get(estimand)]
+            if before != after and not (before is None and after != after)
+        ]
+        more = f" (and of {len(changes) - 1} more)" if len(changes) > 1 else ""
+        return [changes[0] + more] if changes else []
 
     def methods_of(self, head: PartHead) -> tuple[str, ...]:
         """Return the methods whose rows in a part count."""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcstudy.analysis.selection import suggestion
 from mcstudy.arguments import as_texts
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
@@ -25,7 +26,8 @@ def check_retried(statuses: Sequence[str]) -> None:
     for status in as_texts(statuses, either("--retry", "retry")):
         if status not in RETRIED:
             raise StudyError(
-                f"{either('--retry', 'retry')} is {status!r}; fits that can be tried again are "
+                f"{either('--retry', 'retry')} is {status!r}{suggestion(status, RETRIED)}; fits "
+                "that can be tried again are "
                 f"those with status {', '.join(RETRIED[:-1])} or {RETRIED[-1]}"
             )
 

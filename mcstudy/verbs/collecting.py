@@ -23,6 +23,7 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "folders",
         nargs="*",
+        default=[],
         metavar="FOLDER",
         help="the --results of shares that have one of their own",
     )

@@ -95,7 +95,7 @@ def test_contract_a_changed_study_is_noticed(study_file, tmp_path, capfd, old, n
 
 def test_contract_a_changed_truth_is_noticed_and_taken(study_file, tmp_path, capfd):
     refusal, path = change(study_file, tmp_path, capfd, ('{"mean": mean}', '{"mean": mean + 1}'))
-    assert "the truth of mean at mean=0, n=5 0.0 -> 1.0" in refusal
+    assert "the truth of mean at mean=0, n=5: 0.0 -> 1.0 (and of 3 more)" in refusal
     results = run(path, tmp_path / "results", jobs=1, replicates=5, changed="keep", quiet=True)
     assert set(results.estimates.truth) == {1.0, 2.5}
 

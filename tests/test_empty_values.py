@@ -74,7 +74,15 @@ def test_contract_no_verb_takes_an_empty_value(name, action, value, capfd):
 def test_contract_no_list_has_an_empty_name(name, action, capfd):
     if action.metavar == LIST:
         for value in ("a,,b", ",a", "a,"):
-            assert f"{value!r} is empty" in refusal(capfd, command(name, action, value))
+            shown = refusal(capfd, command(name, action, value))
+            assert f"{value!r} has an empty name; give a value" in shown
+
+
+def test_contract_options_are_written_in_full(study_file, capfd):
+    shown = refusal(capfd, ["run", str(study_file()), "--replicate", "5"])
+    assert shown.startswith(
+        "mcstudy run: unrecognized arguments: --replicate 5 (did you mean '--replicates'?); see "
+    )
 
 
 def test_contract_options_that_take_several_names_are_known_as_lists():

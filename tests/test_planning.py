@@ -465,3 +465,54 @@ def test_contract_a_pilot_whose_jobs_end_their_workers_says_so(study_file):
     crash = ("def average(sample):", "def average(sample):\n    import os; os._exit(3)\n")
     with pytest.raises(MCStudyError, match="no job of the pilot came back, its workers died"):
         plan(study_file(crash), jobs=2, seconds=0.5)
+
+
+ONE_SIDED = """
+def simulate(rng, *, n, mean):
+    return rng.normal(mean, size=n)
+
+def half(sample):
+    return {"mean": Estimate(sample.mean(), lower=sample.mean() - 1)}
+
+def one_sided(sample):
+    return {"mean": Estimate(sample.mean(), lower=-np.inf, upper=sample.mean() + 1)}
+
+def broken(sample):
+    raise ValueError("no")
+
+study = Study(
+    name="normal",
+    simulate=simulate,
+    estimands=lambda *, n, mean: {"mean": mean},
+    methods={"half": half, "one_sided": one_sided},
+    conditions=grid(n=[5, 10], mean=[0.0, 1.5]),
+    replicates=60,
+    seed=7,
+)
+"""
+
+
+def test_contract_check_names_an_interval_with_one_limit(study_file):
+    found = check(study_file(body=ONE_SIDED))
+    assert found.clean
+    assert found.notes == [
+        "method 'half': interval 'default' of 'mean' has no upper limit at any condition, and so "
+        "no coverage; a limit that is not needed is -inf or inf"
+    ]
+
+
+def test_contract_plan_says_what_the_run_will_say(study_file, tmp_path):
+    broken = ('"half": half', '"half": broken')
+    precise = ("replicates=60", 'replicates=20, precision={"coverage": 0.01}, max_replicates=40')
+    path = study_file(broken, precise, body=ONE_SIDED)
+    run(path, tmp_path, jobs=1, replicates=20, methods=["one_sided"], quiet=True)
+    text = str(plan(path, jobs=1, results=tmp_path, seconds=0.2))
+    assert "note: in the pilot method 'half' has no usable fit under 4 of 4 conditions" in text
+    assert text.endswith("\nnote: max_replicates, 40, is too few for coverage")
+    assert "Nothing was done" not in text
+    other = study_file(broken, ("seed=7", "seed=8"), body=ONE_SIDED, name="other.py")
+    planned = plan(other, jobs=1, results=tmp_path, seconds=0.2)
+    assert planned.stored == 0
+    assert "normal: holds rows of seed 7 and this study has seed 8" in planned.changed
+    assert f"\nnote: {planned.changed}" in str(planned)
+    assert "\nnote: max_replicates" not in str(planned)

@@ -287,7 +287,7 @@ def test_contract_what_is_kept_cannot_change(study_file, tmp_path):
 def test_contract_sums_of_another_truth_are_computed_anew(study_file, tmp_path):
     run(study_file(KEEP), tmp_path / "a", jobs=1, quiet=True)
     other = study_file(KEEP, ('{"mean": mean}', '{"mean": mean + 1}'), name="other.py")
-    with pytest.raises(MCStudyError, match=r"the truth of mean at mean=0, n=5 0.0 -> 1.0"):
+    with pytest.raises(MCStudyError, match=r"the truth of mean at mean=0, n=5: 0.0 -> 1.0"):
         run(other, tmp_path / "a", jobs=1, quiet=True)
     with pytest.raises(MCStudyError, match="its sums are about other numbers: the truth of mean"):
         run(other, tmp_path / "a", jobs=1, changed="keep", quiet=True)

@@ -83,7 +83,10 @@ def test_contract_a_better_truth_is_measured_anew_and_said(study_file, tmp_path,
     path = study_file(('{"mean": mean}', '{"mean": mean + 0.5}'))
     after = run(path, tmp_path, changed="keep", jobs=1)
     said = capfd.readouterr().err
-    assert "0.0 -> 0.5: the rows stay, and are measured anew about the new truth" in said
+    assert (
+        "0.0 -> 0.5 (and of 3 more); the rows stay, and are measured anew about the new truth"
+        in said
+    )
     bias = [r.performance.query("measure == 'bias'")["value"] for r in (before, after)]
     assert (bias[0] - bias[1]).to_numpy() == pytest.approx(0.5)
     run(path, tmp_path, changed="keep", jobs=1)

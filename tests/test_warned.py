@@ -115,7 +115,9 @@ def test_contract_fits_with_a_warning_can_count_as_failed(of_rows, capsys):
     assert frame.loc[(2, "separated", "together"), "other_failed"] == known["together"]
     assert main(["failures", str(of_rows.folder), "--failed", "warned"]) == 0
     assert "failed: no estimate, or a warning" in capsys.readouterr().out
-    with pytest.raises(MCStudyError, match=r"no status 'warnd'; choose from .*, warned"):
+    with pytest.raises(
+        MCStudyError, match=r"no status 'warnd' .did you mean 'warned'\?.; choose from .*, warned"
+    ):
         of_rows.failure_overlap(failed=["warnd"])
 
 

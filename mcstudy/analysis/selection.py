@@ -199,7 +199,7 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
 def suggestion(name: object, known: Sequence[str]) -> str:
     """Return " (did you mean ...?)" where a known name is close."""
     close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return f" (did you mean {str(close[0])!r}?)" if close else ""
 
 
 def in_words(level: Any) -> str:

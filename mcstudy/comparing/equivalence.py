@@ -89,10 +89,10 @@ class Equivalence:
         if worst.empty:
             return ""
         first, farthest = worst.sort_index().iloc[0], worst.iloc[0]
-        return (
-            f"\nwhere they first part:\n  {first['replay']}\n"
-            f"where they are farthest apart:\n  {farthest['replay_farthest']}"
-        )
+        text = f"\nwhere they first part:\n  {first['replay']}"
+        if farthest["relative_largest"] > 0:
+            text += f"\nwhere they are farthest apart:\n  {farthest['replay_farthest']}"
+        return text
 
 
 def equivalence(folder: Path, method: str, reference: str) -> Equivalence:

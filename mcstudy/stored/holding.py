@@ -132,5 +132,6 @@ def why_not_there(folder: Path) -> str:
         return "there is no such folder; name one like results/<study name>"
     within = sorted(path.parent for path in folder.glob("*/parts"))
     if within:
-        return f"no tables here, but in {', '.join(map(str, within[:MOST_WITHIN]))}"
+        more = f" and {len(within) - MOST_WITHIN} more" if len(within) > MOST_WITHIN else ""
+        return f"no tables here, but in {', '.join(map(str, within[:MOST_WITHIN]))}{more}"
     return "no tables here; name a folder like results/<study name>"

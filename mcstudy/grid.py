@@ -146,9 +146,9 @@ def level_text(level: Level) -> str:
     """Return the text by which a level is known; equal levels have equal texts."""
     if isinstance(level, str):
         return json.dumps(level, ensure_ascii=False)
-    if isinstance(level, float) and level.is_integer():
-        return str(int(level))
-    return str(level)
+    if isinstance(level, float):  # a class of its own, such as an enum, may show another text
+        return str(int(level) if level.is_integer() else float(level))
+    return str(int(level)) if isinstance(level, int) and not isinstance(level, bool) else str(level)
 
 
 def _levels(name: str, values: Iterable[Level]) -> list[Level]:
@@ -159,7 +159,8 @@ def _levels(name: str, values: Iterable[Level]) -> list[Level]:
         )
     if not is_plain(name):
         raise StudyError(f"grid: {name!r} cannot name a factor, it is no valid text; mend it")
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+    one = isinstance(values, str | bytes | Mapping) or getattr(values, "ndim", 1) == 0
+    if one or not isinstance(values, Iterable):
         raise StudyError(f"grid: {name}={values!r} is not a list of levels; write {name}=[...]")
     levels = [_level(name, value) for value in values]
     if not levels:
@@ -255,7 +256,12 @@ def _is_kept(condition: Condition, keep: Callable[..., bool], wanted: set[str] |
 
 def _argument_names(function: Callable[..., Any]) -> tuple[set[str] | None, set[str]]:
     """Return the names of a function's arguments, None if it takes any, and those it must get."""
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        raise StudyError(
+            f"where: the arguments of {function!r} cannot be read; write where(lambda n: n > 5)"
+        ) from None
     named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     needed = {p.name for p in named if p.default is p.empty}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -17,6 +16,8 @@ from mcstudy.measure import LEVEL, check_measures, check_null
 from mcstudy.signatures import check_method, check_takes
 
 MAX_REPLICATES = 2**32
+MAX_SECONDS = 1e9
+"""Of a time limit: the timer of a process counts nanoseconds in 63 bits."""
 SIMULATE = "simulate"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -216,10 +217,11 @@ class Study:
             if limit is None and not name:
                 continue
             number = isinstance(limit, int | float) and not isinstance(limit, bool)
-            if not number or not 0 < float(limit or 0) < math.inf:
+            if not number or not 0 < (limit or 0) <= MAX_SECONDS:
                 of = f" of '{name}'" if name else ""
                 raise StudyError(
-                    f"{self.name}: time_limit{of} is {limit!r}; give seconds, a number above 0"
+                    f"{self.name}: time_limit{of} is {limit!r}; give seconds, a number above 0 and "
+                    f"at most {MAX_SECONDS:.0e}, or leave it out"
                 )
 
     def limit_of(self, method: str) -> float | None:

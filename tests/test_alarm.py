@@ -90,6 +90,7 @@ def test_contract_another_thread_is_measured_only():
         (0, "time_limit is 0; give seconds, a number above 0"),
         (-1.5, "time_limit is -1.5"),
         (float("inf"), "time_limit is inf"),
+        (1e12, "time_limit is 1000000000000.0; give seconds, a number above 0 and at most 1e"),
         (float("nan"), "time_limit is nan"),
         ("2", "time_limit is '2'"),
         (True, "time_limit is True"),

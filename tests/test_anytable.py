@@ -243,6 +243,18 @@ def test_contract_missing_and_odd_values_of_by_keep_their_cells():
     assert found.a.isna().sum() == len(found) / 3
 
 
+def test_contract_intervals_and_sparse_columns_are_columns_like_others():
+    frame = pd.DataFrame({"x": [1, 2, 8, 9], "estimate": pd.arrays.SparseArray([0.0, 2, 0, 4])})
+    for binned in (pd.cut(frame.x, [0, 5, 10]), pd.cut(frame.x, [0, 5, 10]).astype("interval")):
+        found = performance(frame.assign(x=binned), truth=0, by=["x"], replicate=None)
+        bias = found[found.measure == "bias"]
+        assert bias.x.tolist() == ["(0, 5]", "(5, 10]"]
+        assert bias.value.tolist() == [1.0, 2.0]
+    large = pd.DataFrame({"estimate": pd.Series([10**30, 1], dtype=object)})
+    with pytest.raises(MCStudyError, match="a column has values of no use here: Python int too"):
+        performance(large, truth=0)
+
+
 def test_contract_columns_may_have_numbers_for_names():
     found = performance(pd.DataFrame([[1.0, "a"], [3.0, "a"]]), truth=0, by="1", estimate="0")
     assert found.iloc[0].tolist()[:3] == ["a", "bias", 2.0]

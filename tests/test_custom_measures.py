@@ -245,3 +245,36 @@ def test_contract_results_tell_their_measures(study_file, tmp_path):
     columns = pq.read_schema(results.folder / "performance.parquet").names
     assert columns == list(results.performance)
     assert mcstudy.Measured is Measured
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (Measured(None, 0.1, 3), "returned None; return a number"),
+        (Measured(1.0, "x", 3), "returned 'x'; return a number"),
+        (Measured(10**400, 0.1, 3), "; return a number"),
+        (Measured(1.0, -1.0, 3), "returned the MCSE -1.0; return 0 or more"),
+        ((1.0, -1.0), "returned the MCSE -1.0; return 0 or more"),
+        (Measured(1.0, 0.1, np.nan), "returned used=nan; return how many of the 3 replicates"),
+        (Measured(1.0, 0.1, 3.5), "returned used=3.5"),
+        (Measured(1.0, 0.1, -3), "returned used=-3"),
+        (Measured(1.0, 0.1, 400), "returned used=400"),
+        (Measured(1.0, 0.1, 3, 5), "returned the limits 5; return .lower, upper"),
+        (Measured(1.0, 0.1, 3, (1, 2, 3)), "returned the limits"),
+        (Measured(1.0, 0.1, 3, (5, 2)), "returned the limits .* the lower one first"),
+        (Measured(1.0, 0.1, 3, (1j, 2)), "returned 1j; return a number"),
+    ],
+)
+def test_contract_an_answer_with_its_error_is_checked(answer, message):
+    frame = pd.DataFrame({"estimate": [0.1, 0.3, 2.0]})
+    with pytest.raises(MCStudyError, match=message):
+        performance(frame, truth=0, measures={"own": lambda estimate: answer})
+
+
+def test_contract_an_answer_with_its_error_stands_as_it_is():
+    frame = pd.DataFrame({"estimate": [0.1, 0.3, 2.0]})
+    given = Measured(np.nan, np.nan, np.int64(0), [0, np.float32(2)])
+    found = performance(frame, truth=0, measures={"own": lambda estimate: given})
+    own = found.set_index("measure").loc["own"]
+    assert own[["lower", "upper", "used"]].tolist() == [0.0, 2.0, 0]
+    assert np.isnan(own["value"])

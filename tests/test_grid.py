@@ -1,5 +1,7 @@
 """Factors to conditions."""
 
+import enum
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,8 @@ def test_contract_texts_that_look_alike_stay_apart():
         (lambda: grid(a=[(1, 2)]), "tuple; levels are bool, int, float, str or None"),
         (lambda: grid(a="normal"), r"a='normal' is not a list of levels; write a=\[...\]"),
         (lambda: grid(a=3), "is not a list of levels"),
+        (lambda: grid(a=np.array(3)), r"a=array\(3\) is not a list of levels"),
+        (lambda: grid(a=[1]).where(bool), "the arguments of <class 'bool'> cannot be read"),
         (lambda: grid(method=[1]), "cannot be called 'method'"),
         (lambda: grid(a=[1]) + grid(b=[1]), "'a', 'b' on one side of a '\\+' only"),
         (lambda: grid(a=[1]) + grid(a=[1], b=[2]), "'b' on one side"),
@@ -122,3 +126,30 @@ def test_contract_levels_that_differ_before_the_run_differ_after_it(levels, tmp_
     numbers = [level for level in levels if isinstance(level, int | float)]
     if len(numbers) == len(levels):
         assert sorted(bias.a.tolist()) == sorted(set(levels))
+
+
+class Size(int, enum.Enum):
+    SMALL = 3
+    BIG = 5
+
+
+class Share(float, enum.Enum):
+    HALF = 0.5
+
+
+def test_contract_an_enum_is_the_number_it_is(tmp_path):
+    assert len(grid(a=[Size.SMALL, 3, 5, Size.BIG])) == 2
+    assert [c.key for c in grid(a=[Size.SMALL], b=[Share.HALF])] == ["a=3, b=0.5"]
+    study = Study(
+        name="sizes",
+        simulate=lambda rng, a: rng.normal(size=a.value),
+        estimands=lambda a: {"mean": 0.0},
+        methods={"mean": lambda data: {"mean": Estimate(data.mean())}},
+        conditions=grid(a=list(Size)),
+        replicates=3,
+        seed=1,
+    )
+    first = run(study, tmp_path, jobs=1, quiet=True)
+    assert set(first.performance["a"]) == {3, 5}
+    more = run(study, tmp_path, jobs=1, quiet=True, replicates=4)
+    assert set(more.estimates["condition"]) == {"a=3", "a=5"}

@@ -514,5 +514,22 @@ def test_contract_plan_says_what_the_run_will_say(study_file, tmp_path):
     planned = plan(other, jobs=1, results=tmp_path, seconds=0.2)
     assert planned.stored == 0
     assert "normal: holds rows of seed 7 and this study has seed 8" in planned.changed
-    assert f"\nnote: {planned.changed}" in str(planned)
+    told = f"such rows count as missing here; run will say: {planned.changed}"
+    assert f"\nnote: {told}" in str(planned)
     assert "\nnote: max_replicates" not in str(planned)
+
+
+REMEMBERS = """
+seen = []
+def remembers(sample):
+    seen.append(sample.mean())
+    return {"mean": Estimate(sample.mean() if len(seen) < 3 else seen[-2])}
+"""
+
+
+def test_contract_check_notices_what_a_method_keeps_of_earlier_fits(study_file):
+    edit = ("study = Study(", f"{REMEMBERS}\nstudy = Study(")
+    path = study_file(edit, ('"jittered": jittered', '"remembers": remembers'))
+    (found,) = check(path).problems
+    assert found.startswith("method 'remembers' answers otherwise when the same replicate is done")
+    assert "or keeps something of earlier fits (at " in found

@@ -74,11 +74,8 @@ def test_contract_what_is_missing_is_said_with_the_share_that_computes_it(
     assert " to 39 of average, jittered at " in last
     run(path, where, part=(2, 3), methods=["average"], jobs=1, quiet=True)
     assert main(["collect", path, "--results", where]) == 1
-    assert (
-        capfd.readouterr()
-        .out.splitlines()[-1]
-        .endswith("; to compute them: mcstudy run STUDY --part K/3 with K = 1 to 2")
-    )
+    again = f"mcstudy run STUDY --part K/3 --results {where} with K = 1 to 2"
+    assert capfd.readouterr().out.splitlines()[-1].endswith(f"; to compute them: {again}")
     for k in (1, 2):
         run(path, where, part=(k, 3), jobs=1, quiet=True)
     assert main(["collect", path, "--results", where]) == 0
@@ -88,7 +85,8 @@ def test_contract_many_missing_shares_are_said_in_short(study_file, tmp_path):
     for k in (2, 3, 7):
         run(study_file(), tmp_path, part=(k, 30), jobs=1, quiet=True)
     summary = collect(study_file(), results=tmp_path, quiet=True).summary
-    assert summary.endswith(": run(study, part=(K, 30)) with K = 1, 4 to 6, 8 to 30")
+    call = f'run(study, part=(K, 30), results="{tmp_path}")'
+    assert summary.endswith(f": {call} with K = 1, 4 to 6, 8 to 30")
     for k in range(4, 28, 2):
         run(study_file(), tmp_path, part=(k, 30), jobs=1, quiet=True)
     summary = collect(study_file(), results=tmp_path, quiet=True).summary
@@ -169,7 +167,7 @@ def test_contract_precision_goes_on_where_the_shares_end(study_file, tmp_path):
         run(path, tmp_path / "a", part=(k, 2), jobs=1, quiet=True)
     lacking = collect(path, results=tmp_path / "a", quiet=True)
     assert "of those that the precision asks for by now are missing: " in lacking.summary
-    assert lacking.summary.endswith("; to compute them: run(study)")
+    assert lacking.summary.endswith(f'; to compute them: run(study, results="{tmp_path / "a"}")')
     assert run(path, tmp_path / "a", jobs=1, quiet=True).digests() == whole.digests()
     done = collect(path, results=tmp_path / "a", quiet=True)
     assert done.summary.startswith("normal is complete: no condition needs more replicates")

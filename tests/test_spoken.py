@@ -49,7 +49,7 @@ def test_contract_shares_say_how_to_go_on_here_and_there(study_file, tmp_path, c
         run(path, tmp_path, part=(1, 2), changed="keep")
     run(path, tmp_path, part=(1, 2), jobs=1, quiet=True)
     here = collect(path, results=tmp_path, quiet=True).summary
-    assert here.endswith("to compute them: run(study, part=(2, 2))")
+    assert here.endswith(f'to compute them: run(study, part=(2, 2), results="{tmp_path}")')
     assert main(["collect", str(path), "--results", str(tmp_path)]) == 1
     last = capfd.readouterr().out.splitlines()[-1]
-    assert last.endswith("to compute them: mcstudy run STUDY --part 2/2")
+    assert last.endswith(f"to compute them: mcstudy run STUDY --part 2/2 --results {tmp_path}")

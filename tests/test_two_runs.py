@@ -120,7 +120,7 @@ def test_contract_other_seeds_are_independent(make):
 def test_contract_the_data_decide_where_the_record_does_not(make):
     a = make("a")
     same = compare_runs(a, make("b", SIMULATE))
-    assert "go together (by chance: below 1e-6); 480 of 480" in same.notes[0]
+    assert "go together (p < 1e-6); 480 of 480" in same.notes[0]
     assert same.frame["paired"].any()
     other = compare_runs(a, make("c", ("rng.normal(mean, size=n)", "-rng.normal(-mean, size=n)")))
     assert "the estimates of no method go together" in other.notes[0]

@@ -109,3 +109,13 @@ def test_contract_what_was_kept_is_asked_about_again_after_another_change(
     fresh = run(study_file(OTHER), tmp_path, changed="discard", jobs=1, quiet=True)
     plain = run(study_file(OTHER), tmp_path / "plain", jobs=1, quiet=True)
     assert fresh.digests() == plain.digests()
+
+
+def test_contract_fits_that_failed_are_in_the_sample(study_file, tmp_path, capfd):
+    """A mended method gives the old numbers everywhere but where it failed."""
+    rare = "    if sample[0] > 3.5: raise ValueError('rare')\n    se ="
+    before = run(study_file(("    se =", rare)), tmp_path, jobs=1, quiet=True, replicates=200)
+    failed = int((before.fits.status == "error").sum())
+    assert 0 < failed < 40
+    with pytest.raises(ChangedError, match=r"computed again are not equal .* status: 'ok', stored"):
+        run(study_file(), tmp_path, changed="verify", jobs=1, replicates=200, quiet=True)

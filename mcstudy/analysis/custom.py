@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -57,11 +58,11 @@ class Custom:
             return MISSING
         answer = self.function(**columns)
         if isinstance(answer, Measured):
-            return answer
+            return _checked(answer, count)
         complete = _complete(columns, count)
         used = int(np.count_nonzero(complete))
         if isinstance(answer, tuple) and len(answer) == 2:
-            return Measured(_number(answer[0]), _number(answer[1]), used)
+            return _checked(Measured(answer[0], answer[1], used), count)
         if np.shape(answer) == (count,) and not isinstance(answer, Sequence):
             return _of_each(np.asarray(answer, dtype=float)[complete])
         value = _number(answer)
@@ -150,10 +151,33 @@ def _complete(columns: Mapping[str, Any], count: int) -> Bools:
     return complete
 
 
+def _checked(answer: Measured, count: int) -> Measured:
+    """Return a measure with its error as the function gave it, each of them what it must be."""
+    value, mcse = _number(answer.value), _number(answer.mcse)
+    if mcse < 0:
+        raise StudyError(f"it returned the MCSE {answer.mcse!r}; return 0 or more, or NaN")
+    try:
+        used = operator.index(answer.used)
+    except TypeError:
+        used = -1
+    if not 0 <= used <= count:
+        raise StudyError(
+            f"it returned used={answer.used!r}; return how many of the {count} replicates it used"
+        )
+    limits = answer.limits
+    if limits is not None:
+        if not isinstance(limits, tuple | list) or len(limits) != 2:
+            raise StudyError(f"it returned the limits {limits!r}; return (lower, upper)")
+        limits = (_number(limits[0]), _number(limits[1]))
+        if limits[0] > limits[1]:
+            raise StudyError(f"it returned the limits {limits!r}; return the lower one first")
+    return Measured(value, mcse, used, limits)
+
+
 def _number(answer: Any) -> float:
     try:
         return float(answer)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise StudyError(
             f"it returned {answer!r}; return a number, one for each replicate, (value, mcse) or "
             "Measured"

@@ -33,6 +33,6 @@ def wald_limits(
     quantile = special.ndtri(upper)
     if df is not None and (known := np.isfinite(df)).any():
         quantile = np.where(known, special.stdtrit(np.where(known, df, 1.0), upper), quantile)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         half = np.where(np.isfinite(estimate), quantile * std_error, np.nan)
         return estimate - half, estimate + half

@@ -82,10 +82,10 @@ def checked_statuses(failed: Collection[str]) -> tuple[str, ...]:
     return tuple(str(word) for word in words)
 
 
-def rule_in_words(failed: Collection[str]) -> str:
+def rule_in_words(failed: Collection[str], lacking: str = "no estimate") -> str:
     """Say which fits count as failed."""
     statuses = [word for word in failed if word != WARNED]
-    rule = "no estimate" + (f", or status {' or '.join(statuses)}" if statuses else "")
+    rule = lacking + (f", or status {' or '.join(statuses)}" if statuses else "")
     return rule + (", or a warning" if WARNED in failed else "")
 
 

@@ -27,6 +27,7 @@ from mcstudy.fits.checked import STATUSES
 
 _WHOLE = 2**62
 _DATA_MARKS = ("seed", "simulate", "python", "numpy")
+_KEPT = "some rows were kept from before a change"
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,11 @@ def _verdict(differ: Sequence[str], agreement: Agreement) -> tuple[bool, str]:
         if agreement.found or not agreement.possible:
             return True, recorded
         return False, f"{recorded}, but the estimates of no method go together"
-    said = f"{', '.join(differ)} differ"
+    names = ", ".join(name for name in differ if name != _KEPT)
+    said = " and ".join([f"{names} differ"] * bool(names) + [_KEPT] * (_KEPT in differ))
     if agreement.found:
         chance = f"{CHANCE:.0e}".replace("e-0", "e-")
-        return True, f"though {said}, the estimates go together (by chance: below {chance})"
+        return True, f"though {said}, the estimates go together (p < {chance})"
     if agreement.possible:
         return False, f"{said} and the estimates of no method go together"
     return False, f"{said} and the replicates are too few to tell whether the data are the same"
@@ -108,7 +110,7 @@ def _differing_marks(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[s
         if any(marks[method].get(name) != others[method].get(name) for method in shared)
     ]
     if one.get("kept") or other.get("kept"):
-        differ.append("rows kept from before a change")
+        differ.append(_KEPT)
     return differ if shared else ["the methods"]
 
 

@@ -107,13 +107,13 @@ class Sensitivity:
                 f" of {int(words.sum())} cells (same: the same methods are told apart in all three;"
                 " depends: some only in one or two; reversed: some the other way round)"
             )
+            by_interval = self.measure in INTERVAL_MEASURES
+            lacking = "no estimate or interval" if by_interval else "no estimate"
             yield (
-                f"failed: {rule_in_words(self.failed)}"
-                + (" or interval" if self.measure in INTERVAL_MEASURES else "")
-                + "; available: all there is; common: replicates in which no method failed, of"
-                " those that have an estimate at all; worst:"
-                " a failed fit counts as the worst that its cell allows; rank: 1 + how many methods"
-                " are better by more than 1.96 standard errors of the paired difference"
+                f"failed: {rule_in_words(self.failed, lacking)}; available: all there is; common:"
+                " replicates in which no method failed, of those that have an estimate at all;"
+                " worst: a failed fit counts as the worst that its cell allows; rank: 1 + how many"
+                " methods are better by more than 1.96 standard errors of the paired difference"
             )
         if self.alone:
             yield f"not ranked, as one method only has the interval: {', '.join(self.alone)}"

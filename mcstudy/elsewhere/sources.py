@@ -70,16 +70,28 @@ def _of_frame(frame: pd.DataFrame) -> Source:
 
     def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
         try:
-            table = pa.Table.from_pandas(frame[list(columns)], preserve_index=False)
+            plain = frame[list(columns)].apply(_for_arrow)
+            table = pa.Table.from_pandas(plain, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             reason = " ".join(str(text) for text in error.args)
             raise TableError(f"the table mixes types in a column: {reason}") from None
-        except pa.ArrowNotImplementedError as error:
+        except (pa.ArrowNotImplementedError, OverflowError) as error:
             reason = " ".join(str(text) for text in error.args)
             raise TableError(f"a column has values of no use here: {reason}") from None
         yield from table.to_batches()
 
     return Source("the table", frame.columns.tolist(), 0, batches)
+
+
+def _for_arrow(column: pd.Series) -> pd.Series:
+    """Return a column as Arrow knows it: intervals as text, a sparse one with all its numbers."""
+    if isinstance(column.dtype, pd.SparseDtype):
+        return pd.Series(column.to_numpy(), column.index)
+    if isinstance(column.dtype, pd.CategoricalDtype) and isinstance(
+        column.cat.categories, pd.IntervalIndex
+    ):
+        return column.cat.rename_categories(str)
+    return column.astype(str) if isinstance(column.dtype, pd.IntervalDtype) else column
 
 
 def _of_table(table: pa.Table, name: str) -> Source:

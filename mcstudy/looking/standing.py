@@ -28,6 +28,10 @@ MOST_GROUPS = 20
 MOST_CONDITIONS = 6
 MOST_NUMBERS = 5
 MOST_LETTERS = 200
+_TRUST = (
+    "mcstudy replay runs the study file that the folder names: add --trust if you trust it, or "
+    "--study FILE"
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,9 @@ class Standing:
             blocks.append(f"Failures, by kind\n{self._kinds_text(self.failures, 'failures')}")
         if len(self.warnings):
             blocks.append(f"Warnings, by kind\n{self._kinds_text(self.warnings, 'warnings')}")
+        kinds = pd.concat([self.failures, self.warnings])
+        if self.collected and (kinds["replicate"] != NOWHERE).any():
+            blocks.append(_TRUST)
         return "\n\n".join(blocks)
 
     @cached_property

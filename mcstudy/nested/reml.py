@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mcstudy.arguments import is_proportion
 from mcstudy.method import Estimate, Fit, batch_form
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
 from mcstudy.nested.cells import MeanSquares, mean_squares
@@ -59,7 +60,7 @@ class ExactMethod:
     def __post_init__(self) -> None:
         if unknown := [kind for kind in self.intervals if kind not in KINDS]:
             raise ValueError(f"no interval is called {unknown[0]!r}; there are {', '.join(KINDS)}")
-        if not 0 < self.level < 1:
+        if not is_proportion(self.level):
             raise ValueError(f"level is {self.level!r}; give a number between 0 and 1, as 0.95")
 
     def with_intervals(self, *kinds: str, level: float = 0.95) -> ExactMethod:

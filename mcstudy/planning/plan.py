@@ -103,7 +103,8 @@ class Plan:
         lines += [self.stops] if self.stops else []
         lines += [self._pilot_text(), *self._cost_lines()]
         lines += [f"note: in the pilot {text}" for text in self.pilot.unusable]
-        lines += [f"note: {self.changed}"] if self.changed else []
+        if self.changed:
+            lines.append(f"note: such rows count as missing here; run will say: {self.changed}")
         blocks = ["\n".join(lines), self._errors_text()]
         if len(self.targets):
             blocks.append(self._targets_text())

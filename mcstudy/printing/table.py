@@ -114,7 +114,8 @@ def table(
     down, across = _places(frame, _listed(rows, "rows"), _listed(columns, "columns"), measures)
     _check_places(frame, down, across)
     orders = wheres(where) | {"measure": measures}
-    layout = _lay_out(frame, (down, across), orders, level)
+    without = _without(select(performance, _of_methods(where)), frame, measures)
+    layout = _lay_out(frame, (down, across), orders, level, without)
     return Table(layout, frame.reset_index(drop=True), format)
 
 
@@ -131,6 +132,21 @@ def _joined(frame: pd.DataFrame) -> pd.DataFrame:
             if len(levels) == 1:
                 frame = frame.assign(**{name: frame[name].fillna(levels[0])})
     return frame
+
+
+def _of_methods(where: Where) -> dict[str, list[Any]]:
+    return {name: levels for name, levels in wheres(where).items() if name == "method"}
+
+
+def _without(asked: pd.DataFrame, frame: pd.DataFrame, measures: list[str]) -> list[str]:
+    """Say which methods, of those that were asked for, have no cell of a measure."""
+    lines = []
+    for measure in measures if "method" in asked.columns else ():
+        have = set(frame["method"][frame["measure"] == measure])
+        lacking = [str(name) for name in levels_of(asked, "method") if name not in have]
+        if lacking:
+            lines.append(f"no {measure} of {', '.join(map(in_words, lacking))}")
+    return lines
 
 
 def _places(
@@ -168,6 +184,7 @@ def _lay_out(
     places: tuple[list[str], list[str]],
     orders: dict[str, list[Any]],
     level: float,
+    without: Sequence[str],
 ) -> Layout:
     down, across = places
     keys = {name: _positions(frame, name, orders) for name in [*down, *across]}
@@ -191,7 +208,7 @@ def _lay_out(
         rows=_levels_at(rows, down, keys),
         columns=_levels_at(columns, across, keys),
         entries=entries,
-        notes=tuple(_notes(frame, [*down, *across], entries, marked_targets)),
+        notes=(*_notes(frame, [*down, *across], entries, marked_targets), *without),
         same_replicates=frame["replicates"].nunique() == 1,
     )
 

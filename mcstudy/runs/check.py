@@ -19,7 +19,7 @@ from mcstudy.study import Study
 TWICE_SECONDS = 1.0
 UNSEEDED = (
     "answers otherwise when the same replicate is done again: it or simulate draws from what no "
-    "seed of the study reaches"
+    "seed of the study reaches, or keeps something of earlier fits"
 )
 
 

@@ -123,7 +123,8 @@ def collect(
             progress.say(f"Note: {line}")
     shared = splits and all(job.stop <= wanted for job in missing)
     of = max(set(splits), key=lambda of: (splits.count(of), of)) if shared else 0
-    summary = _summary(study, missing, wanted, of)
+    elsewhere = [] if str(results) == "results" else [option("results", str(results))]
+    summary = _summary(study, missing, wanted, of, elsewhere)
     return Collected(Results(store.folder), tuple(missing), summary)
 
 
@@ -199,7 +200,9 @@ def _made(head: PartHead) -> list[str]:
     ]
 
 
-def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int) -> str:
+def _summary(
+    study: Study, missing: Sequence[Job], replicates: int, of: int, elsewhere: Sequence[str]
+) -> str:
     fits = f"{len(study.conditions) * len(study.methods) * replicates} fits"
     lacking = sum(len(job) * len(job.methods) for job in missing)
     if not missing and study.precision is not None:
@@ -209,18 +212,19 @@ def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int) -> 
     if any(job.stop > replicates for job in missing):
         fits = "those that the precision asks for by now"
     shares = shares_of(missing, of, study.conditions, replicates) if of else []
+    how = _run_of(shares, elsewhere)
     return (
         f"{study.name} is incomplete: {lacking} of {fits} are missing: "
-        f"{_in_words(missing, len(study.conditions))}; to compute them: {_run_of(shares)}"
+        f"{_in_words(missing, len(study.conditions))}; to compute them: {how}"
     )
 
 
-def _run_of(shares: Sequence[Share]) -> str:
+def _run_of(shares: Sequence[Share], options: Sequence[str]) -> str:
     """Return the call that computes some shares, or the whole where there are none."""
     if not shares:
-        return call("run")
+        return call("run", *options)
     if len(shares) == 1:
-        return call("run", _part(shares[0].number, shares[0].of))
+        return call("run", _part(shares[0].number, shares[0].of), *options)
     runs: list[list[int]] = []
     for number in (share.number for share in shares):
         if runs and number == runs[-1][-1] + 1:
@@ -231,7 +235,7 @@ def _run_of(shares: Sequence[Share]) -> str:
     numbers = ", ".join(said[:_MOST_RUNS])
     more = sum(map(len, runs[_MOST_RUNS:]))
     numbers += f" and {more} more" if more else ""
-    return f"{call('run', _part('K', shares[0].of))} with K = {numbers}"
+    return f"{call('run', _part('K', shares[0].of), *options)} with K = {numbers}"
 
 
 def _part(number: int | str, of: int | str) -> str:

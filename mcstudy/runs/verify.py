@@ -13,6 +13,7 @@ from mcstudy.errors import ChangedError
 from mcstudy.fits.replicates import Job
 from mcstudy.grid import Condition
 from mcstudy.looking.answer import Answer, read_answer
+from mcstudy.method import Status
 from mcstudy.runs.bench import Bench
 from mcstudy.runs.progress import Progress
 from mcstudy.runs.shares import Share
@@ -23,7 +24,8 @@ from mcstudy.stored.parts import PartHead, read
 from mcstudy.stored.store import Store
 
 MOST_EACH, MOST = 20, 1000
-"""How many fits of a method under a condition are compared, and about how many in all: a change
+"""How many fits of a method under a condition are compared, and about how many in all; as many
+again of those that are not ok. A change
 that shows in one fit of seven is missed by 20 fits in one case of twenty (.86**20)."""
 
 Cell = tuple[Condition, str]
@@ -78,17 +80,30 @@ def _marks(head: PartHead, methods: Sequence[str]) -> list[Mapping[str, str]]:
 def _sample(
     ledger: Ledger, older: Sequence[tuple[PartHead, Sequence[str]]]
 ) -> dict[Cell, list[int]]:
-    """Return the replicates to compare, spread evenly over those there are."""
+    """Return the replicates to compare: spread evenly over those there are, and over those not ok.
+
+    The latter are few as a rule, and what a change of code is about.
+    """
     by_key = {condition.key: condition for condition in ledger.study.conditions}
     there: dict[Cell, set[int]] = defaultdict(set)
+    not_ok: dict[Cell, set[int]] = defaultdict(set)
     for head, methods in older:
-        for method in methods:
-            there[by_key[head.condition], method] |= set(range(head.start, head.stop))
+        for row in read(head.path, ["method", "replicate", "status"]).to_pylist():
+            if row["method"] in methods:
+                cell = by_key[head.condition], row["method"]
+                there[cell].add(row["replicate"])
+                if row["status"] != Status.OK:
+                    not_ok[cell].add(row["replicate"])
     each = max(1, min(MOST_EACH, MOST // len(there)))
-    return {cell: _spread(sorted(numbers), each) for cell, numbers in there.items()}
+    return {
+        cell: sorted({*_spread(sorted(all_of_it), each), *_spread(sorted(not_ok[cell]), each)})
+        for cell, all_of_it in there.items()
+    }
 
 
 def _spread(numbers: Sequence[int], count: int) -> list[int]:
+    if not numbers:
+        return []
     places = np.unique(np.linspace(0, len(numbers) - 1, count).round().astype(int))
     return [numbers[place] for place in places.tolist()]
 

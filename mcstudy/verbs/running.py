@@ -55,7 +55,7 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--keep-going",
         action="store_true",
-        help="go on though the first 200 fits of a method all fail with the same message",
+        help="go on though the first fits of a method, 200 or more, all fail with the same message",
     )
     verb.add_argument("--quiet", action="store_true", help="show no progress, only the measures")
 

@@ -265,3 +265,11 @@ def test_contract_a_reader_that_stops_early_is_no_error(study_file, tmp_path):
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 141
+
+
+def test_contract_a_method_without_the_measure_is_named(study_file, tmp_path):
+    results = run(study_file(), tmp_path, replicates=5, jobs=1, quiet=True)
+    both = str(results.table("bias,coverage"))
+    assert both.endswith("\nno coverage of jittered")
+    assert "\nno " not in str(results.table("bias"))
+    assert "\nno " not in str(results.table("coverage", where="method=average"))

@@ -90,8 +90,8 @@ def write_file(path: Path, rows: int, *, strewn: bool) -> None:
 
 def write_results(folder: Path, rows: int) -> None:
     """Write tables as `run` does, a row group for each block of a condition."""
-    from mcstudy.stored.files import TableWriters, write_table
-    from mcstudy.stored.tables import BLOCK
+    from mcstudy.storage.export import BLOCK
+    from mcstudy.storage.files import TableWriters, write_table
 
     rng = np.random.default_rng(1)
     conditions = [f"n={i}" for i in range(CELLS // METHODS)]
@@ -156,7 +156,7 @@ def compare(what: str, measure: tuple[str, str], columns: str, paths: str) -> No
     """Print one line: measuring against reading."""
     read = timed(READ, columns, paths)
     measured = timed(measure[0], "", measure[1])
-    start = timed("import sys, mcstudy.elsewhere.performance")
+    start = timed("import sys, mcstudy.external.performance")
     print(
         f"{what:28s} read {read[0]:6.1f} s ({read[1]:6.1f} CPU, {read[2]:5.0f} MiB)   "
         f"measure {measured[0]:6.1f} s ({measured[1]:6.1f} CPU, {measured[2]:5.0f} MiB)   "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcstudy.errors import MCStudyError
 from mcstudy.grid import grid
-from mcstudy.loading import load_study
+from mcstudy.loader import load_study
 from mcstudy.method import Estimate, Fit, Skip, Status, batched
 from mcstudy.study import Study
 
@@ -38,18 +38,18 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from mcstudy.comparing.two_runs import compare_runs
-    from mcstudy.elsewhere.performance import performance
-    from mcstudy.looking.replay import replay
-    from mcstudy.looking.status import status
-    from mcstudy.looking.summarize import summarize
+    from mcstudy.comparison.runs import compare_runs
+    from mcstudy.execution.collect import collect
+    from mcstudy.execution.run import run
+    from mcstudy.external.performance import performance
+    from mcstudy.inspection.replay import replay
+    from mcstudy.inspection.status import status
+    from mcstudy.inspection.summarize import summarize
     from mcstudy.measure import Measured
     from mcstudy.planning.check import check
     from mcstudy.planning.plan import plan
-    from mcstudy.printing.table import table
     from mcstudy.results import Results, open_results
-    from mcstudy.runs.collect import collect
-    from mcstudy.runs.runner import run
+    from mcstudy.tables.table import table
 
 _HOMES = {
     "Measured": "measure",

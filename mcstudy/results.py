@@ -13,26 +13,26 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.moment_measures import NEED_ROWS
 from mcstudy.analysis.precision import precision_text
 from mcstudy.analysis.query import names_of
-from mcstudy.analysis.selection import Where, levels_of, select, with_record
-from mcstudy.analysis.summed import NEED_ROWS
+from mcstudy.analysis.select import Where, levels_of, select, with_record
 from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
-from mcstudy.comparing.anova import Anova, anova
-from mcstudy.comparing.comparisons import Comparison, check_pair, compare
-from mcstudy.comparing.equivalence import Equivalence, equivalence
-from mcstudy.comparing.failures import FAILED, Overlap, failure_overlap
-from mcstudy.comparing.pairs import COMPARISONS, INTERVAL_COMPARISONS
-from mcstudy.comparing.sensitivity import Sensitivity, sensitivity
-from mcstudy.comparing.warned import warning_kinds
+from mcstudy.comparison.anova import Anova, anova
+from mcstudy.comparison.equivalence import Equivalence, equivalence
+from mcstudy.comparison.failures import FAILED, Overlap, failure_overlap
+from mcstudy.comparison.paired import Comparison, check_pair, compare
+from mcstudy.comparison.paired_measures import COMPARISONS, INTERVAL_COMPARISONS
+from mcstudy.comparison.sensitivity import Sensitivity, sensitivity
+from mcstudy.comparison.warnings import warning_kinds
 from mcstudy.errors import ResultsError
-from mcstudy.printing.show import summary_text
-from mcstudy.printing.table import Names, Table, table
-from mcstudy.stored.holding import why_not_there
-from mcstudy.stored.record import read_record
-from mcstudy.stored.tables import TABLES, TABLES_OF
-from mcstudy.stored.together import OtherStateError, open_tables
+from mcstudy.storage.export import TABLES, TABLES_OF
+from mcstudy.storage.folder import why_not_there
+from mcstudy.storage.record import read_record
+from mcstudy.storage.table_set import OtherStateError, open_tables
+from mcstudy.tables.summary import summary_text
+from mcstudy.tables.table import Names, Table, table
 from mcstudy.terminal import printable
 
 RESULTS = "a folder like results/<study name>"
@@ -108,7 +108,7 @@ class Results:
         level: float = 0.95,
         format: str = "text",  # noqa: A002 - the command line's word
     ) -> Table:
-        """Lay out measures as a table; see `mcstudy.printing.table.table`.
+        """Lay out measures as a table; see `mcstudy.tables.table.table`.
 
         Measures of `comparisons`, like ``"bias_difference"``, are taken from there.
         """
@@ -128,7 +128,7 @@ class Results:
         where: Where = None,
         intervals: Sequence[str] | None = None,
     ) -> Comparison:
-        """Compare two methods on the same data; see `mcstudy.comparing.comparisons.compare`."""
+        """Compare two methods on the same data; see `mcstudy.comparison.paired.compare`."""
         self._check_rows()
         check_pair(self._methods, method, reference)
         null = self.study.get("null")
@@ -143,7 +143,7 @@ class Results:
         )
 
     def equivalence(self, method: str, reference: str) -> Equivalence:
-        """Show how far apart two methods are; see `mcstudy.comparing.equivalence.equivalence`."""
+        """Show how far apart two methods are; see `mcstudy.comparison.equivalence.equivalence`."""
         self._check_rows()
         check_pair(self._methods, method, reference)
         return equivalence(self.folder, method, reference)
@@ -156,14 +156,14 @@ class Results:
         failed: Collection[str] = FAILED,
         level: float = 0.95,
     ) -> Sensitivity:
-        """Rank methods with failures counted in three ways; `mcstudy.comparing.sensitivity`."""
+        """Rank methods with failures counted in three ways; `mcstudy.comparison.sensitivity`."""
         self._check_rows()
         return sensitivity(
             self.folder, measure, where=where, failed=failed, level=level, record=self.study
         )
 
     def failure_overlap(self, *, where: Where = None, failed: Collection[str] = FAILED) -> Overlap:
-        """Count how often methods fail together; see `mcstudy.comparing.failures`."""
+        """Count how often methods fail together; see `mcstudy.comparison.failures`."""
         self._check_rows()
         select(self.performance, where)
         return failure_overlap(self.folder, where=where, failed=failed, record=self.study)
@@ -174,7 +174,7 @@ class Results:
         Parameters
         ----------
         where : mapping or str, optional
-            Which conditions and methods; see `mcstudy.analysis.selection.select`.
+            Which conditions and methods; see `mcstudy.analysis.select.select`.
 
         Returns
         -------
@@ -191,7 +191,7 @@ class Results:
         return levels_of(self.performance, "method")
 
     def anova(self, measure: str, *, where: Where = None) -> Anova:
-        """Show which factors drive a measure; see `mcstudy.comparing.anova.anova`."""
+        """Show which factors drive a measure; see `mcstudy.comparison.anova.anova`."""
         return anova(self.performance, measure, where=where)
 
     @property

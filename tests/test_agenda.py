@@ -5,8 +5,8 @@ import heapq
 import pytest
 
 from mcstudy import grid
-from mcstudy.fits.replicates import Job
-from mcstudy.runs.jobs import JOB_SECONDS, Agenda
+from mcstudy.execution.scheduler import JOB_SECONDS, Agenda
+from mcstudy.simulation.replicates import Job
 
 METHODS = ("only",)
 

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from mcstudy.errors import MCStudyError
-from mcstudy.fits.alarm import Overrun, within
-from mcstudy.fits.attempt import attempt
+from mcstudy.simulation.call import attempt
+from mcstudy.simulation.time_limit import Overrun, within
 
 
 def test_contract_a_call_that_hangs_is_ended_and_handlers_are_restored():

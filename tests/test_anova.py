@@ -10,7 +10,7 @@ from scipy import stats
 from mcstudy import MCStudyError
 from mcstudy.analysis.mcse import wilson
 from mcstudy.cli import main
-from mcstudy.comparing.anova import anova
+from mcstudy.comparison.anova import anova
 
 
 def cells(levels, value, mcse=0.01, measure="bias", keep=lambda **_: True, seed=0):
@@ -209,7 +209,7 @@ def test_contract_the_text_has_every_term_by_its_share():
 
 
 def test_contract_interactions_of_too_many_levels_are_left_out_and_said_to_be(monkeypatch):
-    monkeypatch.setattr("mcstudy.comparing.anova._MOST_COLUMNS", 14)
+    monkeypatch.setattr("mcstudy.comparison.anova._MOST_COLUMNS", 14)
     made = anova(cells(GRID, lambda a, b, c: a), "bias")
     assert made.frame["term"].tolist() == ["a", "b", "c", "a:b", "b:c", "residual", "total"]
     assert "too many levels for the interactions a:c" in str(made)

@@ -8,9 +8,9 @@ import pytest
 
 from mcstudy import Estimate, Fit, Study, batched, grid, run
 from mcstudy.errors import StudyError
-from mcstudy.fits.answers import Answers
-from mcstudy.fits.attempt import MOST_CHARACTERS, in_words
-from mcstudy.fits.checked import AnswerError, checked
+from mcstudy.simulation.answers import Answers
+from mcstudy.simulation.call import MOST_CHARACTERS, in_words
+from mcstudy.simulation.validation import AnswerError, checked
 
 
 def mean(sample, **more):
@@ -193,7 +193,7 @@ def test_contract_texts_that_are_no_texts_end_no_run(go):
 
 @pytest.mark.parametrize("kind", ["bool", "int", "str", "nothing"])
 def test_contract_diagnostics_do_not_depend_on_how_jobs_are_cut(go, monkeypatch, kind):
-    from mcstudy.runs import jobs
+    from mcstudy.execution import scheduler
 
     values = {"bool": True, "int": 3, "str": "text", "nothing": None}
 
@@ -202,7 +202,7 @@ def test_contract_diagnostics_do_not_depend_on_how_jobs_are_cut(go, monkeypatch,
         return Fit(mean(sample), diagnostics={"k": missing if sample[0] > 0 else values[kind]})
 
     whole = go(moody)
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.0)
     pieces = go(moody, folder="pieces")
     assert whole.digests() == pieces.digests()
     expected = {"bool": "bool", "int": "int64", "str": "string", "nothing": "double"}
@@ -281,13 +281,13 @@ def test_contract_an_unusable_answer_is_told_of_before_the_run(go):
 
 @pytest.mark.parametrize("seconds", [0.0, 100.0])
 def test_contract_an_estimand_that_is_left_out_makes_a_fit_not_finite(go, monkeypatch, seconds):
-    from mcstudy.runs import jobs
+    from mcstudy.execution import scheduler
 
     def some(sample):
         more = {"variance": Estimate(sample.var())} if sample[0] > 0 else {}
         return mean(sample) | more
 
-    monkeypatch.setattr(jobs, "JOB_SECONDS", seconds)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", seconds)
     results = go(some, truths={"mean": 0.0, "variance": 1.0})
     wide = results.estimates.pivot_table(index="replicate", columns="estimand", values="estimate")
     status = results.fits.set_index("replicate").status

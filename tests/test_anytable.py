@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from mcstudy import MCStudyError, performance, run
-from mcstudy.elsewhere import gathered
+from mcstudy.external import group
 
 BY = ["n", "method"]
 
@@ -39,14 +39,12 @@ def frame():
 @pytest.fixture
 def scattered(monkeypatch):
     """Make any table one that goes through files; return how often one did."""
-    went, scatter = [], gathered._scatter
-    monkeypatch.setattr(
-        "mcstudy.elsewhere.gathered._scatter", lambda *a: went.append(1) or scatter(*a)
-    )
-    monkeypatch.setattr("mcstudy.elsewhere.gathered.BUDGET", 1)
-    monkeypatch.setattr("mcstudy.elsewhere.gathered.BUCKET", 2000)
-    monkeypatch.setattr("mcstudy.elsewhere.sources.BATCH", 7)
-    monkeypatch.setattr("mcstudy.elsewhere.sources.LARGE_CSV", 0)
+    went, scatter = [], group._scatter
+    monkeypatch.setattr("mcstudy.external.group._scatter", lambda *a: went.append(1) or scatter(*a))
+    monkeypatch.setattr("mcstudy.external.group.BUDGET", 1)
+    monkeypatch.setattr("mcstudy.external.group.BUCKET", 2000)
+    monkeypatch.setattr("mcstudy.external.readers.BATCH", 7)
+    monkeypatch.setattr("mcstudy.external.readers.LARGE_CSV", 0)
     return went
 
 
@@ -124,8 +122,8 @@ def test_identity_through_files_as_in_memory(frame, tmp_path, form, scattered):
 
 
 def test_identity_a_sorted_table_needs_no_files(frame, tmp_path, scattered, monkeypatch):
-    monkeypatch.setattr("mcstudy.elsewhere.gathered.BUDGET", 60 * 8 * 6)
-    monkeypatch.setattr("mcstudy.elsewhere.gathered._through_files", None)
+    monkeypatch.setattr("mcstudy.external.group.BUDGET", 60 * 8 * 6)
+    monkeypatch.setattr("mcstudy.external.group._through_files", None)
     source = FORMS["row groups"](frame, tmp_path)
     same(performance(source, by=BY), plain(frame))
 
@@ -380,13 +378,13 @@ def test_identity_the_radix_order_is_the_stable_order():
     rng = np.random.default_rng(1)
     for most in (3, 2**15 + 5, 2**17, 2**30):
         code = rng.integers(0, most, 5000)
-        order = gathered._order(code)
+        order = group._order(code)
         assert (order == np.argsort(code, kind="stable")).all()
 
 
 def test_identity_more_combinations_than_a_table_holds(monkeypatch, frame):
     expected = performance(frame, by=BY)
-    monkeypatch.setattr("mcstudy.elsewhere.gathered.SMALL", 1)
+    monkeypatch.setattr("mcstudy.external.group.SMALL", 1)
     same(performance(frame, by=BY), expected)
 
 
@@ -422,7 +420,7 @@ def test_contract_partitioned_folders_bring_their_columns(frame, tmp_path):
 def test_contract_parquet_is_read_in_batches(frame, tmp_path, scattered):
     path = FORMS["row groups"](frame, tmp_path)
     assert pq.ParquetFile(path).num_row_groups == 18
-    from mcstudy.elsewhere.sources import open_source
+    from mcstudy.external.readers import open_source
 
     batches = list(open_source(path).batches(["estimate"], ["estimate"]))
     assert max(batch.num_rows for batch in batches) <= 7

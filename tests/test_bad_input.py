@@ -101,11 +101,11 @@ def test_contract_a_changed_truth_is_noticed_and_taken(study_file, tmp_path, cap
 
 
 def test_contract_a_changed_package_is_noticed(study_file, tmp_path, capfd, monkeypatch):
-    from mcstudy.stored import marks
+    from mcstudy.storage import provenance
 
     run(study_file(), tmp_path, jobs=1, replicates=5, quiet=True)
-    other = {**marks.versions_of_rows(), "statsmodels": "99"}
-    monkeypatch.setattr(marks, "versions_of_rows", lambda: other)
+    other = {**provenance.versions_of_rows(), "statsmodels": "99"}
+    monkeypatch.setattr(provenance, "versions_of_rows", lambda: other)
     assert "statsmodels" in fails(capfd, study_file(), "--results", tmp_path, "--jobs", "1")
 
 

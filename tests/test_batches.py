@@ -11,8 +11,8 @@ import pytest
 
 from mcstudy import Estimate, Fit, Study, batched, check, grid, run
 from mcstudy.errors import StudyError
-from mcstudy.fits import replicates
 from mcstudy.method import batch_form, batch_of
+from mcstudy.simulation import replicates
 from mcstudy.streams import stream
 
 WEIGHTS = np.linspace(0.1, 0.9, 7)

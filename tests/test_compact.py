@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from mcstudy import run
-from mcstudy.runs import jobs, upkeep
-from mcstudy.stored import compact, parts, tables
-from mcstudy.stored.store import Store
+from mcstudy.execution import refresh, scheduler
+from mcstudy.storage import compaction, export, parts
+from mcstudy.storage.store import Store
 
 REPLICATES = ("replicates=60", "replicates=10")
 
@@ -19,9 +19,9 @@ REPLICATES = ("replicates=60", "replicates=10")
 @pytest.fixture
 def small_parts(monkeypatch):
     """Jobs of one replicate, and a folder of ten parts counts as one that holds many."""
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
-    monkeypatch.setattr(compact, "MANY_PARTS", 10)
-    monkeypatch.setattr(compact, "WORTHWHILE", 2)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.0)
+    monkeypatch.setattr(compaction, "MANY_PARTS", 10)
+    monkeypatch.setattr(compaction, "WORTHWHILE", 2)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_contract_many_parts_become_few_and_the_tables_stay(
 
 
 def test_contract_few_parts_are_left_alone(study_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.0)
     assert len(names(run(study_file(REPLICATES), tmp_path, jobs=1, quiet=True))) == 40
 
 
@@ -54,7 +54,7 @@ def test_contract_joined_parts_may_span_blocks_of_the_tables(
     study_file, tmp_path, plain, small_parts, monkeypatch
 ):
     run(study_file(REPLICATES), tmp_path / "a", jobs=1, quiet=True)
-    monkeypatch.setattr(tables, "BLOCK", 3)
+    monkeypatch.setattr(export, "BLOCK", 3)
     spanned = run(
         study_file(REPLICATES), tmp_path / "a", replicates=11, jobs=1, quiet=True
     ).estimates
@@ -71,17 +71,17 @@ def test_contract_what_differs_in_kind_is_not_joined(study_file, tmp_path, small
     )
     path = study_file(REPLICATES, diagnostic)
     joined = run(path, tmp_path / "a", jobs=1, quiet=True)
-    jobs.JOB_SECONDS = 100.0
+    scheduler.JOB_SECONDS = 100.0
     assert joined.digests() == run(path, tmp_path / "b", jobs=1, quiet=True).digests()
     assert set(joined.fits.kind.dropna()) == {"text", "1"}
 
 
 def test_contract_large_parts_are_not_joined(study_file, tmp_path, small_parts, monkeypatch):
-    monkeypatch.setattr(compact, "LARGE_BYTES", 15_000)
+    monkeypatch.setattr(compaction, "LARGE_BYTES", 15_000)
     kept = names(run(study_file(REPLICATES), tmp_path, jobs=1, quiet=True))
     assert 4 < len(kept) < 24
-    monkeypatch.setattr(compact, "LARGE_BYTES", 100)
-    monkeypatch.setattr(compact, "MANY_PARTS", 1)
+    monkeypatch.setattr(compaction, "LARGE_BYTES", 100)
+    monkeypatch.setattr(compaction, "MANY_PARTS", 1)
     assert names(run(study_file(REPLICATES), tmp_path, replicates=10, jobs=1, quiet=True)) == kept
 
 
@@ -108,10 +108,10 @@ def test_contract_a_part_that_another_holds_is_removed_only_if_that_one_is_whole
 KILLED = """
 import os, signal, sys
 from mcstudy import run
-from mcstudy.runs import jobs, upkeep
-from mcstudy.stored import compact, store
+from mcstudy.execution import refresh, scheduler
+from mcstudy.storage import compaction, store
 
-jobs.JOB_SECONDS, compact.MANY_PARTS, compact.WORTHWHILE = 0.0, 10, 2
+scheduler.JOB_SECONDS, compaction.MANY_PARTS, compaction.WORTHWHILE = 0.0, 10, 2
 left = int(sys.argv[3])
 
 def step(function):
@@ -128,8 +128,8 @@ def compact_counting(*arguments):
         setattr(os, name, step(getattr(os, name)))
     return join(*arguments)
 
-from mcstudy.runs import upkeep
-join, upkeep.compact = upkeep.compact, compact_counting
+from mcstudy.execution import refresh
+join, refresh.compact = refresh.compact, compact_counting
 run(sys.argv[1], sys.argv[2], jobs=1, replicates=4, quiet=True)
 """
 
@@ -152,12 +152,12 @@ def test_contract_stopped_at_any_step_of_joining(
         with monkeypatch.context() as patch:
             for name in ("fsync", "replace", "unlink", "open"):
                 patch.setattr(os, name, counting(getattr(os, name)))
-            compact.compact(store)
+            compaction.compact(store)
 
     path, whole = study_file(REPLICATES), tmp_path / "whole"
     whole = run(path, whole, replicates=4, jobs=1, quiet=True).digests()
     with monkeypatch.context() as patch:
-        patch.setattr(upkeep, "compact", compact_counting)
+        patch.setattr(refresh, "compact", compact_counting)
         with pytest.raises(KeyboardInterrupt):
             run(path, tmp_path / "a", replicates=4, jobs=1, quiet=True)
     folder = tmp_path / "a" / "normal" / "parts"

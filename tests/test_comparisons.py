@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mcstudy import MCStudyError, open_results, run
-from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows
+from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows
 from mcstudy.cli import main
-from mcstudy.comparing.comparisons import condition_comparisons, pairs_of
-from mcstudy.comparing.pairs import (
+from mcstudy.comparison.paired import condition_comparisons, pairs_of
+from mcstudy.comparison.paired_measures import (
     COMPARISONS,
     Pair,
     coverage_difference,
@@ -19,7 +19,7 @@ from mcstudy.comparing.pairs import (
     relative_precision,
     width_difference,
 )
-from mcstudy.comparing.two_runs import compare_runs
+from mcstudy.comparison.runs import compare_runs
 
 TRUTH = 1.5
 PLAIN = {

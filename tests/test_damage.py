@@ -11,8 +11,8 @@ import pytest
 
 from mcstudy import MCStudyError, open_results, run, status
 from mcstudy.cli import main
-from mcstudy.stored import parts
-from mcstudy.stored.sealed import BrokenSealError, check
+from mcstudy.storage import parts
+from mcstudy.storage.checksums import BrokenSealError, check
 
 TINY = [("grid(n=[5, 10], mean=[0.0, 1.5])", "grid(n=[5, 10], mean=[0.0])"), ("=60", "=3")]
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance", "comparisons")

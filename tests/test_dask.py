@@ -14,8 +14,8 @@ import pytest
 
 from mcstudy import MCStudyError, Study, load_study, run
 from mcstudy.cli import main
-from mcstudy.runs import cluster, jobs
-from mcstudy.runs.shipment import ship
+from mcstudy.execution import dask, scheduler
+from mcstudy.execution.shipment import ship
 
 pytest.importorskip("distributed")
 
@@ -112,7 +112,7 @@ def test_contract_one_worker_killed_one_late_a_deadly_fit_and_closures(
 ):
     (tmp_path / "beside.py").write_text("SHIFT = 0.5\n")
     path = study_file(FAR, METHODS, ("replicates=60", "replicates=100"))
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.1)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.1)
     doomed = running.processes[1]
     parts, seen = tmp_path / "far" / "normal" / "parts", []
 
@@ -155,8 +155,8 @@ def test_contract_a_study_made_in_a_session_and_shares(study_file, tmp_path, run
 def test_contract_other_packages_on_a_worker_are_refused(
     study_file, tmp_path, running, monkeypatch, capfd
 ):
-    monkeypatch.setattr(cluster, "versions", lambda: {**real(), "statsmodels": "99"})
-    real = sys.modules["mcstudy.stored.versions"].versions
+    monkeypatch.setattr(dask, "versions", lambda: {**real(), "statsmodels": "99"})
+    real = sys.modules["mcstudy.storage.versions"].versions
     options = ["--backend", "dask", "--scheduler", str(running.file), "--results", str(tmp_path)]
     assert main(["run", str(study_file()), *options]) == 2
     error = capfd.readouterr().err
@@ -168,8 +168,8 @@ def test_contract_other_packages_on_a_worker_are_refused(
 def test_contract_a_scheduler_that_ends_costs_nothing_that_is_stored(
     study_file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.05)
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1.5)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.05)
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 1.5)
     path = study_file(
         ("return rng.normal", "import time; time.sleep(0.01)\n    return rng.normal"),
         ("replicates=60", "replicates=20"),
@@ -194,7 +194,7 @@ def test_contract_a_scheduler_that_ends_costs_nothing_that_is_stored(
 
 
 def test_contract_a_scheduler_that_is_not_there(study_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.5)
     with pytest.raises(MCStudyError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run(study_file(), tmp_path, backend="dask", scheduler="tcp://127.0.0.1:9")
     with pytest.raises(MCStudyError, match="no dask scheduler answers at nonsense"):
@@ -205,7 +205,7 @@ def test_contract_a_scheduler_that_is_not_there(study_file, tmp_path, monkeypatc
 def test_contract_a_wrong_address_is_one_line_to_the_end(study_file, tmp_path, address):
     """Also when the process ends, and dask deletes what has never been connected."""
     code = (
-        "import sys; from mcstudy.cli import main; from mcstudy.runs import cluster; "
+        "import sys; from mcstudy.cli import main; from mcstudy.execution import dask; "
         "cluster.CONNECT_SECONDS = 0.5; sys.exit(main(sys.argv[1:]))"
     )
     options = ["--backend", "dask", "--scheduler", address, "--results", str(tmp_path)]
@@ -218,7 +218,7 @@ def test_contract_a_wrong_address_is_one_line_to_the_end(study_file, tmp_path, a
 
 
 def test_contract_what_a_run_waits_for_is_said_once(study_file, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(dask, "PATIENCE_SECONDS", 0.5)
     alone = Cluster(tmp_path)
     late = threading.Timer(5.0, alone.worker)
     late.start()
@@ -232,7 +232,7 @@ def test_contract_what_a_run_waits_for_is_said_once(study_file, tmp_path, monkey
 
 
 def test_contract_a_port_that_says_nothing_is_told_of(study_file, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(dask, "PATIENCE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         closed = threading.Timer(2.0, lambda: server.accept()[0].close())

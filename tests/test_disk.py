@@ -247,18 +247,20 @@ def test_contract_a_full_log_costs_no_work(study_file, tmp_path, capfd):
 
 
 def test_contract_no_more_workers_than_work(study_file, tmp_path, capfd, monkeypatch):
-    from mcstudy.runs import bench, pool
+    from mcstudy.execution import process_pool, run_loop
 
     started = []
-    init = pool._Worker.__init__
+    init = process_pool._Worker.__init__
     monkeypatch.setattr(
-        pool._Worker, "__init__", lambda self, brief: (started.append(self), init(self, brief))[1]
+        process_pool._Worker,
+        "__init__",
+        lambda self, brief: (started.append(self), init(self, brief))[1],
     )
     few = study_file(("n=[5, 10], mean=[0.0, 1.5]", "n=[5], mean=[0.0]"))
     results = run(few, tmp_path, replicates=3, jobs=1_000_000_000, quiet=True)
     assert len(started) == 3
     assert len(results.fits) == 6
-    monkeypatch.setattr(bench, "workers_for", lambda jobs, replicates: min(jobs, replicates, 2))
+    monkeypatch.setattr(run_loop, "workers_for", lambda jobs, replicates: min(jobs, replicates, 2))
     run(few, tmp_path, replicates=9, jobs=1_000_000_000)
     assert len(started) == 5
     assert "Note: 2 workers are started, not 1000000000\n" in capfd.readouterr().err

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from mcstudy.comparing.pairs import COMPARISONS, INTERVAL_COMPARISONS
-from mcstudy.comparing.two_runs import OUTCOMES
-from mcstudy.comparing.views import VIEWS
+from mcstudy.comparison.failure_rules import VIEWS
+from mcstudy.comparison.paired_measures import COMPARISONS, INTERVAL_COMPARISONS
+from mcstudy.comparison.runs import OUTCOMES
 
 DOCS = Path(__file__).parents[1] / "docs" / "tables.md"
 

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mcstudy.stored import exact
-from mcstudy.stored.exact import Dyadic, exact_sum, product, square_of, sum_of, times
+from mcstudy.storage import exact_sums
+from mcstudy.storage.exact_sums import Dyadic, exact_sum, product, square_of, sum_of, times
 
 UNIT = Fraction(1, 2**1074)
 
@@ -36,14 +36,14 @@ def test_identity_any_order_and_any_cut(monkeypatch):
     whole = exact_sum(values)
     assert exact_sum(values[::-1]) == whole
     assert sum(exact_sum(piece) for piece in np.array_split(values, 17)) == whole
-    monkeypatch.setattr(exact, "_MOST_VALUES", 100)
+    monkeypatch.setattr(exact_sums, "_MOST_VALUES", 100)
     assert exact_sum(values) == whole
 
 
 def test_identity_halves_of_mantissas_never_round():
     largest = np.full(2**20, 1.9999999999999998)
     assert exact_sum(largest) * UNIT == Fraction(1.9999999999999998) * 2**20
-    assert exact._MOST_VALUES * 2**27 <= 2**53
+    assert exact_sums._MOST_VALUES * 2**27 <= 2**53
 
 
 def test_identity_powers_are_exact():
@@ -65,7 +65,7 @@ def test_identity_powers_are_exact():
 
 def test_contract_what_leaves_the_range_is_infinite():
     large = np.array([1e200, -1e200, 1.0])
-    assert exact_sum(product(large, large).high) > exact.INFINITE
+    assert exact_sum(product(large, large).high) > exact_sums.INFINITE
     assert Dyadic(sum_of(product(large, large))).over(3) == math.inf
     assert Dyadic(exact_sum(np.array([-np.inf, 1.0]))).over(2) == -math.inf
     assert Dyadic(exact_sum(large)).over(3) == 1 / 3

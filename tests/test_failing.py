@@ -5,7 +5,7 @@ import pytest
 from mcstudy import run
 from mcstudy.cli import main
 from mcstudy.errors import FitsFailedError
-from mcstudy.runs import failing, jobs
+from mcstudy.execution import early_stop, scheduler
 
 BROKEN = """
 def broken(sample):
@@ -76,8 +76,10 @@ def test_contract_a_method_without_a_usable_fit_has_its_own_exit_status(
 def test_contract_a_run_stops_early_and_goes_on_if_told(
     broken_file, tmp_path, capsys, keep, monkeypatch
 ):
-    monkeypatch.setattr(failing, "ENOUGH_FITS", 100)
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.01)  # many jobs, most of them left when it stops
+    monkeypatch.setattr(early_stop, "ENOUGH_FITS", 100)
+    monkeypatch.setattr(
+        scheduler, "JOB_SECONDS", 0.01
+    )  # many jobs, most of them left when it stops
     path = broken_file(["broken"], ("replicates=60", f"replicates=300, keep={keep!r}"))
     assert main(arguments(path, tmp_path, "--quiet")) == 3
     said = capsys.readouterr().err
@@ -95,7 +97,7 @@ def test_contract_a_run_stops_early_and_goes_on_if_told(
 
 
 def test_contract_failures_under_some_conditions_stop_nothing(broken_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(failing, "ENOUGH_FITS", 10)
+    monkeypatch.setattr(early_stop, "ENOUGH_FITS", 10)
     assert len(run(broken_file(["large"]), tmp_path, jobs=1, quiet=True).unusable) == 1
 
 
@@ -103,7 +105,7 @@ def test_contract_failures_under_some_conditions_stop_nothing(broken_file, tmp_p
 def test_contract_what_does_not_apply_is_skipped_and_no_failure(
     broken_file, tmp_path, capsys, monkeypatch, keep
 ):
-    monkeypatch.setattr(failing, "ENOUGH_FITS", 10)
+    monkeypatch.setattr(early_stop, "ENOUGH_FITS", 10)
     methods = ["careful", "told", "together", "told_together"]
     path = broken_file(methods, ("replicates=60", f"replicates=20, keep={keep!r}"))
     assert main(arguments(path, tmp_path, "--quiet")) == 0
@@ -132,8 +134,8 @@ def test_contract_what_does_not_apply_is_skipped_and_no_failure(
 def test_contract_a_method_with_usable_fits_is_not_stopped_where_it_grows(
     broken_file, tmp_path, monkeypatch, keep
 ):
-    monkeypatch.setattr(failing, "ENOUGH_FITS", 10)
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.001)
+    monkeypatch.setattr(early_stop, "ENOUGH_FITS", 10)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.001)
     kept = ("replicates=60", f"replicates=60, keep={keep!r}")
     run(broken_file(["large"], kept, ("n=[5, 10]", "n=[10]")), tmp_path, jobs=1, quiet=True)
     grown = run(broken_file(["large"], kept), tmp_path, jobs=1, quiet=True)

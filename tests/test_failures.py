@@ -121,11 +121,11 @@ def test_contract_a_batch_that_raises_or_warns_is_told_apart(results):
 def test_contract_failures_do_not_depend_on_batch_or_workers(
     study_file, tmp_path, results, monkeypatch
 ):
-    from mcstudy.fits import replicates
-    from mcstudy.runs import jobs
+    from mcstudy.execution import scheduler
+    from mcstudy.simulation import replicates
 
     monkeypatch.setattr(replicates, "BATCH_REPLICATES", 7)
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.05)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.05)
     path = study_file(body=TROUBLE)
     one = run(path, tmp_path / "one", jobs=1, quiet=True)
     two = run(path, tmp_path / "two", jobs=2, quiet=True)
@@ -145,7 +145,7 @@ def test_contract_what_a_fit_does_to_numpy_and_to_its_diagnostics_stays_its_own(
         ("def average(sample):", f"def average(sample):{moody}"),
         ("0.01 * rng.normal())}", "0 * np.log(-1.0))}"),
     )
-    from mcstudy.fits import replicates
+    from mcstudy.simulation import replicates
 
     one = run(path, tmp_path / "one", jobs=1, keep_going=True, quiet=True)
     replicates.BATCH_REPLICATES, before = 2, replicates.BATCH_REPLICATES

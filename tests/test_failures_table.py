@@ -6,7 +6,7 @@ import pytest
 
 from mcstudy import MCStudyError, run
 from mcstudy.cli import main
-from mcstudy.printing.entries import number_with_error
+from mcstudy.tables.numbers import number_with_error
 
 BODY = """
 def simulate(rng, *, n):

@@ -6,7 +6,7 @@ import pytest
 
 from mcstudy import Status, nested
 from mcstudy.errors import MCStudyError, TableError
-from mcstudy.nested.judge import identifiable
+from mcstudy.nested.mixedlm_diagnostics import identifiable
 from mcstudy.nested.plain import plain_likelihood
 from mcstudy.nested.reml import KINDS
 

@@ -6,7 +6,7 @@ import pytest
 
 from mcstudy import Estimate, Study, grid, open_results, run
 from mcstudy.errors import ChangedError, StudyError
-from mcstudy.runs import upkeep
+from mcstudy.execution import refresh
 
 
 def simulate(rng, *, n):
@@ -130,7 +130,7 @@ def test_contract_an_interrupted_look_leaves_no_foreign_conditions(go, monkeypat
         def interrupted(*_, **__):
             raise KeyboardInterrupt
 
-        patch.setattr(upkeep, "write_measures", interrupted)
+        patch.setattr(refresh, "write_measures", interrupted)
         with pytest.raises(KeyboardInterrupt):
             go(study(m=plus(0), n=(5, 6, 7)))
     results = go(study(m=plus(0)))
@@ -141,12 +141,12 @@ def test_contract_an_interrupted_look_leaves_no_foreign_conditions(go, monkeypat
 def test_contract_the_commit_is_told_of_each_run_and_of_no_table(go, monkeypatch):
     import pyarrow.parquet as pq
 
-    from mcstudy.stored import ledger
+    from mcstudy.storage import study_record
 
-    monkeypatch.setattr(ledger, "commit_of", lambda _: "abc")
+    monkeypatch.setattr(study_record, "commit_of", lambda _: "abc")
     first = go(study(m=plus(0)), replicates=5)
     tables = {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")}
-    monkeypatch.setattr(ledger, "commit_of", lambda _: "def")
+    monkeypatch.setattr(study_record, "commit_of", lambda _: "def")
     go(study(m=plus(0)), replicates=5)
     assert {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")} == tables
     assert "commit" not in json.loads(

@@ -10,13 +10,13 @@ import time
 import pytest
 
 from mcstudy import MCStudyError, run, status, summarize
-from mcstudy.stored import store as module
-from mcstudy.stored.store import Store
+from mcstudy.storage import store as module
+from mcstudy.storage.store import Store
 
 POLLER = """
 import sys
 from pathlib import Path
-from mcstudy.stored.store import Store
+from mcstudy.storage.store import Store
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
@@ -25,7 +25,7 @@ while True:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from mcstudy.stored.store import Store
+from mcstudy.storage.store import Store
 with Store(Path(sys.argv[1])).locked(*sys.argv[2:]):
     print("ready", flush=True)
     time.sleep(600)

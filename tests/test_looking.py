@@ -28,10 +28,10 @@ from mcstudy import (
     summarize,
 )
 from mcstudy.cli import main
-from mcstudy.looking.address import find_condition
-from mcstudy.looking.save import data_text, save_data
-from mcstudy.stored import parts
-from mcstudy.stored.store import Store
+from mcstudy.inspection.address import find_condition
+from mcstudy.inspection.save import data_text, save_data
+from mcstudy.storage import parts
+from mcstudy.storage.store import Store
 
 MOODY_WHEN_TOLD = (
     "def average(sample):",
@@ -305,7 +305,7 @@ def test_contract_a_file_that_cannot_be_written_is_refused_before_the_work(
     study_file, tmp_path, capfd, monkeypatch, name
 ):
     folder = run(study_file(), tmp_path, replicates=1, jobs=1, quiet=True).folder
-    monkeypatch.setattr("mcstudy.looking.replay.replay", None)
+    monkeypatch.setattr("mcstudy.inspection.replay.replay", None)
     command = ["replay", str(folder), "--condition", "n=5, mean=0", "--replicate", "0"]
     assert main([*command, "--save", str(tmp_path / name)]) == 2
     assert capfd.readouterr().err.startswith(f"mcstudy: {tmp_path / name}: ")
@@ -404,7 +404,7 @@ SLOW = (
 def test_contract_status_and_summarize_while_a_run_is_at_work(study_file, tmp_path):
     path = study_file(SLOW)
     code = (
-        "import sys; from mcstudy import run; from mcstudy.runs import jobs;"
+        "import sys; from mcstudy import run; from mcstudy.execution import scheduler;"
         "jobs.JOB_SECONDS = 0.1; run(sys.argv[1], sys.argv[2], jobs=1, quiet=True)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, path, tmp_path])
@@ -510,12 +510,12 @@ def test_contract_sums_in_place_of_rows_are_looked_at_alike(study_file, tmp_path
 
 
 def test_contract_failures_of_kinds_too_many_to_keep_are_counted(study_file, tmp_path, monkeypatch):
-    from mcstudy.runs import jobs
-    from mcstudy.stored import sums
+    from mcstudy.execution import scheduler
+    from mcstudy.storage import sums
 
     monkeypatch.setattr(sums, "ENDINGS", 1)
     monkeypatch.setattr(sums, "ADDRESSES", 2)
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.01)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.01)
     body = TROUBLE.replace("replicates=400", 'keep="measures", replicates=100')
     run(study_file(body=body), tmp_path, replicates=50, jobs=1, quiet=True)
     summed = run(study_file(body=body), tmp_path, jobs=1, quiet=True)
@@ -529,7 +529,7 @@ def test_contract_failures_of_kinds_too_many_to_keep_are_counted(study_file, tmp
 
 
 def test_contract_parts_that_are_joined_meanwhile_are_not_lost(study_file, tmp_path, monkeypatch):
-    from mcstudy.looking import failures
+    from mcstudy.inspection import failures
 
     results = run(study_file(), tmp_path, jobs=1, quiet=True)
     part = min((results.folder / "parts").glob("*.parquet"))

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from mcstudy import MCStudyError, Study, grid, load_study, nested, run
-from mcstudy.stored import versions
-from mcstudy.stored.marks import code_digest, method_marks
+from mcstudy.storage import versions
+from mcstudy.storage.provenance import code_digest, method_marks
 from mcstudy.streams import streams
 
 NUMBERS_OF_VERSION_1 = [
@@ -531,7 +531,7 @@ EVERYWHERE_THE_SAME = {
 EVERY_MARK = """
 import pathlib, sys
 from mcstudy import load_study
-from mcstudy.stored.marks import method_marks
+from mcstudy.storage.provenance import method_marks
 for path in sys.argv[1:]:
     print(pathlib.Path(path).parent.name, method_marks(load_study(path)))
 """
@@ -664,7 +664,7 @@ def test_contract_workers_have_one_hash_seed(tmp_path):
 
 IN_MAIN = """
 if __name__ == "__main__":
-    from mcstudy.stored.marks import method_marks
+    from mcstudy.storage.provenance import method_marks
     print(method_marks(study))
 """
 ANNOTATED = """

@@ -11,9 +11,9 @@ from mcstudy import Measured
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share, share_of
-from mcstudy.analysis.normal import NORMAL_MCSE
+from mcstudy.analysis.normal_theory import NORMAL_MCSE
 from mcstudy.analysis.performance import measured
-from mcstudy.comparing.contributions import contributions
+from mcstudy.comparison.influence import contributions
 from mcstudy.measure import BUILT_IN
 
 ALL = {**MEASURES, **INTERVAL_MEASURES}

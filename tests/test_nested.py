@@ -8,7 +8,7 @@ import pytest
 
 from mcstudy import Status, load_study, nested
 from mcstudy.errors import MCStudyError
-from mcstudy.nested.judge import identifiable
+from mcstudy.nested.mixedlm_diagnostics import identifiable
 
 SIZES = {"n_group1": 20, "n_group2": 5, "n_rep": 5}
 
@@ -280,7 +280,7 @@ def test_contract_no_arbitrary_split_of_what_the_design_cannot_tell(sizes, told,
 
 @pytest.mark.parametrize("text", ["normal", "t(5)", "chi_square(3)", "contaminated(0.1, 5)"])
 def test_law_every_shape_is_scaled_to_its_standard_deviation(text):
-    from mcstudy.nested.shapes import shape
+    from mcstudy.nested.distributions import shape
 
     values = shape(text)(np.random.default_rng(5), 400_000)
     assert abs(values.mean()) < 4 * values.std() / np.sqrt(len(values))

@@ -56,7 +56,7 @@ def test_contract_help_and_the_study_file_vocabulary_import_no_heavy_package():
 
 
 def test_contract_a_worker_starts_without_what_it_may_not_need():
-    code = "import sys, mcstudy.runs.process; print({'pandas', 'scipy'} & set(sys.modules))"
+    code = "import sys, mcstudy.execution.worker; print({'pandas', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

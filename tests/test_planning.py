@@ -7,10 +7,10 @@ import pytest
 
 from mcstudy import MCStudyError, Study, check, grid, nested, plan, run
 from mcstudy.cli import main
-from mcstudy.fits.replicates import Job
 from mcstudy.planning.forecast import forecast, method_costs
 from mcstudy.planning.pilot import Lap, Pilot, run_pilot
 from mcstudy.planning.precision import expected_errors, needed, unit_errors
+from mcstudy.simulation.replicates import Job
 
 BROKEN = [
     ("def average(sample):", "def average(sample):\n    return {'mean': Estimate(float('nan'))}\n"),

@@ -15,8 +15,8 @@ from conftest import HEADER, NORMAL, STUDY
 from mcstudy import run
 from mcstudy.analysis.precision import errors, wilson_error
 from mcstudy.errors import StudyError
-from mcstudy.runs import jobs
-from mcstudy.runs.goals import counts
+from mcstudy.execution import scheduler
+from mcstudy.execution.stopping import counts
 
 PRECISE = (
     "replicates=60",
@@ -103,14 +103,14 @@ def test_contract_the_summary_names_what_stopped_at_the_cap(study_file, tmp_path
 def test_contract_the_same_end_for_workers_and_job_sizes(
     study_file, tmp_path, results, monkeypatch, workers, seconds
 ):
-    monkeypatch.setattr(jobs, "JOB_SECONDS", seconds)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", seconds)
     other = run(study_file(PRECISE), tmp_path / "other", jobs=workers, quiet=True)
     assert other.digests() == results.digests()
 
 
 def test_contract_the_same_end_after_kills(study_file, tmp_path, results):
     code = (
-        "import sys; from mcstudy import run; from mcstudy.runs import jobs;"
+        "import sys; from mcstudy import run; from mcstudy.execution import scheduler;"
         "jobs.JOB_SECONDS = 0.003;"
         "run(sys.argv[1], sys.argv[2], jobs=1, quiet=True)"
     )

@@ -7,11 +7,11 @@ from scipy import integrate, optimize, stats
 from mcstudy import nested
 from mcstudy.nested import NestedBatch
 from mcstudy.nested.cells import MeanSquares
-from mcstudy.nested.engine import profile_llf, solve
 from mcstudy.nested.intervals import Basis, generalized
 from mcstudy.nested.plain import plain_likelihood
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.roots import crossing
+from mcstudy.nested.solve import profile_llf, solve
 
 QUANTILE = stats.chi2.isf(0.05, 1)
 

@@ -7,10 +7,10 @@ import pytest
 
 from mcstudy import MCStudyError, grid, run
 from mcstudy.cli import main
-from mcstudy.fits.replicates import Job
-from mcstudy.runs import progress
-from mcstudy.runs.jobs import Agenda
-from mcstudy.runs.progress import Progress, duration, in_words
+from mcstudy.execution import progress
+from mcstudy.execution.progress import Progress, duration, in_words
+from mcstudy.execution.scheduler import Agenda
+from mcstudy.simulation.replicates import Job
 
 CHEAP, DEAR = grid(n=[1, 2]).conditions
 

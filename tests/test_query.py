@@ -10,7 +10,7 @@ from mcstudy import MCStudyError, grid, open_results, performance, run, table
 from mcstudy.analysis.query import matching, names_in, parsed, written, written_name
 from mcstudy.cli import main
 from mcstudy.grid import RESERVED
-from mcstudy.looking.address import factors_of, find_condition, written_condition
+from mcstudy.inspection.address import factors_of, find_condition, written_condition
 
 NAMES = ("n", "a,b", "a=b", "a b", 'say "hi"', "a|b", " ", ":", "a:n", "x_factor")
 LEVELS = (

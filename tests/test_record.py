@@ -9,9 +9,9 @@ import pytest
 
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.cli import main
-from mcstudy.stored import parts
-from mcstudy.stored.record import as_json, record_content
-from mcstudy.stored.schema import HEAD, RECORD, misfit
+from mcstudy.storage import parts
+from mcstudy.storage.record import as_json, record_content
+from mcstudy.storage.schema import HEAD, RECORD, misfit
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_contract_a_part_with_a_head_of_other_shape_is_set_aside(
 
 
 def with_head(table, head):
-    from mcstudy.stored.sealed import sealed
+    from mcstudy.storage.checksums import sealed
 
     sink = io.BytesIO()
     text = json.dumps(head)

@@ -12,12 +12,12 @@ from mcstudy import Status, nested
 from mcstudy.errors import StudyError
 from mcstudy.nested import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.cells import cells_of
-from mcstudy.nested.engine import as_batch, profile_llf, solve
-from mcstudy.nested.optimum import maximise
+from mcstudy.nested.optimizer import maximise
 from mcstudy.nested.plain import plain_likelihood
 from mcstudy.nested.reml import KINDS
 from mcstudy.nested.solution import COMPONENTS
-from mcstudy.nested.sums import sums_of
+from mcstudy.nested.solve import as_batch, profile_llf, solve
+from mcstudy.nested.sufficient import sums_of
 
 REFERENCE = Path(__file__).parent / "reference"
 SDS = [(2, 3, 4), (0, 3, 4), (2, 0, 4), (0, 0, 4), (10, 0.1, 1)]

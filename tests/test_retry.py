@@ -6,8 +6,8 @@ import pytest
 from mcstudy import run
 from mcstudy.cli import main
 from mcstudy.errors import ChangedError, StudyError
+from mcstudy.execution import early_stop, scheduler
 from mcstudy.method import Status
-from mcstudy.runs import failing, jobs
 
 METHODS = ('{"average": average, "jittered": jittered}', '{"average": average, "buggy": buggy}')
 BUGGY = """
@@ -70,8 +70,8 @@ def test_contract_retried_as_it_was_the_tables_are_the_same(buggy_file, tmp_path
 def test_contract_a_retry_of_fits_that_fail_again_does_not_stop_early(
     buggy_file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(failing, "ENOUGH_FITS", 10)
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.001)
+    monkeypatch.setattr(early_stop, "ENOUGH_FITS", 10)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.001)
     before = run(buggy_file(), tmp_path, jobs=1, quiet=True).digests()
     assert run(buggy_file(), tmp_path, retry=["error"], jobs=1, quiet=True).digests() == before
 

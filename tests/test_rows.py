@@ -7,10 +7,10 @@ import pytest
 
 import mcstudy
 from mcstudy import MCStudyError, open_results, run
-from mcstudy.analysis.rows import rows_by_condition
-from mcstudy.stored.files import write_table
-from mcstudy.stored.sealed import read_seal
-from mcstudy.stored.store import Store
+from mcstudy.analysis.load import rows_by_condition
+from mcstudy.storage.checksums import read_seal
+from mcstudy.storage.files import write_table
+from mcstudy.storage.store import Store
 
 KEY = ("condition", "replicate", "method", "estimand", "interval")
 UNEVEN = """
@@ -114,7 +114,7 @@ def test_contract_rows_are_in_order(uneven):
 
 
 def test_contract_many_row_groups(uneven, monkeypatch, tmp_path):
-    monkeypatch.setattr("mcstudy.stored.tables.BLOCK", 8)
+    monkeypatch.setattr("mcstudy.storage.export.BLOCK", 8)
     study = mcstudy.load_study(uneven.folder.parents[1] / "study_file.py")
     small = run(study, tmp_path / "s", jobs=1, quiet=True)
     assert_same(small, rows_by_condition(small.folder))

@@ -15,9 +15,9 @@ from joblib.externals.loky import ProcessPoolExecutor
 from threadpoolctl import threadpool_limits
 
 from mcstudy import Estimate, Study, grid, load_study, open_results, run
-from mcstudy.fits import replicates
-from mcstudy.runs import jobs
-from mcstudy.runs.pool import end_executor
+from mcstudy.execution import scheduler
+from mcstudy.execution.process_pool import end_executor
+from mcstudy.simulation import replicates
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_contract_two_workers(study_file, tmp_path, digests):
 
 @pytest.mark.parametrize("seconds", [0.005, 100.0, pytest.param(0.0, marks=pytest.mark.slow)])
 def test_contract_job_sizes(study_file, tmp_path, digests, monkeypatch, seconds):
-    monkeypatch.setattr(jobs, "JOB_SECONDS", seconds)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", seconds)
     results = run(study_file(), tmp_path / "sized", jobs=1, quiet=True)
     assert results.digests() == digests
     if seconds == 0:
@@ -143,7 +143,7 @@ def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path):
     path = study_file(PACED)
     whole = run(path, tmp_path / "whole", jobs=1, quiet=True).digests()
     code = (
-        "import sys; from mcstudy import run; from mcstudy.runs import jobs;"
+        "import sys; from mcstudy import run; from mcstudy.execution import scheduler;"
         "jobs.JOB_SECONDS = 0.03;"
         "run(sys.argv[1], sys.argv[2], jobs=int(sys.argv[3]), quiet=True)"
     )
@@ -281,7 +281,7 @@ def test_contract_tables_tell_where_they_came_from(study_file, tmp_path):
 
 def test_contract_a_second_run_on_the_same_folder_is_told_to_wait(study_file, tmp_path):
     from mcstudy import MCStudyError
-    from mcstudy.stored.store import Store
+    from mcstudy.storage.store import Store
 
     with Store(tmp_path / "normal").locked(), pytest.raises(MCStudyError, match="another run"):
         run(study_file(), tmp_path, jobs=1, quiet=True)

@@ -6,11 +6,11 @@ import pytest
 
 from mcstudy import MCStudyError, run, status
 from mcstudy.cli import main
-from mcstudy.fits.replicates import Job
+from mcstudy.execution.collect import collect
+from mcstudy.execution.shards import Share
 from mcstudy.grid import grid
-from mcstudy.runs.collect import collect
-from mcstudy.runs.shares import Share
-from mcstudy.stored.store import Store
+from mcstudy.simulation.replicates import Job
+from mcstudy.storage.store import Store
 
 
 @pytest.fixture

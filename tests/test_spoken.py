@@ -4,8 +4,8 @@ import pytest
 
 from mcstudy import MCStudyError, replay, run
 from mcstudy.cli import main
-from mcstudy.loading import load_study
-from mcstudy.runs.collect import collect
+from mcstudy.execution.collect import collect
+from mcstudy.loader import load_study
 from mcstudy.spoken import at_command_line, call, option
 
 

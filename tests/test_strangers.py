@@ -28,8 +28,8 @@ from mcstudy import (
     table,
 )
 from mcstudy.cli import main
-from mcstudy.printing.formats import FORMATS
-from mcstudy.stored.store import Store
+from mcstudy.storage.store import Store
+from mcstudy.tables.formats import FORMATS
 
 MEASURE = ("seed=7,", "seed=7, measures={'largest': lambda estimate: estimate.max()},")
 MARKER = ("import numpy as np", "import numpy as np\nopen({!r}, 'a').close()")

@@ -7,7 +7,7 @@ import pytest
 
 from mcstudy import Estimate, Study, grid, run
 from mcstudy.errors import StudyError
-from mcstudy.runs import bench
+from mcstudy.execution import run_loop
 
 
 def study(**changes):
@@ -126,14 +126,14 @@ def test_contract_where_takes_defaults_and_tells_what_fails():
 
 def test_contract_a_look_while_a_condition_has_no_rows_yet(tmp_path, monkeypatch):
     looks = []
-    update = bench.update_tables
+    update = run_loop.update_tables
 
     def counted(ledger, *more):
         looks.append(sum(bool(items) for items in ledger.stored().values()))
         return update(ledger, *more)
 
-    monkeypatch.setattr(bench, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(bench, "_LOOK_SHARE", 0)
-    monkeypatch.setattr(bench, "update_tables", counted)
+    monkeypatch.setattr(run_loop, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(run_loop, "_LOOK_SHARE", 0)
+    monkeypatch.setattr(run_loop, "update_tables", counted)
     run(study(conditions=grid(n=[5, 6, 7])), tmp_path, jobs=1, quiet=True)
     assert looks[0] == 1

@@ -17,16 +17,16 @@ from mcstudy.analysis.measures import (
     rmse,
     standardized_bias,
 )
-from mcstudy.analysis.summed import tally_lines
+from mcstudy.analysis.moment_measures import tally_lines
 from mcstudy.cli import main
-from mcstudy.fits.answers import Answers
+from mcstudy.execution import scheduler
+from mcstudy.execution.collect import collect
 from mcstudy.method import Estimate
-from mcstudy.runs import jobs
-from mcstudy.runs.collect import collect
-from mcstudy.stored import compact, sums
-from mcstudy.stored.store import Store
-from mcstudy.stored.sumparts import _of_plain, _plain
-from mcstudy.stored.sums import merged, tally
+from mcstudy.simulation.answers import Answers
+from mcstudy.storage import compaction, sums
+from mcstudy.storage.store import Store
+from mcstudy.storage.sum_parts import _of_plain, _plain
+from mcstudy.storage.sums import merged, tally
 
 KEEP = ("seed=7,", 'seed=7, keep="measures", null=0.5,')
 NULL = ("seed=7,", "seed=7, null=0.5,")
@@ -211,8 +211,8 @@ def test_contract_same_tables_for_any_job_size_workers_and_joining(
     plain = run(study_file(KEEP, MOODY, FEW), tmp_path / "plain", jobs=1, quiet=True)
     digests = plain.digests()
     assert set(plain.endings.status) == {"boundary", "error", "not_finite"}
-    monkeypatch.setattr(jobs, "JOB_SECONDS", seconds)
-    monkeypatch.setattr(compact, "MANY_PARTS", 3)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", seconds)
+    monkeypatch.setattr(compaction, "MANY_PARTS", 3)
     path = study_file(KEEP, MOODY, FEW)
     assert run(path, tmp_path / "one", jobs=1, quiet=True).digests() == digests
     run(path, tmp_path / "two", jobs=2, replicates=9, methods=["jittered"], quiet=True)
@@ -223,8 +223,8 @@ def test_contract_same_tables_for_any_job_size_workers_and_joining(
 
 def test_contract_a_part_within_another_counts_once(study_file, tmp_path, digests, monkeypatch):
     path = study_file(KEEP, MOODY)
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
-    monkeypatch.setattr(compact, "MANY_PARTS", 3)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.0)
+    monkeypatch.setattr(compaction, "MANY_PARTS", 3)
     with monkeypatch.context() as patch:
         patch.setattr(Store, "remove", lambda *_: None)
         both = run(path, tmp_path / "a", jobs=1, quiet=True)
@@ -253,8 +253,8 @@ def test_contract_killed_and_resumed(study_file, tmp_path, digests):
         ("return rng.normal(mean", "import time; time.sleep(0.002); return rng.normal(mean"),
     )
     code = (
-        "import os, signal, sys; from mcstudy import run; from mcstudy.runs import jobs\n"
-        "from mcstudy.stored.store import Store\n"
+        "import os, signal, sys; from mcstudy import run; from mcstudy.execution import jobs\n"
+        "from mcstudy.storage.store import Store\n"
         "jobs.JOB_SECONDS, add, left = 0.02, Store.add, [9]\n"
         "def adding(*arguments):\n"
         "    left[0] -= 1\n"

@@ -7,10 +7,10 @@ import pytest
 
 from mcstudy import grid, load_study, run
 from mcstudy.cli import main
-from mcstudy.fits.replicates import Job
-from mcstudy.runs import jobs
-from mcstudy.runs.casualties import Casualties
-from mcstudy.runs.ends import Died
+from mcstudy.execution import scheduler
+from mcstudy.execution.crashes import Casualties
+from mcstudy.execution.outcome import Died
+from mcstudy.simulation.replicates import Job
 from mcstudy.streams import stream
 
 NASTY = """
@@ -89,7 +89,7 @@ def test_contract_crashes_are_the_same_rows_for_any_workers_and_job_sizes(
     digests = run(path, tmp_path / "two", jobs=2, quiet=True).digests()
     assert run(path, tmp_path / "one", jobs=1, quiet=True).digests() == digests
     assert run(path, tmp_path / "three", jobs=3, quiet=True).digests() == digests
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.005)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.005)
     assert run(path, tmp_path / "small", jobs=2, quiet=True).digests() == digests
 
 
@@ -376,7 +376,7 @@ def test_contract_timeouts_are_the_same_rows_for_any_workers_and_job_sizes(
     results = run(path, tmp_path / "two", jobs=2, quiet=True)
     check_late(results, hangs)
     assert run(path, tmp_path / "one", jobs=1, quiet=True).digests() == results.digests()
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.01)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.01)
     assert run(path, tmp_path / "small", jobs=3, quiet=True).digests() == results.digests()
     assert capfd.readouterr() == ("", "")
 

@@ -14,11 +14,11 @@ import pytest
 
 from mcstudy import MCStudyError, run
 from mcstudy.analysis.mcse import wilson
-from mcstudy.analysis.selection import select
+from mcstudy.analysis.select import select
 from mcstudy.cli import main
-from mcstudy.printing.entries import number_with_error
-from mcstudy.printing.formats import text
-from mcstudy.printing.table import table
+from mcstudy.tables.formats import text
+from mcstudy.tables.numbers import number_with_error
+from mcstudy.tables.table import table
 
 SPECIAL = r"a_b & 50% #1 {x} $y$ ~ ^ \z <q> |"
 

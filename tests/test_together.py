@@ -8,10 +8,10 @@ import pytest
 
 from mcstudy import MCStudyError, open_results, run, summarize
 from mcstudy.cli import main
-from mcstudy.runs import bench, jobs
-from mcstudy.stored import together
-from mcstudy.stored.store import Store
-from mcstudy.stored.together import OtherStateError
+from mcstudy.execution import run_loop, scheduler
+from mcstudy.storage import table_set
+from mcstudy.storage.store import Store
+from mcstudy.storage.table_set import OtherStateError
 
 VERBS = (
     ("table", "--measure", "bias"),
@@ -55,7 +55,7 @@ def test_contract_tables_of_two_states_are_told_of(small, tmp_path, monkeypatch,
     replace, done = os.replace, []
 
     def killed(source, target):
-        if together.MADE in str(source) and together.MADE not in str(target):
+        if table_set.MADE in str(source) and table_set.MADE not in str(target):
             if len(done) == renamed:
                 raise KeyboardInterrupt
             done.append(target)
@@ -68,7 +68,7 @@ def test_contract_tables_of_two_states_are_told_of(small, tmp_path, monkeypatch,
         with pytest.raises(KeyboardInterrupt):
             run(path, tmp_path, jobs=1, quiet=True)
     assert len(done) == renamed
-    assert not (folder / together.MADE).exists()
+    assert not (folder / table_set.MADE).exists()
     results = open_results(folder)
     for name in ("fits", "estimates", "intervals", "timings"):
         with contextlib.suppress(OtherStateError):
@@ -136,7 +136,7 @@ def test_contract_a_reader_looks_again_while_tables_are_replaced(small, tmp_path
         if len(naps) == 3:
             (folder / "study.json").write_bytes(new)
 
-    monkeypatch.setattr(together.time, "sleep", nap)
+    monkeypatch.setattr(table_set.time, "sleep", nap)
     with Store(folder).locked():
         assert open_results(folder).fits.replicate.max() == 9
     assert len(naps) == 3
@@ -188,9 +188,9 @@ def test_contract_a_run_cut_off_leaves_the_better_tables(small, tmp_path, monkey
     before = content(folder)
     for part in parts_of(folder):
         part.unlink()
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
-    monkeypatch.setattr(bench, "LOOK_SECONDS", -1.0)
-    monkeypatch.setattr(bench, "_LOOK_SHARE", -1)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.0)
+    monkeypatch.setattr(run_loop, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(run_loop, "_LOOK_SHARE", -1)
     add, added = Store.add, []
 
     def stopped(store, part):

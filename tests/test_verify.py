@@ -5,7 +5,7 @@ import pytest
 from mcstudy import collect, run
 from mcstudy.cli import main
 from mcstudy.errors import ChangedError, StudyError
-from mcstudy.runs import verify
+from mcstudy.execution import verify
 
 SAME = ("len(sample) ** 0.5", "np.sqrt(len(sample))")
 OTHER = ("sample.mean(), se,", "sample.mean() + 1e-9 * (sample[0] > 1), se,")

@@ -8,7 +8,7 @@ from scipy import stats
 from mcstudy import Estimate, Study, check, grid, performance, plan, run
 from mcstudy.cli import main
 from mcstudy.errors import ResultsError, StudyError
-from mcstudy.runs import jobs
+from mcstudy.execution import scheduler
 
 
 def sample(rng, *, n):
@@ -86,7 +86,7 @@ def test_identity_sums_know_the_same_intervals(tmp_path):
 def test_contract_a_method_with_an_interval_keeps_exactly_its_own(tmp_path, monkeypatch, keep):
     at_once = run(study({"own": own}, keep=keep), tmp_path / "a", jobs=1, quiet=True)
     assert set(at_once.performance["interval"].dropna()) == {"default"}
-    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.0)
     singly = run(study({"own": own}, keep=keep), tmp_path / "b", jobs=1, quiet=True)
     assert singly.digests() == at_once.digests()
 

@@ -2,7 +2,7 @@
 
 Estimates of variances and the like are skewed, and there the normal-theory MCSE of an empirical SE
 or an RMSE is wrong. So these use the jackknife, in closed form; quantiles, for which the jackknife
-is inconsistent, have their own; `mcstudy.analysis.normal` has the published formulas.
+is inconsistent, have their own; `mcstudy.analysis.normal_theory` has the published formulas.
 """
 
 from __future__ import annotations

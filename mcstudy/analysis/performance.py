@@ -13,16 +13,16 @@ import pyarrow as pa
 
 from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.custom import Custom, customs
+from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share, share_of
-from mcstudy.analysis.normal import NORMAL_MCSE
-from mcstudy.analysis.rows import ConditionRows, EstimandRows, MethodRows, rows_by_condition
+from mcstudy.analysis.normal_theory import NORMAL_MCSE
 from mcstudy.columns import COUNTS, VALUES, WARNED
-from mcstudy.fits.attempt import attempt, in_words
-from mcstudy.fits.checked import STATUSES
 from mcstudy.measure import MISSING, Measured, null_of
 from mcstudy.method import Status
-from mcstudy.stored.together import read_table
+from mcstudy.simulation.call import attempt, in_words
+from mcstudy.simulation.validation import STATUSES
+from mcstudy.storage.table_set import read_table
 
 Line = tuple[Any, ...]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from mcstudy.analysis.selection import factors_in_words, in_words
-from mcstudy.fits.attempt import message_kind
+from mcstudy.analysis.select import factors_in_words, in_words
 from mcstudy.method import Status
-from mcstudy.stored.together import read_table
+from mcstudy.simulation.call import message_kind
+from mcstudy.storage.table_set import read_table
 
 MOST_LETTERS = 300
 

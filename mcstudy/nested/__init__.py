@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
+from mcstudy.nested.exact_law import exact_law
 from mcstudy.nested.fit import NestedFit, fit
 from mcstudy.nested.generate import generate_nested, variances
-from mcstudy.nested.law import exact_law
 from mcstudy.nested.reml import ml, reml
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mcstudy.nested.balanced import isotonic_levels, level_variances
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch, NestedData
-from mcstudy.nested.engine import solve
 from mcstudy.nested.solution import COMPONENTS, Solution
+from mcstudy.nested.solve import solve
 
 Floats = NDArray[np.float64]
 Limits = tuple[Floats, Floats]

@@ -12,11 +12,11 @@ import numpy as np
 from mcstudy.errors import TableError
 from mcstudy.method import Status
 from mcstudy.nested.data import Floats, NestedData
-from mcstudy.nested.engine import as_batch, solve
 from mcstudy.nested.frames import CONSTANT, as_frame, names_of, nested_data
 from mcstudy.nested.reml import ml, reml
 from mcstudy.nested.shared import shared_labels
 from mcstudy.nested.solution import COMPONENTS
+from mcstudy.nested.solve import as_batch, solve
 
 _reml, _ml = reml, ml
 

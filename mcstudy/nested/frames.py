@@ -38,7 +38,7 @@ def as_nested(data: Any) -> NestedData:
 
 def as_frame(data: Any) -> pd.DataFrame:
     """Return any kind of data frame as a pandas one; raise TableError for what is none."""
-    from mcstudy.elsewhere.frames import as_pandas, is_frame, no_frame
+    from mcstudy.external.frames import as_pandas, is_frame, no_frame
 
     if not is_frame(data):
         raise no_frame(data, "a data frame of pandas, Polars or Arrow")

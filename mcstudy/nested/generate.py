@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mcstudy.method import batch_form
 from mcstudy.nested.data import Booleans, NestedBatch, NestedData, NestedDesign
-from mcstudy.nested.shapes import shape
+from mcstudy.nested.distributions import shape
 
 Floats = NDArray[np.float64]
 _CACHED = 2**16

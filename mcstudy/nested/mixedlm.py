@@ -25,7 +25,7 @@ from mcstudy.method import Estimate, Fit, Status
 from mcstudy.nested.columns import fault_of
 from mcstudy.nested.data import NestedData, NestedDesign
 from mcstudy.nested.frames import as_nested
-from mcstudy.nested.judge import COMPONENTS, can_rise, identifiable, judge
+from mcstudy.nested.mixedlm_diagnostics import COMPONENTS, can_rise, identifiable, judge
 from mcstudy.nested.wald import log_wald, wald
 
 Floats = NDArray[np.float64]

@@ -17,10 +17,10 @@ from scipy.special import chdtri
 from mcstudy.nested.balanced import isotonic_levels, level_variances, weighted_group1
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
-from mcstudy.nested.engine import reduced
-from mcstudy.nested.held import profile_limits
+from mcstudy.nested.profile_unbalanced import profile_limits
 from mcstudy.nested.roots import crossing
 from mcstudy.nested.solution import COMPONENTS, Solution
+from mcstudy.nested.solve import reduced
 
 Floats = NDArray[np.float64]
 Lanes = NDArray[np.intp]

@@ -13,11 +13,11 @@ from mcstudy.method import Estimate, Fit, batch_form
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
 from mcstudy.nested.cells import MeanSquares, mean_squares
 from mcstudy.nested.data import Floats, NestedBatch
-from mcstudy.nested.engine import as_batch, solve_working
 from mcstudy.nested.frames import as_nested
 from mcstudy.nested.intervals import FORMULAS, WITHOUT_SQUARES, Basis, unweighted_mean_squares
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.solution import COMPONENTS, Solution
+from mcstudy.nested.solve import as_batch, solve_working
 from mcstudy.nested.units import Working
 
 Limits = dict[str, tuple[Floats, Floats]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mcstudy.execution.progress import duration
 from mcstudy.planning.forecast import Range
-from mcstudy.runs.progress import duration
 
 
 def times(given: Range) -> str:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from mcstudy.fits.replicates import Job
+from mcstudy.execution.scheduler import JOB_SECONDS
 from mcstudy.grid import Condition
 from mcstudy.planning.pilot import Lap, Pilot, memory_here, spread
-from mcstudy.runs.jobs import JOB_SECONDS
+from mcstudy.simulation.replicates import Job
 
 MACHINE = 0.15
 """The relative error that two equal runs on a shared machine differ by, from experience."""

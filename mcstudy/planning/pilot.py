@@ -24,18 +24,18 @@ import pyarrow.parquet as pq
 from mcstudy.analysis.performance import performance_table
 from mcstudy.analysis.unusable import unusable
 from mcstudy.errors import StudyError
-from mcstudy.fits.replicates import Job
+from mcstudy.execution.executor import Workers, hire
+from mcstudy.execution.outcome import Died, Finished
+from mcstudy.execution.sum_tables import write_summed_tables
 from mcstudy.grid import Condition
-from mcstudy.runs.ends import Died, Finished
-from mcstudy.runs.summing import write_summed_tables
-from mcstudy.runs.workers import Workers, hire
+from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import call, option
-from mcstudy.stored.files import write_table
-from mcstudy.stored.marks import method_marks
-from mcstudy.stored.store import Store
-from mcstudy.stored.sumparts import tallies_of
-from mcstudy.stored.tables import Stored, write_tables
-from mcstudy.stored.together import read_table
+from mcstudy.storage.export import Stored, write_tables
+from mcstudy.storage.files import write_table
+from mcstudy.storage.provenance import method_marks
+from mcstudy.storage.store import Store
+from mcstudy.storage.sum_parts import tallies_of
+from mcstudy.storage.table_set import read_table
 from mcstudy.study import Study
 
 # What a condition's laps take of its share of the pilot's time; the first does one replicate.

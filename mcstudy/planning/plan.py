@@ -13,9 +13,11 @@ from mcstudy.analysis.precision import check_exist, check_targets, existing
 from mcstudy.arguments import as_path
 from mcstudy.arguments import check_seconds as check_seconds_given
 from mcstudy.errors import ChangedError
-from mcstudy.fits.replicates import Job
+from mcstudy.execution.options import check_jobs, counted, replicates_in_words, workers_for
+from mcstudy.execution.progress import duration
+from mcstudy.execution.scheduler import fits_of, missing_jobs
 from mcstudy.grid import Condition
-from mcstudy.loading import load_study
+from mcstudy.loader import load_study
 from mcstudy.neighbours import neighbours_forgotten
 from mcstudy.planning.amounts import each, sizes, times
 from mcstudy.planning.forecast import Forecast, forecast, method_costs
@@ -28,15 +30,13 @@ from mcstudy.planning.precision import (
     worst,
 )
 from mcstudy.planning.stopping import goal_of_each, planned_goals, stops_in_words
-from mcstudy.printing.listing import aligned
-from mcstudy.runs.jobs import fits_of, missing_jobs
-from mcstudy.runs.progress import duration
-from mcstudy.runs.wanted import check_jobs, counted, replicates_in_words, workers_for
+from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import either
-from mcstudy.stored.ledger import Ledger
-from mcstudy.stored.store import Store
-from mcstudy.stored.tables import Stored
+from mcstudy.storage.export import Stored
+from mcstudy.storage.store import Store
+from mcstudy.storage.study_record import Ledger
 from mcstudy.study import Study, check_replicates
+from mcstudy.tables.text import aligned
 from mcstudy.terminal import printable
 
 PILOT_SECONDS = 4.0

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.precision import PROPORTIONS
-from mcstudy.analysis.selection import factors_in_words
+from mcstudy.analysis.select import factors_in_words
 
 _SHOWN_NAMES = ("method", "estimand", "interval")
 

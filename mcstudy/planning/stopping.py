@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from mcstudy.analysis.selection import factors_in_words
+from mcstudy.analysis.select import factors_in_words
+from mcstudy.execution.stopping import counts
 from mcstudy.grid import Condition
 from mcstudy.planning.precision import needed
-from mcstudy.runs.goals import counts
 from mcstudy.study import Study
 
 

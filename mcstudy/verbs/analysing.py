@@ -75,12 +75,12 @@ def anova_verb(options: argparse.Namespace) -> None:
 
 def failures_verb(options: argparse.Namespace) -> None:
     """Print how fits ended, which methods fail together and whether rankings survive it."""
-    from mcstudy.analysis.selection import select, wheres
+    from mcstudy.analysis.select import select, wheres
     from mcstudy.columns import WORDS
-    from mcstudy.comparing.warned import warnings_text
+    from mcstudy.comparison.warnings import warnings_text
     from mcstudy.errors import ResultsError
-    from mcstudy.printing.show import endings_text
     from mcstudy.results import open_results
+    from mcstudy.tables.summary import endings_text
 
     results = open_results(options.results)
     failed = [] if options.failed == "none" else names(options.failed)

@@ -41,7 +41,7 @@ def add(verbs: Any) -> None:
 
 def collect_verb(options: argparse.Namespace) -> int:
     """Collect a study; print its measures, and last whether it is complete (status 0) or not."""
-    from mcstudy.runs.collect import collect
+    from mcstudy.execution.collect import collect
 
     with answers_alone():
         collected = collect(

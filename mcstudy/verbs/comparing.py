@@ -41,7 +41,7 @@ def compare_verb(options: argparse.Namespace) -> int:
     if options.b is None:
         _compare_methods(options)
         return 0
-    from mcstudy.comparing.two_runs import compare_runs
+    from mcstudy.comparison.runs import compare_runs
 
     alpha = share("--alpha", options.alpha or "0.05")
     compared = compare_runs(options.a, options.b, where=wanted_cells(options), alpha=alpha)

@@ -9,7 +9,7 @@ from mcstudy.terminal import show
 from mcstudy.verbs.options import answers_alone, whole
 
 if TYPE_CHECKING:
-    from mcstudy.looking.replay import Replay
+    from mcstudy.inspection.replay import Replay
 
 
 def add(verbs: Any) -> None:
@@ -82,7 +82,7 @@ def _trust_arguments(verb: argparse.ArgumentParser) -> None:
 
 def status_verb(options: argparse.Namespace) -> None:
     """Print how far a study is and what failed."""
-    from mcstudy.looking.status import status
+    from mcstudy.inspection.status import status
 
     show(status(options.results))
 
@@ -91,8 +91,8 @@ def summarize_verb(options: argparse.Namespace) -> None:
     """Make the tables anew and print the measures."""
     from pathlib import Path
 
-    from mcstudy.looking.status import status
-    from mcstudy.looking.summarize import summarize
+    from mcstudy.inspection.status import status
+    from mcstudy.inspection.summarize import summarize
 
     with answers_alone():
         results = summarize(options.results, study=options.study, trust=options.trust)
@@ -105,8 +105,8 @@ def summarize_verb(options: argparse.Namespace) -> None:
 
 def replay_verb(options: argparse.Namespace) -> int:
     """Show a replicate again; return 1 if it is not what was stored, 3 if nothing is."""
-    from mcstudy.looking.replay import replay
-    from mcstudy.looking.save import check_path, save_data
+    from mcstudy.inspection.replay import replay
+    from mcstudy.inspection.save import check_path, save_data
 
     number = whole("--replicate", options.replicate, 0)
     assert number is not None

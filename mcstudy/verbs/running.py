@@ -63,8 +63,8 @@ def add(verbs: Any) -> None:
 def run_verb(options: argparse.Namespace) -> int:
     """Run a study and print its measures; status 3 if a method has no usable fit somewhere."""
     from mcstudy.analysis.unusable import unusable
-    from mcstudy.runs.runner import run
-    from mcstudy.runs.shares import parse_share
+    from mcstudy.execution.run import run
+    from mcstudy.execution.shards import parse_share
 
     share = None if options.part is None else parse_share(options.part)
     with answers_alone():

@@ -1,0 +1,249 @@
+"""Which cells of a table of measures are meant: ``where`` conditions and the order of levels."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from mcstudy.analysis.query import (
+    Bare,
+    level_of,
+    listed,
+    matching,
+    names_of,
+    parsed,
+    written,
+    written_name,
+)
+from mcstudy.arguments import short
+from mcstudy.columns import NUMBERS, WORDS
+from mcstudy.errors import ResultsError
+from mcstudy.grid import level_text
+from mcstudy.measure import BUILT_IN, why_absent
+from mcstudy.terminal import harmless_line
+
+Where: TypeAlias = Mapping[str, Any] | str | None
+
+FACTORS, METHODS = "factors", "methods"
+"""What a table of measures carries of its study: levels by factor, methods in order."""
+METHODS_IN_ORDER = "method_order"
+"""Where the record of a study has its methods as the study gives them."""
+
+
+def dimensions(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that tell the cells of a table of measures apart.
+
+    The factors are those that the study's record names; in a table without one, all columns that
+    are not numbers of measures.
+    """
+    factors = frame.attrs.get(FACTORS)
+    others = NUMBERS if factors is None else ()
+    known = None if factors is None else {*factors, *WORDS}
+    return [str(n) for n in frame.columns if n not in others and (known is None or n in known)]
+
+
+def with_record(frame: pd.DataFrame, record: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a table of measures that knows the factors and the order of the methods of its study.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Like ``Results.performance``.
+    record : mapping
+        The study's, `study.json`.
+    """
+    if isinstance(factors := record.get("factors"), Mapping):
+        frame.attrs[FACTORS] = {name: list(levels) for name, levels in factors.items()}
+    frame.attrs[METHODS] = list(record.get(METHODS_IN_ORDER, record.get("methods", ())))
+    return frame
+
+
+def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
+    """Return the rows of a table of measures that meet every condition.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Like ``Results.performance``.
+    where : mapping or str, optional
+        A level, or a list of levels, by column; or as text: ``"n=10|30, method=t"``, as
+        `mcstudy.analysis.query` reads it. Rows that have no estimand (shares of a status) or no
+        interval (bias) stay whatever is asked of it.
+
+    Raises
+    ------
+    ResultsError
+        For a column or a level that is not there.
+    """
+    for name, wanted in wheres(where).items():
+        known_column(frame, name)
+        levels = levels_of(frame, name)
+        meant = [_meant(frame, name, level) for level in levels]
+        kept = []
+        for one in wanted:
+            if not (found := matching(meant, one)):
+                raise ResultsError(
+                    f"where: no {written_name(name)}={_asked(one)} here"
+                    f"{suggestion(one, [str(level) for level in meant])}; it has "
+                    f"{listed(meant) or 'no level'}"
+                )
+            keys = {level_text(level) for level in found}
+            kept += [
+                level for level, of in zip(levels, meant, strict=True) if level_text(of) in keys
+            ]
+        keep = frame[name].isin([level for level in kept if not pd.isna(level)])
+        if name in ("estimand", "interval") or any(pd.isna(level) for level in kept):
+            keep |= frame[name].isna()
+        frame = frame[keep]
+    return frame
+
+
+def wheres(where: Where) -> dict[str, list[Any]]:
+    """Return the wanted levels by column."""
+    if where is None:
+        return {}
+    if isinstance(where, str):
+        return {name: list(levels) for name, levels in parsed(where, several=True).items()}
+    if not isinstance(where, Mapping):
+        raise ResultsError(f"where is {short(where)}; write 'n=10|30', or {{'n': [10, 30]}}")
+    plain = (str, bytes)
+    found = {
+        name: list(wanted)
+        if isinstance(wanted, Iterable) and not isinstance(wanted, plain)
+        else [wanted]
+        for name, wanted in where.items()
+    }
+    for name, levels in found.items():
+        if not levels:
+            raise ResultsError(f"where: {name} has no level; give at least one")
+    return found
+
+
+def _meant(frame: pd.DataFrame, name: str, level: Any) -> Any:
+    """Return the level of a factor that a table shows: levels of mixed types stand there as text.
+
+    `mcstudy.storage.export.factor_column` writes them so.
+    """
+    if level is None or pd.isna(level):
+        return None
+    level = level.item() if isinstance(level, np.generic) else level
+    known = frame.attrs.get(FACTORS, {}).get(name, ())
+    kinds = {float if type(one) is int else type(one) for one in known if one is not None}
+    return level_of(level) if len(kinds) > 1 and isinstance(level, str) else level
+
+
+def _asked(wanted: Any) -> str:
+    return str(wanted) if isinstance(wanted, Bare) else written(wanted)
+
+
+def levels_of(frame: pd.DataFrame, name: str) -> list[Any]:
+    """Return the levels of a column: numbers by size, words as they come, None last.
+
+    Methods come in the order of the study, where the table knows it.
+    """
+    levels = [level for level in frame[name].unique() if not pd.isna(level)]
+    if name in ("method", "reference"):
+        return in_order(levels, frame.attrs.get(METHODS, ()))
+    if levels and not isinstance(levels[0], str):
+        levels = sorted(levels)
+    return [*levels, None] if frame[name].isna().any() else levels
+
+
+def in_order(methods: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Return methods in an order; those that it lacks come last, as they are."""
+    place = {name: i for i, name in enumerate(order)}
+    return sorted(methods, key=lambda name: place.get(name, len(place)))
+
+
+def by_method(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose methods stand in the order of the study, where it knows that.
+
+    Rows of different factor values keep their order.
+    """
+    if not frame.attrs.get(METHODS):
+        return frame
+    place = {name: i for i, name in enumerate(levels_of(frame, "method"))}
+    factors = [str(n) for n in frame.columns[: frame.columns.get_loc("method")]]
+    cell = frame.groupby(factors, sort=False, dropna=False).ngroup() if factors else 0
+    order = np.lexsort((frame["method"].map(place), np.zeros(len(frame), int) + cell))
+    return frame.iloc[order]
+
+
+def known_column(frame: pd.DataFrame, name: str) -> None:
+    """Raise ResultsError unless the table of measures can be split by the column."""
+    if name not in dimensions(frame):
+        raise ResultsError(
+            f"no column {name!r}{suggestion(name, dimensions(frame))}; "
+            f"there are {', '.join(dimensions(frame))}"
+        )
+
+
+def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[str]:
+    """Return the measures as a list, from text with commas too; ResultsError for an unknown one."""
+    wanted = names_of(measures, "measure")
+    known = [str(name) for name in frame["measure"].unique()]
+    for name in wanted:
+        if name in BUILT_IN and name not in known and known:
+            raise ResultsError(f"there is no {name} here: {why_absent(name)}")
+        if name not in known:
+            raise ResultsError(
+                f"no measure {name!r}{suggestion(name, known)}; there are {', '.join(known)}"
+            )
+    return wanted
+
+
+def suggestion(name: object, known: Sequence[str]) -> str:
+    """Return " (did you mean ...?)" where a known name is close."""
+    close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
+    return f" (did you mean {str(close[0])!r}?)" if close else ""
+
+
+def in_words(level: Any) -> str:
+    """Return a level as a person writes it; quoted if it would not show or looks missing."""
+    if level is None or level is pd.NA or (isinstance(level, float) and level != level):
+        return "None"
+    if isinstance(level, str):
+        odd = level in ("", "None") or level != level.strip() or not level.isprintable()
+        return harmless_line(level_text(level) if odd else level)
+    return level_text(level)
+
+
+def named(name: str, level: Any) -> str:
+    """Return a level so that it explains itself: ``n=10``, but a method by its name alone."""
+    if name in WORDS:
+        return in_words(level) if not _missing(level) else f"no {name}"
+    return f"{name}={in_words(level)}"
+
+
+def beside(factors: Mapping[str, Any], taken: Sequence[str]) -> dict[str, Any]:
+    """Return factors for a table with columns of its own: ``x`` becomes ``x_factor`` if taken."""
+    made: dict[str, Any] = {}
+    for name, level in factors.items():
+        own = name
+        while own in taken or own in made or (own != name and own in factors):
+            own += "_factor"
+        made[own] = level
+    return made
+
+
+def factors_in_words(factors: Mapping[str, Any]) -> str:
+    """Return factor values in words, ``n=5, mean=0``."""
+    return ", ".join(f"{name}={in_words(level)}" for name, level in factors.items())
+
+
+def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:
+    """Return some of the levels as a heading: ``n=10, sigma=2``."""
+    return ", ".join(f"{name}={in_words(levels[name])}" for name in names)
+
+
+def varying(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
+    """Return those of the columns that have more than one level."""
+    return [name for name in names if frame[name].nunique(dropna=False) > 1]
+
+
+def _missing(level: Any) -> bool:
+    return level is None or bool(pd.isna(level))

@@ -1,0 +1,196 @@
+"""Two methods that are meant to be equal: how far apart their numbers are, by replicate."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mcstudy.analysis.load import EstimandRows, rows_by_condition
+from mcstudy.analysis.select import at, beside, in_words, varying
+from mcstudy.comparison.paired import matched
+from mcstudy.errors import ResultsError
+from mcstudy.tables.text import aligned, under_headings, without_repeats, wrapped
+from mcstudy.terminal import printable
+
+Floats: TypeAlias = NDArray[np.float64]
+
+_MOST_LINES = 30
+_QUANTILES = (0.5, 0.9, 0.99)
+_COUNTS = ("compared", "equal", "only_method", "only_reference", "first_difference", "farthest")
+_DISTANCES = tuple(
+    f"{kind}_{name}" for kind in ("absolute", "relative") for name in ("50", "90", "99", "largest")
+)
+_TAKEN = ("number", "replay", "replay_farthest", *_COUNTS, *_DISTANCES)
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """How far apart two methods are on the same data; ``str`` shows it.
+
+    Parameters
+    ----------
+    method, reference : str
+        The two methods.
+    frame : DataFrame
+        By condition (the factors), estimand, interval and number (estimate, std_error, lower,
+        upper): ``compared`` replicates in which both have the number, in how many it is bitwise
+        ``equal``, in how many only one has it (``only_method``, ``only_reference``), quantiles
+        (50, 90, 99 %) and the largest of the absolute differences and of those relative to the
+        larger of the two, the ``first_difference`` and the ``farthest`` replicate (-1 if there is
+        none), and the commands that replay them.
+    """
+
+    method: str
+    reference: str
+    frame: pd.DataFrame
+
+    @printable
+    def __str__(self) -> str:
+        factors = list(map(str, self.frame.columns[: self.frame.columns.get_loc("estimand")]))
+        shared = varying(self.frame, factors)
+        apart = self.frame[self.frame["first_difference"] >= 0]
+        worst = apart.sort_values("relative_largest", ascending=False, kind="stable")
+        shown = apart.loc[sorted(worst.index[:_MOST_LINES])]
+        text = f"{self.method} and {self.reference}: differences on the same data"
+        if len(shown):
+            numbers = ("equal/of", "in one only", "median", "99 %", "largest", "relative")
+            head = ("estimand", "number", *numbers)
+            rows = shown.to_dict("records")
+            lines = without_repeats(map(_line, rows), 1, [at(row, shared) for row in rows])
+            headed = under_headings(zip((at(row, shared) for row in rows), lines, strict=True))
+            text += f"\n\n{aligned(head, headed, texts=2)}"
+        return f"{text}\n\n{wrapped(self._verdict(len(shown)))}{self._how_to_replay(worst)}"
+
+    def _verdict(self, shown: int) -> Iterator[str]:
+        frame = self.frame
+        left_out = int((frame["first_difference"] >= 0).sum()) - shown
+        if left_out:
+            yield f"the {shown} lines with the largest relative differences; {left_out} more differ"
+        if shown:
+            yield (
+                "median, 99 % and largest: absolute differences; relative: the largest one over the"
+                " larger of the two numbers"
+            )
+        compared, equal = int(frame["compared"].sum()), int(frame["equal"].sum())
+        verdict = f"{equal} of {compared} numbers are bitwise equal"
+        one_only = int(frame["only_method"].sum()), int(frame["only_reference"].sum())
+        for count, name in zip(one_only, (self.method, self.reference), strict=True):
+            verdict += f"; {count} are in {name} only" if count else ""
+        yield verdict
+
+    def _how_to_replay(self, worst: pd.DataFrame) -> str:
+        if worst.empty:
+            return ""
+        first, farthest = worst.sort_index().iloc[0], worst.iloc[0]
+        text = f"\nwhere they first part:\n  {first['replay']}"
+        if farthest["relative_largest"] > 0:
+            text += f"\nwhere they are farthest apart:\n  {farthest['replay_farthest']}"
+        return text
+
+
+def equivalence(folder: Path, method: str, reference: str) -> Equivalence:
+    """Return how far apart the numbers of two methods are, replicate by replicate.
+
+    Raises
+    ------
+    ResultsError
+        If they have no replicate or no estimand in common.
+    """
+    lines: dict[tuple[int, str, str, int], dict[str, Any]] = {}
+    places: dict[str, int] = {}
+    for rows in rows_by_condition(folder):
+        if method in rows.methods and reference in rows.methods:
+            one, other = rows.methods[method], rows.methods[reference]
+            at, at_other, count = matched(one, other)
+            replicate = one.replicate[at]
+            for estimand in sorted(one.estimands.keys() & other.estimands.keys() if count else ()):
+                both = one.estimands[estimand], other.estimands[estimand]
+                for order, (interval, number, values) in enumerate(_numbers(*both)):
+                    made = _apart(values[0][at], values[1][at_other], replicate)
+                    place = places.setdefault(rows.condition, len(places))
+                    lines[place, estimand, interval or "", order] = {
+                        **beside(rows.factors, _TAKEN),
+                        "estimand": estimand,
+                        "interval": interval,
+                        "number": number,
+                        **made,
+                        "replay": _replay(folder, rows.condition, made["first_difference"]),
+                        "replay_farthest": _replay(folder, rows.condition, made["farthest"]),
+                    }
+    if not lines:
+        raise ResultsError(f"{method} and {reference} have no replicate or estimand in common here")
+    return Equivalence(method, reference, pd.DataFrame([lines[key] for key in sorted(lines)]))
+
+
+def _numbers(
+    one: EstimandRows, other: EstimandRows
+) -> Iterator[tuple[str | None, str, tuple[Floats, Floats]]]:
+    """Yield (interval, what it is, the numbers of both) for all that both methods give."""
+    yield None, "estimate", (one.estimate, other.estimate)
+    if not (np.isnan(one.std_error).all() and np.isnan(other.std_error).all()):
+        yield None, "std_error", (one.std_error, other.std_error)
+    for interval in sorted(one.intervals.keys() & other.intervals.keys()):
+        limits = zip(one.intervals[interval], other.intervals[interval], strict=True)
+        for name, both in zip(("lower", "upper"), limits, strict=True):
+            yield interval, name, both
+
+
+def _apart(values: Floats, others: Floats, replicate: NDArray[np.int64]) -> dict[str, Any]:
+    """Return counts, the quantiles of the differences and the first replicate that differs."""
+    missing, missing_other = np.isnan(values), np.isnan(others)
+    both = ~missing & ~missing_other
+    equal = both & (values.view(np.int64) == others.view(np.int64))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        absolute = np.where(equal, 0.0, np.abs(values - others))[both]
+        larger = np.maximum(np.abs(values), np.abs(others))[both]
+        relative = np.where(absolute == 0, 0.0, absolute / larger)
+    relative[np.isinf(absolute)] = np.inf
+    parted = replicate[~equal & ~(missing & missing_other)]
+    farthest = replicate[both][relative.argmax()] if relative.any() else (*parted, -1)[0]
+    counts = (
+        int(both.sum()),
+        int(equal.sum()),
+        int((~missing & missing_other).sum()),
+        int((missing & ~missing_other).sum()),
+        int(parted[0]) if len(parted) else -1,
+        int(farthest),
+    )
+    distances = [*_quantiles(absolute), *_quantiles(relative)]
+    return dict(zip(_COUNTS, counts, strict=True)) | dict(zip(_DISTANCES, distances, strict=True))
+
+
+def _quantiles(distances: Floats) -> list[float]:
+    if not len(distances):
+        return [np.nan] * (len(_QUANTILES) + 1)
+    found = np.quantile(distances, _QUANTILES, method="inverted_cdf")
+    return [*found.tolist(), float(distances.max())]
+
+
+def _replay(folder: Path, condition: str, replicate: int) -> str | None:
+    if replicate < 0:
+        return None
+    place, key = shlex.quote(str(folder)), shlex.quote(condition)
+    return f"mcstudy replay {place} --condition {key} --replicate {replicate}"
+
+
+def _line(row: dict[Any, Any]) -> list[str]:
+    number = row["number"] if pd.isna(row["interval"]) else f"{row['interval']} {row['number']}"
+    return [
+        in_words(row["estimand"]),
+        number,
+        f"{row['equal']}/{row['compared']}",
+        str(row["only_method"] + row["only_reference"]),
+        *(_short(row[f"absolute_{name}"]) for name in ("50", "99", "largest")),
+        _short(row["relative_largest"]),
+    ]
+
+
+def _short(distance: float) -> str:
+    return "-" if np.isnan(distance) else "0" if distance == 0 else f"{distance:.1e}"

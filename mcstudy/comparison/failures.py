@@ -1,0 +1,232 @@
+"""Failures as data: which fits failed, and which methods fail together."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mcstudy.analysis.load import ConditionRows, MethodRows, rows_by_condition, without_skipped
+from mcstudy.analysis.query import matching
+from mcstudy.analysis.select import (
+    METHODS_IN_ORDER,
+    Where,
+    beside,
+    in_order,
+    in_words,
+    select,
+    suggestion,
+    wheres,
+    with_record,
+)
+from mcstudy.arguments import as_texts
+from mcstudy.columns import WARNED, WORDS
+from mcstudy.comparison.paired import matched
+from mcstudy.errors import ResultsError
+from mcstudy.method import Status
+from mcstudy.storage.table_set import read_table
+from mcstudy.tables.text import aligned, without_repeats, wrapped
+from mcstudy.terminal import printable
+
+FAILED = (Status.NOT_CONVERGED,)
+_COUNTS = ("replicates", "failed", "other_failed", "together", "expected")
+_NAMES = ("method", "other")
+_TAKEN = (*_NAMES, *_COUNTS)
+
+
+def failed_fits(
+    rows: MethodRows, failed: Collection[str], estimands: Iterable[str] | None = None
+) -> NDArray[np.bool_]:
+    """Return which fits failed: those of a status that counts as failed or without an estimate.
+
+    Parameters
+    ----------
+    rows : MethodRows
+        The fits, R of them.
+    failed : collection of str
+        Statuses that count as failed even where there is an estimate; "warned" for fits with a
+        warning.
+    estimands : iterable of str, optional
+        Whose estimates must be there; those of every estimand by default.
+
+    Returns
+    -------
+    array of bool, shape (R,)
+    """
+    names = rows.estimands if estimands is None else estimands
+    found: NDArray[np.bool_] = np.isin(rows.status.astype(str), [str(word) for word in failed])
+    if WARNED in failed:
+        found = found | rows.warned
+    for name in names:
+        found = found | ~np.isfinite(rows.estimands[name].estimate)
+    return found
+
+
+def checked_statuses(failed: Collection[str]) -> tuple[str, ...]:
+    """Return the statuses, and "warned", in words; ResultsError for one that does not exist."""
+    known = [*(str(word) for word in Status), WARNED]
+    words = as_texts(failed, "failed", ResultsError)
+    for word in words:
+        if word not in known:
+            raise ResultsError(
+                f"failed: no status {str(word)!r}{suggestion(word, known)}; choose from "
+                f"{', '.join(known)}"
+            )
+    return tuple(str(word) for word in words)
+
+
+def rule_in_words(failed: Collection[str], lacking: str = "no estimate") -> str:
+    """Say which fits count as failed."""
+    statuses = [word for word in failed if word != WARNED]
+    rule = lacking + (f", or status {' or '.join(statuses)}" if statuses else "")
+    return rule + (", or a warning" if WARNED in failed else "")
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How often methods fail together; ``str`` shows it.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        By condition (the factors), method and other: ``replicates`` that both have, ``failed`` of
+        the method, ``other_failed``, ``together``, and ``expected``, how many replicates would see
+        both fail if they failed independently.
+    failed : tuple of str
+        Statuses that count as failed beside fits without an estimate.
+    """
+
+    frame: pd.DataFrame
+    failed: tuple[str, ...]
+
+    @printable
+    def __str__(self) -> str:
+        counts = list(_COUNTS)
+        names = self.frame.columns[: self.frame.columns.get_loc("method")]
+        labels = [str(n) for n in names if self.frame[n].nunique(dropna=False) > 1]
+        labels += ["method", "other"]
+        some = self.frame[(self.frame["failed"] > 0) & (self.frame["other_failed"] > 0)]
+        rule = wrapped([f"failed: {rule_in_words(self.failed)}"])
+        if some.empty:
+            return f"No two methods failed under the same condition.\n{rule}"
+        lines = without_repeats(
+            (
+                [
+                    *(in_words(row[name]) for name in labels),
+                    *(str(row[name]) for name in counts[:-1]),
+                    f"{row['expected']:.1f}",
+                ]
+                for row in some.to_dict("records")
+            ),
+            len(labels) - 2,
+        )
+        head = (*labels, "replicates", "fails", "other fails", "together", "if independent")
+        return f"Failures together\n\n{aligned(head, lines, texts=len(labels))}\n\n{rule}"
+
+
+def failure_overlap(
+    folder: Path,
+    *,
+    where: Where = None,
+    failed: Collection[str] = FAILED,
+    record: Mapping[str, Any] = MappingProxyType({}),
+) -> Overlap:
+    """Count in how many replicates each two methods fail together.
+
+    Parameters
+    ----------
+    folder : Path
+        With the tables of a run.
+    where : mapping or str, optional
+        Which conditions and methods, and which estimands must have an estimate; see
+        `mcstudy.analysis.select.select`.
+    failed : collection of str, default ("not_converged",)
+        Statuses that count as failed beside fits without an estimate.
+    record : mapping, optional
+        The study's, so that factors and the order of methods are known.
+    """
+    words = checked_statuses(failed)
+    chosen = Chosen.of(folder, where, record)
+    order = record.get(METHODS_IN_ORDER, ())
+    lines = [
+        line
+        for rows, found in _whole_conditions(folder, words, chosen)
+        for line in _overlaps(rows, found, order)
+    ]
+    return Overlap(pd.DataFrame(lines, columns=None if lines else [*_NAMES, *_COUNTS]), words)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The conditions that count, and what is asked of methods and estimands."""
+
+    conditions: Collection[str]
+    wanted: Mapping[str, Sequence[Any]]
+
+    @classmethod
+    def of(cls, folder: Path, where: Where, record: Mapping[str, Any]) -> Chosen:
+        """Return what is asked for of the conditions in `folder`."""
+        wanted = wheres(where)
+        conditions = read_table(folder, "conditions").to_pandas()
+        factors = {name: levels for name, levels in wanted.items() if name not in WORDS}
+        keys = select(with_record(conditions, record), factors)["condition"]
+        return cls(set(keys), {name: levels for name, levels in wanted.items() if name in WORDS})
+
+    def some(self, kind: str, names: Iterable[str]) -> list[str]:
+        """Return those of the methods or estimands that are asked for."""
+        names = list(names)
+        if kind not in self.wanted:
+            return names
+        meant = {name for one in self.wanted[kind] for name in matching(names, one)}
+        return [name for name in names if name in meant]
+
+
+Failures = dict[str, tuple[MethodRows, NDArray[np.bool_]]]
+
+
+def _whole_conditions(
+    folder: Path, failed: Collection[str], chosen: Chosen
+) -> Iterator[tuple[ConditionRows, Failures]]:
+    """Yield each condition with the failures of its methods, pieces of it put together."""
+    last: ConditionRows | None = None
+    found: Failures = {}
+    for rows in map(without_skipped, rows_by_condition(folder)):
+        if rows.condition not in chosen.conditions:
+            continue
+        if rows.first and last is not None:
+            yield last, found
+        found = {} if rows.first else found
+        last = rows
+        for name in chosen.some("method", rows.methods):
+            method = rows.methods[name]
+            before = found[name][1] if name in found else False
+            estimands = chosen.some("estimand", method.estimands)
+            found[name] = method, failed_fits(method, failed, estimands) | before
+    if last is not None:
+        yield last, found
+
+
+def _overlaps(
+    rows: ConditionRows, found: Failures, order: Sequence[str]
+) -> Iterator[dict[str, object]]:
+    for name, other in itertools.combinations(in_order(sorted(found), order), 2):
+        (one, fails), (second, fails_second) = found[name], found[other]
+        places, places_second, count = matched(one, second)
+        here, there = fails[places], fails_second[places_second]
+        yield {
+            **beside(rows.factors, _TAKEN),
+            "method": name,
+            "other": other,
+            "replicates": count,
+            "failed": int(here.sum()),
+            "other_failed": int(there.sum()),
+            "together": int((here & there).sum()),
+            "expected": float(here.sum() * there.sum() / count) if count else np.nan,
+        }

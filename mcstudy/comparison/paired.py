@@ -1,0 +1,297 @@
+"""Rows to comparisons: every two methods, on the replicates that both have."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
+from mcstudy.analysis.select import Where, select, with_record
+from mcstudy.columns import COUNTS, VALUES, WORDS
+from mcstudy.comparison.paired_measures import (
+    COMPARISONS,
+    INTERVAL_COMPARISONS,
+    Compared,
+    Pair,
+    rejection_difference,
+)
+from mcstudy.errors import ResultsError
+from mcstudy.measure import null_of
+from mcstudy.storage.table_set import read_table
+from mcstudy.tables.table import table
+from mcstudy.tables.text import wrapped
+from mcstudy.terminal import printable
+
+Places: TypeAlias = slice | NDArray[np.intp]
+Null: TypeAlias = float | Mapping[str, float] | None
+
+_SHOWN = (
+    ("bias_difference", "empirical_se_ratio", "relative_efficiency"),
+    ("coverage_difference", "rejection_difference", "width_difference"),
+)
+
+
+def pairs_of(methods: Iterable[str], reference: str | None = None) -> list[tuple[str, str]]:
+    """Return (method, reference) pairs: each against `reference`, or else each two of them once.
+
+    Without a reference the alphabetically first of two is the reference, so that the pairs do not
+    depend on the order of the methods, nor on which others there are.
+    """
+    names = sorted(methods)
+    if reference is not None:
+        return [(name, reference) for name in names if name != reference and reference in names]
+    return [(second, first) for first, second in itertools.combinations(names, 2)]
+
+
+def condition_comparisons(
+    rows: ConditionRows,
+    pairs: Sequence[tuple[str, str]],
+    null: Null = None,
+    intervals: tuple[str, str] | None = None,
+) -> Iterator[tuple[Any, ...]]:
+    """Yield (method, reference, estimand, interval, measure, value, ..., used, replicates).
+
+    Parameters
+    ----------
+    rows : ConditionRows
+        The rows of one condition.
+    pairs : sequence of (method, reference)
+        Which two to compare; a pair of which one has no rows here is passed over.
+    null : float or mapping of str to float, optional
+        The value, or that of each estimand, whose rejection is compared.
+    intervals : (str, str), optional
+        The method's and the reference's to hold against each other, in place of all those that have
+        a name in common.
+    """
+    for method, reference in pairs:
+        if method in rows.methods and reference in rows.methods:
+            one, other = rows.methods[method], rows.methods[reference]
+            places, other_places, count = matched(one, other)
+            for estimand in sorted(one.estimands.keys() & other.estimands.keys()):
+                both = (one.estimands[estimand], other.estimands[estimand])
+                value = null_of(null, estimand)
+                common = sorted(both[0].intervals.keys() & both[1].intervals.keys())
+                named = [intervals] if intervals else [(name, name) for name in common]
+                found = _measures(both, (places, other_places), named, value)
+                for interval, name, made in found:
+                    yield method, reference, estimand, interval, name, *made, count
+
+
+def matched(one: MethodRows, other: MethodRows) -> tuple[Places, Places, int]:
+    """Return where the replicates that both have stand in each, and how many they are."""
+    if np.array_equal(one.replicate, other.replicate):
+        return slice(None), slice(None), len(one.replicate)
+    _, places, other_places = np.intersect1d(
+        one.replicate, other.replicate, assume_unique=True, return_indices=True
+    )
+    return places, other_places, len(places)
+
+
+def _measures(
+    both: tuple[EstimandRows, EstimandRows],
+    matched_at: tuple[Places, Places],
+    intervals: Sequence[tuple[str, str]],
+    null: float,
+) -> Iterator[tuple[str | None, str, Compared]]:
+    """Yield the comparisons of the estimates, then those of each two intervals that exist."""
+    method, reference = both
+    places, other = matched_at
+    estimates = (method.truth, method.estimate[places], reference.estimate[other])
+    for name, measure in COMPARISONS.items():
+        yield None, name, _compared(measure, Pair(*estimates))
+    measures: dict[str, Callable[[Pair], Compared]] = dict(INTERVAL_COMPARISONS)
+    if not np.isnan(null):
+        measures["rejection_difference"] = rejection_difference
+    for one, second in intervals:
+        if one in method.intervals and second in reference.intervals:
+            limits = _chosen(method.intervals[one], places)
+            pair = Pair(*estimates, limits, _chosen(reference.intervals[second], other), null)
+            label = one if one == second else f"{one} against {second}"
+            for name, measure in measures.items():
+                yield label, name, _compared(measure, pair)
+
+
+def _compared(measure: Callable[[Pair], Compared], pair: Pair) -> Compared:
+    """Return a comparison; numbers whose squares are beyond the floats give infinite ones."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return measure(pair)
+
+
+def _chosen(
+    limits: tuple[NDArray[np.float64], NDArray[np.float64]], places: Places
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return limits[0][places], limits[1][places]
+
+
+@dataclass
+class Comparer:
+    """Compares methods as their rows come by, and makes the table `comparisons` of it.
+
+    Parameters
+    ----------
+    pairs : sequence of (method, reference), optional
+        In place of those that `pairs_of` gives.
+    reference : str, optional
+        Against which every method is compared.
+    null : float or mapping of str to float, optional
+        The value, or that of each estimand, whose rejection is compared.
+    intervals : (str, str), optional
+        As in `condition_comparisons`.
+    """
+
+    pairs: Sequence[tuple[str, str]] | None = None
+    reference: str | None = None
+    null: Null = None
+    intervals: tuple[str, str] | None = None
+    _lines: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def add(self, rows: ConditionRows) -> None:
+        """Compare the methods of a condition, or of a piece of it."""
+        pairs = pairs_of(rows.methods, self.reference) if self.pairs is None else self.pairs
+        lines = condition_comparisons(rows, pairs, self.null, self.intervals)
+        self._lines += [(rows.condition, *line) for line in lines]
+
+    def table(self, folder: Path) -> pa.Table:
+        """Return the comparisons of all rows seen, which are those of the tables in `folder`.
+
+        Returns
+        -------
+        pyarrow.Table
+            Factors, method, reference, estimand, interval, measure, value, mcse, lower, upper, used
+            and replicates: those that both methods have.
+        """
+        conditions = read_table(folder, "conditions")
+        order = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
+        lines = [(order[condition], *line) for condition, *line in self._lines]
+        lines.sort(key=lambda line: (*line[:4], line[4] or ""))
+        columns = list(zip(*lines, strict=True)) or [()] * (1 + len(WORDS + VALUES + COUNTS))
+        made = conditions.take(pa.array(columns[0], pa.int64()))
+        for name, column in zip(WORDS + VALUES + COUNTS, columns[1:], strict=True):
+            kind = pa.string() if name in WORDS else pa.float64() if name in VALUES else pa.int64()
+            made = made.append_column(name, pa.array(column, kind, from_pandas=name in VALUES))
+        return made.drop_columns(["condition"])  # last: without a column it would have no rows
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method against a reference on the same data; ``str`` shows it.
+
+    Parameters
+    ----------
+    method, reference : str
+        A difference is the method's number less the reference's, a ratio over it.
+    frame : DataFrame
+        As the table `comparisons`.
+    notes : tuple of str
+        Which intervals only one of the two has.
+    """
+
+    method: str
+    reference: str
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    @printable
+    def __str__(self) -> str:
+        texts = []
+        for kind in _SHOWN:
+            measures = [name for name in kind if (self.frame["measure"] == name).any()]
+            cells = self.frame[self.frame["measure"].isin(measures)]
+            if len(cells):
+                rows = [n for n in _splits(cells) if cells[n].nunique(dropna=False) > 1]
+                laid = table(cells, measures, rows=rows, columns=["measure"])
+                texts.append(str(laid))
+        title = f"{self.method} against {self.reference}, paired by replicate"
+        return "\n\n".join([title, *texts, *([wrapped(self.notes)] if self.notes else [])])
+
+
+def _splits(frame: pd.DataFrame) -> list[str]:
+    """Return the factors, the estimand and the interval of a table of comparisons."""
+    factors = [str(name) for name in frame.columns[: frame.columns.get_loc("method")]]
+    return [*factors, "estimand", "interval"]
+
+
+def compare(
+    folder: Path,
+    method: str,
+    reference: str,
+    *,
+    where: Where = None,
+    null: Null = None,
+    intervals: Sequence[str] | None = None,
+    record: Mapping[str, Any] = MappingProxyType({}),
+) -> Comparison:
+    """Compare a method with a reference on the replicates that both have.
+
+    Parameters
+    ----------
+    folder : Path
+        With the tables of a run.
+    method, reference : str
+        A difference is the method's number less the reference's, a ratio over it.
+    where : mapping or str, optional
+        Which cells; see `mcstudy.analysis.select.select`.
+    null : float or mapping of str to float, optional
+        The value, or that of each estimand, whose rejection is compared.
+    intervals : (str, str), optional
+        The method's interval and the reference's to hold against each other; by default those that
+        have the same name.
+    record : mapping, optional
+        The study's, so that factors are known as such.
+
+    Raises
+    ------
+    ResultsError
+        If they share no replicate or estimand, or lack the intervals.
+    """
+    listed = isinstance(intervals, list | tuple) and len(intervals) == 2
+    if intervals is not None and not listed:
+        raise ResultsError(f"intervals is {intervals!r}; give two names, the reference's last")
+    chosen = None if intervals is None else (intervals[0], intervals[1])
+    comparer = Comparer(pairs=[(method, reference)], null=null, intervals=chosen)
+    own: dict[str, set[str]] = {method: set(), reference: set()}
+    for rows in rows_by_condition(folder):
+        comparer.add(rows)
+        for name in own.keys() & rows.methods.keys():
+            own[name].update(*(of.intervals for of in rows.methods[name].estimands.values()))
+    for name, interval in zip(own, chosen or (), strict=False):
+        if interval not in own[name]:
+            there = ", ".join(sorted(own[name])) or "none"
+            raise ResultsError(f"{name} has no interval {interval!r}; it has {there}")
+    frame = select(with_record(comparer.table(folder).to_pandas(), record), where)
+    if frame.empty:
+        raise ResultsError(f"{method} and {reference} have no replicate or estimand in common here")
+    notes = () if chosen else tuple(_alone(method, reference, own))
+    return Comparison(method, reference, frame, notes)
+
+
+def _alone(method: str, reference: str, own: Mapping[str, set[str]]) -> Iterator[str]:
+    """Say which intervals have no partner of their name, and how they get one."""
+    first, second = own[method] - own[reference], own[reference] - own[method]
+    for name, some in ((method, first), (reference, second)):
+        if some:
+            yield f"only {name} has the interval{'s' * (len(some) > 1)} {', '.join(sorted(some))}"
+    if own[method] and own[reference] and (first or second):
+        one, other = min(first or own[method]), min(second or own[reference])
+        yield (
+            f"two of different names go together by --intervals {one},{other}, "
+            f'in Python intervals=("{one}", "{other}")'
+        )
+
+
+def check_pair(known: Sequence[str], method: str, reference: str) -> None:
+    """Raise ResultsError unless both are methods of the results, and two of them."""
+    for name in (method, reference):
+        if name not in known:
+            raise ResultsError(f"no method {name!r} here; there are {', '.join(known)}")
+    if method == reference:
+        raise ResultsError(f"{method!r} is given twice; name two methods")

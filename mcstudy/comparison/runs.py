@@ -1,0 +1,273 @@
+"""Two runs of a study, say with two versions of a package: which numbers moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from mcstudy.analysis.limits import errors, is_share, with_limits
+from mcstudy.analysis.select import (
+    Where,
+    at,
+    beside,
+    dimensions,
+    in_words,
+    levels_of,
+    select,
+    varying,
+)
+from mcstudy.arguments import is_number, is_proportion, short
+from mcstudy.columns import WORDS
+from mcstudy.comparison.same_data import Pairing, cell_key, pair_runs
+from mcstudy.errors import ResultsError
+from mcstudy.results import Results, folder_of, open_results
+from mcstudy.tables.numbers import number_with_error
+from mcstudy.tables.text import aligned, under_headings, wrapped
+from mcstudy.terminal import printable
+
+Floats: TypeAlias = NDArray[np.float64]
+
+_MOST_LINES = 40
+_VALUES = ("value_a", "value_b", "difference", "error", "paired")
+_TAKEN = (*_VALUES, "z", "p_value", "p_holm", "outcome")
+OUTCOMES = ("identical", "rounding", "unmoved", "unjudged", "moved")
+
+
+@dataclass(frozen=True)
+class TwoRuns:
+    """What became of each number from one run to the other; ``str`` shows it.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per cell that has a value in both: factors, method, estimand, interval, measure,
+        value_a, value_b, difference (b less a), error (its standard error), paired, z, p_value,
+        p_holm (Holm's, over all cells) and outcome: "identical" (the values are equal), "rounding"
+        (they differ by no more than the tolerance), "unmoved", "moved", and "unjudged" where a
+        single replicate gives no error.
+    only_a, only_b : DataFrame
+        The cells that have a value in one run only, with that value.
+    alpha : float
+        Chance that anything is said to have moved if nothing has.
+    notes : tuple of str
+        Whether the two saw the same data, and how that is known.
+    """
+
+    frame: pd.DataFrame
+    only_a: pd.DataFrame
+    only_b: pd.DataFrame
+    alpha: float
+    notes: tuple[str, ...]
+
+    @property
+    def moved(self) -> bool:
+        """Whether any number moved by more than its error."""
+        return bool((self.frame["outcome"] == "moved").any())
+
+    @printable
+    def __str__(self) -> str:
+        moved = self.frame[self.frame["outcome"] == "moved"].sort_values("p_value", kind="stable")
+        parts = []
+        if len(moved):
+            parts.append(self._listing(moved.iloc[:_MOST_LINES]))
+        if len(moved) > _MOST_LINES:
+            parts.append(f"  ... and {len(moved) - _MOST_LINES} more")
+        parts += [wrapped([self._verdict(), *self._only(), *self.notes])]
+        return "\n\n".join(parts)
+
+    def _listing(self, moved: pd.DataFrame) -> str:
+        names = dimensions_of(self.frame)
+        shared = varying(self.frame, [name for name in names if name not in WORDS])
+        labels = [*varying(self.frame, ["method", "estimand", "interval"]), "measure"]
+        rows = moved.to_dict("records")
+        first = {at(row, shared): i for i, row in reversed(list(enumerate(rows)))}
+        rows.sort(key=lambda row: first[at(row, shared)])
+        lines = [(at(row, shared), _line(row, labels)) for row in rows]
+        head = (*labels, "A", "B", "B - A", "z", "p (Holm)")
+        return aligned(head, under_headings(lines), texts=len(labels))
+
+    def _verdict(self) -> str:
+        count = self.frame["outcome"].value_counts()
+        cells = ", ".join(f"{count[word]} {word}" for word in OUTCOMES if word in count)
+        if self.moved:
+            verdict = f"Something moved (family-wise level {self.alpha:g})"
+        else:
+            verdict = "Nothing moved by more than its error"
+        largest = self.frame.loc[self.frame["outcome"].isin(["moved", "unmoved"]), "z"].abs().max()
+        text = f"{verdict}: of {len(self.frame)} numbers in both runs {cells}"
+        return text + ("" if np.isnan(largest) else f"; largest |z| {_z_in_words(largest)}")
+
+    def _only(self) -> Iterator[str]:
+        for name, frame in (("A", self.only_a), ("B", self.only_b)):
+            if len(frame):
+                counts = frame["method"].value_counts()
+                methods = levels_of(frame, "method")
+                by_method = ", ".join(f"{method} {counts[method]}" for method in methods)
+                yield f"{len(frame)} numbers are in {name} only, by method: {by_method}"
+
+
+def compare_runs(
+    a: Results | str | Path,
+    b: Results | str | Path,
+    *,
+    where: Where = None,
+    alpha: float = 0.05,
+    tolerance: float = 1e-9,
+) -> TwoRuns:
+    """Compare every measure of two results folders.
+
+    Parameters
+    ----------
+    a, b : Results or path
+        The folders. Cells are matched by factors, method, estimand, interval and measure.
+    where : mapping or str, optional
+        Which cells of both; see `mcstudy.analysis.select.select`.
+    alpha : float, default 0.05
+        Chance that anything is said to have moved if nothing has: each p-value is multiplied as
+        Holm (1979, Scandinavian Journal of Statistics 6:65) has it.
+    tolerance : float, default 1e-9
+        A difference below this share of the value or of the replicates' spread is rounding.
+
+    Returns
+    -------
+    TwoRuns
+
+    Raises
+    ------
+    ResultsError
+        If a folder has no tables, or the two have no cell in common.
+
+    Notes
+    -----
+    z is the difference over its standard error. Where both runs saw the same data (the same seed,
+    simulate, Python and numpy, or found out by equal estimates) the error is that of the paired
+    differences by replicate, else of two independent runs; for shares never below that of half a
+    replicate, so that 0 and 1 have one. The p-value is that of t with the smaller number of
+    replicates less one.
+    """
+    if not is_proportion(alpha):
+        raise ResultsError(f"alpha is {short(alpha)}; give a share like 0.05")
+    if not is_number(tolerance) or not 0 <= tolerance < np.inf:
+        raise ResultsError(f"tolerance is {short(tolerance)}; give a number of 0 or more")
+    a, b = _opened(a), _opened(b)
+    frames = [_keyed(select(results.performance, where)) for results in (a, b)]
+    both = frames[0].add_suffix("_a").join(frames[1].add_suffix("_b"), how="inner")
+    both = both[both["value_a"].notna() & both["value_b"].notna()]
+    if both.empty:
+        raise ResultsError(f"{a.folder} and {b.folder} have no cell in common to compare")
+    pairing = pair_runs((a.folder, b.folder), (a.study, b.study))
+    names = dimensions(a.performance)
+    made = both[[f"{name}_a" for name in names]]
+    made = made.set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
+    made = made.assign(value_a=both["value_a"], value_b=both["value_b"])
+    made["difference"] = made["value_b"] - made["value_a"]
+    made["error"], made["paired"] = _errors(both, pairing)
+    frame = _judged(made, both, alpha, tolerance).reset_index(drop=True)
+    only_a, only_b = (
+        one[one["value"].notna() & ~one.index.isin(both.index)][[*dimensions(one), "value"]]
+        for one in frames
+    )
+    only = only_a.reset_index(drop=True), only_b.reset_index(drop=True)
+    return TwoRuns(frame, *only, alpha, (*pairing.notes, *_lengths(both)))
+
+
+def _lengths(both: pd.DataFrame) -> Iterator[str]:
+    """Say where the runs have different numbers of replicates."""
+    counts = both[["replicates_a", "replicates_b"]].drop_duplicates().astype(int)
+    differ = [f"{a} and {b}" for a, b in counts.to_numpy().tolist() if a != b]
+    if differ:
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        yield (
+            f"replicates in A and B differ ({', '.join(differ[:3])}{more}): each number rests on "
+            "all that its run has, and the errors on which of them both have"
+        )
+
+
+def _line(row: Mapping[Any, Any], labels: Sequence[str]) -> list[str]:
+    return [
+        *("" if pd.isna(row[name]) else in_words(row[name]) for name in labels),
+        f"{row['value_a']:.5g}",
+        f"{row['value_b']:.5g}",
+        number_with_error(row["difference"], row["error"]),
+        _z_in_words(row["z"]),
+        f"{row['p_holm']:.1g}",
+    ]
+
+
+def _z_in_words(z: float) -> str:
+    """Return z; where the error is nothing but rounding, that it is large."""
+    return f"{z:.1f}" if abs(z) < 1e6 else ">1e6" if z > 0 else "<-1e6"
+
+
+def dimensions_of(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of a comparison that tell its cells apart."""
+    return [str(name) for name in frame.columns[: frame.columns.get_loc("value_a")]]
+
+
+def _opened(results: Results | str | Path) -> Results:
+    return open_results(folder_of(results))
+
+
+def _keyed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Index cells by the text that is theirs in both runs."""
+    names = dimensions(frame)
+    rows = zip(*(frame[name] for name in names), strict=True)
+    keys = [cell_key(dict(zip(names, row, strict=True))) for row in rows]
+    return with_limits(frame).set_axis(pd.Index(keys, dtype=object), axis=0)
+
+
+def _errors(both: pd.DataFrame, pairing: Pairing) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the standard error of each difference, and whether it is a paired one."""
+    columns = ("measure", "value", "mcse", "used", "lower", "upper")
+    one, other = (
+        both[[f"{name}_{side}" for name in columns]].set_axis(columns, axis=1) for side in "ab"
+    )
+    independent: Floats = np.hypot(errors(one), errors(other))
+    paired = np.array([pairing.errors.get(key, np.nan) for key in both.index], dtype=float)
+    share = one["measure"].map(is_share).to_numpy(dtype=bool)
+    used = np.minimum(one["used"].to_numpy(dtype=float), other["used"].to_numpy(dtype=float))
+    known = np.isfinite(paired)
+    paired = np.where(share, np.maximum(paired, 1 / (used + 2)), paired)
+    return np.where(known, paired, independent), known
+
+
+def _judged(made: pd.DataFrame, both: pd.DataFrame, alpha: float, tolerance: float) -> pd.DataFrame:
+    """Add z, p-values and the outcome of each cell."""
+    difference, error = made["difference"].to_numpy(dtype=float), made["error"].to_numpy()
+    used = both[["used_a", "used_b"]].to_numpy(dtype=float)
+    identical = difference == 0
+    scale = np.maximum(
+        both[["value_a", "value_b"]].abs().max(axis=1), both["mcse_a"] * np.sqrt(used[:, 0])
+    ).to_numpy(dtype=float)
+    rounding = ~identical & (np.abs(difference) <= tolerance * scale)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(difference == 0, 0.0, difference / error)
+    degrees = used.min(axis=1) - 1
+    p = np.full(len(z), np.nan)
+    judged = (degrees > 0) & ~np.isnan(z)
+    p[judged] = 2 * special.stdtr(degrees[judged], -np.abs(z[judged]))
+    p[identical | rounding] = 1.0
+    holm = _holm(p)
+    outcome = np.select(
+        [identical, rounding, np.isnan(p), holm <= alpha],
+        ["identical", "rounding", "unjudged", "moved"],
+        "unmoved",
+    )
+    return made.assign(z=z, p_value=p, p_holm=holm, outcome=outcome)
+
+
+def _holm(p: Floats) -> Floats:
+    """Return Holm's p-values; NaN stays."""
+    adjusted = np.full(len(p), np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
+    return adjusted

@@ -1,0 +1,321 @@
+"""Does the ranking of the methods survive the failures? Three answers to how they count.
+
+``available``: each method by all estimates that exist, as in the table `performance`; ``common``:
+only replicates in which no method failed; ``worst``: each failed fit in the worst way for its
+method that the cell allows. What that is: estimates as far from the truth as any method was in any
+replicate of the cell, to whichever side or half to each makes the measure worst; for coverage,
+intervals that all miss the truth, or all contain it, whichever is farther from the nominal level;
+for width, the widest interval of the cell.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.load import ConditionRows, EstimandRows, rows_by_condition, without_skipped
+from mcstudy.analysis.measures import INTERVAL_MEASURES
+from mcstudy.analysis.select import (
+    METHODS_IN_ORDER,
+    Where,
+    at,
+    beside,
+    in_order,
+    in_words,
+    select,
+    suggestion,
+    varying,
+    with_record,
+)
+from mcstudy.comparison.failure_rules import NEAR_LEVEL, RANKED, VIEWS, Bools, Fits, Judge
+from mcstudy.comparison.failures import FAILED, checked_statuses, failed_fits, rule_in_words
+from mcstudy.comparison.influence import contributions, error_of_difference
+from mcstudy.errors import ResultsError
+from mcstudy.measure import Measured, Z
+from mcstudy.tables.numbers import number_with_error
+from mcstudy.tables.text import aligned, under_headings, without_repeats, wrapped
+from mcstudy.terminal import printable
+
+_MOST_CELLS = 24
+_TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How methods rank on a measure when failures are counted in three ways; ``str`` shows it.
+
+    Parameters
+    ----------
+    measure : str
+        On which they are ranked.
+    frame : DataFrame
+        By condition (the factors), estimand, interval, method and view (available, common, worst):
+        value, mcse, used, failed, replicates, rank (1 + how many are better by more than the
+        error of the difference, paired by replicate; 0 if there is no value) and, of the cell, the
+        ``ranking``: "same" (each two methods stand to each other as in the available cases, or
+        cannot be told apart either), "reversed" (some two are told apart both times, and the other
+        way round),
+        "depends" (some two are told apart in one view and not in another);
+        ``differs_in`` has the views in which that is so.
+    failed : tuple of str
+        Statuses that count as failed beside fits without an estimate.
+    alone : tuple of str
+        Intervals that one method only has, so that nothing is ranked by them.
+    """
+
+    measure: str
+    frame: pd.DataFrame
+    failed: tuple[str, ...]
+    alone: tuple[str, ...] = ()
+
+    @printable
+    def __str__(self) -> str:
+        names = [str(n) for n in self.frame.columns[: self.frame.columns.get_loc("method")]]
+        shared = varying(self.frame, names[:-2])
+        labels = varying(self.frame, names[-2:-1])
+        labels += ["interval"] if self.measure in INTERVAL_MEASURES else []
+        cells = self.frame.groupby(names, sort=False, dropna=False)
+        touched = self.frame[cells["failed"].transform("max") > 0]
+        shown = touched if len(touched) else self.frame[cells.ngroup() < _MOST_CELLS]
+        headings = [at(row, shared) for row in shown.to_dict("records")][:: len(VIEWS)]
+        lines = without_repeats(self._lines(shown, names, labels), len(labels), headings)
+        head = (*labels, "method", "failed", *VIEWS, "ranking")
+        headed = under_headings(zip(headings, lines, strict=True))
+        title = f"Ranking of the methods by {self.measure}: value (Monte Carlo standard error) rank"
+        table = aligned(head, headed, texts=len(labels) + 1)
+        return f"{title}\n\n{table}\n\n{wrapped(self._notes(cells.ngroups, touched, names))}"
+
+    def _notes(self, count: int, touched: pd.DataFrame, names: list[str]) -> Iterator[str]:
+        if len(touched) < len(self.frame):
+            whole = count - len(touched.drop_duplicates(names))
+            more = (
+                "" if len(touched) or count <= _MOST_CELLS else f"; the first {_MOST_CELLS} shown"
+            )
+            yield f"{whole} of {count} cells have no failure: the ranking there is as it is{more}"
+        if len(touched):
+            words = touched.drop_duplicates(names)["ranking"].value_counts()
+            yield (
+                f"with failures: {', '.join(f'{word} in {n}' for word, n in words.items())}"
+                f" of {int(words.sum())} cells (same: the same methods are told apart in all three;"
+                " depends: some only in one or two; reversed: some the other way round)"
+            )
+            by_interval = self.measure in INTERVAL_MEASURES
+            lacking = "no estimate or interval" if by_interval else "no estimate"
+            yield (
+                f"failed: {rule_in_words(self.failed, lacking)}; available: all there is; common:"
+                " replicates in which no method failed, of those that have an estimate at all;"
+                " worst: a failed fit counts as the worst that its cell allows; rank: 1 + how many"
+                " methods are better by more than 1.96 standard errors of the paired difference"
+            )
+        if self.alone:
+            yield f"not ranked, as one method only has the interval: {', '.join(self.alone)}"
+
+    def _lines(
+        self, frame: pd.DataFrame, names: Sequence[str], labels: Sequence[str]
+    ) -> Iterator[list[str]]:
+        rows = frame.to_dict("records")
+        cells = [at(row, names) for row in rows]
+        for first in range(0, len(rows), len(VIEWS)):
+            views = rows[first : first + len(VIEWS)]
+            shown = [
+                f"{number_with_error(row['value'], row['mcse'], row['lower'], row['upper'])}"
+                f" {'-' if row['rank'] == 0 else row['rank']}"
+                for row in views
+            ]
+            row = views[0]
+            yield [
+                *(in_words(row[name]) for name in labels),
+                row["method"],
+                f"{row['failed']}/{row['replicates']}",
+                *shown,
+                "" if first and cells[first] == cells[first - 1] else _in_words(row),
+            ]
+
+
+def sensitivity(
+    folder: Path,
+    measure: str,
+    *,
+    where: Where = None,
+    failed: Collection[str] = FAILED,
+    level: float = 0.95,
+    record: Mapping[str, Any] = MappingProxyType({}),
+) -> Sensitivity:
+    """Rank the methods on a measure with failures counted in three ways.
+
+    Parameters
+    ----------
+    folder : Path
+        With the tables of a run.
+    measure : str
+        Bias and its kind are ranked by their size, coverage by its distance from `level`, empirical
+        SE, MSE, RMSE and width by their value.
+    where : mapping or str, optional
+        Which cells; see `mcstudy.analysis.select.select`.
+    failed : collection of str, default ("not_converged",)
+        Statuses that count as failed beside fits without an estimate.
+    level : float, default 0.95
+        Nominal coverage.
+    record : mapping, optional
+        The study's, so that factors and the order of methods are known.
+
+    Raises
+    ------
+    ResultsError
+        For a measure that does not rank methods, an unknown status, or if nothing is left.
+    """
+    if measure not in RANKED:
+        raise ResultsError(
+            f"{measure!r} does not rank methods{suggestion(measure, RANKED)}; "
+            f"choose from {', '.join(RANKED)}"
+        )
+    words = checked_statuses(failed)
+    judge = Judge(measure, level)
+    lines, plain, alone = list[dict[str, object]](), list[dict[str, object]](), set[str]()
+    methods = record.get(METHODS_IN_ORDER, ())
+    for rows in map(without_skipped, rows_by_condition(folder)):
+        for cell in _cells(rows, measure, words):
+            if len(cell.fits) > 1:
+                lines += list(_lines(cell, judge, methods))
+                own = {**rows.factors, **{n: cell.labels[n] for n in ("estimand", "interval")}}
+                plain += [own | {"method": line["method"]} for line in lines[len(plain) :]]
+            elif cell.labels["interval"] is not None:
+                alone.add(f"{cell.labels['interval']} ({', '.join(cell.fits)})")
+    frame = pd.DataFrame(lines)
+    if not frame.empty:
+        labels = frame[frame.columns[: frame.columns.get_loc("view")]]
+        names = labels.columns.drop("method")
+        kept = select(with_record(pd.DataFrame(plain), record), where).index
+        frame = frame.loc[kept]
+    if frame.empty:
+        names_of = f"; of one method only: {', '.join(sorted(alone))}" if alone else ""
+        raise ResultsError(f"no cell has {measure} of two methods or more here{names_of}")
+    order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
+    ordered = frame.iloc[np.argsort(order, kind="stable")]
+    return Sensitivity(measure, ordered, words, tuple(sorted(alone)))
+
+
+def _in_words(row: Mapping[Any, Any]) -> str:
+    return str(row["ranking"]) + (f" ({row['differs_in']})" if row["differs_in"] else "")
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The methods of one cell."""
+
+    labels: Mapping[str, object]
+    fits: Mapping[str, Fits]
+
+
+def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterator[_Group]:
+    """Yield each estimand, for a measure of intervals each interval, that a method has.
+
+    A method without any estimate is there too, and failed; one whose fits lack the interval is not.
+    """
+    found: dict[tuple[str, str | None], dict[str, Fits]] = {}
+    for name, method in rows.methods.items():
+        for estimand, of in method.estimands.items():
+            bad = failed_fits(method, failed, [estimand])
+            for interval, cell, missing in _numbers(of, measure):
+                if not missing.all() or not np.isfinite(of.estimate).any():
+                    fits = Fits(method.replicate, cell, bad | missing)
+                    found.setdefault((estimand, interval), {})[name] = fits
+    for (estimand, interval), fits_of in sorted(
+        found.items(), key=lambda i: (i[0][0], i[0][1] or "")
+    ):
+        labels = beside(rows.factors, _TAKEN)
+        yield _Group({**labels, "estimand": estimand, "interval": interval}, fits_of)
+
+
+def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell, Bools]]:
+    cell = Cell(of.truth, of.estimate, of.std_error)
+    if measure not in INTERVAL_MEASURES:
+        yield None, cell, ~np.isfinite(of.estimate)
+        return
+    for interval, (lower, upper) in of.intervals.items():
+        missing = np.isnan(lower) | np.isnan(upper)
+        yield interval, replace(cell, lower=lower, upper=upper), missing
+
+
+def _lines(group: _Group, judge: Judge, methods: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Yield the lines of a cell: each method in each view, methods in the order of the study."""
+    views = {view: make(group.fits, judge) for view, make in VIEWS.items()}
+    made_of = {
+        view: {name: judge.measured(of.cell) for name, of in fits.items()}
+        for view, fits in views.items()
+    }
+    orders = {view: _order(views[view], made_of[view], judge) for view in VIEWS}
+    ranks = {view: _ranks(made_of[view], orders[view]) for view in VIEWS}
+    ranking, differs_in = _verdict(orders)
+    for name in in_order(group.fits, methods):
+        fits = group.fits[name]
+        for view in VIEWS:
+            made = made_of[view][name]
+            yield {
+                **group.labels,
+                "method": name,
+                "view": view,
+                "value": made.value,
+                "mcse": made.mcse,
+                "lower": made.lower,
+                "upper": made.upper,
+                "used": made.used,
+                "failed": int(fits.failed.sum()),
+                "replicates": len(fits.replicate),
+                "rank": ranks[view][name],
+                "ranking": ranking,
+                "differs_in": differs_in,
+            }
+
+
+def _ranks(
+    measured: Mapping[str, Measured], order: Mapping[tuple[str, str], int]
+) -> dict[str, int]:
+    """Return for each method 1 + how many are better by more than the error; 0 has no value."""
+    worse = dict.fromkeys(measured, 1)
+    for (one, other), side in order.items():
+        worse[one if side > 0 else other] += abs(side)
+    return {name: 0 if np.isnan(made.value) else worse[name] for name, made in measured.items()}
+
+
+def _order(
+    fits: Mapping[str, Fits], measured: Mapping[str, Measured], judge: Judge
+) -> dict[tuple[str, str], int]:
+    """Return for each two methods which is better by more than its error: -1, 1, or 0."""
+    return {
+        (one, other): _better(
+            (fits[one], fits[other]), (measured[one].value, measured[other].value), judge
+        )
+        for one, other in itertools.combinations(sorted(fits), 2)
+    }
+
+
+def _better(fits: tuple[Fits, Fits], values: tuple[float, float], judge: Judge) -> int:
+    """Judge the difference of two scores by its error, paired by replicate."""
+    one, other = (
+        judge.slope(value) * contributions(judge.measure, of.cell)
+        for of, value in zip(fits, values, strict=True)
+    )
+    error = error_of_difference(one, other, fits[0].replicate, fits[1].replicate)
+    if judge.measure in NEAR_LEVEL:
+        error = max(error, 1 / (max(len(fits[0].replicate), 1) + 2))
+    difference = judge.score(values[0]) - judge.score(values[1])
+    return int(np.sign(difference)) if abs(difference) > Z * error else 0
+
+
+def _verdict(orders: Mapping[str, Mapping[tuple[str, str], int]]) -> tuple[str, str]:
+    """Return how the ranking fares, and in which views it is not that of the available cases."""
+    first = orders["available"]
+    reversals = {v: [one for one in first if first[one] * orders[v][one] < 0] for v in VIEWS}
+    changes = {v: [one for one in first if first[one] != orders[v][one]] for v in VIEWS}
+    word = "reversed" if any(reversals.values()) else "depends" if any(changes.values()) else "same"
+    differing = reversals if word == "reversed" else changes
+    return word, ", ".join(view for view in VIEWS if differing[view])

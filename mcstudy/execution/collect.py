@@ -1,0 +1,262 @@
+"""`collect`: the shares of a study, from one folder or many, to its tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcstudy.arguments import as_path, short
+from mcstudy.errors import ResultsError, StudyError
+from mcstudy.execution.progress import Progress
+from mcstudy.execution.refresh import say_repaired, update_tables
+from mcstudy.execution.shards import Share, shares_of
+from mcstudy.execution.stopping import Goals
+from mcstudy.loader import load_study
+from mcstudy.neighbours import neighbours_forgotten
+from mcstudy.results import Results
+from mcstudy.simulation.replicates import Job
+from mcstudy.spoken import call, either, option
+from mcstudy.storage.accepted import replicates_in
+from mcstudy.storage.parts import DamagedError, PartHead, read_content
+from mcstudy.storage.store import Store
+from mcstudy.storage.study_record import Ledger
+from mcstudy.study import Study, check_replicates
+
+MOST_GROUPS = 5
+_MOST_RUNS = 10
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` found.
+
+    Parameters
+    ----------
+    results : Results
+        The tables of all that is there.
+    missing : tuple of Job
+        What is not there; empty where the study is complete.
+    summary : str
+        One line: that it is complete, or what is missing and which shares would compute it.
+    """
+
+    results: Results
+    missing: tuple[Job, ...]
+    summary: str
+
+
+@neighbours_forgotten()
+def collect(
+    study: Study | str | Path,
+    folders: Sequence[str | Path] = (),
+    *,
+    results: str | Path = "results",
+    replicates: int | None = None,
+    changed: str | None = None,
+    quiet: bool = False,
+) -> Collected:
+    """Join the parts of other folders, say what is missing of the study, and make its tables.
+
+    Parameters
+    ----------
+    study : Study or path
+        A study, or the path of a study file.
+    folders : sequence of path
+        Where shares have put their parts: what they were given as `results`, or the folder of the
+        study's name in there. They are left as they are. Parts that are in `results` already need
+        no mention.
+    results : path, default "results"
+        The parts and the tables go to the folder of the study's name in there.
+    replicates : int, optional
+        How many make the study complete, in place of its own number.
+    changed : {"keep", "discard"}, optional
+        What becomes of rows made by code or packages that have changed since, as in `run`.
+    quiet : bool, default False
+        Print nothing.
+
+    Returns
+    -------
+    Collected
+
+    Raises
+    ------
+    StudyError
+        For a study, or an argument, that cannot be used.
+    ChangedError
+        If rows were made by something else and `changed` does not say what to do.
+    ResultsError
+        If a folder cannot be used, or shares are at work in one that must be at rest.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    wanted = study.replicates if replicates is None else replicates
+    check_replicates(wanted, study.name)
+    if changed == "verify":
+        raise StudyError(
+            "collect computes no fit, so it cannot verify; first "
+            f"{call('run', option('changed', changed))}"
+        )
+    if changed not in (None, "keep", "discard"):
+        raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
+    store = Store(as_path(results, "results") / study.name)
+    others = [other for other in _stores(study, folders) if not _same(other, store)]
+    _check_any(study, (store, *others))
+    progress = Progress(quiet)
+    with store.locked():
+        ledger = Ledger(study, store)
+        say_repaired(ledger, progress)
+        ledger.settle_changes(changed)
+        if said := ledger.remeasured():
+            progress.say(f"Note: {said}")
+        if moved := ledger.clear():
+            progress.say(f"Note: {moved}")
+        splits = [of for each in (store, *others) for _, of in each.shares()]
+        for other in others:
+            _copy(ledger, other, changed, progress)
+        while not update_tables(ledger, progress):
+            pass
+        for path in store.aside:
+            progress.say(f"{path}: damaged, or no part; set aside")
+        missing = Goals(ledger, tuple(study.methods), wanted).missing(study.conditions)
+        for line in ledger.close(wanted, 0, 0):
+            progress.say(f"Note: {line}")
+    shared = splits and all(job.stop <= wanted for job in missing)
+    of = max(set(splits), key=lambda of: (splits.count(of), of)) if shared else 0
+    elsewhere = [] if str(results) == "results" else [option("results", str(results))]
+    summary = _summary(study, missing, wanted, of, elsewhere)
+    return Collected(Results(store.folder), tuple(missing), summary)
+
+
+def _stores(study: Study, folders: Iterable[str | Path]) -> Iterator[Store]:
+    if isinstance(folders, str | bytes) or not isinstance(folders, Iterable):
+        raise ResultsError(f"folders is {short(folders)}; give a list of paths")
+    for folder in [as_path(folder, "a folder") for folder in folders]:
+        for candidate in (folder, folder / study.name):
+            if (candidate / "parts").is_dir():
+                yield Store(candidate)
+                break
+        else:
+            raise ResultsError(
+                f"{folder}: holds no parts of {study.name}; name the folder that its shares were "
+                f"given as {either('--results', 'results')}"
+            )
+
+
+def _check_any(study: Study, stores: Sequence[Store]) -> None:
+    """Raise unless one of the folders holds something; nothing is written anywhere before."""
+    if not any(any(store.look()) for store in stores):
+        raise ResultsError(
+            f"{stores[0].folder}: holds no parts of {study.name}; name the folder that its shares "
+            f"were given as {either('--results', 'results')}, or compute them first: "
+            f"{call('run', _part('K', 'N'))}"
+        )
+
+
+def _same(one: Store, other: Store) -> bool:
+    return one.folder.resolve() == other.folder.resolve()
+
+
+def _copy(ledger: Ledger, other: Store, changed: str | None, progress: Progress) -> None:
+    """Copy the parts that the study lacks from another folder, whole."""
+    heads, damaged = other.look()
+    ledger.settle_others(other.folder, heads, changed)
+    held = _Held(ledger.store.heads())
+    for head in heads:
+        if ledger.counts(head) and not held.holds(head):
+            try:
+                ledger.store.add(read_content(head.path))
+            except DamagedError as error:
+                damaged.append(error.path)
+    for path in damaged:
+        progress.say(f"{path}: damaged, left where it is")
+
+
+class _Held:
+    """Answers whether all rows of a part are held, in one part or in several.
+
+    A retry leaves the rows that stay in pieces; a copy of the whole would bring back the others.
+    """
+
+    def __init__(self, heads: Iterable[PartHead]) -> None:
+        self._ranges: dict[str, list[tuple[int, int]]] = {}
+        for head in heads:
+            for made in _made(head):
+                self._ranges.setdefault(made, []).append((head.start, head.stop))
+
+    def holds(self, head: PartHead) -> bool:
+        return all(
+            replicates_in(self._ranges.get(made, ()), head.start, head.stop)
+            == head.stop - head.start
+            for made in _made(head)
+        )
+
+
+def _made(head: PartHead) -> list[str]:
+    """Return what the rows of each method are of: condition, method and what made them."""
+    return [
+        json.dumps([head.condition, method, mark, head.references], sort_keys=True)
+        for method, mark in head.marks.items()
+    ]
+
+
+def _summary(
+    study: Study, missing: Sequence[Job], replicates: int, of: int, elsewhere: Sequence[str]
+) -> str:
+    fits = f"{len(study.conditions) * len(study.methods) * replicates} fits"
+    lacking = sum(len(job) * len(job.methods) for job in missing)
+    if not missing and study.precision is not None:
+        return f"{study.name} is complete: no condition needs more replicates for its precision."
+    if not missing:
+        return f"{study.name} is complete: all {fits} are there."
+    if any(job.stop > replicates for job in missing):
+        fits = "those that the precision asks for by now"
+    shares = shares_of(missing, of, study.conditions, replicates) if of else []
+    how = _run_of(shares, elsewhere)
+    return (
+        f"{study.name} is incomplete: {lacking} of {fits} are missing: "
+        f"{_in_words(missing, len(study.conditions))}; to compute them: {how}"
+    )
+
+
+def _run_of(shares: Sequence[Share], options: Sequence[str]) -> str:
+    """Return the call that computes some shares, or the whole where there are none."""
+    if not shares:
+        return call("run", *options)
+    if len(shares) == 1:
+        return call("run", _part(shares[0].number, shares[0].of), *options)
+    runs: list[list[int]] = []
+    for number in (share.number for share in shares):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    said = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    numbers = ", ".join(said[:_MOST_RUNS])
+    more = sum(map(len, runs[_MOST_RUNS:]))
+    numbers += f" and {more} more" if more else ""
+    return f"{call('run', _part('K', shares[0].of), *options)} with K = {numbers}"
+
+
+def _part(number: int | str, of: int | str) -> str:
+    return either(f"--part {number}/{of}", f"part=({number}, {of})")
+
+
+def _in_words(missing: Sequence[Job], conditions: int) -> str:
+    """Say which replicates are missing where; conditions that miss the same are said together."""
+    by_condition: dict[str, list[str]] = {}
+    for job in missing:
+        last = job.stop - 1
+        numbers = f"s {job.start} to {last}" if last > job.start else f" {last}"
+        text = f"replicate{numbers} of {', '.join(sorted(job.methods))}"
+        by_condition.setdefault(job.condition.key, []).append(text)
+    groups: dict[str, list[str]] = {}
+    for key, texts in by_condition.items():
+        groups.setdefault(" and ".join(texts), []).append(key)
+    said = [
+        f"{text} at all {conditions} conditions"
+        if len(keys) == conditions > 1
+        else f"{text} at {' | '.join(keys[:2])}{' | ...' if len(keys) > 2 else ''}"
+        for text, keys in list(groups.items())[:MOST_GROUPS]
+    ]
+    return "; ".join(said) + ("; ..." if len(groups) > MOST_GROUPS else "")

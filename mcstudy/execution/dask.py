@@ -1,0 +1,258 @@
+"""Workers behind a dask scheduler: as many as there are at the time, on any number of machines."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import queue
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mcstudy.errors import ResultsError, StudyError
+from mcstudy.execution.dask_worker import Limits, Order, Report, dismiss, work
+from mcstudy.execution.outcome import Died, Finished
+from mcstudy.execution.shipment import ship
+from mcstudy.simulation.replicates import Job
+from mcstudy.simulation.retry_policy import NO_CAUTION, Caution
+from mcstudy.spoken import option
+from mcstudy.storage.provenance import Mark
+from mcstudy.storage.versions import versions
+from mcstudy.study import Study
+
+CONNECT_SECONDS = 3.0
+LOOK_SECONDS = 1.0
+# A worker that is just starting needs a few seconds; after that somebody may wonder.
+PATIENCE_SECONDS = 6.0
+MOST_LOSSES = 5
+
+Task = tuple[Job, float, Caution, bool]
+
+
+@contextmanager
+def hire_cluster(
+    study: Study, marks: dict[str, Mark], scheduler: str, say: Callable[[str], None]
+) -> Iterator[Cluster]:
+    """Provide the workers of a dask scheduler.
+
+    Parameters
+    ----------
+    study : Study
+        Its file, or its pickle, is sent along.
+    marks : dict
+        Of its methods.
+    scheduler : str
+        The scheduler's address, or the path of its scheduler file.
+    say : callable
+        Is told in a line what the run waits for, where that takes long.
+
+    Raises
+    ------
+    StudyError
+        If dask is not installed, or the study cannot be sent.
+    ResultsError
+        If the scheduler does not answer.
+    """
+    limits = Limits({name: study.limit_of(name) for name in ("", *study.methods)})
+    order = Order(uuid.uuid4().hex, ship(study), marks, limits, versions())
+    with _said_if_late(say, f"{scheduler} has not answered yet as a dask scheduler does; waiting"):
+        client = _connected(scheduler)
+    cluster = Cluster(client, order, scheduler, say)
+    try:
+        yield cluster
+    finally:
+        cluster.dismiss()
+        client.close(timeout=CONNECT_SECONDS)
+
+
+@contextmanager
+def _said_if_late(say: Callable[[str], None], line: str) -> Iterator[None]:
+    """Say a line if what is done takes longer than `PATIENCE_SECONDS`."""
+    timer = threading.Timer(PATIENCE_SECONDS, say, [line])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _connected(scheduler: str) -> Any:
+    try:
+        distributed = importlib.import_module("distributed")
+    except ImportError:
+        raise StudyError(
+            "the dask backend needs dask: install it with pip install 'mcstudy[dask]'"
+        ) from None
+    named = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    client = distributed.Client.__new__(distributed.Client)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
+            _connect(client, **named, timeout=CONNECT_SECONDS, set_as_default=False)
+            return client
+    except Exception as error:  # noqa: BLE001 - an odd address makes dask raise anything
+        raise ResultsError(
+            f"no dask scheduler answers at {scheduler} ({type(error).__name__}); start one, or "
+            f"give its address, e.g. {option('scheduler', 'tcp://127.0.0.1:8786')}"
+        ) from None
+
+
+def _connect(client: Any, **options: Any) -> None:
+    """Begin a client; one that fails counts as closed, or dask complains when it is deleted."""
+    try:
+        client.__init__(**options)
+    except BaseException:
+        client.status = "closed"
+        raise
+
+
+class Cluster:
+    """Jobs sent to a dask scheduler, two for each thread that its workers have at the time.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected.
+    order : Order
+        Goes with every job.
+    scheduler : str
+        What the user calls it.
+    say : callable
+        Is told in a line that there is no worker.
+    """
+
+    def __init__(
+        self, client: Any, order: Order, scheduler: str, say: Callable[[str], None]
+    ) -> None:
+        self._client = client
+        self._say = say
+        self._alone_since: float | None = None
+        self._order = order
+        self._scheduler = scheduler
+        self._under_way: dict[str, tuple[Any, Task, int]] = {}
+        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._lost: list[tuple[Task, int]] = []
+        self._counted = -LOOK_SECONDS
+        self._threads = 0
+
+    @property
+    def threads(self) -> int:
+        """How many threads the workers have, as of a second ago."""
+        if time.monotonic() - self._counted >= LOOK_SECONDS:
+            with suppress(OSError):
+                self._threads = sum(self._client.nthreads().values())
+            self._counted = time.monotonic()
+        return self._threads
+
+    def has_room(self) -> bool:
+        """Return whether another job may be submitted; one may wait for the first worker."""
+        return len(self._under_way) + len(self._lost) < max(2 * self.threads, 1)
+
+    def submit(self, job: Job, seconds: float, caution: Caution = NO_CAUTION) -> None:
+        """Take on a job; its worker stops after about `seconds`."""
+        self._send((job, seconds, caution, False), 0)
+
+    def finished(self) -> list[Finished | Died]:
+        """Wait for at least one job to end; nothing if none is under way."""
+        ends: list[Finished | Died] = []
+        while not ends and (self._under_way or self._lost):
+            ends += [report.end for report in self._reports() if report.end is not None]
+        return ends
+
+    def check(self, job: Job, methods: Sequence[str]) -> list[str]:
+        """Check the first replicate of a job on one of the workers."""
+        first = Job(job.condition, job.start, job.start + 1, tuple(methods))
+        self._send((first, 0.0, NO_CAUTION, True), 0)
+        while True:
+            for report in self._reports():
+                return list(report.said)
+
+    def dismiss(self) -> None:
+        """Take back what is under way, and end the worker processes of this run."""
+        with suppress(Exception):  # the scheduler may be gone, and all of this with it
+            self._client.cancel([future for future, _, _ in self._under_way.values()], force=True)
+            if self._client.status == "running":
+                self._client.run(dismiss, self._order.run, on_error="ignore")
+
+    def _send(self, task: Task, losses: int) -> None:
+        future = self._client.submit(work, self._order, *task, pure=False, key=self._key())
+        self._under_way[future.key] = (future, task, losses)
+        future.add_done_callback(self._done.put)
+
+    def _key(self) -> str:
+        return f"mcstudy-{uuid.uuid4().hex}"
+
+    def _reports(self) -> Iterator[Report]:
+        """Yield what has come back by now; wait a moment for the first."""
+        if self._lost and self._client.status == "running":
+            lost, self._lost = self._lost, []
+            for task, losses in lost:
+                self._send(task, losses)
+        self._say_if_alone()
+        with suppress(queue.Empty):
+            future = self._done.get(timeout=LOOK_SECONDS)
+            while True:
+                yield from self._report(future)
+                future = self._done.get_nowait()
+        if self._client.status in ("closed", "closing"):
+            raise ResultsError(
+                f"the dask scheduler at {self._scheduler} is gone; what is stored is whole, "
+                "run again to go on"
+            )
+
+    def _say_if_alone(self) -> None:
+        """Say once that there is no worker, after some patience; again after one was there."""
+        now = time.monotonic()
+        if self.threads:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now
+        elif now - self._alone_since > PATIENCE_SECONDS:
+            self._alone_since = math.inf
+            self._say(f"the dask scheduler at {self._scheduler} has no worker yet; waiting for one")
+
+    def _report(self, future: Any) -> Iterator[Report]:
+        """Yield the report of a future; a job that was lost on the way is sent again."""
+        known = self._under_way.pop(future.key, None)
+        if known is None:
+            return
+        _, task, losses = known
+        if future.status == "error" and not _by_worker(future.exception()):
+            raise ResultsError(
+                f"a dask worker cannot take a job ({_in_one_line(future.exception())}); install "
+                "the same packages there as here"
+            )
+        if future.status != "finished":
+            self._lose(task, losses + 1)
+            return
+        report: Report = future.result()
+        if report.refusal:
+            raise StudyError(report.refusal)
+        if report.bug:
+            raise RuntimeError(f"in a worker process:\n{report.bug}")
+        yield report
+
+    def _lose(self, task: Task, losses: int) -> None:
+        """Put a job aside, to be sent again."""
+        if losses > MOST_LOSSES:
+            job = task[0]
+            raise ResultsError(
+                f"dask lost the job of replicates {job.start} to {job.stop - 1} of "
+                f"{job.condition.key} {losses} times; look at the logs of its workers"
+            )
+        self._lost.append((task, losses))
+
+
+def _by_worker(error: BaseException) -> bool:
+    """Return whether the worker is to blame, not the job."""
+    return type(error).__name__ in ("KilledWorker", "CancelledError", "FutureCancelledError")
+
+
+def _in_one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

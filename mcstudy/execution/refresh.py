@@ -1,0 +1,118 @@
+"""Parts to tables, whenever they are asked for: joins what is small, writes what has changed."""
+
+from __future__ import annotations
+
+from mcstudy.errors import ResultsError
+from mcstudy.execution.extent import Extent, extent_of, lost
+from mcstudy.execution.progress import Progress
+from mcstudy.execution.tables import Wishes, write_measures, write_rows
+from mcstudy.storage.compaction import compact
+from mcstudy.storage.export import MEASURED, TABLES_OF, tables_of_rows
+from mcstudy.storage.parts import DamagedError
+from mcstudy.storage.store import Store
+from mcstudy.storage.study_record import Ledger
+from mcstudy.storage.table_set import are_those, made_apart, put_in_places
+
+
+def update_tables(ledger: Ledger, progress: Progress | None = None) -> bool:
+    """Make the tables, unless they are those of the stored parts already; all change at once.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The study and its stored rows.
+    progress : Progress, optional
+        Is told which of the study's own measures raise, and of tables that stay as they are because
+        they rest on more than is stored; left out while a run is under way.
+
+    Returns
+    -------
+    bool
+        False if a part turned out to be damaged; it is set aside and its replicates miss.
+
+    Raises
+    ------
+    ResultsError
+        Where nothing is stored.
+    """
+    try:
+        compact(ledger.store)
+        if _update(ledger, progress) or progress is None:
+            return True
+    except DamagedError as error:
+        ledger.store.set_aside(error.path)
+        _set_broken_aside(ledger.store)
+        return False
+    # Nothing has read the parts, so a damaged one would stay unknown until it is needed.
+    return not _set_broken_aside(ledger.store)
+
+
+def _set_broken_aside(store: Store) -> bool:
+    """Set aside the parts that are not what was written; return whether there were any."""
+    broken = store.broken()
+    for path in broken:
+        store.set_aside(path)
+    return bool(broken)
+
+
+def _update(ledger: Ledger, progress: Progress | None) -> bool:
+    """Make the tables; return False where they are those of the stored parts already."""
+    folder, keep = ledger.store.folder, ledger.study.keep
+    stored = ledger.stored()
+    made_of = ledger.tables_digest(stored)
+    measured_of = ledger.measures_digest(made_of)
+    has_rows = ledger.made_of == made_of and are_those(folder, tables_of_rows(keep), ledger.tables)
+    measured = keep == "measures" or ledger.measured_of == measured_of
+    others = set(TABLES_OF[keep]) - set(tables_of_rows(keep))
+    if has_rows and measured and are_those(folder, others, ledger.tables):
+        return False
+    extent = extent_of(stored)
+    if not _may_replace(ledger, extent, progress):
+        return True
+    failures: list[str] = []
+    with made_apart(folder) as made:
+        if not has_rows:
+            write_rows(made, stored, ledger.truths, ledger.facts())
+        if keep == "rows":
+            of = folder if has_rows else made
+            failures = write_measures(of, ledger.facts(), Wishes.of(ledger.study), into=made)
+        seals = put_in_places(made, folder)
+    ledger.tables = {**ledger.tables, **seals}
+    ledger.made_of, ledger.extent = made_of, extent
+    ledger.measured_of = None if failures else measured_of
+    ledger.write()
+    if progress is not None:
+        for text in failures:
+            progress.say(f"Note: {text}")
+    return True
+
+
+def say_repaired(ledger: Ledger, progress: Progress) -> None:
+    """Say that `study.json` could not be used, if so; it is made anew."""
+    if ledger.repaired:
+        folder = ledger.store.folder
+        progress.say(
+            f"Note: {folder / 'study.json'}: {ledger.repaired}; it is made anew, and moved to "
+            f"{folder / 'parts' / 'damaged'}; what it told of earlier runs is lost"
+        )
+
+
+def _may_replace(ledger: Ledger, extent: Extent, progress: Progress | None) -> bool:
+    """Return whether tables that rest on `extent` may replace those that there are."""
+    folder = ledger.store.folder
+    there = any((folder / f"{name}.parquet").exists() for name in MEASURED)
+    words = lost(ledger.extent, extent) if there else ""
+    if progress is None:
+        known = bool(ledger.tables) or not there
+        return bool(extent) and known and not words
+    if not extent:
+        raise ResultsError(f"{folder}: holds no rows of {ledger.study.name}: no tables are made")
+    if words:
+        progress.say(f"Note: {words}; {LEFT}")
+    return not words
+
+
+LEFT = (
+    "the tables stay as they are. Run the study again with all its methods and as many replicates "
+    "to compute what is gone, or delete the tables first to have them of what is left"
+)

@@ -1,0 +1,197 @@
+"""`run`: plan the missing, compute it, store it, and make the tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcstudy.analysis.unusable import unusable
+from mcstudy.arguments import as_path
+from mcstudy.errors import FitsFailedError, StudyError
+from mcstudy.execution.options import Wanted, counted, scheduler_of
+from mcstudy.execution.progress import Progress, duration
+from mcstudy.execution.refresh import say_repaired, update_tables
+from mcstudy.execution.run_loop import Bench
+from mcstudy.execution.shards import Share, share_of
+from mcstudy.execution.verify import verify
+from mcstudy.loader import load_study
+from mcstudy.neighbours import neighbours_forgotten
+from mcstudy.results import Results
+from mcstudy.spoken import call, option
+from mcstudy.storage.retry import check_retried, reopen
+from mcstudy.storage.store import Store
+from mcstudy.storage.study_record import Ledger
+from mcstudy.storage.versions import versions
+from mcstudy.study import Study
+from mcstudy.tables.summary import ends_in_words
+
+
+@neighbours_forgotten()
+def run(
+    study: Study | str | Path,
+    results: str | Path = "results",
+    *,
+    replicates: int | None = None,
+    methods: Sequence[str] | None = None,
+    jobs: int | None = None,
+    changed: str | None = None,
+    retry: Sequence[str] = (),
+    part: tuple[int, int] | None = None,
+    backend: str = "local",
+    scheduler: str | None = None,
+    keep_going: bool = False,
+    quiet: bool = False,
+    log: str | Path | None = None,
+) -> Results:
+    """Compute what is missing of a study and return its tables.
+
+    Parameters
+    ----------
+    study : Study or path
+        A study, or the path of a study file.
+    results : path, default "results"
+        The tables go to the folder of the study's name in there.
+    replicates : int, optional
+        How many, in place of the study's own number. Stored ones beyond it stay.
+    methods : sequence of str, optional
+        Which of the study's methods to run; all by default.
+    jobs : int, optional
+        Number of worker processes; one per core by default. 1 works in this process, where a
+        debugger can follow, unless the study has a time limit.
+    changed : {"keep", "discard", "verify"}, optional
+        What becomes of rows made by code or packages that have changed since: they stay and are
+        joined by new ones, or are computed again. "verify" computes a sample of them again, up to
+        20 fits of each method and condition, and keeps them if all are equal bit for bit. Without
+        it, `run` stops and says what changed.
+    retry : sequence of str, optional
+        Stored fits with these statuses are computed again, any but ok: "timeout" after the time
+        limit was raised, "error" after a method was mended. There ``changed="keep"`` keeps all
+        other rows, made by the code before.
+    part : (int, int), optional
+        ``(3, 100)`` computes the third of a hundred equal shares, and no tables: `collect` makes
+        them when all shares are there. Shares may be at work at the same time.
+    backend : {"local", "dask"}, default "local"
+        Whose workers do the jobs: this machine's, or those of a dask scheduler.
+    scheduler : str, optional
+        With ``backend="dask"``: the scheduler's address, such as ``tcp://127.0.0.1:8786``, or the
+        path of its scheduler file.
+    keep_going : bool, default False
+        Go on though the first 200 fits of a method are of no use and all end alike, under every
+        condition; without it the run stops then.
+    quiet : bool, default False
+        Print nothing.
+    log : path, optional
+        A file to which a run appends what it does, with the time.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    StudyError
+        For a study, or an argument, that cannot be used; before any work starts.
+    ChangedError
+        If stored rows were made by something else and `changed` does not say what to do.
+    FitsFailedError
+        If the run was stopped, as the fits of a method are of no use; what is stored is whole, and
+        its tables are made. A run that ends otherwise says of methods without a usable fit under
+        some condition in ``Results.unusable``.
+    ResultsError
+        If the folder cannot be used.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    wanted = Wanted.of(study, replicates, methods, jobs, scheduler_of(backend, scheduler, jobs))
+    if changed not in (None, "keep", "discard", "verify"):
+        raise StudyError(f"changed is {changed!r}; say 'keep', 'discard' or 'verify'")
+    check_retried(retry)
+    store = Store(as_path(results, "results") / study.name)
+    progress = Progress(quiet, log)
+    if part is not None:
+        share = share_of(part)
+        if retry:
+            raise StudyError(
+                f"part {share} cannot take fits out while others are at work; "
+                f"when no share is: {call('run', option('retry', ','.join(retry)))}"
+            )
+        return _run_share(study, store, wanted, share, changed, progress, keep_going=keep_going)
+    with progress.logged(), store.locked():
+        ledger = Ledger(study, store)
+        progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
+        say_repaired(ledger, progress)
+        if changed == "verify":
+            verify(ledger, wanted, progress)
+            changed = "keep"
+        ledger.settle_changes(changed, wanted.methods)
+        if said := ledger.remeasured():
+            progress.say(f"Note: {said}")
+        for line in ledger.without_truth():
+            progress.say(f"Note: {line}")
+        if retry:
+            taken = reopen(ledger, retry, wanted.methods)
+            progress.say(f"Note: {counted(taken, 'fit')} with status {' or '.join(retry)} to retry")
+        bench = Bench(ledger, wanted, progress, keep_going=keep_going)
+        begun, stopped = time.monotonic(), _complete(bench)
+        computed = bench.computed
+        for line in ledger.close(wanted.replicates, bench.workers, computed):
+            progress.say(f"Note: {line}")
+        if stopped is not None:
+            progress.note(str(stopped))
+            raise stopped
+        made = Results(store.folder)
+        spent, ends = duration(time.monotonic() - begun), ends_in_words(made.performance)
+        progress.note(f"done: {computed} fits in {spent}; stored: {ends}")
+        for line in unusable(made.folder, made.performance, wanted.methods):
+            progress.say(f"Note: {line}")
+    return made
+
+
+def _complete(bench: Bench) -> FitsFailedError | None:
+    """Compute what is missing and make the tables, of all that is stored where it is stopped."""
+    stopped, whole = None, False
+    while not whole:
+        if missing := bench.missing():
+            try:
+                bench.compute(missing)
+            except FitsFailedError as error:
+                stopped = error
+        bench.clear()
+        whole = update_tables(bench.ledger, bench.progress)
+        whole = whole and (stopped is not None or not bench.missing())
+    if not bench.computed:
+        bench.progress.say(f"Nothing is missing: {bench.stored_in_words()}.")
+    return stopped
+
+
+def _run_share(
+    study: Study,
+    store: Store,
+    wanted: Wanted,
+    share: Share,
+    changed: str | None,
+    progress: Progress,
+    *,
+    keep_going: bool,
+) -> Results:
+    """Compute what is missing of one share; the tables and `study.json` are left to `collect`."""
+    if changed is not None:
+        raise StudyError(
+            f"part {share} cannot decide what becomes of changed rows while others are at work; "
+            "before the shares start: "
+            f"{call('run' if changed == 'verify' else 'collect', option('changed', changed))}"
+        )
+    with progress.logged(), store.locked(f"{share.number}-{share.of}"):
+        ledger = Ledger(study, store)
+        ledger.settle_changes(None)
+        bench = Bench(ledger, wanted, progress, share, keep_going=keep_going)
+        if missing := bench.missing():
+            bench.compute(missing)
+        else:
+            progress.say(f"Nothing is missing: part {share} is stored.")
+    return Results(store.folder)
+
+
+def made_by() -> str:
+    """Return the versions that numbers depend on, in words."""
+    return ", ".join(f"{name} {version}" for name, version in versions().items())

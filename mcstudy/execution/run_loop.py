@@ -1,0 +1,162 @@
+"""A run at work: what is missing goes to the workers, what they finish is stored as it arrives."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from mcstudy.errors import FitsFailedError
+from mcstudy.execution.crashes import Casualties
+from mcstudy.execution.dask import hire_cluster
+from mcstudy.execution.early_stop import Failing
+from mcstudy.execution.executor import Workers, hire
+from mcstudy.execution.options import Wanted, workers_for
+from mcstudy.execution.outcome import Died
+from mcstudy.execution.output_lines import Echo
+from mcstudy.execution.progress import Progress
+from mcstudy.execution.refresh import update_tables
+from mcstudy.execution.scheduler import Agenda, covered, fits_of
+from mcstudy.execution.shards import Share
+from mcstudy.execution.stopping import Goals
+from mcstudy.simulation.replicates import Job
+from mcstudy.spoken import option
+from mcstudy.storage.study_record import Ledger
+
+LOOK_SECONDS = 60.0
+_LOOK_SHARE = 20
+
+
+class Bench:
+    """A run at work: the ledger, what is wanted, and what is shown."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        wanted: Wanted,
+        progress: Progress,
+        share: Share | None = None,
+        *,
+        keep_going: bool = False,
+    ) -> None:
+        self.ledger = ledger
+        self.study = ledger.study
+        self.store = ledger.store
+        self.wanted = wanted
+        self.progress = progress
+        self.share = share
+        self.keep_going = keep_going
+        self.computed = 0
+        self.goals = Goals(ledger, wanted.methods, wanted.replicates, share)
+        self.workers = wanted.workers
+
+    def missing(self) -> list[Job]:
+        """Return the jobs that would complete what is wanted."""
+        missing = self.goals.missing(self.study.conditions)
+        while self.store.aside:
+            path = self.store.aside.pop()
+            self.progress.say(f"{path}: damaged, or no part; set aside, and computed again")
+        return missing
+
+    def compute(self, missing: Sequence[Job]) -> None:
+        """Compute and store the jobs; `computed` counts the fits.
+
+        Raises
+        ------
+        FitsFailedError
+            If the fits of a method turn out to be of no use.
+        """
+        progress, fits = self.progress, fits_of(missing)
+        with self._hired(sum(map(len, missing))) as workers:
+            agenda = Agenda(missing, self.workers)
+            for line in workers.check(missing[0], self.wanted.methods):
+                progress.say(line)
+            self.clear()
+            open_ended = self.study.precision is not None and not self.share
+            progress.begin(fits, self.store.folder, at_least=open_ended)
+            if not self.share:
+                self.ledger.write()
+            with progress:
+                stored = itertools.chain.from_iterable(self.ledger.stored().values())
+                failing = Failing(missing, self.study.keep, () if self.keep_going else stored)
+                self._work_off(agenda, workers, failing)
+
+    def clear(self) -> None:
+        """Move away what was discarded, now that the study has shown that it runs."""
+        if moved := self.ledger.clear():
+            self.progress.say(f"Note: {moved}")
+        before, now = self.ledger.discarded_up_to, self.wanted.replicates
+        if before > now:
+            more = option("replicates", before)
+            self.progress.say(
+                f"Note: up to {before} replicates of a condition are discarded, and {now} are "
+                f"computed in their place; {more} computes as many as before"
+            )
+        self.ledger.discarded_up_to = 0
+
+    def stored_in_words(self) -> str:
+        """Return "4 conditions x 2 methods x 60 replicates are stored", and what was asked for."""
+        counts = [
+            covered(items, method, 0)[0]
+            for items in self.ledger.stored().values()
+            for method in self.wanted.methods
+        ]
+        asked = self.wanted.replicates
+        more = self.study.precision is None and max(counts) > asked
+        return f"{self.wanted.in_words(self.study, counts)} are stored" + (
+            f", {asked} {'was' if asked == 1 else 'were'} asked for" if more else ""
+        )
+
+    @contextmanager
+    def _hired(self, replicates: int) -> Iterator[Workers]:
+        """Provide the workers that were asked for, as far as there is work for them."""
+        wanted, marks = self.wanted, self.ledger.marks
+        if wanted.scheduler is not None:
+            say = self.progress.say
+            with hire_cluster(self.study, marks, wanted.scheduler, say) as cluster:
+                self.workers = max(cluster.threads, 1)
+                yield cluster
+        else:
+            self.workers = workers_for(wanted.workers, replicates)
+            if self.workers < min(wanted.workers, replicates):
+                self.progress.say(f"Note: {self.workers} workers are started, not {wanted.workers}")
+            here = wanted.in_process
+            with hire(self.study, marks, self.workers, in_process=here) as workers:
+                yield workers
+
+    def _work_off(self, agenda: Agenda, workers: Workers, failing: Failing) -> None:
+        """Keep the workers busy until nothing is left; store what they finish as it arrives."""
+        casualties, echo = Casualties(self.study), Echo(self.progress)
+        looked, look_cost = time.monotonic(), 0.0
+        under_way = fits = 0
+        while agenda or under_way:
+            while agenda and workers.has_room():
+                job, seconds = agenda.take()
+                workers.submit(job, seconds, casualties.caution(job))
+                under_way += 1
+            for finished in workers.finished():
+                under_way -= 1
+                if isinstance(finished, Died):
+                    agenda.put_back(finished.given, casualties.learn(finished))
+                    self.progress.note(finished.in_words())
+                    if line := casualties.note(finished):
+                        self.progress.say(line)
+                    continue
+                echo.hear(finished)
+                self.store.add(finished.part)
+                agenda.settle(finished.given, finished.done, finished.seconds)
+                useless = "" if self.keep_going else failing.learn(finished)
+                fits += fits_of([finished.done])
+                self.computed += fits_of([finished.done])
+                if agenda.is_through_with(finished.done.condition):
+                    agenda.add(self.goals.raised(finished.done.condition))
+                self.progress.advance(fits, agenda)
+                if useless and (agenda or under_way):
+                    raise FitsFailedError(useless)
+            now = time.monotonic()
+            if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
+                update_tables(self.ledger)
+                self.ledger.write()
+                looked, look_cost = time.monotonic(), time.monotonic() - now
+        echo.close()

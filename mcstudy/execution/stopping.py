@@ -1,0 +1,136 @@
+"""How many replicates each condition is to have: the number asked for, or until it is enough."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mcstudy.analysis.performance import performance_table
+from mcstudy.analysis.precision import check_exist, existing, reached
+from mcstudy.execution.scheduler import missing_jobs
+from mcstudy.execution.shards import Share
+from mcstudy.grid import Condition
+from mcstudy.simulation.replicates import Job
+from mcstudy.storage.export import Stored, write_tables
+from mcstudy.storage.parts import DamagedError
+from mcstudy.storage.study_record import Ledger
+
+
+def counts(start: int, most: int) -> Iterator[int]:
+    """Yield the numbers of replicates at which a condition is judged: 1, 1.5, 2, 3, 4, 6 ... times.
+
+    They depend on nothing but `start`, so that the same rows stop at the same number however they
+    came about.
+    """
+    for doubling in itertools.count():
+        for factor in (2, 3):
+            count = math.ceil(start * factor * 2**doubling / 2)
+            if count >= most:
+                yield most
+                return
+            yield count
+
+
+class Goals:
+    """The number of replicates that each condition is to have by now, raised while it must be.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The study and its stored rows; `asked` in it is kept up to date.
+    methods : sequence of str
+        Those that are run, and judged.
+    replicates : int
+        What each condition starts with.
+    share : Share, optional
+        The share of these replicates that is to be had; nothing is judged by a share.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        methods: Sequence[str],
+        replicates: int,
+        share: Share | None = None,
+    ) -> None:
+        study = ledger.study
+        self._ledger = ledger
+        self._methods = tuple(methods)
+        self._replicates = replicates
+        self._share = share
+        self._precision = None if share else study.precision
+        most = max(study.max_replicates or 0, replicates)
+        self._ahead = {c: counts(replicates, most) for c in study.conditions}
+        self._goals = {c: next(ahead) for c, ahead in self._ahead.items()}
+        self._raised: dict[str, int] = {}
+        self._settled: set[Condition] = set()
+        self._unseen = set(study.conditions)
+        self._existing: set[str] = set()
+        ledger.asked = {
+            "replicates": replicates,
+            "methods": list(self._methods),
+            "goals": self._raised,
+        }
+
+    def missing(self, conditions: Iterable[Condition]) -> list[Job]:
+        """Return the jobs that would bring these conditions to their goals, raised as need be."""
+        stored = self._ledger.stored()
+        jobs = [job for condition in conditions for job in self._missing(condition, stored)]
+        if self._share is None:
+            return jobs
+        return self._share.of_jobs(jobs, self._ledger.study.conditions, self._replicates)
+
+    def raised(self, condition: Condition) -> list[Job]:
+        """Return what a condition at its goal needs beyond it: nothing if it is enough."""
+        return [] if self._precision is None else self.missing([condition])
+
+    def _missing(
+        self, condition: Condition, stored: Mapping[Condition, Sequence[Stored]]
+    ) -> list[Job]:
+        while True:
+            goal = self._goals[condition]
+            jobs = missing_jobs([condition], self._methods, goal, stored)
+            if jobs or self._precision is None or condition in self._settled:
+                return jobs
+            try:
+                enough = self._enough(condition, stored[condition], self._precision)
+            except DamagedError as error:
+                self._ledger.store.set_aside(error.path)
+                stored = self._ledger.stored()
+                continue
+            further = None if enough else next(self._ahead[condition], None)
+            if further is None:
+                self._settled.add(condition)
+                return []
+            self._goals[condition] = self._raised[condition.key] = further
+
+    def _enough(
+        self, condition: Condition, stored: Sequence[Stored], precision: Mapping[str, float]
+    ) -> bool:
+        """Judge a condition by exactly as many replicates as its goal, were there more."""
+        wanted = set(self._methods)
+        rows = [Stored(item.head, tuple(m for m in item.methods if m in wanted)) for item in stored]
+        rows = [item for item in rows if item.methods]
+        truths = {condition: self._ledger.truths[condition]}
+        with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
+            folder = Path(name)
+            study, first = self._ledger.study, self._goals[condition]
+            write_tables(folder, {condition: rows}, truths, {}, level=study.level, first=first)
+            table = performance_table(folder, measures=study.measures, null=study.null)
+            performance = table.to_pandas()
+        self._check_exist(condition, performance, precision)
+        return bool(reached(performance, precision).fillna(True).all())
+
+    def _check_exist(
+        self, condition: Condition, performance: pd.DataFrame, precision: Mapping[str, float]
+    ) -> None:
+        """Raise StudyError if every condition was judged and a target exists under none of them."""
+        self._existing |= existing(performance)
+        self._unseen.discard(condition)
+        if not self._unseen:
+            check_exist(precision, self._existing, f"{self._ledger.study.name}: precision")

@@ -1,0 +1,199 @@
+"""Columns of anybody's table to a cell: which column plays which role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.mcse import Floats
+from mcstudy.analysis.wald import wald_limits
+from mcstudy.arguments import short
+from mcstudy.columns import COUNTS, NUMBERS, VALUES
+from mcstudy.errors import TableError
+from mcstudy.external.group import Columns
+from mcstudy.external.readers import Source
+from mcstudy.measure import columns_asked_for
+
+MADE = ("measure", *VALUES, *COUNTS)
+_TAKEN = ("measure", *NUMBERS)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which columns play which role, and how they make a cell.
+
+    Parameters
+    ----------
+    by : list of str
+        The columns that tell cells apart.
+    columns : mapping of str to str
+        The column of each role, of those that exist.
+    constants : mapping of str to float
+        Truth and df where they are numbers.
+    level : float
+        Of the limits formed from standard errors.
+    """
+
+    by: list[str]
+    columns: Mapping[str, str]
+    constants: Mapping[str, float]
+    level: float
+
+    @classmethod
+    def of(cls, source: Source, by: list[str], roles: Mapping[str, Any], *, level: float) -> Roles:
+        """Return the roles that the columns of a table can play.
+
+        Parameters
+        ----------
+        source : Source
+            The table.
+        by : list of str
+            The columns that tell cells apart.
+        roles : mapping of str to str, float or None
+            The column of each role; truth and df may be numbers. A role whose column has the
+            role's own name is left out where there is no such column.
+        level : float
+            Of the limits formed from standard errors.
+        """
+        constants, columns = {}, {}
+        if not isinstance(roles["estimate"], str):
+            raise TableError(
+                f"estimate is {short(roles['estimate'])}; name the column of estimates"
+            )
+        for role, name in roles.items():
+            if isinstance(name, str):
+                if name in source.columns:
+                    columns[role] = name
+                elif name != role or role in ("estimate", "truth"):
+                    raise TableError(_no_column(source, name, role))
+            elif name is not None:
+                constants[role] = _constant(name, role)
+        _check_columns(source, by, columns)
+        if roles["df"] is not None and "lower" in columns:
+            raise TableError(
+                f"{source.name}: has limits in '{columns['lower']}' and '{columns['upper']}', so "
+                "df is not used; say lower=None, upper=None to form limits"
+            )
+        if not isinstance(level, float) or not 0 < level < 1:
+            raise TableError(f"level is {level!r}; give a number between 0 and 1")
+        return cls(by, columns, constants, level)
+
+    @property
+    def numbers(self) -> list[str]:
+        """The columns of numbers to read, each once."""
+        return list(dict.fromkeys(self.columns.values()))
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether there are intervals, given or formed."""
+        return "lower" in self.columns or "std_error" in self.columns
+
+    def cell(self, numbers: Columns, where: str) -> Cell:
+        """Return the cell of these columns, sorted by replicate."""
+        found = dict(zip(self.numbers, numbers, strict=True))
+        of = {role: found[name] for role, name in self.columns.items()}
+        if "replicate" in of:
+            order = _order(of.pop("replicate"), where)
+            of = of if order is None else {role: column[order] for role, column in of.items()}
+        truth = _only(of["truth"], where) if "truth" in of else self.constants.get("truth", np.nan)
+        std_error = of.get("std_error")
+        if std_error is None:
+            std_error = np.full(len(of["estimate"]), np.nan)
+        elif (std_error < 0).any():
+            worst = np.nanmin(std_error)
+            raise TableError(f"a standard error is {worst:.6g} in {where}; none is below 0")
+        if not self.has_limits:
+            return Cell(truth, of["estimate"], std_error)
+        lower, upper = of.get("lower"), of.get("upper")
+        if lower is None or upper is None:
+            df = of.get("df", self.constants.get("df"))
+            lower, upper = wald_limits(of["estimate"], std_error, self.level, df)
+        elif (crossed := lower > upper).any():
+            first = int(np.argmax(crossed))
+            raise TableError(
+                f"a lower limit is {lower[first]:.6g} and its upper one {upper[first]:.6g} in "
+                f"{where}; are the two columns exchanged?"
+            )
+        return Cell(truth, of["estimate"], std_error, lower, upper)
+
+    def check_measures(self, measures: Mapping[str, Callable[..., Any]]) -> None:
+        """Raise TableError for a measure that asks for a column that is not there."""
+        there = {"truth", "estimate", *self.columns}
+        there |= {"lower", "upper"} if self.has_limits else set()
+        for name, function in measures.items():
+            lacking = [column for column in columns_asked_for(function) if column not in there]
+            if lacking:
+                raise TableError(
+                    f"measure '{name}' asks for {', '.join(lacking)}, which the table does not have"
+                )
+
+
+def _check_columns(source: Source, by: Sequence[str], columns: Mapping[str, str]) -> None:
+    """Raise unless the columns can be read and the result's names are free."""
+    for name in by:
+        if name not in source.columns:
+            raise TableError(_no_column(source, name, "by"))
+        if name in _TAKEN:
+            raise TableError(f"{source.name}: by has '{name}', a column of the result; rename it")
+    for name in {*by, *columns.values()}:
+        if list(source.columns).count(name) > 1:
+            raise TableError(f"{source.name}: has two columns '{name}'; rename one")
+    if ("lower" in columns) != ("upper" in columns):
+        there, lacking = ("lower", "upper") if "lower" in columns else ("upper", "lower")
+        raise TableError(
+            f"{source.name}: has the limit '{columns[there]}' and no {lacking} one; name it with "
+            f"{lacking}=..., or say {there}=None to form both from the standard error"
+        )
+
+
+def _constant(value: Any, role: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TableError(f"{role} is {value!r}; give a number or the name of a column")
+    if role == "df" and not value > 0:
+        raise TableError(f"df is {value!r}; give a number above 0")
+    return float(value)
+
+
+def _no_column(source: Source, name: str, role: str) -> str:
+    columns = ", ".join(f"'{column}'" for column in source.columns[:30])
+    more = ", ..." if len(source.columns) > 30 else ""
+    also = "a number or " if role == "truth" else ""
+    return (
+        f"{source.name}: has no column '{name}' ({role}); it has {columns or 'none'}{more}; "
+        f"give {role}={also}one of them"
+    )
+
+
+def _order(replicate: Floats, where: str) -> NDArray[np.intp] | None:
+    """Return the order of the replicates, None if they rise; raise if one occurs twice."""
+    if (replicate[1:] > replicate[:-1]).all() and not np.isnan(replicate[:1]).any():
+        return None
+    order = np.argsort(replicate, kind="stable")
+    ordered = replicate[order]
+    if np.isnan(ordered[-1]):
+        raise TableError(f"a replicate is missing in {where}; number them, or say replicate=None")
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice) and twice[0] >= 2**53:
+        raise TableError(f"replicates of 2^53 or more in {where} run together; number them from 0")
+    if len(twice):
+        raise TableError(
+            f"replicate {twice[0]:.0f} occurs more than once in {where}; add to by the column that "
+            "tells its rows apart, or say replicate=None"
+        )
+    return order
+
+
+def _only(truth: Floats, where: str) -> float:
+    """Return the truth of a cell; raise if there are two."""
+    other = truth[~((truth == truth[0]) | (np.isnan(truth) & np.isnan(truth[0])))]
+    if len(other):
+        raise TableError(
+            f"the truth varies in {where}: {truth[0]:.6g} and {other[0]:.6g}; add to by the column "
+            "that it depends on"
+        )
+    return float(truth[0])

@@ -1,0 +1,280 @@
+"""Batches of rows to cells: each cell's numbers together, wherever in the table they stand.
+
+A table that fits the budget is sorted in memory. A larger one is read twice: first only where its
+cells are; then, if few cells are open at any time, as with a table sorted by cell, they are put
+together as they come; else they go by groups of cells through temporary files, once.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mcstudy.analysis.mcse import Floats
+from mcstudy.errors import TableError
+from mcstudy.external.readers import Source
+
+BUDGET = 2**27
+BUCKET = 2**26
+SMALL = 2**20
+Codes: TypeAlias = NDArray[np.int64]
+Columns: TypeAlias = list[Floats]
+
+
+@dataclass
+class CellIndex:
+    """The cells met so far: each combination of values has a number, in the order of meeting.
+
+    Parameters
+    ----------
+    by : sequence of str
+        The columns that make the cells.
+    """
+
+    by: Sequence[str]
+    keys: list[tuple[Any, ...]] = field(default_factory=list)
+    types: list[pa.DataType] = field(default_factory=list)
+    _cells: dict[tuple[Any, ...], int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def codes(self, batch: pa.RecordBatch) -> Codes:
+        """Return the number of each row's cell."""
+        code = np.zeros(batch.num_rows, dtype=np.int64)
+        values = []
+        for name in self.by:
+            indices, known = _encoded(batch.column(name))
+            values.append(known)
+            code = code * len(known) + indices
+        self.types = self.types or [_value_type(batch.schema.field(name).type) for name in self.by]
+        most = math.prod(map(len, values))
+        if most > SMALL:
+            present, inverse = np.unique(code, return_inverse=True)
+            return self._numbers(present, values)[inverse]
+        present = np.flatnonzero(np.bincount(code, minlength=most))
+        numbers = np.zeros(most, dtype=np.int64)
+        numbers[present] = self._numbers(present, values)
+        return numbers[code]
+
+    def _numbers(self, present: Codes, values: Sequence[Sequence[Any]]) -> Codes:
+        """Return the numbers of the cells that a batch's own codes stand for."""
+        columns: list[list[Any]] = []
+        for known in reversed(values):
+            present, place = np.divmod(present, len(known))
+            columns.append([known[i] for i in place.tolist()])
+        found = []
+        for key in zip(*reversed(columns), strict=True) if columns else [()]:
+            number = self._cells.setdefault(key, len(self.keys))
+            if number == len(self.keys):
+                self.keys.append(key)
+            found.append(number)
+        return np.array(found, dtype=np.int64)
+
+    def values(self, cell: int) -> dict[str, Any]:
+        """Return what tells a cell apart."""
+        return dict(zip(self.by, self.keys[cell], strict=True))
+
+    def table(self) -> pa.Table:
+        """Return the values of each cell, a row each."""
+        columns = list(zip(*self.keys, strict=True))
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, self.types, strict=True)]
+        return pa.table(dict(zip(self.by, arrays, strict=True)))
+
+
+def gathered(
+    source: Source, index: CellIndex, numbers: Sequence[str]
+) -> Iterator[tuple[int, Columns]]:
+    """Yield the number of each cell and its columns of numbers, rows in the table's order.
+
+    At most `BUDGET` bytes of numbers are held at a time, or one cell's where that needs more.
+
+    Parameters
+    ----------
+    source : Source
+        The table.
+    index : CellIndex
+        Learns the cells.
+    numbers : sequence of str
+        The columns of numbers.
+    """
+    if source.bytes_at_most * len(numbers) <= BUDGET:
+        yield from _in_memory(_read(source, index, numbers), len(numbers))
+        return
+    survey = _Survey.of(source, index)
+    if survey.most_open * 8 * len(numbers) <= BUDGET:
+        yield from _as_they_come(source, index, numbers, survey)
+    else:
+        yield from _through_files(source, index, numbers, survey)
+
+
+def _read(
+    source: Source, index: CellIndex, numbers: Sequence[str]
+) -> Iterator[tuple[Codes, Columns]]:
+    """Yield the cell numbers and the columns of each batch."""
+    for batch in source.batches([*dict.fromkeys([*index.by, *numbers])], numbers):
+        if batch.num_rows:
+            yield index.codes(batch), [_floats(batch, name, source) for name in numbers]
+
+
+def _in_memory(
+    batches: Iterable[tuple[Codes, Columns]], count: int
+) -> Iterator[tuple[int, Columns]]:
+    codes: list[Codes] = []
+    columns: list[list[Floats]] = [[] for _ in range(count)]
+    for code, some in batches:
+        codes.append(code.astype(np.int32))
+        for column, values in zip(columns, some, strict=True):
+            column.append(values)
+    if not codes:
+        return
+    code = np.concatenate(codes)
+    order = _order(code)
+    joined = []
+    for column in columns:
+        values = np.concatenate(column)
+        column.clear()
+        joined.append(values if order is None else values[order])
+    yield from _split(code if order is None else code[order], joined)
+
+
+def _split(code: NDArray[Any], columns: Columns) -> Iterator[tuple[int, Columns]]:
+    """Yield the runs of equal codes."""
+    starts = np.flatnonzero(np.diff(code, prepend=-1))
+    stops = [*starts[1:].tolist(), len(code)]
+    for start, stop in zip(starts.tolist(), stops, strict=True):
+        yield int(code[start]), [column[start:stop] for column in columns]
+
+
+def _order(code: NDArray[Any]) -> NDArray[np.intp] | None:
+    """Return the stable order of the codes, None if they are in order; 16 bits at a time."""
+    if (code[1:] >= code[:-1]).all():
+        return None
+    low = (code & 0xFFFF).astype(np.uint16)
+    order = np.argsort(low, kind="stable")
+    if code.max() > 0xFFFF:
+        high = (code >> 16).astype(np.uint16)
+        order = order[np.argsort(high[order], kind="stable")]
+    return order
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """Where the cells are: rows of each, the batch that ends each, and most rows open at once."""
+
+    rows: Codes
+    last: Codes
+    most_open: int
+
+    @classmethod
+    def of(cls, source: Source, index: CellIndex) -> _Survey:
+        met = []
+        for batch in source.batches(index.by, ()):
+            counts = np.bincount(index.codes(batch))
+            present = np.flatnonzero(counts)
+            met.append((present, counts[present]))
+        rows, last = np.zeros(len(index), np.int64), np.zeros(len(index), np.int64)
+        for place, (present, counts) in enumerate(met):
+            rows[present] += counts
+            last[present] = place
+        opened = np.array([counts.sum() for _, counts in met])
+        closed = np.bincount(last, weights=rows, minlength=len(met)).astype(np.int64)
+        still_open = np.cumsum(opened) - np.cumsum(closed) + closed
+        return cls(rows, last, int(still_open.max(initial=0)))
+
+
+def _as_they_come(
+    source: Source, index: CellIndex, numbers: Sequence[str], survey: _Survey
+) -> Iterator[tuple[int, Columns]]:
+    """Put cells together batch by batch; each leaves when its last row has come."""
+    held: dict[int, list[Columns]] = {}
+    for place, part in enumerate(_read(source, index, numbers)):
+        for cell, columns in _in_memory([part], len(numbers)):
+            pieces = held.setdefault(cell, [])
+            if survey.last[cell] > place:
+                pieces.append([column.copy() for column in columns])
+            else:
+                pieces.append(columns)
+                yield cell, [np.concatenate(column) for column in zip(*pieces, strict=True)]
+                del held[cell]
+
+
+def _through_files(
+    source: Source, index: CellIndex, numbers: Sequence[str], survey: _Survey
+) -> Iterator[tuple[int, Columns]]:
+    """Write runs of cells to files of their own, then read one file after the other."""
+    bucket = np.cumsum(survey.rows) * 8 * len(numbers) // BUCKET
+    bucket = np.unique(bucket, return_inverse=True)[1]
+    with tempfile.TemporaryDirectory(prefix="mcstudy-") as folder:
+        needed = int(survey.rows.sum()) * 8 * (len(numbers) + 1)
+        if needed > shutil.disk_usage(folder).free:
+            raise TableError(
+                f"{source.name}: needs {needed / 1e9:.1f} GB for temporary files and {folder} has "
+                "less; set TMPDIR to a place with room"
+            )
+        paths = [Path(folder) / f"{place}.arrow" for place in range(int(bucket.max()) + 1)]
+        _scatter(_read(source, index, numbers), bucket, paths, len(numbers))
+        for path in paths:
+            yield from _in_memory(_parts(path), len(numbers))
+            path.unlink()
+
+
+def _scatter(
+    parts: Iterable[tuple[Codes, Columns]], bucket: Codes, paths: Sequence[Path], count: int
+) -> None:
+    """Write each row to the file of its bucket, in order."""
+    names = ["code", *map(str, range(count))]
+    schema = pa.schema(list(zip(names, [pa.int32(), *[pa.float64()] * count], strict=True)))
+    with ExitStack() as stack:
+        writers = [stack.enter_context(pa.ipc.new_stream(str(path), schema)) for path in paths]
+        for code, columns in parts:
+            places = bucket[code]
+            cut: list[NDArray[Any]] = [code.astype(np.int32), *columns]
+            if (order := _order(places)) is not None:
+                places, cut = places[order], [column[order] for column in cut]
+            for place, pieces in _split(places, cut):
+                arrays = [pa.array(piece) for piece in pieces]
+                writers[place].write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _parts(path: Path) -> Iterator[tuple[Codes, Columns]]:
+    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        for batch in reader:
+            code, *columns = (column.to_numpy() for column in batch.columns)
+            yield code, columns
+
+
+def _encoded(column: pa.Array) -> tuple[NDArray[Any], list[Any]]:
+    """Return a column as places in a list of values; the last one is None, for missing ones."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    values = [None if value != value else value for value in column.dictionary.to_pylist()]
+    indices = column.indices.cast(pa.int32()).fill_null(len(values))
+    return indices.to_numpy(zero_copy_only=False), [*values, None]
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _floats(batch: pa.RecordBatch, name: str, source: Source) -> Floats:
+    """Return a column as floats, missing ones NaN."""
+    column = batch.column(name)
+    kind = column.type
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+        if not (pa.types.is_boolean(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)):
+            what = "text" if "string" in str(kind) else str(kind)
+            raise TableError(f"{source.name}: column '{name}' is {what}; give a column of numbers")
+        column = column.cast(pa.int8()).cast(pa.float64()) if pa.types.is_boolean(kind) else column
+    values: Floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return values

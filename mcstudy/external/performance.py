@@ -1,0 +1,156 @@
+"""Anybody's replicates to measures: `performance` of a table, from mcstudy or not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from mcstudy.analysis.custom import customs
+from mcstudy.analysis.performance import Meter, numbers
+from mcstudy.arguments import as_texts
+from mcstudy.errors import StudyError, TableError
+from mcstudy.external.columns import MADE, Roles
+from mcstudy.external.group import CellIndex, gathered
+from mcstudy.external.readers import Source, open_source
+from mcstudy.measure import check_measures, check_null, null_of
+
+
+def performance(
+    data: Any,
+    *,
+    truth: float | str = "truth",
+    by: Sequence[str] | str = (),
+    estimate: str = "estimate",
+    std_error: str | None = "std_error",
+    lower: str | None = "lower",
+    upper: str | None = "upper",
+    replicate: str | None = "replicate",
+    level: float = 0.95,
+    df: float | str | None = None,
+    null: float | Mapping[str, float] | None = None,
+    mcse: str = "jackknife",
+    measures: Mapping[str, Callable[..., Any]] | None = None,
+) -> pd.DataFrame:
+    """Return the performance measures of any table with a row per replicate.
+
+    Parameters
+    ----------
+    data : data frame, Arrow dataset, or path
+        The replicates. A frame is one of pandas, Polars or Arrow, or of any library whose frames
+        have the Arrow stream interface or `to_pandas`. A path names a Parquet file, a folder of
+        them, or a CSV or TSV file, also compressed by gzip; NA is missing there.
+    truth : float or str, default "truth"
+        The true value, or the column that has it.
+    by : sequence of str, optional
+        The columns whose values tell the cells apart: factors, method, estimand. A missing value
+        is a value of its own.
+    estimate, std_error, lower, upper : str, optional
+        Columns of numbers. Where a default does not exist its measures are left out; None leaves
+        them out though it exists. Without limits these are formed from the standard error.
+    replicate : str, optional
+        The number of the replicate. Where it exists, rows are sorted by it, so that their order
+        in the table does not matter to the last bit, and none may occur twice in a cell.
+    level : float, default 0.95
+        Of the limits that are formed.
+    df : float or str, optional
+        Degrees of freedom of these, or their column; normal limits without.
+    null : float or mapping of str to float, optional
+        The value whose absence from an interval is a `rejection`; a mapping is by the value of
+        the column "estimand", which must be among `by`.
+    mcse : {"jackknife", "normal"}
+        "normal" gives the published formulas, as rsimsum and Stata's simsum do.
+    measures : mapping of str to callable, optional
+        Measures of your own, as in a `Study`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `by`, then measure, value, mcse, lower and upper (its 95 % Monte Carlo
+        limits), used and replicates: one row per cell and measure, sorted by `by`.
+
+    Raises
+    ------
+    TableError
+        For a column that is missing or has no numbers, an empty table, a truth that varies within
+        a cell, or a replicate that occurs twice in one.
+    StudyError
+        For measures, a null or options that cannot be used, or a measure that raises.
+    """
+    names = list(dict.fromkeys(as_texts([by] if isinstance(by, str) else by, "by", TableError)))
+    if mcse not in ("jackknife", "normal"):
+        raise StudyError(f"performance: mcse is {mcse!r}; say 'jackknife' or 'normal'")
+    check_measures({} if measures is None else measures, "performance")
+    own = dict(measures or {})
+    check_null(null, "performance", names)
+    source = open_source(data)
+    names_of: dict[str, Any] = {
+        "estimate": estimate,
+        "std_error": std_error,
+        "lower": lower,
+        "upper": upper,
+    }
+    names_of |= {"replicate": replicate, "truth": truth, "df": df}
+    roles = Roles.of(source, names, names_of, level=level)
+    roles.check_measures(own)
+    try:
+        return _measured(source, roles, Meter(customs(own), normal=mcse == "normal"), null)
+    except pa.ArrowNotImplementedError as error:  # of lists and the like, which are no levels
+        reason = " ".join(str(error).split())
+        raise TableError(
+            f"{source.name}: by has values that tell no cells apart: {reason}"
+        ) from None
+
+
+def _measured(
+    source: Source, roles: Roles, meter: Meter, null: float | Mapping[str, float] | None
+) -> pd.DataFrame:
+    """Return the measures of every cell."""
+    index = CellIndex(roles.by)
+    lines: list[tuple[Any, ...]] = []
+    seen: set[str] = set()
+    without = () if "std_error" in roles.columns else ("model_se", "relative_error_model_se")
+    for number, columns in gathered(source, index, roles.numbers):
+        factors = index.values(number)
+        where = ", ".join(f"{name}={value}" for name, value in factors.items()) or source.name
+        cell = roles.cell(columns, where)
+        estimand = str(factors.get("estimand"))
+        seen.add(estimand)
+        cell = dataclasses.replace(cell, null=null_of(null, estimand))
+        answers = [*meter.of_estimates(cell, where)]
+        answers += meter.of_intervals(cell, where) if roles.has_limits else ()
+        lines += [
+            (number, name, *numbers(answer), len(cell.estimate))
+            for name, answer in answers
+            if name not in without
+        ]
+        for failure in meter.failures():
+            raise StudyError(f"performance: {failure}")
+    if not lines:
+        raise TableError(f"{source.name}: has no rows")
+    if isinstance(null, Mapping) and (unknown := [name for name in null if name not in seen]):
+        raise TableError(
+            f"null names {unknown[0]!r}, which is no estimand here; there are "
+            f"{', '.join(sorted(seen))}"
+        )
+    return _frame(index, lines)
+
+
+def _frame(index: CellIndex, lines: list[tuple[Any, ...]]) -> pd.DataFrame:
+    """Return the lines with the values of their cells, sorted by these."""
+    if not index.by:
+        return pd.DataFrame([line[1:] for line in lines], columns=list(MADE))
+    cells = index.table().to_pandas()
+    cells = cells.sort_values(list(index.by), kind="stable", na_position="last")
+    place = np.empty(len(index), dtype=np.int64)
+    place[cells.index.to_numpy()] = np.arange(len(index))
+    made = pd.DataFrame(lines, columns=["cell", *MADE])
+    order = np.argsort(place[made["cell"].to_numpy()], kind="stable")
+    made = made.iloc[order].reset_index(drop=True)
+    by = cells.loc[made.pop("cell").to_numpy(), list(index.by)].reset_index(drop=True)
+    table: pd.DataFrame = pd.concat([by, made], axis=1)
+    return table

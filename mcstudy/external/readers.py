@@ -1,0 +1,223 @@
+"""Anybody's table to batches of rows: any data frame, Arrow dataset, Parquet, CSV."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mcstudy.arguments import as_path
+from mcstudy.errors import TableError
+from mcstudy.external.frames import as_arrow, is_frame, no_frame
+
+BATCH = 2**18
+LARGE_CSV = 2**28
+_NOT_UTF_8 = "{}: is not UTF-8; save it as UTF-8, or give pandas.read_csv(path, encoding='latin-1')"
+_CSV = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table whose rows can be read more than once, always in the same order.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    columns : sequence of str
+        All that it has.
+    bytes_at_most : int
+        How much memory the numbers of one column can take; 0 where they are in memory already.
+    batches : callable
+        Takes names of columns, and which of them are numbers; yields record batches.
+    """
+
+    name: str
+    columns: Sequence[str]
+    bytes_at_most: int
+    batches: Callable[[Sequence[str], Sequence[str]], Iterator[pa.RecordBatch]]
+
+
+def open_source(data: Any) -> Source:
+    """Return the table to read: a data frame of any kind, an Arrow dataset, or a path.
+
+    Raises
+    ------
+    TableError
+        For a path that cannot be read, or anything else.
+    """
+    if isinstance(data, pd.DataFrame):
+        return _of_frame(data)
+    if isinstance(data, str | Path):
+        return _of_path(as_path(data, "data", TableError, of="a Parquet or CSV file"))
+    if type(data).__module__ == "pyarrow._dataset" and hasattr(data, "to_batches"):
+        return _of_dataset(data, "the dataset")
+    if is_frame(data):
+        return _of_table(as_arrow(data), "the table")
+    wanted = "a data frame of pandas, Polars or Arrow, an Arrow dataset, or the path of a file"
+    raise no_frame(data, f"{wanted} (Parquet or CSV)")
+
+
+def _of_frame(frame: pd.DataFrame) -> Source:
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+
+    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            plain = frame[list(columns)].apply(_for_arrow)
+            table = pa.Table.from_pandas(plain, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            reason = " ".join(str(text) for text in error.args)
+            raise TableError(f"the table mixes types in a column: {reason}") from None
+        except (pa.ArrowNotImplementedError, OverflowError) as error:
+            reason = " ".join(str(text) for text in error.args)
+            raise TableError(f"a column has values of no use here: {reason}") from None
+        yield from table.to_batches()
+
+    return Source("the table", frame.columns.tolist(), 0, batches)
+
+
+def _for_arrow(column: pd.Series) -> pd.Series:
+    """Return a column as Arrow knows it: intervals as text, a sparse one with all its numbers."""
+    if isinstance(column.dtype, pd.SparseDtype):
+        return pd.Series(column.to_numpy(), column.index)
+    if isinstance(column.dtype, pd.CategoricalDtype) and isinstance(
+        column.cat.categories, pd.IntervalIndex
+    ):
+        return column.cat.rename_categories(str)
+    return column.astype(str) if isinstance(column.dtype, pd.IntervalDtype) else column
+
+
+def _of_table(table: pa.Table, name: str) -> Source:
+    return Source(
+        name, table.column_names, 0, lambda columns, _: iter(table.select(columns).to_batches())
+    )
+
+
+def _of_path(path: Path) -> Source:
+    kind = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:]).lower()
+    try:
+        if path.is_dir():
+            return _of_folder(path)
+        if kind in _CSV:
+            return _of_csv(path, _CSV[kind])
+        return _of_parquet(path)
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except pa.ArrowException as error:
+        reason = " ".join(str(error).split())
+        raise TableError(
+            f"{path}: cannot be read as {'CSV' if kind in _CSV else 'Parquet'} ({reason})"
+        ) from None
+
+
+def _of_parquet(path: Path) -> Source:
+    with pq.ParquetFile(path) as file:
+        names, rows = file.schema_arrow.names, file.metadata.num_rows
+        texts = [item.name for item in file.schema_arrow if "string" in str(item.type)]
+
+    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
+            yield from file.iter_batches(BATCH, columns=list(columns))
+
+    return Source(str(path), names, 8 * rows, batches)
+
+
+def _of_folder(path: Path) -> Source:
+    import pyarrow.dataset as ds
+
+    if (path / "study.json").is_file():
+        raise TableError(
+            f"{path}: is a results folder of mcstudy; its measures are "
+            "open_results(folder).performance"
+        )
+    files = [
+        str(file)
+        for file in sorted(path.rglob("*.parquet"))
+        if not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
+    ]
+    if not files:
+        raise TableError(f"{path}: has no file that ends in .parquet")
+    partitioning: Any = ds.partitioning(flavor="hive")
+    options: Any = {
+        "format": "parquet",
+        "partitioning": partitioning,
+        "partition_base_dir": str(path),
+    }
+    dataset = ds.dataset(files, **options)
+    schemas = [dataset.schema, *(f.physical_schema for f in dataset.get_fragments())]
+    schema = pa.unify_schemas(schemas, promote_options="permissive")
+    return _of_dataset(ds.dataset(files, schema=schema, **options), str(path))
+
+
+def _of_dataset(dataset: Any, name: str) -> Source:
+    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return dataset.to_batches(  # type: ignore[no-any-return]
+            columns=list(columns), batch_size=BATCH, batch_readahead=2, fragment_readahead=1
+        )
+
+    return Source(name, dataset.schema.names, 8 * dataset.count_rows(), batches)
+
+
+def _of_csv(path: Path, delimiter: str) -> Source:
+    from pyarrow import csv
+
+    parse = csv.ParseOptions(delimiter=delimiter)
+    try:
+        with csv.open_csv(path, parse_options=parse) as reader:
+            names, types = reader.schema.names, reader.schema.types
+    except UnicodeDecodeError:
+        raise TableError(_NOT_UTF_8.format(path)) from None
+    except pa.ArrowInvalid:
+        _check_delimiter(path, delimiter)
+        raise
+    if len(names) == 1:
+        _check_delimiter(path, delimiter)
+    if pa.binary() in types:
+        raise TableError(_NOT_UTF_8.format(path))
+    size = path.stat().st_size * (4 if path.suffix == ".gz" else 1)
+
+    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        convert = csv.ConvertOptions(
+            include_columns=list(columns),
+            column_types=dict.fromkeys(numbers, pa.float64()),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        )
+        options = {"parse_options": parse, "convert_options": convert}
+        try:
+            if size > LARGE_CSV:
+                yield from csv.open_csv(path, **options)
+            else:
+                yield from csv.read_csv(path, **options).to_batches()
+        except pa.ArrowInvalid as error:
+            raise TableError(f"{path}: {_csv_reason(error, names)}") from None
+
+    return Source(str(path), names, size // len(names), batches)
+
+
+def _check_delimiter(path: Path, delimiter: str) -> None:
+    """Raise TableError if semicolons separate the columns, as where the comma is decimal."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", errors="replace") as file:
+        head = file.readline()
+    if delimiter not in head and ";" in head:
+        raise TableError(
+            f"{path}: has semicolons between its columns; give the frame "
+            "pandas.read_csv(path, sep=';') in its place, with decimal=',' if need be"
+        )
+
+
+def _csv_reason(error: pa.ArrowInvalid, names: Sequence[str]) -> str:
+    """Say what Arrow says of a CSV file, with the column's name in place of its number."""
+    reason = " ".join(str(error).split())
+    if "UTF8" in reason:
+        return "is not UTF-8; save it as UTF-8"
+    reason = re.sub(r"In CSV column #(\d+):", lambda m: f"column '{names[int(m[1])]}':", reason)
+    return reason.replace("CSV conversion error to double:", "is to have numbers;")

@@ -1,0 +1,124 @@
+"""One fit, done again or as it was stored: its numbers, status, message and traceback."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import mcstudy.simulation
+from mcstudy.storage.parts import column_key, diagnostic_text
+
+_OURS = str(Path(mcstudy.simulation.__file__).parent)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a method said of one data set, and how the fit ended.
+
+    Parameters
+    ----------
+    status : str
+        The word of a `Status`.
+    message : str
+        Warnings, or the exception, in words; empty if there were none.
+    numbers : mapping of tuple to float
+        By kind (estimate, std_error, lower, upper), estimand and interval; what is missing is not
+        in it.
+    diagnostics : mapping of str to bool, int, float or str
+        The method's own.
+    truths : mapping of str to float
+        By estimand.
+    seconds : float
+        The time it took.
+    traceback : str
+        Of the exception, from the user's function on; empty if there was none or it was stored.
+    """
+
+    status: str
+    message: str
+    numbers: Mapping[tuple[str, ...], float]
+    diagnostics: Mapping[str, Any]
+    truths: Mapping[str, float]
+    seconds: float
+    traceback: str = ""
+
+    @property
+    def estimates(self) -> pd.DataFrame:
+        """One row per estimand and interval: truth, estimate, std_error, interval, lower, upper."""
+        cells = {(key[1], key[2]) for key in self.numbers}
+        wide = {estimand for estimand, interval in cells if interval}
+        lines = [
+            {
+                "estimand": estimand,
+                "truth": self.truths.get(estimand),
+                "estimate": self.numbers.get(("estimate", estimand, "")),
+                "std_error": self.numbers.get(("std_error", estimand, "")),
+                "interval": interval or None,
+                "lower": self.numbers.get(("lower", estimand, interval)),
+                "upper": self.numbers.get(("upper", estimand, interval)),
+            }
+            for estimand, interval in sorted(cells)
+            if interval or estimand not in wide
+        ]
+        columns = ["estimand", "truth", "estimate", "std_error", "interval", "lower", "upper"]
+        return pd.DataFrame(lines, columns=columns)
+
+    def differences(self, other: Answer) -> list[str]:
+        """Return in words what is not equal bit for bit; the time does not count."""
+        said = []
+        for name in ("status", "message"):
+            here, there = getattr(self, name), getattr(other, name)
+            if here != there:
+                said.append(f"{name}: {here!r}, stored {there!r}")
+        for key in sorted(self.numbers.keys() | other.numbers.keys()):
+            one, two = self.numbers.get(key), other.numbers.get(key)
+            if _bits(one) != _bits(two):
+                said.append(f"{' '.join(filter(None, key))}: {one!r}, stored {two!r}")
+        for name in sorted(self.diagnostics.keys() | other.diagnostics.keys()):
+            texts = [diagnostic_text(who.diagnostics.get(name)) for who in (self, other)]
+            if texts[0] != texts[1]:
+                said.append(f"diagnostic {name}: {texts[0]}, stored {texts[1]}")
+        return said
+
+
+def read_answer(
+    rows: pa.Table, method: str, replicate: int, truths: Mapping[str, float]
+) -> Answer | None:
+    """Return the answer in the row of a part, None if it has no such row."""
+    of_method = pc.equal(rows["method"].cast(pa.string()), method)
+    found = rows.filter(pc.and_(of_method, pc.equal(rows["replicate"], replicate))).to_pylist()
+    if not found:
+        return None
+    row = found[0]
+    numbers: dict[tuple[str, ...], float] = {}
+    diagnostics: dict[str, Any] = {}
+    for name, value in row.items():
+        key = column_key(name)
+        if key is None or value is None or value != value:
+            continue
+        if key[0] == "diagnostic":
+            diagnostics[key[1]] = value
+        else:
+            numbers[key] = value
+    message = row["message"] or ""
+    return Answer(row["status"], message, numbers, diagnostics, truths, row["seconds"])
+
+
+def traceback_text(exception: BaseException) -> str:
+    """Return the traceback from the user's function on."""
+    step: TracebackType | None = exception.__traceback__
+    while step and step.tb_frame.f_code.co_filename.startswith(_OURS):
+        step = step.tb_next
+    return "".join(traceback.format_exception(type(exception), exception, step)).rstrip()
+
+
+def _bits(number: float | None) -> str | None:
+    return None if number is None else float(number).hex()

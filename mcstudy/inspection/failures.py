@@ -1,0 +1,172 @@
+"""The fits of a folder that failed or warned: read from its parts, grouped by how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mcstudy.columns import ENDING, WARNED
+from mcstudy.grid import Condition
+from mcstudy.method import Status
+from mcstudy.simulation.call import message_kind
+from mcstudy.storage import parts
+from mcstudy.storage.export import Stored
+from mcstudy.storage.folder import Holding
+from mcstudy.storage.parts import DamagedError
+from mcstudy.storage.sum_parts import read_tallies
+
+NOWHERE = -1
+"""The replicate of failures whose address was not kept."""
+_GOOD = (str(Status.OK), str(Status.BOUNDARY), str(Status.SKIPPED))
+_OF_PART = ["replicate", "method", *ENDING]
+_ALL = ["condition", "count", *_OF_PART]
+_TOO_MANY = "(of kinds too many to be kept)"
+_TRIES = 3
+
+
+class Place(NamedTuple):
+    """Where failures of one kind are: a condition, the methods that share these replicates.
+
+    `replicates` are those known by their numbers, `fits` counts all of one method.
+    """
+
+    condition: str
+    methods: tuple[str, ...]
+    replicates: tuple[int, ...]
+    fits: int
+
+
+def troubled_fits(
+    holding: Holding,
+) -> tuple[pd.DataFrame, Mapping[Condition, Sequence[Stored]], int]:
+    """Return a row for each fit that failed or warned, what is stored, and the damaged parts.
+
+    Returns
+    -------
+    troubled : DataFrame
+        condition, replicate, method, status, message, `warned`, `failed` (ended neither ok nor at a
+        boundary), and `count`: 1, or more for sums, which keep the first addresses only.
+    stored : mapping of Condition to sequence of Stored
+        The rows that were there at that moment, without those of the damaged parts.
+    damaged : int
+        The number of parts.
+    """
+    for _ in range(_TRIES):
+        stored = holding.stored()
+        found, lost = _read_all(stored)
+        if all(item.head.path.exists() for item in lost):
+            break
+        # A run at work has joined parts meanwhile: look again.
+    stored = {c: [item for item in items if item not in lost] for c, items in stored.items()}
+    tables = [table for table in found if len(table)]
+    troubled = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
+    troubled["warned"] = troubled["warned"].astype(bool)
+    troubled["failed"] = ~troubled["status"].isin(_GOOD)
+    return troubled, stored, len(lost)
+
+
+def kinds_of(failed: pd.DataFrame) -> pd.DataFrame:
+    """Return fits by status and the shape of their messages, most frequent first."""
+    shapes = {text: message_kind(text) for text in failed["message"].unique()}
+    failed = failed.assign(shape=failed["message"].map(shapes))
+    lines = []
+    for (word, _), rows in failed.groupby(["status", "shape"], sort=False):
+        first = rows.iloc[0]
+        texts = rows["message"].unique()
+        message = first["shape" if len(texts) > 1 else "message"]
+        count, address = int(rows["count"].sum()), first[["condition", "replicate", "method"]]
+        lines.append((word, message, count, *address, places_of(rows)))
+    head = ["status", "message", "count", "condition", "replicate", "method", "places"]
+    kinds = pd.DataFrame(lines, columns=head)
+    return kinds.sort_values("count", ascending=False, kind="stable", ignore_index=True)
+
+
+def places_of(rows: pd.DataFrame) -> tuple[Place, ...]:
+    """Return the places of some failures, by condition; one for methods that failed on the same."""
+    methods: dict[tuple[str, tuple[int, ...], int], list[str]] = {}
+    for (condition, method), some in rows.groupby(["condition", "method"], sort=False):
+        known = tuple(sorted(int(n) for n in some["replicate"] if n != NOWHERE))
+        where = (str(condition), known, int(some["count"].sum()))
+        methods.setdefault(where, []).append(str(method))
+    return tuple(
+        Place(where[0], tuple(sorted(names)), *where[1:]) for where, names in methods.items()
+    )
+
+
+def _read_all(
+    stored: Mapping[Condition, Sequence[Stored]],
+) -> tuple[list[pd.DataFrame], list[Stored]]:
+    """Return the troubled fits of each part, and the parts that could not be read."""
+    found, lost = [], []
+    for condition, items in stored.items():
+        held: dict[str, list[tuple[int, int]]] = {}
+        for item in items:
+            read = _of_rows if item.head.keep == "rows" else _of_sums
+            try:
+                failed = read(condition, item)
+            except DamagedError:
+                lost.append(item)
+                continue
+            found.append(_not_yet(failed, item, held))
+            for method in item.methods:
+                held.setdefault(method, []).append((item.head.start, item.head.stop))
+    return found, lost
+
+
+def _not_yet(
+    failed: pd.DataFrame, item: Stored, held: Mapping[str, Sequence[tuple[int, int]]]
+) -> pd.DataFrame:
+    """Return the failures of replicates that no part before holds: of two the first one counts."""
+    start, stop = item.head.start, item.head.stop
+    before = {
+        (method, replicate)
+        for method in item.methods
+        for first, end in held.get(method, ())
+        for replicate in range(max(first, start), min(end, stop))
+    }
+    if not before:
+        return failed
+    keys = zip(failed["method"], failed["replicate"], strict=True)
+    return failed[[key not in before for key in keys]]
+
+
+def _of_rows(condition: Condition, item: Stored) -> pd.DataFrame:
+    table = parts.read(item.head.path, _OF_PART)
+    good = pc.is_in(table["status"].cast(pa.string()), value_set=pa.array(_GOOD))
+    wanted = pc.is_in(table["method"].cast(pa.string()), value_set=pa.array(item.methods))
+    bad = table.filter(pc.and_(pc.or_(pc.invert(good), table[WARNED]), wanted))
+    columns: dict[str, Any] = {name: bad[name].to_pylist() for name in _OF_PART}
+    columns["message"] = [message or "" for message in columns["message"]]
+    columns |= {"condition": [condition.key] * bad.num_rows, "count": [1] * bad.num_rows}
+    return pd.DataFrame(columns, columns=_ALL)
+
+
+def _of_sums(condition: Condition, item: Stored) -> pd.DataFrame:
+    """Return a row for each address that was kept, the first of its kind with the count of all."""
+    lines: list[tuple[Any, ...]] = []
+    for method, tally in read_tallies(item.head.path).items():
+        if method not in item.methods:
+            continue
+        unnamed = {word: n for word, n in tally.statuses.items() if word not in _GOOD}
+        warned = tally.warned
+        for ending, addresses in tally.addresses.items():
+            if not addresses or not (ending.warned or ending.status in unnamed):
+                continue
+            fits = tally.endings[ending]
+            warned -= fits if ending.warned else 0
+            if ending.status in unnamed:
+                unnamed[ending.status] -= fits
+            for i, (replicate, text) in enumerate(addresses):
+                count = 1 if i else fits - len(addresses) + 1
+                address = (condition.key, count, replicate, method)
+                lines.append((*address, ending.status, text, ending.warned))
+        lines += [
+            (condition.key, n, NOWHERE, method, word, _TOO_MANY, word == Status.OK)
+            for word, n in {**unnamed, str(Status.OK): warned}.items()
+            if n > 0
+        ]
+    return pd.DataFrame(lines, columns=_ALL)

@@ -1,0 +1,195 @@
+"""How far a study is, in words: what is done and missing by condition, what failed and where."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shlex
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mcstudy.analysis.select import factors_in_words
+from mcstudy.execution.options import counted
+from mcstudy.grid import Condition, level_text
+from mcstudy.inspection.address import written_condition
+from mcstudy.inspection.failures import NOWHERE, Place
+from mcstudy.spoken import call, option
+from mcstudy.tables.text import aligned
+from mcstudy.terminal import printable
+
+MOST_LINES = 30
+MOST_GROUPS = 20
+MOST_CONDITIONS = 6
+MOST_NUMBERS = 5
+MOST_LETTERS = 200
+_TRUST = (
+    "mcstudy replay runs the study file that the folder names: add --trust if you trust it, or "
+    "--study FILE"
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a study is.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/<study name>``.
+    name : str
+        Of the study.
+    running : bool
+        Whether a run is at work.
+    fits : DataFrame
+        One row per condition and method: done, missing (of what the last run was asked for; not
+        there for shares that are not collected), failed (ended neither ok nor at a boundary) and
+        warned (gave a warning, whatever their status).
+    failures : DataFrame
+        One row per kind of failure: status, message (numbers that differ are #), count,
+        condition, replicate and method of the first one, and `places`, where all of them are.
+    warnings : DataFrame
+        The same of the fits with a warning.
+    damaged : int
+        How many parts cannot be read; the next run sets them aside.
+    conditions : sequence of Condition
+        Those of the study, or of the parts that are there.
+    collected : bool
+        False for shares of which nobody has made tables.
+    """
+
+    folder: Path
+    name: str
+    running: bool
+    fits: pd.DataFrame
+    failures: pd.DataFrame
+    warnings: pd.DataFrame
+    damaged: int
+    conditions: Sequence[Condition]
+    collected: bool
+
+    @property
+    def headline(self) -> str:
+        """How much is done, in one line."""
+        done, failed = int(self.fits["done"].sum()), int(self.fits["failed"].sum())
+        text = f"{self.name}: {done} {'fit is' if done == 1 else 'fits are'} stored"
+        if self.collected:
+            missing = int(self.fits["missing"].sum())
+            text += f", {missing} missing"
+            text += f" ({math.floor(100 * done / (done + missing))}% done)" if missing else ""
+        text += f", {failed} failed" if failed else ""
+        warned = int(self.fits["warned"].sum())
+        text += f", {warned} with a warning" if warned else ""
+        return text + ("; a run is at work" if self.running else "")
+
+    @printable
+    def __str__(self) -> str:
+        heading = [self.headline]
+        if not self.collected:
+            how = call("collect", option("results", str(self.folder.parent)))
+            heading.append(f"these are shares; to see what is missing and make the tables: {how}")
+        if self._fixed:
+            heading.append(f"throughout: {factors_in_words(self._fixed)}")
+        blocks = ["\n".join(heading), self._table_text()]
+        if self.damaged:
+            parts = counted(self.damaged, "damaged part")
+            blocks.append(f"{parts}, not counted; the next run computes what was in there")
+        if len(self.failures):
+            blocks.append(f"Failures, by kind\n{self._kinds_text(self.failures, 'failures')}")
+        if len(self.warnings):
+            blocks.append(f"Warnings, by kind\n{self._kinds_text(self.warnings, 'warnings')}")
+        kinds = pd.concat([self.failures, self.warnings])
+        if self.collected and (kinds["replicate"] != NOWHERE).any():
+            blocks.append(_TRUST)
+        return "\n\n".join(blocks)
+
+    @cached_property
+    def _fixed(self) -> dict[str, Any]:
+        """The factors that have one level only, where others vary."""
+        if len(self.conditions) < 2:
+            return {}
+        factors = self.conditions[0].factors
+        levels = {name: {level_text(c.factors[name]) for c in self.conditions} for name in factors}
+        return {name: factors[name] for name in sorted(factors) if len(levels[name]) == 1}
+
+    @cached_property
+    def _varying(self) -> dict[str, Condition]:
+        """By the key of a condition what tells it from the others."""
+        return {
+            c.key: Condition({n: level for n, level in c.factors.items() if n not in self._fixed})
+            for c in self.conditions
+        }
+
+    def _words(self, key: str) -> str:
+        factors = self._varying[key].factors
+        return factors_in_words({name: factors[name] for name in sorted(factors)}) or key
+
+    def _table_text(self) -> str:
+        """Return the table, cut where it is long; what misses or failed comes first then."""
+        shown = self.fits
+        if len(shown) > MOST_LINES:
+            troubled = shown["failed"] > 0
+            if self.collected:
+                troubled |= shown["missing"] > 0
+            shown = pd.concat([shown[troubled], shown[~troubled]]).head(MOST_LINES)
+        lines = list(self._lines(shown))
+        more = len(self.fits) - len(shown)
+        text = aligned(tuple(shown.columns), lines, texts=2)
+        return text + (
+            f"\n  ... and {counted(more, 'more line')}, in status(...).fits" if more else ""
+        )
+
+    def _lines(self, fits: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+        above = ""
+        for row in fits.itertuples(index=False):
+            cells: Iterable[Any] = row
+            condition, *rest = map(str, cells)
+            yield ("" if condition == above else self._words(condition), *rest)
+            above = condition
+
+    def _kinds_text(self, kinds: pd.DataFrame, name: str) -> str:
+        lines = []
+        for row in kinds.head(MOST_GROUPS).to_dict("records"):
+            message = textwrap.shorten(row["message"], MOST_LETTERS) or "(no message)"
+            lines.append(f"  {row['count']} x {row['status']}: {message}")
+            lines += [f"      {line}" for line in self._place_lines(row["places"])]
+            if row["replicate"] != NOWHERE:
+                lines.append(f"      {self.replay_command(row)}")
+        if (more := len(kinds) - MOST_GROUPS) > 0:
+            lines.append(f"  ... and {counted(more, 'more kind')}, in status(...).{name}")
+        return "\n".join(lines)
+
+    def _place_lines(self, places: Sequence[Place]) -> Iterator[str]:
+        """Yield a line for each condition, and how many more there are."""
+        by_condition = [
+            (key, list(some)) for key, some in itertools.groupby(places, key=lambda p: p.condition)
+        ]
+        for key, some in by_condition[:MOST_CONDITIONS]:
+            said = "; ".join(f"{_numbers(place)} by {', '.join(place.methods)}" for place in some)
+            yield f"at {self._words(key)}: {said}"
+        if (more := len(by_condition) - MOST_CONDITIONS) > 0:
+            yield f"and at {counted(more, 'more condition')}"
+
+    def replay_command(self, failure: Mapping[Any, Any]) -> str:
+        """Return the command line that shows a failure again."""
+        condition = shlex.quote(written_condition(self._varying[failure["condition"]].factors))
+        study = "" if self.collected else " --study STUDY"
+        return (
+            f"mcstudy replay {shlex.quote(str(self.folder))} --condition {condition} "
+            f"--replicate {failure['replicate']} --method {shlex.quote(failure['method'])}{study}"
+        )
+
+
+def _numbers(place: Place) -> str:
+    """Return the first replicates of a place, and how many more there are."""
+    if not place.replicates:
+        return counted(place.fits, "fit")
+    known = place.replicates[:MOST_NUMBERS]
+    more = place.fits - len(known)
+    word = "replicate" if place.fits == 1 else "replicates"
+    return f"{word} {', '.join(map(str, known))}" + (f" and {more} more" if more else "")

@@ -1,0 +1,135 @@
+"""The tables made anew from the parts that are there, while a run is going on too."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mcstudy.errors import ResultsError
+from mcstudy.execution.extent import Extent, extent_of, lost
+from mcstudy.execution.options import counted
+from mcstudy.execution.refresh import LEFT
+from mcstudy.execution.tables import Wishes, write_measures, write_rows
+from mcstudy.grid import Condition
+from mcstudy.inspection.located import check_name, recorded_study
+from mcstudy.loader import load_study
+from mcstudy.results import Results, folder_of
+from mcstudy.spoken import either
+from mcstudy.storage.export import Stored
+from mcstudy.storage.folder import Holding
+from mcstudy.storage.parts import DamagedError
+from mcstudy.storage.store import Store
+from mcstudy.storage.table_set import made_apart, put_in_places
+from mcstudy.study import Study
+
+
+def summarize(
+    results: Results | str | Path,
+    *,
+    study: Study | str | Path | None = None,
+    trust: bool = False,
+) -> Results:
+    """Make the tables anew from what is stored.
+
+    The study is needed only where it has measures of its own, which are functions in its file.
+    While a run is at work the folder is its own: the tables then go to a temporary folder, which
+    is gone when this process ends.
+
+    Parameters
+    ----------
+    results : Results or path
+        ``results/<study name>``.
+    study : Study or path, optional
+        The study, or its file, if that is not where it was.
+    trust : bool, default False
+        Run the study file that the results name, for measures of its own. It is Python code,
+        chosen by whoever made the results.
+
+    Returns
+    -------
+    Results
+        Of the folder itself, or of the temporary one.
+
+    Raises
+    ------
+    ResultsError
+        If the folder holds no record of a run, or no rows; if its tables rest on more than is
+        stored by now, and are not deleted; if its study has measures of its own and cannot be
+        found, or is not trusted.
+    """
+    where = folder_of(results)
+    holding = Holding.of(where)
+    wishes = _wishes(holding, study, trust)
+    if not holding.store.busy:
+        # A lock of its own: what `holding` finds damaged is left where it is.
+        with Store(holding.folder).locked(for_tables=True):
+            # Anew: a run may have worked here until now.
+            _make(replace(holding, record=holding.store.record), holding.folder, wishes)
+        return Results(holding.folder)
+    folder = Path(tempfile.mkdtemp(prefix=f"mcstudy-{holding.folder.name}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _make(holding, folder, wishes)
+    return Results(folder)
+
+
+def _make(holding: Holding, folder: Path, wishes: Wishes) -> None:
+    """Write the tables without what is damaged, unless better ones are there."""
+    damaged: set[Path] = set()
+    made_of: Mapping[Condition, Sequence[Stored]] | None = None
+    with made_apart(folder) as made:
+        while made_of is None:
+            # Read anew each time: a run at work may have joined parts meanwhile.
+            stored = {
+                condition: [item for item in items if item.head.path not in damaged]
+                for condition, items in holding.stored().items()
+            }
+            _check_better(holding, folder, extent_of(stored), damaged)
+            try:
+                write_rows(made, stored, holding.truths, holding.facts)
+                made_of = stored
+            except DamagedError as error:
+                damaged.add(error.path)
+        if holding.facts["keep"] == "rows":
+            write_measures(made, holding.facts, wishes, into=made)
+        seals = put_in_places(made, folder)
+    written = {"made_of": None, "tables": seals, "counts": extent_of(made_of)}
+    Store(folder).write_record({**holding.record, **written})
+
+
+def _check_better(holding: Holding, folder: Path, extent: Extent, damaged: set[Path]) -> None:
+    """Raise ResultsError where tables would be replaced by poorer ones, or there are no rows."""
+    words = lost(holding.record.get("counts", {}), extent)
+    if words and _has_tables(folder):
+        count = len(damaged.union(holding.store.broken(), holding.store.damaged))
+        words += f" ({counted(count, 'damaged part')})" if count else ""
+        raise ResultsError(f"{folder}: {words}; {LEFT}")
+    if not extent:
+        raise ResultsError(f"{holding.folder}: holds no rows of its study, so no tables are made")
+
+
+def _has_tables(folder: Path) -> bool:
+    return (folder / "performance.parquet").exists()
+
+
+def _wishes(holding: Holding, given: Study | str | Path | None, trust: bool) -> Wishes:
+    """Return what the record says; measures of the user's own need the study."""
+    record, folder = holding.record, holding.folder
+    wishes = Wishes({}, record["null"], record["reference"], record.get("precision"))
+    if not (names := record["measures"]):
+        return wishes
+    if given is not None:
+        study = given if isinstance(given, Study) else load_study(given)
+        check_name(folder, record, study)
+    else:
+        how = either("--study FILE", 'summarize(..., study="FILE")')
+        if record["study_file"] is None:
+            raise ResultsError(
+                f"{folder}: its study was made in a session and has measures of its own, "
+                f"{', '.join(names)}; call mcstudy.summarize(..., study=study) there"
+            )
+        study = recorded_study(folder, record, how, trust=trust)
+    return replace(wishes, measures=study.measures)

@@ -1,0 +1,277 @@
+"""Sums to variances: the maximum of the likelihood under non-negativity, by scoring.
+
+The first step is Fisher's. Later ones are Newton's wherever the observed information is safely
+positive, with the exact minimiser of the quadratic model among variances of 0 or more. A step that
+does not lower -2 log-likelihood is shortened. All replicates go together, none sees another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcstudy.nested.data import Booleans, Floats, Integers
+from mcstudy.nested.likelihood import Evaluation, evaluate
+from mcstudy.nested.quadratic_step import best_step, masked_inverse, masked_solve
+from mcstudy.nested.solution import Solution, std_errors_of
+from mcstudy.nested.sufficient import Sums
+
+_MOST = 60
+_DONE, _NEAR, _STALLED = 1e-18, 1e-9, 1e-12
+_INFORMED = 1e-6
+_LEAST = 1e-3
+_NOISE = 1e-11
+_IDLE = 0.3
+_SINGULAR, _NOTHING = 1e-10, 1e-14
+
+
+class Held(NamedTuple):
+    """A component, by its place, held at a value for each replicate, shape (R,)."""
+
+    component: int
+    values: Floats
+
+
+def maximise(sums: Sums, *, reml: bool, held: Held | None = None) -> Solution:
+    """Fit the variances.
+
+    Parameters
+    ----------
+    sums : Sums
+        The reduced data.
+    reml : bool
+        Restricted likelihood, or the full one.
+    held : Held, optional
+        A component that is not estimated but given; for profiles.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        equal = evaluate(sums, np.ones((len(sums), 3)), reml=True)
+        identified, free = _identified(equal)
+        start = free.astype(np.float64)
+        if held is not None:
+            free = free.copy()
+            free[:, held.component] = False
+            start[:, held.component] = held.values / sums.scale**2
+        usable = equal.full_rank & np.isfinite(equal.value) & ~_unbounded(sums, reml=reml)
+        known = equal if reml and held is None and free.all() else None
+        found = _search(sums, _Search.starting(start, free, usable), known, reml=reml)
+        return _in_units_of_the_data(sums, found, free, identified, reml=reml)
+
+
+def free_components(sums: Sums) -> Booleans:
+    """Return for each replicate a set of variances that can be fitted together, shape (R, 3)."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        return _identified(evaluate(sums, np.ones((len(sums), 3)), reml=True))[1]
+
+
+def least_deviance(
+    sums: Sums, start: Floats, free: Booleans, *, reml: bool
+) -> tuple[Floats, Floats]:
+    """Return the least -2 log-likelihood over the free variances, and where it is.
+
+    Variances are in the units of the sums, -2 log-likelihood is less the constants of `maximise`.
+    The start should be near: the first step is Newton's.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        begin = _Search.starting(start, free, np.ones(len(start), dtype=bool))
+        found = _search(sums, begin, None, reml=reml, near=True)
+    return found.value, found.variances
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Where the search ended, in the units of the sums."""
+
+    variances: Floats
+    value: Floats
+    observed: Floats
+    fixed: Floats
+    root: Floats
+    iterations: Integers
+    converged: Booleans
+
+    @classmethod
+    def nothing(cls, lanes: int, p: int) -> _Found:
+        """Return room for the results."""
+        return cls(
+            variances=np.full((lanes, 3), np.nan),
+            value=np.full(lanes, np.nan),
+            observed=np.full((lanes, 3, 3), np.nan),
+            fixed=np.full((lanes, p), np.nan),
+            root=np.full((lanes, p, p), np.nan),
+            iterations=np.zeros(lanes, dtype=np.int64),
+            converged=np.zeros(lanes, dtype=bool),
+        )
+
+    def record(self, now: _Search, here: Evaluation, ended: Booleans, iteration: int) -> None:
+        """Write down the replicates that have ended."""
+        lane, finished = now.lane[ended], now.finished[ended]
+        last = np.where(finished[:, None], now.step[ended], 0)
+        self.variances[lane] = np.maximum(now.point[ended] + last, 0)
+        self.value[lane] = now.value[ended] - np.where(finished, now.fall[ended], 0)
+        self.observed[lane] = here.observed[ended]
+        self.fixed[lane] = here.fixed[ended]
+        self.root[lane] = here.root[ended]
+        self.iterations[lane] = iteration
+        self.converged[lane] = finished
+
+
+class _Search(NamedTuple):
+    """Where each replicate stands: its best point and value, and the step from there.
+
+    `fall` is how far the quadratic model falls over the whole step, `length` the share of it that
+    is tried.
+    """
+
+    lane: NDArray[np.intp]
+    free: Booleans
+    point: Floats
+    value: Floats
+    step: Floats
+    fall: Floats
+    length: Floats
+    finished: Booleans
+
+    @classmethod
+    def starting(cls, point: Floats, free: Booleans, usable: Booleans) -> _Search:
+        """Return the state in which any value found will be the best so far."""
+        endless, lanes = np.full(len(point), np.inf), np.arange(len(point))
+        still, whole = np.zeros_like(point), np.ones(len(point))
+        return cls(lanes, free, point, endless, still, endless, whole, ~usable)
+
+    @property
+    def trial(self) -> Floats:
+        """The point to evaluate next."""
+        return np.maximum(self.point + self.length[:, None] * self.step, 0)
+
+    def moved(self, here: Evaluation, n_rows: Floats, *, first: bool, enough: float) -> _Search:
+        """Return where it stands once its trial point has been evaluated."""
+        trial = self.trial
+        better = here.value <= self.value + _NOISE * n_rows
+        step, fall = best_step(here, trial, self.free, first=first)
+        point = np.where(better[:, None], trial, self.point)
+        step = np.where(better[:, None], step, self.step)
+        still = (fall <= _STALLED) & (fall >= self.fall / 2)
+        return self._replace(
+            point=point,
+            value=np.where(better, here.value, self.value),
+            step=step,
+            fall=np.where(better, fall, self.fall),
+            length=np.where(better, _longest(point, step), self.length / 4),
+            finished=self.finished | (better & ((fall <= enough) | still)),
+        )
+
+    def take(self, keep: NDArray[np.intp]) -> _Search:
+        """Return some of the replicates."""
+        return _Search._make(part[keep] for part in self)
+
+
+def _search(
+    sums: Sums, now: _Search, known: Evaluation | None, *, reml: bool, near: bool = False
+) -> _Found:
+    """Search until all replicates are finished; those that are make room for the others."""
+    found, enough = _Found.nothing(len(sums), sums.n_fixed), _NEAR if near else _DONE
+    for iteration in range(1, _MOST + 1):
+        if now.finished.all():
+            break
+        if known is None and now.finished.mean() > _IDLE:
+            keep = np.flatnonzero(~now.finished)
+            sums, now = sums.take(keep), now.take(keep)
+        here, known = known or evaluate(sums, now.trial, reml=reml), None
+        before, first = now, iteration == 1 and not near
+        now = now.moved(here, sums.n_rows, first=first, enough=enough)
+        ended = ~before.finished & (now.finished | (iteration == _MOST))
+        found.record(now, here, ended, iteration)
+    return found
+
+
+def _longest(point: Floats, step: Floats) -> Floats:
+    """Return the share of a step that keeps the unexplained variance well above zero."""
+    room, down = (1 - _LEAST) * point[:, 2], -step[:, 2]
+    return np.where(down > room, room / np.where(down > room, down, 1.0), 1.0)
+
+
+def _identified(begin: Evaluation) -> tuple[Booleans, Booleans]:
+    """Return which variances the design can tell, and a set that can be fitted together.
+
+    Each degree of freedom adds about 1 to the information at equal variances of 1.
+    """
+    order = np.array([2, 0, 1])
+    information = begin.expected[:, order][:, :, order]
+    free = np.zeros((len(information), 3), dtype=bool)
+    for j, component in enumerate(order):
+        known = masked_solve(information, information[:, j], ~free[:, order])
+        left = information[:, j, j] - (known * information[:, j]).sum(axis=1)
+        free[:, component] = left > _INFORMED
+    finite = np.logical_and.reduce(np.isfinite(begin.expected), axis=(1, 2))
+    identified: Booleans = np.logical_or(free, ~finite[:, None])
+    for lane in np.flatnonzero(~free.all(axis=1) & finite):
+        values, vectors = np.linalg.eigh(begin.expected[lane])
+        idle = vectors[:, values < _INFORMED]
+        identified[lane] = (idle**2).sum(axis=1) < _INFORMED
+    identified &= begin.full_rank[:, None]
+    return identified, free
+
+
+def _unbounded(sums: Sums, *, reml: bool) -> Booleans:
+    """Whether the fixed effects explain all variation within cells, so that no maximum exists."""
+    within = sums.within
+    response, spare = within[:, -1, -1], sums.n_rows - sums.n_cells
+    if sums.n_fixed == 1:
+        return (spare > 0) & (response <= _NOTHING**2)
+    among, across = within[:, :-1, :-1], within[:, :-1, -1:]
+    rank = np.linalg.matrix_rank(among, tol=_SINGULAR * sums.n_rows, hermitian=True)
+    inverse = np.linalg.pinv(among, rcond=_SINGULAR, hermitian=True)
+    left = response - (across.swapaxes(1, 2) @ inverse @ across)[:, 0, 0]
+    return (spare > (rank if reml else 0)) & (left <= _NOTHING * response)
+
+
+def _in_units_of_the_data(
+    sums: Sums, found: _Found, free: Booleans, identified: Booleans, *, reml: bool
+) -> Solution:
+    square = sums.scale**2
+    used = sums.n_rows - (sums.n_fixed if reml else 0)
+    deviance = found.value + used * np.log(2 * np.pi * square)
+    if reml:
+        diagonal = np.diagonal(sums.triangle, axis1=1, axis2=2)
+        deviance = deviance + 2 * np.log(sums.spread).sum(axis=1)
+        deviance = deviance + 2 * np.log(diagonal).sum(axis=1)
+    estimated = free & (found.variances > 0) & identified
+    covariance = masked_inverse(found.observed / 2, ~(free & (found.variances > 0)))
+    covariance = np.where(
+        estimated[:, :, None] & estimated[:, None, :],
+        covariance * square[:, None, None] ** 2,
+        np.nan,
+    )
+    fixed, fixed_cov = _fixed_effects(sums, found)
+    return Solution(
+        variances=np.where(identified, found.variances * square[:, None], np.nan),
+        covariance=covariance,
+        std_errors=std_errors_of(covariance),
+        llf=-deviance / 2,
+        fixed_effects=fixed,
+        fixed_effects_cov=fixed_cov,
+        iterations=found.iterations,
+        identified=identified,
+        converged=found.converged,
+        fault=sums.fault,
+    )
+
+
+def _fixed_effects(sums: Sums, found: _Found) -> tuple[Floats, Floats]:
+    """Bring the coefficients of the columns back to those of the covariates as given."""
+    lanes, p = found.fixed.shape
+    back = np.zeros((lanes, p, p))
+    back[:, 0, 0] = 1
+    if p > 1:
+        apart = np.linalg.inv(sums.triangle)
+        back[:, 1:, 1:] = apart / sums.spread[..., None]
+        back[:, :1, 1:] = -(sums.centre / sums.spread)[:, None] @ apart
+    back *= sums.scale[:, None, None]
+    fixed = (back @ found.fixed[:, :, None])[..., 0]
+    fixed[:, 0] += sums.reference
+    root = found.root @ back.swapaxes(1, 2)
+    return fixed, root.swapaxes(1, 2) @ root

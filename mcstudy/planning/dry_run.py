@@ -1,0 +1,332 @@
+"""One replicate of every condition and method: whatever is wrong with a study, all at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mcstudy.errors import MCStudyError, StudyError
+from mcstudy.execution.transport import pack
+from mcstudy.grid import Condition
+from mcstudy.measure import OF_INTERVALS, why_absent
+from mcstudy.method import Skip, Status, batch_of
+from mcstudy.simulation.answers import Answers
+from mcstudy.simulation.call import attempt, in_words, message_kind
+from mcstudy.simulation.first_replicate import TWICE_SECONDS, UNSEEDED
+from mcstudy.simulation.global_random import Draws, advice, changed, shared_states, verdict
+from mcstudy.simulation.replicates import Job, Trouble, do_job, draw
+from mcstudy.simulation.retry_policy import Caution
+from mcstudy.simulation.validation import CODES, AnswerError, Column
+from mcstudy.storage.provenance import code_digest
+from mcstudy.study import Study
+
+MOST_LETTERS = 300
+SLOW_SECONDS = 10.0
+SLOW_TIMES = 100.0
+# The first replicate of a job is a batch of its own, the others are the next.
+_TOGETHER = 4
+# What the order of summation leaves, as in a product over the whole batch, and much more.
+_LAST_BITS = 1e-6
+_OTHER_LIMIT = {"lower": "upper", "upper": "lower"}
+
+
+@dataclass
+class Trial:
+    """What the first replicates showed.
+
+    Parameters
+    ----------
+    study : Study
+        The one that is tried.
+    seconds : dict of str to list of float
+        The time of each fit, by method.
+    worked : set of str
+        The methods that have given an answer; an empty name is simulate's.
+    """
+
+    study: Study
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    worked: set[str] = field(default_factory=set)
+    _raised: dict[str, list[tuple[str, Condition]]] = field(default_factory=dict)
+    _problems: dict[str, list[tuple[str, Condition | None]]] = field(default_factory=dict)
+    _notes: dict[str, list[tuple[str, Condition | None]]] = field(default_factory=dict)
+    _answers: dict[str, list[Answers]] = field(default_factory=dict)
+    _there: dict[tuple[str, Column], bool] = field(default_factory=dict)
+
+    def problem(self, text: str, condition: Condition | None = None) -> None:
+        """Write down what must be mended."""
+        self._problems.setdefault(message_kind(text), []).append((text, condition))
+
+    def note(self, text: str, condition: Condition | None = None) -> None:
+        """Write down what is odd but may be meant."""
+        self._notes.setdefault(message_kind(text), []).append((text, condition))
+
+    def raised(self, method: str, text: str, condition: Condition) -> None:
+        """Remember that a method, or simulate if `method` is empty, has raised."""
+        self._raised.setdefault(method, []).append((text, condition))
+
+    def judge_exceptions(self) -> None:
+        """Say what has raised: it may on some data, but not at every condition."""
+        for method, cases in self._raised.items():
+            tell = self.note if method in self.worked else self.problem
+            who = f"method '{method}'" if method else "simulate"
+            for text, condition in cases:
+                tell(f"{who} raises {text}", condition)
+        if self._raised.keys() & self.worked:
+            self.note("a run stores a fit that raises as a row with status error")
+
+    @property
+    def problems(self) -> list[str]:
+        """Each problem in one line, with the number of conditions that have it."""
+        return list(self._in_lines(self._problems))
+
+    @property
+    def notes(self) -> list[str]:
+        """What is odd, each in one line."""
+        return list(self._in_lines(self._notes))
+
+    def _in_lines(self, found: Mapping[str, list[tuple[str, Condition | None]]]) -> Iterator[str]:
+        total = len(self.study.conditions)
+        for cases in found.values():
+            text, first = cases[0]
+            text = " ".join(text.split())
+            text = text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
+            if first is None:
+                yield text
+            else:
+                where = f"{len(cases)} of {total} conditions, first " if total > 1 else ""
+                yield f"{text} (at {where}{first.key})"
+
+    def saw(self, method: str, answers: Answers) -> None:
+        """Remember which numbers of a method are ever there, and its time."""
+        self._answers.setdefault(method, []).append(answers)
+        self.seconds.setdefault(method, []).append(float(answers.seconds[0]))
+        for column, values in answers.numbers.items():
+            key = (method, column)
+            there = np.isfinite if column.kind in ("estimate", "std_error") else _is_number
+            self._there[key] = self._there.get(key, False) or bool(there(values[0]))
+
+    def judge_columns(self) -> None:
+        """Say which numbers are never there; an estimate must be, the others may not exist."""
+        for (method, column), there in sorted(self._there.items()):
+            kind = _OTHER_LIMIT.get(column.kind, "")
+            other = self._there.get((method, column._replace(kind=kind)))
+            if there or (column.kind == "upper" and not other):
+                continue
+            what = f"interval '{column.interval}'" if column.interval else column.kind
+            said = f"{what} of {column.estimand!r} is missing at every condition"
+            if other:
+                said = (
+                    f"{what} of {column.estimand!r} has no {column.kind} limit at any condition, "
+                    "and so no coverage; a limit that is not needed is -inf or inf"
+                )
+            text = f"method '{method}': {said}"
+            if column.kind == "estimate":
+                self.problem(text)
+            else:
+                self.note(text)
+
+    def judge_precision(self) -> None:
+        """Say which targets of the study's precision exist nowhere."""
+        kinds = {column.kind for _, column in self._there}
+        formed = self.study.level is not None and "std_error" in kinds
+        needs = OF_INTERVALS if not ("lower" in kinds or formed) else ()
+        needs += ("model_se", "relative_error_model_se") if "std_error" not in kinds else ()
+        for measure in self.study.precision or () if kinds else ():
+            if measure in needs:
+                self.problem(f"precision names {measure!r}: {why_absent(measure)}")
+
+    def judge_twins(self) -> None:
+        """Say which methods are one: the same code, and the same answers everywhere.
+
+        Functions that are made in a loop all see the last value of its variable.
+        """
+        codes = {name: code_digest(self.study.methods[name]) for name in self._answers}
+        left = [name for name in codes if name in self.worked]
+        while left:
+            first, *others = left
+            twins = [
+                name for name in others if codes[name] == codes[first] and self._alike(first, name)
+            ]
+            if twins:
+                names = ", ".join(f"'{name}'" for name in (first, *twins))
+                self.problem(
+                    f"methods {names} have the same code and give the same answers; functions made "
+                    "in a loop all see the last value of its variable: bind it, as in lambda "
+                    "data, k=k: ... or functools.partial"
+                )
+            left = [name for name in others if name not in twins]
+
+    def _alike(self, one: str, other: str) -> bool:
+        """Return whether two methods have given the same answers to all data sets."""
+        pairs = zip(self._answers[one], self._answers[other], strict=False)
+        counts = {len(self._answers[name]) for name in (one, other)}
+        return len(counts) == 1 and all(a.same_as(b) for a, b in pairs)
+
+    def judge_times(self) -> None:
+        """Say which methods are slow."""
+        usual = {name: float(np.mean(times)) for name, times in self.seconds.items()}
+        if not usual:
+            return
+        fastest = min(usual.values())
+        for name, seconds in usual.items():
+            if seconds > SLOW_SECONDS or seconds > max(SLOW_TIMES * fastest, 0.1):
+                self.note(
+                    f"method '{name}' is slow: {seconds:.2g} s a fit, the fastest takes "
+                    f"{fastest:.2g} s; mcstudy plan forecasts the whole"
+                )
+
+
+def try_out(study: Study) -> Trial:
+    """Do the first replicate of every condition by every method and judge all that happens."""
+    trial = Trial(study)
+    try:
+        pack(study)
+    except MCStudyError as error:
+        trial.problem(str(error))
+    for condition in study.conditions:
+        _try_condition(trial, condition)
+    trial.judge_exceptions()
+    trial.judge_columns()
+    trial.judge_precision()
+    trial.judge_twins()
+    trial.judge_times()
+    return trial
+
+
+def _try_condition(trial: Trial, condition: Condition) -> None:
+    study = trial.study
+    truths = _try_estimands(trial, condition)
+    before = shared_states()
+    simulated = attempt(lambda: draw(study, condition, 0), study.limit_of(""))
+    if names := changed(before, shared_states()):
+        trial.problem(verdict("", names), condition)
+    if isinstance(simulated.exception, AnswerError):
+        trial.problem(f"simulate {simulated.exception}", condition)
+        return
+    if isinstance(simulated.exception, Skip):
+        trial.note(f"simulate says that it does not apply: {simulated.exception}", condition)
+        return
+    if simulated.exception is not None:
+        trial.raised("", in_words(simulated.exception), condition)
+        return
+    trial.worked.add("")
+    if simulated.warned:
+        trial.note(f"simulate warns: {simulated.warned}", condition)
+    returned: set[str] = set()
+    whole = True
+    for name in study.methods:
+        columns = _try_method(trial, condition, name)
+        whole = whole and columns is not None
+        returned |= {column.estimand for column in columns or ()}
+        for estimand in sorted({column.estimand for column in columns or ()} - set(truths or ())):
+            if truths is not None:
+                trial.problem(
+                    f"method '{name}' returns {estimand!r}, of which estimands gives no truth",
+                    condition,
+                )
+    for estimand in truths or ():
+        if whole and estimand not in returned:
+            trial.problem(f"no method returns the estimand {estimand!r}", condition)
+
+
+def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | None:
+    """Return the truths of a condition; a problem if they are none, or other ones each time."""
+    study, before = trial.study, shared_states()
+    try:
+        truths = study.truths(condition)
+        drawn = changed(before, shared_states())
+        again = study.truths(condition)
+    except StudyError as error:
+        text = str(error).removeprefix(f"{study.name}: ").replace(f" at {condition.key}", "")
+        trial.problem(text, condition)
+        return None
+    if drawn:
+        trial.problem(
+            "estimands draws from a global random state; let it make a generator with a seed of "
+            "its own, np.random.default_rng(1)",
+            condition,
+        )
+    elif others := [name for name in truths if _bits(truths[name]) != _bits(again.get(name))]:
+        trial.problem(
+            f"estimands gives another truth of {others[0]!r} when called again, "
+            f"{truths[others[0]]:.6g} and {again.get(others[0], math.nan):.6g}; let what it "
+            "draws have a seed of its own, np.random.default_rng(1)",
+            condition,
+        )
+    return truths
+
+
+def _is_number(value: float) -> bool:
+    """Return whether a limit is there; one to a side that has none is infinite."""
+    return not math.isnan(value)
+
+
+def _bits(number: float | None) -> str | None:
+    return None if number is None else float(number).hex()
+
+
+def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | None:
+    """Fit one replicate; return the columns of the answer, None if it raised."""
+    study, job = trial.study, Job(condition, 0, 1, (name,))
+    troubles: list[Trouble] = []
+    draws, begun = Draws(), time.perf_counter()
+    answers = do_job(study, job, 0.0, troubles.append, watch=draws)[1][name]
+    draws.look()
+    for call, names in draws.found.items():
+        if call.method:
+            trial.problem(verdict(call.method, names), condition)
+    for trouble in troubles:
+        if isinstance(trouble.exception, AnswerError):
+            trial.problem(f"method '{name}' {trouble.exception}", condition)
+        else:
+            trial.raised(name, trouble.text + advice(trouble.text), condition)
+    if answers.status[0] == CODES[Status.SKIPPED]:
+        text = answers.messages.get(0, "")
+        trial.note(f"method '{name}' says that it does not apply: {text}".rstrip(": "), condition)
+        return None
+    trial.saw(name, answers)
+    if troubles:
+        return None
+    trial.worked.add(name)
+    if answers.messages:
+        trial.note(f"method '{name}' says: {answers.messages[0]}", condition)
+    seconds = time.perf_counter() - begun
+    if seconds < TWICE_SECONDS:
+        same = answers.same_as(do_job(study, job, 0.0)[1][name])
+        if same and seconds * (_TOGETHER + 1) < TWICE_SECONDS:
+            # What a fit leaves behind may show only after some others.
+            do_job(study, Job(condition, 1, _TOGETHER, (name,)), TWICE_SECONDS)
+            same = answers.same_as(do_job(study, job, 0.0)[1][name])
+        if not same:
+            trial.problem(f"method '{name}' {UNSEEDED}", condition)
+    if batch_of(study.simulate) or batch_of(study.methods[name]):
+        _try_batch(trial, condition, name)
+    return set(answers.numbers)
+
+
+def _try_batch(trial: Trial, condition: Condition, name: str) -> None:
+    """Do replicates together and each alone: what a batch says must be what each of it says."""
+    study, job = trial.study, Job(condition, 0, _TOGETHER, (name,))
+    if trial.seconds[name][-1] * 2 * _TOGETHER > TWICE_SECONDS:
+        return
+    troubles: list[Trouble] = []
+    together = do_job(study, job, TWICE_SECONDS, troubles.append)[1][name]
+    alone = do_job(study, job, TWICE_SECONDS, caution=Caution(singly=True))[1][name]
+    for trouble in troubles:
+        if isinstance(trouble.exception, AnswerError):
+            who = f"method '{trouble.method}'" if trouble.method else "simulate"
+            trial.problem(f"{who} {trouble.exception}", condition)
+    count = min(together.count, alone.count)
+    together.truncate(count)
+    alone.truncate(count)
+    if not together.same_as(alone, within=_LAST_BITS):
+        trial.problem(
+            f"method '{name}' answers otherwise for replicates in a batch than for each alone: it "
+            "or simulate lets them influence one another, or mixes them up",
+            condition,
+        )

@@ -1,0 +1,170 @@
+"""Does the pipeline reproduce what is known beforehand? Each cell against the study's oracle."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from mcstudy.analysis.performance import performance_table
+from mcstudy.analysis.precision import PROPORTIONS, errors
+from mcstudy.errors import StudyError
+from mcstudy.external.frames import as_pandas, is_frame
+from mcstudy.grid import Condition
+from mcstudy.simulation.first_replicate import refuse_draws
+from mcstudy.simulation.global_random import changed, shared_states
+from mcstudy.simulation.replicates import Job, do_job
+from mcstudy.simulation.retry_policy import NO_CAUTION
+from mcstudy.storage.export import Stored, write_tables
+from mcstudy.storage.parts import encode
+from mcstudy.storage.provenance import method_marks
+from mcstudy.storage.store import Store
+from mcstudy.study import Study
+
+FALSE_ALARM = 0.001
+FEWEST = 50
+_ENOUGH = 20_000
+_CELL = ["method", "estimand", "interval", "measure"]
+COLUMNS = ["condition", *_CELL, "value", "mcse", "used", "expected", "error", "z", "off"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The comparison with the oracle.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        One row per cell that could be compared, the worst first: value and mcse of the study,
+        `expected` by the oracle, `error` of the difference, z, and whether it is `off`.
+    limit : float
+        From which abs(z) a cell is off: no cell of a right study reaches it in 999 of 1000 checks.
+    conditions, replicates : int
+        How many conditions the oracle knows, and the fewest replicates of one.
+    """
+
+    cells: pd.DataFrame
+    limit: float
+    conditions: int
+    replicates: int
+
+
+def compare_with_oracle(study: Study, seconds: float) -> Gate:
+    """Run as many replicates as `seconds` allow and compare every cell that the oracle knows.
+
+    Raises
+    ------
+    StudyError
+        If the oracle raises or returns no such table.
+    """
+    known = {c: table for c in study.conditions if (table := _expected(study, c)) is not None}
+    share = seconds / max(len(known), 1)
+    found = [_compared(study, c, expected, share) for c, expected in known.items()]
+    tables = [table for table, _ in found if len(table)]
+    cells = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    counts = [count for _, count in found]
+    tail = FALSE_ALARM / 2 / max(len(cells), 1)
+    # With few replicates a mean over its error has the tails of t, not of the normal.
+    freedom = (cells["used"].astype(float) - 1).clip(lower=1)
+    limits = np.where(
+        cells["measure"].isin(PROPORTIONS), stats.norm.isf(tail), stats.t.isf(tail, freedom)
+    )
+    cells["off"] = cells["z"].abs().to_numpy(dtype=float) > limits
+    worst = cells["z"].abs().sort_values(ascending=False, kind="stable").index
+    return Gate(
+        cells.loc[worst].reset_index(drop=True) if len(cells) else cells,
+        float(stats.norm.isf(tail)),
+        len(known),
+        min(counts, default=0),
+    )
+
+
+def _expected(study: Study, condition: Condition) -> pd.DataFrame | None:
+    assert study.oracle is not None
+    try:
+        table = study.oracle(**condition.factors)
+    except Exception as error:
+        raise StudyError(
+            f"{study.name}: oracle fails at {condition.key}: {type(error).__name__}: {error}"
+        ) from error
+    if table is None:
+        return None
+    table = as_pandas(table) if is_frame(table) else table
+    lacking = [
+        name for name in (*_CELL, "value", "mcse") if name not in getattr(table, "columns", ())
+    ]
+    if lacking:
+        raise StudyError(
+            f"{study.name}: oracle returns a {type(table).__name__} without "
+            f"{', '.join(lacking)} at {condition.key}; return the columns of performance, or None"
+        )
+    expected: pd.DataFrame = table[[*_CELL, "value", "mcse"]]
+    return expected[expected["value"].notna() & expected["method"].isin(list(study.methods))]
+
+
+def _compared(
+    study: Study, condition: Condition, expected: pd.DataFrame, seconds: float
+) -> tuple[pd.DataFrame, int]:
+    """Return the cells of one condition with their z, and how many replicates they rest on."""
+    methods = tuple(sorted(expected["method"].unique()))
+    performance, count = _performance(study, condition, methods, seconds)
+    for table in (performance, expected):
+        table[["estimand", "interval"]] = table[["estimand", "interval"]].astype(object).fillna("")
+    expected = expected.rename(columns={"value": "expected", "mcse": "oracle_mcse"})
+    cells = performance.merge(expected, on=_CELL)
+    enough = (cells["used"] >= FEWEST) & cells["value"].notna()
+    cells = cells[enough | cells["measure"].isin(PROPORTIONS) & cells["value"].notna()]
+    own = np.maximum(errors(cells), _error_if_right(cells))
+    cells["error"] = np.hypot(own, cells["oracle_mcse"].fillna(0).to_numpy(dtype=float))
+    difference = (cells["value"] - cells["expected"]).to_numpy(dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cells["z"] = np.where(difference == 0, 0.0, difference / cells["error"])
+    cells["condition"], cells["off"] = condition.key, False
+    return cells[cells["z"].notna()][COLUMNS], count
+
+
+def _error_if_right(cells: pd.DataFrame) -> Any:
+    """Return the error of a proportion if the oracle is right, 0 for other measures.
+
+    Rare events make the error from the sample alone too small or too large.
+    """
+    p = cells["expected"].clip(0, 1)
+    error = np.sqrt(p * (1 - p) / cells["used"])
+    return np.where(cells["measure"].isin(PROPORTIONS), error, 0.0)
+
+
+def _performance(
+    study: Study, condition: Condition, methods: tuple[str, ...], seconds: float
+) -> tuple[pd.DataFrame, int]:
+    """Return the measures of as many replicates as time allows, and how many these are."""
+    marks = method_marks(study)
+    with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
+        store = Store(Path(name))
+        with store.locked():
+            job = Job(condition, 0, _ENOUGH, methods)
+            before = shared_states()
+            done, answers = do_job(study, job, seconds)
+            if names := changed(before, shared_states()):
+                refuse_draws(study, done, names, NO_CAUTION, None)
+            store.add(encode(done, answers, marks))
+            stored = {condition: [Stored(head, methods) for head in store.heads()]}
+            truths = {condition: study.truths(condition)}
+            write_tables(store.folder, stored, truths, {}, level=study.level)
+        table = performance_table(store.folder, measures=study.measures, null=study.null)
+        return table.to_pandas(), len(done)
+
+
+def worst_in_words(gate: Gate, most: int = 8) -> Iterator[str]:
+    """Yield a line for each of the worst cells."""
+    for row in gate.cells.head(most).to_dict("records"):
+        names = [row["condition"], *(row[name] for name in _CELL)]
+        yield (
+            f"z = {row['z']:+.1f}: {row['value']:.5g} where {row['expected']:.5g} is expected "
+            f"(error {row['error']:.2g}): {' '.join(filter(None, names))}"
+        )

@@ -1,0 +1,113 @@
+"""The columns that one method fills in one job: a row for each replicate, whatever happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcstudy.method import Status
+from mcstudy.simulation.validation import CODES, Answer, Column, checked
+
+
+class Answers:
+    """The answers of one method to a run of replicates, in columns.
+
+    Parameters
+    ----------
+    count : int
+        The number of replicates; each starts as a failed fit without a message.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.status = np.full(count, CODES[Status.ERROR], dtype=np.int8)
+        self.messages: dict[int, str] = {}
+        self.warned = np.zeros(count, dtype=bool)
+        self.seconds = np.zeros(count)
+        self.numbers: dict[Column, NDArray[np.float64]] = {}
+        self.diagnostics: dict[str, list[Any]] = {}
+
+    def put(self, row: int, answer: Any) -> None:
+        """Store the answer to one replicate; raise AnswerError if it is none."""
+        self.store(row, checked(answer))
+
+    def put_batch(self, rows: NDArray[np.intp], answer: Any) -> None:
+        """Store the answer to a batch, arrays of shape (R,); raise AnswerError if it is none."""
+        self.store(rows, checked(answer, len(rows)))
+
+    def store(self, rows: Any, answer: Answer) -> None:
+        """Store a checked answer, to one replicate or to a batch."""
+        for key, numbers in answer.numbers.items():
+            self._column(key)[rows] = numbers
+        self.status[rows] = answer.status
+        if isinstance(rows, np.ndarray):
+            self._store_lists(rows.tolist(), answer)
+            return
+        self.note(rows, str(answer.message))
+        for name, value in answer.diagnostics.items():
+            self._diagnostic(name)[rows] = value
+
+    def _store_lists(self, rows: list[int], answer: Answer) -> None:
+        if answer.message:
+            for row, text in zip(rows, answer.message, strict=True):
+                self.note(row, text)
+        for name, values in answer.diagnostics.items():
+            column = self._diagnostic(name)
+            for row, value in zip(rows, values, strict=True):
+                column[row] = value
+
+    def note(self, row: int, text: str) -> None:
+        """Add to the message of a row."""
+        if text:
+            self.messages[row] = "; ".join(filter(None, (self.messages.get(row), text)))
+
+    def warn(self, row: int, text: str) -> None:
+        """Add warnings to the message of a row."""
+        if text:
+            self.note(row, text)
+            self.warned[row] = True
+
+    def fail(self, row: int, message: str) -> None:
+        """Turn a row into a failed fit: no numbers, status error, and why."""
+        self.note(row, message)
+        self._clear(row, CODES[Status.ERROR])
+
+    def end(self, row: int, status: Status, message: str) -> None:
+        """Turn a row into a fit that was cut short: no numbers, and only this message."""
+        self.messages[row] = message
+        self.warned[row] = False
+        self._clear(row, CODES[status])
+
+    def _clear(self, row: int, code: int) -> None:
+        self.status[row] = code
+        for column in self.numbers.values():
+            column[row] = np.nan
+        for values in self.diagnostics.values():
+            values[row] = None
+
+    def same_as(self, other: Answers, *, within: float = 0.0) -> bool:
+        """Return whether the numbers are those of another, to a relative difference of `within`."""
+        return self.numbers.keys() == other.numbers.keys() and all(
+            np.allclose(values, other.numbers[column], rtol=within, atol=within**2, equal_nan=True)
+            for column, values in self.numbers.items()
+        )
+
+    def truncate(self, count: int) -> None:
+        """Keep the first `count` rows."""
+        self.count = count
+        self.status = self.status[:count]
+        self.warned = self.warned[:count]
+        self.seconds = self.seconds[:count]
+        self.numbers = {key: column[:count] for key, column in self.numbers.items()}
+        self.diagnostics = {name: values[:count] for name, values in self.diagnostics.items()}
+
+    def _column(self, key: Column) -> NDArray[np.float64]:
+        column = self.numbers.get(key)
+        if column is None:
+            column = self.numbers[key] = np.full(self.count, np.nan)
+        return column
+
+    def _diagnostic(self, name: str) -> list[Any]:
+        return self.diagnostics.setdefault(name, [None] * self.count)

@@ -1,0 +1,123 @@
+"""The first replicate, before the long run: each function must return what it should."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NoReturn
+
+from mcstudy.errors import StudyError
+from mcstudy.method import Status
+from mcstudy.simulation.answers import Answers
+from mcstudy.simulation.global_random import Draws, advice, locate, verdict
+from mcstudy.simulation.replicates import Job, Trouble, do_job
+from mcstudy.simulation.retry_policy import Caution, Watch
+from mcstudy.simulation.validation import CODES, AnswerError
+from mcstudy.study import Study
+
+# A replicate that takes longer is not done a second time.
+TWICE_SECONDS = 1.0
+UNSEEDED = (
+    "answers otherwise when the same replicate is done again: it or simulate draws from what no "
+    "seed of the study reaches, or keeps something of earlier fits"
+)
+
+
+def check_first_replicate(
+    study: Study, job: Job, methods: Sequence[str], *, watch: Watch | None = None
+) -> list[str]:
+    """Run the first replicate of a job by `methods` and judge the answers.
+
+    Returns
+    -------
+    list of str
+        What is odd but no mistake of form, a line each: a method that raises at once, or answers
+        otherwise the second time.
+
+    Raises
+    ------
+    StudyError
+        For an answer of the wrong form, an estimand without truth, a truth without estimand, or a
+        draw from a global random state.
+    """
+    first = Job(job.condition, job.start, job.start + 1, tuple(methods))
+    draws = Draws(watch)
+    troubles: list[Trouble] = []
+    begun = time.perf_counter()
+    _, answers = do_job(study, first, 0.0, troubles.append, watch=draws)
+    draws.look()
+    seconds = time.perf_counter() - begun
+    where = f"replicate {job.start} of {job.condition.key}"
+    said = []
+    for trouble in troubles:
+        name = f"method '{trouble.method}'" if trouble.method else "simulate"
+        if isinstance(trouble.exception, AnswerError):
+            raise StudyError(f"{study.name}: {name} {trouble.exception} ({where})")
+        text = " ".join(trouble.text.split())
+        said.append(f"Note: {name} raises at {where}: {text}{advice(text)}")
+    for call, names in draws.found.items():
+        raise StudyError(f"{study.name}: {verdict(call.method, names)} ({where})")
+    skipped = CODES[Status.SKIPPED]
+    if not said and not any((columns.status == skipped).any() for columns in answers.values()):
+        _check_estimands(study, job, answers, methods)
+    if seconds < TWICE_SECONDS:
+        again = do_job(study, first, 0.0, watch=watch)[1]
+        said += [
+            f"Note: method '{name}' {UNSEEDED} ({where})"
+            for name in answers
+            if not answers[name].same_as(again[name])
+        ]
+    return list(dict.fromkeys(said))
+
+
+def _check_estimands(
+    study: Study, job: Job, answers: dict[str, Answers], methods: Sequence[str]
+) -> None:
+    truths = study.truths(job.condition)
+    for name, columns in answers.items():
+        for column in columns.numbers:
+            if column.estimand not in truths:
+                raise StudyError(
+                    f"{study.name}: method '{name}' returns {column.estimand!r}, but estimands "
+                    f"gives no truth of it, only of {', '.join(truths)}"
+                )
+    returned = {column.estimand for columns in answers.values() for column in columns.numbers}
+    forgotten = [estimand for estimand in truths if estimand not in returned]
+    # Later replicates are run where others are stored, which may have the estimand.
+    if forgotten and job.start == 0 and set(methods) == set(study.methods):
+        raise StudyError(
+            f"{study.name}: no method returns the estimand {', '.join(map(repr, forgotten))}; "
+            f"they return {', '.join(sorted(returned))}"
+        )
+
+
+def refuse_draws(
+    study: Study, job: Job, names: list[str], caution: Caution, watch: Watch | None
+) -> NoReturn:
+    """Raise StudyError for a job in which something has drawn from a shared random state.
+
+    Parameters
+    ----------
+    study : Study
+        Whose functions did it.
+    job : Job
+        What was done; it is done again, call by call, to find the one that draws.
+    names : list of str
+        The states.
+    caution : Caution
+        Of the job.
+    watch : Watch or None
+        Hears of the calls.
+    """
+    call = locate(study, job, caution, watch)
+    last, key = job.stop - 1, job.condition.key
+    if call is not None:
+        raise StudyError(
+            f"{study.name}: {verdict(call.method, names)} (replicate {call.first} of {key})"
+        )
+    raise StudyError(
+        f"{study.name}: simulate or a method ({', '.join(job.methods)}) draws from the global "
+        f"random state of {' and '.join(names)}, which no seed of the study reaches, somewhere in "
+        f"replicates {job.start} to {last} of {key}, but not when they are done again; "
+        "use the rng that simulate gets, or let the method ask for rng"
+    )

@@ -1,0 +1,85 @@
+"""What is written down of a study beside its rows: in `study.json`, and in every table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mcstudy.grid import Condition, level_text
+from mcstudy.measure import LEVEL
+from mcstudy.storage.provenance import code_digest
+from mcstudy.storage.versions import versions
+from mcstudy.study import Study
+
+Truths = Mapping[Condition, Mapping[str, float]]
+
+
+def facts_of(study: Study, truths: Truths) -> dict[str, Any]:
+    """Return what a reader needs to know where the numbers came from; every table carries it."""
+    facts = {
+        "name": study.name,
+        "seed": study.seed,
+        "factors": _factors(study),
+        "estimands": sorted({estimand for known in truths.values() for estimand in known}),
+        "methods": sorted(study.methods),
+        "keep": study.keep,
+        "versions": versions(),
+    }
+    if study.level != LEVEL:
+        facts["level"] = study.level
+    if study.precision is not None:
+        facts |= {"precision": dict(study.precision), "max_replicates": study.max_replicates}
+    return facts
+
+
+def measures_record(study: Study) -> dict[str, Any]:
+    """Return what the measures depend on beside the rows."""
+    null = study.null
+    return {
+        "measures": {name: code_digest(f) for name, f in sorted(study.measures.items())},
+        "null": dict(sorted(null.items())) if isinstance(null, Mapping) else null,
+        "reference": study.reference,
+    }
+
+
+def truths_record(truths: Truths) -> dict[str, dict[str, float | None]]:
+    """Return the truths as JSON can say them, by condition and estimand."""
+    return {
+        condition.key: {name: value if value == value else None for name, value in known.items()}
+        for condition, known in sorted(truths.items(), key=lambda item: item[0].sort_key)
+    }
+
+
+def digest(thing: Any) -> str:
+    """Return the SHA-256 of anything that JSON can say."""
+    return hashlib.sha256(json.dumps(thing, sort_keys=True).encode()).hexdigest()
+
+
+def commit_of(study: Study) -> str | None:
+    """Return the commit of the study file's repository, None where there is none."""
+    folder = study.source.parent if study.source else Path.cwd()
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None
+
+
+def _factors(study: Study) -> dict[str, list[Any]]:
+    """Return the levels of each factor, in order, each once."""
+    factors: dict[str, list[Any]] = {name: [] for name in study.conditions.factors}
+    for condition in sorted(study.conditions, key=lambda condition: condition.sort_key):
+        for name, level in condition.factors.items():
+            if level_text(level) not in map(level_text, factors[name]):
+                factors[name].append(level)
+    return factors

@@ -1,0 +1,105 @@
+"""Files that are written whole or not at all: flushed to disk under another name, then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mcstudy.errors import ResultsError
+from mcstudy.storage.checksums import seal_file
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line what the system refuses: a full disk, a folder that is read-only.
+
+    Raises
+    ------
+    ResultsError
+        In place of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ResultsError(
+            f"{path}: cannot be written ({reason}); what is stored is whole, run again to go on"
+        ) from None
+
+
+def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> None:
+    """Write one table, whole or not at all."""
+    with TableWriters(path.parent, {path.stem: table.schema}, metadata) as writers:
+        writers.write({path.stem: table})
+
+
+class TableWriters:
+    """Parquet files being written row group by row group; renamed into place at the end."""
+
+    def __init__(
+        self, folder: Path, schemas: Mapping[str, pa.Schema], metadata: Mapping[str, str]
+    ) -> None:
+        self._paths = {name: folder / f"{name}.parquet" for name in schemas}
+        self._writers = {}
+        for name, path in self._paths.items():
+            with writing(path):
+                schema = schemas[name].with_metadata(dict(metadata))
+                _temporary(path).unlink(missing_ok=True)
+                self._writers[name] = _writer(_temporary(path), schema)
+
+    def __enter__(self) -> TableWriters:
+        return self
+
+    def write(self, tables: Mapping[str, pa.Table]) -> None:
+        """Append a row group to each."""
+        for name, table in tables.items():
+            writer = self._writers[name]
+            rows = max(table.num_rows, 1)
+            with writing(self._paths[name]):
+                writer.write_table(table.cast(writer.schema).combine_chunks(), row_group_size=rows)
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        try:
+            if kind is None:
+                for name, path in self._paths.items():
+                    with writing(path):
+                        self._writers[name].close()
+                        seal_file(_temporary(path))
+                for path in self._paths.values():
+                    with writing(path):
+                        put_in_place(_temporary(path), path)
+        finally:
+            for name, path in self._paths.items():
+                with suppress(OSError):  # of a file that is given up
+                    self._writers[name].close()
+                _temporary(path).unlink(missing_ok=True)
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    texts = [field.name for field in schema if field.type == pa.string()]
+    numbers = [field.name for field in schema if field.type == pa.float64()]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=texts,
+        column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") or None,
+        write_page_checksum=True,
+    )
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Flush a finished file to disk and give it its name, at once and for good."""
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

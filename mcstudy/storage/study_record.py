@@ -1,0 +1,312 @@
+"""What a folder holds of a study, what made it, and whether that is still the study."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from mcstudy.errors import StudyError
+from mcstudy.grid import Condition
+from mcstudy.storage.accepted import Counting, known_as, ranges_of, replicates_in
+from mcstudy.storage.changes import Decisions
+from mcstudy.storage.export import Stored
+from mcstudy.storage.facts import commit_of, digest, facts_of, measures_record, truths_record
+from mcstudy.storage.parts import PartHead
+from mcstudy.storage.provenance import method_marks, take_as_unchanged
+from mcstudy.storage.record import RecordError
+from mcstudy.storage.store import Store
+from mcstudy.study import Study
+
+_MOST_NAMES = 5  # of estimands in a line
+
+
+class Ledger:
+    """The stored rows of a study, and the record of what made them (`study.json`).
+
+    Parameters
+    ----------
+    study : Study
+        As it is now.
+    store : Store
+        Where its rows are.
+    """
+
+    def __init__(self, study: Study, store: Store) -> None:
+        self.study = study
+        self.store = store
+        self._started, self._begun = datetime.now(UTC), time.monotonic()
+        self.marks = method_marks(study)
+        self.truths = {condition: study.truths(condition) for condition in study.conditions}
+        self._check_null()
+        take_as_unchanged(study, self.marks)
+        self.repaired, self._wrote = "", False
+        self._record = self._record_of(store)
+        self._counting = Counting(
+            study.keep,
+            self.marks,
+            set(self._record.get("kept", ())),
+            self.truths,
+            study.null,
+            study.level,
+        )
+        discarded = set(self._record.get("discarded", ()))
+        self._decisions = Decisions(self._counting, study.seed, discarded)
+        self.made_of: str | None = self._record.get("made_of")
+        self._to_clear: list[PartHead] = []
+        self.discarded_up_to = 0
+        self.new_truths: list[str] = []
+        self._older: list[str] = self._record.get("older_rows", [])
+        self.asked: dict[str, Any] = self._record.get("asked", {})
+        self.tables: dict[str, str] = self._record.get("tables", {})
+        self._extent: dict[str, dict[str, int]] = self._record.get("counts", {})
+        self.measured_of: str | None = self._record.get("measured_of")
+
+    def _record_of(self, store: Store) -> dict[str, Any]:
+        """Return the record; one that cannot be used is made anew by the first `write`."""
+        try:
+            record = store.record
+        except RecordError as error:
+            self.repaired = error.reason
+            return {}
+        if record and record["name"] != self.study.name:
+            self.repaired = f"is of the study {record['name']!r}"
+            return {}
+        return record
+
+    @property
+    def extent(self) -> dict[str, dict[str, int]]:
+        """How many replicates the tables rest on, of what the study still has."""
+        conditions = {condition.key for condition in self.study.conditions}
+        return {
+            key: {method: n for method, n in methods.items() if method in self.marks}
+            for key, methods in self._extent.items()
+            if key in conditions
+        }
+
+    @extent.setter
+    def extent(self, extent: dict[str, dict[str, int]]) -> None:
+        self._extent = extent
+
+    def _check_null(self) -> None:
+        """Raise StudyError for a null value of what is no estimand."""
+        known = {estimand for truths in self.truths.values() for estimand in truths}
+        named = self.study.null if isinstance(self.study.null, Mapping) else ()
+        if unknown := [estimand for estimand in named if estimand not in known]:
+            raise StudyError(
+                f"{self.study.name}: null is given for {', '.join(map(repr, unknown))}; "
+                f"the estimands are {', '.join(sorted(known))}"
+            )
+
+    def without_truth(self) -> list[str]:
+        """Say in words which estimands have no truth, or one under some conditions only."""
+        lines, partly = [], []
+        for estimand in sorted({name for truths in self.truths.values() for name in truths}):
+            given = {c.key: t[estimand] for c, t in self.truths.items() if estimand in t}
+            lacking = [key for key, truth in given.items() if not math.isfinite(truth)]
+            if lacking:
+                lines.append(
+                    f"'{estimand}' has no truth under {len(lacking)} of {len(self.truths)} "
+                    f"conditions ({lacking[0]}{', ...' if len(lacking) > 1 else ''}); its bias, "
+                    "coverage and the like are missing there"
+                )
+            if len(given) < len(self.truths):
+                partly.append(f"'{estimand}'")
+        if partly:
+            more = f" and {len(partly) - _MOST_NAMES} more" if len(partly) > _MOST_NAMES else ""
+            lines.append(
+                f"some estimands have a truth under some conditions only "
+                f"({', '.join(partly[:_MOST_NAMES])}{more}); where a method estimates one under "
+                "another condition, its bias, coverage and the like are missing"
+            )
+        return lines
+
+    def settle_changes(self, changed: str | None, methods: Iterable[str] | None = None) -> None:
+        """Notice rows that something else has made; decide on them as told, or stop.
+
+        Parameters
+        ----------
+        changed : {"keep", "discard"}, optional
+            As in `run`. Rows that are discarded no longer count; `clear` moves them away.
+        methods : iterable of str, optional
+            The methods whose rows may be discarded; all of the study's by default.
+        """
+        wanted = self.marks.keys() if methods is None else set(methods)
+        heads, before = self.store.heads(), set(self._decisions.discarded)
+        truths = self._changed_truths()
+        self.new_truths = truths if changed == "keep" else []
+        self._decisions.settle(self.store.folder, heads, changed, wanted=wanted, truths=truths)
+        if changed == "discard":
+            self._to_clear = [h for h in heads if self._decisions.is_discarded(h, wanted)]
+            self.made_of, self._extent = None, {}
+            now = self._decisions.discarded - before
+            stops = [head.stop for head in self._to_clear]
+            stops += [h.stop for h in heads if any(known_as(*m) in now for m in h.marks.items())]
+            self.discarded_up_to = max(stops, default=0)
+
+    def older_parts(self) -> list[tuple[PartHead, list[str]]]:
+        """Return the parts with rows of the study that something else has made, and of whom.
+
+        Only rows on which nothing was decided yet.
+        """
+        known = {condition.key for condition in self.truths}
+        found = []
+        for head in self.store.heads():
+            older = [
+                method
+                for method, mark in head.marks.items()
+                if method in self.marks
+                and not self._counting.counts(method, mark)
+                and known_as(method, mark) not in self._decisions.discarded
+            ]
+            if older and head.condition in known:
+                found.append((head, sorted(older)))
+        return found
+
+    def settle_others(self, folder: Path, heads: Iterable[PartHead], changed: str | None) -> None:
+        """Do the same with the parts of another folder, where nothing is discarded."""
+        self._decisions.settle(folder, heads, changed, wanted=self.marks.keys())
+
+    def remeasured(self) -> str:
+        """Say in one sentence that the measures are about another truth than before, or nothing."""
+        if not self.new_truths:
+            return ""
+        return f"{self.new_truths[0]}; the rows stay, and are measured anew about the new truth"
+
+    def clear(self) -> str:
+        """Move away the parts that were discarded; return in words what and where to, or nothing.
+
+        The record says first that they are discarded, so that a kill in between costs nothing.
+        """
+        heads, self._to_clear = self._to_clear, []
+        if not heads:
+            return ""
+        self.write()
+        folder = self.store.discard(heads)
+        parts = "1 part, which is" if len(heads) == 1 else f"{len(heads)} parts, which are"
+        return f"discarded rows were in {parts} in {folder} now"
+
+    def _changed_truths(self) -> list[str]:
+        """Say which truth is not what the tables were made with: the first, and how many more."""
+        stored = self._record.get("truths", {})
+        changes = [
+            f"the truth of {estimand} at {condition.key}: {before} -> {after}"
+            for condition, truths in self.truths.items()
+            for estimand, before in stored.get(condition.key, {}).items()
+            for after in [truths.get(estimand)]
+            if before != after and not (before is None and after != after)
+        ]
+        more = f" (and of {len(changes) - 1} more)" if len(changes) > 1 else ""
+        return [changes[0] + more] if changes else []
+
+    def methods_of(self, head: PartHead) -> tuple[str, ...]:
+        """Return the methods whose rows in a part count."""
+        return self._counting.methods_of(head)
+
+    def counts(self, head: PartHead) -> bool:
+        """Return whether a part holds rows of this study as it is."""
+        return bool(self.methods_of(head))
+
+    def stored(self) -> dict[Condition, list[Stored]]:
+        """Return the rows there are, by condition."""
+        return self._counting.stored(self.store.heads())
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a reader needs to know where the numbers came from."""
+        return facts_of(self.study, self.truths)
+
+    def tables_digest(self, stored: Mapping[Condition, Sequence[Stored]]) -> str:
+        """Return the digest of all that the tables are made of."""
+        made = [
+            (
+                item.head.path.name,
+                item.head.references,
+                [(m, item.head.marks[m]) for m in item.methods],
+            )
+            for items in stored.values()
+            for item in items
+        ]
+        return digest([sorted(made, key=itemgetter(0)), self.facts(), truths_record(self.truths)])
+
+    def older_rows(self, stored: Mapping[Condition, Sequence[Stored]]) -> list[str]:
+        """Say in words which of the rows were made by something else, and were kept."""
+        older: Counter[str] = Counter()
+        total: Counter[str] = Counter()
+        for items in stored.values():
+            for method in {method for item in items for method in item.methods}:
+                now = [i for i in items if i.head.marks.get(method) == self.marks[method]]
+                rows = replicates_in(ranges_of(items, method))
+                total[method] += rows
+                older[method] += rows - replicates_in(ranges_of(now, method))
+        return [
+            f"rows of '{method}' made by older code or packages are among them: "
+            f"{count} of {total[method]}"
+            for method, count in sorted(older.items())
+            if count
+        ]
+
+    def measures_digest(self, made_of: str) -> str:
+        """Return the digest of all that the measures and comparisons are made of."""
+        return digest([made_of, measures_record(self.study)])
+
+    def write(self) -> None:
+        """Bring `study.json` up to date."""
+        if self.repaired and not self._wrote:
+            self.store.set_record_aside()
+        self._wrote = True
+        self._record = {
+            **self.facts(),
+            "facts": list(self.facts()),
+            "method_order": list(self.study.methods),
+            "conditions": {
+                c.key: dict(c.factors)
+                for c in sorted(self.study.conditions, key=lambda c: c.sort_key)
+            },
+            "study_file": str(self.study.source) if self.study.source else None,
+            "asked": self.asked,
+            "replicates": self._record.get("replicates"),
+            "marks": self.marks,
+            "kept": sorted(self._counting.kept),
+            "older_rows": self._older,
+            "discarded": sorted(self._decisions.discarded),
+            "truths": truths_record(self.truths),
+            "made_of": self.made_of,
+            "measured_of": self.measured_of,
+            "tables": self.tables,
+            "counts": self._extent,
+            **measures_record(self.study),
+            "runs": self._record.get("runs", []),
+        }
+        self.store.write_record(self._record)
+
+    def close(self, replicates: int, workers: int, computed: int) -> list[str]:
+        """Write down how a run went; one that computed nothing leaves no line.
+
+        Returns
+        -------
+        list of str
+            What a reader of the tables should know of their rows, a line each.
+        """
+        stored = self.stored()
+        stops = [item.head.stop for items in stored.values() for item in items]
+        self._record["replicates"] = max(stops, default=replicates)
+        self._older = self.older_rows(stored)
+        if computed:
+            run = {
+                "started": self._started.isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - self._begun, 1),
+                "fits": computed,
+                "workers": workers,
+                "commit": commit_of(self.study),
+                "host": platform.node(),
+                "platform": platform.platform(),
+            }
+            self._record["runs"] = [*self._record.get("runs", []), run]
+        self.write()
+        return self._older

@@ -206,7 +206,7 @@ def test_contract_a_wrong_address_is_one_line_to_the_end(study_file, tmp_path, a
     """Also when the process ends, and dask deletes what has never been connected."""
     code = (
         "import sys; from mcstudy.cli import main; from mcstudy.execution import dask; "
-        "cluster.CONNECT_SECONDS = 0.5; sys.exit(main(sys.argv[1:]))"
+        "dask.CONNECT_SECONDS = 0.5; sys.exit(main(sys.argv[1:]))"
     )
     options = ["--backend", "dask", "--scheduler", address, "--results", str(tmp_path)]
     command = [sys.executable, "-c", code, "run", str(study_file()), *options]

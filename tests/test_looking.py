@@ -405,7 +405,7 @@ def test_contract_status_and_summarize_while_a_run_is_at_work(study_file, tmp_pa
     path = study_file(SLOW)
     code = (
         "import sys; from mcstudy import run; from mcstudy.execution import scheduler;"
-        "jobs.JOB_SECONDS = 0.1; run(sys.argv[1], sys.argv[2], jobs=1, quiet=True)"
+        "scheduler.JOB_SECONDS = 0.1; run(sys.argv[1], sys.argv[2], jobs=1, quiet=True)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, path, tmp_path])
     folder = tmp_path / "normal"

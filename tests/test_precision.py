@@ -111,7 +111,7 @@ def test_contract_the_same_end_for_workers_and_job_sizes(
 def test_contract_the_same_end_after_kills(study_file, tmp_path, results):
     code = (
         "import sys; from mcstudy import run; from mcstudy.execution import scheduler;"
-        "jobs.JOB_SECONDS = 0.003;"
+        "scheduler.JOB_SECONDS = 0.003;"
         "run(sys.argv[1], sys.argv[2], jobs=1, quiet=True)"
     )
     moments = random.Random(3)

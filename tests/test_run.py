@@ -144,7 +144,7 @@ def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path):
     whole = run(path, tmp_path / "whole", jobs=1, quiet=True).digests()
     code = (
         "import sys; from mcstudy import run; from mcstudy.execution import scheduler;"
-        "jobs.JOB_SECONDS = 0.03;"
+        "scheduler.JOB_SECONDS = 0.03;"
         "run(sys.argv[1], sys.argv[2], jobs=int(sys.argv[3]), quiet=True)"
     )
     moments = random.Random(5)

@@ -19,7 +19,7 @@ SLOW = (
 CODE = (  # a suite that was started in the background has its children ignore SIGINT
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "import sys; from mcstudy.cli import main; from mcstudy.execution import scheduler; "
-    "jobs.JOB_SECONDS = float(sys.argv[1]); sys.exit(main(sys.argv[2:]))"
+    "scheduler.JOB_SECONDS = float(sys.argv[1]); sys.exit(main(sys.argv[2:]))"
 )
 
 

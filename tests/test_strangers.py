@@ -18,7 +18,7 @@ import mcstudy
 from mcstudy import (
     MCStudyError,
     Results,
-    loading,
+    loader,
     open_results,
     performance,
     replay,
@@ -42,7 +42,7 @@ def stranger(study_file, tmp_path, monkeypatch):
     path = study_file(MEASURE, (MARKER[0], MARKER[1].format(str(marker))))
     folder = run(path, tmp_path / "results", replicates=3, jobs=1, quiet=True).folder
     marker.unlink()
-    monkeypatch.setattr(loading, "_run_here", set())  # as in another process
+    monkeypatch.setattr(loader, "_run_here", set())  # as in another process
     return folder, path, marker
 
 

@@ -253,9 +253,9 @@ def test_contract_killed_and_resumed(study_file, tmp_path, digests):
         ("return rng.normal(mean", "import time; time.sleep(0.002); return rng.normal(mean"),
     )
     code = (
-        "import os, signal, sys; from mcstudy import run; from mcstudy.execution import jobs\n"
+        "import os, signal, sys; from mcstudy import run; from mcstudy.execution import scheduler\n"
         "from mcstudy.storage.store import Store\n"
-        "jobs.JOB_SECONDS, add, left = 0.02, Store.add, [9]\n"
+        "scheduler.JOB_SECONDS, add, left = 0.02, Store.add, [9]\n"
         "def adding(*arguments):\n"
         "    left[0] -= 1\n"
         "    if not left[0]: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -78,7 +78,7 @@ def test_contract_a_trusted_file_runs_or_one_that_is_named(stranger, how, capfd)
     assert main(["summarize", str(folder), *how]) == 0
     assert marker.exists()
     assert Results(folder).digests() == digests
-    loading._run_here.clear()
+    loader._run_here.clear()
     assert main(["replay", str(folder), *ADDRESS, *how]) == 0
     assert "equal to what is stored, bit for bit" in capfd.readouterr().out
     assert replay(folder, "n=5, mean=0", 1).equal is True  # this session has run it now

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from plain_likelihood import plain_likelihood
 from scipy import integrate, optimize, stats
 
 from mcstudy import nested
@@ -9,7 +10,6 @@ from mcstudy.nested import NestedBatch
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.engine import profile_llf, solve
 from mcstudy.nested.intervals import Basis, generalized
-from mcstudy.nested.plain import plain_likelihood
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.roots import crossing
 

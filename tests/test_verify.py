@@ -125,6 +125,7 @@ def test_contract_a_damaged_part_is_set_aside_and_the_others_are_verified(
     study_file, tmp_path, capfd
 ):
     before = run(study_file(), tmp_path, jobs=1, quiet=True)
+    whole = before.digests()
     part = min((before.folder / "parts").glob("*.parquet"))
     content = bytearray(part.read_bytes())
     content[40] ^= 1
@@ -133,4 +134,4 @@ def test_contract_a_damaged_part_is_set_aside_and_the_others_are_verified(
     said = capfd.readouterr().err
     assert f"{part}: damaged, or no part; set aside, and computed again" in said
     assert "60 of 60 fits are equal bit for bit; the stored rows are kept" in said
-    assert after.digests() == before.digests()
+    assert after.digests() == whole

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
+from numbers import Real
 from pathlib import Path
 
 from mcstudy.errors import MCStudyError, ResultsError, StudyError
@@ -69,7 +70,7 @@ def check_seconds(seconds: object) -> None:
 
 def is_proportion(value: object) -> bool:
     """Return whether a value is a number between 0 and 1."""
-    return isinstance(value, int | float) and 0 < value < 1
+    return isinstance(value, Real) and 0 < float(value) < 1
 
 
 def short(value: object, *, plain: bool = False) -> str:

@@ -146,9 +146,12 @@ def level_text(level: Level) -> str:
     """Return the text by which a level is known; equal levels have equal texts."""
     if isinstance(level, str):
         return json.dumps(level, ensure_ascii=False)
-    if isinstance(level, float):  # a class of its own, such as an enum, may show another text
+    # A class of its own, such as an enum, may show another text than the number that it is.
+    if isinstance(level, float):
         return str(int(level) if level.is_integer() else float(level))
-    return str(int(level)) if isinstance(level, int) and not isinstance(level, bool) else str(level)
+    if isinstance(level, int) and not isinstance(level, bool):
+        return str(int(level))
+    return str(level)
 
 
 def _levels(name: str, values: Iterable[Level]) -> list[Level]:

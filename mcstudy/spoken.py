@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,7 +27,7 @@ def either(command: str, python: str) -> str:
 
 def option(name: str, value: str | int | bool) -> str:
     """Return how to give an option: ``--changed keep``, or ``changed="keep"``."""
-    flag = f"--{name}" if value is True else f"--{name} {value}"
+    flag = f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}"
     return either(flag, f'{name}="{value}"' if isinstance(value, str) else f"{name}={value}")
 
 

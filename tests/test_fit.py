@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from plain_likelihood import plain_likelihood
 
 from mcstudy import Status, nested
 from mcstudy.errors import MCStudyError, TableError
 from mcstudy.nested.mixedlm_diagnostics import identifiable
-from mcstudy.nested.plain import plain_likelihood
 from mcstudy.nested.reml import KINDS
 
 
@@ -206,8 +206,11 @@ def test_contract_intervals_by_name_and_level(frame):
             assert wide[name][0] < lower < fitted.variances[name] < upper < wide[name][1]
     with pytest.raises(ValueError, match="no interval is called 'walt'; there are "):
         fitted.interval("walt")
-    with pytest.raises(ValueError, match="level is 95; give a number between 0 and 1"):
-        fitted.interval("wald", 95)
+    half = fitted.interval("wald", np.float32(0.5))["group1_var"]
+    assert half == pytest.approx(fitted.interval("wald", 0.5)["group1_var"], rel=1e-6)
+    for level in (95, "0.95", None, np.nan):
+        with pytest.raises(ValueError, match=r"level is .*; give a number between 0 and 1"):
+            fitted.interval("wald", level)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -659,3 +659,19 @@ def test_contract_a_part_of_a_first_run_has_no_tables_yet(study_file, tmp_path, 
     store.write_record({**store.record, "tables": {}})
     assert main(["table", str(folder), "--measure", "bias"]) == 2
     assert "no tables yet; mcstudy summarize makes them" in capfd.readouterr().err
+
+
+def test_contract_replay_takes_the_study_file_in_place_of_its_results(
+    study_file, tmp_path, monkeypatch, capfd
+):
+    path = study_file()
+    monkeypatch.chdir(tmp_path)
+    run(path, replicates=3, methods=["average"], jobs=1, quiet=True)
+    address = ["--condition", "n=5, mean=0", "--replicate", "2", "--method", "average"]
+    assert main(["replay", str(path), *address]) == 0
+    assert "method average: equal to what is stored" in capfd.readouterr().out
+    assert main(["replay", "results/normal", *address, "--study", str(path)]) == 0
+    assert main(["replay", "results", *address, "--study", str(path)]) == 0
+    capfd.readouterr()
+    assert main(["replay", "results/nromal", *address, "--study", str(path)]) == 2
+    assert "results/nromal: there is no such folder" in capfd.readouterr().err

@@ -1,5 +1,7 @@
 """Messages name the option as its user writes it: a flag on the command line, an argument here."""
 
+import shlex
+
 import pytest
 
 from mcstudy import MCStudyError, replay, run
@@ -53,3 +55,14 @@ def test_contract_shares_say_how_to_go_on_here_and_there(study_file, tmp_path, c
     assert main(["collect", str(path), "--results", str(tmp_path)]) == 1
     last = capfd.readouterr().out.splitlines()[-1]
     assert last.endswith(f"to compute them: mcstudy run STUDY --part 2/2 --results {tmp_path}")
+
+
+def test_contract_a_command_line_can_be_pasted_whatever_the_folder_is_called(
+    study_file, tmp_path, capfd
+):
+    path, where = str(study_file()), str(tmp_path / "two words")
+    assert main(["run", path, "--results", where, "--part", "1/2", "--jobs", "1"]) == 0
+    assert main(["collect", path, "--results", where]) == 1
+    command = capfd.readouterr().out.splitlines()[-1].rpartition("to compute them: ")[2]
+    assert main([path if word == "STUDY" else word for word in shlex.split(command)[1:]]) == 0
+    assert main(["collect", path, "--results", where]) == 0

@@ -119,3 +119,19 @@ def test_contract_fits_that_failed_are_in_the_sample(study_file, tmp_path, capfd
     assert 0 < failed < 40
     with pytest.raises(ChangedError, match=r"computed again are not equal .* status: 'ok', stored"):
         run(study_file(), tmp_path, changed="verify", jobs=1, replicates=200, quiet=True)
+
+
+def test_contract_a_damaged_part_is_set_aside_and_the_others_are_verified(
+    study_file, tmp_path, capfd
+):
+    before = run(study_file(), tmp_path, jobs=1, quiet=True)
+    whole = before.digests()
+    part = min((before.folder / "parts").glob("*.parquet"))
+    content = bytearray(part.read_bytes())
+    content[40] ^= 1
+    part.write_bytes(content)
+    after = run(study_file(SAME), tmp_path, changed="verify", jobs=1)
+    said = capfd.readouterr().err
+    assert f"{part}: damaged, or no part; set aside, and computed again" in said
+    assert "60 of 60 fits are equal bit for bit; the stored rows are kept" in said
+    assert after.digests() == whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from mcstudy.simulation.validation import STATUSES
 
 _WHOLE = 2**62
 _DATA_MARKS = ("seed", "simulate", "python", "numpy")
-_KEPT = "some rows were kept from before a change"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def pair_runs(
         for one, other in _both(*folders)
         for key, error in _condition_errors(one, other, seen)
     }
-    same, how = _verdict(_differing_marks(*records), seen.agreement)
+    same, how = _verdict(_differing(*records), seen.agreement)
     equal = f"{seen.equal} of {seen.compared} estimates are bitwise equal"
     if not same:
         return Pairing({}, (f"{how}, {equal}; the runs count as independent",))
@@ -83,35 +82,39 @@ def pair_runs(
     return Pairing(found, (note, *seen.endings_in_words()))
 
 
-def _verdict(differ: Sequence[str], agreement: Agreement) -> tuple[bool, str]:
+def _verdict(differing: str, agreement: Agreement) -> tuple[bool, str]:
     """Return whether two runs of one seed count as having seen the same data, and why."""
     recorded = "seed, code of simulate, Python and numpy are equal"
-    if not differ:
+    if not differing:
         if agreement.found or not agreement.possible:
             return True, recorded
         return False, f"{recorded}, but the estimates of no method go together"
-    names = ", ".join(name for name in differ if name != _KEPT)
-    said = " and ".join([f"{names} differ"] * bool(names) + [_KEPT] * (_KEPT in differ))
     if agreement.found:
         chance = f"{CHANCE:.0e}".replace("e-0", "e-")
-        return True, f"though {said}, the estimates go together (p < {chance})"
+        return True, f"though {differing}, the estimates go together (p < {chance})"
     if agreement.possible:
-        return False, f"{said} and the estimates of no method go together"
-    return False, f"{said} and the replicates are too few to tell whether the data are the same"
+        return False, f"{differing} and the estimates of no method go together"
+    return (
+        False,
+        f"{differing} and the replicates are too few to tell whether the data are the same",
+    )
 
 
-def _differing_marks(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return what data depend on and the records do not say is equal, in words."""
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Say what data depend on and the records do not say is equal; empty if there is nothing."""
     marks, others = one.get("marks", {}), other.get("marks", {})
     shared = marks.keys() & others.keys()
-    differ = [
+    if not shared:
+        return "the methods differ"
+    names = [
         name
         for name in _DATA_MARKS
         if any(marks[method].get(name) != others[method].get(name) for method in shared)
     ]
+    said = [f"{', '.join(names)} differ"] if names else []
     if one.get("kept") or other.get("kept"):
-        differ.append(_KEPT)
-    return differ if shared else ["the methods"]
+        said.append("some rows were kept from before a change")
+    return " and ".join(said)
 
 
 @dataclass

@@ -123,8 +123,8 @@ def collect(
             progress.say(f"Note: {line}")
     shared = splits and all(job.stop <= wanted for job in missing)
     of = max(set(splits), key=lambda of: (splits.count(of), of)) if shared else 0
-    elsewhere = [] if str(results) == "results" else [option("results", str(results))]
-    summary = _summary(study, missing, wanted, of, elsewhere)
+    options = [] if str(results) == "results" else [option("results", str(results))]
+    summary = _summary(study, missing, wanted, of, options)
     return Collected(Results(store.folder), tuple(missing), summary)
 
 
@@ -201,7 +201,7 @@ def _made(head: PartHead) -> list[str]:
 
 
 def _summary(
-    study: Study, missing: Sequence[Job], replicates: int, of: int, elsewhere: Sequence[str]
+    study: Study, missing: Sequence[Job], replicates: int, of: int, options: Sequence[str]
 ) -> str:
     fits = f"{len(study.conditions) * len(study.methods) * replicates} fits"
     lacking = sum(len(job) * len(job.methods) for job in missing)
@@ -212,7 +212,7 @@ def _summary(
     if any(job.stop > replicates for job in missing):
         fits = "those that the precision asks for by now"
     shares = shares_of(missing, of, study.conditions, replicates) if of else []
-    how = _run_of(shares, elsewhere)
+    how = _run_of(shares, options)
     return (
         f"{study.name} is incomplete: {lacking} of {fits} are missing: "
         f"{_in_words(missing, len(study.conditions))}; to compute them: {how}"

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mcstudy.errors import ChangedError
 from mcstudy.execution.options import Wanted, counted
@@ -19,14 +21,14 @@ from mcstudy.inspection.answer import Answer, read_answer
 from mcstudy.method import Status
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import option
-from mcstudy.storage.parts import PartHead, read
+from mcstudy.storage.parts import DamagedError, PartHead, read, read_content, rows_of
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
 
 MOST_EACH, MOST = 20, 1000
 """How many fits of a method under a condition are compared, and about how many in all; as many
-again of those that are not ok. A change
-that shows in one fit of seven is missed by 20 fits in one case of twenty (.86**20)."""
+again of those that are not ok. A change that shows in one fit of seven is missed by 20 fits in one
+case of twenty (.86**20)."""
 
 Cell = tuple[Condition, str]
 
@@ -48,7 +50,7 @@ def verify(ledger: Ledger, wanted: Wanted, progress: Progress) -> None:
     ChangedError
         Where a fit is not equal bit for bit, with the first such.
     """
-    older = ledger.older_parts()
+    older = _whole(ledger)
     if not older:
         return
     folder, ways = ledger.store.folder, f"{option('changed', 'keep')} or discard"
@@ -73,6 +75,16 @@ def verify(ledger: Ledger, wanted: Wanted, progress: Progress) -> None:
     progress.say(f"Note: {total} of {total} fits are equal bit for bit; the stored rows are kept")
 
 
+def _whole(ledger: Ledger) -> list[tuple[PartHead, list[str]]]:
+    """Return the parts to verify; a damaged one is set aside, and computed by the run."""
+    for head, _ in ledger.older_parts():
+        try:
+            read_content(head.path)
+        except DamagedError:
+            ledger.store.set_aside(head.path)
+    return ledger.older_parts()
+
+
 def _marks(head: PartHead, methods: Sequence[str]) -> list[Mapping[str, str]]:
     return [head.marks[method] for method in methods]
 
@@ -88,12 +100,12 @@ def _sample(
     there: dict[Cell, set[int]] = defaultdict(set)
     not_ok: dict[Cell, set[int]] = defaultdict(set)
     for head, methods in older:
-        for row in read(head.path, ["method", "replicate", "status"]).to_pylist():
-            if row["method"] in methods:
-                cell = by_key[head.condition], row["method"]
-                there[cell].add(row["replicate"])
-                if row["status"] != Status.OK:
-                    not_ok[cell].add(row["replicate"])
+        rows = read(head.path, ["replicate", "status"])
+        for method in methods:
+            cell, own = (by_key[head.condition], method), rows_of(head, rows, method)
+            there[cell] |= set(range(head.start, head.stop))
+            bad = pc.not_equal(own["status"].cast(pa.string()), str(Status.OK))
+            not_ok[cell].update(own["replicate"].filter(bad).to_pylist())
     each = max(1, min(MOST_EACH, MOST // len(there)))
     return {
         cell: sorted({*_spread(sorted(all_of_it), each), *_spread(sorted(not_ok[cell]), each)})

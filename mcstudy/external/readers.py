@@ -70,8 +70,7 @@ def _of_frame(frame: pd.DataFrame) -> Source:
 
     def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
         try:
-            plain = frame[list(columns)].apply(_for_arrow)
-            table = pa.Table.from_pandas(plain, preserve_index=False)
+            table = pa.Table.from_pandas(_for_arrow(frame[list(columns)]), preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             reason = " ".join(str(text) for text in error.args)
             raise TableError(f"the table mixes types in a column: {reason}") from None
@@ -83,15 +82,17 @@ def _of_frame(frame: pd.DataFrame) -> Source:
     return Source("the table", frame.columns.tolist(), 0, batches)
 
 
-def _for_arrow(column: pd.Series) -> pd.Series:
-    """Return a column as Arrow knows it: intervals as text, a sparse one with all its numbers."""
-    if isinstance(column.dtype, pd.SparseDtype):
-        return pd.Series(column.to_numpy(), column.index)
-    if isinstance(column.dtype, pd.CategoricalDtype) and isinstance(
-        column.cat.categories, pd.IntervalIndex
-    ):
-        return column.cat.rename_categories(str)
-    return column.astype(str) if isinstance(column.dtype, pd.IntervalDtype) else column
+def _for_arrow(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose columns Arrow knows: intervals as text, sparse ones in full."""
+    known: dict[str, Any] = {}
+    for name, kind in frame.dtypes.items():
+        if isinstance(kind, pd.SparseDtype):
+            known[str(name)] = frame[name].to_numpy()
+        elif isinstance(getattr(kind, "categories", None), pd.IntervalIndex):
+            known[str(name)] = frame[name].cat.rename_categories(str)
+        elif isinstance(kind, pd.IntervalDtype):
+            known[str(name)] = frame[name].astype(str)
+    return frame.assign(**known) if known else frame
 
 
 def _of_table(table: pa.Table, name: str) -> Source:

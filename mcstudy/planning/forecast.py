@@ -59,7 +59,6 @@ class Costs:
     """Seconds a replicate, by condition and method, as a pilot measured them."""
 
     def __init__(self, pilot: Pilot) -> None:
-        self._pilot = pilot
         self._laps = {c: pilot.laps_that_count(c) for c in pilot.laps}
         self._costs = {c: [pilot.cost(lap) for lap in laps] for c, laps in self._laps.items()}
         means = [self._pooled(c) for c in self._laps]

@@ -104,7 +104,10 @@ class Plan:
         lines += [self._pilot_text(), *self._cost_lines()]
         lines += [f"note: in the pilot {text}" for text in self.pilot.unusable]
         if self.changed:
-            lines.append(f"note: such rows count as missing here; run will say: {self.changed}")
+            lines.append(
+                "note: stored rows that are not of the study as it is count as missing here; "
+                f"run will say: {self.changed}"
+            )
         blocks = ["\n".join(lines), self._errors_text()]
         if len(self.targets):
             blocks.append(self._targets_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -114,8 +114,10 @@ def table(
     down, across = _places(frame, _listed(rows, "rows"), _listed(columns, "columns"), measures)
     _check_places(frame, down, across)
     orders = wheres(where) | {"measure": measures}
-    without = _without(select(performance, _of_methods(where)), frame, measures)
-    layout = _lay_out(frame, (down, across), orders, level, without)
+    layout = _lay_out(frame, (down, across), orders, level)
+    asked = {name: levels for name, levels in wheres(where).items() if name == "method"}
+    lacking = _lacking(select(performance, asked), frame, measures)
+    layout = replace(layout, notes=(*layout.notes, *lacking))
     return Table(layout, frame.reset_index(drop=True), format)
 
 
@@ -134,18 +136,13 @@ def _joined(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _of_methods(where: Where) -> dict[str, list[Any]]:
-    return {name: levels for name, levels in wheres(where).items() if name == "method"}
-
-
-def _without(asked: pd.DataFrame, frame: pd.DataFrame, measures: list[str]) -> list[str]:
+def _lacking(asked: pd.DataFrame, frame: pd.DataFrame, measures: list[str]) -> list[str]:
     """Say which methods, of those that were asked for, have no cell of a measure."""
     lines = []
     for measure in measures if "method" in asked.columns else ():
         have = set(frame["method"][frame["measure"] == measure])
-        lacking = [str(name) for name in levels_of(asked, "method") if name not in have]
-        if lacking:
-            lines.append(f"no {measure} of {', '.join(map(in_words, lacking))}")
+        if names := [in_words(name) for name in levels_of(asked, "method") if name not in have]:
+            lines.append(f"no {measure} of {', '.join(names)}")
     return lines
 
 
@@ -184,7 +181,6 @@ def _lay_out(
     places: tuple[list[str], list[str]],
     orders: dict[str, list[Any]],
     level: float,
-    without: Sequence[str],
 ) -> Layout:
     down, across = places
     keys = {name: _positions(frame, name, orders) for name in [*down, *across]}
@@ -208,7 +204,7 @@ def _lay_out(
         rows=_levels_at(rows, down, keys),
         columns=_levels_at(columns, across, keys),
         entries=entries,
-        notes=(*_notes(frame, [*down, *across], entries, marked_targets), *without),
+        notes=tuple(_notes(frame, [*down, *across], entries, marked_targets)),
         same_replicates=frame["replicates"].nunique() == 1,
     )
 

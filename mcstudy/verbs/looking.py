@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcstudy.terminal import show
@@ -45,7 +46,12 @@ def _add_replay(verbs: Any) -> None:
         "has nothing stored to compare with, or none was made.",
     )
     verb.set_defaults(verb=replay_verb)
-    verb.add_argument("results", metavar="RESULTS", help="a folder like results/quickstart")
+    verb.add_argument(
+        "results",
+        metavar="RESULTS",
+        help="a folder like results/quickstart, or the study file: then the folder of its name in "
+        "results",
+    )
     verb.add_argument(
         "--condition",
         metavar="TEXT",
@@ -105,20 +111,25 @@ def summarize_verb(options: argparse.Namespace) -> None:
 
 def replay_verb(options: argparse.Namespace) -> int:
     """Show a replicate again; return 1 if it is not what was stored, 3 if nothing is."""
+    from mcstudy.errors import ResultsError
     from mcstudy.inspection.replay import replay
     from mcstudy.inspection.save import check_path, save_data
+    from mcstudy.storage.folder import why_not_there
 
     number = whole("--replicate", options.replicate, 0)
     assert number is not None
     if options.save:
         check_path(options.save)
+    folder = Path(options.results)
+    if options.study and not folder.is_dir():
+        raise ResultsError(f"{folder}: {why_not_there(folder)}")
     with answers_alone():
         again = replay(
             options.study or options.results,
             options.condition,
             number,
             method=options.method,
-            results=options.results,
+            results=options.results if options.study else "results",
             force=options.force,
             trust=options.trust,
         )

@@ -1,8 +1,8 @@
-"""Measures to text: the table that ends a run."""
+"""Measures to the table that ends a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -11,13 +11,13 @@ from mcstudy.analysis.limits import with_limits
 from mcstudy.analysis.select import by_method, factors_in_words, levels_of
 from mcstudy.columns import WARNED, WARNED_MEANING
 from mcstudy.method import Status
+from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.numbers import number_with_error
-from mcstudy.tables.text import aligned
 
 MOST_CONDITIONS = 24
 
 
-def summary_text(name: str, performance: pd.DataFrame) -> str:
+def performance_summary(name: str, performance: pd.DataFrame) -> Document:
     """Return bias, RMSE and coverage of every cell of a study, and how its fits ended."""
     performance = by_method(with_limits(performance))
     names = performance.columns[: performance.columns.get_loc("method")].tolist()
@@ -27,25 +27,26 @@ def summary_text(name: str, performance: pd.DataFrame) -> str:
     title = f"{name}: value (Monte Carlo standard error)"
     if fixed:
         title += "\nthroughout: " + factors_in_words(fixed)
-    lines: list[Sequence[str] | str] = []
-    for factors, cells in conditions[:MOST_CONDITIONS]:
-        lines += [factors_in_words(factors)] if factors else []
-        lines += _condition_lines(cells)
-    head = ("method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
-    text = f"{title}\n\n{aligned(head, lines, texts=3)}"
+    lines = [
+        (factors_in_words(factors), *line)
+        for factors, cells in conditions[:MOST_CONDITIONS]
+        for line in _condition_lines(cells)
+    ]
+    head = ("condition", "method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
+    notes = []
     left = len(conditions) - MOST_CONDITIONS
     if left > 0:
-        text += f"\n... and {left} more conditions in performance.parquet"
+        notes.append(f"... and {left} more conditions in performance.parquet")
     if (performance["used"] < performance["replicates"]).any():
-        text += (
-            "\nused/of: intervals that exist (estimates, where a method gives none) of replicates"
+        notes.append(
+            "used/of: intervals that exist (estimates, where a method gives none) of replicates"
         )
-    return f"{text}\n\n{endings_text(performance)}"
+    grid = Grid(head, lines, labels=4, repeated=3, grouped=True)
+    return Document(title, [Block(grid=grid, lines=notes), endings(performance)])
 
 
 def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    """Yield the lines of one condition; what repeats the line above is left out."""
-    above = ""
+    """Yield the lines of one condition; bias and RMSE stand in the first of each estimand."""
     for (method, estimand), cell in cells.groupby(["method", "estimand"], sort=False):
         own = cell[cell["interval"].isna()]
         intervals = [name for name in cell["interval"].unique() if isinstance(name, str)]
@@ -53,9 +54,8 @@ def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
             limits = cell[cell["interval"] == interval]
             shown = [_shown(own, "bias") + _some(own), _shown(own, "rmse")] if i == 0 else ["", ""]
             used = _used(limits, "coverage") if interval else _used(own, "bias")
-            names = ("" if method == above else str(method), str(estimand) if i == 0 else "")
-            above = str(method)
-            yield (*names, interval, *shown, _shown(limits, "coverage"), used)
+            names = (str(method), str(estimand), interval)
+            yield (*names, *shown, _shown(limits, "coverage"), used)
 
 
 def ends_in_words(performance: pd.DataFrame) -> str:
@@ -76,21 +76,20 @@ def _counts_of(performance: pd.DataFrame, measure: str) -> pd.Series[float]:
     return (shares["value"] * shares["replicates"]).groupby(shares["method"], sort=False).sum()
 
 
-def endings_text(performance: pd.DataFrame) -> str:
+def endings(performance: pd.DataFrame) -> Block:
     """Return how many fits ended how, by method, over all conditions."""
     ok = performance[performance["measure"] == f"share_{Status.OK}"]
     totals = ok.groupby("method", sort=False)["replicates"].sum()
     counts = {str(word): _counts_of(performance, f"share_{word}") for word in Status}
     counts[WARNED] = _counts_of(performance, WARNED)
     words = [word for word, count in counts.items() if count.sum() > 0]
-    head = ("method", "fits", *words)
     lines = [
         (method, str(totals[method]), *(str(round(counts[word].get(method, 0))) for word in words))
         for method in levels_of(ok, "method")
     ]
     meanings = [f"{word}: {word.meaning}" for word in Status if word in words and word != Status.OK]
     meanings += [f"{WARNED}: {WARNED_MEANING}"] if WARNED in words else []
-    return "\n".join(["How the fits ended", aligned(head, lines, texts=1), *meanings])
+    return Block("How the fits ended", Grid(("method", "fits", *words), lines), meanings)
 
 
 def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

@@ -24,7 +24,8 @@ from mcstudy.analysis.select import (
 )
 from mcstudy.arguments import is_proportion, short
 from mcstudy.errors import ResultsError
-from mcstudy.tables.formats import FORMATS, html, render
+from mcstudy.tables.document import Document
+from mcstudy.tables.formats import Printed, checked_format
 from mcstudy.tables.layout import Entry, Layout
 from mcstudy.terminal import printable
 
@@ -32,7 +33,7 @@ Names: TypeAlias = str | Sequence[str] | None
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Printed):
     """A table of measures; ``str`` gives it in its format, a notebook shows it as HTML.
 
     Parameters
@@ -49,12 +50,13 @@ class Table:
     frame: pd.DataFrame
     format: str = "text"
 
+    def document(self) -> Document:
+        """Return title, table and notes."""
+        return self.layout.document()
+
     @printable
     def __str__(self) -> str:
-        return render(self.layout, self.format)
-
-    def _repr_html_(self) -> str:
-        return html(self.layout)
+        return self.to(self.format)
 
 
 def table(
@@ -93,8 +95,7 @@ def table(
     ResultsError
         For unknown names, and where two numbers have the same place.
     """
-    if not isinstance(format, str) or format not in FORMATS:
-        raise ResultsError(f"format is {short(format)}; choose from {', '.join(FORMATS)}")
+    checked_format(format)
     if not is_proportion(level):
         raise ResultsError(f"level is {short(level)}; give a share like 0.95")
     if not isinstance(performance, pd.DataFrame) or not {

@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.terminal import complain, show
-from mcstudy.verbs.options import answers_alone, changed_argument, whole
+from mcstudy.terminal import complain
+from mcstudy.verbs.options import (
+    answers_alone,
+    changed_argument,
+    format_argument,
+    show_answers,
+    whole,
+)
 
 
 def add(verbs: Any) -> None:
@@ -37,6 +43,7 @@ def add(verbs: Any) -> None:
         help="where the parts and tables are to be; default: results",
     )
     changed_argument(verb)
+    format_argument(verb)
 
 
 def collect_verb(options: argparse.Namespace) -> int:
@@ -51,9 +58,8 @@ def collect_verb(options: argparse.Namespace) -> int:
             replicates=whole("--replicates", options.replicates),
             changed=options.changed,
         )
-    if len(collected.results.performance):
-        show(collected.results)
-    show(collected.summary)
+    tables = [collected.results] if len(collected.results.performance) else []
+    show_answers(options, *tables, collected.summary)
     if collected.missing:
         return 1
     lines = collected.results.unusable

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from mcstudy.terminal import show
-from mcstudy.verbs.options import answers_alone, whole
+from mcstudy.verbs.options import answers_alone, format_argument, show_answers, whole
 
 if TYPE_CHECKING:
     from mcstudy.inspection.replay import Replay
@@ -22,6 +22,7 @@ def add(verbs: Any) -> None:
     )
     verb.set_defaults(verb=status_verb)
     verb.add_argument("results", metavar="RESULTS", help="a folder like results/quickstart")
+    format_argument(verb)
 
     verb = verbs.add_parser(
         "summarize",
@@ -33,6 +34,7 @@ def add(verbs: Any) -> None:
     verb.set_defaults(verb=summarize_verb)
     verb.add_argument("results", metavar="RESULTS", help="a folder like results/quickstart")
     _trust_arguments(verb)
+    format_argument(verb)
     _add_replay(verbs)
 
 
@@ -60,6 +62,7 @@ def _add_replay(verbs: Any) -> None:
     verb.add_argument(
         "--save", metavar="FILE", help="write the data set to a file: .parquet, .csv or .pkl"
     )
+    format_argument(verb)
     verb.add_argument(
         "--shell", action="store_true", help="open a Python prompt with data, methods, answers"
     )
@@ -84,7 +87,7 @@ def status_verb(options: argparse.Namespace) -> None:
     """Print how far a study is and what failed."""
     from mcstudy.inspection.status import status
 
-    show(status(options.results))
+    show_answers(options, status(options.results))
 
 
 def summarize_verb(options: argparse.Namespace) -> None:
@@ -96,11 +99,9 @@ def summarize_verb(options: argparse.Namespace) -> None:
 
     with answers_alone():
         results = summarize(options.results, study=options.study, trust=options.trust)
-    show(f"{status(options.results).headline}\n")
-    if results.folder == Path(options.results):
-        show(results)
-    else:
-        show(f"{results.summary}\n\nTables: not kept, since a run is at work there")
+    kept = results.folder == Path(options.results)
+    where = None if kept else "not kept, since a run is at work there"
+    show_answers(options, status(options.results).headline, results.document(where))
 
 
 def replay_verb(options: argparse.Namespace) -> int:
@@ -122,7 +123,7 @@ def replay_verb(options: argparse.Namespace) -> int:
             force=options.force,
             trust=options.trust,
         )
-    show(again)
+    show_answers(options, again)
     if options.save:
         save_data(again.data, options.save)
         show(f"\nData: {options.save}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.terminal import show
-from mcstudy.verbs.options import answers_alone, seconds, whole
+from mcstudy.verbs.options import answers_alone, format_argument, seconds, show_answers, whole
 
 
 def add(verbs: Any) -> None:
@@ -24,6 +23,7 @@ def add(verbs: Any) -> None:
         metavar="S",
         help="how long to compare with the oracle, where the study has one; default: 5",
     )
+    format_argument(verb)
 
     verb = verbs.add_parser(
         "plan",
@@ -52,6 +52,7 @@ def add(verbs: Any) -> None:
         default="results",
         help="where the run would store; what is there counts as done; default: results",
     )
+    format_argument(verb)
 
 
 def check_verb(options: argparse.Namespace) -> int:
@@ -60,7 +61,7 @@ def check_verb(options: argparse.Namespace) -> int:
 
     with answers_alone():
         found = check(options.study, seconds=seconds(options.seconds, GATE_SECONDS))
-    show(found)
+    show_answers(options, found)
     return 0 if found.clean else 1
 
 
@@ -77,7 +78,7 @@ def plan_verb(options: argparse.Namespace) -> None:
             results=options.results,
             seconds=seconds(options.seconds, PILOT_SECONDS),
         )
-    show(planned)
+    show_answers(options, planned)
 
 
 def _targets(texts: list[str]) -> dict[str, float]:

@@ -7,7 +7,14 @@ import shlex
 from typing import Any
 
 from mcstudy.terminal import complain, show
-from mcstudy.verbs.options import answers_alone, changed_argument, names, whole
+from mcstudy.verbs.options import (
+    answers_alone,
+    changed_argument,
+    format_argument,
+    names,
+    show_answers,
+    whole,
+)
 
 
 def add(verbs: Any) -> None:
@@ -58,6 +65,7 @@ def add(verbs: Any) -> None:
         help="go on though the first fits of a method, 200 or more, all fail with the same message",
     )
     verb.add_argument("--quiet", action="store_true", help="show no progress, only the measures")
+    format_argument(verb)
 
 
 def run_verb(options: argparse.Namespace) -> int:
@@ -88,7 +96,7 @@ def run_verb(options: argparse.Namespace) -> int:
         again += [] if options.results == "results" else ["--results", options.results]
         show(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
         return 0
-    show(results)
+    show_answers(options, results)
     lines = unusable(results.folder, results.performance, names(options.methods))
     for line in lines if options.quiet else ():
         complain(f"mcstudy: {line}")

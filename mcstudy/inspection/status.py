@@ -13,8 +13,8 @@ from mcstudy.inspection.failures import kinds_of, troubled_fits
 from mcstudy.inspection.status_report import Standing
 from mcstudy.inspection.uncollected import is_collected, open_holding
 from mcstudy.results import Results, folder_of
-from mcstudy.storage.export import Stored
 from mcstudy.storage.folder import Holding
+from mcstudy.storage.rows import Stored
 
 
 def status(results: Results | str | Path) -> Standing:

@@ -32,7 +32,7 @@ from mcstudy.planning.precision import (
 from mcstudy.planning.stopping import goal_of_each, planned_goals, stops_in_words
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import either
-from mcstudy.storage.export import Stored
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
 from mcstudy.study import Study, check_replicates

@@ -7,14 +7,7 @@ from typing import Any
 
 from mcstudy.tables.document import Document
 from mcstudy.tables.formats import Printed
-from mcstudy.verbs.options import (
-    format_argument,
-    names,
-    share,
-    show_answers,
-    wanted_cells,
-    where_argument,
-)
+from mcstudy.verbs.options import names, share, show_answers, wanted_cells, where_argument
 
 
 def add(verbs: Any) -> None:
@@ -29,13 +22,11 @@ def add(verbs: Any) -> None:
     verb.add_argument("--columns", metavar="A,B", help="what runs across; method by default")
     where_argument(verb)
     verb.add_argument("--level", default="0.95", help="nominal coverage; default: 0.95")
-    format_argument(verb)
     verb = verbs.add_parser("anova", help="show which factors drive a measure")
     verb.set_defaults(verb=anova_verb)
     verb.add_argument("results", help="a folder like results/<study name>")
     verb.add_argument("--measure", required=True, help="e.g. coverage")
     where_argument(verb)
-    format_argument(verb)
     verb = verbs.add_parser("failures", help="show which fits failed and whether it matters")
     verb.set_defaults(verb=failures_verb)
     verb.add_argument("results", help="a folder like results/<study name>")
@@ -53,7 +44,6 @@ def add(verbs: Any) -> None:
     )
     where_argument(verb)
     verb.add_argument("--level", default="0.95", help="nominal coverage; default: 0.95")
-    format_argument(verb)
 
 
 def table_verb(options: argparse.Namespace) -> None:

@@ -6,13 +6,7 @@ import argparse
 from typing import Any
 
 from mcstudy.terminal import complain
-from mcstudy.verbs.options import (
-    answers_alone,
-    changed_argument,
-    format_argument,
-    show_answers,
-    whole,
-)
+from mcstudy.verbs.options import answers_alone, changed_argument, show_answers, whole
 
 
 def add(verbs: Any) -> None:
@@ -43,7 +37,6 @@ def add(verbs: Any) -> None:
         help="where the parts and tables are to be; default: results",
     )
     changed_argument(verb)
-    format_argument(verb)
 
 
 def collect_verb(options: argparse.Namespace) -> int:

@@ -5,14 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.verbs.options import (
-    format_argument,
-    names,
-    share,
-    show_answers,
-    wanted_cells,
-    where_argument,
-)
+from mcstudy.verbs.options import names, share, show_answers, wanted_cells, where_argument
 
 
 def add(verbs: Any) -> None:
@@ -39,7 +32,6 @@ def add(verbs: Any) -> None:
     )
     where_argument(verb)
     verb.add_argument("--alpha", help="chance that anything seems to have moved; default: 0.05")
-    format_argument(verb)
 
 
 def compare_verb(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from mcstudy.terminal import show
-from mcstudy.verbs.options import answers_alone, format_argument, show_answers, whole
+from mcstudy.verbs.options import answers_alone, show_answers, whole
 
 if TYPE_CHECKING:
     from mcstudy.inspection.replay import Replay
@@ -22,7 +22,6 @@ def add(verbs: Any) -> None:
     )
     verb.set_defaults(verb=status_verb)
     verb.add_argument("results", metavar="RESULTS", help="a folder like results/quickstart")
-    format_argument(verb)
 
     verb = verbs.add_parser(
         "summarize",
@@ -34,7 +33,6 @@ def add(verbs: Any) -> None:
     verb.set_defaults(verb=summarize_verb)
     verb.add_argument("results", metavar="RESULTS", help="a folder like results/quickstart")
     _trust_arguments(verb)
-    format_argument(verb)
     _add_replay(verbs)
 
 
@@ -62,7 +60,6 @@ def _add_replay(verbs: Any) -> None:
     verb.add_argument(
         "--save", metavar="FILE", help="write the data set to a file: .parquet, .csv or .pkl"
     )
-    format_argument(verb)
     verb.add_argument(
         "--shell", action="store_true", help="open a Python prompt with data, methods, answers"
     )
@@ -126,7 +123,8 @@ def replay_verb(options: argparse.Namespace) -> int:
     show_answers(options, again)
     if options.save:
         save_data(again.data, options.save)
-        show(f"\nData: {options.save}")
+        if options.format == "text":
+            show(f"\nData: {options.save}")
     if options.shell:
         _open_shell(again)
     if again.equal is False:

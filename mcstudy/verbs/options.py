@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 from mcstudy.tables.document import Block, Document
-from mcstudy.tables.formats import FORMATS, Printed, render
+from mcstudy.tables.formats import Printed, render
 from mcstudy.terminal import show
 
 _STDOUT, _STDERR = 1, 2
@@ -100,13 +100,6 @@ def changed_argument(verb: argparse.ArgumentParser) -> None:
         help="what becomes of stored rows whose code or packages have changed since: they stay "
         "and count, or are computed again, or (run only) stay if a sample of the fits comes out "
         "equal; without it such a change stops the command",
-    )
-
-
-def format_argument(verb: argparse.ArgumentParser) -> None:
-    """Add --format."""
-    verb.add_argument(
-        "--format", choices=tuple(FORMATS), default="text", help="of what is printed; default: text"
     )
 
 

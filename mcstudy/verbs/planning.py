@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.verbs.options import answers_alone, format_argument, seconds, show_answers, whole
+from mcstudy.verbs.options import answers_alone, seconds, show_answers, whole
 
 
 def add(verbs: Any) -> None:
@@ -23,7 +23,6 @@ def add(verbs: Any) -> None:
         metavar="S",
         help="how long to compare with the oracle, where the study has one; default: 5",
     )
-    format_argument(verb)
 
     verb = verbs.add_parser(
         "plan",
@@ -52,7 +51,6 @@ def add(verbs: Any) -> None:
         default="results",
         help="where the run would store; what is there counts as done; default: results",
     )
-    format_argument(verb)
 
 
 def check_verb(options: argparse.Namespace) -> int:

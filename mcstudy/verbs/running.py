@@ -7,14 +7,7 @@ import shlex
 from typing import Any
 
 from mcstudy.terminal import complain, show
-from mcstudy.verbs.options import (
-    answers_alone,
-    changed_argument,
-    format_argument,
-    names,
-    show_answers,
-    whole,
-)
+from mcstudy.verbs.options import answers_alone, changed_argument, names, show_answers, whole
 
 
 def add(verbs: Any) -> None:
@@ -65,7 +58,6 @@ def add(verbs: Any) -> None:
         help="go on though the first fits of a method, 200 or more, all fail with the same message",
     )
     verb.add_argument("--quiet", action="store_true", help="show no progress, only the measures")
-    format_argument(verb)
 
 
 def run_verb(options: argparse.Namespace) -> int:

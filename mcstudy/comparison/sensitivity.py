@@ -85,9 +85,17 @@ class Sensitivity(Printed):
         cells = self.frame.groupby(names, sort=False, dropna=False)
         touched = self.frame[cells["failed"].transform("max") > 0]
         shown = touched if len(touched) else self.frame[cells.ngroup() < _MOST_CELLS]
+        rows = shown.to_dict("records")
+        lines, above = [], ""
+        for views in zip(*(rows[i :: len(VIEWS)] for i in range(len(VIEWS))), strict=True):
+            row, cell = views[0], at(views[0], names)
+            label = (at(row, shared), *(in_words(row[name]) for name in labels), row["method"])
+            ranking = "" if cell == above else _in_words(row)
+            failed = f"{row['failed']}/{row['replicates']}"
+            lines.append((*label, failed, *map(_ranked, views), ranking))
+            above = cell
         head = ("condition", *labels, "method", "failed", *VIEWS, "ranking")
         count = 1 + len(labels)
-        lines = list(self._lines(shown, names, shared, labels))
         grid = Grid(head, lines, labels=count + 1, repeated=count, grouped=True)
         return Document(
             f"Ranking of the methods by {self.measure}: value (Monte Carlo standard error) rank",
@@ -120,32 +128,6 @@ class Sensitivity(Printed):
             )
         if self.alone:
             yield f"not ranked, as one method only has the interval: {', '.join(self.alone)}"
-
-    def _lines(
-        self,
-        frame: pd.DataFrame,
-        names: Sequence[str],
-        shared: Sequence[str],
-        labels: Sequence[str],
-    ) -> Iterator[list[str]]:
-        rows = frame.to_dict("records")
-        cells = [at(row, names) for row in rows]
-        for first in range(0, len(rows), len(VIEWS)):
-            views = rows[first : first + len(VIEWS)]
-            shown = [
-                f"{number_with_error(row['value'], row['mcse'], row['lower'], row['upper'])}"
-                f" {'-' if row['rank'] == 0 else row['rank']}"
-                for row in views
-            ]
-            row = views[0]
-            yield [
-                at(row, shared),
-                *(in_words(row[name]) for name in labels),
-                row["method"],
-                f"{row['failed']}/{row['replicates']}",
-                *shown,
-                "" if first and cells[first] == cells[first - 1] else _in_words(row),
-            ]
 
 
 def sensitivity(
@@ -209,6 +191,11 @@ def sensitivity(
     order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
     ordered = frame.iloc[np.argsort(order, kind="stable")]
     return Sensitivity(measure, ordered, words, tuple(sorted(alone)))
+
+
+def _ranked(row: Mapping[Any, Any]) -> str:
+    number = number_with_error(row["value"], row["mcse"], row["lower"], row["upper"])
+    return f"{number} {row['rank'] or '-'}"
 
 
 def _in_words(row: Mapping[Any, Any]) -> str:

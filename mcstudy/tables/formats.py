@@ -17,7 +17,7 @@ from mcstudy.arguments import short
 from mcstudy.errors import ResultsError
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.text import padded, text
-from mcstudy.terminal import harmless, printable
+from mcstudy.terminal import harmless
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,6 @@ class Printed:
         """
         return render(self.document(), format)
 
-    @printable
     def __str__(self) -> str:
         return self.to()
 
@@ -132,7 +131,7 @@ def latex(document: Document) -> str:
             parts.append("\n\n".join(shown))
             continue
         caption = ". ".join(line[:1].upper() + line[1:] for line in shown)
-        parts.append(_latex_grid(block.grid.flat(), f"{caption}." if caption else ""))
+        parts.append(_latex_grid(block.grid.flat(), caption))
     return "\n\n".join(parts)
 
 
@@ -144,7 +143,8 @@ def _latex_grid(grid: Grid, caption: str) -> str:
             cells[grid.left :] = [_number_in_latex(cell) for cell in cells[grid.left :]]
         lines.append(" & ".join(cells) + r" \\")
     spec = "l" * grid.left + "r" * (len(grid.heads) - grid.left)
-    above = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", r"\vspace{1ex}"]
+    above = [r"\begin{table}", r"\centering"]
+    above += [rf"\caption{{{caption}.}}", r"\vspace{1ex}"] if caption else []
     table = [rf"\begin{{tabular}}{{{spec}}}", r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
     return "\n".join([*above, *table, r"\end{tabular}", r"\end{table}"])
 
@@ -156,7 +156,8 @@ def _latex_line(line: str) -> str:
 
 
 def _in_latex(cell: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in cell).replace(r" \%", r"~\%")
+    shown = "".join(_LATEX.get(sign, sign) for sign in cell)
+    return shown.replace(r" \%", r"~\%").replace("--", "-{}-")
 
 
 def _number_in_latex(cell: str) -> str:

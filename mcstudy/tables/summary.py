@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from mcstudy.analysis.limits import with_limits
-from mcstudy.analysis.select import by_method, factors_in_words, levels_of
+from mcstudy.analysis.select import at, by_method, levels_of, varying
 from mcstudy.columns import WARNED, WARNED_MEANING
 from mcstudy.method import Status
 from mcstudy.tables.document import Block, Document, Grid
@@ -21,15 +21,16 @@ def performance_summary(name: str, performance: pd.DataFrame) -> Document:
     """Return bias, RMSE and coverage of every cell of a study, and how its fits ended."""
     performance = by_method(with_limits(performance))
     names = performance.columns[: performance.columns.get_loc("method")].tolist()
-    varying = [factor for factor in names if performance[factor].nunique(dropna=False) > 1]
-    fixed = {name: performance[name].iloc[0] for name in names if name not in varying}
-    conditions = list(_by(performance, varying)) if len(performance) else []
+    varied = varying(performance, names)
+    fixed = [name for name in names if name not in varied]
+    groups = performance.groupby(varied or (lambda _: 0), sort=False, dropna=False)
+    conditions = [cells for _, cells in groups]
     title = f"{name}: value (Monte Carlo standard error)"
     if fixed:
-        title += "\nthroughout: " + factors_in_words(fixed)
+        title += f"\nthroughout: {at(dict(performance.iloc[0]), fixed)}"
     lines = [
-        (factors_in_words(factors), *line)
-        for factors, cells in conditions[:MOST_CONDITIONS]
+        (at(dict(cells.iloc[0]), varied), *line)
+        for cells in conditions[:MOST_CONDITIONS]
         for line in _condition_lines(cells)
     ]
     head = ("condition", "method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
@@ -48,14 +49,17 @@ def performance_summary(name: str, performance: pd.DataFrame) -> Document:
 def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     """Yield the lines of one condition; bias and RMSE stand in the first of each estimand."""
     for (method, estimand), cell in cells.groupby(["method", "estimand"], sort=False):
-        own = cell[cell["interval"].isna()]
-        intervals = [name for name in cell["interval"].unique() if isinstance(name, str)]
-        for i, interval in enumerate(intervals or [""]):
-            limits = cell[cell["interval"] == interval]
-            shown = [_shown(own, "bias") + _some(own), _shown(own, "rmse")] if i == 0 else ["", ""]
-            used = _used(limits, "coverage") if interval else _used(own, "bias")
+        rows = {
+            (row["interval"] if isinstance(row["interval"], str) else "", row["measure"]): row
+            for row in cell.to_dict("records")
+        }
+        bias = rows["", "bias"]
+        some = "" if bias["used"] == bias["replicates"] else f" {_used(bias)}"
+        for i, interval in enumerate(list(dict.fromkeys(i for i, _ in rows if i)) or [""]):
+            own = ("", "") if i else (_shown(bias) + some, _shown(rows.get(("", "rmse"))))
+            coverage = rows.get((interval, "coverage"))
             names = (str(method), str(estimand), interval)
-            yield (*names, *shown, _shown(limits, "coverage"), used)
+            yield (*names, *own, _shown(coverage), _used(coverage or bias))
 
 
 def ends_in_words(performance: pd.DataFrame) -> str:
@@ -92,28 +96,10 @@ def endings(performance: pd.DataFrame) -> Block:
     return Block("How the fits ended", Grid(("method", "fits", *words), lines), meanings)
 
 
-def _by(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    if not names:
-        yield {}, frame
-        return
-    for key, rows in frame.groupby(names, sort=False, dropna=False):
-        yield dict(zip(names, key, strict=True)), rows
+def _shown(row: Mapping[Any, Any] | None) -> str:
+    names = ("value", "mcse", "lower", "upper")
+    return number_with_error(*(row[name] for name in names)) if row else ""
 
 
-def _shown(cell: pd.DataFrame, measure: str) -> str:
-    row = cell[cell["measure"] == measure]
-    if row.empty:
-        return ""
-    numbers = row.iloc[0][["value", "mcse", "lower", "upper"]].astype(float)
-    return number_with_error(*numbers)
-
-
-def _some(cell: pd.DataFrame) -> str:
-    """Return on how many replicates the bias rests, where these are not all."""
-    row = cell[cell["measure"] == "bias"].iloc[0]
-    return "" if row["used"] == row["replicates"] else f" {_used(cell, 'bias')}"
-
-
-def _used(cell: pd.DataFrame, measure: str) -> str:
-    row = cell[cell["measure"] == measure].iloc[0]
+def _used(row: Mapping[Any, Any]) -> str:
     return f"{row['used']}/{row['replicates']}"

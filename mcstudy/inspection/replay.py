@@ -96,13 +96,13 @@ class Replay(Printed):
             Block(lines=f"data: {data_text(self.data)}".split("\n")),
         ]
         blocks += [self._method(name) for name in sorted({*self.answers, *self.stored})]
-        frames = [
-            answer.estimates.assign(method=name, answer=when)
+        lines = [
+            {"method": name, "answer": when, **row}
             for when, answers in (("now", self.answers), ("stored", self.stored))
             for name, answer in sorted(answers.items())
+            for row in answer.estimates.to_dict("records")
         ]
-        frames = [frame for frame in frames if len(frame)]
-        return Document(blocks=blocks, frames=[pd.concat(frames)] if frames else [])
+        return Document(blocks=blocks, frames=[pd.DataFrame(lines)] if lines else [])
 
     def _method(self, name: str) -> Block:
         now, then = self.answers.get(name), self.stored.get(name)

@@ -78,14 +78,14 @@ def _sections(document: Document) -> list[Block]:
         sections += _sections(block) if isinstance(block, Document) else [block]
     if len(sections) == 1 and sections[0].grid:
         (section,) = sections
-        heading = "\n".join(filter(None, [document.title, section.heading]))
+        heading = f"{document.title}\n{section.heading}".strip("\n")
         return [replace(section, heading=heading, lines=[*section.lines, *document.notes])]
     title = [Block(document.title)] if document.title else []
     return [*title, *sections, *([Block(lines=document.notes)] if document.notes else [])]
 
 
-def _heading_lines(block: Block) -> list[str]:
-    return block.heading.split("\n") if block.heading else []
+def _lines(block: Block) -> list[str]:
+    return [line for line in (*block.heading.split("\n"), *block.lines) if line]
 
 
 def _runs(lines: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
@@ -98,7 +98,7 @@ def markdown(document: Document) -> str:
     """Return the document in GitHub's Markdown, the columns of its tables aligned."""
     parts = list[str]()
     for block in _sections(document):
-        parts += map(_in_markdown, _heading_lines(block))
+        parts += map(_in_markdown, block.heading.split("\n"))
         parts += [_markdown_grid(block.grid.flat())] if block.grid else []
         for plain, lines in _runs(block.lines):
             indented = "\n".join(f"    {line}" for line in lines)
@@ -125,7 +125,7 @@ def latex(document: Document) -> str:
     """Return the document in LaTeX that needs no package, its tables as floats."""
     parts = []
     for block in _sections(document):
-        lines = [*_heading_lines(block), *block.lines]
+        lines = _lines(block)
         shown = [_latex_line(line) for line in lines]
         if block.grid is None:
             parts.append("\n\n".join(shown))
@@ -170,7 +170,7 @@ def csv_text(document: Document) -> str:
     Without frames these are its tables, and without a table its lines.
     """
     sections = _sections(document)
-    lines = [[x] for block in sections for x in (*_heading_lines(block), *block.lines)]
+    lines = [[x] for block in sections for x in _lines(block)]
     texts = []
     for table in list(_tables(document)) or [lines]:
         out = io.StringIO()
@@ -209,7 +209,7 @@ def html(document: Document) -> str:
     """Return the document as a fragment of HTML that a screen reader can find its way in."""
     parts = []
     for block in _sections(document):
-        words = _html_lines([*_heading_lines(block), *block.lines])
+        words = _html_lines(_lines(block))
         grid = block.grid
         parts.append(_html_grid(grid.flat(), words) if grid else f"<div>{words}</div>")
     return parts[0] if len(parts) == 1 else "\n".join(["<div>", *parts, "</div>"])

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from mcstudy.tables.formats import FORMATS
 from mcstudy.terminal import complain, give_up, harmless_line, show_any_letter
 from mcstudy.verbs import analysing, collecting, comparing, looking, planning, running
 from mcstudy.verbs.options import is_empty
@@ -86,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=_Parser)
     for family in FAMILIES:
         family.add(verbs)
+    for verb in verbs.choices.values():
+        verb.add_argument(
+            "--format", choices=tuple(FORMATS), default="text", help="of the answer; default: text"
+        )
     return parser
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.moment_measures import NEED_ROWS
-from mcstudy.analysis.precision import precision_text
+from mcstudy.analysis.precision import precision_lines
 from mcstudy.analysis.query import names_of
 from mcstudy.analysis.select import Where, levels_of, select, with_record
 from mcstudy.analysis.unusable import unusable
@@ -31,15 +31,16 @@ from mcstudy.storage.export import TABLES, TABLES_OF
 from mcstudy.storage.folder import why_not_there
 from mcstudy.storage.record import read_record
 from mcstudy.storage.table_set import OtherStateError, open_tables
-from mcstudy.tables.summary import summary_text
+from mcstudy.tables.document import Block, Document
+from mcstudy.tables.formats import Printed, render
+from mcstudy.tables.summary import performance_summary
 from mcstudy.tables.table import Names, Table, table
-from mcstudy.terminal import printable
 
 RESULTS = "a folder like results/<study name>"
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Printed):
     """The results of a study: each table as a DataFrame, read when first asked for.
 
     Parameters
@@ -251,20 +252,24 @@ class Results:
     @property
     def summary(self) -> str:
         """The measures that matter most and how the fits ended, as text."""
-        summary = summary_text(self.study["name"], self.performance)
+        return render(Document(blocks=[*self._blocks()]), "text")
+
+    def document(self, tables: str | None = None) -> Document:
+        """Return the summary and where the tables are: in the folder, if `tables` does not say."""
+        where = Block(lines=[f"Tables: {self.folder if tables is None else tables}"])
+        return Document(blocks=[*self._blocks(), where], frames=[self.performance])
+
+    def _blocks(self) -> Iterator[Block | Document]:
+        yield performance_summary(self.study["name"], self.performance)
         if self._keep == "measures":
-            summary += (
-                f"\n\nNo rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "
+            lost = (
+                f"No rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "
                 "no measure of one's own and no comparison"
             )
+            yield Block(lines=[lost])
         if "precision" in self.study:
             wanted, most = self.study["precision"], self.study["max_replicates"]
-            summary += f"\n\n{precision_text(self.performance, wanted, most)}"
-        return summary
-
-    @printable
-    def __str__(self) -> str:
-        return f"{self.summary}\n\nTables: {self.folder}"
+            yield Block(lines=precision_lines(self.performance, wanted, most))
 
 
 def folder_of(results: object) -> Path:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import sys
-from collections.abc import Callable
-from typing import IO, Any
+from typing import IO
 
 # Control characters but tab and newline (C0, DEL, C1), separators that some terminals take for a
 # newline, marks that change the direction of writing (Unicode TR 36, "Trojan source"), and halves
@@ -31,16 +29,6 @@ def harmless_line(thing: object) -> str:
 def _escape(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-
-
-def printable(text_of: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Make a ``__str__`` harmless: what it shows may come from somebody else's folder."""
-
-    @functools.wraps(text_of)
-    def shown(self: Any) -> str:
-        return harmless(text_of(self))
-
-    return shown
 
 
 def show(thing: object) -> None:

@@ -16,9 +16,9 @@ from mcstudy import MCStudyError, run
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.select import select
 from mcstudy.cli import main
-from mcstudy.tables.formats import text
 from mcstudy.tables.numbers import number_with_error
 from mcstudy.tables.table import table
+from mcstudy.tables.text import text
 
 SPECIAL = r"a_b & 50% #1 {x} $y$ ~ ^ \z <q> |"
 
@@ -164,7 +164,7 @@ def test_contract_used_of_stands_wherever_not_all_replicates_are_used():
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_contract_text_fits_the_page_and_loses_no_column(width):
     frame = performance(methods=[f"method_{i}" for i in range(12)])
-    shown = text(table(frame, "coverage", rows="n,interval").layout, width)
+    shown = text(table(frame, "coverage", rows="n,interval").document(), width)
     assert max(map(len, shown.splitlines())) <= width
     for i in range(12):
         assert len(re.findall(rf"method_{i}\b", shown)) == 1

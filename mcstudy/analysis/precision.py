@@ -126,16 +126,18 @@ def with_reached(table: pa.Table, precision: Mapping[str, float] | None) -> pa.T
     return table.append_column(REACHED, pa.array(column, pa.bool_(), from_pandas=True))
 
 
-def precision_text(performance: pd.DataFrame, precision: Mapping[str, float], most: int) -> str:
+def precision_lines(
+    performance: pd.DataFrame, precision: Mapping[str, float], most: int
+) -> list[str]:
     """Say in a line or two which cells are not as precise as wanted, and why not."""
     short = performance[performance["reached"].eq(False).fillna(False)]
     wanted = ", ".join(f"{measure} {target:g}" for measure, target in precision.items())
     judged = int(performance["reached"].notna().sum())
     absent = _partial(performance, precision)
     if not judged:
-        return f"Precision ({wanted}): exists in no cell"
+        return [f"Precision ({wanted}): exists in no cell"]
     if short.empty:
-        return "\n".join([f"Precision ({wanted}): reached in all {judged} cells", *absent])
+        return [f"Precision ({wanted}): reached in all {judged} cells", *absent]
     capped = short[short["replicates"] >= most]
     lines = [
         f"Precision ({wanted}): {len(cells)} of {judged} cells {how}: {_some(cells)}"
@@ -145,7 +147,7 @@ def precision_text(performance: pd.DataFrame, precision: Mapping[str, float], mo
         )
         if len(cells)
     ]
-    return "\n".join([*lines, *absent])
+    return [*lines, *absent]
 
 
 def _some(cells: pd.DataFrame) -> str:

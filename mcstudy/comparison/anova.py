@@ -30,8 +30,8 @@ from mcstudy.analysis.select import (
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
-from mcstudy.tables.text import aligned, wrapped
-from mcstudy.terminal import printable
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.formats import Printed
 
 Floats: TypeAlias = NDArray[np.float64]
 Term: TypeAlias = tuple[str, ...]
@@ -42,7 +42,7 @@ _ROUNDING = 1e-9  # of the total: more than the arithmetic of a balanced grid le
 
 
 @dataclass(frozen=True)
-class Anova:
+class Anova(Printed):
     """The analysis of variance of a measure; ``str`` shows it.
 
     Parameters
@@ -63,8 +63,8 @@ class Anova:
     frame: pd.DataFrame
     notes: tuple[str, ...]
 
-    @printable
-    def __str__(self) -> str:
+    def document(self) -> Document:
+        """Return the terms, the largest share first."""
         order = self.frame["share"].where(~self.frame["term"].isin(["residual", "total"]))
         shown = self.frame.iloc[np.argsort(-order.fillna(-1).to_numpy(), kind="stable")]
         lines = [
@@ -77,9 +77,9 @@ class Anova:
             )
             for row in shown.to_dict("records")
         ]
-        listing = aligned(("term", "df", "share", "noise", "p (noise alone)"), lines, texts=1)
+        grid = Grid(("term", "df", "share", "noise", "p (noise alone)"), lines)
         title = f"{self.measure}: share of the variance between cells, Monte Carlo error taken off"
-        return f"{title}\n\n{listing}\n\n{wrapped(self.notes)}"
+        return Document(title, [Block(grid=grid)], self.notes, [self.frame])
 
 
 def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> Anova:

@@ -16,8 +16,8 @@ from mcstudy.analysis.load import EstimandRows, rows_by_condition
 from mcstudy.analysis.select import at, beside, in_words, varying
 from mcstudy.comparison.paired import matched
 from mcstudy.errors import ResultsError
-from mcstudy.tables.text import aligned, under_headings, without_repeats, wrapped
-from mcstudy.terminal import printable
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.formats import Printed
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ _TAKEN = ("number", "replay", "replay_farthest", *_COUNTS, *_DISTANCES)
 
 
 @dataclass(frozen=True)
-class Equivalence:
+class Equivalence(Printed):
     """How far apart two methods are on the same data; ``str`` shows it.
 
     Parameters
@@ -51,22 +51,23 @@ class Equivalence:
     reference: str
     frame: pd.DataFrame
 
-    @printable
-    def __str__(self) -> str:
+    def document(self) -> Document:
+        """Return the numbers that differ most, the verdict, and how to replay the first of them."""
         factors = list(map(str, self.frame.columns[: self.frame.columns.get_loc("estimand")]))
         shared = varying(self.frame, factors)
         apart = self.frame[self.frame["first_difference"] >= 0]
         worst = apart.sort_values("relative_largest", ascending=False, kind="stable")
         shown = apart.loc[sorted(worst.index[:_MOST_LINES])]
-        text = f"{self.method} and {self.reference}: differences on the same data"
-        if len(shown):
-            numbers = ("equal/of", "in one only", "median", "99 %", "largest", "relative")
-            head = ("estimand", "number", *numbers)
-            rows = shown.to_dict("records")
-            lines = without_repeats(map(_line, rows), 1, [at(row, shared) for row in rows])
-            headed = under_headings(zip((at(row, shared) for row in rows), lines, strict=True))
-            text += f"\n\n{aligned(head, headed, texts=2)}"
-        return f"{text}\n\n{wrapped(self._verdict(len(shown)))}{self._how_to_replay(worst)}"
+        numbers = ("equal/of", "in one only", "median", "99 %", "largest", "relative")
+        head = ("condition", "estimand", "number", *numbers)
+        lines = [[at(row, shared), *_line(row)] for row in shown.to_dict("records")]
+        grid = Grid(head, lines, labels=3, repeated=2, grouped=True)
+        return Document(
+            f"{self.method} and {self.reference}: differences on the same data",
+            [Block(grid=grid)] if lines else [],
+            [*self._verdict(len(shown)), *self._how_to_replay(worst)],
+            [self.frame],
+        )
 
     def _verdict(self, shown: int) -> Iterator[str]:
         frame = self.frame
@@ -85,14 +86,13 @@ class Equivalence:
             verdict += f"; {count} are in {name} only" if count else ""
         yield verdict
 
-    def _how_to_replay(self, worst: pd.DataFrame) -> str:
+    def _how_to_replay(self, worst: pd.DataFrame) -> Iterator[str]:
         if worst.empty:
-            return ""
+            return
         first, farthest = worst.sort_index().iloc[0], worst.iloc[0]
-        text = f"\nwhere they first part:\n  {first['replay']}"
+        yield from ("where they first part:", f"  {first['replay']}")
         if farthest["relative_largest"] > 0:
-            text += f"\nwhere they are farthest apart:\n  {farthest['replay_farthest']}"
-        return text
+            yield from ("where they are farthest apart:", f"  {farthest['replay_farthest']}")
 
 
 def equivalence(folder: Path, method: str, reference: str) -> Equivalence:

@@ -32,8 +32,8 @@ from mcstudy.comparison.paired import matched
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
 from mcstudy.storage.table_set import read_table
-from mcstudy.tables.text import aligned, without_repeats, wrapped
-from mcstudy.terminal import printable
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.formats import Printed
 
 FAILED = (Status.NOT_CONVERGED,)
 _COUNTS = ("replicates", "failed", "other_failed", "together", "expected")
@@ -90,7 +90,7 @@ def rule_in_words(failed: Collection[str], lacking: str = "no estimate") -> str:
 
 
 @dataclass(frozen=True)
-class Overlap:
+class Overlap(Printed):
     """How often methods fail together; ``str`` shows it.
 
     Parameters
@@ -106,29 +106,27 @@ class Overlap:
     frame: pd.DataFrame
     failed: tuple[str, ...]
 
-    @printable
-    def __str__(self) -> str:
-        counts = list(_COUNTS)
+    def document(self) -> Document:
+        """Return the pairs of methods that both failed under some condition."""
         names = self.frame.columns[: self.frame.columns.get_loc("method")]
-        labels = [str(n) for n in names if self.frame[n].nunique(dropna=False) > 1]
-        labels += ["method", "other"]
+        varied = [str(n) for n in names if self.frame[n].nunique(dropna=False) > 1]
         some = self.frame[(self.frame["failed"] > 0) & (self.frame["other_failed"] > 0)]
-        rule = wrapped([f"failed: {rule_in_words(self.failed)}"])
+        rule = f"failed: {rule_in_words(self.failed)}"
         if some.empty:
-            return f"No two methods failed under the same condition.\n{rule}"
-        lines = without_repeats(
-            (
-                [
-                    *(in_words(row[name]) for name in labels),
-                    *(str(row[name]) for name in counts[:-1]),
-                    f"{row['expected']:.1f}",
-                ]
-                for row in some.to_dict("records")
-            ),
-            len(labels) - 2,
-        )
-        head = (*labels, "replicates", "fails", "other fails", "together", "if independent")
-        return f"Failures together\n\n{aligned(head, lines, texts=len(labels))}\n\n{rule}"
+            nothing = "No two methods failed under the same condition."
+            return Document(notes=[nothing, rule], frames=[self.frame])
+        lines = [
+            [
+                *(in_words(row[name]) for name in (*varied, *_NAMES)),
+                *(str(row[name]) for name in _COUNTS[:-1]),
+                f"{row['expected']:.1f}",
+            ]
+            for row in some.to_dict("records")
+        ]
+        counts = ("replicates", "fails", "other fails", "together", "if independent")
+        count = len(varied)
+        grid = Grid((*varied, *_NAMES, *counts), lines, labels=count + 2, repeated=count)
+        return Document("Failures together", [Block(grid=grid)], [rule], [self.frame])
 
 
 def failure_overlap(

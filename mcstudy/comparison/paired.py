@@ -27,9 +27,9 @@ from mcstudy.comparison.paired_measures import (
 from mcstudy.errors import ResultsError
 from mcstudy.measure import null_of
 from mcstudy.storage.table_set import read_table
+from mcstudy.tables.document import Document
+from mcstudy.tables.formats import Printed
 from mcstudy.tables.table import table
-from mcstudy.tables.text import wrapped
-from mcstudy.terminal import printable
 
 Places: TypeAlias = slice | NDArray[np.intp]
 Null: TypeAlias = float | Mapping[str, float] | None
@@ -186,7 +186,7 @@ class Comparer:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Printed):
     """A method against a reference on the same data; ``str`` shows it.
 
     Parameters
@@ -204,18 +204,17 @@ class Comparison:
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
 
-    @printable
-    def __str__(self) -> str:
-        texts = []
+    def document(self) -> Document:
+        """Return a table of the comparisons of estimates and one of those of intervals."""
+        blocks = []
         for kind in _SHOWN:
             measures = [name for name in kind if (self.frame["measure"] == name).any()]
             cells = self.frame[self.frame["measure"].isin(measures)]
             if len(cells):
                 rows = [n for n in _splits(cells) if cells[n].nunique(dropna=False) > 1]
-                laid = table(cells, measures, rows=rows, columns=["measure"])
-                texts.append(str(laid))
+                blocks.append(table(cells, measures, rows=rows, columns=["measure"]).document())
         title = f"{self.method} against {self.reference}, paired by replicate"
-        return "\n\n".join([title, *texts, *([wrapped(self.notes)] if self.notes else [])])
+        return Document(title, blocks, self.notes, [self.frame])
 
 
 def _splits(frame: pd.DataFrame) -> list[str]:

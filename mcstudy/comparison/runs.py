@@ -28,9 +28,9 @@ from mcstudy.columns import WORDS
 from mcstudy.comparison.same_data import Pairing, cell_key, pair_runs
 from mcstudy.errors import ResultsError
 from mcstudy.results import Results, folder_of, open_results
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.formats import Printed
 from mcstudy.tables.numbers import number_with_error
-from mcstudy.tables.text import aligned, under_headings, wrapped
-from mcstudy.terminal import printable
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ OUTCOMES = ("identical", "rounding", "unmoved", "unjudged", "moved")
 
 
 @dataclass(frozen=True)
-class TwoRuns:
+class TwoRuns(Printed):
     """What became of each number from one run to the other; ``str`` shows it.
 
     Parameters
@@ -71,27 +71,27 @@ class TwoRuns:
         """Whether any number moved by more than its error."""
         return bool((self.frame["outcome"] == "moved").any())
 
-    @printable
-    def __str__(self) -> str:
+    def document(self) -> Document:
+        """Return what moved, and what became of all the other numbers."""
         moved = self.frame[self.frame["outcome"] == "moved"].sort_values("p_value", kind="stable")
-        parts = []
-        if len(moved):
-            parts.append(self._listing(moved.iloc[:_MOST_LINES]))
-        if len(moved) > _MOST_LINES:
-            parts.append(f"  ... and {len(moved) - _MOST_LINES} more")
-        parts += [wrapped([self._verdict(), *self._only(), *self.notes])]
-        return "\n\n".join(parts)
+        more = len(moved) - _MOST_LINES
+        left_out = [Block(lines=[f"  ... and {more} more"])] if more > 0 else []
+        return Document(
+            blocks=[Block(grid=self._grid(moved[:_MOST_LINES])), *left_out] if len(moved) else [],
+            notes=[self._verdict(), *self._only(), *self.notes],
+            frames=[frame for frame in (self.frame, self.only_a, self.only_b) if len(frame)],
+        )
 
-    def _listing(self, moved: pd.DataFrame) -> str:
+    def _grid(self, moved: pd.DataFrame) -> Grid:
         names = dimensions_of(self.frame)
         shared = varying(self.frame, [name for name in names if name not in WORDS])
         labels = [*varying(self.frame, ["method", "estimand", "interval"]), "measure"]
         rows = moved.to_dict("records")
         first = {at(row, shared): i for i, row in reversed(list(enumerate(rows)))}
         rows.sort(key=lambda row: first[at(row, shared)])
-        lines = [(at(row, shared), _line(row, labels)) for row in rows]
-        head = (*labels, "A", "B", "B - A", "z", "p (Holm)")
-        return aligned(head, under_headings(lines), texts=len(labels))
+        lines = [[at(row, shared), *_line(row, labels)] for row in rows]
+        head = ("condition", *labels, "A", "B", "B - A", "z", "p (Holm)")
+        return Grid(head, lines, labels=1 + len(labels), repeated=1, grouped=True)
 
     def _verdict(self) -> str:
         count = self.frame["outcome"].value_counts()

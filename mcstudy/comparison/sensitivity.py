@@ -40,16 +40,16 @@ from mcstudy.comparison.failures import FAILED, checked_statuses, failed_fits, r
 from mcstudy.comparison.influence import contributions, error_of_difference
 from mcstudy.errors import ResultsError
 from mcstudy.measure import Measured, Z
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.formats import Printed
 from mcstudy.tables.numbers import number_with_error
-from mcstudy.tables.text import aligned, under_headings, without_repeats, wrapped
-from mcstudy.terminal import printable
 
 _MOST_CELLS = 24
 _TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
 
 
 @dataclass(frozen=True)
-class Sensitivity:
+class Sensitivity(Printed):
     """How methods rank on a measure when failures are counted in three ways; ``str`` shows it.
 
     Parameters
@@ -76,8 +76,8 @@ class Sensitivity:
     failed: tuple[str, ...]
     alone: tuple[str, ...] = ()
 
-    @printable
-    def __str__(self) -> str:
+    def document(self) -> Document:
+        """Return the rankings of the cells that have failures, or else of the first ones."""
         names = [str(n) for n in self.frame.columns[: self.frame.columns.get_loc("method")]]
         shared = varying(self.frame, names[:-2])
         labels = varying(self.frame, names[-2:-1])
@@ -85,13 +85,24 @@ class Sensitivity:
         cells = self.frame.groupby(names, sort=False, dropna=False)
         touched = self.frame[cells["failed"].transform("max") > 0]
         shown = touched if len(touched) else self.frame[cells.ngroup() < _MOST_CELLS]
-        headings = [at(row, shared) for row in shown.to_dict("records")][:: len(VIEWS)]
-        lines = without_repeats(self._lines(shown, names, labels), len(labels), headings)
-        head = (*labels, "method", "failed", *VIEWS, "ranking")
-        headed = under_headings(zip(headings, lines, strict=True))
-        title = f"Ranking of the methods by {self.measure}: value (Monte Carlo standard error) rank"
-        table = aligned(head, headed, texts=len(labels) + 1)
-        return f"{title}\n\n{table}\n\n{wrapped(self._notes(cells.ngroups, touched, names))}"
+        rows = shown.to_dict("records")
+        lines, above = [], ""
+        for views in zip(*(rows[i :: len(VIEWS)] for i in range(len(VIEWS))), strict=True):
+            row, cell = views[0], at(views[0], names)
+            label = (at(row, shared), *(in_words(row[name]) for name in labels), row["method"])
+            ranking = "" if cell == above else _in_words(row)
+            failed = f"{row['failed']}/{row['replicates']}"
+            lines.append((*label, failed, *map(_ranked, views), ranking))
+            above = cell
+        head = ("condition", *labels, "method", "failed", *VIEWS, "ranking")
+        count = 1 + len(labels)
+        grid = Grid(head, lines, labels=count + 1, repeated=count, grouped=True)
+        return Document(
+            f"Ranking of the methods by {self.measure}: value (Monte Carlo standard error) rank",
+            [Block(grid=grid)],
+            list(self._notes(cells.ngroups, touched, names)),
+            [self.frame],
+        )
 
     def _notes(self, count: int, touched: pd.DataFrame, names: list[str]) -> Iterator[str]:
         if len(touched) < len(self.frame):
@@ -117,27 +128,6 @@ class Sensitivity:
             )
         if self.alone:
             yield f"not ranked, as one method only has the interval: {', '.join(self.alone)}"
-
-    def _lines(
-        self, frame: pd.DataFrame, names: Sequence[str], labels: Sequence[str]
-    ) -> Iterator[list[str]]:
-        rows = frame.to_dict("records")
-        cells = [at(row, names) for row in rows]
-        for first in range(0, len(rows), len(VIEWS)):
-            views = rows[first : first + len(VIEWS)]
-            shown = [
-                f"{number_with_error(row['value'], row['mcse'], row['lower'], row['upper'])}"
-                f" {'-' if row['rank'] == 0 else row['rank']}"
-                for row in views
-            ]
-            row = views[0]
-            yield [
-                *(in_words(row[name]) for name in labels),
-                row["method"],
-                f"{row['failed']}/{row['replicates']}",
-                *shown,
-                "" if first and cells[first] == cells[first - 1] else _in_words(row),
-            ]
 
 
 def sensitivity(
@@ -201,6 +191,11 @@ def sensitivity(
     order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
     ordered = frame.iloc[np.argsort(order, kind="stable")]
     return Sensitivity(measure, ordered, words, tuple(sorted(alone)))
+
+
+def _ranked(row: Mapping[Any, Any]) -> str:
+    number = number_with_error(row["value"], row["mcse"], row["lower"], row["upper"])
+    return f"{number} {row['rank'] or '-'}"
 
 
 def _in_words(row: Mapping[Any, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from mcstudy.analysis.select import METHODS_IN_ORDER, Where, in_order
 from mcstudy.comparison.failures import Chosen
 from mcstudy.simulation.call import message_kind
-from mcstudy.tables.text import aligned
+from mcstudy.tables.document import Block, Document, Grid
 
 _KEY = ["condition", "method", "status", "kind"]
 _COLUMNS = ["method", "message", "fits", "condition", "replicate"]
@@ -59,17 +59,16 @@ def warning_kinds(
     return pd.DataFrame(lines, columns=_COLUMNS)
 
 
-def warnings_text(kinds: pd.DataFrame) -> str:
-    """Return the kinds of warnings as text; nothing where there are none."""
-    if kinds.empty:
-        return ""
-    lines: list[Sequence[str]] = [
+def warnings_document(kinds: pd.DataFrame) -> Document:
+    """Return the kinds of warnings as they are shown."""
+    lines = [
         (row["method"], str(row["fits"]), _short(row["message"]))
         for row in kinds.head(_MOST_LINES).to_dict("records")
     ]
     more = len(kinds) - _MOST_LINES
-    text = aligned(("method", "fits", "warning"), lines, texts=3)
-    return f"Warnings, by kind\n{text}" + (f"\n  ... and {more} more" if more > 0 else "")
+    left_out = [f"  ... and {more} more"] if more > 0 else []
+    grid = Grid(("method", "fits", "warning"), lines, left=3)
+    return Document(blocks=[Block("Warnings, by kind", grid, left_out)], frames=[kinds])
 
 
 def _short(text: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import operator
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, SupportsIndex
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
@@ -36,13 +36,14 @@ from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import read_tallies
 from mcstudy.study import MAX_REPLICATES, Study
-from mcstudy.terminal import harmless_line, printable
+from mcstudy.tables.document import Block, Document
+from mcstudy.tables.formats import Printed
 
 DANGEROUS = ("crashed", "timeout")
 
 
 @dataclass(frozen=True)
-class Replay:
+class Replay(Printed):
     """A replicate simulated and fitted again.
 
     Parameters
@@ -87,29 +88,34 @@ class Replay:
         """The methods that were fitted and have nothing stored to compare with."""
         return sorted(self.answers.keys() - self.stored.keys())
 
-    @printable
-    def __str__(self) -> str:
+    def document(self) -> Document:
+        """Return the data set and what each method says of it, beside what is stored."""
         title = f"{self.study.name}: replicate {self.replicate} of {self.condition.key}"
         blocks = [
-            "\n".join(map(harmless_line, [title, *self.notes])),
-            f"data: {data_text(self.data)}",
+            Block(title, lines=self.notes),
+            Block(lines=f"data: {data_text(self.data)}".split("\n")),
         ]
-        blocks += [self._method_text(name) for name in sorted({*self.answers, *self.stored})]
-        return "\n\n".join(blocks)
+        blocks += [self._method(name) for name in sorted({*self.answers, *self.stored})]
+        lines = [
+            {"method": name, "answer": when, **row}
+            for when, answers in (("now", self.answers), ("stored", self.stored))
+            for name, answer in sorted(answers.items())
+            for row in answer.estimates.to_dict("records")
+        ]
+        return Document(blocks=blocks, frames=[pd.DataFrame(lines)] if lines else [])
 
-    def _method_text(self, name: str) -> str:
+    def _method(self, name: str) -> Block:
         now, then = self.answers.get(name), self.stored.get(name)
         if now is None:
             assert then is not None
-            return f"method {name}: not fitted\n{_answer_text(then)}"
+            return Block(f"method {name}: not fitted", lines=_answer_lines(then))
         if then is None:
             lacking = "not stored" if self.study.keep == "rows" else "no numbers are stored"
-            return f"method {name}: {lacking}, so nothing to compare with\n{_answer_text(now)}"
-        differences = now.differences(then)
-        if not differences:
-            return f"method {name}: equal to what is stored, bit for bit\n{_answer_text(now)}"
-        lines = "\n".join(f"  {line}" for line in differences)
-        return f"method {name}: NOT what is stored\n{lines}\n{_answer_text(now)}"
+            heading = f"method {name}: {lacking}, so nothing to compare with"
+            return Block(heading, lines=_answer_lines(now))
+        differences = [f"  {line}" for line in now.differences(then)]
+        verdict = "NOT what is stored" if differences else "equal to what is stored, bit for bit"
+        return Block(f"method {name}: {verdict}", lines=[*differences, *_answer_lines(now)])
 
 
 def replay(
@@ -302,7 +308,7 @@ def _changes(marks: Mapping[str, Mark], current: Mapping[str, Mark]) -> list[str
     return [f"Changed since the rows were made: {'; '.join(said)}"] if said else []
 
 
-def _answer_text(answer: Answer) -> str:
+def _answer_lines(answer: Answer) -> list[str]:
     """Return status, message, numbers and traceback, indented."""
     lines = [f"status {answer.status}, {answer.seconds:.3g} s"]
     lines += [f"message: {answer.message}"] if answer.message else []
@@ -312,7 +318,7 @@ def _answer_text(answer: Answer) -> str:
     if answer.diagnostics:
         lines.append(", ".join(f"{name}={value}" for name, value in answer.diagnostics.items()))
     lines += answer.traceback.splitlines()
-    return textwrap.indent("\n".join(lines), "  ", lambda line: True)
+    return [f"  {part}" for line in lines for part in line.split("\n")]
 
 
 def _number(value: float) -> str:

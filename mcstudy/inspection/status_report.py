@@ -20,8 +20,8 @@ from mcstudy.grid import Condition, level_text
 from mcstudy.inspection.address import written_condition
 from mcstudy.inspection.failures import NOWHERE, Place
 from mcstudy.spoken import call, option
-from mcstudy.tables.text import aligned
-from mcstudy.terminal import printable
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.formats import Printed
 
 MOST_LINES = 30
 MOST_GROUPS = 20
@@ -35,7 +35,7 @@ _TRUST = (
 
 
 @dataclass(frozen=True)
-class Standing:
+class Standing(Printed):
     """How far a study is.
 
     Parameters
@@ -87,26 +87,28 @@ class Standing:
         text += f", {warned} with a warning" if warned else ""
         return text + ("; a run is at work" if self.running else "")
 
-    @printable
-    def __str__(self) -> str:
-        heading = [self.headline]
+    def document(self) -> Document:
+        """Return what is done and missing by condition, and the kinds of failures and warnings."""
+        lines = []
         if not self.collected:
             how = call("collect", option("results", str(self.folder.parent)))
-            heading.append(f"these are shares; to see what is missing and make the tables: {how}")
+            lines.append(f"these are shares; to see what is missing and make the tables: {how}")
         if self._fixed:
-            heading.append(f"throughout: {factors_in_words(self._fixed)}")
-        blocks = ["\n".join(heading), self._table_text()]
+            lines.append(f"throughout: {factors_in_words(self._fixed)}")
+        blocks = [Block(self.headline, lines=lines), self._table()]
         if self.damaged:
             parts = counted(self.damaged, "damaged part")
-            blocks.append(f"{parts}, not counted; the next run computes what was in there")
-        if len(self.failures):
-            blocks.append(f"Failures, by kind\n{self._kinds_text(self.failures, 'failures')}")
-        if len(self.warnings):
-            blocks.append(f"Warnings, by kind\n{self._kinds_text(self.warnings, 'warnings')}")
+            words = f"{parts}, not counted; the next run computes what was in there"
+            blocks.append(Block(lines=[words]))
+        for name, kinds in (("failures", self.failures), ("warnings", self.warnings)):
+            if len(kinds):
+                lines = list(self._kind_lines(kinds, name))
+                blocks.append(Block(f"{name.capitalize()}, by kind", lines=lines))
         kinds = pd.concat([self.failures, self.warnings])
         if self.collected and (kinds["replicate"] != NOWHERE).any():
-            blocks.append(_TRUST)
-        return "\n\n".join(blocks)
+            blocks.append(Block(lines=[_TRUST]))
+        frames = [self.fits, *(k.drop(columns="places") for k in (self.failures, self.warnings))]
+        return Document(blocks=blocks, frames=[frame for frame in frames if len(frame)])
 
     @cached_property
     def _fixed(self) -> dict[str, Any]:
@@ -129,7 +131,7 @@ class Standing:
         factors = self._varying[key].factors
         return factors_in_words({name: factors[name] for name in sorted(factors)}) or key
 
-    def _table_text(self) -> str:
+    def _table(self) -> Block:
         """Return the table, cut where it is long; what misses or failed comes first then."""
         shown = self.fits
         if len(shown) > MOST_LINES:
@@ -137,32 +139,22 @@ class Standing:
             if self.collected:
                 troubled |= shown["missing"] > 0
             shown = pd.concat([shown[troubled], shown[~troubled]]).head(MOST_LINES)
-        lines = list(self._lines(shown))
+        rows: Iterable[tuple[Any, ...]] = shown.itertuples(index=False, name=None)
+        lines = [(self._words(str(key)), *map(str, rest)) for key, *rest in rows]
         more = len(self.fits) - len(shown)
-        text = aligned(tuple(shown.columns), lines, texts=2)
-        return text + (
-            f"\n  ... and {counted(more, 'more line')}, in status(...).fits" if more else ""
-        )
+        left_out = [f"  ... and {counted(more, 'more line')}, in status(...).fits"] if more else []
+        grid = Grid(list(shown.columns), lines, labels=2, repeated=1)
+        return Block(grid=grid, lines=left_out)
 
-    def _lines(self, fits: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-        above = ""
-        for row in fits.itertuples(index=False):
-            cells: Iterable[Any] = row
-            condition, *rest = map(str, cells)
-            yield ("" if condition == above else self._words(condition), *rest)
-            above = condition
-
-    def _kinds_text(self, kinds: pd.DataFrame, name: str) -> str:
-        lines = []
+    def _kind_lines(self, kinds: pd.DataFrame, name: str) -> Iterator[str]:
         for row in kinds.head(MOST_GROUPS).to_dict("records"):
             message = textwrap.shorten(row["message"], MOST_LETTERS) or "(no message)"
-            lines.append(f"  {row['count']} x {row['status']}: {message}")
-            lines += [f"      {line}" for line in self._place_lines(row["places"])]
+            yield f"  {row['count']} x {row['status']}: {message}"
+            yield from (f"      {line}" for line in self._place_lines(row["places"]))
             if row["replicate"] != NOWHERE:
-                lines.append(f"      {self.replay_command(row)}")
+                yield f"      {self.replay_command(row)}"
         if (more := len(kinds) - MOST_GROUPS) > 0:
-            lines.append(f"  ... and {counted(more, 'more kind')}, in status(...).{name}")
-        return "\n".join(lines)
+            yield f"  ... and {counted(more, 'more kind')}, in status(...).{name}"
 
     def _place_lines(self, places: Sequence[Place]) -> Iterator[str]:
         """Yield a line for each condition, and how many more there are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mcstudy.arguments import check_seconds
@@ -16,13 +17,14 @@ from mcstudy.planning.dry_run import try_out
 from mcstudy.planning.oracle import Gate, compare_with_oracle, worst_in_words
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
 from mcstudy.study import Study
-from mcstudy.terminal import printable
+from mcstudy.tables.document import Block, Document
+from mcstudy.tables.formats import Printed
 
 GATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Printed):
     """What a check found.
 
     Parameters
@@ -57,15 +59,17 @@ class Check:
         found = counted(len(self.problems), "problem")
         return f"{found}; mend {'it' if len(self.problems) == 1 else 'them'}, then run"
 
-    @printable
-    def __str__(self) -> str:
-        lines = [f"{self.name}: {self.tried}"]
-        lines += [f"problem: {text}" for text in self.problems]
-        lines += [f"note: {text}" for text in self.notes]
+    def document(self) -> Document:
+        """Return problems, notes, the worst cells beside the oracle, and the verdict."""
+        found = [("problem", text) for text in self.problems]
+        found += [("note", text) for text in self.notes]
+        lines = [f"{kind}: {text}" for kind, text in found]
+        frames = [pd.DataFrame(found, columns=["kind", "text"])]
         if self.gate is not None:
             lines += _gate_lines(self.gate)
-        lines.append(self._verdict)
-        return "\n".join(lines)
+            frames.append(self.gate.cells)
+        block = Block(f"{self.name}: {self.tried}", lines=[*lines, self._verdict])
+        return Document(blocks=[block], frames=frames)
 
 
 @neighbours_forgotten()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from mcstudy.grid import Condition
 from mcstudy.loader import load_study
 from mcstudy.neighbours import neighbours_forgotten
 from mcstudy.planning.amounts import each, sizes, times
-from mcstudy.planning.forecast import Forecast, forecast, method_costs
+from mcstudy.planning.forecast import Forecast, Range, forecast, method_costs
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.planning.precision import (
     cell_in_words,
@@ -36,8 +36,8 @@ from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
 from mcstudy.study import Study, check_replicates
-from mcstudy.tables.text import aligned
-from mcstudy.terminal import printable
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.formats import Printed
 
 PILOT_SECONDS = 4.0
 _START_SECONDS = 0.5
@@ -45,7 +45,7 @@ _FEW = 20
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Printed):
     """What a run will cost and how precise it will be.
 
     Parameters
@@ -94,13 +94,12 @@ class Plan:
     stops: str
     changed: str
 
-    @printable
-    def __str__(self) -> str:
+    def document(self) -> Document:
+        """Return what the run costs, the errors to expect, and what the targets need."""
         fits = "1 fit to do" if self.fits == 1 else f"{self.fits} fits to do"
         fits = f"{self._about if self.fits else ''}{fits}"
         stored = f"{self.stored} {'is' if self.stored == 1 else 'are'} stored"
-        lines = [f"{self.name}: {self.size}, {fits}, {stored}"]
-        lines += [self.stops] if self.stops else []
+        lines = [self.stops] if self.stops else []
         lines += [self._pilot_text(), *self._cost_lines()]
         lines += [f"note: in the pilot {text}" for text in self.pilot.unusable]
         if self.changed:
@@ -108,10 +107,14 @@ class Plan:
                 "note: stored rows that are not of the study as it is count as missing here; "
                 f"run will say: {self.changed}"
             )
-        blocks = ["\n".join(lines), self._errors_text()]
-        if len(self.targets):
-            blocks.append(self._targets_text())
-        return "\n\n".join(block for block in blocks if block)
+        costs = Block(f"{self.name}: {self.size}, {fits}, {stored}", lines=lines)
+        forecast = pd.DataFrame(vars(self.forecast), index=list(Range._fields)).T
+        forecast = forecast.rename_axis("forecast").reset_index()
+        frames = [forecast, self.methods, self.expected, self.targets]
+        return Document(
+            blocks=[costs, *self._errors(), *self._targets()],
+            frames=[frame for frame in frames if len(frame)],
+        )
 
     @property
     def _about(self) -> str:
@@ -144,11 +147,11 @@ class Plan:
             )
         return lines if self.fits else ["nothing to do"]
 
-    def _errors_text(self) -> str:
-        """Return the largest error of each measure."""
+    def _errors(self) -> Iterator[Block]:
+        """Yield the largest error of each measure."""
         shown = self.expected[~self.expected["measure"].str.match("share_|warned$")]
         if shown.empty:
-            return ""
+            return
         lines = [
             (
                 str(cell["measure"]),
@@ -167,9 +170,9 @@ class Plan:
         if few < _FEW:
             of = counted(few, "replicate")
             title += f" (rough: the pilot has {of} of a condition)"
-        return f"{title}\n{aligned(('measure', 'largest', 'median', 'largest at'), lines, texts=4)}"
+        yield Block(title, Grid(("measure", "largest", "median", "largest at"), lines, left=4))
 
-    def _targets_text(self) -> str:
+    def _targets(self) -> Iterator[Block]:
         lines = [
             (
                 f"{row['measure']} {row['target']:g}",
@@ -180,12 +183,12 @@ class Plan:
             for row in self.targets.to_dict("records")
         ]
         head = ("target", "replicates", "time", "for the sake of")
-        text = f"Replicates that the targets need\n{aligned(head, lines, texts=4)}"
         most = self.replicates[1]
         lacking = self.targets[self.targets["needed"] > most]["measure"] if self.stops else ()
-        if len(lacking):
-            text += f"\nnote: max_replicates, {most}, is too few for {', '.join(lacking)}"
-        return text
+        notes = [f"note: max_replicates, {most}, is too few for {', '.join(lacking)}"]
+        if lines:
+            grid = Grid(head, lines, left=4)
+            yield Block("Replicates that the targets need", grid, notes if len(lacking) else [])
 
 
 @neighbours_forgotten()

@@ -1,26 +1,27 @@
-"""A table laid out to text for a terminal, Markdown, LaTeX, CSV or HTML."""
+"""A document to text, Markdown, LaTeX, CSV or HTML; the one place that knows the formats."""
 
 from __future__ import annotations
 
 import csv
 import html as web
 import io
+import itertools
 import re
-import shutil
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from numbers import Number
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from mcstudy.arguments import short
+from mcstudy.errors import ResultsError
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.text import padded, text
+from mcstudy.terminal import harmless
 
-from mcstudy.analysis.select import in_words, named
-from mcstudy.columns import WORDS
-from mcstudy.tables.layout import Layout
-from mcstudy.tables.text import wrapped
+if TYPE_CHECKING:
+    import pandas as pd
 
-Levels: TypeAlias = tuple[Any, ...]
-
-_INDENT = "  "
 _NUMBER = re.compile(r"[-+]?(?:inf|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -34,169 +35,168 @@ _LATEX = {
 }
 
 
-def render(layout: Layout, format: str) -> str:  # noqa: A002 - the command line's word
-    """Return the table in one of `FORMATS`."""
-    return FORMATS[format](layout)
+class Printed:
+    """What has a `document`: ``str`` shows it as text, a notebook as HTML."""
+
+    def document(self) -> Document:
+        """Return title, blocks and notes."""
+        raise NotImplementedError
+
+    def to(self, format: str = "text") -> str:  # noqa: A002 - the command line's word
+        """Return it as "text", "markdown", "latex", "csv" or "html".
+
+        Raises
+        ------
+        ResultsError
+            For another format.
+        """
+        return render(self.document(), format)
+
+    def __str__(self) -> str:
+        return self.to()
+
+    def _repr_html_(self) -> str:
+        return self.to("html")
 
 
-def text(layout: Layout, width: int | None = None) -> str:
-    """Return the table for a terminal, in blocks of columns where it is too wide for one.
-
-    Parameters
-    ----------
-    layout : Layout
-        What it shows and where.
-    width : int, optional
-        Of the page, in characters; the terminal's by default.
-    """
-    width = width or shutil.get_terminal_size().columns
-    labels = [_padded(column, left=True) for column in _row_columns(layout)]
-    taken = len(_INDENT) + sum(len(column[0]) + 2 for column in labels)
-    bodies = [_entries(layout, j) for j in range(len(layout.columns))]
-    tables, block = [], list[int]()
-    for j, levels in enumerate(layout.columns):
-        heads = _heads(layout, levels, None)
-        taken_here = max(map(len, [*heads, bodies[j][0]])) + 2
-        if block and taken + taken_here > width + 2:
-            tables.append(_block(layout, labels, bodies, block))
-            block, taken = [], len(_INDENT) + sum(len(column[0]) + 2 for column in labels)
-        block.append(j)
-        taken += taken_here
-    tables.append(_block(layout, labels, bodies, block))
-    return "\n\n".join([wrapped([layout.title], width), *tables, wrapped(layout.notes, width)])
+def render(document: Document, format: str) -> str:  # noqa: A002 - the command line's word
+    """Return a document in one of `FORMATS`; nothing in it steers a terminal."""
+    return harmless(FORMATS[checked_format(format)](document))
 
 
-def _block(
-    layout: Layout, labels: list[list[str]], bodies: list[list[str]], block: list[int]
-) -> str:
-    """Return the labels of the rows and some of the columns."""
-    columns = []
-    before: Levels | None = None
-    for j in block:
-        levels = layout.columns[j]
-        columns.append(_padded([*_heads(layout, levels, before), *bodies[j]], left=False))
-        before = levels
-    lines = zip(*labels, *columns, strict=True)
-    return "\n".join((_INDENT + "  ".join(line)).rstrip() for line in lines)
+def checked_format(format: object) -> str:  # noqa: A002 - the command line's word
+    """Return the format; ResultsError for one that does not exist."""
+    if not isinstance(format, str) or format not in FORMATS:
+        raise ResultsError(f"format is {short(format)}; choose from {', '.join(FORMATS)}")
+    return format
 
 
-def _row_columns(layout: Layout) -> list[list[str]]:
-    """Return the columns of labels: blank heads, the name, each level where it changes."""
-    blank = [""] * (max(len(layout.column_names), 1) - 1)
-    columns = []
-    for i, name in enumerate(layout.row_names):
-        shown, above = [], None
-        for row in layout.rows:
-            shown.append("" if row[: i + 1] == above else _word(name, row[i]))
-            above = row[: i + 1]
-        columns.append([*blank, name, *shown])
-    return columns
+def _sections(document: Document) -> list[Block]:
+    """Return all blocks in order, title and notes among them; a single table has both itself."""
+    sections = list[Block]()
+    for block in document.blocks:
+        sections += _sections(block) if isinstance(block, Document) else [block]
+    if len(sections) == 1 and sections[0].grid:
+        (section,) = sections
+        heading = f"{document.title}\n{section.heading}".strip("\n")
+        return [replace(section, heading=heading, lines=[*section.lines, *document.notes])]
+    title = [Block(document.title)] if document.title else []
+    return [*title, *sections, *([Block(lines=document.notes)] if document.notes else [])]
 
 
-def _heads(layout: Layout, levels: Levels, before: Levels | None) -> list[str]:
-    """Return the heads of a column; what the column before it says already is left out."""
-    heads = []
-    for i, name in enumerate(layout.column_names):
-        same = before is not None and before[: i + 1] == levels[: i + 1]
-        heads.append("" if same and i < len(levels) - 1 else named(name, levels[i]))
-    return heads or ["value"]
+def _lines(block: Block) -> list[str]:
+    return [line for line in (*block.heading.split("\n"), *block.lines) if line]
 
 
-def _entries(layout: Layout, j: int) -> list[str]:
-    """Return the entries of a column, each of their parts in line, all of one width."""
-    entries = [layout.entries.get((i, j)) for i in range(len(layout.rows))]
-    cells = [(*e.parts, e.mark, layout.used(e)) if e else ("", "", "", "") for e in entries]
-    values, errors, marks, used = (max(map(len, part)) for part in zip(*cells, strict=True))
-    lines = []
-    for value, error, mark, of in cells:
-        shown = f"{value:>{values}}{mark:<{marks}} {error:>{errors}}"
-        lines.append(shown + (f" {of:>{used}}" if used else ""))
-    return lines
+def _runs(lines: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
+    """Yield neighbouring lines that are all sentences (True), or all keep their blanks."""
+    for plain, some in itertools.groupby(lines, lambda line: line[:1] != " "):
+        yield plain, list(some)
 
 
-def _padded(column: Sequence[str], left: bool) -> list[str]:
-    width = max(map(len, column))
-    return [cell.ljust(width) if left else cell.rjust(width) for cell in column]
+def markdown(document: Document) -> str:
+    """Return the document in GitHub's Markdown, the columns of its tables aligned."""
+    parts = list[str]()
+    for block in _sections(document):
+        parts += map(_in_markdown, block.heading.split("\n"))
+        parts += [_markdown_grid(block.grid.flat())] if block.grid else []
+        for plain, lines in _runs(block.lines):
+            indented = "\n".join(f"    {line}" for line in lines)
+            parts += map(_in_markdown, lines) if plain else [indented]
+    return "\n\n".join(filter(None, parts))
 
 
-def markdown(layout: Layout) -> str:
-    """Return the table in GitHub's Markdown, its columns aligned."""
-    lines = [[_in_markdown(cell) for cell in line] for line in _flat(layout)]
-    labels = len(layout.row_names)
-    columns = [
-        _padded(column, left=i < labels) for i, column in enumerate(zip(*lines, strict=True))
-    ]
-    rules = [
-        "-" * len(column[0]) if i < labels else "-" * (max(len(column[0]), 2) - 1) + ":"
-        for i, column in enumerate(columns)
-    ]
-    head, *body = ("| " + " | ".join(line) + " |" for line in zip(*columns, strict=True))
-    notes = "\n\n".join(_in_markdown(line) for line in layout.notes)
-    rule = "| " + " | ".join(rules) + " |"
-    return "\n".join([_in_markdown(layout.title), "", head, rule, *body, "", notes])
+def _markdown_grid(grid: Grid) -> str:
+    lines = [[_in_markdown(cell) for cell in line] for line in (grid.heads, *grid.rows)]
+    columns, rules = [], []
+    for j, column in enumerate(zip(*lines, strict=True)):
+        columns.append(padded([*column, "--"], str.ljust if j < grid.left else str.rjust)[:-1])
+        dashes = "-" * len(columns[-1][0])
+        rules.append(dashes if j < grid.left else f"{dashes[1:]}:")
+    head, *body = ["| " + " | ".join(line) + " |" for line in zip(*columns, strict=True)]
+    return "\n".join([head, "| " + " | ".join(rules) + " |", *body])
 
 
 def _in_markdown(cell: str) -> str:
-    return re.sub(r"([\\|*<`\[\]])", r"\\\1", _one_line(cell))
+    return re.sub(r"([\\|*<`\[\]])", r"\\\1", " ".join(cell.split()))
 
 
-def latex(layout: Layout) -> str:
-    """Return the table as a LaTeX float that needs no package."""
-    count = len(layout.row_names)
-    lines = list(_flat(layout, repeat=False))
-    shown = [" & ".join(map(_in_latex, lines[0])) + r" \\"]
-    for line in lines[1:]:
-        cells = [*map(_in_latex, line[:count]), *map(_number_in_latex, line[count:])]
-        shown.append(" & ".join(cells) + r" \\")
-    spec = "l" * count + "r" * max(len(layout.columns), 1)
-    caption = ". ".join(_in_latex(_sentence(line)) for line in (layout.title, *layout.notes))
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{caption}.}}",
-            r"\vspace{1ex}",
-            rf"\begin{{tabular}}{{{spec}}}",
-            r"\hline",
-            shown[0],
-            r"\hline",
-            *shown[1:],
-            r"\hline",
-            r"\end{tabular}",
-            r"\end{table}",
-        ]
-    )
+def latex(document: Document) -> str:
+    """Return the document in LaTeX that needs no package, its tables as floats."""
+    parts = []
+    for block in _sections(document):
+        lines = _lines(block)
+        shown = [_latex_line(line) for line in lines]
+        if block.grid is None:
+            parts.append("\n\n".join(shown))
+            continue
+        caption = ". ".join(line[:1].upper() + line[1:] for line in shown)
+        parts.append(_latex_grid(block.grid.flat(), caption))
+    return "\n\n".join(parts)
 
 
-def _sentence(line: str) -> str:
-    return line[:1].upper() + line[1:]
+def _latex_grid(grid: Grid, caption: str) -> str:
+    lines = []
+    for line in (grid.heads, *grid.without_repeats()):
+        cells = [_in_latex(cell) for cell in line]
+        if line is not grid.heads:
+            cells[grid.left :] = [_number_in_latex(cell) for cell in cells[grid.left :]]
+        lines.append(" & ".join(cells) + r" \\")
+    spec = "l" * grid.left + "r" * (len(grid.heads) - grid.left)
+    above = [r"\begin{table}", r"\centering"]
+    above += [rf"\caption{{{caption}.}}", r"\vspace{1ex}"] if caption else []
+    table = [rf"\begin{{tabular}}{{{spec}}}", r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
+    return "\n".join([*above, *table, r"\end{tabular}", r"\end{table}"])
+
+
+def _latex_line(line: str) -> str:
+    if line[:1] != " ":
+        return _in_latex(" ".join(line.split()))
+    return rf"\texttt{{{_in_latex(line).replace(' ', '~')}}}"
 
 
 def _in_latex(cell: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in _one_line(cell)).replace(r" \%", r"~\%")
+    shown = "".join(_LATEX.get(sign, sign) for sign in cell)
+    return shown.replace(r" \%", r"~\%").replace("--", "-{}-")
 
 
 def _number_in_latex(cell: str) -> str:
-    return "--" if cell == "-" else _in_latex(cell).replace("-", "$-$")
+    return "--" if cell == "-" else cell.replace("-", "$-$")
 
 
-def csv_text(layout: Layout) -> str:
-    """Return the table as CSV: value, mcse, used and replicates of each column, to all digits."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    kinds = ("value", "mcse", "used", "replicates")
-    labels = [_label(layout, column, " ") for column in layout.columns]
-    heads = [f"{label} {kind}".strip() for label in labels for kind in kinds]
-    writer.writerow([*map(_guarded, layout.row_names), *map(_guarded, heads)])
-    for i, row in enumerate(layout.rows):
-        numbers: list[object] = []
-        for j in range(len(layout.columns)):
-            entry = layout.entries.get((i, j))
-            cells = [getattr(entry, kind, None) for kind in kinds]
-            numbers += ["" if cell is None or cell != cell else cell for cell in cells]
-        words = map(_word, layout.row_names, row)
-        writer.writerow([*map(_guarded, words), *numbers])
-    return out.getvalue().rstrip("\n")
+def csv_text(document: Document) -> str:
+    """Return the frames of the document as CSV, to all digits, a blank line between two.
+
+    Without frames these are its tables, and without a table its lines.
+    """
+    sections = _sections(document)
+    lines = [[x] for block in sections for x in _lines(block)]
+    texts = []
+    for table in list(_tables(document)) or [lines]:
+        out = io.StringIO()
+        guarded = ([x if isinstance(x, Number) else _guarded(str(x)) for x in row] for row in table)
+        csv.writer(out, lineterminator="\n").writerows(guarded)
+        texts.append(out.getvalue())
+    return "\n".join(texts).rstrip("\n")
+
+
+def _tables(document: Document) -> Iterator[Iterable[Sequence[object]]]:
+    """Yield the rows of each frame; of each table where a document has none."""
+    yield from map(_frame_rows, document.frames)
+    for block in () if document.frames else document.blocks:
+        if isinstance(block, Document):
+            yield from _tables(block)
+        elif block.grid:
+            grid = block.grid.flat()
+            yield [grid.heads, *grid.rows]
+
+
+def _frame_rows(frame: pd.DataFrame) -> Iterator[Sequence[object]]:
+    """Yield the names of the columns and the rows, nothing where a value is missing."""
+    yield list(frame.columns)
+    rows = frame.itertuples(index=False, name=None)
+    for row, missing in zip(rows, frame.isna().to_numpy(), strict=True):
+        yield ["" if no else cell for cell, no in zip(row, missing, strict=True)]
 
 
 def _guarded(cell: str) -> str:
@@ -205,66 +205,36 @@ def _guarded(cell: str) -> str:
     return f"'{cell}" if first in tuple("=+-@\t\r\n") and not _NUMBER.fullmatch(cell) else cell
 
 
-def html(layout: Layout) -> str:
-    """Return the table as a fragment of HTML that a screen reader can find its way in."""
-    count = len(layout.row_names)
-    head, *lines = _flat(layout)
-    heads = "".join(f'<th scope="col">{web.escape(cell)}</th>' for cell in head)
-    body = []
-    for line in lines:
-        labels = "".join(f'<th scope="row">{web.escape(cell)}</th>' for cell in line[:count])
-        cells = "".join(f"<td>{web.escape(cell)}</td>" for cell in line[count:])
-        body.append(f"<tr>{labels}{cells}</tr>")
-    notes = "<br/>".join(web.escape(line) for line in layout.notes)
-    return "\n".join(
-        [
-            "<table>",
-            f"<caption>{web.escape(layout.title)}<br/>{notes}</caption>",
-            f"<thead><tr>{heads}</tr></thead>",
-            "<tbody>",
-            *body,
-            "</tbody>",
-            "</table>",
-        ]
-    )
+def html(document: Document) -> str:
+    """Return the document as a fragment of HTML that a screen reader can find its way in."""
+    parts = []
+    for block in _sections(document):
+        words = _html_lines(_lines(block))
+        grid = block.grid
+        parts.append(_html_grid(grid.flat(), words) if grid else f"<div>{words}</div>")
+    return parts[0] if len(parts) == 1 else "\n".join(["<div>", *parts, "</div>"])
 
 
-def _flat(layout: Layout, *, repeat: bool = True) -> Iterator[list[str]]:
-    """Yield the head and the lines of a table with one line of heads."""
-    yield [*layout.row_names, *(_label(layout, column) or "value" for column in layout.columns)]
-    above: tuple[object, ...] = ()
-    for i, row in enumerate(layout.rows):
-        labels = [
-            _word(layout.row_names[k], level) if repeat or row[: k + 1] != above[: k + 1] else ""
-            for k, level in enumerate(row)
-        ]
-        above = row
-        yield [*labels, *(_cell(layout, i, j) for j in range(len(layout.columns)))]
+def _html_grid(grid: Grid, caption: str) -> str:
+    heads = "".join(f'<th scope="col">{web.escape(cell)}</th>' for cell in grid.heads)
+    lines = ["<table>", *([f"<caption>{caption}</caption>"] if caption else [])]
+    lines += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
+    for row in grid.rows:
+        cells = [f'<th scope="row">{web.escape(cell)}</th>' for cell in row[: grid.labels]]
+        cells += [f"<td>{web.escape(cell)}</td>" for cell in row[grid.labels :]]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join([*lines, "</tbody>", "</table>"])
 
 
-def _cell(layout: Layout, i: int, j: int) -> str:
-    entry = layout.entries.get((i, j))
-    if entry is None:
-        return ""
-    value, error = entry.parts
-    return " ".join(part for part in (value + entry.mark, error, layout.used(entry)) if part)
+def _html_lines(lines: Sequence[str]) -> str:
+    parts = []
+    for plain, some in _runs(lines):
+        shown = list(map(web.escape, some))
+        parts.append("<br/>".join(shown) if plain else f"<pre>{chr(10).join(shown)}</pre>")
+    return "".join(parts)
 
 
-def _label(layout: Layout, levels: Levels, between: str = ", ") -> str:
-    names = zip(layout.column_names, levels, strict=True)
-    return between.join(named(name, level) for name, level in names)
-
-
-def _word(name: str, level: Any) -> str:
-    """Return a level in words; bias has no interval, and nothing stands there."""
-    return "" if name in WORDS and pd.isna(level) else _one_line(in_words(level))
-
-
-def _one_line(cell: str) -> str:
-    return " ".join(cell.split())
-
-
-FORMATS: Mapping[str, Callable[[Layout], str]] = {
+FORMATS: Mapping[str, Callable[[Document], str]] = {
     "text": text,
     "markdown": markdown,
     "latex": latex,

@@ -1,4 +1,4 @@
-"""A table laid out: labels of rows and columns, and an entry where they cross."""
+"""A table laid out: labels of rows and columns, and an entry where they cross; to a document."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
+from mcstudy.analysis.select import in_words, named
+from mcstudy.columns import WORDS
+from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.numbers import number_with_error
+
+_NUMBERS = ("value", "mcse", "used", "replicates")
 
 
 @dataclass(frozen=True)
@@ -30,18 +37,6 @@ class Entry:
     used: int
     replicates: int
     marked: bool
-
-    @property
-    def parts(self) -> tuple[str, str]:
-        """The value and, in parentheses, its error; "-" and nothing for a value that is missing."""
-        shown = number_with_error(self.value, self.mcse, self.lower, self.upper)
-        value, _, error = shown.partition(" ")
-        return value, error
-
-    @property
-    def mark(self) -> str:
-        """An asterisk, or nothing."""
-        return "*" if self.marked else ""
 
 
 @dataclass(frozen=True)
@@ -73,8 +68,53 @@ class Layout:
     notes: tuple[str, ...]
     same_replicates: bool
 
-    def used(self, entry: Entry) -> str:
-        """Return ``used/of`` where it does not go without saying."""
-        if self.same_replicates and entry.used == entry.replicates:
-            return ""
-        return f"{entry.used}/{entry.replicates}"
+    def document(self) -> Document:
+        """Return the table as text cells, and its numbers as a frame."""
+        labels = [list(map(_word, self.row_names, row)) for row in self.rows]
+        heads = [list(map(_level, self.column_names, column)) for column in self.columns]
+        columns = [self._cells(j) for j in range(len(self.columns))]
+        rows = [
+            [*label, *cells]
+            for label, cells in zip(labels, zip(*columns, strict=True), strict=True)
+        ]
+        count = len(self.row_names)
+        names = [*self.row_names, *("\n".join(head) or "value" for head in heads)]
+        grid = Grid(names, rows, labels=count, repeated=count, folds=True)
+        numbers = [[*label, *self._numbers(i)] for i, label in enumerate(labels)]
+        kinds = [" ".join([*head, kind]) for head in heads for kind in _NUMBERS]
+        frame = pd.DataFrame(numbers, columns=[*self.row_names, *kinds], dtype=object)
+        return Document(self.title, [Block(grid=grid)], self.notes, [frame])
+
+    def _cells(self, j: int) -> list[str]:
+        """Return the entries of a column in words, each of their parts in line."""
+        parts = [self._parts(self.entries.get((i, j))) for i in range(len(self.rows))]
+        values, marks, errors, used = (max(map(len, part)) for part in zip(*parts, strict=True))
+        return [
+            f"{value:>{values}}{mark:<{marks}} {error:>{errors}}"
+            + (f" {of:>{used}}" if used else "")
+            for value, mark, error, of in parts
+        ]
+
+    def _parts(self, entry: Entry | None) -> tuple[str, str, str, str]:
+        """Return value, mark, error and ``used/of`` where that does not go without saying."""
+        if entry is None:
+            return "", "", "", ""
+        shown = number_with_error(entry.value, entry.mcse, entry.lower, entry.upper)
+        value, _, error = shown.partition(" ")
+        whole = self.same_replicates and entry.used == entry.replicates
+        used = "" if whole else f"{entry.used}/{entry.replicates}"
+        return value, "*" if entry.marked else "", error, used
+
+    def _numbers(self, i: int) -> list[float | None]:
+        """Return the numbers of a row to all digits."""
+        entries = [self.entries.get((i, j)) for j in range(len(self.columns))]
+        return [getattr(entry, kind, None) for entry in entries for kind in _NUMBERS]
+
+
+def _word(name: str, level: Any) -> str:
+    """Return a level in words; bias has no interval, and nothing stands there."""
+    return "" if name in WORDS and pd.isna(level) else " ".join(in_words(level).split())
+
+
+def _level(name: str, level: Any) -> str:
+    return " ".join(named(name, level).split())

@@ -24,15 +24,15 @@ from mcstudy.analysis.select import (
 )
 from mcstudy.arguments import is_proportion, short
 from mcstudy.errors import ResultsError
-from mcstudy.tables.formats import FORMATS, html, render
+from mcstudy.tables.document import Document
+from mcstudy.tables.formats import Printed, checked_format
 from mcstudy.tables.layout import Entry, Layout
-from mcstudy.terminal import printable
 
 Names: TypeAlias = str | Sequence[str] | None
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Printed):
     """A table of measures; ``str`` gives it in its format, a notebook shows it as HTML.
 
     Parameters
@@ -49,12 +49,12 @@ class Table:
     frame: pd.DataFrame
     format: str = "text"
 
-    @printable
-    def __str__(self) -> str:
-        return render(self.layout, self.format)
+    def document(self) -> Document:
+        """Return title, table and notes."""
+        return self.layout.document()
 
-    def _repr_html_(self) -> str:
-        return html(self.layout)
+    def __str__(self) -> str:
+        return self.to(self.format)
 
 
 def table(
@@ -93,8 +93,7 @@ def table(
     ResultsError
         For unknown names, and where two numbers have the same place.
     """
-    if not isinstance(format, str) or format not in FORMATS:
-        raise ResultsError(f"format is {short(format)}; choose from {', '.join(FORMATS)}")
+    checked_format(format)
     if not is_proportion(level):
         raise ResultsError(f"level is {short(level)}; give a share like 0.95")
     if not isinstance(performance, pd.DataFrame) or not {
@@ -183,26 +182,25 @@ def _lay_out(
     level: float,
 ) -> Layout:
     down, across = places
-    keys = {name: _positions(frame, name, orders) for name in [*down, *across]}
-    rows = _labels(frame, down, keys)
-    columns = _labels(frame, across, keys)
-    row_of = {key: i for i, key in enumerate(rows)}
-    column_of = {key: i for i, key in enumerate(columns)}
+    rows, columns = _labels(frame, down, orders), _labels(frame, across, orders)
     entries: dict[tuple[int, int], Entry] = {}
     marked_targets = set()
     for record in frame.to_dict("records"):
-        entry, goal = _entry(record, level)
-        if entry.marked:
+        goal = target(str(record["measure"]), level)
+        # A measure without a target has NaN for one, which no limit excludes.
+        off = bool(record["lower"] > goal or record["upper"] < goal)
+        if off:
             marked_targets.add((str(record["measure"]), goal))
-        row = tuple(keys[name][_hashable(record[name])] for name in down)
-        column = tuple(keys[name][_hashable(record[name])] for name in across)
-        entries[row_of[row], column_of[column]] = entry
+        row, column = (tuple(_hashable(record[name]) for name in names) for names in places)
+        numbers = {name: record[name] for name in ("value", "mcse", "lower", "upper")}
+        counts = {name: int(record[name]) for name in ("used", "replicates")}
+        entries[rows[row], columns[column]] = Entry(**numbers, **counts, marked=off)
     return Layout(
         title=f"{', '.join(_levels(frame, 'measure', orders))}: value (Monte Carlo standard error)",
         row_names=tuple(down),
         column_names=tuple(across),
-        rows=_levels_at(rows, down, keys),
-        columns=_levels_at(columns, across, keys),
+        rows=tuple(rows),
+        columns=tuple(columns),
         entries=entries,
         notes=tuple(_notes(frame, [*down, *across], entries, marked_targets)),
         same_replicates=frame["replicates"].nunique() == 1,
@@ -218,43 +216,21 @@ def _levels(frame: pd.DataFrame, name: str, orders: dict[str, list[Any]]) -> lis
     return sorted(levels, key=lambda v: wanted.index(v) if v in wanted else len(wanted))
 
 
-def _positions(frame: pd.DataFrame, name: str, orders: dict[str, list[Any]]) -> dict[Any, int]:
-    return {_hashable(level): i for i, level in enumerate(_levels(frame, name, orders))}
-
-
 def _hashable(level: Any) -> Any:
     return None if level is None or pd.isna(level) else level
 
 
 def _labels(
-    frame: pd.DataFrame, names: list[str], keys: dict[str, dict[Any, int]]
-) -> list[tuple[int, ...]]:
-    """Return the combinations of levels that occur, as positions, in order."""
-    if not names:
-        return [()]
-    distinct = frame[names].drop_duplicates().itertuples(index=False, name=None)
-    return sorted(
-        tuple(keys[name][_hashable(level)] for name, level in zip(names, levels, strict=True))
-        for levels in distinct
-    )
-
-
-def _levels_at(
-    labels: list[tuple[int, ...]], names: list[str], keys: dict[str, dict[Any, int]]
-) -> tuple[tuple[Any, ...], ...]:
-    levels = {name: list(keys[name]) for name in names}
-    return tuple(
-        tuple(levels[name][i] for name, i in zip(names, label, strict=True)) for label in labels
-    )
-
-
-def _entry(record: dict[Any, Any], level: float) -> tuple[Entry, float]:
-    goal = target(str(record["measure"]), level)
-    lower, upper = float(record["lower"]), float(record["upper"])
-    off = not math.isnan(goal) and (lower > goal or upper < goal)
-    value, mcse = float(record["value"]), float(record["mcse"])
-    used, replicates = int(record["used"]), int(record["replicates"])
-    return Entry(value, mcse, lower, upper, used, replicates, marked=off), goal
+    frame: pd.DataFrame, names: list[str], orders: dict[str, list[Any]]
+) -> dict[tuple[Any, ...], int]:
+    """Return the combinations of levels that occur, in order, and the place of each."""
+    places = [
+        {_hashable(level): i for i, level in enumerate(_levels(frame, name, orders))}
+        for name in names
+    ]
+    found = set(zip(*(map(_hashable, frame[name]) for name in names), strict=True)) or {()}
+    labels = sorted(found, key=lambda label: [at[x] for at, x in zip(places, label, strict=True)])
+    return {label: i for i, label in enumerate(labels)}
 
 
 def _notes(

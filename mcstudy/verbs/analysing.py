@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.terminal import show
-from mcstudy.verbs.options import names, share, wanted_cells, where_argument
+from mcstudy.tables.document import Document
+from mcstudy.tables.formats import Printed
+from mcstudy.verbs.options import names, share, show_answers, wanted_cells, where_argument
 
 
 def add(verbs: Any) -> None:
@@ -21,12 +22,6 @@ def add(verbs: Any) -> None:
     verb.add_argument("--columns", metavar="A,B", help="what runs across; method by default")
     where_argument(verb)
     verb.add_argument("--level", default="0.95", help="nominal coverage; default: 0.95")
-    verb.add_argument(
-        "--format",
-        choices=("text", "markdown", "latex", "csv", "html"),
-        default="text",
-        help="default: text",
-    )
     verb = verbs.add_parser("anova", help="show which factors drive a measure")
     verb.set_defaults(verb=anova_verb)
     verb.add_argument("results", help="a folder like results/<study name>")
@@ -61,26 +56,26 @@ def table_verb(options: argparse.Namespace) -> None:
         columns=options.columns,
         where=wanted_cells(options),
         level=share("--level", options.level),
-        format=options.format,
     )
-    show(table)
+    show_answers(options, table)
 
 
 def anova_verb(options: argparse.Namespace) -> None:
     """Print the analysis of variance of a measure."""
     from mcstudy.results import open_results
 
-    show(open_results(options.results).anova(options.measure, where=wanted_cells(options)))
+    results = open_results(options.results)
+    show_answers(options, results.anova(options.measure, where=wanted_cells(options)))
 
 
 def failures_verb(options: argparse.Namespace) -> None:
     """Print how fits ended, which methods fail together and whether rankings survive it."""
     from mcstudy.analysis.select import select, wheres
     from mcstudy.columns import WORDS
-    from mcstudy.comparison.warnings import warnings_text
+    from mcstudy.comparison.warnings import warnings_document
     from mcstudy.errors import ResultsError
     from mcstudy.results import open_results
-    from mcstudy.tables.summary import endings_text
+    from mcstudy.tables.summary import endings
 
     results = open_results(options.results)
     failed = [] if options.failed == "none" else names(options.failed)
@@ -89,15 +84,15 @@ def failures_verb(options: argparse.Namespace) -> None:
     select(results.performance, where)
     fits = {n: levels for n, levels in wheres(where).items() if n not in WORDS or n == "method"}
     chosen = select(results.performance, fits)
-    texts = [endings_text(chosen)]
-    if kinds := warnings_text(results.warnings(where=where)):
-        texts.append(kinds)
+    answers: list[Printed | Document | str] = [Document(blocks=[endings(chosen)])]
+    if len(kinds := results.warnings(where=where)):
+        answers.append(warnings_document(kinds))
     rows = results.study.get("keep", "rows") == "rows"
     several = rows and chosen["method"].nunique() > 1
     if not rows:
-        texts.append("No rows are kept (keep='measures'), so which methods fail together is lost")
+        answers.append("No rows are kept (keep='measures'), so which methods fail together is lost")
     if several:
-        texts.append(str(results.failure_overlap(where=where, failed=failed or ())))
+        answers.append(results.failure_overlap(where=where, failed=failed or ()))
     known = set(results.performance["measure"])
     usual = [measure for measure in ("rmse", "coverage") if measure in known]
     for measure in (names(options.measure) or usual) if several else ():
@@ -106,7 +101,7 @@ def failures_verb(options: argparse.Namespace) -> None:
         except ResultsError as error:
             if options.measure:
                 raise
-            texts.append(f"No ranking by {measure}: {error}")
+            answers.append(f"No ranking by {measure}: {error}")
         else:
-            texts.append(str(ranking))
-    show("\n\n".join(texts))
+            answers.append(ranking)
+    show_answers(options, *answers)

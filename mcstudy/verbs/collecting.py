@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.terminal import complain, show
-from mcstudy.verbs.options import answers_alone, changed_argument, whole
+from mcstudy.terminal import complain
+from mcstudy.verbs.options import answers_alone, changed_argument, show_answers, whole
 
 
 def add(verbs: Any) -> None:
@@ -51,9 +51,8 @@ def collect_verb(options: argparse.Namespace) -> int:
             replicates=whole("--replicates", options.replicates),
             changed=options.changed,
         )
-    if len(collected.results.performance):
-        show(collected.results)
-    show(collected.summary)
+    tables = [collected.results] if len(collected.results.performance) else []
+    show_answers(options, *tables, collected.summary)
     if collected.missing:
         return 1
     lines = collected.results.unusable

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.terminal import show
-from mcstudy.verbs.options import names, share, wanted_cells, where_argument
+from mcstudy.verbs.options import names, share, show_answers, wanted_cells, where_argument
 
 
 def add(verbs: Any) -> None:
@@ -45,7 +44,7 @@ def compare_verb(options: argparse.Namespace) -> int:
 
     alpha = share("--alpha", options.alpha or "0.05")
     compared = compare_runs(options.a, options.b, where=wanted_cells(options), alpha=alpha)
-    show(compared)
+    show_answers(options, compared)
     return int(compared.moved)
 
 
@@ -76,7 +75,8 @@ def _compare_methods(options: argparse.Namespace) -> None:
     results = open_results(options.a)
     method, reference = names(options.methods) or ("", "")
     if options.equivalence:
-        show(results.equivalence(method, reference))
+        show_answers(options, results.equivalence(method, reference))
     else:
         where, intervals = wanted_cells(options), names(options.intervals)
-        show(results.compare(method, reference, where=where, intervals=intervals))
+        compared = results.compare(method, reference, where=where, intervals=intervals)
+        show_answers(options, compared)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcstudy.terminal import show
-from mcstudy.verbs.options import answers_alone, whole
+from mcstudy.verbs.options import answers_alone, show_answers, whole
 
 if TYPE_CHECKING:
     from mcstudy.inspection.replay import Replay
@@ -90,7 +90,7 @@ def status_verb(options: argparse.Namespace) -> None:
     """Print how far a study is and what failed."""
     from mcstudy.inspection.status import status
 
-    show(status(options.results))
+    show_answers(options, status(options.results))
 
 
 def summarize_verb(options: argparse.Namespace) -> None:
@@ -102,11 +102,9 @@ def summarize_verb(options: argparse.Namespace) -> None:
 
     with answers_alone():
         results = summarize(options.results, study=options.study, trust=options.trust)
-    show(f"{status(options.results).headline}\n")
-    if results.folder == Path(options.results):
-        show(results)
-    else:
-        show(f"{results.summary}\n\nTables: not kept, since a run is at work there")
+    kept = results.folder == Path(options.results)
+    where = None if kept else "not kept, since a run is at work there"
+    show_answers(options, status(options.results).headline, results.document(where))
 
 
 def replay_verb(options: argparse.Namespace) -> int:
@@ -133,10 +131,11 @@ def replay_verb(options: argparse.Namespace) -> int:
             force=options.force,
             trust=options.trust,
         )
-    show(again)
+    show_answers(options, again)
     if options.save:
         save_data(again.data, options.save)
-        show(f"\nData: {options.save}")
+        if options.format == "text":
+            show(f"\nData: {options.save}")
     if options.shell:
         _open_shell(again)
     if again.equal is False:

@@ -9,6 +9,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
+from mcstudy.tables.document import Block, Document
+from mcstudy.tables.formats import Printed, render
+from mcstudy.terminal import show
+
 _STDOUT, _STDERR = 1, 2
 
 
@@ -97,6 +101,17 @@ def changed_argument(verb: argparse.ArgumentParser) -> None:
         "and count, or are computed again, or (run only) stay if a sample of the fits comes out "
         "equal; without it such a change stops the command",
     )
+
+
+def show_answers(options: argparse.Namespace, *answers: Printed | Document | str) -> None:
+    """Print answers, or lines, one after the other in the format that was asked for."""
+    blocks: list[Block | Document] = []
+    for answer in answers:
+        if isinstance(answer, str):
+            blocks.append(Block(lines=[answer]))
+        else:
+            blocks.append(answer.document() if isinstance(answer, Printed) else answer)
+    show(render(Document(blocks=blocks), options.format))
 
 
 def where_argument(verb: argparse.ArgumentParser) -> None:

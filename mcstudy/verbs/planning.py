@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mcstudy.terminal import show
-from mcstudy.verbs.options import answers_alone, seconds, whole
+from mcstudy.verbs.options import answers_alone, seconds, show_answers, whole
 
 
 def add(verbs: Any) -> None:
@@ -60,7 +59,7 @@ def check_verb(options: argparse.Namespace) -> int:
 
     with answers_alone():
         found = check(options.study, seconds=seconds(options.seconds, GATE_SECONDS))
-    show(found)
+    show_answers(options, found)
     return 0 if found.clean else 1
 
 
@@ -77,7 +76,7 @@ def plan_verb(options: argparse.Namespace) -> None:
             results=options.results,
             seconds=seconds(options.seconds, PILOT_SECONDS),
         )
-    show(planned)
+    show_answers(options, planned)
 
 
 def _targets(texts: list[str]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from mcstudy.terminal import complain, show
-from mcstudy.verbs.options import answers_alone, changed_argument, names, whole
+from mcstudy.verbs.options import answers_alone, changed_argument, names, show_answers, whole
 
 
 def add(verbs: Any) -> None:
@@ -88,7 +88,7 @@ def run_verb(options: argparse.Namespace) -> int:
         again += [] if options.results == "results" else ["--results", options.results]
         show(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
         return 0
-    show(results)
+    show_answers(options, results)
     lines = unusable(results.folder, results.performance, names(options.methods))
     for line in lines if options.quiet else ():
         complain(f"mcstudy: {line}")

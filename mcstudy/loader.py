@@ -1,18 +1,22 @@
-"""A study file becomes a study."""
+"""A study file becomes a study; the modules of its folder are read as they stand on disk now."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import linecache
 import sys
 import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
 from mcstudy.arguments import as_path
 from mcstudy.errors import StudyError
-from mcstudy.neighbours import look_around
+from mcstudy.installed import OURS, file_of, is_installed_package, is_installed_path
 from mcstudy.study import Study
 
 _run_here: set[Path] = set()
@@ -61,7 +65,7 @@ def _run_module(path: Path, source: bytes) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(path)
     sys.modules[name] = module
-    look_around(path.parent)
+    _look_around(path.parent)
     linecache.checkcache(str(path))
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
@@ -89,3 +93,60 @@ def _in_one_line(path: Path, error: BaseException) -> str:
     # The first line of a call that goes on below says nothing.
     where = "" if line.endswith(("(", "[", "{", ",")) else f" (in: {line})"
     return f"{path}:{frames[-1].lineno}: {reason}{where}"
+
+
+@contextmanager
+def neighbours_forgotten() -> Iterator[None]:
+    """Take out of Python's search for modules what `load_study` puts in meanwhile."""
+    path, finders, folder = list(sys.path), list(sys.meta_path), _Finder.folder
+    try:
+        yield
+    finally:
+        sys.path[:] = [place for place in sys.path if place in path]
+        if _Finder not in finders and _Finder in sys.meta_path:
+            sys.meta_path.remove(_Finder)
+        _Finder.folder = folder
+
+
+def _look_around(folder: Path) -> None:
+    """Let the next imports find the modules of a folder anew, before others of their names.
+
+    Modules imported before under the name of one of them are forgotten: they are of another folder,
+    or from before an edit. What is installed comes first all the same.
+    """
+    for name, module in list(sys.modules.items()):
+        if _is_in_the_way(name, module, folder):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+    _Finder.folder = str(folder)
+    if _Finder not in sys.meta_path:
+        places = [place for place, finder in enumerate(sys.meta_path) if finder is PathFinder]
+        sys.meta_path.insert(places[0] if places else len(sys.meta_path), _Finder)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+class _Finder:
+    """Finds the neighbours of the study that was loaded last."""
+
+    folder = ""
+
+    @classmethod
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is not None or name == OURS or name in sys.stdlib_module_names:
+            return None
+        found = PathFinder.find_spec(name, [cls.folder])
+        if found is None or found.origin is None or is_installed_package(name):
+            return None
+        return found
+
+
+def _is_in_the_way(name: str, module: ModuleType, folder: Path) -> bool:
+    top, path = name.partition(".")[0], file_of(module)
+    if top in (OURS, "__main__") or path is None:
+        return False
+    if path.endswith((".so", ".pyd")) or is_installed_path(path):
+        return False
+    return (folder / f"{top}.py").exists() or any((folder / top).glob("*.py"))

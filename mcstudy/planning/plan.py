@@ -17,8 +17,7 @@ from mcstudy.execution.options import check_jobs, counted, replicates_in_words, 
 from mcstudy.execution.progress import duration
 from mcstudy.execution.scheduler import fits_of, missing_jobs
 from mcstudy.grid import Condition
-from mcstudy.loader import load_study
-from mcstudy.neighbours import neighbours_forgotten
+from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.planning.amounts import each, sizes, times
 from mcstudy.planning.forecast import Forecast, forecast, method_costs
 from mcstudy.planning.pilot import Pilot, run_pilot

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mcstudy.columns import BESIDE_DIAGNOSTICS
 from mcstudy.errors import StudyError
 from mcstudy.method import Estimate, Fit, Status
-from mcstudy.simulation.batches import is_frame, is_shuffled
 from mcstudy.simulation.call import plain_text
 
 DEFAULT_INTERVAL = "default"
@@ -229,6 +228,27 @@ def _list_of(value: Any, what: str, count: int) -> Sequence[Any]:
             "replicates"
         )
     return value.tolist() if isinstance(value, np.ndarray) else list(value)
+
+
+def is_frame(thing: Any) -> bool:
+    """Return whether a thing is a table, whose items are columns: of pandas, Polars, Arrow."""
+    if isinstance(thing, np.ndarray):
+        return False
+    return hasattr(type(thing), "columns") or hasattr(type(thing), "column_names")
+
+
+def is_shuffled(thing: Any) -> bool:
+    """Return whether a thing has labels, as a pandas Series, that are 0 to R - 1 in other order."""
+    labels = labels_of(thing)
+    if labels is None:
+        return False
+    numbers = list(range(len(labels)))
+    return labels != numbers and set(labels) == set(numbers)
+
+
+def labels_of(thing: Any) -> list[Any] | None:
+    """Return the labels of a pandas Series; None for what has none."""
+    return list(thing.index) if hasattr(type(thing), "iloc") else None
 
 
 @functools.lru_cache(maxsize=4096)

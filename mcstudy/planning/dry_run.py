@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mcstudy.arguments import cut
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.execution.transport import pack
 from mcstudy.grid import Condition
@@ -93,8 +94,7 @@ class Trial:
         total = len(self.study.conditions)
         for cases in found.values():
             text, first = cases[0]
-            text = " ".join(text.split())
-            text = text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
+            text = cut(" ".join(text.split()), MOST_LETTERS)
             if first is None:
                 yield text
             else:

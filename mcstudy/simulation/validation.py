@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.arguments import short
 from mcstudy.columns import BESIDE_DIAGNOSTICS
 from mcstudy.errors import StudyError
 from mcstudy.method import Estimate, Fit, Status
@@ -18,6 +19,7 @@ from mcstudy.simulation.call import plain_text
 DEFAULT_INTERVAL = "default"
 STATUSES = tuple(Status)
 CODES = {status: code for code, status in enumerate(STATUSES)}
+_short = functools.partial(short, most=60)  # a message ends in what to return instead
 _OK, _NOT_FINITE = CODES[Status.OK], CODES[Status.NOT_FINITE]
 
 
@@ -302,11 +304,3 @@ def _status_code(status: Any) -> int:
         raise AnswerError(
             f"returned status {status!r}; the statuses are {', '.join(STATUSES)}"
         ) from None
-
-
-def _short(value: Any) -> str:
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # noqa: BLE001 - the user's __repr__ may raise anything
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mcstudy.errors import MCStudyError, ResultsError, StudyError
@@ -84,3 +85,9 @@ def short(value: object, *, plain: bool = False, most: int = _MOST_LETTERS) -> s
 def cut(text: str, most: int) -> str:
     """Return a text of at most `most` letters; dots stand for what is left out."""
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def suggestion(name: object, known: Sequence[str]) -> str:
+    """Return " (did you mean ...?)" where a known name is close."""
+    close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
+    return f" (did you mean {str(close[0])!r}?)" if close else ""

@@ -8,23 +8,21 @@ import importlib.util
 import linecache
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from mcstudy.arguments import as_path
-from mcstudy.errors import StudyError
+from mcstudy.errors import ResultsError, StudyError
 from mcstudy.installed import OURS, file_of, is_installed_package, is_installed_path
+from mcstudy.spoken import option
 from mcstudy.study import Study
 
 _run_here: set[Path] = set()
-
-
-def was_run_here(path: Path) -> bool:
-    """Return whether this process has run a study file, since somebody named or trusted it."""
-    return path.resolve() in _run_here
+"""The study files that this process has run, since somebody named or trusted them."""
 
 
 def load_study(path: str | Path) -> Study:
@@ -55,6 +53,42 @@ def load_study(path: str | Path) -> Study:
     object.__setattr__(study, "source", path.resolve())
     object.__setattr__(study, "source_digest", hashlib.sha256(source).hexdigest())
     return study
+
+
+def recorded_study(folder: Path, record: Mapping[str, Any], how: str, *, trust: bool) -> Study:
+    """Run the study file that a record names; whoever has made the folder has chosen that file.
+
+    Parameters
+    ----------
+    folder : Path
+        Begins the messages.
+    record : mapping
+        What its ``study.json`` says; it names a file.
+    how : str
+        How to name another file instead, in words.
+    trust : bool
+        Run it, whoever made the folder. One that this process has run before is run in any case.
+
+    Raises
+    ------
+    ResultsError
+        If the file is gone, or not trusted.
+    """
+    path = Path(str(record["study_file"]))
+    if not path.is_file():
+        raise ResultsError(f"{folder}: its study file {path} is gone; say where it is now: {how}")
+    if not trust and path.resolve() not in _run_here:
+        raise ResultsError(
+            f"{folder}: this runs {path}, the study file that the folder names; if you trust it: "
+            f"{option('trust', True)}, or name the study file yourself: {how}"
+        )
+    return load_study(path)
+
+
+def check_name(folder: Path, record: Mapping[str, Any], study: Study) -> None:
+    """Raise ResultsError unless the record of a folder is that of a study of this name."""
+    if (name := record.get("name")) != study.name:
+        raise ResultsError(f"{folder}: holds the study {name!r}, not {study.name!r}")
 
 
 def _run_module(path: Path, source: bytes) -> ModuleType:

@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.analysis.select import factors_in_words, suggestion
+from mcstudy.analysis.select import factors_in_words
+from mcstudy.arguments import suggestion
 from mcstudy.columns import REACHED, WARNED
 from mcstudy.errors import StudyError
 from mcstudy.measure import BUILT_IN, Z, why_absent

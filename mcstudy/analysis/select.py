@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -19,7 +18,7 @@ from mcstudy.analysis.query import (
     written,
     written_name,
 )
-from mcstudy.arguments import short
+from mcstudy.arguments import short, suggestion
 from mcstudy.columns import NUMBERS, WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
@@ -194,12 +193,6 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
                 f"no measure {name!r}{suggestion(name, known)}; there are {', '.join(known)}"
             )
     return wanted
-
-
-def suggestion(name: object, known: Sequence[str]) -> str:
-    """Return " (did you mean ...?)" where a known name is close."""
-    close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
-    return f" (did you mean {str(close[0])!r}?)" if close else ""
 
 
 def in_words(level: Any) -> str:

@@ -22,11 +22,10 @@ from mcstudy.analysis.select import (
     in_order,
     in_words,
     select,
-    suggestion,
     wheres,
     with_record,
 )
-from mcstudy.arguments import as_texts, cut
+from mcstudy.arguments import as_texts, cut, suggestion
 from mcstudy.columns import WARNED, WORDS
 from mcstudy.comparison.paired import matched
 from mcstudy.errors import ResultsError

@@ -31,10 +31,10 @@ from mcstudy.analysis.select import (
     in_order,
     in_words,
     select,
-    suggestion,
     varying,
     with_record,
 )
+from mcstudy.arguments import suggestion
 from mcstudy.comparison.failure_rules import NEAR_LEVEL, RANKED, VIEWS, Bools, Fits, Judge
 from mcstudy.comparison.failures import FAILED, checked_statuses, failed_fits, rule_in_words
 from mcstudy.comparison.influence import contributions, error_of_difference

@@ -14,10 +14,10 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.query import written_condition
 from mcstudy.analysis.select import factors_in_words
 from mcstudy.execution.options import counted
 from mcstudy.grid import Condition, level_text
-from mcstudy.inspection.address import written_condition
 from mcstudy.inspection.failures import NOWHERE, Place
 from mcstudy.spoken import call, option
 from mcstudy.tables.text import aligned

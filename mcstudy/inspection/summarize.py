@@ -15,8 +15,7 @@ from mcstudy.execution.options import counted
 from mcstudy.execution.refresh import LEFT
 from mcstudy.execution.tables import Wishes, write_measures, write_rows
 from mcstudy.grid import Condition
-from mcstudy.inspection.located import check_name, recorded_study
-from mcstudy.loader import load_study
+from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
 from mcstudy.spoken import either
 from mcstudy.storage.export import Stored

@@ -9,9 +9,8 @@ import pytest
 
 import mcstudy
 from mcstudy import MCStudyError, Measured, open_results, performance, run
-from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.custom import customs
-from mcstudy.analysis.measures import bias, coverage, mse, rmse, share_of
+from mcstudy.analysis.measures import Cell, bias, coverage, mse, rmse, share_of
 
 OWN = """
 def interval_score(truth, lower, upper, *, level=0.95):

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from plain_likelihood import plain_likelihood
 
 from mcstudy import Status, nested
 from mcstudy.errors import MCStudyError, TableError
 from mcstudy.nested.mixedlm_diagnostics import identifiable
-from mcstudy.nested.plain import plain_likelihood
 from mcstudy.nested.reml import KINDS
 
 

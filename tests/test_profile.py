@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from plain_likelihood import plain_likelihood
 from scipy import integrate, optimize, stats
 
 from mcstudy import nested
 from mcstudy.nested import NestedBatch
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.intervals import Basis, generalized
-from mcstudy.nested.plain import plain_likelihood
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.roots import crossing
 from mcstudy.nested.solve import profile_llf, solve

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from plain_likelihood import plain_likelihood
 
 from mcstudy import Status, nested
 from mcstudy.errors import StudyError
 from mcstudy.nested import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.cells import cells_of
 from mcstudy.nested.optimizer import maximise
-from mcstudy.nested.plain import plain_likelihood
 from mcstudy.nested.reml import KINDS
 from mcstudy.nested.solution import COMPONENTS
 from mcstudy.nested.solve import as_batch, profile_llf, solve

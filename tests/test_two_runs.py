@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mcstudy import MCStudyError, open_results, run
-from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.measures import Cell
 from mcstudy.analysis.performance import measured
 from mcstudy.cli import main
 from mcstudy.comparison.influence import KNOWN, OF_LIMITS, contributions

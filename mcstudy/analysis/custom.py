@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.mcse import Floats, finite, group_jackknife
-from mcstudy.analysis.measures import mean_of, share, share_of
+from mcstudy.analysis.mcse import finite, group_jackknife
+from mcstudy.analysis.measures import Cell, mean_of, share, share_of
+from mcstudy.arrays import Floats
 from mcstudy.errors import StudyError
 from mcstudy.measure import MISSING, Measured, columns_asked_for
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.mcse import Floats, wilson
+from mcstudy.analysis.mcse import wilson
+from mcstudy.arrays import Floats
 from mcstudy.columns import WARNED
 from mcstudy.measure import Z
 

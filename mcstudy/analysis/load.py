@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mcstudy.analysis.mcse import Floats
 from mcstudy.analysis.partition import split
+from mcstudy.arrays import Floats
 from mcstudy.columns import WARNED
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Level

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from mcstudy.arrays import Floats
 from mcstudy.measure import Z
 
-Floats: TypeAlias = NDArray[np.float64]
 MAD_SCALE = 1.482602218505602
 
 

@@ -15,7 +15,6 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
 from mcstudy.analysis.limits import errors
@@ -27,13 +26,13 @@ from mcstudy.analysis.select import (
     levels_of,
     select,
 )
+from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
 from mcstudy.tables.text import aligned, wrapped
 from mcstudy.terminal import printable
 
-Floats: TypeAlias = NDArray[np.float64]
 Term: TypeAlias = tuple[str, ...]
 """The factors of a main effect or an interaction."""
 

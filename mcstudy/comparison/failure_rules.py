@@ -10,8 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.measures import INTERVAL_MEASURES
+from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.analysis.performance import measured
 from mcstudy.measure import Measured
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from mcstudy.analysis.select import (
     varying,
 )
 from mcstudy.arguments import is_number, is_proportion, short
+from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.comparison.same_data import Pairing, cell_key, pair_runs
 from mcstudy.errors import ResultsError
@@ -31,8 +32,6 @@ from mcstudy.results import Results, folder_of, open_results
 from mcstudy.tables.numbers import number_with_error
 from mcstudy.tables.text import aligned, under_headings, wrapped
 from mcstudy.terminal import printable
-
-Floats: TypeAlias = NDArray[np.float64]
 
 _MOST_LINES = 40
 _VALUES = ("value_a", "value_b", "difference", "error", "paired")

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.mcse import Floats
+from mcstudy.analysis.measures import Cell
 from mcstudy.analysis.select import in_words
+from mcstudy.arrays import Floats
 from mcstudy.columns import WARNED
 from mcstudy.comparison.influence import (
     KNOWN,

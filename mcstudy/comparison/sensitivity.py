@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.load import ConditionRows, EstimandRows, rows_by_condition, without_skipped
-from mcstudy.analysis.measures import INTERVAL_MEASURES
+from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.analysis.select import (
     METHODS_IN_ORDER,
     Where,

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.analysis.mcse import Floats
+from mcstudy.arrays import Floats
 from mcstudy.errors import TableError
 from mcstudy.external.readers import Source
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mcstudy.arrays import Floats
 from mcstudy.nested.balanced import isotonic_levels, level_variances
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch, NestedData
 from mcstudy.nested.solution import COMPONENTS, Solution
 from mcstudy.nested.solve import solve
 
-Floats = NDArray[np.float64]
 Limits = tuple[Floats, Floats]
 
 DRAWS = 999

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.nested.data import Floats, NestedBatch, NestedDesign
+from mcstudy.arrays import Floats
+from mcstudy.nested.data import NestedBatch, NestedDesign
 
 CHUNK = 65_536
 

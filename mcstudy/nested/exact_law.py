@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.measures import share
+from mcstudy.analysis.measures import Cell, share
 from mcstudy.analysis.performance import Meter, numbers
+from mcstudy.arrays import Floats
 from mcstudy.columns import VALUES, WARNED
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.nested.balanced import balanced_llf, isotonic_levels, level_covariance, level_variances
 from mcstudy.nested.cells import MeanSquares
-from mcstudy.nested.data import Floats
 from mcstudy.nested.generate import Recipe
 from mcstudy.nested.generate import variances as true_variances
 from mcstudy.nested.reml import ExactMethod, reml

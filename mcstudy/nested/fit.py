@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mcstudy.arrays import Floats
 from mcstudy.errors import TableError
 from mcstudy.method import Status
-from mcstudy.nested.data import Floats, NestedData
-from mcstudy.nested.frames import CONSTANT, as_frame, names_of, nested_data
+from mcstudy.nested.data import NestedData
+from mcstudy.nested.frames import CONSTANT, as_frame, names_of, nested_data, shared_labels
 from mcstudy.nested.reml import ml, reml
-from mcstudy.nested.shared import shared_labels
 from mcstudy.nested.solution import COMPONENTS
 from mcstudy.nested.solve import as_batch, solve
 

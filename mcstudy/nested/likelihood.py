@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.nested.data import Booleans, Floats
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.nested.sufficient import Sums
 
 _SINGULAR = 1e-10

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.regression.mixed_linear_model import MixedLMParams
 
+from mcstudy.arrays import Floats
 from mcstudy.method import Status
 from mcstudy.nested.columns import columns_of_data
 from mcstudy.nested.data import NestedData
-
-Floats = NDArray[np.float64]
-COMPONENTS = ("group1_var", "group2_var", "unexplained_var")
+from mcstudy.nested.solution import COMPONENTS
 
 RISE = 0.01
 _NEAR_ZERO = 0.1

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.nested.data import Booleans, Floats, Integers
+from mcstudy.arrays import Booleans, Floats, Integers
 from mcstudy.nested.likelihood import Evaluation, evaluate
 from mcstudy.nested.quadratic_step import best_step, masked_inverse, masked_solve
 from mcstudy.nested.solution import Solution, std_errors_of

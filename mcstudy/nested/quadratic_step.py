@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mcstudy.nested.data import Booleans, Floats
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.nested.likelihood import Evaluation
 
 _SAFE = 0.05

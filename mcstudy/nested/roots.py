@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mcstudy.arrays import Floats
 
 _STEPS = 80
 _PRECISION = 1e-10

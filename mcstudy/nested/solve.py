@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from mcstudy.arrays import Floats
 from mcstudy.nested.balanced import balanced_solution
 from mcstudy.nested.cells import Cells, cells_of
-from mcstudy.nested.data import Floats, NestedBatch, NestedData
+from mcstudy.nested.data import NestedBatch, NestedData
 from mcstudy.nested.optimizer import Held, maximise
 from mcstudy.nested.solution import COMPONENTS, Solution
 from mcstudy.nested.sufficient import Sums, sums_of, sums_with_covariates

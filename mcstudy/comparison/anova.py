@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from mcstudy.analysis.limits import errors
+from mcstudy.analysis.precision import errors
 from mcstudy.analysis.select import (
     Where,
     dimensions,

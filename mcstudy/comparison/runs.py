@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from mcstudy.analysis.limits import errors, is_share, with_limits
+from mcstudy.analysis.precision import errors, shares, with_limits
 from mcstudy.analysis.select import (
     Where,
     at,
@@ -228,9 +228,9 @@ def _errors(both: pd.DataFrame, pairing: Pairing) -> tuple[Floats, NDArray[np.bo
     one, other = (
         both[[f"{name}_{side}" for name in columns]].set_axis(columns, axis=1) for side in "ab"
     )
-    independent: Floats = np.hypot(errors(one), errors(other))
+    independent: Floats = np.hypot(errors(one, by_limits=True), errors(other, by_limits=True))
     paired = np.array([pairing.errors.get(key, np.nan) for key in both.index], dtype=float)
-    share = one["measure"].map(is_share).to_numpy(dtype=bool)
+    share = shares(one)
     used = np.minimum(one["used"].to_numpy(dtype=float), other["used"].to_numpy(dtype=float))
     known = np.isfinite(paired)
     paired = np.where(share, np.maximum(paired, 1 / (used + 2)), paired)

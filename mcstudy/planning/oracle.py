@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from mcstudy.analysis.performance import performance_table
-from mcstudy.analysis.precision import PROPORTIONS, errors
+from mcstudy.analysis.precision import errors, shares
 from mcstudy.errors import StudyError
 from mcstudy.external.frames import as_pandas, is_frame
 from mcstudy.grid import Condition
@@ -73,7 +73,7 @@ def compare_with_oracle(study: Study, seconds: float) -> Gate:
     # With few replicates a mean over its error has the tails of t, not of the normal.
     freedom = (cells["used"].astype(float) - 1).clip(lower=1)
     limits = np.where(
-        cells["measure"].isin(PROPORTIONS), stats.norm.isf(tail), stats.t.isf(tail, freedom)
+        shares(cells), stats.norm.isf(tail), stats.t.isf(tail, freedom)
     )
     cells["off"] = cells["z"].abs().to_numpy(dtype=float) > limits
     worst = cells["z"].abs().sort_values(ascending=False, kind="stable").index
@@ -119,7 +119,7 @@ def _compared(
     expected = expected.rename(columns={"value": "expected", "mcse": "oracle_mcse"})
     cells = performance.merge(expected, on=_CELL)
     enough = (cells["used"] >= FEWEST) & cells["value"].notna()
-    cells = cells[enough | cells["measure"].isin(PROPORTIONS) & cells["value"].notna()]
+    cells = cells[enough | shares(cells) & cells["value"].notna()]
     own = np.maximum(errors(cells), _error_if_right(cells))
     cells["error"] = np.hypot(own, cells["oracle_mcse"].fillna(0).to_numpy(dtype=float))
     difference = (cells["value"] - cells["expected"]).to_numpy(dtype=float)
@@ -136,7 +136,7 @@ def _error_if_right(cells: pd.DataFrame) -> Any:
     """
     p = cells["expected"].clip(0, 1)
     error = np.sqrt(p * (1 - p) / cells["used"])
-    return np.where(cells["measure"].isin(PROPORTIONS), error, 0.0)
+    return np.where(shares(cells), error, 0.0)
 
 
 def _performance(

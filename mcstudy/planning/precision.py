@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.precision import PROPORTIONS
+from mcstudy.analysis.precision import shares
 from mcstudy.analysis.select import factors_in_words
 
 _SHOWN_NAMES = ("method", "estimand", "interval")
@@ -25,8 +25,7 @@ def unit_errors(performance: pd.DataFrame) -> pd.DataFrame:
     value = cells["value"].to_numpy(dtype=float)
     p = (np.clip(value, 0, 1) * used + 2) / (used + 4)
     unit = cells["mcse"].to_numpy(dtype=float, na_value=np.nan) * np.sqrt(used)
-    share = cells["measure"].isin(PROPORTIONS).to_numpy()
-    cells["unit"] = np.where(share, np.sqrt(p * (1 - p)), unit)
+    cells["unit"] = np.where(shares(cells), np.sqrt(p * (1 - p)), unit)
     cells["unit"] /= np.sqrt(used / cells["replicates"].to_numpy(dtype=float))
     known: pd.DataFrame = cells[np.isfinite(cells["unit"].to_numpy())]
     return known

@@ -6,7 +6,6 @@ import functools
 import math
 
 import numpy as np
-from scipy import special
 
 from mcstudy.arrays import Floats
 from mcstudy.measure import Z
@@ -87,7 +86,9 @@ def median_weights(n: int) -> tuple[int, Floats]:
 
     The median of n is distributed as Beta((n + 1) / 2, (n + 1) / 2) between them.
     """
-    reach = int(4 * np.sqrt(n)) + 2
+    from scipy import special  # not above: a study with a precision is loaded without scipy
+
+    reach = int(4 * np.sqrt(n)) + 2  # beyond 4 standard deviations their weight is nothing
     begin, end = max(0, n // 2 - reach), min(n, n // 2 + reach + 1)
     edges = np.arange(begin, end + 1) / n
     weights = np.diff(special.betainc((n + 1) / 2, (n + 1) / 2, edges))

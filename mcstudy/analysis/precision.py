@@ -12,13 +12,11 @@ import pyarrow as pa
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.select import factors_in_words
 from mcstudy.arguments import suggestion
-from mcstudy.arrays import Floats
-from mcstudy.arrays import Booleans
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.columns import REACHED, WARNED
 from mcstudy.errors import StudyError
 from mcstudy.measure import BUILT_IN, Z, is_share, why_absent
 from mcstudy.method import Status
-
 
 _COLUMNS = ("measure", "value", "mcse", "used")
 _ZERO = ("bias", "relative_bias", "standardized_bias", "median_bias", "relative_error_model_se")

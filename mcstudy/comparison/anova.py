@@ -113,7 +113,7 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
     """
     (name,) = known_measures(performance, [measure])
     cells = select(performance[performance["measure"] == name], where)
-    error = errors(cells)
+    error = errors(cells, by_limits=True)
     usable = np.isfinite(cells["value"].to_numpy(dtype=float)) & np.isfinite(error)
     usable &= cells["replicates"].to_numpy() > 0
     left_out = int((~usable).sum())

@@ -72,9 +72,7 @@ def compare_with_oracle(study: Study, seconds: float) -> Gate:
     tail = FALSE_ALARM / 2 / max(len(cells), 1)
     # With few replicates a mean over its error has the tails of t, not of the normal.
     freedom = (cells["used"].astype(float) - 1).clip(lower=1)
-    limits = np.where(
-        shares(cells), stats.norm.isf(tail), stats.t.isf(tail, freedom)
-    )
+    limits = np.where(shares(cells), stats.norm.isf(tail), stats.t.isf(tail, freedom))
     cells["off"] = cells["z"].abs().to_numpy(dtype=float) > limits
     worst = cells["z"].abs().sort_values(ascending=False, kind="stable").index
     return Gate(

@@ -27,7 +27,7 @@ from mcstudy.method import Status
 from mcstudy.simulation.validation import STATUSES
 from mcstudy.storage.table_set import open_tables
 
-BUDGET = 2**27
+BUDGET = 2**27  # bytes of one condition's numbers at a time, so that wide studies fit in memory
 
 _KEYS = {"fits": ["method"], "estimates": ["method", "estimand"]}
 _KEYS["intervals"] = [*_KEYS["estimates"], "interval"]

@@ -10,7 +10,7 @@ import numpy as np
 from mcstudy.arrays import Floats
 from mcstudy.measure import Z
 
-MAD_SCALE = 1.482602218505602
+MAD_SCALE = 1.482602218505602  # 1 over the normal's upper quartile: makes it a standard deviation
 
 
 def wilson(p: float, n: float) -> tuple[float, float]:
@@ -88,7 +88,7 @@ def median_weights(n: int) -> tuple[int, Floats]:
     """
     from scipy import special  # not above: a study with a precision is loaded without scipy
 
-    reach = int(4 * np.sqrt(n)) + 2  # beyond 4 standard deviations their weight is nothing
+    reach = int(4 * np.sqrt(n)) + 2  # 8 standard deviations of the Beta: no weight beyond
     begin, end = max(0, n // 2 - reach), min(n, n // 2 + reach + 1)
     edges = np.arange(begin, end + 1) / n
     weights = np.diff(special.betainc((n + 1) / 2, (n + 1) / 2, edges))

@@ -36,7 +36,7 @@ from mcstudy.terminal import printable
 Term: TypeAlias = tuple[str, ...]
 """The factors of a main effect or an interaction."""
 
-_MOST_COLUMNS = 1000
+_MOST_COLUMNS = 1000  # of the design: the time of least squares grows with their square
 _ROUNDING = 1e-9  # of the total: more than the arithmetic of a balanced grid leaves
 
 

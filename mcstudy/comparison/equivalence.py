@@ -20,7 +20,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.tables.text import aligned, under_headings, without_repeats, wrapped
 from mcstudy.terminal import printable
 
-_MOST_LINES = 30
+_MOST_LINES = 30  # a screen; the frame has them all
 _QUANTILES = (0.5, 0.9, 0.99)
 _COUNTS = ("compared", "equal", "only_method", "only_reference", "first_difference", "farthest")
 _DISTANCES = tuple(

@@ -33,7 +33,7 @@ from mcstudy.tables.numbers import number_with_error
 from mcstudy.tables.text import aligned, under_headings, wrapped
 from mcstudy.terminal import printable
 
-_MOST_LINES = 40
+_MOST_LINES = 40  # a screen; the frame has them all
 _VALUES = ("value_a", "value_b", "difference", "error", "paired")
 _TAKEN = (*_VALUES, "z", "p_value", "p_holm", "outcome")
 OUTCOMES = ("identical", "rounding", "unmoved", "unjudged", "moved")

@@ -43,7 +43,7 @@ from mcstudy.tables.numbers import number_with_error
 from mcstudy.tables.text import aligned, under_headings, without_repeats, wrapped
 from mcstudy.terminal import printable
 
-_MOST_CELLS = 24
+_MOST_CELLS = 24  # a screen or two, with a line for each view of a cell; the frame has all
 _TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
 
 

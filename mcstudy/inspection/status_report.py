@@ -23,6 +23,7 @@ from mcstudy.spoken import call, option
 from mcstudy.tables.text import aligned
 from mcstudy.terminal import printable
 
+# What is shown of each, so that the answer is a few screens at most; the frames have all.
 MOST_LINES = 30
 MOST_GROUPS = 20
 MOST_CONDITIONS = 6

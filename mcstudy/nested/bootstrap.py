@@ -19,8 +19,8 @@ from mcstudy.nested.solve import solve
 
 Limits = tuple[Floats, Floats]
 
-DRAWS = 999
-_ROWS_AT_ONCE = 2**21
+DRAWS = 999  # so that 2.5 and 97.5 % of DRAWS + 1 are whole, the bootstrap's convention
+_ROWS_AT_ONCE = 2**21  # of data drawn: 16 MB
 
 
 def balanced_bootstrap(

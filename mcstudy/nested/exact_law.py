@@ -29,7 +29,7 @@ from mcstudy.streams import streams
 if TYPE_CHECKING:
     import pandas as pd
 
-_CHUNK = 50_000
+_CHUNK = 50_000  # draws at a time: some MB an array
 _DESIGN = ("n_group1", "n_group2", "n_rep", "group1_sd", "group2_sd", "unexplained_sd")
 
 

@@ -15,7 +15,7 @@ from mcstudy.nested.solution import COMPONENTS, Solution
 from mcstudy.nested.sufficient import Sums, sums_of, sums_with_covariates
 from mcstudy.nested.units import Working
 
-_MOST_SIZES = 256
+_MOST_SIZES = 256  # sizes of cells that a batch shares; with more, sums by size are mostly empty
 
 
 def as_batch(data: NestedData) -> NestedBatch:

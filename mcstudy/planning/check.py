@@ -17,7 +17,7 @@ from mcstudy.storage.provenance import method_marks, take_as_unchanged
 from mcstudy.study import Study
 from mcstudy.terminal import printable
 
-GATE_SECONDS = 5.0
+GATE_SECONDS = 5.0  # for the oracle: a wait that nobody minds each time a study is edited
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from mcstudy.simulation.validation import CODES, AnswerError, Column
 from mcstudy.storage.provenance import code_digest
 from mcstudy.study import Study
 
-MOST_LETTERS = 300
-SLOW_SECONDS = 10.0
-SLOW_TIMES = 100.0
+MOST_LETTERS = 300  # of a problem: three lines of a terminal
+SLOW_SECONDS = 10.0  # a fit: a thousand replicates take hours
+SLOW_TIMES = 100.0  # as slow as the fastest method: that one is then nothing of the whole
 # The first replicate of a job is a batch of its own, the others are the next.
 _TOGETHER = 4
 # What the order of summation leaves, as in a product over the whole batch, and much more.

@@ -27,9 +27,9 @@ from mcstudy.storage.provenance import method_marks
 from mcstudy.storage.store import Store
 from mcstudy.study import Study
 
-FALSE_ALARM = 0.001
-FEWEST = 50
-_ENOUGH = 20_000
+FALSE_ALARM = 0.001  # that any cell of a right study is off: 1 of 1000 checks, as the docs say
+FEWEST = 50  # replicates from which on the mean of a skewed estimate is near enough to normal
+_ENOUGH = 20_000  # replicates of a condition: errors of a share are below .004 then
 _CELL = ["method", "estimand", "interval", "measure"]
 COLUMNS = ["condition", *_CELL, "value", "mcse", "used", "expected", "error", "z", "off"]
 

@@ -27,8 +27,8 @@ from mcstudy.simulation.validation import AnswerError
 from mcstudy.streams import streams
 from mcstudy.study import Study
 
-BATCH_BYTES = 2**24
-BATCH_REPLICATES = 1024
+BATCH_BYTES = 2**24  # 16 MB of data sets at a time, however large one is
+BATCH_REPLICATES = 1024  # enough to share the overhead of a call among
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,7 @@ from mcstudy.arrays import Booleans, Floats
 from mcstudy.errors import StudyError
 from mcstudy.measure import MISSING, Measured, columns_asked_for
 
-GROUPS = (
-    40  # left out one by one: the error of an error is some 1 in 9, for 40 calls of the measure
-)
+GROUPS = 40  # left out one by one: an error that is known to one ninth, for 40 calls
 _ROUNDING = 1e-12  # of a share, as the arithmetic of a mean leaves it
 
 

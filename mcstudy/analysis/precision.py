@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mcstudy.analysis.mcse import wilson
-from mcstudy.analysis.select import factors_in_words
+from mcstudy.analysis.select import factor_columns, factors_in_words
 from mcstudy.arguments import suggestion
 from mcstudy.arrays import Booleans, Floats
 from mcstudy.columns import REACHED, WARNED
@@ -151,10 +151,10 @@ def precision_text(performance: pd.DataFrame, precision: Mapping[str, float], mo
 
 def _some(cells: pd.DataFrame) -> str:
     """Name the first few cells and their errors."""
-    factors = cells.columns[: cells.columns.get_loc("method")]
+    factors = factor_columns(cells)
     named = []
     for (_, cell), error in list(zip(cells.iterrows(), errors(cells), strict=True))[:3]:
-        where = factors_in_words({str(factor): cell[factor] for factor in factors})
+        where = factors_in_words({factor: cell[factor] for factor in factors})
         words = [cell[name] for name in ("method", "estimand", "interval", "measure")]
         shown = [where, *(word for word in words if isinstance(word, str)), f"{error:.3g}"]
         named.append(" ".join(filter(None, shown)))

@@ -235,7 +235,10 @@ def find_condition(
     names = {name for condition in known for name in condition.factors}
     if unknown := [name for name in pairs if name not in names]:
         said = ", ".join(f"{name!r}{suggestion(name, sorted(names))}" for name in unknown)
-        raise ResultsError(f"no factor {said}; {_named(names)}")
+        there = (
+            f"the factors are {', '.join(sorted(names))}" if names else "the study has no factors"
+        )
+        raise ResultsError(f"no factor {said}; {there}")
     fitting = known
     for name, level in pairs.items():
         meant = matching([c.factors.get(name) for c in known], level)
@@ -259,11 +262,6 @@ def factors_of(key: str) -> dict[str, Any]:
 def written_condition(factors: Mapping[str, Any]) -> str:
     """Return factor values as `find_condition` reads them."""
     return ", ".join(f"{written_name(name)}={level_text(v)}" for name, v in sorted(factors.items()))
-
-
-def _named(factors: Iterable[str]) -> str:
-    names = sorted(factors)
-    return f"the factors are {', '.join(names)}" if names else "the study has no factors"
 
 
 def _pairs(text: str) -> dict[str, str]:

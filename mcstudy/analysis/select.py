@@ -166,7 +166,7 @@ def by_method(frame: pd.DataFrame) -> pd.DataFrame:
     if not frame.attrs.get(METHODS):
         return frame
     place = {name: i for i, name in enumerate(levels_of(frame, "method"))}
-    factors = [str(n) for n in frame.columns[: frame.columns.get_loc("method")]]
+    factors = factor_columns(frame)
     cell = frame.groupby(factors, sort=False, dropna=False).ngroup() if factors else 0
     order = np.lexsort((frame["method"].map(place), np.zeros(len(frame), int) + cell))
     return frame.iloc[order]
@@ -208,7 +208,7 @@ def in_words(level: Any) -> str:
 def named(name: str, level: Any) -> str:
     """Return a level so that it explains itself: ``n=10``, but a method by its name alone."""
     if name in WORDS:
-        return in_words(level) if not _missing(level) else f"no {name}"
+        return f"no {name}" if level is None or pd.isna(level) else in_words(level)
     return f"{name}={in_words(level)}"
 
 
@@ -228,6 +228,11 @@ def factors_in_words(factors: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={in_words(level)}" for name, level in factors.items())
 
 
+def factor_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the factors of a table of measures: the columns before the method."""
+    return [str(name) for name in frame.columns[: frame.columns.get_loc("method")]]
+
+
 def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:
     """Return some of the levels as a heading: ``n=10, sigma=2``."""
     return ", ".join(f"{name}={in_words(levels[name])}" for name in names)
@@ -236,7 +241,3 @@ def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:
 def varying(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
     """Return those of the columns that have more than one level."""
     return [name for name in names if frame[name].nunique(dropna=False) > 1]
-
-
-def _missing(level: Any) -> bool:
-    return level is None or bool(pd.isna(level))

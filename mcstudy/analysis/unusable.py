@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mcstudy.analysis.select import factors_in_words, in_words
+from mcstudy.analysis.select import factor_columns, factors_in_words, in_words
 from mcstudy.arguments import cut
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
@@ -37,7 +37,7 @@ def unusable(
     list of str
         A line for each method.
     """
-    factors = [str(n) for n in performance.columns[: performance.columns.get_loc("method")]]
+    factors = factor_columns(performance)
     cell = [*factors, "method"]
     used = performance[performance["measure"] == "empirical_se"]
     skipped = performance[performance["measure"] == f"share_{Status.SKIPPED}"]

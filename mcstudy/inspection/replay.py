@@ -297,12 +297,9 @@ def _answer_text(answer: Answer) -> str:
     lines += [f"message: {answer.message}"] if answer.message else []
     estimates = answer.estimates.dropna(axis="columns", how="all")
     if len(estimates):
-        lines += estimates.to_string(index=False, float_format=_number, na_rep="-").splitlines()
+        text = estimates.to_string(index=False, float_format="{:.8g}".format, na_rep="-")
+        lines += text.splitlines()
     if answer.diagnostics:
         lines.append(", ".join(f"{name}={value}" for name, value in answer.diagnostics.items()))
     lines += answer.traceback.splitlines()
     return textwrap.indent("\n".join(lines), "  ", lambda line: True)
-
-
-def _number(value: float) -> str:
-    return f"{value:.8g}"

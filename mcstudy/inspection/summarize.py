@@ -102,16 +102,12 @@ def _make(holding: Holding, folder: Path, wishes: Wishes) -> None:
 def _check_better(holding: Holding, folder: Path, extent: Extent, damaged: set[Path]) -> None:
     """Raise ResultsError where tables would be replaced by poorer ones, or there are no rows."""
     words = lost(holding.record.get("counts", {}), extent)
-    if words and _has_tables(folder):
+    if words and (folder / "performance.parquet").exists():
         count = len(damaged.union(holding.store.broken(), holding.store.damaged))
         words += f" ({counted(count, 'damaged part')})" if count else ""
         raise ResultsError(f"{folder}: {words}; {LEFT}")
     if not extent:
         raise ResultsError(f"{holding.folder}: holds no rows of its study, so no tables are made")
-
-
-def _has_tables(folder: Path) -> bool:
-    return (folder / "performance.parquet").exists()
 
 
 def _wishes(holding: Holding, given: Study | str | Path | None, trust: bool) -> Wishes:

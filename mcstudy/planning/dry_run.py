@@ -107,8 +107,10 @@ class Trial:
         self.seconds.setdefault(method, []).append(float(answers.seconds[0]))
         for column, values in answers.numbers.items():
             key = (method, column)
-            there = np.isfinite if column.kind in ("estimate", "std_error") else _is_number
-            self._there[key] = self._there.get(key, False) or bool(there(values[0]))
+            there = np.isfinite(values[0])
+            if column.kind not in ("estimate", "std_error"):
+                there = not np.isnan(values[0])  # one to a side that has no limit is infinite
+            self._there[key] = self._there.get(key, False) or bool(there)
 
     def judge_columns(self) -> None:
         """Say which numbers are never there; an estimate must be, the others may not exist."""
@@ -259,11 +261,6 @@ def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | Non
             condition,
         )
     return truths
-
-
-def _is_number(value: float) -> bool:
-    """Return whether a limit is there; one to a side that has none is infinite."""
-    return not math.isnan(value)
 
 
 def _bits(number: float | None) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.precision import shares
-from mcstudy.analysis.select import factors_in_words
+from mcstudy.analysis.select import factor_columns, factors_in_words, varying
 from mcstudy.execution.scheduler import JOB_SECONDS
 from mcstudy.execution.stopping import counts
 from mcstudy.grid import Condition
@@ -239,10 +239,7 @@ def worst(cells: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def cell_in_words(cell: pd.Series, cells: pd.DataFrame) -> str:
     """Return in words what tells a row of `performance` from the others of `cells`."""
-    names = list(cells.columns)
-    factors = [
-        name for name in names[: names.index("method")] if cells[name].nunique(dropna=False) > 1
-    ]
+    factors = varying(cells, factor_columns(cells))
     words = [
         str(cell[name])
         for name in ("method", "estimand", "interval")

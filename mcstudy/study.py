@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from mcstudy.arguments import is_number
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid, check_levels, is_plain
 from mcstudy.measure import LEVEL, check_measures, check_null
@@ -178,8 +179,7 @@ class Study:
     def _check_level(self) -> None:
         if self.level is None:
             return
-        number = isinstance(self.level, int | float) and not isinstance(self.level, bool)
-        if not number or not 0 < self.level < 1:
+        if not is_number(self.level) or not 0 < self.level < 1:
             raise StudyError(
                 f"{self.name}: level is {self.level!r}; give a number between 0 and 1, or None "
                 "to form no intervals"
@@ -213,8 +213,7 @@ class Study:
                 )
             if limit is None and not name:
                 continue
-            number = isinstance(limit, int | float) and not isinstance(limit, bool)
-            if not number or not 0 < (limit or 0) <= MAX_SECONDS:
+            if not is_number(limit) or not 0 < (limit or 0) <= MAX_SECONDS:
                 of = f" of '{name}'" if name else ""
                 raise StudyError(
                     f"{self.name}: time_limit{of} is {limit!r}; give seconds, a number above 0 and "

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.select import factor_columns, factors_in_words
-from mcstudy.arguments import suggestion
+from mcstudy.arguments import is_number, suggestion
 from mcstudy.arrays import Booleans, Floats
 from mcstudy.columns import REACHED, WARNED
 from mcstudy.errors import StudyError
@@ -37,9 +37,8 @@ def check_targets(targets: object, listed: str, each: str, own: Iterable[str] = 
                 f"{listed} names {measure!r}{suggestion(measure, known)}, "
                 f"which is no measure; the measures are {', '.join(known)}"
             )
-        number = isinstance(target, int | float) and not isinstance(target, bool)
-        if not number or not 0 < target < np.inf:
-            shown = f"{target:g}" if number else repr(target)
+        if not is_number(target) or not 0 < target < np.inf:
+            shown = f"{target:g}" if is_number(target) else repr(target)
             raise StudyError(f"{each} of {measure} is {shown}; give a number above 0")
 
 

@@ -34,7 +34,8 @@ from mcstudy.analysis.select import (
     with_record,
 )
 from mcstudy.arguments import suggestion
-from mcstudy.comparison.failure_rules import NEAR_LEVEL, RANKED, VIEWS, Bools, Fits, Judge
+from mcstudy.arrays import Booleans
+from mcstudy.comparison.failure_rules import NEAR_LEVEL, RANKED, VIEWS, Fits, Judge
 from mcstudy.comparison.failures import FAILED, checked_statuses, failed_fits, rule_in_words
 from mcstudy.comparison.influence import contributions, error_of_difference
 from mcstudy.errors import ResultsError
@@ -234,7 +235,7 @@ def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterat
         yield _Group({**labels, "estimand": estimand, "interval": interval}, fits_of)
 
 
-def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell, Bools]]:
+def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell, Booleans]]:
     cell = Cell(of.truth, of.estimate, of.std_error)
     if measure not in INTERVAL_MEASURES:
         yield None, cell, ~np.isfinite(of.estimate)

@@ -18,6 +18,7 @@ from mcstudy.arrays import Floats
 from mcstudy.nested.balanced import isotonic_levels, level_variances, weighted_group1
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
+from mcstudy.nested.intervals import Limits
 from mcstudy.nested.optimizer import free_components, least_deviance
 from mcstudy.nested.roots import crossing
 from mcstudy.nested.solution import COMPONENTS, Solution
@@ -25,7 +26,6 @@ from mcstudy.nested.solve import reduced
 from mcstudy.nested.sufficient import Sums
 
 Lanes = NDArray[np.intp]
-Limits = tuple[Floats, Floats]
 
 _Stages = tuple[Floats, Floats, Floats]
 _Weights = tuple[float, float, float]

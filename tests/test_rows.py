@@ -2,15 +2,13 @@
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 import mcstudy
 from mcstudy import MCStudyError, open_results, run
-from mcstudy.analysis.load import rows_by_condition
-from mcstudy.storage.checksums import read_seal
-from mcstudy.storage.files import write_table
-from mcstudy.storage.store import Store
+from mcstudy.analysis.load import condition_rows, rows_by_condition
+from mcstudy.storage.folder import Holding
+from mcstudy.storage.rows import StudyRows
 
 KEY = ("condition", "replicate", "method", "estimand", "interval")
 UNEVEN = """
@@ -86,19 +84,15 @@ def test_identity_rows_are_those_of_the_tables(uneven, budget):
     assert_same(uneven, pieces)
 
 
-@pytest.mark.parametrize("upto", [0, 1, 20, 35, 1000])
-def test_identity_rows_up_to_a_replicate(uneven, upto):
-    pieces = list(rows_by_condition(uneven.folder, upto=upto))
-    if upto:
-        assert_same(uneven, pieces, lambda table: table[table.replicate < upto])
+@pytest.mark.parametrize("first", [0, 1, 20, 35, 1000])
+def test_identity_rows_up_to_a_replicate(uneven, first):
+    holding = Holding.of(uneven.folder)
+    rows = StudyRows(holding.stored(), holding.truths, level=0.95, first=first)
+    pieces = list(condition_rows(rows))
+    if first:
+        assert_same(uneven, pieces, lambda table: table[table.replicate < first])
     else:
         assert pieces == []
-
-
-def test_contract_upto_by_condition(uneven):
-    pieces = list(rows_by_condition(uneven.folder, upto={"n=5": 7}))
-    counts = [(p.condition, [len(m.replicate) for m in p.methods.values()]) for p in pieces]
-    assert counts == [("n=5", [7, 7]), ("n=10", [30, 45])]
 
 
 def test_contract_rows_are_in_order(uneven):
@@ -114,21 +108,30 @@ def test_contract_rows_are_in_order(uneven):
 
 
 def test_contract_many_row_groups(uneven, monkeypatch, tmp_path):
-    monkeypatch.setattr("mcstudy.storage.export.BLOCK", 8)
+    monkeypatch.setattr("mcstudy.storage.rows.BLOCK", 8)
     study = mcstudy.load_study(uneven.folder.parents[1] / "study_file.py")
     small = run(study, tmp_path / "s", jobs=1, quiet=True)
     assert_same(small, rows_by_condition(small.folder))
-    assert_same(small, rows_by_condition(small.folder, upto=11), lambda t: t[t.replicate < 11])
 
 
-def test_contract_a_damaged_table_is_one_line(uneven):
-    path = uneven.folder / "estimates.parquet"
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(MCStudyError, match="was damaged or changed by hand"):
+def test_contract_a_damaged_or_missing_part_is_one_line(uneven):
+    first, *others = sorted((uneven.folder / "parts").glob("*.parquet"))
+    content = bytearray(first.read_bytes())
+    content[40] ^= 1
+    first.write_bytes(content)
+    with pytest.raises(MCStudyError, match=r"damaged .*; run the study again to have"):
         list(rows_by_condition(uneven.folder))
-    path.unlink()
-    with pytest.raises(MCStudyError, match=r"estimates\.parquet: is missing; to make the tables"):
+    for path in (first, *others):
+        path.unlink()
+    with pytest.raises(MCStudyError, match="its parts are gone, and this needs the rows in them"):
         list(rows_by_condition(uneven.folder))
+
+
+def test_contract_the_long_tables_are_no_step_to_a_measure(uneven):
+    before = str(uneven.compare("fails", "both"))
+    for name in ("fits", "estimates", "intervals", "timings"):
+        (uneven.folder / f"{name}.parquet").unlink()
+    assert str(open_results(uneven.folder).compare("fails", "both")) == before
 
 
 def test_contract_a_further_method_or_condition_changes_no_other_measure(study_file, tmp_path):
@@ -142,11 +145,7 @@ def test_contract_a_further_method_or_condition_changes_no_other_measure(study_f
     )
 
 
-def test_contract_an_unknown_status_is_one_line(uneven):
-    path = uneven.folder / "fits.parquet"
-    write_table(path, pa.Table.from_pandas(uneven.fits.replace("error", "lost")), {})
-    store = Store(uneven.folder)
-    tables = {**store.record["tables"], "fits": read_seal(path)}
-    store.write_record({**store.record, "tables": tables})
-    with pytest.raises(MCStudyError, match="has the status 'lost'"):
+def test_contract_an_unknown_status_is_one_line(uneven, monkeypatch):
+    monkeypatch.setattr("mcstudy.analysis.load.STATUSES", ("ok",))
+    with pytest.raises(MCStudyError, match="has the status 'error'"):
         list(rows_by_condition(uneven.folder))

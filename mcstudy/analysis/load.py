@@ -1,41 +1,30 @@
-"""Tables on disk to arrays, condition by condition: the one way by which results are read.
-
-No row group of ours crosses conditions, and in each the rows are sorted by replicate, method,
-estimand and interval; where all methods have the same replicates, a cell is every k-th row.
-"""
+"""Parts to arrays, condition by condition: the one way by which rows are read for a measure."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mcstudy.analysis.partition import split
 from mcstudy.arrays import Floats
 from mcstudy.columns import WARNED
 from mcstudy.errors import ResultsError
-from mcstudy.grid import Level
+from mcstudy.grid import Condition, Level
+from mcstudy.measure import LEVEL
 from mcstudy.method import Status
 from mcstudy.simulation.validation import STATUSES
-from mcstudy.storage.table_set import open_tables
+from mcstudy.storage.export import conditions_table
+from mcstudy.storage.folder import Holding
+from mcstudy.storage.parts import DamagedError
+from mcstudy.storage.rows import Key, StudyRows, array_of
 
-BUDGET = 2**27  # bytes of one condition's numbers at a time, so that wide studies fit in memory
-
-_KEYS = {"fits": ["method"], "estimates": ["method", "estimand"]}
-_KEYS["intervals"] = [*_KEYS["estimates"], "interval"]
-_NUMBERS = {
-    "fits": ["replicate", "status", WARNED],
-    "estimates": ["truth", "estimate", "std_error"],
-    "intervals": ["lower", "upper"],
-}
+BUDGET = 2**27
+"""Bytes of the numbers of one condition that are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +56,7 @@ class MethodRows:
     replicate : array of shape (R,)
         Rising; methods are paired by it and by nothing else.
     status_code : array of int8, shape (R,)
-        The place of each fit's status in `mcstudy.simulation.answers.STATUSES`.
+        The place of each fit's status in `mcstudy.simulation.validation.STATUSES`.
     estimands : mapping of str to EstimandRows
         Sorted by name.
     warned : array of bool, shape (R,)
@@ -137,20 +126,49 @@ def _chosen(method: MethodRows, kept: NDArray[np.bool_]) -> MethodRows:
     )
 
 
-def rows_by_condition(
-    folder: Path,
-    *,
-    upto: Mapping[str, int] | int | None = None,
-    budget: int = BUDGET,
-) -> Iterator[ConditionRows]:
-    """Yield the rows of a folder's tables, one condition after the other.
+def rows_by_condition(folder: Path, *, budget: int = BUDGET) -> Iterator[ConditionRows]:
+    """Yield the rows that count in a folder of results, one condition after the other.
 
     Parameters
     ----------
     folder : Path
-        With the tables conditions, fits, estimates and intervals.
-    upto : int or mapping of condition to int, optional
-        Only the replicates below that number; a condition that the mapping lacks comes whole.
+        ``results/<study name>``, with its parts.
+    budget : int, optional
+        As in `condition_rows`.
+
+    Raises
+    ------
+    ResultsError
+        If there are no rows, or a part is damaged.
+    """
+    holding = Holding.of(folder)
+    if holding.record["keep"] == "measures":
+        raise ResultsError(
+            f"{folder}: keeps measures and no rows, which this needs (keep='measures')"
+        )
+    stored = holding.stored()
+    if not any(stored.values()):
+        raise ResultsError(
+            f"{folder}: its parts are gone, and this needs the rows in them; run the study again"
+        )
+    level = holding.record.get("level", LEVEL)
+    try:
+        yield from condition_rows(StudyRows(stored, holding.truths, level=level), budget=budget)
+    except DamagedError as error:
+        if not error.path.exists():
+            raise ResultsError(
+                f"{folder}: a run at work has joined parts meanwhile; try again"
+            ) from None
+        raise ResultsError(f"{error}; run the study again to have its rows anew") from None
+
+
+def condition_rows(rows: StudyRows, *, budget: int = BUDGET) -> Iterator[ConditionRows]:
+    """Yield the rows of a study as arrays, one condition after the other.
+
+    Parameters
+    ----------
+    rows : StudyRows
+        Where they are read.
     budget : int, optional
         Bytes. A condition whose numbers need more comes in pieces, each with some of the estimands
         and all of the methods. One estimand is always whole.
@@ -162,180 +180,124 @@ def rows_by_condition(
 
     Raises
     ------
-    ResultsError
-        If a table is missing or damaged.
+    DamagedError
+        Where a part turns out to be damaged.
     """
-    try:
-        with ExitStack() as stack:
-            opened = _opened(folder, stack)
-            conditions = pq.read_table(opened.pop("conditions")).to_pylist()
-            files = {name: _File(file, name, stack) for name, file in opened.items()}
-            for factors in conditions:
-                key = factors.pop("condition")
-                stop = upto.get(key) if isinstance(upto, Mapping) else upto
-                yield from _pieces(files, key, factors, stop=stop, budget=budget)
-    except (OSError, pa.ArrowException) as error:
-        raise ResultsError(
-            f"{folder}: its tables cannot be read ({' '.join(str(error).split())}); "
-            "run the study again to make them anew"
-        ) from None
-
-
-def _opened(folder: Path, stack: ExitStack) -> dict[str, Any]:
-    if not (folder / "fits.parquet").exists() and (folder / "endings.parquet").is_file():
-        raise ResultsError(
-            f"{folder}: keeps measures and no rows, which this needs (keep='measures')"
-        )
-    return open_tables(folder, ["conditions", *_KEYS], stack)
-
-
-class _File:
-    """A table on disk, and which of its row groups belong to which condition."""
-
-    def __init__(self, opened: Any, name: str, stack: ExitStack) -> None:
-        texts = [*_KEYS[name], "status"] if name == "fits" else _KEYS[name]
-        self._file = stack.enter_context(pq.ParquetFile(opened, read_dictionary=texts))
-        self.key = _KEYS[name]
-        self.numbers = _NUMBERS[name]
-        self._groups: dict[str, list[int]] = defaultdict(list)
-        schema = self._file.schema_arrow
-        self._condition, self._replicate = map(schema.get_field_index, ("condition", "replicate"))
-        for group in range(self._file.num_row_groups):
-            self._groups[self._condition_of(group)].append(group)
-
-    def _condition_of(self, group: int) -> str:
-        statistics = self._file.metadata.row_group(group).column(self._condition).statistics
-        if statistics is not None and statistics.has_min_max:
-            return str(statistics.min)
-        column = self._file.read_row_group(group, columns=["condition"])["condition"]
-        return str(column[0].as_py())
-
-    def groups(self, condition: str, stop: int | None) -> list[int]:
-        """Return the row groups of a condition that begin below replicate `stop`."""
-        found = self._groups.get(condition, [])
-        if stop is None:
-            return found
-        return [group for group in found if self._first_replicate(group) < stop]
-
-    def _first_replicate(self, group: int) -> int:
-        statistics = self._file.metadata.row_group(group).column(self._replicate).statistics
-        return int(statistics.min) if statistics is not None and statistics.has_min_max else 0
-
-    def rows(self, groups: Sequence[int]) -> int:
-        """Return how many rows the groups have."""
-        return sum(int(self._file.metadata.row_group(group).num_rows) for group in groups)
-
-    def words(self, group: int, column: str) -> list[str]:
-        """Return the distinct texts of a column."""
-        table = self._file.read_row_group(group, columns=[column])
-        return sorted(table[column].unique().to_pylist())
-
-    def cells(
-        self, groups: Sequence[int], some: frozenset[str] | None = None
-    ) -> dict[tuple[str, ...], list[list[Any]]]:
-        """Return the numbers of each cell: for each column an array from each of the groups."""
-        found: dict[tuple[str, ...], list[list[Any]]] = {}
-        for group in groups:
-            table = self._file.read_row_group(group, columns=[*self.key, *self.numbers])
-            numbers = [_array(table[name]) for name in self.numbers]
-            for key, chosen in split(table, self.key):
-                if some is None or key[1] in some:
-                    columns = found.setdefault(key, [[] for _ in self.numbers])
-                    for column, values in zip(columns, numbers, strict=True):
-                        column.append(np.ascontiguousarray(values[chosen]))
-        return found
+    table = conditions_table(rows.conditions).to_pylist()
+    for condition, factors in zip(rows.conditions, table, strict=True):
+        del factors["condition"]
+        yield from _pieces(rows, condition, factors, budget)
 
 
 def _pieces(
-    files: Mapping[str, _File],
-    condition: str,
-    factors: Mapping[str, Level],
-    *,
-    stop: int | None,
-    budget: int,
+    rows: StudyRows, condition: Condition, factors: Mapping[str, Level], budget: int
 ) -> Iterator[ConditionRows]:
-    groups = {name: file.groups(condition, stop) for name, file in files.items()}
-    fits = {key: columns for (key,), columns in files["fits"].cells(groups["fits"]).items()}
-    if not fits:
-        return
-    replicate = {name: np.concatenate(columns[0]) for name, columns in fits.items()}
-    status = {name: np.concatenate(columns[1]) for name, columns in fits.items()}
-    warned = {name: np.concatenate(columns[2]) for name, columns in fits.items()}
-    fits.clear()
-    kept = {
-        name: len(numbers) if stop is None else int(np.searchsorted(numbers, stop))
-        for name, numbers in replicate.items()
-    }
-    for index, some in enumerate(_shares(files, groups, budget)):
-        estimands = _estimands(files, groups, some, kept)
+    keys, truths = rows.keys[condition], rows.truths[condition]
+    names = sorted({estimand for own in keys.values() for estimand, _ in own})
+    # Two numbers of 8 bytes each: an estimate with its standard error, or two limits.
+    most = max((len(own) for own in keys.values()), default=0)
+    held = 16 * most * rows.replicates(condition)
+    if held <= budget or len(names) < 2:
+        shares: list[frozenset[str]] = [frozenset(names)]
+        fits = None
+    else:
+        count = min(len(names), -(-held // budget))
+        split = np.array_split(np.array(names, object), count)
+        shares = [frozenset(some.tolist()) for some in split]
+        fits = _collected(rows.blocks(condition, lambda key: key[0] == "estimate"), {})
+    for index, some in enumerate(shares):
+        wanted = _of_estimands(some)
+        own = {m: [key for key in of if key[0] in some] for m, of in keys.items()}
+        found = _collected(rows.blocks(condition, wanted), own)
         methods = {
             name: MethodRows(
-                replicate[name][: kept[name]],
-                status[name][: kept[name]],
-                {key[1]: rows for key, rows in sorted(estimands.items()) if key[0] == name},
-                warned[name][: kept[name]],
+                *(fits or found)[name].of_fit,
+                estimands=_estimands(found[name].numbers, own[name], truths),
+                warned=(fits or found)[name].warned,
             )
-            for name in sorted(replicate)
-            if kept[name]
+            for name in sorted(found)
         }
+        del found
         pa.default_memory_pool().release_unused()
         if methods:
-            yield ConditionRows(condition, factors, methods, first=index == 0)
+            yield ConditionRows(condition.key, factors, methods, first=index == 0)
 
 
-def _shares(
-    files: Mapping[str, _File], groups: Mapping[str, Sequence[int]], budget: int
-) -> list[frozenset[str] | None]:
-    """Return which estimands to read at once, so that their numbers fit the budget."""
-    held = 16 * sum(files[name].rows(groups[name]) for name in ("estimates", "intervals"))
-    if held <= budget or not groups["estimates"]:
-        return [None]
-    names = files["estimates"].words(groups["estimates"][0], "estimand")
-    count = min(len(names), -(-held // budget))
-    return [frozenset(some.tolist()) for some in np.array_split(np.array(names, object), count)]
+def _of_estimands(some: frozenset[str]) -> Callable[[Key], bool]:
+    return lambda key: key[0] != "diagnostic" and key[1] in some
 
 
-def _estimands(
-    files: Mapping[str, _File],
-    groups: Mapping[str, Sequence[int]],
-    some: frozenset[str] | None,
-    kept: Mapping[str, int],
-) -> dict[tuple[str, ...], EstimandRows]:
-    """Return the rows of each method and estimand."""
-    limits: dict[tuple[str, ...], dict[str, tuple[Floats, Floats]]] = defaultdict(dict)
-    for key, columns in sorted(files["intervals"].cells(groups["intervals"], some).items()):
-        lower, upper = (_joined(column, key, kept) for column in columns)
-        limits[key[:2]][key[2]] = lower, upper
-    found = {}
-    for key, columns in files["estimates"].cells(groups["estimates"], some).items():
-        truth = float(columns[0][0][0])
-        estimate, std_error = (_joined(column, key, kept) for column in columns[1:])
-        found[key] = EstimandRows(truth, estimate, std_error, limits[key])
+Column: TypeAlias = tuple[str, str, str]
+
+
+@dataclass
+class _Collected:
+    """The arrays of one method, block after block."""
+
+    replicate: list[NDArray[np.int64]]
+    status: list[NDArray[np.int8]]
+    warned_in: list[NDArray[np.bool_]]
+    numbers: dict[Column, Any]
+
+    @property
+    def of_fit(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        return _whole(self.replicate), _whole(self.status)
+
+    @property
+    def warned(self) -> NDArray[np.bool_]:
+        return _whole(self.warned_in)
+
+
+def _collected(
+    blocks: Iterable[Mapping[str, pa.Table]], keys: Mapping[str, Sequence[Key]]
+) -> dict[str, _Collected]:
+    """Return by method the replicates, statuses and warnings, and the numbers of some keys."""
+    found: dict[str, _Collected] = {}
+    for block in blocks:
+        for method, table in block.items():
+            of = found.setdefault(method, _Collected([], [], [], {}))
+            of.replicate.append(table["replicate"].to_numpy())
+            of.status.append(_codes(table["status"]))
+            of.warned_in.append(table[WARNED].to_numpy())
+            for estimand, interval in keys.get(method, ()):
+                for kind in ("lower", "upper") if interval else ("estimate", "std_error"):
+                    column = array_of(table, kind, estimand, interval)
+                    of.numbers.setdefault((kind, estimand, interval), []).append(column)
     return found
 
 
-def _joined(column: list[Floats], key: Sequence[str], kept: Mapping[str, int]) -> Floats:
-    """Return a column of a cell, a number for each fit of the method that is kept."""
-    values = column[0] if len(column) == 1 else np.concatenate(column)
-    column.clear()  # two copies of one column at a time, not of all
-    count = kept.get(key[0], 0)
-    if len(values) < count:
-        raise ResultsError(f"{' '.join(key)} has {len(values)} rows and {count} fits; run it again")
-    return values[:count]
+def _estimands(
+    numbers: dict[Column, list[Floats]], keys: Sequence[Key], truths: Mapping[str, float]
+) -> dict[str, EstimandRows]:
+    """Return the rows of each estimand; `numbers` is used up, so that no column is held twice."""
+
+    def taken(kind: str, estimand: str, interval: str) -> Floats:
+        return _whole(numbers.pop((kind, estimand, interval)))
+
+    found = {}
+    for name in sorted({estimand for estimand, _ in keys}):
+        intervals = sorted(interval for estimand, interval in keys if estimand == name and interval)
+        estimate, std_error = (taken(kind, name, "") for kind in ("estimate", "std_error"))
+        limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in intervals}
+        found[name] = EstimandRows(truths.get(name, np.nan), estimate, std_error, limits)
+    return found
 
 
-def _array(column: Any) -> NDArray[Any]:
-    """Return a column as an array, statuses as their codes."""
-    array: NDArray[Any]
+def _whole(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _codes(column: Any) -> NDArray[np.int8]:
+    """Return statuses as their places in `STATUSES`."""
     if not pa.types.is_dictionary(column.type):
-        array = column.to_numpy()
-        return array
-    column = column.combine_chunks()
-    words = column.dictionary.to_pylist()
-    if unknown := [word for word in words if word not in STATUSES]:
+        column = column.dictionary_encode()
+    column = column.unify_dictionaries().combine_chunks()
+    words, places = column.dictionary.to_pylist(), column.indices.to_numpy()
+    known = {str(status): code for code, status in enumerate(STATUSES)}
+    codes: NDArray[np.int8] = np.array([known.get(word, -1) for word in words], np.int8)[places]
+    if (codes < 0).any():
         raise ResultsError(
-            f"the table fits has the status '{unknown[0]}', which this version of mcstudy does not "
-            f"know; it knows {', '.join(STATUSES)}"
+            f"a part has the status '{words[places[codes.argmin()]]}', which this version of "
+            f"mcstudy does not know; it knows {', '.join(STATUSES)}"
         )
-    array = np.array([STATUSES.index(word) for word in words], np.int8)[column.indices.to_numpy()]
-    return array
+    return codes

@@ -1,18 +1,17 @@
-"""Rows to measures: the table `performance` of a results folder, every number with its MCSE."""
+"""Rows to measures: the table `performance`, every number with its MCSE."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mcstudy.analysis.custom import Custom, customs
-from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
+from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, condition_rows
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell, share, share_of
 from mcstudy.analysis.normal_theory import NORMAL_MCSE
@@ -21,13 +20,15 @@ from mcstudy.measure import MISSING, Measured, null_of
 from mcstudy.method import Status
 from mcstudy.simulation.call import attempt, in_words
 from mcstudy.simulation.validation import STATUSES
-from mcstudy.storage.table_set import read_table
+from mcstudy.storage.export import conditions_table
+from mcstudy.storage.rows import StudyRows
 
 Line = tuple[Any, ...]
 
 
 def performance_table(
-    folder: Path,
+    rows: Iterable[ConditionRows],
+    conditions: pa.Table,
     *,
     measures: Mapping[str, Callable[..., Any]] | None = None,
     null: float | Mapping[str, float] | None = None,
@@ -35,12 +36,14 @@ def performance_table(
     tell: Callable[[str], None] | None = None,
     also: Callable[[ConditionRows], None] | None = None,
 ) -> pa.Table:
-    """Return the measures of every cell of the tables in `folder`.
+    """Return the measures of every cell of some rows.
 
     Parameters
     ----------
-    folder : Path
-        A results folder.
+    rows : iterable of ConditionRows
+        As `mcstudy.analysis.load` reads them.
+    conditions : pyarrow.Table
+        The table `conditions` of the study.
     measures : mapping of str to callable, optional
         Measures of the user's own.
     null : float or mapping of str to float, optional
@@ -58,20 +61,19 @@ def performance_table(
         One column per factor, then method, estimand, interval, measure, value, mcse, lower, upper,
         used and replicates. Shares of statuses have no estimand, measures of estimates no interval.
     """
-    conditions = read_table(folder, "conditions")
     order = {key: i for i, key in enumerate(conditions["condition"].to_pylist())}
     meter = Meter(customs(measures or {}), normal=mcse == "normal")
     lines: list[Line] = []
-    for piece in rows_by_condition(folder):
+    for piece in rows:
         place = order[piece.condition]
         if also is not None:
             also(piece)
-        for method, rows in piece.methods.items():
+        for method, fits in piece.methods.items():
             where = f"{piece.condition}, method {method}"
-            count = len(rows.replicate)
+            count = len(fits.replicate)
             if piece.first:
-                lines += [(place, method, *line, count) for line in _status_lines(rows)]
-            for estimand, of in rows.estimands.items():
+                lines += [(place, method, *line, count) for line in _status_lines(fits)]
+            for estimand, of in fits.estimands.items():
                 lines += [
                     (place, method, estimand, *line, count)
                     for line in meter.lines(of, null_of(null, estimand), f"{where}, {estimand}")
@@ -80,6 +82,11 @@ def performance_table(
         for text in meter.failures():
             tell(text)
     return assembled(lines, conditions)
+
+
+def measured_rows(rows: StudyRows, **options: Any) -> pa.Table:
+    """Return the measures of every cell of the rows of a study; `performance_table`'s options."""
+    return performance_table(condition_rows(rows), conditions_table(rows.conditions), **options)
 
 
 def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:

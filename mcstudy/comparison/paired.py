@@ -160,8 +160,13 @@ class Comparer:
         lines = condition_comparisons(rows, pairs, self.null, self.intervals)
         self._lines += [(rows.condition, *line) for line in lines]
 
-    def table(self, folder: Path) -> pa.Table:
-        """Return the comparisons of all rows seen, which are those of the tables in `folder`.
+    def table(self, conditions: pa.Table) -> pa.Table:
+        """Return the comparisons of all rows seen.
+
+        Parameters
+        ----------
+        conditions : pyarrow.Table
+            The table `conditions` of the study.
 
         Returns
         -------
@@ -169,7 +174,6 @@ class Comparer:
             Factors, method, reference, estimand, interval, measure, value, mcse, lower, upper, used
             and replicates: those that both methods have.
         """
-        conditions = read_table(folder, "conditions")
         order = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
         lines = [(order[condition], *line) for condition, *line in self._lines]
         lines.sort(key=lambda line: (*line[:4], line[4] or ""))
@@ -267,7 +271,8 @@ def compare(
         if interval not in own[name]:
             there = ", ".join(sorted(own[name])) or "none"
             raise ResultsError(f"{name} has no interval {interval!r}; it has {there}")
-    frame = select(with_record(comparer.table(folder).to_pandas(), record), where)
+    made = comparer.table(read_table(folder, "conditions"))
+    frame = select(with_record(made.to_pandas(), record), where)
     if frame.empty:
         raise ResultsError(f"{method} and {reference} have no replicate or estimand in common here")
     notes = () if chosen else tuple(_alone(method, reference, own))

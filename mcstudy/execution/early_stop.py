@@ -15,8 +15,8 @@ from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import either
-from mcstudy.storage.export import Stored
 from mcstudy.storage.parts import DamagedError, column_key
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.sum_parts import read_tallies, tallies_of
 from mcstudy.storage.sums import Tally
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from mcstudy.execution.scheduler import covered
 from mcstudy.grid import Condition
-from mcstudy.storage.export import Stored
+from mcstudy.storage.rows import Stored
 
 Extent: TypeAlias = dict[str, dict[str, int]]
 

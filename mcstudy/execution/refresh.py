@@ -74,8 +74,8 @@ def _update(ledger: Ledger, progress: Progress | None) -> bool:
         if not has_rows:
             write_rows(made, stored, ledger.truths, ledger.facts())
         if keep == "rows":
-            of = folder if has_rows else made
-            failures = write_measures(of, ledger.facts(), Wishes.of(ledger.study), into=made)
+            wishes = Wishes.of(ledger.study)
+            failures = write_measures(made, stored, ledger.truths, ledger.facts(), wishes)
         seals = put_in_places(made, folder)
     ledger.tables = {**ledger.tables, **seals}
     ledger.made_of, ledger.extent = made_of, extent

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.accepted import ranges_of, replicates_in
-from mcstudy.storage.export import Stored
+from mcstudy.storage.rows import Stored
 
 JOB_SECONDS = 2.0
 _UNMEASURED = 50_000

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from mcstudy.analysis.performance import performance_table
+from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import check_exist, existing, reached
 from mcstudy.execution.scheduler import missing_jobs
 from mcstudy.execution.shards import Share
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
-from mcstudy.storage.export import Stored, write_tables
 from mcstudy.storage.parts import DamagedError
+from mcstudy.storage.rows import Stored, StudyRows
 from mcstudy.storage.study_record import Ledger
 
 
@@ -116,13 +114,14 @@ class Goals:
         wanted = set(self._methods)
         rows = [Stored(item.head, tuple(m for m in item.methods if m in wanted)) for item in stored]
         rows = [item for item in rows if item.methods]
-        truths = {condition: self._ledger.truths[condition]}
-        with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
-            folder = Path(name)
-            study, first = self._ledger.study, self._goals[condition]
-            write_tables(folder, {condition: rows}, truths, {}, level=study.level, first=first)
-            table = performance_table(folder, measures=study.measures, null=study.null)
-            performance = table.to_pandas()
+        study = self._ledger.study
+        judged = StudyRows(
+            {condition: rows},
+            {condition: self._ledger.truths[condition]},
+            level=study.level,
+            first=self._goals[condition],
+        )
+        performance = measured_rows(judged, measures=study.measures, null=study.null).to_pandas()
         self._check_exist(condition, performance, precision)
         return bool(reached(performance, precision).fillna(True).all())
 

@@ -13,8 +13,9 @@ from mcstudy.analysis.moment_measures import tally_lines
 from mcstudy.analysis.performance import assembled
 from mcstudy.columns import WARNED
 from mcstudy.grid import Condition
-from mcstudy.storage.export import Stored, conditions_table, existing
+from mcstudy.storage.export import conditions_table
 from mcstudy.storage.files import write_table
+from mcstudy.storage.rows import Stored, existing
 from mcstudy.storage.sum_parts import nulls_of, read_tallies
 from mcstudy.storage.sums import Tally, merged, no_sums
 

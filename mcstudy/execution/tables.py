@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcstudy.analysis.performance import performance_table
+from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import with_reached
 from mcstudy.comparison.paired import Comparer
 from mcstudy.execution.sum_tables import write_summed_tables
 from mcstudy.grid import Condition
 from mcstudy.measure import LEVEL
-from mcstudy.storage.export import Stored, write_tables
+from mcstudy.storage.export import conditions_table, write_tables
 from mcstudy.storage.files import write_table
 from mcstudy.storage.record import as_json
+from mcstudy.storage.rows import Stored, StudyRows
 from mcstudy.study import Study
 
 
@@ -47,27 +48,36 @@ def write_rows(
     DamagedError
         Where a part turns out to be damaged.
     """
-    metadata, level = _metadata(facts), facts.get("level", LEVEL)
     if facts["keep"] == "measures":
-        write_summed_tables(folder, stored, truths, metadata)
+        write_summed_tables(folder, stored, truths, _metadata(facts))
     else:
-        write_tables(folder, stored, truths, metadata, level=level)
+        write_tables(folder, _rows(stored, truths, facts), _metadata(facts))
 
 
 def write_measures(
-    folder: Path, facts: Mapping[str, Any], wishes: Wishes, *, into: Path
+    folder: Path,
+    stored: Mapping[Condition, Sequence[Stored]],
+    truths: Mapping[Condition, Mapping[str, float]],
+    facts: Mapping[str, Any],
+    wishes: Wishes,
 ) -> list[str]:
-    """Measure the rows in `folder` and write the tables of measures.
+    """Measure the rows and write the tables of measures.
 
     Returns
     -------
     list of str
         A line for each of the user's measures that raised.
+
+    Raises
+    ------
+    DamagedError
+        Where a part turns out to be damaged.
     """
     failures: list[str] = []
     comparer = Comparer(reference=wishes.reference, null=wishes.null)
-    table = performance_table(
-        folder,
+    rows = _rows(stored, truths, facts)
+    table = measured_rows(
+        rows,
         measures=wishes.measures,
         null=wishes.null,
         tell=failures.append,
@@ -75,9 +85,18 @@ def write_measures(
     )
     table = with_reached(table, wishes.precision)
     metadata = _metadata(facts)
-    write_table(into / "performance.parquet", table, metadata)
-    write_table(into / "comparisons.parquet", comparer.table(folder), metadata)
+    write_table(folder / "performance.parquet", table, metadata)
+    table = comparer.table(conditions_table(rows.conditions))
+    write_table(folder / "comparisons.parquet", table, metadata)
     return failures
+
+
+def _rows(
+    stored: Mapping[Condition, Sequence[Stored]],
+    truths: Mapping[Condition, Mapping[str, float]],
+    facts: Mapping[str, Any],
+) -> StudyRows:
+    return StudyRows(stored, truths, level=facts.get("level", LEVEL))
 
 
 def _metadata(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import mcstudy.simulation
-from mcstudy.storage.export import Stored
 from mcstudy.storage.parts import DamagedError, column_key, diagnostic_text, read
 from mcstudy.storage.provenance import Mark
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.sum_parts import read_tallies
 
 _OURS = str(Path(mcstudy.simulation.__file__).parent)

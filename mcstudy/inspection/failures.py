@@ -14,9 +14,9 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.storage import parts
-from mcstudy.storage.export import Stored
 from mcstudy.storage.folder import Holding
 from mcstudy.storage.parts import DamagedError
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.sum_parts import read_tallies
 
 NOWHERE = -1

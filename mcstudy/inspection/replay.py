@@ -33,10 +33,10 @@ from mcstudy.simulation.call import attempt
 from mcstudy.simulation.replicates import Job, Trouble, do_job, draw
 from mcstudy.spoken import either, option
 from mcstudy.storage.accepted import Counting
-from mcstudy.storage.export import Stored
 from mcstudy.storage.folder import has_parts, why_not_there
 from mcstudy.storage.parts import DamagedError, encode, read_content
 from mcstudy.storage.provenance import Mark, changes, method_marks, take_as_unchanged
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.study import MAX_REPLICATES, Study
 from mcstudy.terminal import harmless_line, printable

@@ -16,9 +16,9 @@ from mcstudy.inspection.failures import kinds_of, troubled_fits
 from mcstudy.inspection.status_report import Standing
 from mcstudy.results import Results, folder_of
 from mcstudy.storage.accepted import kept_as
-from mcstudy.storage.export import Stored
 from mcstudy.storage.folder import Holding, has_tables
 from mcstudy.storage.provenance import Mark
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import nulls_of, truths_of
 

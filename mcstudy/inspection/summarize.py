@@ -18,9 +18,9 @@ from mcstudy.grid import Condition
 from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
 from mcstudy.spoken import either
-from mcstudy.storage.export import Stored
 from mcstudy.storage.folder import Holding
 from mcstudy.storage.parts import DamagedError
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.table_set import made_apart, put_in_places
 from mcstudy.study import Study
@@ -89,11 +89,11 @@ def _make(holding: Holding, folder: Path, wishes: Wishes) -> None:
             _check_better(holding, folder, extent_of(stored), damaged)
             try:
                 write_rows(made, stored, holding.truths, holding.facts)
+                if holding.facts["keep"] == "rows":
+                    write_measures(made, stored, holding.truths, holding.facts, wishes)
                 made_of = stored
             except DamagedError as error:
                 damaged.add(error.path)
-        if holding.facts["keep"] == "rows":
-            write_measures(made, holding.facts, wishes, into=made)
         seals = put_in_places(made, folder)
     written = {"made_of": None, "tables": seals, "counts": extent_of(made_of)}
     Store(folder).write_record({**holding.record, **written})

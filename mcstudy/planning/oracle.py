@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from mcstudy.analysis.performance import performance_table
+from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import errors, shares
 from mcstudy.errors import StudyError
 from mcstudy.external.frames import as_pandas, is_frame
@@ -21,9 +21,9 @@ from mcstudy.simulation.first_replicate import refuse_draws
 from mcstudy.simulation.global_random import changed, shared_states
 from mcstudy.simulation.replicates import Job, do_job
 from mcstudy.simulation.retry_policy import NO_CAUTION
-from mcstudy.storage.export import Stored, write_tables
 from mcstudy.storage.parts import encode
 from mcstudy.storage.provenance import method_marks
+from mcstudy.storage.rows import Stored, StudyRows
 from mcstudy.storage.store import Store
 from mcstudy.study import Study
 
@@ -152,9 +152,8 @@ def _performance(
                 refuse_draws(study, done, names, NO_CAUTION, None)
             store.add(encode(done, answers, marks))
             stored = {condition: [Stored(head, methods) for head in store.heads()]}
-            truths = {condition: study.truths(condition)}
-            write_tables(store.folder, stored, truths, {}, level=study.level)
-        table = performance_table(store.folder, measures=study.measures, null=study.null)
+            rows = StudyRows(stored, {condition: study.truths(condition)}, level=study.level)
+            table = measured_rows(rows, measures=study.measures, null=study.null)
         return table.to_pandas(), len(done)
 
 

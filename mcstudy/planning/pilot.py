@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mcstudy.analysis.performance import performance_table
+from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.unusable import unusable
 from mcstudy.errors import StudyError
 from mcstudy.execution.executor import Workers, hire
@@ -30,9 +30,10 @@ from mcstudy.execution.sum_tables import write_summed_tables
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import call, option
-from mcstudy.storage.export import Stored, write_tables
+from mcstudy.storage.export import write_tables
 from mcstudy.storage.files import write_table
 from mcstudy.storage.provenance import method_marks
+from mcstudy.storage.rows import Stored, StudyRows
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import tallies_of
 from mcstudy.storage.table_set import read_table
@@ -241,8 +242,9 @@ def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
             write_summed_tables(store.folder, stored, truths, {})
             table = read_table(store.folder, "performance")
         else:
-            write_tables(store.folder, stored, truths, {}, level=study.level, first=first)
-            table = performance_table(store.folder, measures=study.measures, null=study.null)
+            rows = StudyRows(stored, truths, level=study.level, first=first)
+            write_tables(store.folder, rows, {})
+            table = measured_rows(rows, measures=study.measures, null=study.null)
             write_table(store.folder / "performance.parquet", table, {})
         pilot.table_seconds = time.perf_counter() - begun
         done = [first or sum(lap.replicates for lap in laps) for laps in pilot.laps.values()]

@@ -35,7 +35,7 @@ from mcstudy.planning.forecast import (
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import either
-from mcstudy.storage.export import Stored
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
 from mcstudy.study import Study, check_replicates

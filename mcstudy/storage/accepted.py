@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mcstudy.grid import Condition
-from mcstudy.storage.export import Stored
 from mcstudy.storage.facts import digest
 from mcstudy.storage.parts import PartHead
 from mcstudy.storage.provenance import Mark
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.sum_parts import references, without_overlap
 
 

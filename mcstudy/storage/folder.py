@@ -13,8 +13,8 @@ from mcstudy.grid import Condition
 from mcstudy.measure import LEVEL
 from mcstudy.spoken import call, option
 from mcstudy.storage.accepted import Counting
-from mcstudy.storage.export import Stored
 from mcstudy.storage.record import NAME
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 
 MOST_WITHIN = 5

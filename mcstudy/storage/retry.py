@@ -13,8 +13,8 @@ from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.spoken import either
 from mcstudy.storage import parts
-from mcstudy.storage.export import Stored, estimands_of, judged
 from mcstudy.storage.parts import DamagedError, PartHead
+from mcstudy.storage.rows import Stored, estimands_of, judged
 from mcstudy.storage.study_record import Ledger
 
 RETRIED = tuple(status for status in Status if status is not Status.OK)

@@ -16,11 +16,11 @@ from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
 from mcstudy.storage.accepted import Counting, known_as, ranges_of, replicates_in
 from mcstudy.storage.changes import Decisions
-from mcstudy.storage.export import Stored
 from mcstudy.storage.facts import commit_of, digest, facts_of, measures_record, truths_record
 from mcstudy.storage.parts import PartHead
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
 from mcstudy.storage.record import RecordError
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.study import Study
 

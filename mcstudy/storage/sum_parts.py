@@ -17,9 +17,9 @@ from mcstudy.measure import null_of
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage import parts
-from mcstudy.storage.export import Stored
 from mcstudy.storage.parts import DamagedError, PartHead
 from mcstudy.storage.provenance import Mark
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.sums import Ending, Tally, merged, tally
 
 _TRUTH = "the truth of "

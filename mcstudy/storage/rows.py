@@ -1,0 +1,287 @@
+"""Parts to the rows of a condition: each replicate once, judged, with the intervals formed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mcstudy.analysis.wald import WALD, wald_limits
+from mcstudy.columns import WARNED
+from mcstudy.grid import Condition
+from mcstudy.method import Status
+from mcstudy.storage import parts
+from mcstudy.storage.parts import PartHead
+
+BLOCK = 2**15
+"""Replicates that are held at a time, and the rows of a row group of the tables hold."""
+_OF_FIT = ("replicate", "status", "message", WARNED, "seconds")
+
+Key: TypeAlias = tuple[str, ...]
+"""(estimand, interval); the interval of an estimate itself is empty."""
+Keys: TypeAlias = Collection[Key]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The stored rows of some methods under one condition: a part, and which of it counts."""
+
+    head: PartHead
+    methods: tuple[str, ...]
+
+
+class StudyRows:
+    """The rows of a study that count, read condition by condition.
+
+    Parameters
+    ----------
+    stored : mapping of Condition to sequence of Stored
+        The rows there are.
+    truths : mapping of Condition to mapping of str to float
+        The true value of each estimand.
+    level : float or None
+        Of the intervals formed from standard errors, under each condition for the estimands of
+        which a method gives no interval there; None forms none.
+    first : int, optional
+        Only the first so many replicates.
+    """
+
+    def __init__(
+        self,
+        stored: Mapping[Condition, Sequence[Stored]],
+        truths: Mapping[Condition, Mapping[str, float]],
+        *,
+        level: float | None,
+        first: int | None = None,
+    ) -> None:
+        self.conditions = sorted(stored, key=lambda condition: condition.sort_key)
+        self.truths = truths
+        self._level, self._first = level, first
+        self._stored = {
+            condition: [i for i in stored[condition] if first is None or i.head.start < first]
+            for condition in self.conditions
+        }
+        kinds = {condition: _kinds(self._stored[condition]) for condition in self.conditions}
+        self._formed = {
+            condition: {} if level is None else formed(of) for condition, of in kinds.items()
+        }
+        self._given = {
+            condition: {
+                method: {
+                    *(key[1:] for key in keys if key[0] in ("estimate", "lower")),
+                    *((estimand, WALD) for estimand in self._formed[condition].get(method, ())),
+                }
+                for method, keys in of.items()
+            }
+            for condition, of in kinds.items()
+        }
+        self.keys = existing(self._given, truths)
+        """(estimand, interval) of the rows that there are, by condition and method, sorted."""
+
+    def diagnostics(self) -> dict[str, pa.DataType]:
+        """Return the methods' own diagnostics, each with the type that holds all its values."""
+        types: dict[str, set[pa.DataType]] = {}
+        for item in (item for items in self._stored.values() for item in items):
+            names = {name for m in item.methods for name in item.head.columns[m]}
+            own = {name: key[1] for name in names if (key := _key(name))[0] == "diagnostic"}
+            for field in parts.read_schema(item.head.path) if own else ():
+                if field.name in own:
+                    types.setdefault(own[field.name], set()).add(field.type)
+        return {name: parts.common_type(types[name]) for name in sorted(types)}
+
+    def replicates(self, condition: Condition) -> int:
+        """Return how many fits there are under a condition at most, by all of its methods."""
+        return sum(
+            len(item.methods) * (item.head.stop - item.head.start)
+            for item in self._stored[condition]
+        )
+
+    def blocks(
+        self, condition: Condition, wanted: Callable[[Key], bool] = lambda key: True
+    ) -> Iterator[dict[str, pa.Table]]:
+        """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once.
+
+        A fit that leaves out an estimand that others give is not finite, and not ok.
+
+        Parameters
+        ----------
+        condition : Condition
+            Whose rows.
+        wanted : callable, optional
+            Takes the key of a column, (kind, estimand, interval) or ("diagnostic", name); only the
+            columns for which it is true are read. Statuses are right where all estimates are.
+
+        Raises
+        ------
+        DamagedError
+            Where a part turns out to be damaged.
+        """
+        given = self._given[condition]
+        for block in _blocks(self._stored[condition], self._first, wanted):
+            whole = {
+                method: judged(rows, sorted({key[0] for key in given[method]}))
+                for method, rows in block.items()
+            }
+            for method, estimands in self._formed[condition].items():
+                some = [name for name in estimands if wanted(("lower", name, WALD))]
+                if method in whole and some and self._level is not None:
+                    whole[method] = _with_limits(whole[method], some, self._level)
+            yield whole
+
+
+def estimands_of(stored: Iterable[Stored], method: str) -> list[str]:
+    """Return the estimands that a method has under a condition, over all of its parts."""
+    keys = _kinds([Stored(item.head, (method,)) for item in stored if method in item.methods])
+    return sorted({key[1] for key in keys.get(method, ()) if key[0] in ("estimate", "lower")})
+
+
+def _key(column: str) -> Key:
+    return parts.column_key(column) or ("",)
+
+
+def _kinds(stored: Iterable[Stored]) -> dict[str, set[Key]]:
+    """Return by method the keys of the columns of numbers, over all of its parts."""
+    found: dict[str, set[Key]] = {}
+    for item in stored:
+        for method in item.methods:
+            found.setdefault(method, set()).update(map(_key, item.head.columns[method]))
+    return {m: {key for key in keys if key[0] != "diagnostic"} for m, keys in found.items()}
+
+
+def formed(kinds: Mapping[str, Iterable[Key]]) -> dict[str, list[str]]:
+    """Return by method the estimands that have standard errors and no interval of the method."""
+    found = {}
+    for method, keys in kinds.items():
+        with_error = {key[1] for key in keys if key[0] == "std_error"}
+        found[method] = sorted(with_error - {key[1] for key in keys if key[0] == "lower"})
+    return {method: estimands for method, estimands in found.items() if estimands}
+
+
+def existing(
+    given: Mapping[Condition, Mapping[str, Keys]], truths: Mapping[Condition, Collection[str]]
+) -> dict[Condition, dict[str, list[Key]]]:
+    """Return the estimands and intervals that exist, by condition and method, sorted.
+
+    An estimand exists where the method gave an estimate of it or it has a truth, an interval where
+    the method gave it. Of an estimand that has a truth and of which the method said nothing, as
+    where all of its fits failed, all that the method gives elsewhere is missing. Where a method
+    gave nothing at all, so is each estimand, but for those that it leaves out where it gives some.
+
+    Parameters
+    ----------
+    given : mapping of Condition to mapping of str to keys
+        What each method gave.
+    truths : mapping of Condition to collection of str
+        The estimands that have a truth.
+    """
+    found: dict[Condition, dict[str, list[Key]]] = {c: {} for c in given}
+    for method in {method for of in given.values() for method in of}:
+        own = {condition: of[method] for condition, of in given.items() if method in of}
+        known = {key for keys in own.values() for key in keys}
+        left_out = {e for c, keys in own.items() if keys for e in truths[c]} - {k[0] for k in known}
+        for condition, keys in own.items():
+            silent = set(truths[condition]) - {key[0] for key in keys}
+            missing = {key for key in known if key[0] in silent}
+            missing |= {(estimand, "") for estimand in silent - left_out if not keys}
+            found[condition][method] = sorted({*keys} | missing)
+    return found
+
+
+def _with_limits(rows: pa.Table, estimands: Sequence[str], level: float) -> pa.Table:
+    """Return rows with the interval formed from the standard error of each of the estimands."""
+    for estimand in estimands:
+        estimate, std_error, df = (
+            numbers_of(rows, kind, estimand, "").to_numpy(zero_copy_only=False)
+            for kind in ("estimate", "std_error", "df")
+        )
+        for kind, limit in zip(
+            ("lower", "upper"), wald_limits(estimate, std_error, level, df), strict=True
+        ):
+            rows = rows.append_column(parts.column_name(kind, estimand, WALD), pa.array(limit))
+    return rows
+
+
+def _blocks(
+    stored: Sequence[Stored], first: int | None, wanted: Callable[[Key], bool]
+) -> Iterator[dict[str, pa.Table]]:
+    read: dict[Path, pa.Table] = {}
+    end = max((item.head.stop for item in stored), default=0)
+    end = end if first is None else min(end, first)
+    for start in range(0, end, BLOCK):
+        stop = min(start + BLOCK, end)
+        found: dict[str, list[pa.Table]] = {}
+        for item in stored:
+            if item.head.start < stop and item.head.stop > start:
+                path = item.head.path
+                own = {
+                    name: [c for c in item.head.columns[name] if wanted(_key(c))]
+                    for name in item.methods
+                }
+                columns = [*_OF_FIT, *sorted({c for some in own.values() for c in some})]
+                rows = read.pop(path, None)
+                rows = parts.read(path, columns) if rows is None else rows
+                if item.head.stop > stop:
+                    read[path] = rows
+                for method, some in own.items():
+                    cut = _cut(rows, item.head, method, start, stop).select([*_OF_FIT, *some])
+                    found.setdefault(method, []).append(cut)
+        if found:
+            yield {method: _sorted_once(tables) for method, tables in sorted(found.items())}
+
+
+def _cut(rows: pa.Table, head: PartHead, method: str, start: int, stop: int) -> pa.Table:
+    """Return the rows of a method that fall into the block."""
+    first = max(start - head.start, 0)
+    last = min(stop, head.stop) - head.start
+    return parts.rows_of(head, rows, method).slice(first, last - first)
+
+
+def _sorted_once(tables: list[pa.Table]) -> pa.Table:
+    table = parts.concatenated(tables)
+    replicate = table["replicate"].to_numpy()
+    if len(replicate) < 2 or (np.diff(replicate) > 0).all():
+        return table
+    _, index = np.unique(replicate, return_index=True)
+    return table.take(pa.array(index))
+
+
+def judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
+    """Return rows where a fit that leaves out what others estimate is not finite, and not ok."""
+    if len(estimands) < 2:
+        return rows
+    status = rows["status"].cast(pa.string())
+    missing = pa.array(np.zeros(rows.num_rows, bool))
+    for estimand in estimands:
+        missing = pc.or_(missing, pc.is_null(numbers_of(rows, "estimate", estimand, "")))
+    lacking = pc.and_(missing, pc.equal(status, Status.OK))
+    if not pc.any(lacking).as_py():
+        return rows
+    status = pc.if_else(lacking, str(Status.NOT_FINITE), status)
+    return rows.set_column(rows.column_names.index("status"), "status", status)
+
+
+def column_of(rows: pa.Table, *key: str) -> pa.ChunkedArray | pa.Array:
+    """Return a column of numbers or a diagnostic; all missing where the rows have none."""
+    name = parts.column_name(*key)
+    if name in rows.column_names:
+        return rows[name]
+    return pa.nulls(rows.num_rows, pa.float64())
+
+
+def numbers_of(rows: pa.Table, *key: str) -> pa.Array:
+    """Return a column of numbers, NaN as null."""
+    return pa.array(array_of(rows, *key), pa.float64(), from_pandas=True)
+
+
+def array_of(rows: pa.Table, *key: str) -> NDArray[np.float64]:
+    """Return a column of numbers as an array, missing ones NaN."""
+    column = column_of(rows, *key)
+    if isinstance(column, pa.Array):
+        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=float)
+    return np.asarray(column.to_numpy(), dtype=float)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from pathlib import Path
 
 from mcstudy.errors import MCStudyError, ResultsError, StudyError
 
-_MOST_LETTERS = 80
+_MOST_LETTERS = 80  # a line of a terminal
 
 
 def as_path(
@@ -73,11 +74,21 @@ def is_proportion(value: object) -> bool:
     return isinstance(value, Real) and 0 < float(value) < 1
 
 
-def short(value: object, *, plain: bool = False) -> str:
-    """Return a value in words that fit on a line."""
+def short(value: object, *, plain: bool = False, most: int = _MOST_LETTERS) -> str:
+    """Return a value in words that fit on a line, of at most so many letters."""
     try:
         text = str(value) if plain else repr(value)
     except Exception:  # noqa: BLE001 - the repr of somebody's class may raise anything
         text = f"a {type(value).__name__}"
-    text = " ".join(text.split())
-    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."
+    return cut(" ".join(text.split()), most)
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most `most` letters; dots stand for what is left out."""
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def suggestion(name: object, known: Sequence[str]) -> str:
+    """Return " (did you mean ...?)" where a known name is close."""
+    close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
+    return f" (did you mean {str(close[0])!r}?)" if close else ""

@@ -34,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
                     what = "has an empty name" if value.strip(", ") else "is empty"
                     self.error(f"argument {name}: {value!r} {what}; {_CURE}")
         if rest:
-            from mcstudy.analysis.select import suggestion
+            from mcstudy.arguments import suggestion
 
             meant = suggestion(rest[0], list(self._option_string_actions))
             self.error(f"unrecognized arguments: {' '.join(rest)}{meant}")

@@ -1,26 +1,28 @@
-"""A study file becomes a study."""
+"""A study file becomes a study; the modules of its folder are read as they stand on disk now."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import linecache
 import sys
 import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from mcstudy.arguments import as_path
-from mcstudy.errors import StudyError
-from mcstudy.neighbours import look_around
+from mcstudy.errors import ResultsError, StudyError
+from mcstudy.installed import OURS, file_of, is_installed_package, is_installed_path
+from mcstudy.spoken import option
 from mcstudy.study import Study
 
 _run_here: set[Path] = set()
-
-
-def was_run_here(path: Path) -> bool:
-    """Return whether this process has run a study file, since somebody named or trusted it."""
-    return path.resolve() in _run_here
+"""The study files that this process has run, since somebody named or trusted them."""
 
 
 def load_study(path: str | Path) -> Study:
@@ -53,6 +55,42 @@ def load_study(path: str | Path) -> Study:
     return study
 
 
+def recorded_study(folder: Path, record: Mapping[str, Any], how: str, *, trust: bool) -> Study:
+    """Run the study file that a record names; whoever has made the folder has chosen that file.
+
+    Parameters
+    ----------
+    folder : Path
+        Begins the messages.
+    record : mapping
+        What its ``study.json`` says; it names a file.
+    how : str
+        How to name another file instead, in words.
+    trust : bool
+        Run it, whoever made the folder. One that this process has run before is run in any case.
+
+    Raises
+    ------
+    ResultsError
+        If the file is gone, or not trusted.
+    """
+    path = Path(str(record["study_file"]))
+    if not path.is_file():
+        raise ResultsError(f"{folder}: its study file {path} is gone; say where it is now: {how}")
+    if not trust and path.resolve() not in _run_here:
+        raise ResultsError(
+            f"{folder}: this runs {path}, the study file that the folder names; if you trust it: "
+            f"{option('trust', True)}, or name the study file yourself: {how}"
+        )
+    return load_study(path)
+
+
+def check_name(folder: Path, record: Mapping[str, Any], study: Study) -> None:
+    """Raise ResultsError unless the record of a folder is that of a study of this name."""
+    if (name := record.get("name")) != study.name:
+        raise ResultsError(f"{folder}: holds the study {name!r}, not {study.name!r}")
+
+
 def _run_module(path: Path, source: bytes) -> ModuleType:
     """Run the source as a module of a name of its own, registered so that its classes work."""
     name = f"mcstudy_study_{hashlib.sha256(bytes(path) + source).hexdigest()[:16]}"
@@ -61,7 +99,7 @@ def _run_module(path: Path, source: bytes) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(path)
     sys.modules[name] = module
-    look_around(path.parent)
+    _look_around(path.parent)
     linecache.checkcache(str(path))
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
@@ -89,3 +127,60 @@ def _in_one_line(path: Path, error: BaseException) -> str:
     # The first line of a call that goes on below says nothing.
     where = "" if line.endswith(("(", "[", "{", ",")) else f" (in: {line})"
     return f"{path}:{frames[-1].lineno}: {reason}{where}"
+
+
+@contextmanager
+def neighbours_forgotten() -> Iterator[None]:
+    """Take out of Python's search for modules what `load_study` puts in meanwhile."""
+    path, finders, folder = list(sys.path), list(sys.meta_path), _Finder.folder
+    try:
+        yield
+    finally:
+        sys.path[:] = [place for place in sys.path if place in path]
+        if _Finder not in finders and _Finder in sys.meta_path:
+            sys.meta_path.remove(_Finder)
+        _Finder.folder = folder
+
+
+def _look_around(folder: Path) -> None:
+    """Let the next imports find the modules of a folder anew, before others of their names.
+
+    Modules imported before under the name of one of them are forgotten: they are of another folder,
+    or from before an edit. What is installed comes first all the same.
+    """
+    for name, module in list(sys.modules.items()):
+        if _is_in_the_way(name, module, folder):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+    _Finder.folder = str(folder)
+    if _Finder not in sys.meta_path:
+        places = [place for place, finder in enumerate(sys.meta_path) if finder is PathFinder]
+        sys.meta_path.insert(places[0] if places else len(sys.meta_path), _Finder)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+class _Finder:
+    """Finds the neighbours of the study that was loaded last."""
+
+    folder = ""
+
+    @classmethod
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is not None or name == OURS or name in sys.stdlib_module_names:
+            return None
+        found = PathFinder.find_spec(name, [cls.folder])
+        if found is None or found.origin is None or is_installed_package(name):
+            return None
+        return found
+
+
+def _is_in_the_way(name: str, module: ModuleType, folder: Path) -> bool:
+    top, path = name.partition(".")[0], file_of(module)
+    if top in (OURS, "__main__") or path is None:
+        return False
+    if path.endswith((".so", ".pyd")) or is_installed_path(path):
+        return False
+    return (folder / f"{top}.py").exists() or any((folder / top).glob("*.py"))

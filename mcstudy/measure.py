@@ -21,6 +21,7 @@ BUILT_IN = (
 )
 
 OF_INTERVALS = BUILT_IN[BUILT_IN.index("coverage") :]
+_SHARES = (*(name for name in OF_INTERVALS if name != "width"), WARNED)
 
 
 class Measured(NamedTuple):
@@ -55,6 +56,11 @@ class Measured(NamedTuple):
 
 
 MISSING = Measured(math.nan, math.nan, 0)
+
+
+def is_share(measure: str) -> bool:
+    """Return whether a measure is the share of replicates in which something holds."""
+    return measure in _SHARES or measure.startswith("share_")
 
 
 def why_absent(measure: str) -> str:

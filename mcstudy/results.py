@@ -21,11 +21,10 @@ from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
 from mcstudy.comparison.anova import Anova, anova
 from mcstudy.comparison.equivalence import Equivalence, equivalence
-from mcstudy.comparison.failures import FAILED, Overlap, failure_overlap
+from mcstudy.comparison.failures import FAILED, Overlap, failure_overlap, warning_kinds
 from mcstudy.comparison.paired import Comparison, check_pair, compare
 from mcstudy.comparison.paired_measures import COMPARISONS, INTERVAL_COMPARISONS
 from mcstudy.comparison.sensitivity import Sensitivity, sensitivity
-from mcstudy.comparison.warnings import warning_kinds
 from mcstudy.errors import ResultsError
 from mcstudy.storage.export import TABLES, TABLES_OF
 from mcstudy.storage.folder import why_not_there

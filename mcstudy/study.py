@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from mcstudy.arguments import is_number
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid, check_levels, is_plain
 from mcstudy.measure import LEVEL, check_measures, check_null
-from mcstudy.signatures import check_method, check_takes
+from mcstudy.method import batch_of, wraps_batched
 
 MAX_REPLICATES = 2**32
 MAX_SECONDS = 1e9
@@ -111,7 +113,8 @@ class Study:
         if not self.conditions.conditions:
             raise StudyError(f"{self.name}: the grid keeps no condition; loosen its where(...)")
         check_levels(self.conditions)
-        self._make_plain("replicates", "seed", "max_replicates")
+        for name in ("replicates", "seed", "max_replicates"):
+            object.__setattr__(self, name, as_integer(getattr(self, name)))
         check_replicates(self.replicates, self.name)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise StudyError(f"{self.name}: seed is {self.seed!r}; give an integer of 0 or more")
@@ -128,10 +131,10 @@ class Study:
                 "leave one of the two out"
             )
         factors = self.conditions.factors
-        check_takes(factors, "simulate", self.simulate, leading=1, where=self.name)
-        check_takes(factors, "estimands", self.estimands, leading=0, where=self.name)
+        _check_takes(factors, "simulate", self.simulate, leading=1, where=self.name)
+        _check_takes(factors, "estimands", self.estimands, leading=0, where=self.name)
         if self.oracle is not None:
-            check_takes(factors, "oracle", self.oracle, leading=0, where=self.name)
+            _check_takes(factors, "oracle", self.oracle, leading=0, where=self.name)
         self._check_precision()
         object.__setattr__(self, "methods", MappingProxyType(dict(self.methods)))
 
@@ -141,11 +144,6 @@ class Study:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, methods=MappingProxyType(state["methods"]))
-
-    def _make_plain(self, *names: str) -> None:
-        """Turn numpy's integers into Python's."""
-        for name in names:
-            object.__setattr__(self, name, as_integer(getattr(self, name)))
 
     def _check_precision(self) -> None:
         if self.precision is None:
@@ -181,8 +179,7 @@ class Study:
     def _check_level(self) -> None:
         if self.level is None:
             return
-        number = isinstance(self.level, int | float) and not isinstance(self.level, bool)
-        if not number or not 0 < self.level < 1:
+        if not is_number(self.level) or not 0 < self.level < 1:
             raise StudyError(
                 f"{self.name}: level is {self.level!r}; give a number between 0 and 1, or None "
                 "to form no intervals"
@@ -199,7 +196,7 @@ class Study:
                 raise StudyError(
                     f"{self.name}: {name!r} cannot name a method; use a text without commas"
                 )
-            check_method(name, method, self.name)
+            _check_method(name, method, self.name)
         if self.reference is not None and self.reference not in list(self.methods):
             raise StudyError(
                 f"{self.name}: reference {self.reference!r} is no method; "
@@ -216,8 +213,7 @@ class Study:
                 )
             if limit is None and not name:
                 continue
-            number = isinstance(limit, int | float) and not isinstance(limit, bool)
-            if not number or not 0 < (limit or 0) <= MAX_SECONDS:
+            if not is_number(limit) or not 0 < (limit or 0) <= MAX_SECONDS:
                 of = f" of '{name}'" if name else ""
                 raise StudyError(
                     f"{self.name}: time_limit{of} is {limit!r}; give seconds, a number above 0 and "
@@ -278,4 +274,67 @@ def check_replicates(replicates: object, name: str, what: str = "replicates") ->
     if not 0 < whole < MAX_REPLICATES:
         raise StudyError(
             f"{name}: {what} is {replicates}; give an integer of 1 or more, below 2**32"
+        )
+
+
+def _check_method(name: str, method: Callable[..., Any], where: str) -> None:
+    """Raise StudyError unless a method takes a data set, and else what it asks for by name."""
+    _check_function(f"method '{name}'", method, where)
+    form = batch_of(method)
+    known = {"rngs" if form else "rng", "condition"}
+    try:
+        signature = inspect.signature(form or method)
+        callable_as = inspect.signature(form or method, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return
+    parameters = list(signature.parameters.values())[1:]
+    asked = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+    other = "rng" if form else "rngs"
+    if other in asked:
+        raise StudyError(
+            f"{where}: method '{name}' asks for {other!r}; a method that is "
+            f"{'' if form else 'not '}batched asks for {'rngs' if form else 'rng'!r}"
+        )
+    try:
+        callable_as.bind(None, **dict.fromkeys(known & asked))
+    except TypeError as error:
+        raise StudyError(
+            f"{where}: method '{name}' cannot be called with a data set"
+            f"{''.join(f' and {each}' for each in sorted(known & asked))}: {error}"
+        ) from None
+
+
+def _check_takes(
+    factors: Collection[str],
+    role: str,
+    function: Callable[..., Any],
+    *,
+    leading: int,
+    where: str,
+) -> None:
+    """Raise StudyError unless a function takes `leading` arguments and the factors by name."""
+    _check_function(role, function, where)
+    try:
+        signature = inspect.signature(batch_of(function) or function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*[None] * leading, **dict.fromkeys(factors))
+    except TypeError as error:
+        raise StudyError(
+            f"{where}: {role} does not take the factors "
+            f"{', '.join(sorted(factors)) or '(none)'}: {error}"
+        ) from None
+
+
+def _check_function(role: str, function: Any, where: str) -> None:
+    """Raise unless `function` can be called, and is what its batch form does a batch of."""
+    if not callable(function):
+        raise StudyError(f"{where}: {role} is {function!r}, not a function")
+    if inspect.iscoroutinefunction(function):
+        raise StudyError(f"{where}: {role} is an async function; write it with a plain def")
+    if wraps_batched(function):
+        raise StudyError(
+            f"{where}: {role} wraps a batched function and is not batched itself; put "
+            "@batched on top of the other decorator"
         )

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mcstudy.nested.data import Floats, NestedData
+from mcstudy.arrays import Floats
+from mcstudy.nested.data import NestedData
 
 
 class PlainLikelihood(NamedTuple):

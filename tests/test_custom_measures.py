@@ -9,9 +9,8 @@ import pytest
 
 import mcstudy
 from mcstudy import MCStudyError, Measured, open_results, performance, run
-from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.custom import customs
-from mcstudy.analysis.measures import bias, coverage, mse, rmse, share_of
+from mcstudy.analysis.measures import Cell, bias, coverage, mse, rmse, share_of
 
 OWN = """
 def interval_score(truth, lower, upper, *, level=0.95):
@@ -122,7 +121,7 @@ def test_contract_a_changed_measure_or_null_never_touches_rows(study_file, tmp_p
     for path, when in written.items():
         made_again = path.stem in ("performance", "comparisons")
         assert (path.stat().st_mtime_ns == when) == (not made_again)
-    monkeypatch.setattr("mcstudy.execution.tables.performance_table", None)
+    monkeypatch.setattr("mcstudy.execution.tables.measured_rows", None)
     run(changed, tmp_path, jobs=1, quiet=True)
 
 

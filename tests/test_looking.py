@@ -27,8 +27,8 @@ from mcstudy import (
     status,
     summarize,
 )
+from mcstudy.analysis.query import find_condition
 from mcstudy.cli import main
-from mcstudy.inspection.address import find_condition
 from mcstudy.inspection.save import data_text, save_data
 from mcstudy.storage import parts
 from mcstudy.storage.store import Store

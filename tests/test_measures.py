@@ -8,9 +8,8 @@ import pytest
 from scipy import stats
 
 from mcstudy import Measured
-from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.mcse import wilson
-from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share, share_of
+from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell, share, share_of
 from mcstudy.analysis.normal_theory import NORMAL_MCSE
 from mcstudy.analysis.performance import measured
 from mcstudy.comparison.influence import contributions

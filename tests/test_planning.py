@@ -7,9 +7,8 @@ import pytest
 
 from mcstudy import MCStudyError, Study, check, grid, nested, plan, run
 from mcstudy.cli import main
-from mcstudy.planning.forecast import forecast, method_costs
+from mcstudy.planning.forecast import expected_errors, forecast, method_costs, needed, unit_errors
 from mcstudy.planning.pilot import Lap, Pilot, run_pilot
-from mcstudy.planning.precision import expected_errors, needed, unit_errors
 from mcstudy.simulation.replicates import Job
 
 BROKEN = [

@@ -13,7 +13,8 @@ import pytest
 from conftest import HEADER, NORMAL, STUDY
 
 from mcstudy import run
-from mcstudy.analysis.precision import errors, wilson_error
+from mcstudy.analysis.mcse import wilson
+from mcstudy.analysis.precision import errors
 from mcstudy.errors import StudyError
 from mcstudy.execution import scheduler
 from mcstudy.execution.stopping import counts
@@ -45,7 +46,8 @@ def test_reference_counts_grow_by_halves_and_thirds_up_to_the_cap():
 
 def test_reference_wilson_errors_of_shares_at_the_edge():
     # Limits of 0 of 10 by Newcombe (1998), Statistics in Medicine 17:857: 0 to .2775.
-    assert wilson_error(0.0, 10.0) * 1.959963984540054 * 2 == pytest.approx(0.2775, abs=5e-5)
+    lower, upper = wilson(0.0, 10.0)
+    assert (lower, upper) == (0.0, pytest.approx(0.2775, abs=5e-5))
     table = pd.DataFrame(
         {
             "measure": ["coverage", "coverage", "bias"],
@@ -54,7 +56,7 @@ def test_reference_wilson_errors_of_shares_at_the_edge():
             "used": [10, 25, 10],
         }
     )
-    assert errors(table)[0] == pytest.approx(wilson_error(1.0, 10.0))
+    assert errors(table)[0] == pytest.approx(upper / 2 / 1.959963984540054)
     assert errors(table)[1:].tolist() == [0.1, 0.0]
 
 

@@ -7,10 +7,18 @@ import pandas as pd
 import pytest
 
 from mcstudy import MCStudyError, grid, open_results, performance, run, table
-from mcstudy.analysis.query import matching, names_in, parsed, written, written_name
+from mcstudy.analysis.query import (
+    factors_of,
+    find_condition,
+    matching,
+    names_in,
+    parsed,
+    written,
+    written_condition,
+    written_name,
+)
 from mcstudy.cli import main
 from mcstudy.grid import RESERVED
-from mcstudy.inspection.address import factors_of, find_condition, written_condition
 
 NAMES = ("n", "a,b", "a=b", "a b", 'say "hi"', "a|b", " ", ":", "a:n", "x_factor")
 LEVELS = (

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mcstudy import MCStudyError, open_results, run, summarize
-from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.measures import (
+    Cell,
     empirical_se,
     model_se,
     relative_error_model_se,

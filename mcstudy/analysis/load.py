@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.analysis.mcse import Floats
+from mcstudy.arrays import Floats
 from mcstudy.columns import WARNED
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition, Level

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
 
+from mcstudy.arrays import Floats
 from mcstudy.measure import Z
 
-Floats: TypeAlias = NDArray[np.float64]
-MAD_SCALE = 1.482602218505602
+MAD_SCALE = 1.482602218505602  # 1 over the normal's upper quartile: makes it a standard deviation
 
 
 def wilson(p: float, n: float) -> tuple[float, float]:
@@ -89,7 +86,9 @@ def median_weights(n: int) -> tuple[int, Floats]:
 
     The median of n is distributed as Beta((n + 1) / 2, (n + 1) / 2) between them.
     """
-    reach = int(4 * np.sqrt(n)) + 2
+    from scipy import special  # not above: a study with a precision is loaded without scipy
+
+    reach = int(4 * np.sqrt(n)) + 2  # 8 standard deviations of the Beta: no weight beyond
     begin, end = max(0, n // 2 - reach), min(n, n // 2 + reach + 1)
     edges = np.arange(begin, end + 1) / n
     weights = np.diff(special.betainc((n + 1) / 2, (n + 1) / 2, edges))

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy import special
 
-from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.mcse import MAD_SCALE, Floats
+from mcstudy.analysis.mcse import MAD_SCALE
+from mcstudy.analysis.measures import Cell
+from mcstudy.arrays import Floats
 from mcstudy.measure import Measured
 
 _QUARTILE_DENSITY = np.exp(-(special.ndtri(0.75) ** 2) / 2) / np.sqrt(2 * np.pi)

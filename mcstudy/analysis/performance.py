@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.custom import Custom, customs
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, condition_rows
 from mcstudy.analysis.mcse import wilson
-from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, share, share_of
+from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell, share, share_of
 from mcstudy.analysis.normal_theory import NORMAL_MCSE
 from mcstudy.columns import COUNTS, VALUES, WARNED
 from mcstudy.measure import MISSING, Measured, null_of

@@ -1,4 +1,4 @@
-"""Is it precise enough? The error of each cell against the largest one that is wanted."""
+"""Is it precise enough? Each cell's Monte Carlo limits and error, against what is wanted."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from mcstudy.analysis.select import factors_in_words, suggestion
+from mcstudy.analysis.mcse import wilson
+from mcstudy.analysis.select import factor_columns, factors_in_words
+from mcstudy.arguments import is_number, suggestion
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.columns import REACHED, WARNED
 from mcstudy.errors import StudyError
-from mcstudy.measure import BUILT_IN, Z, why_absent
+from mcstudy.measure import BUILT_IN, Z, is_share, why_absent
 from mcstudy.method import Status
 
-PROPORTIONS = frozenset(
-    (
-        *("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "rejection"),
-        *(f"share_{status}" for status in Status),
-        WARNED,
-    )
-)
+_COLUMNS = ("measure", "value", "mcse", "used")
+_ZERO = ("bias", "relative_bias", "standardized_bias", "median_bias", "relative_error_model_se")
+_ONE = ("empirical_se_ratio", "relative_efficiency")
 
 
 def check_targets(targets: object, listed: str, each: str, own: Iterable[str] = ()) -> None:
@@ -39,33 +37,35 @@ def check_targets(targets: object, listed: str, each: str, own: Iterable[str] = 
                 f"{listed} names {measure!r}{suggestion(measure, known)}, "
                 f"which is no measure; the measures are {', '.join(known)}"
             )
-        number = isinstance(target, int | float) and not isinstance(target, bool)
-        if not number or not 0 < target < np.inf:
-            shown = f"{target:g}" if number else repr(target)
+        if not is_number(target) or not 0 < target < np.inf:
+            shown = f"{target:g}" if is_number(target) else repr(target)
             raise StudyError(f"{each} of {measure} is {shown}; give a number above 0")
 
 
-def errors(performance: pd.DataFrame) -> NDArray[np.float64]:
+def shares(frame: pd.DataFrame) -> Booleans:
+    """Return which rows of a table of measures are shares, shape (rows,)."""
+    return frame["measure"].map(is_share).to_numpy(dtype=bool)
+
+
+def errors(frame: pd.DataFrame, *, by_limits: bool = False) -> Floats:
     """Return the Monte Carlo standard error of each row, shape (rows,).
 
-    A proportion of 0 or 1 has a binomial MCSE of 0, which says nothing: there it is the half width
-    of the 95 % Wilson interval over 1.96 (Wilson 1927, JASA 22:209).
+    Where the MCSE is 0 and the limits say more, as of a share of 0 or 1, it is half the width of
+    the limits over 1.96: for a share Wilson's (1927, JASA 22:209).
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Like ``Results.performance``, with or without lower and upper.
+    by_limits : bool, default False
+        Half the width for all shares: what is compared wants an error that is not too small near 0
+        and 1 either, while a precision is judged by the MCSE that the tables show.
     """
-    error = performance["mcse"].to_numpy(dtype=float, na_value=np.nan).copy()
-    value = performance["value"].to_numpy(dtype=float, na_value=np.nan)
-    used = performance["used"].to_numpy(dtype=float)
-    edge = performance["measure"].isin(PROPORTIONS).to_numpy() & ((value == 0) | (value == 1))
-    error[edge] = wilson_error(value[edge], used[edge])
-    if {"lower", "upper"} <= set(performance):
-        width = (performance["upper"] - performance["lower"]).to_numpy(dtype=float)
-        own = (error == 0) & (width > 0)  # a share among the study's own measures
-        error[own] = width[own] / (2 * Z)
-    return error
-
-
-def wilson_error(p: Any, n: Any) -> Any:
-    """Return the half width of the 95 % Wilson interval of a proportion, over 1.96."""
-    return np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2)) / (1 + Z**2 / n)
+    frame = with_limits(frame)
+    error = frame["mcse"].to_numpy(dtype=float, na_value=np.nan)
+    width = (frame["upper"] - frame["lower"]).to_numpy(dtype=float, na_value=np.nan)
+    wide = (error == 0) & (width > 0)
+    return np.where(wide | shares(frame) if by_limits else wide, width / (2 * Z), error)
 
 
 def reached(performance: pd.DataFrame, precision: Mapping[str, float]) -> pd.Series[Any]:
@@ -152,11 +152,37 @@ def precision_lines(
 
 def _some(cells: pd.DataFrame) -> str:
     """Name the first few cells and their errors."""
-    factors = cells.columns[: cells.columns.get_loc("method")]
+    factors = factor_columns(cells)
     named = []
     for (_, cell), error in list(zip(cells.iterrows(), errors(cells), strict=True))[:3]:
-        where = factors_in_words({str(factor): cell[factor] for factor in factors})
+        where = factors_in_words({factor: cell[factor] for factor in factors})
         words = [cell[name] for name in ("method", "estimand", "interval", "measure")]
         shown = [where, *(word for word in words if isinstance(word, str)), f"{error:.3g}"]
         named.append(" ".join(filter(None, shown)))
     return "; ".join(named) + (" ..." if len(cells) > 3 else "")
+
+
+def target(measure: str, level: float) -> float:
+    """Return what a measure should be: `level` for coverage, 0 for bias; NaN if there is none."""
+    if measure in ("coverage", "bias_eliminated_coverage"):
+        return level
+    if measure in ("miss_below", "miss_above"):
+        return (1 - level) / 2
+    if measure in _ZERO or measure.endswith("_difference") or measure == "relative_precision":
+        return 0.0
+    return 1.0 if measure in _ONE else float("nan")
+
+
+def with_limits(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of measures that has `lower` and `upper`: its own, or else made here."""
+    if {"lower", "upper"} <= set(frame.columns):
+        return frame
+    limits = [_limits(*row) for row in zip(*(frame[name] for name in _COLUMNS), strict=True)]
+    lower, upper = np.array(limits, dtype=float).reshape(-1, 2).T
+    return frame.assign(lower=lower, upper=upper)
+
+
+def _limits(measure: str, value: float, mcse: float, used: int) -> tuple[float, float]:
+    if is_share(measure) and used:
+        return wilson(value, used)
+    return value - Z * mcse, value + Z * mcse

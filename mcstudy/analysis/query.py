@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mcstudy.arguments import as_texts, short
+from mcstudy.arguments import as_texts, short, suggestion
 from mcstudy.errors import ResultsError
-from mcstudy.grid import level_text
+from mcstudy.grid import Condition, level_text
 
 _WORDS = {"True": True, "False": False, "None": None}
 _SPECIAL = frozenset(',|="')
+MOST_CANDIDATES = 8  # in a message of one line
+_OF_KEY = re.compile(
+    r'(?P<name>.+?)=(?P<level>None|True|False|-?(?:inf|\d[\d.]*(?:e[-+]?\d+)?)|"(?:[^"\\]|\\.)*")'
+    r"(?:, |$)",
+    re.DOTALL,
+)
 
 
 class Bare(str):
@@ -193,3 +200,79 @@ def written_name(name: str) -> str:
 def listed(levels: Iterable[Any]) -> str:
     """Return levels with commas between them."""
     return ", ".join(written(level) for level in levels)
+
+
+def find_condition(
+    wanted: str | Mapping[str, Any] | Condition | None, conditions: Iterable[Condition]
+) -> Condition:
+    """Return the one condition that has the given factor values.
+
+    Parameters
+    ----------
+    wanted : str, mapping or Condition, optional
+        As in the tables, ``n=5, mean=0``; in any order, and without the factors that are not
+        needed to tell the conditions apart. Not needed where there is one condition only. The
+        head of this module says which names and levels need quotes.
+    conditions : iterable of Condition
+        Those there are.
+
+    Raises
+    ------
+    ResultsError
+        If none fits or several do; it lists the candidates.
+    """
+    known = list(dict.fromkeys(conditions))
+    if isinstance(wanted, Condition):
+        wanted = wanted.key
+    exact = [condition for condition in known if condition.key == wanted]
+    if exact:
+        return exact[0]
+    if wanted is None:
+        wanted = {}
+    if not isinstance(wanted, str | Mapping):
+        raise ResultsError(f"condition is {short(wanted)}; write it as 'n=5, mean=0'")
+    pairs = dict(wanted) if isinstance(wanted, Mapping) else _pairs(wanted)
+    names = {name for condition in known for name in condition.factors}
+    if unknown := [name for name in pairs if name not in names]:
+        said = ", ".join(f"{name!r}{suggestion(name, sorted(names))}" for name in unknown)
+        there = (
+            f"the factors are {', '.join(sorted(names))}" if names else "the study has no factors"
+        )
+        raise ResultsError(f"no factor {said}; {there}")
+    fitting = known
+    for name, level in pairs.items():
+        meant = matching([c.factors.get(name) for c in known], level)
+        texts = {level_text(one) for one in meant}
+        fitting = [c for c in fitting if name in c.factors and level_text(c.factors[name]) in texts]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not pairs:
+        raise ResultsError(f"no condition is given; there are: {_listed(fitting)}")
+    text = wanted if isinstance(wanted, str) else Condition(pairs).key
+    if not fitting:
+        raise ResultsError(f"no condition {text!r}; there are: {_listed(known)}")
+    raise ResultsError(f"{text!r} fits {len(fitting)} conditions: {_listed(fitting)}")
+
+
+def factors_of(key: str) -> dict[str, Any]:
+    """Return the factor values that the key of a condition stands for."""
+    return {m["name"]: level_of(m["level"]) for m in _OF_KEY.finditer(key)}
+
+
+def written_condition(factors: Mapping[str, Any]) -> str:
+    """Return factor values as `find_condition` reads them."""
+    return ", ".join(f"{written_name(name)}={level_text(v)}" for name, v in sorted(factors.items()))
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Return the levels by factor, as they are written."""
+    levels = parsed(text, several=False)
+    if twice := [name for name, some in levels.items() if len(some) > 1]:
+        raise ResultsError(f"{text!r} says twice what {twice[0]!r} is; say it once")
+    return {name: level for name, (level,) in levels.items()}
+
+
+def _listed(conditions: Sequence[Condition]) -> str:
+    keys = [condition.key for condition in conditions[:MOST_CANDIDATES]]
+    more = len(conditions) - len(keys)
+    return " | ".join(keys) + (f" | ... {more} more" if more else "")

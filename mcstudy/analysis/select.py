@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -19,7 +18,7 @@ from mcstudy.analysis.query import (
     written,
     written_name,
 )
-from mcstudy.arguments import short
+from mcstudy.arguments import short, suggestion
 from mcstudy.columns import NUMBERS, WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
@@ -167,7 +166,7 @@ def by_method(frame: pd.DataFrame) -> pd.DataFrame:
     if not frame.attrs.get(METHODS):
         return frame
     place = {name: i for i, name in enumerate(levels_of(frame, "method"))}
-    factors = [str(n) for n in frame.columns[: frame.columns.get_loc("method")]]
+    factors = factor_columns(frame)
     cell = frame.groupby(factors, sort=False, dropna=False).ngroup() if factors else 0
     order = np.lexsort((frame["method"].map(place), np.zeros(len(frame), int) + cell))
     return frame.iloc[order]
@@ -196,12 +195,6 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
     return wanted
 
 
-def suggestion(name: object, known: Sequence[str]) -> str:
-    """Return " (did you mean ...?)" where a known name is close."""
-    close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
-    return f" (did you mean {str(close[0])!r}?)" if close else ""
-
-
 def in_words(level: Any) -> str:
     """Return a level as a person writes it; quoted if it would not show or looks missing."""
     if level is None or level is pd.NA or (isinstance(level, float) and level != level):
@@ -215,7 +208,7 @@ def in_words(level: Any) -> str:
 def named(name: str, level: Any) -> str:
     """Return a level so that it explains itself: ``n=10``, but a method by its name alone."""
     if name in WORDS:
-        return in_words(level) if not _missing(level) else f"no {name}"
+        return f"no {name}" if level is None or pd.isna(level) else in_words(level)
     return f"{name}={in_words(level)}"
 
 
@@ -235,6 +228,11 @@ def factors_in_words(factors: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={in_words(level)}" for name, level in factors.items())
 
 
+def factor_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the factors of a table of measures: the columns before the method."""
+    return [str(name) for name in frame.columns[: frame.columns.get_loc("method")]]
+
+
 def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:
     """Return some of the levels as a heading: ``n=10, sigma=2``."""
     return ", ".join(f"{name}={in_words(levels[name])}" for name in names)
@@ -243,7 +241,3 @@ def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:
 def varying(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
     """Return those of the columns that have more than one level."""
     return [name for name in names if frame[name].nunique(dropna=False) > 1]
-
-
-def _missing(level: Any) -> bool:
-    return level is None or bool(pd.isna(level))

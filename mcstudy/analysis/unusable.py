@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from mcstudy.analysis.select import factors_in_words, in_words
+from mcstudy.analysis.select import factor_columns, factors_in_words, in_words
+from mcstudy.arguments import cut
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.storage.table_set import read_table
 
-MOST_LETTERS = 300
+MOST_LETTERS = 300  # of a message: three lines of a terminal, as the line names a method too
 
 
 def unusable(
@@ -36,7 +37,7 @@ def unusable(
     list of str
         A line for each method.
     """
-    factors = [str(n) for n in performance.columns[: performance.columns.get_loc("method")]]
+    factors = factor_columns(performance)
     cell = [*factors, "method"]
     used = performance[performance["measure"] == "empirical_se"]
     skipped = performance[performance["measure"] == f"share_{Status.SKIPPED}"]
@@ -78,7 +79,7 @@ def _most_often(folder: Path, method: str, where: set[tuple[str, ...]]) -> str:
     kinds = ends.groupby(["word", "shape"], as_index=False)["fits"].sum()
     most = kinds.loc[kinds["fits"].idxmax()]
     alike = ends[(ends["word"] == most["word"]) & (ends["shape"] == most["shape"])]["text"].unique()
-    message = " ".join(str(alike[0] if len(alike) == 1 else most["shape"]).split())
-    message = message if len(message) <= MOST_LETTERS else f"{message[: MOST_LETTERS - 3]}..."
+    text = str(alike[0] if len(alike) == 1 else most["shape"])
+    message = cut(" ".join(text.split()), MOST_LETTERS)
     said = f"{most['word']}: {message}" if message else most["word"]
     return f"most often ({most['fits']} of {kinds['fits'].sum()}): {said}"

@@ -15,10 +15,9 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
-from mcstudy.analysis.limits import errors
+from mcstudy.analysis.precision import errors
 from mcstudy.analysis.select import (
     Where,
     dimensions,
@@ -27,17 +26,17 @@ from mcstudy.analysis.select import (
     levels_of,
     select,
 )
+from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
-Floats: TypeAlias = NDArray[np.float64]
 Term: TypeAlias = tuple[str, ...]
 """The factors of a main effect or an interaction."""
 
-_MOST_COLUMNS = 1000
+_MOST_COLUMNS = 1000  # of the design: the time of least squares grows with their square
 _ROUNDING = 1e-9  # of the total: more than the arithmetic of a balanced grid leaves
 
 
@@ -114,7 +113,7 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
     """
     (name,) = known_measures(performance, [measure])
     cells = select(performance[performance["measure"] == name], where)
-    error = errors(cells)
+    error = errors(cells, by_limits=True)
     usable = np.isfinite(cells["value"].to_numpy(dtype=float)) & np.isfinite(error)
     usable &= cells["replicates"].to_numpy() > 0
     left_out = int((~usable).sum())

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from mcstudy.analysis.load import EstimandRows, rows_by_condition
 from mcstudy.analysis.select import at, beside, in_words, varying
+from mcstudy.arrays import Floats
 from mcstudy.comparison.paired import matched
 from mcstudy.errors import ResultsError
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
-Floats: TypeAlias = NDArray[np.float64]
-
-_MOST_LINES = 30
+_MOST_LINES = 30  # a screen; the frame has them all
 _QUANTILES = (0.5, 0.9, 0.99)
 _COUNTS = ("compared", "equal", "only_method", "only_reference", "first_difference", "farthest")
 _DISTANCES = tuple(

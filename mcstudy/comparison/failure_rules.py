@@ -5,17 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.measures import INTERVAL_MEASURES
+from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.analysis.performance import measured
+from mcstudy.arrays import Booleans
 from mcstudy.measure import Measured
-
-Bools: TypeAlias = NDArray[np.bool_]
 
 _NEAR_ZERO = ("bias", "relative_bias", "standardized_bias")
 _SMALL = ("empirical_se", "mse", "rmse", "width")
@@ -53,9 +50,9 @@ class Fits:
 
     replicate: NDArray[np.int64]
     cell: Cell
-    failed: Bools
+    failed: Booleans
 
-    def at(self, kept: Bools) -> Fits:
+    def at(self, kept: Booleans) -> Fits:
         """Return some of the fits."""
         cell = self.cell
         some = replace(

@@ -1,4 +1,4 @@
-"""Failures as data: which fits failed, and which methods fail together."""
+"""Failures as data: which fits failed, which methods fail together, and kinds of warnings."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from mcstudy.analysis.select import (
     in_order,
     in_words,
     select,
-    suggestion,
     wheres,
     with_record,
 )
-from mcstudy.arguments import as_texts
+from mcstudy.arguments import as_texts, cut, suggestion
 from mcstudy.columns import WARNED, WORDS
 from mcstudy.comparison.paired import matched
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
+from mcstudy.simulation.call import message_kind
 from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
@@ -39,6 +39,8 @@ FAILED = (Status.NOT_CONVERGED,)
 _COUNTS = ("replicates", "failed", "other_failed", "together", "expected")
 _NAMES = ("method", "other")
 _TAKEN = (*_NAMES, *_COUNTS)
+_MOST_LETTERS = 200  # of a warning: two lines of a terminal
+_MOST_LINES = 20  # of warnings: they follow the table that was asked for
 
 
 def failed_fits(
@@ -228,3 +230,55 @@ def _overlaps(
             "together": int((here & there).sum()),
             "expected": float(here.sum() * there.sum() / count) if count else np.nan,
         }
+
+
+def warning_kinds(
+    folder: Path, fits: pd.DataFrame, where: Where, record: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return how many fits of each method gave which kind of warning.
+
+    Parameters
+    ----------
+    folder : Path
+        With the tables of a run.
+    fits : DataFrame
+        The table `fits`, or of a study without rows `endings`.
+    where : mapping or str, optional
+        Which conditions and methods; see `mcstudy.analysis.select.select`.
+    record : mapping
+        The study's.
+
+    Returns
+    -------
+    DataFrame
+        method, message (numbers that differ are #), fits and the address of the first one:
+        condition and replicate. Methods in the order of the study, most frequent first.
+    """
+    chosen = Chosen.of(folder, where, record)
+    fits = fits[fits["warned"] & fits["condition"].isin(chosen.conditions)]
+    methods = chosen.some("method", fits["method"].unique())
+    fits = fits[fits["method"].isin(methods)]
+    if "kind" in fits:
+        fits = fits.drop_duplicates(["condition", "method", "status", "kind"])
+    else:
+        fits = fits.assign(fits=1, kind=fits["message"].map(message_kind))
+    lines = []
+    for (method, kind), rows in fits.groupby(["method", "kind"], sort=False):
+        first, texts = rows.iloc[0], rows["message"].unique()
+        message = kind if len(texts) > 1 else first["message"]
+        lines.append((method, message, int(rows["fits"].sum()), *first[["condition", "replicate"]]))
+    place = in_order(sorted(methods), record.get(METHODS_IN_ORDER, ()))
+    lines.sort(key=lambda line: (place.index(line[0]), -line[2]))
+    return pd.DataFrame(lines, columns=["method", "message", "fits", "condition", "replicate"])
+
+
+def warnings_document(kinds: pd.DataFrame) -> Document:
+    """Return the kinds of warnings as they are shown."""
+    lines = [
+        (row["method"], str(row["fits"]), cut(row["message"], _MOST_LETTERS))
+        for row in kinds.head(_MOST_LINES).to_dict("records")
+    ]
+    more = len(kinds) - _MOST_LINES
+    left_out = [f"  ... and {more} more"] if more > 0 else []
+    grid = Grid(("method", "fits", "warning"), lines, left=3)
+    return Document(blocks=[Block("Warnings, by kind", grid, left_out)], frames=[kinds])

@@ -15,9 +15,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.analysis.cell import Cell
+from mcstudy.analysis.measures import Cell
+from mcstudy.arrays import Floats
 
-Floats: TypeAlias = NDArray[np.float64]
 Replicates: TypeAlias = NDArray[np.int64]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from mcstudy.analysis.limits import errors, is_share, with_limits
+from mcstudy.analysis.precision import errors, shares, with_limits
 from mcstudy.analysis.select import (
     Where,
     at,
@@ -24,6 +24,7 @@ from mcstudy.analysis.select import (
     varying,
 )
 from mcstudy.arguments import is_number, is_proportion, short
+from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.comparison.same_data import Pairing, cell_key, pair_runs
 from mcstudy.errors import ResultsError
@@ -32,9 +33,7 @@ from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 from mcstudy.tables.numbers import number_with_error
 
-Floats: TypeAlias = NDArray[np.float64]
-
-_MOST_LINES = 40
+_MOST_LINES = 40  # a screen; the frame has them all
 _VALUES = ("value_a", "value_b", "difference", "error", "paired")
 _TAKEN = (*_VALUES, "z", "p_value", "p_holm", "outcome")
 OUTCOMES = ("identical", "rounding", "unmoved", "unjudged", "moved")
@@ -229,9 +228,9 @@ def _errors(both: pd.DataFrame, pairing: Pairing) -> tuple[Floats, NDArray[np.bo
     one, other = (
         both[[f"{name}_{side}" for name in columns]].set_axis(columns, axis=1) for side in "ab"
     )
-    independent: Floats = np.hypot(errors(one), errors(other))
+    independent: Floats = np.hypot(errors(one, by_limits=True), errors(other, by_limits=True))
     paired = np.array([pairing.errors.get(key, np.nan) for key in both.index], dtype=float)
-    share = one["measure"].map(is_share).to_numpy(dtype=bool)
+    share = shares(one)
     used = np.minimum(one["used"].to_numpy(dtype=float), other["used"].to_numpy(dtype=float))
     known = np.isfinite(paired)
     paired = np.where(share, np.maximum(paired, 1 / (used + 2)), paired)

@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.cell import Cell
 from mcstudy.analysis.load import ConditionRows, EstimandRows, rows_by_condition, without_skipped
-from mcstudy.analysis.measures import INTERVAL_MEASURES
+from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.analysis.select import (
     METHODS_IN_ORDER,
     Where,
@@ -31,11 +30,12 @@ from mcstudy.analysis.select import (
     in_order,
     in_words,
     select,
-    suggestion,
     varying,
     with_record,
 )
-from mcstudy.comparison.failure_rules import NEAR_LEVEL, RANKED, VIEWS, Bools, Fits, Judge
+from mcstudy.arguments import suggestion
+from mcstudy.arrays import Booleans
+from mcstudy.comparison.failure_rules import NEAR_LEVEL, RANKED, VIEWS, Fits, Judge
 from mcstudy.comparison.failures import FAILED, checked_statuses, failed_fits, rule_in_words
 from mcstudy.comparison.influence import contributions, error_of_difference
 from mcstudy.errors import ResultsError
@@ -44,7 +44,7 @@ from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 from mcstudy.tables.numbers import number_with_error
 
-_MOST_CELLS = 24
+_MOST_CELLS = 24  # a screen or two, with a line for each view of a cell; the frame has all
 _TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
 
 
@@ -230,7 +230,7 @@ def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterat
         yield _Group({**labels, "estimand": estimand, "interval": interval}, fits_of)
 
 
-def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell, Bools]]:
+def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell, Booleans]]:
     cell = Cell(of.truth, of.estimate, of.std_error)
     if measure not in INTERVAL_MEASURES:
         yield None, cell, ~np.isfinite(of.estimate)

@@ -13,8 +13,7 @@ from mcstudy.execution.progress import Progress
 from mcstudy.execution.refresh import say_repaired, update_tables
 from mcstudy.execution.shards import Share, shares_of
 from mcstudy.execution.stopping import Goals
-from mcstudy.loader import load_study
-from mcstudy.neighbours import neighbours_forgotten
+from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import call, either, option

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import joblib
 
-from mcstudy.analysis.select import suggestion
-from mcstudy.arguments import as_texts, short
+from mcstudy.arguments import as_texts, short, suggestion
 from mcstudy.errors import StudyError
 from mcstudy.spoken import option
 from mcstudy.study import Study, check_replicates

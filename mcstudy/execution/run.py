@@ -15,8 +15,7 @@ from mcstudy.execution.refresh import say_repaired, update_tables
 from mcstudy.execution.run_loop import Bench
 from mcstudy.execution.shards import Share, share_of
 from mcstudy.execution.verify import verify
-from mcstudy.loader import load_study
-from mcstudy.neighbours import neighbours_forgotten
+from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.spoken import call, option
 from mcstudy.storage.retry import check_retried, reopen

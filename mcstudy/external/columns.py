@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.mcse import Floats
+from mcstudy.analysis.measures import Cell
 from mcstudy.analysis.wald import wald_limits
 from mcstudy.arguments import short
+from mcstudy.arrays import Floats
 from mcstudy.columns import COUNTS, NUMBERS, VALUES
 from mcstudy.errors import TableError
 from mcstudy.external.group import Columns

@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.analysis.mcse import Floats
+from mcstudy.arrays import Floats
 from mcstudy.errors import TableError
 from mcstudy.external.readers import Source
 
-BUDGET = 2**27
-BUCKET = 2**26
-SMALL = 2**20
+BUDGET = 2**27  # bytes of numbers held at a time, whatever the size of the table
+BUCKET = 2**26  # bytes of a temporary file: half of the budget, as it is sorted in memory
+SMALL = 2**20  # combinations of levels: so many counters cost 8 MB, and no sorting
 Codes: TypeAlias = NDArray[np.int64]
 Columns: TypeAlias = list[Floats]
 

@@ -17,8 +17,8 @@ from mcstudy.arguments import as_path
 from mcstudy.errors import TableError
 from mcstudy.external.frames import as_arrow, is_frame, no_frame
 
-BATCH = 2**18
-LARGE_CSV = 2**28
+BATCH = 2**18  # rows at a time: 2 MB a column
+LARGE_CSV = 2**28  # bytes: larger ones are streamed, on one core, to stay within memory
 _NOT_UTF_8 = "{}: is not UTF-8; save it as UTF-8, or give pandas.read_csv(path, encoding='latin-1')"
 _CSV = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 

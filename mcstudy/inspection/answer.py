@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import mcstudy.simulation
-from mcstudy.storage.parts import column_key, diagnostic_text
+from mcstudy.storage.parts import DamagedError, column_key, diagnostic_text, read
+from mcstudy.storage.provenance import Mark
+from mcstudy.storage.rows import Stored
+from mcstudy.storage.sum_parts import read_tallies
 
 _OURS = str(Path(mcstudy.simulation.__file__).parent)
 
@@ -110,6 +114,44 @@ def read_answer(
             numbers[key] = value
     message = row["message"] or ""
     return Answer(row["status"], message, numbers, diagnostics, truths, row["seconds"])
+
+
+def stored_answers(
+    items: Sequence[Stored], replicate: int, methods: Sequence[str], truths: Mapping[str, float]
+) -> tuple[dict[str, Answer], dict[str, Mark]]:
+    """Return what is stored of a replicate by each method, and what made it."""
+    answers: dict[str, Answer] = {}
+    marks: dict[str, Mark] = {}
+    for item in items:
+        head = item.head
+        for name in set(methods) & set(item.methods) if head.keep == "rows" else ():
+            if name in answers:  # of rows that are there twice the tables have the first
+                continue
+            with contextlib.suppress(DamagedError):
+                if answer := read_answer(read(head.path), name, replicate, truths):
+                    answers[name], marks[name] = answer, head.marks[name]
+    return answers, marks
+
+
+def stored_endings(
+    items: Sequence[Stored], replicate: int, methods: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return what sums still know of a replicate: how it ended by method, and that in words."""
+    endings: dict[str, str] = {}
+    notes: list[str] = []
+    for item in items:
+        if item.head.keep == "rows":
+            continue
+        notes = notes or ["No rows are kept (keep='measures'): there are no numbers to compare"]
+        with contextlib.suppress(DamagedError):
+            for name, tally in read_tallies(item.head.path).items():
+                for ending, addresses in tally.addresses.items():
+                    texts = dict(addresses)
+                    if name in methods and name in item.methods and replicate in texts:
+                        endings[name] = ending.status
+                        words = f"{ending.status}: {texts[replicate]}".rstrip(": ")
+                        notes.append(f"Stored of '{name}': {words}")
+    return endings, notes
 
 
 def traceback_text(exception: BaseException) -> str:

@@ -25,7 +25,7 @@ _GOOD = (str(Status.OK), str(Status.BOUNDARY), str(Status.SKIPPED))
 _OF_PART = ["replicate", "method", *ENDING]
 _ALL = ["condition", "count", *_OF_PART]
 _TOO_MANY = "(of kinds too many to be kept)"
-_TRIES = 3
+_TRIES = 3  # a run may join parts while one looks, but not three times within a look
 
 
 class Place(NamedTuple):

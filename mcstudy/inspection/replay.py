@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -15,26 +14,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from mcstudy.analysis.select import suggestion
-from mcstudy.arguments import short
-from mcstudy.errors import StudyError
+from mcstudy.analysis.query import find_condition
+from mcstudy.arguments import as_path, short, suggestion
+from mcstudy.errors import ResultsError, StudyError
 from mcstudy.grid import Condition
-from mcstudy.inspection.address import find_condition
-from mcstudy.inspection.answer import Answer, read_answer, traceback_text
-from mcstudy.inspection.located import located
+from mcstudy.inspection.answer import (
+    Answer,
+    read_answer,
+    stored_answers,
+    stored_endings,
+    traceback_text,
+)
 from mcstudy.inspection.save import data_text
-from mcstudy.inspection.uncollected import open_holding
-from mcstudy.results import Results
+from mcstudy.inspection.status import open_holding
+from mcstudy.loader import check_name, load_study, recorded_study
+from mcstudy.results import Results, folder_of
 from mcstudy.simulation.call import attempt
 from mcstudy.simulation.replicates import Job, Trouble, do_job, draw
-from mcstudy.spoken import option
+from mcstudy.spoken import either, option
 from mcstudy.storage.accepted import Counting
-from mcstudy.storage.folder import has_parts
-from mcstudy.storage.parts import DamagedError, PartHead, encode, read, read_content
+from mcstudy.storage.folder import has_parts, why_not_there
+from mcstudy.storage.parts import DamagedError, encode, read_content
 from mcstudy.storage.provenance import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
-from mcstudy.storage.sum_parts import read_tallies
 from mcstudy.study import MAX_REPLICATES, Study
 from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed
@@ -154,7 +157,7 @@ def replay(
     StudyError, ResultsError
         With one line, if there is no such study, condition, replicate or method.
     """
-    study, folder = located(source, results, trust=trust)
+    study, folder = _located(source, results, trust=trust)
     store = Store(folder)
     known = store.record.get("conditions", {})
     also = [Condition(factors) for factors in known.values()] if isinstance(known, dict) else []
@@ -170,8 +173,8 @@ def replay(
     truths = study.truths(found)
     items = _that_count(store, study, found, current)
     items = [item for item in items if item.head.start <= replicate < item.head.stop]
-    stored, marks = _stored(items, replicate, names, truths)
-    endings, notes = _endings(items, replicate, names)
+    stored, marks = stored_answers(items, replicate, names, truths)
+    endings, notes = stored_endings(items, replicate, names)
     notes += [] if set(names) <= stored.keys() else _damaged(store, found, replicate)
     if not stored and not notes:
         notes.append(f"Note: replicate {replicate} is not stored, so nothing to compare with")
@@ -193,6 +196,38 @@ def replay(
         answers = _answers(study, Job(found, replicate, replicate + 1, tuple(fitted)), truths)
         take_as_unchanged(study, current)
     return Replay(study, found, replicate, data, answers, stored, notes, simulate)
+
+
+def _located(
+    source: Study | Results | str | Path, results: str | Path, *, trust: bool
+) -> tuple[Study, Path]:
+    """Return the study, and the folder that has its results."""
+    if not isinstance(source, Study | Results):
+        source = as_path(source, "source", of="a study file, or of a folder of results")
+    if isinstance(source, Results) or (isinstance(source, Path) and source.is_dir()):
+        folder = folder_of(source)
+        return _study_of(folder, trust), folder
+    study = source if isinstance(source, Study) else load_study(source)
+    folder = as_path(results, "results")
+    record = Store(folder).record
+    if not record:
+        return study, folder if has_parts(folder) else folder / study.name
+    check_name(folder, record, study)
+    return study, folder
+
+
+def _study_of(folder: Path, trust: bool) -> Study:
+    record = Store(folder).record
+    how = either("--study FILE", f'replay("FILE", ..., results="{folder}")')
+    if not record:
+        also = f", or say where the study is: {how}" if has_parts(folder) else ""
+        raise ResultsError(f"{folder}: {why_not_there(folder)}{also}")
+    if record.get("study_file") is None:
+        raise ResultsError(
+            f"{folder}: its study was made in a session, not in a file; call "
+            "mcstudy.replay(study, ...) there"
+        )
+    return recorded_study(folder, record, how, trust=trust)
 
 
 def _whole(replicate: SupportsIndex) -> int:
@@ -222,43 +257,6 @@ def _that_count(
     return stored
 
 
-def _stored(
-    items: Sequence[Stored], replicate: int, methods: Sequence[str], truths: Mapping[str, float]
-) -> tuple[dict[str, Answer], dict[str, Mark]]:
-    """Return what is stored of a replicate by each method, and what made it."""
-    answers: dict[str, Answer] = {}
-    marks: dict[str, Mark] = {}
-    for item in items:
-        head = item.head
-        for name in set(methods) & set(item.methods) if head.keep == "rows" else ():
-            # Of rows that are there twice the tables have the first.
-            answer = None if name in answers else _read(head, name, replicate, truths)
-            if answer is not None:
-                answers[name], marks[name] = answer, head.marks[name]
-    return answers, marks
-
-
-def _endings(
-    items: Sequence[Stored], replicate: int, methods: Sequence[str]
-) -> tuple[dict[str, str], list[str]]:
-    """Return what sums still know of a replicate: how it ended by method, and that in words."""
-    endings: dict[str, str] = {}
-    notes: list[str] = []
-    for item in items:
-        if item.head.keep == "rows":
-            continue
-        notes = notes or ["No rows are kept (keep='measures'): there are no numbers to compare"]
-        with contextlib.suppress(DamagedError):
-            for name, tally in read_tallies(item.head.path).items():
-                for ending, addresses in tally.addresses.items():
-                    texts = dict(addresses)
-                    if name in methods and name in item.methods and replicate in texts:
-                        endings[name] = ending.status
-                        words = f"{ending.status}: {texts[replicate]}".rstrip(": ")
-                        notes.append(f"Stored of '{name}': {words}")
-    return endings, notes
-
-
 def _damaged(store: Store, condition: Condition, replicate: int) -> list[str]:
     """Say in words which parts of a condition, or of the replicate, cannot be read."""
     heads, damaged = store.look()
@@ -270,15 +268,6 @@ def _damaged(store: Store, condition: Condition, replicate: int) -> list[str]:
             except DamagedError:
                 damaged.append(head.path)
     return [f"Note: {path}: damaged, and not read; run the study again" for path in damaged]
-
-
-def _read(
-    head: PartHead, method: str, replicate: int, truths: Mapping[str, float]
-) -> Answer | None:
-    try:
-        return read_answer(read(head.path), method, replicate, truths)
-    except DamagedError:
-        return None
 
 
 def _answers(study: Study, job: Job, truths: Mapping[str, float]) -> dict[str, Answer]:
@@ -314,12 +303,9 @@ def _answer_lines(answer: Answer) -> list[str]:
     lines += [f"message: {answer.message}"] if answer.message else []
     estimates = answer.estimates.dropna(axis="columns", how="all")
     if len(estimates):
-        lines += estimates.to_string(index=False, float_format=_number, na_rep="-").splitlines()
+        text = estimates.to_string(index=False, float_format="{:.8g}".format, na_rep="-")
+        lines += text.splitlines()
     if answer.diagnostics:
         lines.append(", ".join(f"{name}={value}" for name, value in answer.diagnostics.items()))
     lines += answer.traceback.splitlines()
     return [f"  {part}" for line in lines for part in line.split("\n")]
-
-
-def _number(value: float) -> str:
-    return f"{value:.8g}"

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.query import factors_of
 from mcstudy.analysis.select import METHODS_IN_ORDER, in_order
 from mcstudy.execution.scheduler import covered
+from mcstudy.grid import Condition
 from mcstudy.inspection.failures import kinds_of, troubled_fits
 from mcstudy.inspection.status_report import Standing
-from mcstudy.inspection.uncollected import is_collected, open_holding
 from mcstudy.results import Results, folder_of
-from mcstudy.storage.folder import Holding
+from mcstudy.storage.accepted import kept_as
+from mcstudy.storage.folder import Holding, has_tables
+from mcstudy.storage.provenance import Mark
 from mcstudy.storage.rows import Stored
+from mcstudy.storage.store import Store
+from mcstudy.storage.sum_parts import nulls_of, truths_of
 
 
 def status(results: Results | str | Path) -> Standing:
@@ -48,7 +54,7 @@ def status(results: Results | str | Path) -> Standing:
         counts = some.groupby(["condition", "method"], observed=True)["count"].sum().to_dict()
         keys = zip(fits["condition"], fits["method"], strict=True)
         fits[kind] = [int(counts.get(key, 0)) for key in keys]
-    collected = is_collected(holding)
+    collected = "asked" in holding.record  # a run, or `collect`, writes down what was asked for
     return Standing(
         folder=holding.folder,
         name=holding.record["name"],
@@ -66,3 +72,44 @@ def _methods(holding: Holding, items: Sequence[Stored]) -> list[str]:
     """Return the methods that were asked for or have rows."""
     names = sorted({*holding.methods, *(method for item in items for method in item.methods)})
     return in_order(names, holding.record.get(METHODS_IN_ORDER, ()))
+
+
+def open_holding(folder: Path) -> Holding:
+    """Open a folder for looking, one that holds nothing but parts as well.
+
+    Raises
+    ------
+    ResultsError
+        If it holds neither a record nor a part, or tables without a record.
+    """
+    store = Store(folder)
+    if not store.record and not has_tables(folder) and (record := _record_of(store)):
+        return Holding(folder, record, store)
+    return Holding.of(folder)
+
+
+def _record_of(store: Store) -> dict[str, Any]:
+    """Return what parts alone say of their study; empty if there are none.
+
+    All their rows count, since nobody has decided yet what becomes of those that others have made.
+    """
+    heads = store.heads()
+    marks: dict[str, Mark] = {name: head.marks[name] for head in heads for name in head.methods}
+    conditions = {Condition(factors_of(head.condition)) for head in heads}
+    if not heads:
+        return {}
+    return {
+        "name": store.folder.name,
+        "conditions": {
+            condition.key: dict(condition.factors)
+            for condition in sorted(conditions, key=lambda condition: condition.sort_key)
+        },
+        "methods": sorted(marks),
+        "marks": marks,
+        "kept": [
+            kept_as(name, mark, marks[name]) for head in heads for name, mark in head.marks.items()
+        ],
+        "keep": heads[0].keep,
+        "truths": truths_of(heads),
+        "null": nulls_of(heads) or None,
+    }

@@ -14,15 +14,16 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.query import written_condition
 from mcstudy.analysis.select import factors_in_words
 from mcstudy.execution.options import counted
 from mcstudy.grid import Condition, level_text
-from mcstudy.inspection.address import written_condition
 from mcstudy.inspection.failures import NOWHERE, Place
 from mcstudy.spoken import call, option
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
+# What is shown of each, so that the answer is a few screens at most; the frames have all.
 MOST_LINES = 30
 MOST_GROUPS = 20
 MOST_CONDITIONS = 6

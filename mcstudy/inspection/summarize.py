@@ -15,8 +15,7 @@ from mcstudy.execution.options import counted
 from mcstudy.execution.refresh import LEFT
 from mcstudy.execution.tables import Wishes, write_measures, write_rows
 from mcstudy.grid import Condition
-from mcstudy.inspection.located import check_name, recorded_study
-from mcstudy.loader import load_study
+from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
 from mcstudy.spoken import either
 from mcstudy.storage.folder import Holding
@@ -103,16 +102,12 @@ def _make(holding: Holding, folder: Path, wishes: Wishes) -> None:
 def _check_better(holding: Holding, folder: Path, extent: Extent, damaged: set[Path]) -> None:
     """Raise ResultsError where tables would be replaced by poorer ones, or there are no rows."""
     words = lost(holding.record.get("counts", {}), extent)
-    if words and _has_tables(folder):
+    if words and (folder / "performance.parquet").exists():
         count = len(damaged.union(holding.store.broken(), holding.store.damaged))
         words += f" ({counted(count, 'damaged part')})" if count else ""
         raise ResultsError(f"{folder}: {words}; {LEFT}")
     if not extent:
         raise ResultsError(f"{holding.folder}: holds no rows of its study, so no tables are made")
-
-
-def _has_tables(folder: Path) -> bool:
-    return (folder / "performance.parquet").exists()
 
 
 def _wishes(holding: Holding, given: Study | str | Path | None, trust: bool) -> Wishes:

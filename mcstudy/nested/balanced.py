@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mcstudy.arrays import Floats
 from mcstudy.nested.cells import Cells, MeanSquares, mean_squares
-from mcstudy.nested.data import Floats
 from mcstudy.nested.solution import Solution, std_errors_of
 
 

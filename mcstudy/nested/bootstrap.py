@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mcstudy.arrays import Floats
 from mcstudy.nested.balanced import isotonic_levels, level_variances
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch, NestedData
+from mcstudy.nested.intervals import Limits
 from mcstudy.nested.solution import COMPONENTS, Solution
 from mcstudy.nested.solve import solve
 
-Floats = NDArray[np.float64]
-Limits = tuple[Floats, Floats]
-
-DRAWS = 999
-_ROWS_AT_ONCE = 2**21
+DRAWS = 999  # so that 2.5 and 97.5 % of DRAWS + 1 are whole, the bootstrap's convention
+_ROWS_AT_ONCE = 2**21  # of data drawn: 16 MB
 
 
 def balanced_bootstrap(

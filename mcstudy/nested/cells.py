@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.nested.data import Floats, NestedBatch, NestedDesign
+from mcstudy.arrays import Floats
+from mcstudy.nested.data import NestedBatch, NestedDesign
 
-CHUNK = 65_536
+CHUNK = 65_536  # numbers at a time, half a MB: they stay in a core's cache
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcstudy.arrays import Floats, Integers
 from mcstudy.errors import TableError
-from mcstudy.nested.data import Floats, Integers
 
 if TYPE_CHECKING:
     import pandas as pd

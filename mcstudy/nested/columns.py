@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.nested.data import Booleans, Floats, NestedData
+from mcstudy.arrays import Booleans, Floats
+from mcstudy.nested.data import NestedData
 
 # Columns closer than this many roundings of their numbers cannot be told apart. A sum over a
 # million rows, by pairs, errs by some 30.

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mcstudy.arrays import Floats
+
 Draw = Callable[[np.random.Generator, int], Floats]
 
 _CALL = re.compile(r"(\w+)\s*(?:\(([^()]*)\))?")

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mcstudy.analysis.cell import Cell
-from mcstudy.analysis.measures import share
+from mcstudy.analysis.measures import Cell, share
 from mcstudy.analysis.performance import Meter, numbers
+from mcstudy.arrays import Floats
 from mcstudy.columns import VALUES, WARNED
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.nested.balanced import balanced_llf, isotonic_levels, level_covariance, level_variances
 from mcstudy.nested.cells import MeanSquares
-from mcstudy.nested.data import Floats
 from mcstudy.nested.generate import Recipe
 from mcstudy.nested.generate import variances as true_variances
 from mcstudy.nested.reml import ExactMethod, reml
@@ -30,7 +29,7 @@ from mcstudy.streams import streams
 if TYPE_CHECKING:
     import pandas as pd
 
-_CHUNK = 50_000
+_CHUNK = 50_000  # draws at a time: some MB an array
 _DESIGN = ("n_group1", "n_group2", "n_rep", "group1_sd", "group2_sd", "unexplained_sd")
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mcstudy.arrays import Floats
 from mcstudy.errors import TableError
 from mcstudy.method import Status
-from mcstudy.nested.data import Floats, NestedData
-from mcstudy.nested.frames import CONSTANT, as_frame, names_of, nested_data
+from mcstudy.nested.data import NestedData
+from mcstudy.nested.frames import CONSTANT, as_frame, names_of, nested_data, shared_labels
 from mcstudy.nested.reml import ml, reml
-from mcstudy.nested.shared import shared_labels
 from mcstudy.nested.solution import COMPONENTS
 from mcstudy.nested.solve import as_batch, solve
 
@@ -115,12 +115,16 @@ class NestedFit:
             f"{'':<{width}}{'estimate':>14}{'std. error':>14}{f'{100 * level:g} % interval':>30}",
         ]
         lines += [
-            _row(name, width, self.variances, self.std_errors) + _pair(limits[name])
+            _row(name, width, self.variances, self.std_errors)
+            + f"  {_number(lower):>12} to {_number(upper):>12}"
             for name in COMPONENTS
+            for lower, upper in [limits[name]]
         ]
         fixed = (self.fixed_effects, self.fixed_effects_std_errors)
         lines += ["", *(_row(name, width, *fixed) for name in self.fixed_effects)]
-        return "\n".join([*lines, *(_wrapped(note) for note in self.notes)])
+        for note in self.notes:
+            lines += ["", textwrap.fill(f"note: {note}", 88, subsequent_indent="  ")]
+        return "\n".join(lines)
 
 
 def fit(
@@ -187,15 +191,6 @@ def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
 
 def _row(name: str, width: int, values: dict[str, float], std_errors: dict[str, float]) -> str:
     return f"{name:<{width}}{_number(values[name]):>14}{_number(std_errors[name]):>14}"
-
-
-def _pair(limits: Sequence[float]) -> str:
-    lower, upper = limits
-    return f"  {_number(lower):>12} to {_number(upper):>12}"
-
-
-def _wrapped(note: str) -> str:
-    return "\n" + textwrap.fill(f"note: {note}", 88, subsequent_indent="  ")
 
 
 def _number(value: float) -> str:

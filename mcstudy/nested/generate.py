@@ -12,12 +12,12 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.method import batch_form
-from mcstudy.nested.data import Booleans, NestedBatch, NestedData, NestedDesign
+from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.distributions import shape
 
-Floats = NDArray[np.float64]
-_CACHED = 2**16
+_CACHED = 2**16  # numbers at a time, half a MB: they stay in a core's cache
 SLOPES = {"row_slope": "x_row", "cell_slope": "x_cell", "group_slope": "x_group"}
 
 

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, chdtri, fdtri
+from scipy.special import chdtrc, chdtri, fdtri, ndtri
 
+from mcstudy.arrays import Floats
 from mcstudy.nested.cells import Cells, MeanSquares
 from mcstudy.nested.roots import crossing
 from mcstudy.nested.solution import COMPONENTS
-from mcstudy.nested.wald import log_wald, wald
 
-Floats = NDArray[np.float64]
 Limits = tuple[Floats, Floats]
 _TINY = np.finfo(float).tiny
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -214,3 +213,25 @@ def _generalized(c: Floats | float, first: _Square, second: _Square, level: floa
         return np.where(at_zero >= share, 0.0, inside)
 
     return quantile(tail), quantile(1 - tail)
+
+
+def wald(value: Floats, std_error: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return value -/+ z std_error. The lower limit may be negative; nothing is cut.
+
+    Parameters
+    ----------
+    value, std_error : arrays of one shape
+        In the units of the variance; where one is missing, so are the limits.
+    level : float
+        Nominal coverage.
+    """
+    half = ndtri((1 + level) / 2) * std_error
+    return value - half, value + half
+
+
+def log_wald(value: Floats, std_error: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return value * exp(-/+ z std_error / value); missing where the value is not positive."""
+    positive = np.where(value > 0, value, np.nan)
+    with np.errstate(over="ignore"):
+        factor = np.exp(ndtri((1 + level) / 2) * std_error / positive)
+        return positive / factor, positive * factor

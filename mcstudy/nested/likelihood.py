@@ -22,10 +22,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.nested.data import Booleans, Floats
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.nested.sufficient import Sums
 
-_SINGULAR = 1e-10
+_SINGULAR = 1e-10  # of a column's square left by those before it: a combination of them
 _PAIRS = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
 
 

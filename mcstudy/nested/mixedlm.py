@@ -18,17 +18,16 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VCSpec
 
+from mcstudy.arrays import Floats
 from mcstudy.method import Estimate, Fit, Status
 from mcstudy.nested.columns import fault_of
 from mcstudy.nested.data import NestedData, NestedDesign
 from mcstudy.nested.frames import as_nested
-from mcstudy.nested.mixedlm_diagnostics import COMPONENTS, can_rise, identifiable, judge
-from mcstudy.nested.wald import log_wald, wald
-
-Floats = NDArray[np.float64]
+from mcstudy.nested.intervals import log_wald, wald
+from mcstudy.nested.mixedlm_diagnostics import can_rise, identifiable, judge
+from mcstudy.nested.solution import COMPONENTS
 
 
 def formula(data: Any) -> Fit:

@@ -15,18 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.regression.mixed_linear_model import MixedLMParams
 
+from mcstudy.arrays import Floats
 from mcstudy.method import Status
 from mcstudy.nested.columns import columns_of_data
 from mcstudy.nested.data import NestedData
+from mcstudy.nested.solution import COMPONENTS
 
-Floats = NDArray[np.float64]
-COMPONENTS = ("group1_var", "group2_var", "unexplained_var")
-
-RISE = 0.01
-_NEAR_ZERO = 0.1
-_FLOOR = 1e-9
-_FLAT = 1e-6
-_DEPENDENT = 1e-9
+RISE = 0.01  # of the log-likelihood: a seventh of a standard error from the maximum
+_NEAR_ZERO = 0.1  # standard errors of a ratio, within which it may count as zero
+_FLOOR = 1e-9  # of a ratio: its slopes at 0 itself divide by 0
+_FLAT = 1e-6  # of a curvature: below it the direction is the ridge's
+_DEPENDENT = 1e-9  # relative: far above the roundings of sums over rows
 
 
 class Judgement(NamedTuple):

@@ -13,19 +13,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.nested.data import Booleans, Floats, Integers
+from mcstudy.arrays import Booleans, Floats, Integers
 from mcstudy.nested.likelihood import Evaluation, evaluate
 from mcstudy.nested.quadratic_step import best_step, masked_inverse, masked_solve
 from mcstudy.nested.solution import Solution, std_errors_of
 from mcstudy.nested.sufficient import Sums
 
-_MOST = 60
+_MOST = 60  # evaluations; a search that needs more has not converged
+# The fall of -2 log-likelihood still expected where a search ends: of a fit, which is to be right
+# in all digits; of a point of a profile; and where it falls no further, but for rounding.
 _DONE, _NEAR, _STALLED = 1e-18, 1e-9, 1e-12
-_INFORMED = 1e-6
-_LEAST = 1e-3
-_NOISE = 1e-11
-_IDLE = 0.3
-_SINGULAR, _NOTHING = 1e-10, 1e-14
+_INFORMED = 1e-6  # of a variance, where a degree of freedom adds about 1
+_LEAST = 1e-3  # of the unexplained variance stays after a step: at 0 there is no likelihood
+_NOISE = 1e-11  # a row: -2 log-likelihoods that close are equal but for rounding
+_IDLE = 0.3  # of the replicates finished: it pays to copy the others, and go on without these
+_SINGULAR, _NOTHING = 1e-10, 1e-14  # relative to the squares: a dependent column, no variation left
 
 
 class Held(NamedTuple):

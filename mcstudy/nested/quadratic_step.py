@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mcstudy.nested.data import Booleans, Floats
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.nested.likelihood import Evaluation
 
-_SAFE = 0.05
+_SAFE = 0.05  # of Fisher's pivots: with smaller ones of its own Newton's step would go astray
 
 
 def best_step(

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from mcstudy.arguments import is_proportion
+from mcstudy.arrays import Floats
 from mcstudy.method import Estimate, Fit, batch_form
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
 from mcstudy.nested.cells import MeanSquares, mean_squares
-from mcstudy.nested.data import Floats, NestedBatch
+from mcstudy.nested.data import NestedBatch
 from mcstudy.nested.frames import as_nested
 from mcstudy.nested.intervals import FORMULAS, WITHOUT_SQUARES, Basis, unweighted_mean_squares
 from mcstudy.nested.profile import balanced_profile, profile

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mcstudy.arrays import Floats
 
-_STEPS = 80
-_PRECISION = 1e-10
+_STEPS = 80  # every eighth is a bisection, so that a bracket shrinks a thousandfold at least
+_PRECISION = 1e-10  # relative: what tables show has six digits
 
 
 def crossing(

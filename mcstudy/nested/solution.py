@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.arrays import Booleans, Floats, Integers
 from mcstudy.method import Status
-from mcstudy.nested.data import Booleans, Floats, Integers
 
 COMPONENTS = ("group1_var", "group2_var", "unexplained_var")
 _VERDICTS = (

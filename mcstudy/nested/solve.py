@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from mcstudy.arrays import Floats
 from mcstudy.nested.balanced import balanced_solution
 from mcstudy.nested.cells import Cells, cells_of
-from mcstudy.nested.data import Floats, NestedBatch, NestedData
+from mcstudy.nested.data import NestedBatch, NestedData
 from mcstudy.nested.optimizer import Held, maximise
 from mcstudy.nested.solution import COMPONENTS, Solution
 from mcstudy.nested.sufficient import Sums, sums_of, sums_with_covariates
 from mcstudy.nested.units import Working
 
-_MOST_SIZES = 256
+_MOST_SIZES = 256  # sizes of cells that a batch shares; with more, sums by size are mostly empty
 
 
 def as_batch(data: NestedData) -> NestedBatch:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.arrays import Floats
 from mcstudy.nested.cells import CHUNK, Cells, cell_sums, deviations, layout_of
 from mcstudy.nested.columns import columns_of
-from mcstudy.nested.data import Floats, NestedBatch
+from mcstudy.nested.data import NestedBatch
 
 
 @dataclass(frozen=True, eq=False)

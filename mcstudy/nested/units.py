@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.nested.cells import Cells, cells_of
-from mcstudy.nested.data import Booleans, Floats, NestedBatch
+from mcstudy.nested.data import NestedBatch
 from mcstudy.nested.solution import Solution
 
 # The fourth power of what is within, times a million rows, is a number.

@@ -11,8 +11,7 @@ from threadpoolctl import threadpool_limits
 from mcstudy.arguments import check_seconds
 from mcstudy.errors import StudyError
 from mcstudy.execution.options import counted
-from mcstudy.loader import load_study
-from mcstudy.neighbours import neighbours_forgotten
+from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.planning.dry_run import try_out
 from mcstudy.planning.oracle import Gate, compare_with_oracle, worst_in_words
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
@@ -20,7 +19,7 @@ from mcstudy.study import Study
 from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed
 
-GATE_SECONDS = 5.0
+GATE_SECONDS = 5.0  # for the oracle: a wait that nobody minds each time a study is edited
 
 
 @dataclass(frozen=True)

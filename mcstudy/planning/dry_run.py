@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mcstudy.arguments import cut
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.execution.transport import pack
 from mcstudy.grid import Condition
@@ -24,9 +25,9 @@ from mcstudy.simulation.validation import CODES, AnswerError, Column
 from mcstudy.storage.provenance import code_digest
 from mcstudy.study import Study
 
-MOST_LETTERS = 300
-SLOW_SECONDS = 10.0
-SLOW_TIMES = 100.0
+MOST_LETTERS = 300  # of a problem: three lines of a terminal
+SLOW_SECONDS = 10.0  # a fit: a thousand replicates take hours
+SLOW_TIMES = 100.0  # as slow as the fastest method: that one is then nothing of the whole
 # The first replicate of a job is a batch of its own, the others are the next.
 _TOGETHER = 4
 # What the order of summation leaves, as in a product over the whole batch, and much more.
@@ -93,8 +94,7 @@ class Trial:
         total = len(self.study.conditions)
         for cases in found.values():
             text, first = cases[0]
-            text = " ".join(text.split())
-            text = text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
+            text = cut(" ".join(text.split()), MOST_LETTERS)
             if first is None:
                 yield text
             else:
@@ -107,8 +107,10 @@ class Trial:
         self.seconds.setdefault(method, []).append(float(answers.seconds[0]))
         for column, values in answers.numbers.items():
             key = (method, column)
-            there = np.isfinite if column.kind in ("estimate", "std_error") else _is_number
-            self._there[key] = self._there.get(key, False) or bool(there(values[0]))
+            there = np.isfinite(values[0])
+            if column.kind not in ("estimate", "std_error"):
+                there = not np.isnan(values[0])  # one to a side that has no limit is infinite
+            self._there[key] = self._there.get(key, False) or bool(there)
 
     def judge_columns(self) -> None:
         """Say which numbers are never there; an estimate must be, the others may not exist."""
@@ -259,11 +261,6 @@ def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | Non
             condition,
         )
     return truths
-
-
-def _is_number(value: float) -> bool:
-    """Return whether a limit is there; one to a side that has none is infinite."""
-    return not math.isnan(value)
 
 
 def _bits(number: float | None) -> str | None:

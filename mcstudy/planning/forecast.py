@@ -1,23 +1,27 @@
-"""What a run will cost, from a pilot: time, disk and memory, each with its uncertainty."""
+"""What a run will cost and how precise it will be, from a pilot, each with its uncertainty."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from mcstudy.analysis.precision import shares
+from mcstudy.analysis.select import factor_columns, factors_in_words, varying
 from mcstudy.execution.scheduler import JOB_SECONDS
+from mcstudy.execution.stopping import counts
 from mcstudy.grid import Condition
 from mcstudy.planning.pilot import Lap, Pilot, memory_here, spread
 from mcstudy.simulation.replicates import Job
+from mcstudy.study import Study
 
 MACHINE = 0.15
 """The relative error that two equal runs on a shared machine differ by, from experience."""
-_ROW_BYTES = 150
+_ROW_BYTES = 150  # of memory for a fit's row on its way to a part, as measured, by column
 
 
 class Range(NamedTuple):
@@ -191,3 +195,100 @@ def _replicates(laps: Sequence[Lap]) -> int:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def unit_errors(performance: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of a pilot with `unit`, the error of a measure over one replicate.
+
+    An error falls with the root of the number of replicates. A share is drawn towards 1/2, as
+    (x + 2) / (n + 4) (Agresti & Coull 1998, The American Statistician 52:119): a pilot that saw no
+    miss has not shown that there is none.
+    """
+    cells = performance[(performance["used"] >= 1) & performance["value"].notna()].copy()
+    used = cells["used"].to_numpy(dtype=float)
+    value = cells["value"].to_numpy(dtype=float)
+    p = (np.clip(value, 0, 1) * used + 2) / (used + 4)
+    unit = cells["mcse"].to_numpy(dtype=float, na_value=np.nan) * np.sqrt(used)
+    cells["unit"] = np.where(shares(cells), np.sqrt(p * (1 - p)), unit)
+    cells["unit"] /= np.sqrt(used / cells["replicates"].to_numpy(dtype=float))
+    known: pd.DataFrame = cells[np.isfinite(cells["unit"].to_numpy())]
+    return known
+
+
+def expected_errors(units: pd.DataFrame, replicates: int | pd.Series) -> pd.DataFrame:
+    """Return the error of every cell after so many replicates, its own number: column `mcse`."""
+    return units.assign(mcse=units["unit"] / np.sqrt(replicates))
+
+
+def needed(units: pd.DataFrame, targets: Mapping[str, float]) -> pd.DataFrame:
+    """Return the cells that have a target, with how many replicates they need for it."""
+    cells = units[units["measure"].isin(list(targets))].copy()
+    cells["target"] = cells["measure"].map(dict(targets)).astype(float)
+    ratio = (cells["unit"] / cells["target"]).to_numpy(dtype=float)
+    cells["needed"] = np.maximum(np.ceil(ratio**2), 1).astype("int64")
+    return cells
+
+
+def worst(cells: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return for each measure the cell with the largest `column`."""
+    order = cells.sort_values(column, ascending=False, kind="stable")
+    firsts = order.drop_duplicates("measure")
+    return firsts.loc[sorted(firsts.index)]
+
+
+def cell_in_words(cell: pd.Series, cells: pd.DataFrame) -> str:
+    """Return in words what tells a row of `performance` from the others of `cells`."""
+    factors = varying(cells, factor_columns(cells))
+    words = [
+        str(cell[name])
+        for name in ("method", "estimand", "interval")
+        if isinstance(cell[name], str)
+    ]
+    where = factors_in_words({name: cell[name] for name in factors})
+    return f"{where}: {' '.join(words)}" if where else " ".join(words)
+
+
+def planned_goals(study: Study, replicates: int, units: pd.DataFrame) -> dict[Condition, int]:
+    """Return how many replicates each condition will get: more where precision asks for them."""
+    goals = dict.fromkeys(study.conditions, replicates)
+    if study.precision is None or study.max_replicates is None:
+        return goals
+    cells = needed(units, study.precision)
+    most_of = cells["needed"].groupby(_where(cells, study.conditions.factors)).max().to_dict()
+    usual = sum(most_of.values()) / len(most_of) if most_of else 0
+    for condition in goals:
+        # A condition that was not tried is taken to need what the others do on average.
+        most = most_of.get(_in_words(condition), usual)
+        steps = counts(replicates, max(study.max_replicates, replicates))
+        goals[condition] = next((n for n in steps if n >= most), study.max_replicates)
+    return goals
+
+
+def goal_of_each(cells: pd.DataFrame, goals: Mapping[Condition, int]) -> pd.Series:
+    """Return how many replicates the condition of each cell will get."""
+    by_words = {_in_words(condition): goal for condition, goal in goals.items()}
+    where = _where(cells, sorted(next(iter(goals)).factors))
+    return where.map(by_words).astype(float)
+
+
+def _where(cells: pd.DataFrame, factors: Sequence[str]) -> pd.Series:
+    """Return the condition of each cell in words."""
+    rows = zip(*(cells[name] for name in factors), strict=True)
+    named = [factors_in_words(dict(zip(factors, row, strict=True))) for row in rows]
+    return pd.Series(named or [""] * len(cells), index=cells.index, dtype=object)
+
+
+def _in_words(condition: Condition) -> str:
+    return factors_in_words(dict(sorted(condition.factors.items())))
+
+
+def stops_in_words(study: Study, replicates: int) -> str:
+    """Say when a condition stops where a precision decides; nothing where it does not."""
+    if study.precision is None:
+        return ""
+    targets = ", ".join(f"{name} {target:g}" for name, target in study.precision.items())
+    most = max(study.max_replicates or 0, replicates)
+    return (
+        f"a condition starts with {replicates} replicates and stops when its errors are small "
+        f"enough ({targets}), or at {most}: what follows is about what that will take"
+    )

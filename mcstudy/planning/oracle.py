@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from mcstudy.analysis.performance import measured_rows
-from mcstudy.analysis.precision import PROPORTIONS, errors
+from mcstudy.analysis.precision import errors, shares
 from mcstudy.errors import StudyError
 from mcstudy.external.frames import as_pandas, is_frame
 from mcstudy.grid import Condition
@@ -27,9 +27,9 @@ from mcstudy.storage.rows import Stored, StudyRows
 from mcstudy.storage.store import Store
 from mcstudy.study import Study
 
-FALSE_ALARM = 0.001
-FEWEST = 50
-_ENOUGH = 20_000
+FALSE_ALARM = 0.001  # that any cell of a right study is off: 1 of 1000 checks, as the docs say
+FEWEST = 50  # replicates from which on the mean of a skewed estimate is near enough to normal
+_ENOUGH = 20_000  # replicates of a condition: errors of a share are below .004 then
 _CELL = ["method", "estimand", "interval", "measure"]
 COLUMNS = ["condition", *_CELL, "value", "mcse", "used", "expected", "error", "z", "off"]
 
@@ -72,9 +72,7 @@ def compare_with_oracle(study: Study, seconds: float) -> Gate:
     tail = FALSE_ALARM / 2 / max(len(cells), 1)
     # With few replicates a mean over its error has the tails of t, not of the normal.
     freedom = (cells["used"].astype(float) - 1).clip(lower=1)
-    limits = np.where(
-        cells["measure"].isin(PROPORTIONS), stats.norm.isf(tail), stats.t.isf(tail, freedom)
-    )
+    limits = np.where(shares(cells), stats.norm.isf(tail), stats.t.isf(tail, freedom))
     cells["off"] = cells["z"].abs().to_numpy(dtype=float) > limits
     worst = cells["z"].abs().sort_values(ascending=False, kind="stable").index
     return Gate(
@@ -119,7 +117,7 @@ def _compared(
     expected = expected.rename(columns={"value": "expected", "mcse": "oracle_mcse"})
     cells = performance.merge(expected, on=_CELL)
     enough = (cells["used"] >= FEWEST) & cells["value"].notna()
-    cells = cells[enough | cells["measure"].isin(PROPORTIONS) & cells["value"].notna()]
+    cells = cells[enough | shares(cells) & cells["value"].notna()]
     own = np.maximum(errors(cells), _error_if_right(cells))
     cells["error"] = np.hypot(own, cells["oracle_mcse"].fillna(0).to_numpy(dtype=float))
     difference = (cells["value"] - cells["expected"]).to_numpy(dtype=float)
@@ -136,7 +134,7 @@ def _error_if_right(cells: pd.DataFrame) -> Any:
     """
     p = cells["expected"].clip(0, 1)
     error = np.sqrt(p * (1 - p) / cells["used"])
-    return np.where(cells["measure"].isin(PROPORTIONS), error, 0.0)
+    return np.where(shares(cells), error, 0.0)
 
 
 def _performance(

@@ -41,8 +41,8 @@ from mcstudy.study import Study
 
 # What a condition's laps take of its share of the pilot's time; the first does one replicate.
 _SHARES = (0.0, 0.4, 0.4)
-_LONG = 100_000
-_SHORTEST = 0.01
+_LONG = 100_000  # replicates of a lap, which its time ends before
+_SHORTEST = 0.01  # seconds of a lap: a clock and one replicate need some
 
 
 @dataclass(frozen=True)

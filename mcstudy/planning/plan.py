@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,19 +17,22 @@ from mcstudy.execution.options import check_jobs, counted, replicates_in_words, 
 from mcstudy.execution.progress import duration
 from mcstudy.execution.scheduler import fits_of, missing_jobs
 from mcstudy.grid import Condition
-from mcstudy.loader import load_study
-from mcstudy.neighbours import neighbours_forgotten
-from mcstudy.planning.amounts import each, sizes, times
-from mcstudy.planning.forecast import Forecast, Range, forecast, method_costs
-from mcstudy.planning.pilot import Pilot, run_pilot
-from mcstudy.planning.precision import (
+from mcstudy.loader import load_study, neighbours_forgotten
+from mcstudy.planning.forecast import (
+    Forecast,
+    Range,
     cell_in_words,
     expected_errors,
+    forecast,
+    goal_of_each,
+    method_costs,
     needed,
+    planned_goals,
+    stops_in_words,
     unit_errors,
     worst,
 )
-from mcstudy.planning.stopping import goal_of_each, planned_goals, stops_in_words
+from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import either
 from mcstudy.storage.rows import Stored
@@ -39,9 +42,9 @@ from mcstudy.study import Study, check_replicates
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
-PILOT_SECONDS = 4.0
-_START_SECONDS = 0.5
-_FEW = 20
+PILOT_SECONDS = 4.0  # a wait that a user takes before a run of minutes or hours
+_START_SECONDS = 0.5  # of `run` beside loading the study: start of Python, first replicate
+_FEW = 20  # replicates: below them a standard deviation is known to one sixth or worse
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,15 @@ class Plan(Printed):
     def _cost_lines(self) -> list[str]:
         cost, plural = self.forecast, "" if self.workers == 1 else "s"
         lines = [
-            f"time on {self.workers} worker{plural}: {times(cost.wall)}; CPU {times(cost.cpu)}",
-            f"disk: {sizes(cost.parts)} of parts, {sizes(cost.tables)} of tables",
-            f"memory: {sizes(cost.memory)} at most",
+            f"time on {self.workers} worker{plural}: {_times(cost.wall)}; CPU {_times(cost.cpu)}",
+            f"disk: {_sizes(cost.parts)} of parts, {_sizes(cost.tables)} of tables",
+            f"memory: {_sizes(cost.memory)} at most",
         ]
         total = self.methods["seconds"].sum()
         for row in self.methods.head(5).to_dict("records"):
             share = row["seconds"] / total if total else 0.0
             lines.append(
-                f"  {row['method']}: {each(row['seconds_each'])} a fit, "
+                f"  {row['method']}: {_each(row['seconds_each'])} a fit, "
                 f"{share:.0%} of the time in methods"
             )
         return lines if self.fits else ["nothing to do"]
@@ -301,3 +304,33 @@ def _size(study: Study, goals: Mapping[Condition, int]) -> str:
     replicates = about + replicates_in_words(min(goals.values()), max(goals.values()))
     conditions = counted(len(study.conditions), "condition")
     return f"{conditions} x {counted(len(study.methods), 'method')} x {replicates}"
+
+
+def _times(given: Range) -> str:
+    """Return seconds: ``3.4 min (2.1 min to 5 min)``."""
+    return _with_limits(given, lambda seconds: duration(seconds) if seconds >= 0.95 else "< 1 s")
+
+
+def _sizes(given: Range) -> str:
+    """Return bytes: ``61 kB (45 kB to 82 kB)``."""
+    return _with_limits(given, _in_bytes)
+
+
+def _each(seconds: float) -> str:
+    """Return the time of one fit."""
+    for factor, unit in ((1e6, "us"), (1e3, "ms"), (1, "s")):
+        if seconds * factor < 999.5 or unit == "s":
+            break
+    return f"{seconds * factor:.3g} {unit}"
+
+
+def _with_limits(given: Range, words: Callable[[float], str]) -> str:
+    low, value, high = map(words, given)
+    return value if low == high else f"{value} ({low} to {high})"
+
+
+def _in_bytes(size: float) -> str:
+    for factor, unit in ((1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")):
+        if size / factor < 999.5 or unit == "TB":
+            break
+    return f"{size / factor:.3g} {unit}"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from mcstudy.grid import Condition
 from mcstudy.method import batch_of
-from mcstudy.simulation.batches import misfit
 from mcstudy.simulation.call import Timed
-from mcstudy.simulation.validation import Answer, AnswerError, checked
+from mcstudy.simulation.validation import Answer, AnswerError, checked, is_frame, labels_of
 from mcstudy.streams import streams
 from mcstudy.study import Study
 
@@ -107,6 +106,27 @@ def drawn_together(
             "data set for each generator"
         )
     return data
+
+
+def misfit(batch: Any, count: int) -> str:
+    """Return why ``batch[i]`` is not what belongs to replicate i of `count`; empty if it is.
+
+    Lists, tuples, arrays by their first axis, and objects with ``len(batch)`` and ``batch[i]`` are
+    taken. A frame is none: there ``batch[i]`` is a column, or what has the label i.
+    """
+    kind = type(batch).__name__
+    named = isinstance(batch, Mapping | Set | str | bytes | bytearray)
+    if named or not hasattr(batch, "__getitem__") or is_frame(batch):
+        return f"an object of type {kind}"
+    try:
+        found = len(batch)
+    except TypeError:  # no length, as of an array of no dimension
+        return f"an object of type {kind} without a length"
+    if found != count:
+        return f"{found} {'item' if found == 1 else 'items'}"
+    if labels_of(batch) not in (None, list(range(count))):
+        return f"an object of type {kind} whose index is not 0 to {count - 1}"
+    return ""
 
 
 def _copy(data: Any) -> Any:

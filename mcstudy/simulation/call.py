@@ -23,7 +23,7 @@ _AS_NUMPY_STARTS: dict[str, Any] = {
     "under": "ignore",
     "invalid": "warn",
 }
-MOST_CHARACTERS = 2000
+MOST_CHARACTERS = 2000  # of a message: a warning that quotes its data would fill the tables
 _TOO_DEEP = "maximum recursion depth exceeded"
 _MEMORY_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 

@@ -14,8 +14,8 @@ from typing import Any, TextIO
 
 from mcstudy.simulation.process_state import LIMIT_REACHED
 
-MOST_CHARACTERS = 200
-MOST_CALLS = 5
+MOST_CHARACTERS = 200  # of a call: what is printed for looking, not for keeping
+MOST_CALLS = 5  # whose output is shown; a million alike would fill the screen
 # What one character takes at most in UTF-8, with room for white space that is not kept.
 _MOST_BYTES = 8 * MOST_CHARACTERS
 # How a worker ends that cannot go on since a call has closed its files; no other code means it.

@@ -27,8 +27,8 @@ from mcstudy.simulation.validation import AnswerError
 from mcstudy.streams import streams
 from mcstudy.study import Study
 
-BATCH_BYTES = 2**24
-BATCH_REPLICATES = 1024
+BATCH_BYTES = 2**24  # 16 MB of data sets at a time, however large one is
+BATCH_REPLICATES = 1024  # enough to share the overhead of a call among
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ class _Work:
             if outcome.exception is not None:
                 for name in methods:
                     self._end(name, replicate, outcome, of_simulate=True)
-        good = [replicate for replicate in batch if _succeeded(simulated.get(replicate))]
+        raised = {r for r, outcome in simulated.items() if outcome.exception is not None}
+        good = [replicate for replicate in batch if replicate not in raised]
         if not good:
             return
         if self.largest_batch == 1:
@@ -280,10 +281,6 @@ class _Work:
             answers.warned[row] |= bool(outcome.warned)
         if self.tell:
             self.tell(Trouble("" if of_simulate else name, outcome.exception, text))
-
-
-def _succeeded(outcome: Outcome | None) -> bool:
-    return outcome is None or outcome.exception is None
 
 
 def _bytes_each(data: Any) -> int:

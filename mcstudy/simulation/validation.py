@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.arguments import short
 from mcstudy.columns import BESIDE_DIAGNOSTICS
 from mcstudy.errors import StudyError
 from mcstudy.method import Estimate, Fit, Status
-from mcstudy.simulation.batches import is_frame, is_shuffled
 from mcstudy.simulation.call import plain_text
 
 DEFAULT_INTERVAL = "default"
 STATUSES = tuple(Status)
 CODES = {status: code for code, status in enumerate(STATUSES)}
+_short = functools.partial(short, most=60)  # a message ends in what to return instead
 _OK, _NOT_FINITE = CODES[Status.OK], CODES[Status.NOT_FINITE]
 
 
@@ -231,6 +232,27 @@ def _list_of(value: Any, what: str, count: int) -> Sequence[Any]:
     return value.tolist() if isinstance(value, np.ndarray) else list(value)
 
 
+def is_frame(thing: Any) -> bool:
+    """Return whether a thing is a table, whose items are columns: of pandas, Polars, Arrow."""
+    if isinstance(thing, np.ndarray):
+        return False
+    return hasattr(type(thing), "columns") or hasattr(type(thing), "column_names")
+
+
+def is_shuffled(thing: Any) -> bool:
+    """Return whether a thing has labels, as a pandas Series, that are 0 to R - 1 in other order."""
+    labels = labels_of(thing)
+    if labels is None:
+        return False
+    numbers = list(range(len(labels)))
+    return labels != numbers and set(labels) == set(numbers)
+
+
+def labels_of(thing: Any) -> list[Any] | None:
+    """Return the labels of a pandas Series; None for what has none."""
+    return list(thing.index) if hasattr(type(thing), "iloc") else None
+
+
 @functools.lru_cache(maxsize=4096)
 def _check_name(name: Any, what: str) -> None:
     """Raise AnswerError for a name that no table can hold."""
@@ -282,11 +304,3 @@ def _status_code(status: Any) -> int:
         raise AnswerError(
             f"returned status {status!r}; the statuses are {', '.join(STATUSES)}"
         ) from None
-
-
-def _short(value: Any) -> str:
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # noqa: BLE001 - the user's __repr__ may raise anything
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mcstudy.arrays import Floats
 
 UNIT_EXPONENT = -1074
 INFINITE = 1 << 2300

@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcstudy.analysis.select import suggestion
-from mcstudy.arguments import as_texts
+from mcstudy.arguments import as_texts, suggestion
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.spoken import either

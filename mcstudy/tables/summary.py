@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mcstudy.analysis.limits import with_limits
+from mcstudy.analysis.precision import with_limits
 from mcstudy.analysis.select import at, by_method, levels_of, varying
 from mcstudy.columns import WARNED, WARNED_MEANING
 from mcstudy.method import Status

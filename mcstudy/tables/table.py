@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from mcstudy.analysis.limits import target, with_limits
+from mcstudy.analysis.precision import target, with_limits
 from mcstudy.analysis.query import names_of
 from mcstudy.analysis.select import (
     Where,

@@ -72,7 +72,7 @@ def failures_verb(options: argparse.Namespace) -> None:
     """Print how fits ended, which methods fail together and whether rankings survive it."""
     from mcstudy.analysis.select import select, wheres
     from mcstudy.columns import WORDS
-    from mcstudy.comparison.warnings import warnings_document
+    from mcstudy.comparison.failures import warnings_document
     from mcstudy.errors import ResultsError
     from mcstudy.results import open_results
     from mcstudy.tables.summary import endings

@@ -46,9 +46,11 @@ _LABELS = frozenset(
 )
 _PREFIXES_OF_LABELS = ("_abc_", "__annot", "__dataclass")
 # These cannot be pickled, and their functions are not in their dict.
-_HELD = {property: ("fget", "fset", "fdel")} | dict.fromkeys(
-    (classmethod, staticmethod), ("__func__",)
-)
+_HELD = {
+    property: ("fget", "fset", "fdel"),
+    classmethod: ("__func__",),
+    staticmethod: ("__func__",),
+}
 
 _VARIABLE = frozenset(dis.haslocal + dis.hasfree)
 _CONSTANT = frozenset(dis.hasconst)
@@ -199,18 +201,27 @@ def _object(thing: Any) -> tuple[Any, ...]:
         return b"partial", thing.func, thing.args, *given, *_named(attributes)
     if "__wrapped__" in attributes and is_installed(kind.__module__):
         return b"wrapper", kind, attributes["__wrapped__"]
+    name = None
     try:
         reduce = copyreg.dispatch_table.get(kind)
         reduced = reduce(thing) if reduce else thing.__reduce_ex__(4)
-        make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
-        further = tuple(items or ()), tuple(pairs or ())
+        if not isinstance(reduced, str):
+            return b"object", kind, *_state(*reduced)
+        name = reduced
     except Exception:  # noqa: BLE001 - what cannot be pickled is known by its class and attributes
-        held = [getattr(thing, name) for name in _HELD.get(kind, ())]
-        return b"opaque", kind, _compiled(thing), *held, *_named(attributes)
+        pass
+    held = [getattr(thing, name) for name in _HELD.get(kind, ())]
+    return b"opaque", kind, name, _compiled(thing), *held, *_named(attributes)
+
+
+def _state(
+    make: Any, arguments: Any, state: Any = None, items: Any = None, pairs: Any = None, *_: Any
+) -> tuple[Any, ...]:
+    """Return what an object is made again from, its attributes in the order of their names."""
     states = state if type(state) is tuple else (state,)
     named = dict(chain.from_iterable(part.items() for part in states if type(part) is dict))
     other = tuple(part for part in states if type(part) is not dict)
-    return b"object", kind, make, arguments, other, further, *_named(named)
+    return make, arguments, other, tuple(items or ()), tuple(pairs or ()), *_named(named)
 
 
 def _array(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
@@ -306,8 +317,8 @@ def _steps(code: CodeType) -> tuple[_Step, ...]:
     for step, following in pairwise([*raw, raw[-1]]):
         if step.opcode in _CONSTANT:
             label = following.opname == "STORE_NAME" and following.argval in _LABELS
-            names = step.opname == "KW_NAMES" or following.opname == "CALL_KW"
-            kind = "names" if names else "constant"
+            is_names = step.opname == "KW_NAMES" or following.opname == "CALL_KW"
+            kind = "names of arguments" if is_names else "constant"
             found.append(_Step(step.opname, kind, None if label else step.argval))
         elif step.opcode in _VARIABLE:
             # Since Python 3.13 one instruction may be of two variables: LOAD_FAST_LOAD_FAST.
@@ -317,9 +328,8 @@ def _steps(code: CodeType) -> tuple[_Step, ...]:
                     found.append(_Step(opname, "variable", name))
         else:
             kind = "global" if step.opname in _GLOBAL else ""
-            found.append(
-                _Step(step.opname, kind, step.argval if step.opcode in _NAMED else step.arg)
-            )
+            argument = step.argval if step.opcode in _NAMED else step.arg
+            found.append(_Step(step.opname, kind, argument))
     return tuple(found)
 
 
@@ -379,7 +389,7 @@ def _code(code: CodeType, scope: _Scope) -> tuple[Any, ...]:
         words.append(opname)
         if isinstance(argument, CodeType):
             constants.append(_code(argument, _Scope(argument, scope)))
-        elif kind in ("constant", "names"):
+        elif kind in ("constant", "names of arguments"):
             constants.append(argument)
         else:
             words.append(scope.name_of(argument) if kind == "variable" else str(argument))
@@ -431,11 +441,8 @@ def _imports(function: FunctionType) -> Iterator[tuple[str, Any]]:
             if opname == "IMPORT_NAME":
                 level, members = (step.argument for step in steps[place - 2 : place])
                 module, several = _module("." * level + argument, package), bool(members)
-                found = (
-                    sys.modules.get(module.__name__.partition(".")[0])
-                    if isinstance(module, ModuleType)
-                    else module
-                )
+                # `import a.b` binds a, save where an `as` has it take b from a.
+                found = module if several else _module(argument.partition(".")[0], "")
             elif opname == "IMPORT_FROM" and isinstance(module, ModuleType):
                 found = _get(module, argument, object) if several else module
             elif opname.startswith("STORE") and module is not None:

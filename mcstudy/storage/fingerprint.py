@@ -116,9 +116,9 @@ class Fingerprint(pickle.Pickler):
             return None
         if kind is str:
             # Where code stands is no content of it: "another folder" is no change.
-            for own, word in zip(self._place, ("<folder>", "<module>"), strict=True):
-                thing = thing.replace(own, word) if own else thing
-            return thing
+            folder, module = self._place
+            text = thing.replace(folder, "<folder>") if folder else thing
+            return text.replace(module, "<module>") if module else text
         if kind is frozenset:
             return b"set", *self._elements(thing)
         if kind is np.ndarray and not thing.dtype.hasobject:
@@ -145,8 +145,14 @@ class Fingerprint(pickle.Pickler):
         return b"installed", name.encode()
 
     def _elements(self, things: Iterable[Any]) -> list[str]:
-        """Return digests of the elements of a set, in an order that is the same everywhere."""
-        return sorted(Fingerprint(thing, within=self).digest for thing in things)
+        """Return the elements of a set by texts or digests, in an order that is always the same."""
+        short = {str: self.persistent_id, int: hex, float: repr, bool: repr}
+        return sorted(
+            f"{kind.__name__} {short[kind](thing)}"
+            if (kind := type(thing)) in short
+            else Fingerprint(thing, within=self).digest
+            for thing in things
+        )
 
     def _parts(self, thing: Any) -> tuple[Any, ...]:
         """Return what a thing with an identity consists of."""
@@ -444,6 +450,8 @@ def _imports(function: FunctionType) -> Iterator[tuple[str, Any]]:
                 # `import a.b` binds a, save where an `as` has it take b from a.
                 found = module if several else _module(argument.partition(".")[0], "")
             elif opname == "IMPORT_FROM" and isinstance(module, ModuleType):
+                if several and argument not in vars(module):  # a module that nobody imported yet
+                    _module(f"{module.__name__}.{argument}", "")
                 found = _get(module, argument, object) if several else module
             elif opname.startswith("STORE") and module is not None:
                 yield argument, found

@@ -119,6 +119,15 @@ CHANGES = [
         "zz = 1",
     ),
     ("all variables looked at", "def m(x):\n    qq = 1\n    return dict(locals())\n", "qq", "zz"),
+    ("the data's name looked at", "def m(qq): return dict(locals())\n", "qq", "zz"),
+    (
+        "a global module that an inner function imports anew",
+        "import helper\ndef m(x):\n    def g():\n        import further as helper\n"
+        "        return helper.h()\n    return helper.f(x) + g()\n",
+        "+ 0",
+        "+ 1",
+        {"helper.py": "def f(x): return x.mean() + 0\n", "further.py": "def h(): return 1\n"},
+    ),
     (
         "local import",
         "def m(x):\n    from helper import f\n    return {'mean': Estimate(f(x))}\n",

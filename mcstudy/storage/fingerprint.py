@@ -175,8 +175,8 @@ class Fingerprint(pickle.Pickler):
             return b"module", *_named(own)
         if kind is types.MethodType:
             holder, name = thing.__self__, _get(thing.__func__, "__name__", str)
-            known = hasattr(holder if isinstance(holder, type) else type(holder), name)
-            return b"method", name if known else thing.__func__, holder
+            known = _get(holder if isinstance(holder, type) else type(holder), name, object)
+            return b"method", thing.__func__ if known is None else name, holder
         if kind is np.ufunc:  # made by np.frompyfunc
             return b"ufunc", *gc.get_referents(thing)
         return _object(thing)
@@ -298,7 +298,7 @@ def _own_name(thing: Any) -> str | None:
 def _is_held(thing: Any, home: str, path: str) -> bool:
     found: Any = sys.modules.get(home)
     for name in path.split("."):
-        found = getattr(found, name, None)
+        found = _get(found, name, object)
     return found is thing
 
 
@@ -339,10 +339,10 @@ def _steps(code: CodeType) -> tuple[_Step, ...]:
     return tuple(found)
 
 
-def _all_steps(code: CodeType) -> list[tuple[_Step, ...]]:
-    """Return the steps of a code object, and of each that is defined in it."""
+def _all_code(code: CodeType) -> list[CodeType]:
+    """Return a code object and each that is defined in it."""
     inner = [each for each in code.co_consts if isinstance(each, CodeType)]
-    return [_steps(code), *chain.from_iterable(map(_all_steps, inner))]
+    return [code, *chain.from_iterable(map(_all_code, inner))]
 
 
 class _Scope:
@@ -377,10 +377,10 @@ def _spoken(code: CodeType) -> frozenset[str]:
 
     All its variables where something looks at their names.
     """
-    steps = list(chain.from_iterable(_all_steps(code)))
-    if not _LOOKS_AT_NAMES.isdisjoint(s.argument for s in steps if s.kind in ("", "global")):
-        return frozenset(step.argument for step in steps if step.kind == "variable")
-    constants = [step.argument for step in steps if step.kind == "constant"]
+    every = _all_code(code)
+    if any(not _LOOKS_AT_NAMES.isdisjoint(each.co_names) for each in every):
+        return frozenset(n for c in every for n in (*c.co_varnames, *c.co_cellvars, *c.co_freevars))
+    constants = [step.argument for c in every for step in _steps(c) if step.kind == "constant"]
     flat = chain.from_iterable(c if isinstance(c, tuple | frozenset) else (c,) for c in constants)
     return frozenset(word for text in flat if isinstance(text, str) for word in _WORD.findall(text))
 
@@ -408,16 +408,18 @@ def _referred(function: FunctionType) -> Iterator[Any]:
     Of a module of the user's own only what is used: the attributes, followed to the first that is
     no such module. A module that is used in any other way, too, is yielded itself.
     """
-    outside, imports = function.__globals__, dict(_imports(function))
-    chains = set(_chains(function.__code__, "global", outside.keys() | imports.keys()))
-    for name, *attributes in sorted(chains | set(_chains(function.__code__, "variable", imports))):
-        if name.startswith("__"):
-            continue
-        yield ".".join([name, *attributes]).encode()
-        found = imports[name] if name in imports else outside[name]
-        while attributes and isinstance(found, ModuleType) and not is_installed(found.__name__):
-            found = _get(found, attributes.pop(0), object)
-        yield found
+    imports = dict(_imports(function))
+    for kind, known in (("global", imports | function.__globals__), ("variable", imports)):
+        for name, *attributes in sorted(set(_chains(function.__code__, kind, known))):
+            if not name.startswith("__"):
+                yield ".".join([name, *attributes]).encode()
+                yield _followed(known[name], attributes)
+
+
+def _followed(found: Any, attributes: list[str]) -> Any:
+    while attributes and isinstance(found, ModuleType) and not is_installed(found.__name__):
+        found = _get(found, attributes.pop(0), object)
+    return found
 
 
 def _chains(code: CodeType, kind: str, known: Iterable[str]) -> Iterator[tuple[str, ...]]:
@@ -426,9 +428,9 @@ def _chains(code: CodeType, kind: str, known: Iterable[str]) -> Iterator[tuple[s
     ``np.linalg.norm(x)`` gives ``("np", "linalg", "norm")``; a module that is passed on whole gives
     its name alone.
     """
-    for steps in _all_steps(code):
+    for each in _all_code(code):
         names: tuple[str, ...] = ()
-        for step in steps:
+        for step in _steps(each):
             if names and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
                 names = (*names, step.argument)
                 continue
@@ -441,7 +443,7 @@ def _chains(code: CodeType, kind: str, known: Iterable[str]) -> Iterator[tuple[s
 def _imports(function: FunctionType) -> Iterator[tuple[str, Any]]:
     """Yield the names that import statements in a function bind, and what they bind to them."""
     package = function.__globals__.get("__package__") or ""
-    for steps in _all_steps(function.__code__):
+    for steps in map(_steps, _all_code(function.__code__)):
         module, found, several = None, None, False
         for place, (opname, _, argument) in enumerate(steps):
             if opname == "IMPORT_NAME":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mcstudy.storage.description import Description
+from mcstudy.storage.fingerprint import Fingerprint
 from mcstudy.storage.versions import versions_of, versions_of_rows
 from mcstudy.study import Study
 
@@ -46,7 +46,7 @@ def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 
 def code_digest(function: Any) -> str:
     """Return 16 hexadecimal digits that change when what `function` computes may change."""
-    return Description(function).digest
+    return Fingerprint(function).digest
 
 
 def take_as_unchanged(study: Study, marks: Mapping[str, Mark]) -> None:
@@ -73,13 +73,13 @@ def reference_digests(study: Study) -> dict[str, str]:
     """Return the digests of what a study uses of modules of the user's, by module and name."""
     found: dict[str, Any] = {}
     for function in (study.simulate, *study.methods.values()):
-        found |= Description(function).references
+        found |= Fingerprint(function).references
     return {name: code_digest(thing) for name, thing in sorted(found.items())}
 
 
-def _described(function: Any) -> Description:
+def _described(function: Any) -> Fingerprint:
     """Describe a simulate or a method: each gets its first argument without its name."""
-    return Description(function, by_position=1)
+    return Fingerprint(function, by_position=1)
 
 
 def _before(digest: str) -> str:

@@ -75,6 +75,7 @@ def no_bytecode(monkeypatch):
 
 FIVE = "def f(x): return 5\n"
 USES_HELPER = "import helper\n" + mean_of("helper.f(x)")
+BOTH = {"helper.py": "def f(x): return x.mean()\ndef g(x): return x.mean() + 0\n"}
 CLASS_OF = {
     "a named tuple's method": "class C(typing.NamedTuple):\n    k: float = 2.0\n",
     "a dict's subclass": "class C(dict):\n",
@@ -118,6 +119,15 @@ CHANGES = [
         "zz = 1",
     ),
     ("all variables looked at", "def m(x):\n    qq = 1\n    return dict(locals())\n", "qq", "zz"),
+    ("the data's name looked at", "def m(qq): return dict(locals())\n", "qq", "zz"),
+    (
+        "a global module that an inner function imports anew",
+        "import helper\ndef m(x):\n    def g():\n        import further as helper\n"
+        "        return helper.h()\n    return helper.f(x) + g()\n",
+        "+ 0",
+        "+ 1",
+        {"helper.py": "def f(x): return x.mean() + 0\n", "further.py": "def h(): return 1\n"},
+    ),
     (
         "local import",
         "def m(x):\n    from helper import f\n    return {'mean': Estimate(f(x))}\n",
@@ -190,6 +200,81 @@ CHANGES = [
         "+ 0",
         "+ 1",
         {"helper.py": "def f(x): return x.mean() + 0\n"},
+    ),
+    (
+        "a module used by attribute and passed on whole",
+        "import helper\ndef use(module, x): return module.g(x)\n"
+        + mean_of("helper.f(x) + use(helper, x)"),
+        "+ 0",
+        "+ 1",
+        BOTH,
+    ),
+    (
+        "a local module used by attribute and passed on whole",
+        "def use(module, x): return module.g(x)\n"
+        "def m(x):\n    import helper\n    return helper.f(x) + use(helper, x)\n",
+        "+ 0",
+        "+ 1",
+        BOTH,
+    ),
+    (
+        "a module used by attribute and held by an inner function",
+        "def m(x):\n    import helper\n    def g():\n        module = helper\n"
+        "        return module.g(x)\n    return helper.f(x) + g()\n",
+        "+ 0",
+        "+ 1",
+        BOTH,
+    ),
+    (
+        "a package used by attribute and passed on whole",
+        "import pk.sub\ndef use(module, x): return module.g(x)\n"
+        + mean_of("pk.sub.f(x) + use(pk.sub, x)"),
+        "+ 0",
+        "+ 1",
+        {"pk/__init__.py": "", "pk/sub.py": BOTH["helper.py"]},
+    ),
+    (
+        "a member from a package, as a module",
+        "def m(x):\n    from pk import sub\n    return sub.g(x)\n",
+        "+ 0",
+        "+ 1",
+        {"pk/__init__.py": "", "pk/sub.py": BOTH["helper.py"]},
+    ),
+    (
+        "an argument without a name and one of the function around it",
+        "def m(x):\n    return (lambda v, /: v - x)(1)\n",
+        "v - x",
+        "x - v",
+    ),
+    ("a regular expression", "P = re.compile('a+')\n" + mean_of("bool(P)"), "a+", "b+"),
+    (
+        "a partial that is labelled as what it wraps",
+        "def f(x, k): return k\nF = functools.partial(f, k=2)\nfunctools.update_wrapper(F, f)\n"
+        + mean_of("F(x)"),
+        "k=2",
+        "k=3",
+    ),
+    ("a global set", "S = {1, 2.0, 'c', (1, 'd')}\n" + mean_of("len(S)"), "2.0", "3.0"),
+    ("the type of a constant", mean_of("1 in {1, 2}"), "{1, 2}", "{1.0, 2}"),
+    ("text in an array", "Z = np.array(['a', 'b'])\n" + mean_of("len(Z)"), "'b'", "'c'"),
+    ("objects in an array", "Z = np.array(['a', None])\n" + mean_of("len(Z)"), "'a'", "'c'"),
+    ("the shape of nothing", "Z = np.zeros((0, 2))\n" + mean_of("len(Z)"), "(0, 2)", "(0, 3)"),
+    ("dates", "Z = np.array(['2020-01-01'], 'M8[D]')\n" + mean_of("len(Z)"), "-01'", "-02'"),
+    ("a view's step", "Z = np.arange(9.0)[::2]\n" + mean_of("Z[1]"), "::2", "::3"),
+    (
+        "what an unpicklable object holds",
+        "class C:\n    def __init__(self, k): self.k, self.lock = k, threading.Lock()\n"
+        "c = C(1.0)\n" + mean_of("c.k"),
+        "1.0",
+        "2.0",
+    ),
+    (
+        "what an object that answers anything holds",
+        "class C:\n    def __init__(self, k): self.k = k\n"
+        "    def __getattr__(self, name): raise RuntimeError(name)\n"
+        "c = C(1.0)\n" + mean_of("c.k"),
+        "1.0",
+        "2.0",
     ),
     (
         "text in a comprehension",
@@ -405,6 +490,27 @@ NO_CHANGES = [
         "qq = 1\n    return x.f(qq=qq)",
         "zz = 1\n    return x.f(qq=zz)",
     ),
+    (
+        "captured by several functions in turn",
+        "def m(x):\n    qq, b, c = 1, 2, 3\n    def f(): return c - b\n"
+        "    def g(): return qq - c\n    return f() + g() + b + qq\n",
+        "qq",
+        "aa",
+    ),
+    (
+        "captured by a class",
+        "def m(x):\n    qq, b = 1, 2\n    class C:\n        k = qq\n"
+        "        def f(self): return b - qq + super().k\n    return C().k\n",
+        "qq",
+        "zz",
+    ),
+    (
+        "a variable that is not set yet",
+        "def m(x):\n    def f(): return qq\n    def g(): return b\n    b = qq = 1\n"
+        "    return f() - g()\n",
+        "qq",
+        "aa",
+    ),
     ("a comprehension's", "def m(x):\n    return [qq * qq for qq in x]\n", "qq", "zz"),
     ("an argument without a name", "def f(qq, /): return qq\n" + mean_of("f(x)"), "qq", "zz"),
     ("collected arguments", "def f(*qq, **kk): return qq, kk\n" + mean_of("f(x)"), "qq", "zz"),
@@ -526,6 +632,18 @@ EVERYWHERE_THE_SAME = {
     "singledispatch": "@functools.singledispatch\ndef k(n): return 1\n" + mean_of("k(2)"),
     "a local import": "def m(x):\n    from pk.sub import f\n    return f(x)\n",
     "a wrapped function": "def g(x): return 1\n@functools.wraps(g)\n" + mean_of("1"),
+    "an object in itself": "class C: pass\nc = C()\nc.c, c.s = c, {c, 'a', 'b'}\n" + mean_of("c"),
+    "each other": "def f(n): return g(n)\ndef g(n): return f(n - 1) if n else 0\n"
+    + mean_of("g(2)"),
+    "a long chain": "L = None\nfor i in range(5_000): L = [i, L]\n" + mean_of("L[0]"),
+    "a generator that runs": "G = (i for i in range(3))\nnext(G)\n" + mean_of("next(G)"),
+    "an open file": "F = open(__file__)\nF.close()\n" + mean_of("F.closed"),
+    "a class that cannot be pickled": "class C:\n    def __reduce_ex__(self, protocol): 1 / 0\n"
+    "c = C()\n" + mean_of("bool(c)"),
+    "a variable never set": "def make():\n    if 0: k = 1\n    def m(x): return k\n"
+    "    return m\nm = make()\ndef m_(): m(0)\n",
+    "a set of objects": "S = {frozenset({'a', 'b'}), 1, 2.0, None, ('c',), len}\n"
+    + mean_of("len(S)"),
     "an array's view": "Z = np.arange(9.0)[::2]\n" + mean_of("Z[0]"),
 }
 EVERY_MARK = """

@@ -5,7 +5,7 @@ import heapq
 import pytest
 
 from mcstudy import grid
-from mcstudy.execution.scheduler import JOB_SECONDS, Agenda
+from mcstudy.execution.scheduler import JOB_SECONDS, JobQueue
 from mcstudy.simulation.replicates import Job
 
 METHODS = ("only",)
@@ -23,7 +23,7 @@ def worked(costs, replicates, workers):
     """
     conditions = list(grid(x=list(range(len(costs)))))
     cost = dict(zip(conditions, costs, strict=True))
-    agenda = Agenda([Job(c, 0, replicates, METHODS) for c in conditions], workers)
+    agenda = JobQueue([Job(c, 0, replicates, METHODS) for c in conditions], workers)
     queues = [[] for _ in range(workers)]
     events, begun, now = [], {}, 0.0
 

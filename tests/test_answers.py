@@ -10,7 +10,7 @@ from mcstudy import Estimate, Fit, Study, batched, grid, run
 from mcstudy.errors import StudyError
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.call import MOST_CHARACTERS, in_words
-from mcstudy.simulation.validation import AnswerError, checked
+from mcstudy.simulation.validation import InvalidAnswer, checked
 
 
 def mean(sample, **more):
@@ -70,7 +70,7 @@ def estimand(**more):
     ],
 )
 def test_contract_what_no_table_can_hold_is_refused(answer, message):
-    with pytest.raises(AnswerError, match=message):
+    with pytest.raises(InvalidAnswer, match=message):
         checked(answer)
 
 
@@ -122,13 +122,13 @@ def test_contract_a_series_is_taken_in_its_order_whatever_its_labels_are():
     ],
 )
 def test_contract_what_no_table_can_hold_is_refused_of_a_batch(answer, message):
-    with pytest.raises(AnswerError, match=message):
+    with pytest.raises(InvalidAnswer, match=message):
         checked(answer, 3)
 
 
 def test_contract_an_answer_that_is_refused_leaves_nothing_behind():
     answers = Answers(2)
-    with pytest.raises(AnswerError):
+    with pytest.raises(InvalidAnswer):
         answers.put(0, {"mean": Estimate(1.0), "var": 5})
     assert answers.numbers == {}
 

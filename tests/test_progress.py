@@ -9,14 +9,14 @@ from mcstudy import MCStudyError, grid, run
 from mcstudy.cli import main
 from mcstudy.execution import progress
 from mcstudy.execution.progress import Progress, duration, in_words
-from mcstudy.execution.scheduler import Agenda
+from mcstudy.execution.scheduler import JobQueue
 from mcstudy.simulation.replicates import Job
 
 CHEAP, DEAR = grid(n=[1, 2]).conditions
 
 
 def test_identity_the_time_left_goes_by_what_each_condition_costs():
-    agenda = Agenda([Job(CHEAP, 0, 100, ("a", "b")), Job(DEAR, 0, 100, ("a", "b"))], 2)
+    agenda = JobQueue([Job(CHEAP, 0, 100, ("a", "b")), Job(DEAR, 0, 100, ("a", "b"))], 2)
     assert agenda.fits_left == 400
     assert agenda.seconds_left != agenda.seconds_left
     agenda.settle(Job(CHEAP, 0, 50, ("a", "b")), Job(CHEAP, 0, 50, ("a", "b")), 5.0)

@@ -8,7 +8,7 @@ import pytest
 from mcstudy import grid, load_study, run
 from mcstudy.cli import main
 from mcstudy.execution import scheduler
-from mcstudy.execution.crashes import Casualties
+from mcstudy.execution.crashes import CrashLog
 from mcstudy.execution.outcome import Died
 from mcstudy.simulation.replicates import Job
 from mcstudy.streams import stream
@@ -415,15 +415,15 @@ def test_contract_a_death_without_an_address_is_narrowed_down_by_halves(study_fi
     """As where a machine is lost: replicate and method are found all the same."""
     study = load_study(study_file())
     (condition, *_) = study.conditions
-    casualties, waiting, done = Casualties(study), [], {}
+    crash_log, waiting, done = CrashLog(study), [], {}
     waiting.append(Job(condition, 0, 100, ("average", "jittered")))
     deaths = 0
     while waiting:
         job = waiting.pop(0)
-        verdicts = casualties.caution(job).verdicts
+        verdicts = crash_log.policy(job).known_failures
         killer = job.start <= 37 < job.stop and "jittered" in job.methods
         if killer and (37, "jittered") not in verdicts:
-            waiting = casualties.learn(Died(job, None, "lost")) + waiting
+            waiting = crash_log.learn(Died(job, None, "lost")) + waiting
             deaths += 1
             continue
         done |= {

@@ -15,15 +15,15 @@ from mcstudy.execution.outcome import Died
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import NO_CAUTION, Call, Caution, Verdict
-from mcstudy.simulation.time_limit import Overrun
+from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, Call, KnownFailure, RetryPolicy
+from mcstudy.simulation.time_limit import TimeLimitExceeded
 from mcstudy.study import Study
 
 OWN_DOING = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"})
 ENOUGH_OF_OWN_DOING, ENOUGH_FROM_OUTSIDE = 2, 4
 
 
-class Casualties:
+class CrashLog:
     """The deaths of one run, and what they have taught.
 
     Parameters
@@ -37,7 +37,9 @@ class Casualties:
         self._deaths = 0
         self._suspected: Counter[tuple[Condition, int, str]] = Counter()
         self._batches: dict[Condition, list[range]] = defaultdict(list)
-        self._verdicts: dict[Condition, dict[tuple[int, str], Verdict]] = defaultdict(dict)
+        self._known_failures: dict[Condition, dict[tuple[int, str], KnownFailure]] = defaultdict(
+            dict
+        )
 
     def learn(self, died: Died) -> list[Job]:
         """Return the jobs in which the work of a worker that died is done again."""
@@ -57,15 +59,15 @@ class Casualties:
             return None
         return f"Note: {died.in_words()}; it is replaced, its job is done again"
 
-    def caution(self, job: Job) -> Caution:
+    def policy(self, job: Job) -> RetryPolicy:
         """Return how a job is to be done, after all that happened."""
-        if job.condition not in self._verdicts and job.condition not in self._batches:
-            return NO_CAUTION
-        known = self._verdicts[job.condition]
-        verdicts = {at: known[at] for at in known if job.start <= at[0] < job.stop}
+        if job.condition not in self._known_failures and job.condition not in self._batches:
+            return FIRST_ATTEMPT
+        known = self._known_failures[job.condition]
+        known_failures = {at: known[at] for at in known if job.start <= at[0] < job.stop}
         batches = self._batches[job.condition]
         singly = any(job.start < batch.stop and batch.start < job.stop for batch in batches)
-        return Caution(singly or bool(verdicts), verdicts)
+        return RetryPolicy(singly or bool(known_failures), known_failures)
 
     def _charge(self, died: Died, call: Call, *, alone: bool) -> None:
         """Suspect a call of one replicate, or pass its verdict."""
@@ -73,14 +75,16 @@ class Casualties:
         address = (condition, call.first, call.method)
         self._suspected[address] += 1
         if died.overran or (alone and self._suspected[address] >= _enough(died.reason)):
-            self._verdicts[condition][call.first, call.method] = self._verdict(died, call.method)
+            self._known_failures[condition][call.first, call.method] = self._verdict(
+                died, call.method
+            )
 
-    def _verdict(self, died: Died, method: str) -> Verdict:
+    def _verdict(self, died: Died, method: str) -> KnownFailure:
         of = "" if method else "simulate: "
         limit = self._study.limit_of(method)
         if died.overran and limit is not None:
-            return Verdict(Status.TIMEOUT, f"{of}{Overrun(limit)}", died.overran)
-        return Verdict(Status.CRASHED, f"{of}ended its worker process ({died.reason})", 0.0)
+            return KnownFailure(Status.TIMEOUT, f"{of}{TimeLimitExceeded(limit)}", died.overran)
+        return KnownFailure(Status.CRASHED, f"{of}ended its worker process ({died.reason})", 0.0)
 
     def _halves(self, died: Died) -> list[Job]:
         """Narrow down without an address: half the replicates, one method, then the verdict."""

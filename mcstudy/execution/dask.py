@@ -19,7 +19,7 @@ from mcstudy.execution.dask_worker import Limits, Order, Report, dismiss, work
 from mcstudy.execution.outcome import Died, Finished
 from mcstudy.execution.shipment import ship
 from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import NO_CAUTION, Caution
+from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy
 from mcstudy.spoken import option
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.versions import versions
@@ -31,7 +31,7 @@ LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 6.0
 MOST_LOSSES = 5
 
-Task = tuple[Job, float, Caution, bool]
+Task = tuple[Job, float, RetryPolicy, bool]
 
 
 @contextmanager
@@ -154,9 +154,9 @@ class Cluster:
         """Return whether another job may be submitted; one may wait for the first worker."""
         return len(self._under_way) + len(self._lost) < max(2 * self.threads, 1)
 
-    def submit(self, job: Job, seconds: float, caution: Caution = NO_CAUTION) -> None:
+    def submit(self, job: Job, seconds: float, policy: RetryPolicy = FIRST_ATTEMPT) -> None:
         """Take on a job; its worker stops after about `seconds`."""
-        self._send((job, seconds, caution, False), 0)
+        self._send((job, seconds, policy, False), 0)
 
     def finished(self) -> list[Finished | Died]:
         """Wait for at least one job to end; nothing if none is under way."""
@@ -168,7 +168,7 @@ class Cluster:
     def check(self, job: Job, methods: Sequence[str]) -> list[str]:
         """Check the first replicate of a job on one of the workers."""
         first = Job(job.condition, job.start, job.start + 1, tuple(methods))
-        self._send((first, 0.0, NO_CAUTION, True), 0)
+        self._send((first, 0.0, FIRST_ATTEMPT, True), 0)
         while True:
             for report in self._reports():
                 return list(report.said)

@@ -21,7 +21,7 @@ from mcstudy.execution.process_pool import Pool
 from mcstudy.execution.shipment import Shipment
 from mcstudy.execution.worker import Brief
 from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import Caution
+from mcstudy.simulation.retry_policy import RetryPolicy
 from mcstudy.storage.provenance import Mark, changes
 from mcstudy.storage.versions import versions
 
@@ -97,7 +97,7 @@ _posts: dict[tuple[str, int], _Post] = {}
 _over: set[str] = set()
 
 
-def work(order: Order, job: Job, seconds: float, caution: Caution, check: bool) -> Report:
+def work(order: Order, job: Job, seconds: float, policy: RetryPolicy, check: bool) -> Report:
     """Do a job, or check its first replicate, in the worker process of this thread."""
     here = (order.run, threading.get_ident())
     try:
@@ -105,7 +105,7 @@ def work(order: Order, job: Job, seconds: float, caution: Caution, check: bool) 
         post = _post(order, here)
         if check:
             return Report(said=tuple(post.pool.check(job, job.methods)))
-        post.pool.submit(job, seconds, caution)
+        post.pool.submit(job, seconds, policy)
         return Report(end=post.pool.finished()[0])
     except MCStudyError as error:
         return Report(refusal=str(error))

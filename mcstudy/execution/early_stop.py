@@ -25,7 +25,7 @@ ENOUGH_FITS = 200
 (the rule of three, 3/200: Hanley & Lippman-Hand 1983, JAMA 249:1743)."""
 
 
-class Failing:
+class EarlyStop:
     """The methods of which nothing is usable yet, and how their fits ended.
 
     Parameters

@@ -14,7 +14,7 @@ from mcstudy.execution.worker import Brief
 from mcstudy.simulation.first_replicate import check_first_replicate
 from mcstudy.simulation.output import Capture
 from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import NO_CAUTION, Caution
+from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy
 from mcstudy.storage.provenance import Mark, take_as_unchanged
 from mcstudy.study import Study
 
@@ -29,7 +29,7 @@ class Workers(Protocol):
     def has_room(self) -> bool:
         """Return whether another job may be submitted."""
 
-    def submit(self, job: Job, seconds: float, caution: Caution = NO_CAUTION) -> None:
+    def submit(self, job: Job, seconds: float, policy: RetryPolicy = FIRST_ATTEMPT) -> None:
         """Take on a job; its worker stops after about `seconds`."""
 
     def finished(self) -> list[Finished | Died]:
@@ -72,13 +72,13 @@ class _InProcess:
     def __init__(self, study: Study, marks: dict[str, Mark]) -> None:
         self._study = study
         self._marks = marks
-        self._waiting: list[tuple[Job, float, Caution]] = []
+        self._waiting: list[tuple[Job, float, RetryPolicy]] = []
 
     def has_room(self) -> bool:
         return not self._waiting
 
-    def submit(self, job: Job, seconds: float, caution: Caution = NO_CAUTION) -> None:
-        self._waiting.append((job, seconds, caution))
+    def submit(self, job: Job, seconds: float, policy: RetryPolicy = FIRST_ATTEMPT) -> None:
+        self._waiting.append((job, seconds, policy))
 
     def finished(self) -> list[Finished | Died]:
         waiting, self._waiting = self._waiting, []

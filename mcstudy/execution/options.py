@@ -37,7 +37,7 @@ _MANY, _PER_CORE = 32, 4
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunOptions:
     """What a run is asked for, checked: replicates, methods, and who does the work."""
 
     replicates: int
@@ -54,7 +54,7 @@ class Wanted:
         methods: Sequence[str] | None,
         jobs: int | None,
         scheduler: str | None,
-    ) -> Wanted:
+    ) -> RunOptions:
         """Return it; raise StudyError for what cannot be asked for."""
         count = study.replicates if replicates is None else replicates
         check_replicates(count, study.name)

@@ -11,7 +11,7 @@ from mcstudy.simulation.first_replicate import refuse_draws
 from mcstudy.simulation.global_random import changed, shared_states
 from mcstudy.simulation.output import Capture, Printed, Tape
 from mcstudy.simulation.replicates import Job, do_job
-from mcstudy.simulation.retry_policy import Call, Caution, Watch
+from mcstudy.simulation.retry_policy import Call, RetryPolicy, Watch
 from mcstudy.storage.parts import encode
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.sum_parts import encode_sums
@@ -86,7 +86,7 @@ def finish(
     marks: dict[str, Mark],
     job: Job,
     seconds: float,
-    caution: Caution,
+    policy: RetryPolicy,
     *,
     watch: Watch | None = None,
     tape: Tape | None = None,
@@ -101,9 +101,9 @@ def finish(
     begun = time.perf_counter()
     with threadpool_limits(1), Capture(tape) as capture:
         before = shared_states()
-        done, answers = do_job(study, job, seconds, caution=caution, watch=watch, capture=capture)
+        done, answers = do_job(study, job, seconds, policy=policy, watch=watch, capture=capture)
         if names := changed(before, shared_states()):
-            refuse_draws(study, done, names, caution, watch)
+            refuse_draws(study, done, names, policy, watch)
     if watch is not None:
         watch("", 0, 0)
     if study.keep == "measures":

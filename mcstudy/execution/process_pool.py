@@ -27,7 +27,7 @@ from mcstudy.execution.worker import Brief, Errand, Reply, serve, start
 from mcstudy.simulation.output import CLOSED_FILES
 from mcstudy.simulation.process_state import LIMIT_REACHED
 from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import NO_CAUTION, Caution
+from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy
 from mcstudy.spoken import option
 
 MOST_STILLBORN = 3
@@ -85,10 +85,10 @@ class Pool:
         """Return whether another job may be submitted."""
         return any(len(worker.errands) < 2 for worker in self._workers)
 
-    def submit(self, job: Job, seconds: float, caution: Caution = NO_CAUTION) -> None:
+    def submit(self, job: Job, seconds: float, policy: RetryPolicy = FIRST_ATTEMPT) -> None:
         """Take on a job; its worker stops after about `seconds`."""
         worker = min(self._workers, key=lambda worker: len(worker.errands))
-        worker.take(Errand(self._next(), job, seconds, caution))
+        worker.take(Errand(self._next(), job, seconds, policy))
 
     def finished(self) -> list[Finished | Died]:
         """Wait for at least one job to end; nothing if none is under way."""
@@ -101,7 +101,7 @@ class Pool:
     def check(self, job: Job, methods: Sequence[str]) -> list[str]:
         """Check the first replicate of a job; return what is odd, a line each."""
         first = Job(job.condition, job.start, job.start + 1, tuple(methods))
-        self._workers[0].take(Errand(self._next(), first, 0.0, NO_CAUTION, check=True))
+        self._workers[0].take(Errand(self._next(), first, 0.0, FIRST_ATTEMPT, check=True))
         while True:
             for _, reply in self._replies():
                 return list(reply.said)

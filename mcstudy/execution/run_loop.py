@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from mcstudy.errors import FitsFailedError
-from mcstudy.execution.crashes import Casualties
+from mcstudy.execution.crashes import CrashLog
 from mcstudy.execution.dask import hire_cluster
-from mcstudy.execution.early_stop import Failing
+from mcstudy.execution.early_stop import EarlyStop
 from mcstudy.execution.executor import Workers, hire
-from mcstudy.execution.options import Wanted, workers_for
+from mcstudy.execution.options import RunOptions, workers_for
 from mcstudy.execution.outcome import Died
 from mcstudy.execution.output_lines import Echo
 from mcstudy.execution.progress import Progress
 from mcstudy.execution.refresh import update_tables
-from mcstudy.execution.scheduler import Agenda, covered, fits_of
+from mcstudy.execution.scheduler import JobQueue, covered, fits_of
 from mcstudy.execution.shards import Share
 from mcstudy.execution.stopping import Goals
 from mcstudy.simulation.replicates import Job
@@ -28,13 +28,13 @@ LOOK_SECONDS = 60.0
 _LOOK_SHARE = 20
 
 
-class Bench:
+class RunLoop:
     """A run at work: the ledger, what is wanted, and what is shown."""
 
     def __init__(
         self,
         ledger: Ledger,
-        wanted: Wanted,
+        wanted: RunOptions,
         progress: Progress,
         share: Share | None = None,
         *,
@@ -69,7 +69,7 @@ class Bench:
         """
         progress, fits = self.progress, fits_of(missing)
         with self._hired(sum(map(len, missing))) as workers:
-            agenda = Agenda(missing, self.workers)
+            job_queue = JobQueue(missing, self.workers)
             for line in workers.check(missing[0], self.wanted.methods):
                 progress.say(line)
             self.clear()
@@ -79,8 +79,8 @@ class Bench:
                 self.ledger.write()
             with progress:
                 stored = itertools.chain.from_iterable(self.ledger.stored().values())
-                failing = Failing(missing, self.study.keep, () if self.keep_going else stored)
-                self._work_off(agenda, workers, failing)
+                failing = EarlyStop(missing, self.study.keep, () if self.keep_going else stored)
+                self._work_off(job_queue, workers, failing)
 
     def clear(self) -> None:
         """Move away what was discarded, now that the study has shown that it runs."""
@@ -125,34 +125,34 @@ class Bench:
             with hire(self.study, marks, self.workers, in_process=here) as workers:
                 yield workers
 
-    def _work_off(self, agenda: Agenda, workers: Workers, failing: Failing) -> None:
+    def _work_off(self, job_queue: JobQueue, workers: Workers, failing: EarlyStop) -> None:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
-        casualties, echo = Casualties(self.study), Echo(self.progress)
+        crash_log, echo = CrashLog(self.study), Echo(self.progress)
         looked, look_cost = time.monotonic(), 0.0
         under_way = fits = 0
-        while agenda or under_way:
-            while agenda and workers.has_room():
-                job, seconds = agenda.take()
-                workers.submit(job, seconds, casualties.caution(job))
+        while job_queue or under_way:
+            while job_queue and workers.has_room():
+                job, seconds = job_queue.take()
+                workers.submit(job, seconds, crash_log.policy(job))
                 under_way += 1
             for finished in workers.finished():
                 under_way -= 1
                 if isinstance(finished, Died):
-                    agenda.put_back(finished.given, casualties.learn(finished))
+                    job_queue.put_back(finished.given, crash_log.learn(finished))
                     self.progress.note(finished.in_words())
-                    if line := casualties.note(finished):
+                    if line := crash_log.note(finished):
                         self.progress.say(line)
                     continue
                 echo.hear(finished)
                 self.store.add(finished.part)
-                agenda.settle(finished.given, finished.done, finished.seconds)
+                job_queue.settle(finished.given, finished.done, finished.seconds)
                 useless = "" if self.keep_going else failing.learn(finished)
                 fits += fits_of([finished.done])
                 self.computed += fits_of([finished.done])
-                if agenda.is_through_with(finished.done.condition):
-                    agenda.add(self.goals.raised(finished.done.condition))
-                self.progress.advance(fits, agenda)
-                if useless and (agenda or under_way):
+                if job_queue.is_through_with(finished.done.condition):
+                    job_queue.add(self.goals.raised(finished.done.condition))
+                self.progress.advance(fits, job_queue)
+                if useless and (job_queue or under_way):
                     raise FitsFailedError(useless)
             now = time.monotonic()
             if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):

@@ -75,7 +75,7 @@ def fits_of(jobs: Iterable[Job]) -> int:
     return sum(len(job) * len(job.methods) for job in jobs)
 
 
-class Agenda:
+class JobQueue:
     """The jobs still to be done, given out in slices that should take about `JOB_SECONDS`.
 
     Conditions take turns. A worker stops at the end of its time and the rest of its slice comes

@@ -22,7 +22,7 @@ from mcstudy.execution.transport import Parcel, unpack
 from mcstudy.simulation.first_replicate import check_first_replicate
 from mcstudy.simulation.output import Capture, Printed, Tape
 from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import Caution
+from mcstudy.simulation.retry_policy import RetryPolicy
 from mcstudy.storage.provenance import CODE, Mark, changes, method_marks
 from mcstudy.study import Study
 
@@ -44,7 +44,7 @@ class Errand:
     number: int
     job: Job
     seconds: float
-    caution: Caution
+    policy: RetryPolicy
     check: bool = False
 
 
@@ -151,7 +151,7 @@ def _done(study: Study, brief: Brief, errand: Errand, trail: Trail, tape: Tape) 
             said = check_first_replicate(study, errand.job, errand.job.methods, watch=trail.call)
         return Reply(errand.number, said=tuple(said))
     finished = finish(
-        study, brief.marks, errand.job, errand.seconds, errand.caution, watch=trail.call, tape=tape
+        study, brief.marks, errand.job, errand.seconds, errand.policy, watch=trail.call, tape=tape
     )
     return Reply(
         errand.number,

@@ -26,7 +26,7 @@ from mcstudy.inspection.save import data_text
 from mcstudy.inspection.uncollected import open_holding
 from mcstudy.results import Results
 from mcstudy.simulation.call import attempt
-from mcstudy.simulation.replicates import Job, Trouble, do_job, draw
+from mcstudy.simulation.replicates import FitException, Job, do_job, draw
 from mcstudy.spoken import option
 from mcstudy.storage.accepted import Counting
 from mcstudy.storage.export import Stored
@@ -279,7 +279,7 @@ def _answers(study: Study, job: Job, truths: Mapping[str, float]) -> dict[str, A
     """Fit the replicate and return the answers as they would be stored."""
     if not job.methods:
         return {}
-    troubles: list[Trouble] = []
+    troubles: list[FitException] = []
     done, columns = do_job(study, job, 0.0, troubles.append)
     part = encode(done, columns, {name: {} for name in job.methods})
     rows: pa.Table = pq.read_table(io.BytesIO(part))

@@ -10,14 +10,14 @@ import pandas as pd
 from mcstudy.analysis.select import METHODS_IN_ORDER, in_order
 from mcstudy.execution.scheduler import covered
 from mcstudy.inspection.failures import kinds_of, troubled_fits
-from mcstudy.inspection.status_report import Standing
+from mcstudy.inspection.status_report import StatusReport
 from mcstudy.inspection.uncollected import is_collected, open_holding
 from mcstudy.results import Results, folder_of
 from mcstudy.storage.export import Stored
 from mcstudy.storage.folder import Holding
 
 
-def status(results: Results | str | Path) -> Standing:
+def status(results: Results | str | Path) -> StatusReport:
     """Return how far a study is and what failed, without the study file.
 
     Parameters
@@ -49,7 +49,7 @@ def status(results: Results | str | Path) -> Standing:
         keys = zip(fits["condition"], fits["method"], strict=True)
         fits[kind] = [int(counts.get(key, 0)) for key in keys]
     collected = is_collected(holding)
-    return Standing(
+    return StatusReport(
         folder=holding.folder,
         name=holding.record["name"],
         running=holding.store.busy,

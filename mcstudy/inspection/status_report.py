@@ -35,7 +35,7 @@ _TRUST = (
 
 
 @dataclass(frozen=True)
-class Standing:
+class StatusReport:
     """How far a study is.
 
     Parameters

@@ -18,9 +18,9 @@ from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.call import attempt, in_words, message_kind
 from mcstudy.simulation.first_replicate import TWICE_SECONDS, UNSEEDED
 from mcstudy.simulation.global_random import Draws, advice, changed, shared_states, verdict
-from mcstudy.simulation.replicates import Job, Trouble, do_job, draw
-from mcstudy.simulation.retry_policy import Caution
-from mcstudy.simulation.validation import CODES, AnswerError, Column
+from mcstudy.simulation.replicates import FitException, Job, do_job, draw
+from mcstudy.simulation.retry_policy import RetryPolicy
+from mcstudy.simulation.validation import CODES, Column, InvalidAnswer
 from mcstudy.storage.provenance import code_digest
 from mcstudy.study import Study
 
@@ -205,7 +205,7 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     simulated = attempt(lambda: draw(study, condition, 0), study.limit_of(""))
     if names := changed(before, shared_states()):
         trial.problem(verdict("", names), condition)
-    if isinstance(simulated.exception, AnswerError):
+    if isinstance(simulated.exception, InvalidAnswer):
         trial.problem(f"simulate {simulated.exception}", condition)
         return
     if isinstance(simulated.exception, Skip):
@@ -273,7 +273,7 @@ def _bits(number: float | None) -> str | None:
 def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | None:
     """Fit one replicate; return the columns of the answer, None if it raised."""
     study, job = trial.study, Job(condition, 0, 1, (name,))
-    troubles: list[Trouble] = []
+    troubles: list[FitException] = []
     draws, begun = Draws(), time.perf_counter()
     answers = do_job(study, job, 0.0, troubles.append, watch=draws)[1][name]
     draws.look()
@@ -281,7 +281,7 @@ def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | 
         if call.method:
             trial.problem(verdict(call.method, names), condition)
     for trouble in troubles:
-        if isinstance(trouble.exception, AnswerError):
+        if isinstance(trouble.exception, InvalidAnswer):
             trial.problem(f"method '{name}' {trouble.exception}", condition)
         else:
             trial.raised(name, trouble.text + advice(trouble.text), condition)
@@ -314,11 +314,11 @@ def _try_batch(trial: Trial, condition: Condition, name: str) -> None:
     study, job = trial.study, Job(condition, 0, _TOGETHER, (name,))
     if trial.seconds[name][-1] * 2 * _TOGETHER > TWICE_SECONDS:
         return
-    troubles: list[Trouble] = []
+    troubles: list[FitException] = []
     together = do_job(study, job, TWICE_SECONDS, troubles.append)[1][name]
-    alone = do_job(study, job, TWICE_SECONDS, caution=Caution(singly=True))[1][name]
+    alone = do_job(study, job, TWICE_SECONDS, policy=RetryPolicy(singly=True))[1][name]
     for trouble in troubles:
-        if isinstance(trouble.exception, AnswerError):
+        if isinstance(trouble.exception, InvalidAnswer):
             who = f"method '{trouble.method}'" if trouble.method else "simulate"
             trial.problem(f"{who} {trouble.exception}", condition)
     count = min(together.count, alone.count)

@@ -45,7 +45,7 @@ _SHORTEST = 0.01
 
 
 @dataclass(frozen=True)
-class Lap:
+class PilotRun:
     """A job of the pilot: how many replicates, how long, how many bytes.
 
     Parameters
@@ -82,7 +82,7 @@ class Pilot:
 
     Parameters
     ----------
-    laps : dict of Condition to list of Lap
+    laps : dict of Condition to list of PilotRun
         The jobs, by condition; the first one is a single replicate, whose cost counts only where
         there is no other.
     performance : DataFrame
@@ -103,7 +103,7 @@ class Pilot:
         What the parts and tables are of.
     """
 
-    laps: dict[Condition, list[Lap]] = field(default_factory=dict)
+    laps: dict[Condition, list[PilotRun]] = field(default_factory=dict)
     performance: pd.DataFrame = field(default_factory=pd.DataFrame)
     start: float = 0.0
     small: tuple[int, int] = (0, 0)
@@ -134,13 +134,13 @@ class Pilot:
         single, longer = self._beside
         return max(single - longer, 0.0)
 
-    def cost(self, lap: Lap) -> float:
+    def cost(self, lap: PilotRun) -> float:
         """Return the seconds a replicate of a lap, without those of the job."""
         if lap.replicates == 1:
             return lap.in_methods + min(lap.beside, self._beside[1])
         return lap.in_methods + max(lap.beside - self.job_seconds / lap.replicates, 0.0)
 
-    def laps_that_count(self, condition: Condition) -> list[Lap]:
+    def laps_that_count(self, condition: Condition) -> list[PilotRun]:
         """Return the laps after the first, whose functions were warm; or that one alone."""
         laps = self.laps.get(condition, [])
         return laps[1:] or laps
@@ -214,16 +214,16 @@ def _work(
                 turns.append((finished.done.condition, finished.done.stop))
 
 
-def _lap(study: Study, finished: Finished, methods: Sequence[str]) -> Lap:
+def _lap(study: Study, finished: Finished, methods: Sequence[str]) -> PilotRun:
     count, seconds, size = len(finished.done), finished.seconds, len(finished.part)
     if study.keep == "measures":
         tallies = tallies_of(finished.part)
         means = {name: tallies[name].seconds / count for name in methods}
-        return Lap(count, seconds, size, means)
+        return PilotRun(count, seconds, size, means)
     rows = pq.read_table(io.BytesIO(finished.part), columns=["method", "seconds"])
     of = rows["method"].cast(pa.string())
     means = {name: pc.mean(rows["seconds"].filter(pc.equal(of, name))).as_py() for name in methods}
-    return Lap(count, seconds, size, means)
+    return PilotRun(count, seconds, size, means)
 
 
 def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:

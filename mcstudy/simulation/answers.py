@@ -30,11 +30,11 @@ class Answers:
         self.diagnostics: dict[str, list[Any]] = {}
 
     def put(self, row: int, answer: Any) -> None:
-        """Store the answer to one replicate; raise AnswerError if it is none."""
+        """Store the answer to one replicate; raise InvalidAnswer if it is none."""
         self.store(row, checked(answer))
 
     def put_batch(self, rows: NDArray[np.intp], answer: Any) -> None:
-        """Store the answer to a batch, arrays of shape (R,); raise AnswerError if it is none."""
+        """Store the answer to a batch, arrays of shape (R,); raise InvalidAnswer if it is none."""
         self.store(rows, checked(answer, len(rows)))
 
     def store(self, rows: Any, answer: Answer) -> None:

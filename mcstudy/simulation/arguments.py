@@ -13,7 +13,7 @@ from mcstudy.grid import Condition
 from mcstudy.method import batch_of
 from mcstudy.simulation.batches import misfit
 from mcstudy.simulation.call import Timed
-from mcstudy.simulation.validation import Answer, AnswerError, checked
+from mcstudy.simulation.validation import Answer, InvalidAnswer, checked
 from mcstudy.streams import streams
 from mcstudy.study import Study
 
@@ -76,7 +76,7 @@ def answer_to_item(
     try:
         data = batch[place]
     except Exception as error:  # whatever the user's own class raises
-        raise AnswerError(  # without the place, which differs with the size of the batch
+        raise InvalidAnswer(  # without the place, which differs with the size of the batch
             f"gets no data set: batch[i] of what simulate returned raises {type(error).__name__}; "
             "return a list, or an array, with one data set for each generator"
         ) from error
@@ -99,10 +99,10 @@ def drawn_together(
     rngs: list[np.random.Generator],
     factors: Mapping[str, Any],
 ) -> Any:
-    """Return the data sets of a batch; raise AnswerError unless there is one for each generator."""
+    """Return the data sets of a batch; raise InvalidAnswer unless one for each generator."""
     data = timed(form, rngs, **factors)
     if wrong := misfit(data, len(rngs)):
-        raise AnswerError(
+        raise InvalidAnswer(
             f"returned {wrong} for a batch of {len(rngs)}; return a list, or an array, with one "
             "data set for each generator"
         )

@@ -30,7 +30,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class KnownFailure:
     """How a fit ends that is not tried again."""
 
     status: Status
@@ -39,20 +39,20 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Caution:
+class RetryPolicy:
     """How to go about a job in which a worker has died.
 
     Parameters
     ----------
     singly : bool
         Batches of one replicate, so that a death has an address.
-    verdicts : mapping of (replicate, method) to Verdict
+    known_failures : mapping of (replicate, method) to KnownFailure
         Calls that are not made again; an empty method stands for simulate, and so for every method
         of that replicate. Only together with `singly`.
     """
 
     singly: bool = False
-    verdicts: Mapping[tuple[int, str], Verdict] = field(default_factory=dict)
+    known_failures: Mapping[tuple[int, str], KnownFailure] = field(default_factory=dict)
 
 
-NO_CAUTION = Caution()
+FIRST_ATTEMPT = RetryPolicy()

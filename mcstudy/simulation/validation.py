@@ -22,7 +22,7 @@ CODES = {status: code for code, status in enumerate(STATUSES)}
 _OK, _NOT_FINITE = CODES[Status.OK], CODES[Status.NOT_FINITE]
 
 
-class AnswerError(StudyError):
+class InvalidAnswer(StudyError):  # noqa: N818 - the name begins stored messages
     """What a method returned is not an answer."""
 
 
@@ -60,21 +60,21 @@ def checked(answer: Any, count: int | None = None) -> Answer:
 
     Raises
     ------
-    AnswerError
+    InvalidAnswer
         With what is wrong about it; nothing of such an answer is stored.
     """
     fit = answer if type(answer) is Fit else Fit(answer)
     if count is None and fit.status == Status.SKIPPED:
         return Answer({}, CODES[Status.SKIPPED], _message(fit.message, None), _own(fit, None))
     if not isinstance(fit.estimates, Mapping) or not fit.estimates:
-        raise AnswerError(f"returned {_short(answer)}; return {{estimand: Estimate(...)}}")
+        raise InvalidAnswer(f"returned {_short(answer)}; return {{estimand: Estimate(...)}}")
     convert = _number if count is None else functools.partial(_numbers, count=count)
     numbers: dict[Column, Any] = {}
     finite: Any = True
     for estimand, estimate in fit.estimates.items():
         _check_name(estimand, "an estimand")
         if type(estimate) is not Estimate:
-            raise AnswerError(
+            raise InvalidAnswer(
                 f"returned {_short(estimate)} for {estimand!r}; return Estimate(value, ...)"
             )
         value = numbers[Column("estimate", estimand)] = convert(estimate.value, estimand)
@@ -103,7 +103,7 @@ def _add_std_error(
         return
     std_error = numbers[Column("std_error", estimand)] = convert(given, estimand)
     if np.any(std_error < 0) if isinstance(std_error, np.ndarray) else std_error < 0:
-        raise AnswerError(f"returned a standard error below 0 for {estimand!r}; give it as None")
+        raise InvalidAnswer(f"returned a standard error below 0 for {estimand!r}; give it as None")
 
 
 def _add_df(
@@ -111,9 +111,9 @@ def _add_df(
 ) -> None:
     """Add the degrees of freedom of a standard error; one number holds for a whole batch."""
     if estimate.std_error is None:
-        raise AnswerError(f"returned df without a standard error for {estimand!r}; give both")
+        raise InvalidAnswer(f"returned df without a standard error for {estimand!r}; give both")
     if _intervals(estimand, estimate):
-        raise AnswerError(
+        raise InvalidAnswer(
             f"returned df and an interval of its own for {estimand!r}; df is for the interval that "
             "is formed from the standard error: leave one of the two out"
         )
@@ -122,7 +122,7 @@ def _add_df(
     else:
         df = _numbers(estimate.df, estimand, count)
     if np.any(df <= 0):
-        raise AnswerError(f"returned df {np.min(df):g} for {estimand!r}; give a number above 0")
+        raise InvalidAnswer(f"returned df {np.min(df):g} for {estimand!r}; give a number above 0")
     numbers[Column("df", estimand)] = df
 
 
@@ -132,7 +132,7 @@ def _intervals(estimand: str, estimate: Estimate) -> Mapping[str, Any]:
     if estimate.lower is None and estimate.upper is None:
         return named
     if DEFAULT_INTERVAL in named:
-        raise AnswerError(
+        raise InvalidAnswer(
             f"returned two intervals called {DEFAULT_INTERVAL!r} for {estimand!r}, one of them as "
             "lower and upper; give one of the two another name"
         )
@@ -150,14 +150,14 @@ def _add_interval(
     try:
         lower, upper = limits
     except (TypeError, ValueError):
-        raise AnswerError(
+        raise InvalidAnswer(
             f"returned {_short(limits)} as interval {interval!r} of {estimand!r}; "
             "return (lower, upper)"
         ) from None
     lower = numbers[Column("lower", estimand, interval)] = convert(lower, estimand)
     upper = numbers[Column("upper", estimand, interval)] = convert(upper, estimand)
     if np.any(lower > upper) if isinstance(lower, np.ndarray) else lower > upper:
-        raise AnswerError(
+        raise InvalidAnswer(
             f"returned a lower limit above the upper one as interval {interval!r} of "
             f"{estimand!r}; return (lower, upper)"
         )
@@ -188,7 +188,7 @@ def _diagnostic(name: Any, value: Any, count: int | None) -> Any:
     """Return the values of a diagnostic, None for NaN and what is masked."""
     _check_name(name, "a diagnostic")
     if name in BESIDE_DIAGNOSTICS:
-        raise AnswerError(f"returned a diagnostic called {name!r}, which fits has; rename it")
+        raise InvalidAnswer(f"returned a diagnostic called {name!r}, which fits has; rename it")
     if count is None:
         return _diagnostic_item(name, value)
     plain = type(value) is np.ndarray and value.shape == (count,)
@@ -211,7 +211,7 @@ def _diagnostic_item(name: str, value: Any) -> bool | int | float | str | None:
         return float(item) if item == item else None
     if isinstance(item, str):
         return plain_text(item)
-    raise AnswerError(
+    raise InvalidAnswer(
         f"returned {_short(value)} as diagnostic {name!r}; "
         "return a bool, int (of 64 bits), float or str"
     )
@@ -222,9 +222,9 @@ def _list_of(value: Any, what: str, count: int) -> Sequence[Any]:
     if isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0:
         return [value] * count
     if len(value) != count:
-        raise AnswerError(f"returned {len(value)} values as {what} of {count} replicates")
+        raise InvalidAnswer(f"returned {len(value)} values as {what} of {count} replicates")
     if isinstance(value, Mapping | Set) or is_frame(value) or is_shuffled(value):
-        raise AnswerError(
+        raise InvalidAnswer(
             f"returned {_short(value)} as {what}; return a list or an array in the order of the "
             "replicates"
         )
@@ -233,9 +233,9 @@ def _list_of(value: Any, what: str, count: int) -> Sequence[Any]:
 
 @functools.lru_cache(maxsize=4096)
 def _check_name(name: Any, what: str) -> None:
-    """Raise AnswerError for a name that no table can hold."""
+    """Raise InvalidAnswer for a name that no table can hold."""
     if not isinstance(name, str) or not name or plain_text(name) != name or "\0" in name:
-        raise AnswerError(f"returned {_short(name)} as the name of {what}; use a plain text")
+        raise InvalidAnswer(f"returned {_short(name)} as the name of {what}; use a plain text")
 
 
 def _number(value: Any, estimand: str) -> float:
@@ -248,7 +248,7 @@ def _number(value: Any, estimand: str) -> float:
         return math.nan
     if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
         return float(value)
-    raise AnswerError(f"returned {_short(value)} in the Estimate of {estimand!r}; give numbers")
+    raise InvalidAnswer(f"returned {_short(value)} in the Estimate of {estimand!r}; give numbers")
 
 
 def _scalar(value: Any) -> Any:
@@ -261,13 +261,13 @@ def _numbers(value: Any, estimand: str, count: int) -> NDArray[np.float64]:
     if value is None:
         return np.full(count, np.nan)
     if is_shuffled(value):
-        raise AnswerError(
+        raise InvalidAnswer(
             f"returned a Series in the Estimate of {estimand!r} whose index is 0 to {count - 1} "
             "in another order; sort it by its index, or give an array"
         )
     array = np.asanyarray(value)
     if array.shape != (count,) or array.dtype.kind not in "fiu":
-        raise AnswerError(
+        raise InvalidAnswer(
             f"returned an array of shape {array.shape} and type {array.dtype} in the Estimate of "
             f"{estimand!r}; give numbers of shape ({count},)"
         )
@@ -279,7 +279,7 @@ def _status_code(status: Any) -> int:
     try:
         return CODES[Status(status)]
     except ValueError:
-        raise AnswerError(
+        raise InvalidAnswer(
             f"returned status {status!r}; the statuses are {', '.join(STATUSES)}"
         ) from None
 

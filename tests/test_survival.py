@@ -9,7 +9,7 @@ from mcstudy import grid, load_study, run
 from mcstudy.cli import main
 from mcstudy.execution import scheduler
 from mcstudy.execution.crashes import CrashLog
-from mcstudy.execution.outcome import Died
+from mcstudy.execution.executor import Died
 from mcstudy.simulation.replicates import Job
 from mcstudy.streams import stream
 

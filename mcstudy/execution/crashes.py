@@ -11,7 +11,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from mcstudy.execution.outcome import Died
+from mcstudy.execution.executor import Died
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.replicates import Job

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import pyarrow.parquet as pq
 
-from mcstudy.execution.outcome import Finished
+from mcstudy.execution.executor import Finished
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind

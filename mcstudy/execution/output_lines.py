@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcstudy.execution.outcome import Finished
+from mcstudy.execution.executor import Finished
 from mcstudy.execution.progress import Progress
 
 MOST_CALLS = 5

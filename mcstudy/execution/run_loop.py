@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 from mcstudy.errors import FitsFailedError
 from mcstudy.execution.crashes import CrashLog
-from mcstudy.execution.dask import hire_cluster
+from mcstudy.execution.dask import dask_executor
 from mcstudy.execution.early_stop import EarlyStop
-from mcstudy.execution.executor import Workers, hire
+from mcstudy.execution.executor import Died, Executor
 from mcstudy.execution.options import RunOptions, workers_for
-from mcstudy.execution.outcome import Died
 from mcstudy.execution.output_lines import Echo
+from mcstudy.execution.process_pool import local_executor
 from mcstudy.execution.progress import Progress
 from mcstudy.execution.refresh import update_tables
 from mcstudy.execution.scheduler import JobQueue, covered, fits_of
@@ -109,12 +109,12 @@ class RunLoop:
         )
 
     @contextmanager
-    def _hired(self, replicates: int) -> Iterator[Workers]:
+    def _hired(self, replicates: int) -> Iterator[Executor]:
         """Provide the workers that were asked for, as far as there is work for them."""
         wanted, marks = self.wanted, self.ledger.marks
         if wanted.scheduler is not None:
             say = self.progress.say
-            with hire_cluster(self.study, marks, wanted.scheduler, say) as cluster:
+            with dask_executor(self.study, marks, wanted.scheduler, say) as cluster:
                 self.workers = max(cluster.threads, 1)
                 yield cluster
         else:
@@ -122,10 +122,10 @@ class RunLoop:
             if self.workers < min(wanted.workers, replicates):
                 self.progress.say(f"Note: {self.workers} workers are started, not {wanted.workers}")
             here = wanted.in_process
-            with hire(self.study, marks, self.workers, in_process=here) as workers:
+            with local_executor(self.study, marks, self.workers, in_process=here) as workers:
                 yield workers
 
-    def _work_off(self, job_queue: JobQueue, workers: Workers, failing: EarlyStop) -> None:
+    def _work_off(self, job_queue: JobQueue, workers: Executor, failing: EarlyStop) -> None:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
         crash_log, echo = CrashLog(self.study), Echo(self.progress)
         looked, look_cost = time.monotonic(), 0.0

@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from mcstudy.analysis.performance import performance_table
 from mcstudy.analysis.unusable import unusable
 from mcstudy.errors import StudyError
-from mcstudy.execution.executor import Workers, hire
-from mcstudy.execution.outcome import Died, Finished
+from mcstudy.execution.executor import Died, Executor, Finished
+from mcstudy.execution.process_pool import local_executor
 from mcstudy.execution.sum_tables import write_summed_tables
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
@@ -158,7 +158,7 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
         with store.locked():
             hired = time.perf_counter()
             here = workers == 1 and study.time_limit is None
-            with hire(study, method_marks(study), workers, in_process=here) as team:
+            with local_executor(study, method_marks(study), workers, in_process=here) as team:
                 _work(study, team, workers, seconds, pilot, store)
                 pilot.start = max(pilot.start - hired, 0.0)
             if not pilot.laps:
@@ -177,7 +177,7 @@ def memory_here() -> int:
 
 
 def _work(
-    study: Study, team: Workers, workers: int, seconds: float, pilot: Pilot, store: Store
+    study: Study, team: Executor, workers: int, seconds: float, pilot: Pilot, store: Store
 ) -> None:
     methods = tuple(sorted(study.methods))
     conditions = list(study.conditions)

@@ -219,7 +219,7 @@ class DaskExecutor:
             self._say(f"the dask scheduler at {self._scheduler} has no worker yet; waiting for one")
 
     def _result(self, future: Any) -> Iterator[tuple[Task, TaskResult]]:
-        """Yield the task of a future and its result; a job that was lost on the way is sent again."""
+        """Yield the task of a future and its result; one that was lost is sent again."""
         known = self._submitted.pop(future.key, None)
         if known is None:
             return

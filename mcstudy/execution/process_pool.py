@@ -253,7 +253,7 @@ class _Worker:
             self._kill()
 
     def died(self) -> list[tuple[Task, TaskResult]]:
-        """Take out the task that it was at when it ended, if it was at one, and say how it ended."""
+        """Take out the task that it was at when it ended, if at one, and say how it ended."""
         state = self._current.read()
         if not state.task:
             return []

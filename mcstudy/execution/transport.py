@@ -66,7 +66,8 @@ def pack(study: Study, *, with_files: bool = False) -> StudyPayload:
         If it has no file and cannot be pickled.
     """
     if study.source is not None:
-        path, files = study.source, ()
+        path = study.source
+        files: tuple[tuple[str, bytes], ...] = ()
         if with_files:
             files = ((path.name, path.read_bytes()), *_imported_neighbours(path))
         return StudyPayload(path, study.source_digest, files=files)

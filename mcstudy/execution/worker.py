@@ -1,4 +1,4 @@
-"""A worker process: what it begins with, how it does its tasks, and how it tells which call it is in.
+"""A worker process: what it begins with, how it does its tasks, and the note of its current call.
 
 The current call stands in a few bytes of a file in memory, which outlive the process.
 `multiprocessing.shared_memory` cannot take its place: a worker that only attaches to a block has
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import functools
 import itertools
 import mmap
 import os
@@ -175,7 +176,7 @@ def worker_main(connection: Connection, config: WorkerConfig, note: str) -> None
         message = connection.recv_bytes()
         faulthandler.disable()  # an end of the process is told by a row, not on the terminal
         current.begin_task(number)
-        result = TaskResult.of(lambda message=message: do_task(pickle.loads(message)))
+        result = TaskResult.of(functools.partial(do_task, message))
         current.begin_task(0)
         connection.send_bytes(pickle.dumps(result))
 
@@ -190,8 +191,8 @@ def _end_with(parent: int) -> None:
 
 def _task_function(
     config: WorkerConfig, current: CurrentCall, tape: Tape
-) -> Callable[[Task], TaskResult]:
-    """Get the study; return what does a task. What is wrong with the study is every result."""
+) -> Callable[[bytes], TaskResult]:
+    """Get the study; return what does a pickled task. What is wrong with it is every result."""
     try:
         study = unpack(config.payload)
     except MCStudyError as error:
@@ -202,7 +203,7 @@ def _task_function(
         wrong = _differing(config, method_marks(study))
     if wrong:
         return lambda _: TaskResult(refusal=wrong)
-    return lambda task: _result(study, config, task, current, tape)
+    return lambda message: _result(study, config, pickle.loads(message), current, tape)
 
 
 def _differing(config: WorkerConfig, found: Mapping[str, Mark]) -> str:

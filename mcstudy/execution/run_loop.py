@@ -13,9 +13,8 @@ from mcstudy.execution.dask import dask_executor
 from mcstudy.execution.early_stop import EarlyStop
 from mcstudy.execution.executor import Died, Executor
 from mcstudy.execution.options import RunOptions, workers_for
-from mcstudy.execution.output_lines import Echo
 from mcstudy.execution.process_pool import local_executor
-from mcstudy.execution.progress import Progress
+from mcstudy.execution.progress import PrintedLines, Progress
 from mcstudy.execution.refresh import update_tables
 from mcstudy.execution.scheduler import JobQueue, covered, fits_of
 from mcstudy.execution.shards import Share
@@ -127,7 +126,7 @@ class RunLoop:
 
     def _work_off(self, job_queue: JobQueue, workers: Executor, failing: EarlyStop) -> None:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
-        crash_log, echo = CrashLog(self.study), Echo(self.progress)
+        crash_log, printed = CrashLog(self.study), PrintedLines(self.progress)
         looked, look_cost = time.monotonic(), 0.0
         under_way = fits = 0
         while job_queue or under_way:
@@ -143,7 +142,7 @@ class RunLoop:
                     if line := crash_log.note(finished):
                         self.progress.say(line)
                     continue
-                echo.hear(finished)
+                printed.add(finished)
                 self.store.add(finished.part)
                 job_queue.settle(finished.given, finished.done, finished.seconds)
                 useless = "" if self.keep_going else failing.learn(finished)
@@ -159,4 +158,4 @@ class RunLoop:
                 update_tables(self.ledger)
                 self.ledger.write()
                 looked, look_cost = time.monotonic(), time.monotonic() - now
-        echo.close()
+        printed.close()

@@ -144,11 +144,11 @@ class RunLoop:
                     continue
                 printed.add(finished)
                 self.store.add(finished.part)
-                job_queue.settle(finished.given, finished.done, finished.seconds)
+                job_queue.task_done(finished.given, finished.done, finished.seconds)
                 useless = "" if self.keep_going else failing.learn(finished)
                 fits += fits_of([finished.done])
                 self.computed += fits_of([finished.done])
-                if job_queue.is_through_with(finished.done.condition):
+                if job_queue.is_done_with(finished.done.condition):
                     job_queue.add(self.goals.raised(finished.done.condition))
                 self.progress.advance(fits, job_queue)
                 if useless and (job_queue or under_way):

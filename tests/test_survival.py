@@ -423,7 +423,7 @@ def test_contract_a_death_without_an_address_is_narrowed_down_by_halves(study_fi
         verdicts = crash_log.policy(job).known_failures
         killer = job.start <= 37 < job.stop and "jittered" in job.methods
         if killer and (37, "jittered") not in verdicts:
-            waiting = crash_log.learn(Died(job, None, "lost")) + waiting
+            waiting = crash_log.record(Died(job, None, "lost")) + waiting
             deaths += 1
             continue
         done |= {

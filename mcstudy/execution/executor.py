@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from threadpoolctl import threadpool_limits
@@ -38,7 +38,7 @@ class Task:
     @classmethod
     def to_check(cls, job: Job, methods: Sequence[str]) -> Task:
         """Return the task of checking the first replicate of a job by some methods."""
-        return cls(Job(job.condition, job.start, job.start + 1, tuple(methods)), check=True)
+        return cls(replace(job, stop=job.start + 1, methods=tuple(methods)), check=True)
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,9 @@ class TaskResult:
         self.raise_error()
         if self.reason:
             return Died(job, self.call, self.reason, self.overran)
-        done = Job(job.condition, job.start, job.start + self.done, job.methods)
         return Finished(
             job,
-            done,
+            replace(job, stop=job.start + self.done),
             self.part,
             self.seconds,
             self.printed,

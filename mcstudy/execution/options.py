@@ -1,4 +1,4 @@
-"""What a run is asked for, from the arguments of `run`."""
+"""The options of a run, checked, from the arguments of `run`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ class RunOptions:
         names = tuple(study.methods) if methods is None else tuple(dict.fromkeys(methods))
         unknown = [name for name in names if name not in study.methods]
         if unknown or not names:
-            said = ", ".join(f"{name!r}{_meant(name, study)}" for name in unknown) or "''"
+            known = list(study.methods)
+            said = ", ".join(f"{name!r}{suggestion(name, known)}" for name in unknown) or "''"
             raise StudyError(f"{study.name}: no method {said}; it has {', '.join(study.methods)}")
         in_process = jobs == 1 and study.time_limit is None
         return cls(int(count), tuple(sorted(names)), check_jobs(jobs), in_process, scheduler)
@@ -88,10 +89,6 @@ def check_jobs(jobs: int | None) -> int:
     if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
         raise StudyError(f"jobs is {short(jobs)}; give an integer of 1 or more")
     return jobs
-
-
-def _meant(name: object, study: Study) -> str:
-    return suggestion(name, list(study.methods)) if isinstance(name, str) else ""
 
 
 def workers_for(jobs: int, replicates: int) -> int:

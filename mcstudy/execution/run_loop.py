@@ -78,8 +78,8 @@ class RunLoop:
                 self.ledger.write()
             with progress:
                 stored = itertools.chain.from_iterable(self.ledger.stored().values())
-                failing = EarlyStop(missing, self.study.keep, () if self.keep_going else stored)
-                self._work_off(job_queue, workers, failing)
+                early_stop = EarlyStop(missing, self.study.keep, () if self.keep_going else stored)
+                self._work_off(job_queue, workers, early_stop)
 
     def clear(self) -> None:
         """Move away what was discarded, now that the study has shown that it runs."""
@@ -124,7 +124,7 @@ class RunLoop:
             with local_executor(self.study, marks, self.workers, in_process=here) as workers:
                 yield workers
 
-    def _work_off(self, job_queue: JobQueue, workers: Executor, failing: EarlyStop) -> None:
+    def _work_off(self, job_queue: JobQueue, workers: Executor, early_stop: EarlyStop) -> None:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
         crash_log, printed = CrashLog(self.study), PrintedLines(self.progress)
         looked, look_cost = time.monotonic(), 0.0
@@ -137,15 +137,15 @@ class RunLoop:
             for finished in workers.finished():
                 under_way -= 1
                 if isinstance(finished, Died):
-                    job_queue.put_back(finished.given, crash_log.learn(finished))
+                    job_queue.put_back(finished.given, crash_log.record(finished))
                     self.progress.note(finished.in_words())
-                    if line := crash_log.note(finished):
+                    if line := crash_log.first_note(finished):
                         self.progress.say(line)
                     continue
                 printed.add(finished)
                 self.store.add(finished.part)
                 job_queue.task_done(finished.given, finished.done, finished.seconds)
-                useless = "" if self.keep_going else failing.learn(finished)
+                useless = "" if self.keep_going else early_stop.reason(finished)
                 fits += fits_of([finished.done])
                 self.computed += fits_of([finished.done])
                 if job_queue.is_done_with(finished.done.condition):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 import pytest
 
@@ -271,6 +272,29 @@ def test_contract_a_fit_that_ends_its_worker_in_an_odd_way_is_a_row(
     assert crashed.replicate.tolist() == HIT[:1]
     assert crashed.message.tolist() == [f"ended its worker process ({how})"]
     assert len(fits) == HIT[0] + 2
+
+
+LEFT_BEHIND = (
+    "se = sample.std",
+    """import os, time
+    if sample[0] > 2.4:
+        if not os.fork():
+            os.setsid()
+            time.sleep(20)
+            os._exit(0)
+        os._exit(3)
+    se = sample.std""",
+)
+
+
+def test_contract_a_worker_that_leaves_a_process_behind_is_seen_to_end(study_file, tmp_path):
+    """Though what is left holds the connection to the run."""
+    path = study_file(LEFT_BEHIND, ("n=[5, 10], mean=[0.0, 1.5]", "n=[5], mean=[1.5]"))
+    begun = time.monotonic()
+    fits = run(path, tmp_path, replicates=10, jobs=2, quiet=True).fits
+    assert time.monotonic() - begun < 19
+    assert set(fits[fits.method == "average"].status) == {"ok", "crashed"}
+    assert set(fits[fits.method == "jittered"].status) == {"ok"}
 
 
 HANGS = """

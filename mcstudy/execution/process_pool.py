@@ -40,7 +40,8 @@ from mcstudy.storage.provenance import Mark, take_as_unchanged
 from mcstudy.study import Study
 
 MOST_FAILED_STARTS = 3
-LOOK_SECONDS = 0.1
+# How often time limits are looked at, and, beside the close of its connection, a worker's end.
+LOOK_SECONDS, EXIT_LOOK_SECONDS = 0.1, 1.0
 # Beyond its limit a call gets this long to end by its own alarm before its process is ended.
 GRACE_SECONDS, GRACE_SHARE = 0.5, 0.1
 # A connection holds about 200 kB. A larger task would keep the run waiting for a busy worker.
@@ -211,10 +212,17 @@ class _Worker:
             raise
 
     def _read(self) -> None:
-        """Deliver the results, then the end of the process, for which it waits."""
+        """Deliver the results, then the end of the process, for which it waits.
+
+        A process that a call has left behind may hold the other end of the connection, so that it
+        does not close; a process that has closed it may still be in a call.
+        """
+        has_ended = False
         with suppress(EOFError, OSError):
-            while True:
-                self._deliver((self, self._connection.recv_bytes()))
+            while not has_ended:
+                has_ended = self._process.exitcode is not None
+                while self._connection.poll(0.0 if has_ended else EXIT_LOOK_SECONDS):
+                    self._deliver((self, self._connection.recv_bytes()))
         self._process.join()
         self._deliver((self, None))
 
@@ -275,7 +283,7 @@ class _Worker:
         """End the process, whatever it is at."""
         self._kill()
         if self._reader.ident is not None:
-            # A process that a call has left behind may hold the other end of the connection.
+            # Wakes the reader where a process that a call has left behind holds the connection.
             with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as own:
                 own.shutdown(socket.SHUT_RDWR)
             self._reader.join()

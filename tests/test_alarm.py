@@ -9,13 +9,13 @@ import pytest
 
 from mcstudy.errors import MCStudyError
 from mcstudy.simulation.call import attempt
-from mcstudy.simulation.time_limit import Overrun, within
+from mcstudy.simulation.time_limit import TimeLimitExceeded, within
 
 
 def test_contract_a_call_that_hangs_is_ended_and_handlers_are_restored():
     before = signal.getsignal(signal.SIGALRM)
     outcome = attempt(lambda: time.sleep(100), 0.05)
-    assert isinstance(outcome.exception, Overrun)
+    assert isinstance(outcome.exception, TimeLimitExceeded)
     assert str(outcome.exception) == "longer than its time limit of 0.05 s"
     assert 0.05 <= outcome.seconds < 5
     assert signal.getsignal(signal.SIGALRM) is before
@@ -36,7 +36,7 @@ def test_contract_a_call_that_swallows_the_alarm_or_ends_late_is_over_its_limit(
     for function in (swallow, late):
         outcome = attempt(function, 0.01)
         assert outcome.value is None
-        assert isinstance(outcome.exception, Overrun)
+        assert isinstance(outcome.exception, TimeLimitExceeded)
 
 
 def test_contract_a_timer_of_somebody_else_goes_on():
@@ -66,7 +66,7 @@ def test_contract_no_alarm_escapes_the_call_that_it_was_set_for():
         duration = 1e-4 + 1e-7 * (i % 400 - 200)
         try:
             returned.add(within(1e-4, spin, (time.perf_counter() + duration,), {}))
-        except Overrun:
+        except TimeLimitExceeded:
             returned.add(False)
         for _ in range(20):  # where one that escapes would show
             pass
@@ -80,7 +80,7 @@ def test_contract_another_thread_is_measured_only():
     )
     thread.start()
     thread.join()
-    assert isinstance(outcomes[0].exception, Overrun)
+    assert isinstance(outcomes[0].exception, TimeLimitExceeded)
     assert outcomes[0].seconds >= 0.05
 
 

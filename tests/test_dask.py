@@ -15,7 +15,7 @@ import pytest
 from mcstudy import MCStudyError, Study, load_study, run
 from mcstudy.cli import main
 from mcstudy.execution import dask, scheduler
-from mcstudy.execution.shipment import ship
+from mcstudy.execution.transport import pack
 
 pytest.importorskip("distributed")
 
@@ -255,13 +255,12 @@ def test_contract_options_that_do_not_fit(study_file, tmp_path):
             run(study_file(), tmp_path, **options)
 
 
-def test_contract_the_shipment_has_the_neighbours_that_were_imported(study_file, tmp_path):
+def test_contract_the_payload_has_the_neighbours_that_were_imported(study_file, tmp_path):
     (tmp_path / "nearby.py").write_text("SHIFT = 0.5\n")
     (tmp_path / "unused.py").write_text("SHIFT = 0.5\n")
-    shipped = ship(
-        load_study(study_file(FAR, METHODS, ("import beside", "import nearby as beside")))
-    )
-    assert [name for name, _ in shipped.files] == ["study_file.py", "nearby.py"]
-    kind, path, digest = shipped.unload(tmp_path / "there")
-    assert (kind, path) == ("file", str(tmp_path / "there" / "study_file.py"))
-    assert load_study(path).source_digest == digest
+    study = load_study(study_file(FAR, METHODS, ("import beside", "import nearby as beside")))
+    payload = pack(study, with_files=True)
+    assert [name for name, _ in payload.files] == ["study_file.py", "nearby.py"]
+    there = payload.written_to(tmp_path / "there")
+    assert there.path == tmp_path / "there" / "study_file.py"
+    assert load_study(there.path).source_digest == there.digest

@@ -254,7 +254,7 @@ def test_contract_no_more_workers_than_work(study_file, tmp_path, capfd, monkeyp
     monkeypatch.setattr(
         process_pool._Worker,
         "__init__",
-        lambda self, brief: (started.append(self), init(self, brief))[1],
+        lambda self, *given: (started.append(self), init(self, *given))[1],
     )
     few = study_file(("n=[5, 10], mean=[0.0, 1.5]", "n=[5], mean=[0.0]"))
     results = run(few, tmp_path, replicates=3, jobs=1_000_000_000, quiet=True)

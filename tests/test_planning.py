@@ -8,7 +8,7 @@ import pytest
 from mcstudy import MCStudyError, Study, check, grid, nested, plan, run
 from mcstudy.cli import main
 from mcstudy.planning.forecast import expected_errors, forecast, method_costs, needed, unit_errors
-from mcstudy.planning.pilot import Lap, Pilot, run_pilot
+from mcstudy.planning.pilot import Pilot, PilotRun, run_pilot
 from mcstudy.simulation.replicates import Job
 
 BROKEN = [
@@ -327,7 +327,7 @@ def test_law_plan_expects_the_errors_that_the_run_has(study_file, tmp_path):
 
 
 def lap(replicates, seconds, size, **by_method):
-    return Lap(replicates, seconds, size, by_method)
+    return PilotRun(replicates, seconds, size, by_method)
 
 
 def test_identity_the_forecast_is_the_sum_over_what_is_missing():

@@ -9,27 +9,27 @@ from mcstudy import MCStudyError, grid, run
 from mcstudy.cli import main
 from mcstudy.execution import progress
 from mcstudy.execution.progress import Progress, duration, in_words
-from mcstudy.execution.scheduler import Agenda
+from mcstudy.execution.scheduler import JobQueue
 from mcstudy.simulation.replicates import Job
 
 CHEAP, DEAR = grid(n=[1, 2]).conditions
 
 
 def test_identity_the_time_left_goes_by_what_each_condition_costs():
-    agenda = Agenda([Job(CHEAP, 0, 100, ("a", "b")), Job(DEAR, 0, 100, ("a", "b"))], 2)
-    assert agenda.fits_left == 400
-    assert agenda.seconds_left != agenda.seconds_left
-    agenda.settle(Job(CHEAP, 0, 50, ("a", "b")), Job(CHEAP, 0, 50, ("a", "b")), 5.0)
+    jobs = JobQueue([Job(CHEAP, 0, 100, ("a", "b")), Job(DEAR, 0, 100, ("a", "b"))], 2)
+    assert jobs.fits_left == 400
+    assert jobs.seconds_left != jobs.seconds_left
+    jobs.task_done(Job(CHEAP, 0, 50, ("a", "b")), Job(CHEAP, 0, 50, ("a", "b")), 5.0)
     # What has not been measured costs what the others do: .1 s a replicate.
-    assert agenda.seconds_left == pytest.approx((50 * 0.1 + 100 * 0.1) / 2)
-    agenda.settle(Job(DEAR, 0, 10, ("a", "b")), Job(DEAR, 0, 10, ("a", "b")), 20.0)
-    assert agenda.fits_left == 280
-    assert agenda.seconds_left == pytest.approx((50 * 0.1 + 90 * 2.0) / 2)
-    agenda.settle(Job(DEAR, 10, 100, ("a", "b")), Job(DEAR, 10, 100, ("a", "b")), 180.0)
-    assert agenda.is_through_with(DEAR)
-    assert not agenda.is_through_with(CHEAP)
-    agenda.add([Job(DEAR, 100, 110, ("a",))])
-    assert not agenda.is_through_with(DEAR)
+    assert jobs.seconds_left == pytest.approx((50 * 0.1 + 100 * 0.1) / 2)
+    jobs.task_done(Job(DEAR, 0, 10, ("a", "b")), Job(DEAR, 0, 10, ("a", "b")), 20.0)
+    assert jobs.fits_left == 280
+    assert jobs.seconds_left == pytest.approx((50 * 0.1 + 90 * 2.0) / 2)
+    jobs.task_done(Job(DEAR, 10, 100, ("a", "b")), Job(DEAR, 10, 100, ("a", "b")), 180.0)
+    assert jobs.is_done_with(DEAR)
+    assert not jobs.is_done_with(CHEAP)
+    jobs.add([Job(DEAR, 100, 110, ("a",))])
+    assert not jobs.is_done_with(DEAR)
 
 
 @pytest.mark.parametrize(

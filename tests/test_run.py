@@ -1,6 +1,7 @@
 """The same tables whatever the way: workers, job sizes, order, growth, interruptions."""
 
 import dataclasses
+import multiprocessing
 import os
 import random
 import signal
@@ -11,13 +12,16 @@ import time
 
 import pandas as pd
 import pytest
-from joblib.externals.loky import ProcessPoolExecutor
 from threadpoolctl import threadpool_limits
 
-from mcstudy import Estimate, Study, grid, load_study, open_results, run
+from mcstudy import Estimate, Status, Study, grid, load_study, open_results, run
 from mcstudy.execution import scheduler
-from mcstudy.execution.process_pool import end_executor
+from mcstudy.execution.process_pool import ProcessPool
+from mcstudy.execution.worker import WorkerConfig
 from mcstudy.simulation import replicates
+from mcstudy.simulation.replicates import Job
+from mcstudy.simulation.retry_policy import KnownFailure, RetryPolicy
+from mcstudy.storage.provenance import method_marks
 
 
 @pytest.fixture
@@ -317,12 +321,42 @@ def test_contract_a_method_or_condition_less_is_in_no_table_and_comes_back(study
     assert run(study_file(), tmp_path, replicates=5, jobs=1, quiet=True).digests() == digests
 
 
-def test_contract_a_pool_that_ends_as_it_is_given_work_says_nothing(monkeypatch):
-    said = []
+def test_contract_a_pool_that_ends_as_it_is_given_work_says_nothing(study_file, monkeypatch, capfd):
+    said, threads = [], threading.active_count()
     monkeypatch.setattr(threading, "excepthook", said.append)
-    executor = ProcessPoolExecutor(1)
-    executor.submit(os.getpid).result()
-    futures = [executor.submit(time.sleep, 0.01) for _ in range(3)]
-    end_executor(executor)
+    study = load_study(study_file())
+    condition = next(iter(study.conditions))
+    pool = ProcessPool(WorkerConfig.of(study, method_marks(study)), 1)
+    for start in range(3):
+        pool.submit(Job(condition, start, start + 1, ("average",)), 0.0)
+    pool.close()
     assert said == []
-    assert all(future.done() for future in futures)
+    assert capfd.readouterr() == ("", "")
+    assert multiprocessing.active_children() == []
+    assert threading.active_count() == threads
+
+
+def test_contract_a_task_that_no_connection_holds_waits_for_the_worker(study_file):
+    """And the run does not wait for it: its other workers would have nothing to do."""
+    slow = ("return rng.normal", "import time; time.sleep(0.5)\n    return rng.normal")
+    study = load_study(study_file(slow))
+    pool = ProcessPool(WorkerConfig.of(study, method_marks(study)), 1)
+    large = RetryPolicy(
+        True,
+        {
+            (i, "average"): KnownFailure(Status.CRASHED, f"ended its worker process {i}", 0.0)
+            for i in range(2, 20_000)
+        },
+    )
+    condition = next(iter(study.conditions))
+    first, second = (Job(condition, i, i + 1, ("average",)) for i in range(2))
+    try:
+        pool.check(first, ("average",))  # the worker has begun
+        begun = time.monotonic()
+        pool.submit(first, 0.0)
+        pool.submit(second, 0.0, large)
+        assert time.monotonic() - begun < 0.4
+        ends = [end for _ in range(2) for end in pool.finished()]
+    finally:
+        pool.close()
+    assert [end.done for end in ends] == [first, second]

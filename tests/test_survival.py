@@ -2,14 +2,15 @@
 
 import os
 import sys
+import time
 
 import pytest
 
 from mcstudy import grid, load_study, run
 from mcstudy.cli import main
 from mcstudy.execution import scheduler
-from mcstudy.execution.crashes import Casualties
-from mcstudy.execution.outcome import Died
+from mcstudy.execution.crashes import CrashLog
+from mcstudy.execution.executor import Died
 from mcstudy.simulation.replicates import Job
 from mcstudy.streams import stream
 
@@ -273,6 +274,29 @@ def test_contract_a_fit_that_ends_its_worker_in_an_odd_way_is_a_row(
     assert len(fits) == HIT[0] + 2
 
 
+LEFT_BEHIND = (
+    "se = sample.std",
+    """import os, time
+    if sample[0] > 2.4:
+        if not os.fork():
+            os.setsid()
+            time.sleep(20)
+            os._exit(0)
+        os._exit(3)
+    se = sample.std""",
+)
+
+
+def test_contract_a_worker_that_leaves_a_process_behind_is_seen_to_end(study_file, tmp_path):
+    """Though what is left holds the connection to the run."""
+    path = study_file(LEFT_BEHIND, ("n=[5, 10], mean=[0.0, 1.5]", "n=[5], mean=[1.5]"))
+    begun = time.monotonic()
+    fits = run(path, tmp_path, replicates=10, jobs=2, quiet=True).fits
+    assert time.monotonic() - begun < 19
+    assert set(fits[fits.method == "average"].status) == {"ok", "crashed"}
+    assert set(fits[fits.method == "jittered"].status) == {"ok"}
+
+
 HANGS = """
 import itertools, time, warnings
 
@@ -415,15 +439,15 @@ def test_contract_a_death_without_an_address_is_narrowed_down_by_halves(study_fi
     """As where a machine is lost: replicate and method are found all the same."""
     study = load_study(study_file())
     (condition, *_) = study.conditions
-    casualties, waiting, done = Casualties(study), [], {}
+    crash_log, waiting, done = CrashLog(study), [], {}
     waiting.append(Job(condition, 0, 100, ("average", "jittered")))
     deaths = 0
     while waiting:
         job = waiting.pop(0)
-        verdicts = casualties.caution(job).verdicts
+        verdicts = crash_log.policy(job).known_failures
         killer = job.start <= 37 < job.stop and "jittered" in job.methods
         if killer and (37, "jittered") not in verdicts:
-            waiting = casualties.learn(Died(job, None, "lost")) + waiting
+            waiting = crash_log.record(Died(job, None, "lost")) + waiting
             deaths += 1
             continue
         done |= {

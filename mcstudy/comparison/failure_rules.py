@@ -21,7 +21,7 @@ RANKED = (*_NEAR_ZERO, *_SMALL, *NEAR_LEVEL)
 
 
 @dataclass(frozen=True)
-class Judge:
+class RankingRule:
     """How methods are ranked: a score of the measure's value, the smaller the better."""
 
     measure: str
@@ -65,18 +65,18 @@ class Fits:
         return Fits(self.replicate[kept], some, self.failed[kept])
 
 
-def _available(fits: Mapping[str, Fits], _: Judge) -> Mapping[str, Fits]:
+def _available(fits: Mapping[str, Fits], _: RankingRule) -> Mapping[str, Fits]:
     return fits
 
 
-def _common(fits: Mapping[str, Fits], _: Judge) -> Mapping[str, Fits]:
+def _common(fits: Mapping[str, Fits], _: RankingRule) -> Mapping[str, Fits]:
     """Keep the replicates in which no method failed, of those that have an estimate at all."""
     able = [of for of in fits.values() if np.isfinite(of.cell.estimate).any()] or fits.values()
     kept = functools.reduce(np.intersect1d, (of.replicate[~of.failed] for of in able))
     return {name: of.at(np.isin(of.replicate, kept)) for name, of in fits.items()}
 
 
-def _worst(fits: Mapping[str, Fits], judge: Judge) -> Mapping[str, Fits]:
+def _worst(fits: Mapping[str, Fits], judge: RankingRule) -> Mapping[str, Fits]:
     """Put the worst that the cell allows in the place of each failed fit."""
     bound = max(_farthest(of.cell, judge.measure) for of in fits.values())
     return {name: _at_worst(of, judge, bound) for name, of in fits.items()}
@@ -93,14 +93,14 @@ def _farthest(cell: Cell, measure: str) -> float:
     return float(sizes.max()) if len(sizes) else 0.0
 
 
-def _at_worst(fits: Fits, judge: Judge, bound: float) -> Fits:
+def _at_worst(fits: Fits, judge: RankingRule, bound: float) -> Fits:
     if not fits.failed.any():
         return fits
     ways = [Fits(fits.replicate, cell, fits.failed) for cell in _ways(fits, judge, bound)]
     return max(ways, key=lambda way: judge.score(judge.measured(way.cell).value))
 
 
-def _ways(fits: Fits, judge: Judge, bound: float) -> Iterator[Cell]:
+def _ways(fits: Fits, judge: RankingRule, bound: float) -> Iterator[Cell]:
     """Yield the cell with its failed fits at each extreme."""
     cell, failed = fits.cell, fits.failed
     if judge.measure in INTERVAL_MEASURES:
@@ -119,7 +119,7 @@ def _ways(fits: Fits, judge: Judge, bound: float) -> Iterator[Cell]:
         yield replace(cell, estimate=np.where(failed, cell.truth + bound * side, cell.estimate))
 
 
-VIEWS: Mapping[str, Callable[[Mapping[str, Fits], Judge], Mapping[str, Fits]]] = {
+VIEWS: Mapping[str, Callable[[Mapping[str, Fits], RankingRule], Mapping[str, Fits]]] = {
     "available": _available,
     "common": _common,
     "worst": _worst,

@@ -35,7 +35,7 @@ from mcstudy.analysis.select import (
 )
 from mcstudy.arguments import suggestion
 from mcstudy.arrays import Booleans
-from mcstudy.comparison.failure_rules import NEAR_LEVEL, RANKED, VIEWS, Fits, Judge
+from mcstudy.comparison.failure_rules import NEAR_LEVEL, RANKED, VIEWS, Fits, RankingRule
 from mcstudy.comparison.failures import FAILED, checked_statuses, failed_fits, rule_in_words
 from mcstudy.comparison.influence import contributions, error_of_difference
 from mcstudy.errors import ResultsError
@@ -168,7 +168,7 @@ def sensitivity(
             f"choose from {', '.join(RANKED)}"
         )
     words = checked_statuses(failed)
-    judge = Judge(measure, level)
+    judge = RankingRule(measure, level)
     lines, plain, alone = list[dict[str, object]](), list[dict[str, object]](), set[str]()
     methods = record.get(METHODS_IN_ORDER, ())
     for rows in map(without_skipped, rows_by_condition(folder)):
@@ -240,7 +240,9 @@ def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell,
         yield interval, replace(cell, lower=lower, upper=upper), missing
 
 
-def _lines(group: _Group, judge: Judge, methods: Sequence[str]) -> Iterator[dict[str, object]]:
+def _lines(
+    group: _Group, judge: RankingRule, methods: Sequence[str]
+) -> Iterator[dict[str, object]]:
     """Yield the lines of a cell: each method in each view, methods in the order of the study."""
     views = {view: make(group.fits, judge) for view, make in VIEWS.items()}
     made_of = {
@@ -282,7 +284,7 @@ def _ranks(
 
 
 def _order(
-    fits: Mapping[str, Fits], measured: Mapping[str, Measured], judge: Judge
+    fits: Mapping[str, Fits], measured: Mapping[str, Measured], judge: RankingRule
 ) -> dict[tuple[str, str], int]:
     """Return for each two methods which is better by more than its error: -1, 1, or 0."""
     return {
@@ -293,7 +295,7 @@ def _order(
     }
 
 
-def _better(fits: tuple[Fits, Fits], values: tuple[float, float], judge: Judge) -> int:
+def _better(fits: tuple[Fits, Fits], values: tuple[float, float], judge: RankingRule) -> int:
     """Judge the difference of two scores by its error, paired by replicate."""
     one, other = (
         judge.slope(value) * contributions(judge.measure, of.cell)

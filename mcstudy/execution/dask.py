@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import ResultsError, StudyError
-from mcstudy.execution.dask_worker import Limits, Order, Report, dismiss, work
-from mcstudy.execution.outcome import Died, Finished
-from mcstudy.execution.shipment import ship
+from mcstudy.execution.dask_worker import do_task, end_run
+from mcstudy.execution.executor import Died, Finished, Task, TaskResult
+from mcstudy.execution.transport import pack
+from mcstudy.execution.worker import WorkerConfig, limits_of
 from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import NO_CAUTION, Caution
+from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy
 from mcstudy.spoken import option
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.versions import versions
@@ -31,13 +32,11 @@ LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 6.0
 MOST_LOSSES = 5
 
-Task = tuple[Job, float, Caution, bool]
-
 
 @contextmanager
-def hire_cluster(
+def dask_executor(
     study: Study, marks: dict[str, Mark], scheduler: str, say: Callable[[str], None]
-) -> Iterator[Cluster]:
+) -> Iterator[DaskExecutor]:
     """Provide the workers of a dask scheduler.
 
     Parameters
@@ -58,15 +57,20 @@ def hire_cluster(
     ResultsError
         If the scheduler does not answer.
     """
-    limits = Limits({name: study.limit_of(name) for name in ("", *study.methods)})
-    order = Order(uuid.uuid4().hex, ship(study), marks, limits, versions())
+    config = WorkerConfig(
+        pack(study, with_files=True),
+        marks,
+        limits_of(study),
+        run=uuid.uuid4().hex,
+        versions=versions(),
+    )
     with _said_if_late(say, f"{scheduler} has not answered yet as a dask scheduler does; waiting"):
         client = _connected(scheduler)
-    cluster = Cluster(client, order, scheduler, say)
+    executor = DaskExecutor(client, config, scheduler, say)
     try:
-        yield cluster
+        yield executor
     finally:
-        cluster.dismiss()
+        executor.close()
         client.close(timeout=CONNECT_SECONDS)
 
 
@@ -112,15 +116,15 @@ def _connect(client: Any, **options: Any) -> None:
         raise
 
 
-class Cluster:
+class DaskExecutor:
     """Jobs sent to a dask scheduler, two for each thread that its workers have at the time.
 
     Parameters
     ----------
     client : distributed.Client
         Connected.
-    order : Order
-        Goes with every job.
+    config : WorkerConfig
+        Goes with every task.
     scheduler : str
         What the user calls it.
     say : callable
@@ -128,14 +132,14 @@ class Cluster:
     """
 
     def __init__(
-        self, client: Any, order: Order, scheduler: str, say: Callable[[str], None]
+        self, client: Any, config: WorkerConfig, scheduler: str, say: Callable[[str], None]
     ) -> None:
         self._client = client
         self._say = say
-        self._alone_since: float | None = None
-        self._order = order
+        self._no_worker_since: float | None = None
+        self._config = config
         self._scheduler = scheduler
-        self._under_way: dict[str, tuple[Any, Task, int]] = {}
+        self._submitted: dict[str, tuple[Any, Task, int]] = {}
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lost: list[tuple[Task, int]] = []
         self._counted = -LOOK_SECONDS
@@ -152,53 +156,50 @@ class Cluster:
 
     def has_room(self) -> bool:
         """Return whether another job may be submitted; one may wait for the first worker."""
-        return len(self._under_way) + len(self._lost) < max(2 * self.threads, 1)
+        return len(self._submitted) + len(self._lost) < max(2 * self.threads, 1)
 
-    def submit(self, job: Job, seconds: float, caution: Caution = NO_CAUTION) -> None:
+    def submit(self, job: Job, seconds: float, policy: RetryPolicy = FIRST_ATTEMPT) -> None:
         """Take on a job; its worker stops after about `seconds`."""
-        self._send((job, seconds, caution, False), 0)
+        self._send(Task(job, seconds, policy), 0)
 
     def finished(self) -> list[Finished | Died]:
         """Wait for at least one job to end; nothing if none is under way."""
         ends: list[Finished | Died] = []
-        while not ends and (self._under_way or self._lost):
-            ends += [report.end for report in self._reports() if report.end is not None]
+        while not ends and (self._submitted or self._lost):
+            ends += [result.end(task.job) for task, result in self._results()]
         return ends
 
     def check(self, job: Job, methods: Sequence[str]) -> list[str]:
         """Check the first replicate of a job on one of the workers."""
-        first = Job(job.condition, job.start, job.start + 1, tuple(methods))
-        self._send((first, 0.0, NO_CAUTION, True), 0)
+        self._send(Task.to_check(job, methods), 0)
         while True:
-            for report in self._reports():
-                return list(report.said)
+            for task, result in self._results():
+                return result.said(task.job)
 
-    def dismiss(self) -> None:
+    def close(self) -> None:
         """Take back what is under way, and end the worker processes of this run."""
         with suppress(Exception):  # the scheduler may be gone, and all of this with it
-            self._client.cancel([future for future, _, _ in self._under_way.values()], force=True)
+            self._client.cancel([future for future, _, _ in self._submitted.values()], force=True)
             if self._client.status == "running":
-                self._client.run(dismiss, self._order.run, on_error="ignore")
+                self._client.run(end_run, self._config.run, on_error="ignore")
 
     def _send(self, task: Task, losses: int) -> None:
-        future = self._client.submit(work, self._order, *task, pure=False, key=self._key())
-        self._under_way[future.key] = (future, task, losses)
+        key = f"mcstudy-{uuid.uuid4().hex}"
+        future = self._client.submit(do_task, self._config, task, pure=False, key=key)
+        self._submitted[future.key] = (future, task, losses)
         future.add_done_callback(self._done.put)
 
-    def _key(self) -> str:
-        return f"mcstudy-{uuid.uuid4().hex}"
-
-    def _reports(self) -> Iterator[Report]:
+    def _results(self) -> Iterator[tuple[Task, TaskResult]]:
         """Yield what has come back by now; wait a moment for the first."""
         if self._lost and self._client.status == "running":
             lost, self._lost = self._lost, []
             for task, losses in lost:
                 self._send(task, losses)
-        self._say_if_alone()
+        self._say_if_no_worker()
         with suppress(queue.Empty):
             future = self._done.get(timeout=LOOK_SECONDS)
             while True:
-                yield from self._report(future)
+                yield from self._result(future)
                 future = self._done.get_nowait()
         if self._client.status in ("closed", "closing"):
             raise ResultsError(
@@ -206,24 +207,24 @@ class Cluster:
                 "run again to go on"
             )
 
-    def _say_if_alone(self) -> None:
+    def _say_if_no_worker(self) -> None:
         """Say once that there is no worker, after some patience; again after one was there."""
         now = time.monotonic()
         if self.threads:
-            self._alone_since = None
-        elif self._alone_since is None:
-            self._alone_since = now
-        elif now - self._alone_since > PATIENCE_SECONDS:
-            self._alone_since = math.inf
+            self._no_worker_since = None
+        elif self._no_worker_since is None:
+            self._no_worker_since = now
+        elif now - self._no_worker_since > PATIENCE_SECONDS:
+            self._no_worker_since = math.inf
             self._say(f"the dask scheduler at {self._scheduler} has no worker yet; waiting for one")
 
-    def _report(self, future: Any) -> Iterator[Report]:
-        """Yield the report of a future; a job that was lost on the way is sent again."""
-        known = self._under_way.pop(future.key, None)
+    def _result(self, future: Any) -> Iterator[tuple[Task, TaskResult]]:
+        """Yield the task of a future and its result; one that was lost is sent again."""
+        known = self._submitted.pop(future.key, None)
         if known is None:
             return
         _, task, losses = known
-        if future.status == "error" and not _by_worker(future.exception()):
+        if future.status == "error" and not _is_fault_of_worker(future.exception()):
             raise ResultsError(
                 f"a dask worker cannot take a job ({_in_one_line(future.exception())}); install "
                 "the same packages there as here"
@@ -231,17 +232,12 @@ class Cluster:
         if future.status != "finished":
             self._lose(task, losses + 1)
             return
-        report: Report = future.result()
-        if report.refusal:
-            raise StudyError(report.refusal)
-        if report.bug:
-            raise RuntimeError(f"in a worker process:\n{report.bug}")
-        yield report
+        yield task, future.result()
 
     def _lose(self, task: Task, losses: int) -> None:
         """Put a job aside, to be sent again."""
         if losses > MOST_LOSSES:
-            job = task[0]
+            job = task.job
             raise ResultsError(
                 f"dask lost the job of replicates {job.start} to {job.stop - 1} of "
                 f"{job.condition.key} {losses} times; look at the logs of its workers"
@@ -249,7 +245,7 @@ class Cluster:
         self._lost.append((task, losses))
 
 
-def _by_worker(error: BaseException) -> bool:
+def _is_fault_of_worker(error: BaseException) -> bool:
     """Return whether the worker is to blame, not the job."""
     return type(error).__name__ in ("KilledWorker", "CancelledError", "FutureCancelledError")
 

@@ -1,4 +1,4 @@
-"""A thread of a dask worker at work: it keeps a local worker process and hands it the jobs.
+"""A thread of a dask worker at work: it keeps a local worker process and hands it the tasks.
 
 The job never runs in dask's own process: warnings, time limits and threads are those of a local
 run, and a fit that kills its process costs that process only.
@@ -10,140 +10,80 @@ import multiprocessing
 import os
 import tempfile
 import threading
-import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-from mcstudy.errors import MCStudyError, ResultsError
-from mcstudy.execution.outcome import Died, Finished
-from mcstudy.execution.process_pool import Pool
-from mcstudy.execution.shipment import Shipment
-from mcstudy.execution.worker import Brief
-from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import Caution
-from mcstudy.storage.provenance import Mark, changes
+from mcstudy.errors import ResultsError
+from mcstudy.execution.executor import Task, TaskResult
+from mcstudy.execution.process_pool import ProcessPool
+from mcstudy.execution.worker import WorkerConfig
+from mcstudy.storage.provenance import changes
 from mcstudy.storage.versions import versions
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The time limits of a study whose functions are elsewhere."""
-
-    seconds: Mapping[str, float | None]
-
-    @property
-    def time_limit(self) -> float | None:
-        """Any of them; None where there is none."""
-        return next((limit for limit in self.seconds.values() if limit is not None), None)
-
-    def limit_of(self, method: str) -> float | None:
-        """Return the seconds that a call of a method may take, of simulate if it is empty."""
-        return self.seconds.get(method)
-
-
-@dataclass(frozen=True)
-class Order:
-    """What an outpost needs to know of a run, sent with every job.
-
-    Parameters
-    ----------
-    run : str
-        Names the run; no two have the same name.
-    shipment : Shipment
-        The study.
-    marks : dict
-        Of its methods.
-    limits : Limits
-        Of its calls.
-    versions : dict
-        Of the packages where the run is.
-    """
-
-    run: str
-    shipment: Shipment
-    marks: dict[str, Mark]
-    limits: Limits
-    versions: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What came of a job; `refusal` is the user's to mend, `bug` a traceback that is ours."""
-
-    end: Finished | Died | None = None
-    said: tuple[str, ...] = ()
-    refusal: str = ""
-    bug: str = ""
-
-
-class _Post:
+class _ThreadPool:
     """The worker process of one thread, and the folder with the study's files."""
 
-    def __init__(self, order: Order) -> None:
-        _may_have_children()
+    def __init__(self, config: WorkerConfig) -> None:
+        _allow_children()
         self._folder = tempfile.TemporaryDirectory(prefix="mcstudy-", ignore_cleanup_errors=True)
-        parcel = order.shipment.unload(Path(self._folder.name))
-        brief = Brief(parcel, order.marks, tuple(order.marks), os.getpid())
-        self.pool = Pool(order.limits, brief, 1)
+        payload = config.payload.written_to(Path(self._folder.name))
+        self.pool = ProcessPool(replace(config, payload=payload, parent=os.getpid()), 1)
 
     def close(self) -> None:
-        self.pool.dismiss()
+        self.pool.close()
         self._folder.cleanup()
 
 
+# Dask calls `do_task` by its name, so what a process keeps between two calls stands here.
 _lock = threading.Lock()
-_posts: dict[tuple[str, int], _Post] = {}
-_over: set[str] = set()
+_pools: dict[tuple[str, int], _ThreadPool] = {}
+_ended_runs: set[str] = set()
 
 
-def work(order: Order, job: Job, seconds: float, caution: Caution, check: bool) -> Report:
-    """Do a job, or check its first replicate, in the worker process of this thread."""
-    here = (order.run, threading.get_ident())
+def do_task(config: WorkerConfig, task: Task) -> TaskResult:
+    """Do a task in the worker process of this thread."""
+    key = (config.run, threading.get_ident())
+
+    def result() -> TaskResult:
+        _check_versions(config)
+        return _pool(config, key).do(task)
+
     try:
-        _check_versions(order)
-        post = _post(order, here)
-        if check:
-            return Report(said=tuple(post.pool.check(job, job.methods)))
-        post.pool.submit(job, seconds, caution)
-        return Report(end=post.pool.finished()[0])
-    except MCStudyError as error:
-        return Report(refusal=str(error))
-    except Exception:  # noqa: BLE001 - shown where the run is
-        return Report(bug=traceback.format_exc())
+        return TaskResult.of(result)
     finally:
-        if order.run in _over:
-            _close([here])
+        if config.run in _ended_runs:
+            _close([key])
 
 
-def dismiss(run: str) -> None:
+def end_run(run: str) -> None:
     """End the worker processes of a run that is over."""
-    _over.add(run)
-    _close([key for key in list(_posts) if key[0] == run])
+    _ended_runs.add(run)
+    _close([key for key in list(_pools) if key[0] == run])
 
 
-def _post(order: Order, here: tuple[str, int]) -> _Post:
-    """Return this thread's post; those it had for other runs are closed."""
+def _pool(config: WorkerConfig, key: tuple[str, int]) -> ProcessPool:
+    """Return this thread's process; those it had for other runs are ended."""
     with _lock:
-        others = [key for key in _posts if key[1] == here[1] and key != here]
+        others = [other for other in _pools if other[1] == key[1] and other != key]
     _close(others)
-    post = _posts.get(here)
-    if post is None:
-        post = _Post(order)
+    own = _pools.get(key)
+    if own is None:
+        own = _ThreadPool(config)
         with _lock:
-            _posts[here] = post
-    return post
+            _pools[key] = own
+    return own.pool
 
 
 def _close(keys: list[tuple[str, int]]) -> None:
     for key in keys:
         with _lock:
-            post = _posts.pop(key, None)
-        if post is not None:
-            post.close()
+            own = _pools.pop(key, None)
+        if own is not None:
+            own.close()
 
 
-def _may_have_children() -> None:
+def _allow_children() -> None:
     """Lift the ban on children from the process of a dask worker.
 
     Its nanny starts it as a daemonic process so that it does not outlive the nanny; ours cannot
@@ -152,8 +92,8 @@ def _may_have_children() -> None:
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
 
 
-def _check_versions(order: Order) -> None:
-    said = changes(order.versions, versions())
+def _check_versions(config: WorkerConfig) -> None:
+    said = changes(config.versions, versions())
     if said:
         raise ResultsError(
             f"a dask worker on {os.uname().nodename} has other packages than this process: "

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import pyarrow.parquet as pq
 
-from mcstudy.execution.outcome import Finished
+from mcstudy.execution.executor import Finished
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
@@ -25,17 +25,17 @@ ENOUGH_FITS = 200
 (the rule of three, 3/200: Hanley & Lippman-Hand 1983, JAMA 249:1743)."""
 
 
-class Failing:
-    """The methods of which nothing is usable yet, and how their fits ended.
+class EarlyStop:
+    """Says when a run is of no use: the methods without a usable fit yet, and how their fits ended.
 
     Parameters
     ----------
     missing : iterable of Job
-        What a run is to do: a method is judged when each of its conditions has been tried.
+        What a run is to do: a method counts when each of its conditions has been tried.
     keep : {"rows", "measures"}
         What parts hold.
     stored : iterable of Stored
-        What earlier runs have stored: a method of which anything is usable there is not judged.
+        What earlier runs have stored: a method of which anything is usable there does not count.
     """
 
     def __init__(self, missing: Iterable[Job], keep: str, stored: Iterable[Stored] = ()) -> None:
@@ -51,8 +51,8 @@ class Failing:
         self._failed: Counter[str] = Counter()
         self._ends: dict[str, tuple[str, str]] = {}
 
-    def learn(self, finished: Finished) -> str:
-        """Take notice of a part; return in a line why it is no use to go on, empty if it may be."""
+    def reason(self, finished: Finished) -> str:
+        """Count the fits of a part; return in a line why to stop, empty where nothing says so."""
         if not self._untried.keys() & set(finished.done.methods):
             return ""
         for method, usable, ends in _ends_of(finished.part, self._keep):

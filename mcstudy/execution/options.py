@@ -1,4 +1,4 @@
-"""What a run is asked for, from the arguments of `run`."""
+"""The options of a run, checked, from the arguments of `run`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MANY, _PER_CORE = 32, 4
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunOptions:
     """What a run is asked for, checked: replicates, methods, and who does the work."""
 
     replicates: int
@@ -53,7 +53,7 @@ class Wanted:
         methods: Sequence[str] | None,
         jobs: int | None,
         scheduler: str | None,
-    ) -> Wanted:
+    ) -> RunOptions:
         """Return it; raise StudyError for what cannot be asked for."""
         count = study.replicates if replicates is None else replicates
         check_replicates(count, study.name)
@@ -64,7 +64,8 @@ class Wanted:
         names = tuple(study.methods) if methods is None else tuple(dict.fromkeys(methods))
         unknown = [name for name in names if name not in study.methods]
         if unknown or not names:
-            said = ", ".join(f"{name!r}{_meant(name, study)}" for name in unknown) or "''"
+            known = list(study.methods)
+            said = ", ".join(f"{name!r}{suggestion(name, known)}" for name in unknown) or "''"
             raise StudyError(f"{study.name}: no method {said}; it has {', '.join(study.methods)}")
         in_process = jobs == 1 and study.time_limit is None
         return cls(int(count), tuple(sorted(names)), check_jobs(jobs), in_process, scheduler)
@@ -87,10 +88,6 @@ def check_jobs(jobs: int | None) -> int:
     if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
         raise StudyError(f"jobs is {short(jobs)}; give an integer of 1 or more")
     return jobs
-
-
-def _meant(name: object, study: Study) -> str:
-    return suggestion(name, list(study.methods)) if isinstance(name, str) else ""
 
 
 def workers_for(jobs: int, replicates: int) -> int:

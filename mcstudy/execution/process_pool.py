@@ -1,280 +1,274 @@
-"""Local workers: processes that die alone, each with a job at hand and one ahead.
+"""Worker processes of this machine: each dies alone, and has a job at hand and one ahead.
 
-Each is a loky executor of one process: where an executor has more, the death of one ends them all.
+The processes are those of loky, which start without importing the user's ``__main__`` again. Its
+executor is not used: the death of one of its processes ends them all.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 import signal
+import socket
+import threading
 import time
-import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, Protocol
+from multiprocessing import Pipe
 
-from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.backend import resource_tracker
-from joblib.externals.loky.process_executor import BrokenProcessPool
+import cloudpickle
+from joblib.externals.loky.backend import get_context
 
-from mcstudy.errors import ResultsError, StudyError
-from mcstudy.execution.current_call import Footprint, Trail, laid
-from mcstudy.execution.outcome import Died, Finished
-from mcstudy.execution.worker import Brief, Errand, Reply, serve, start
+from mcstudy.errors import ResultsError
+from mcstudy.execution.executor import (
+    Died,
+    Executor,
+    Finished,
+    InProcessExecutor,
+    Task,
+    TaskResult,
+)
+from mcstudy.execution.worker import CurrentCall, WorkerConfig, WorkerState, note_file, worker_main
 from mcstudy.simulation.output import CLOSED_FILES
 from mcstudy.simulation.process_state import LIMIT_REACHED
 from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import NO_CAUTION, Caution
+from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy
 from mcstudy.spoken import option
+from mcstudy.storage.provenance import Mark, take_as_unchanged
+from mcstudy.study import Study
 
-MOST_STILLBORN = 3
-LOOK_SECONDS = 0.1
+MOST_FAILED_STARTS = 3
+# How often time limits are looked at, and, beside the close of its connection, a worker's end.
+LOOK_SECONDS, EXIT_LOOK_SECONDS = 0.1, 1.0
+# Beyond its limit a call gets this long to end by its own alarm before its process is ended.
 GRACE_SECONDS, GRACE_SHARE = 0.5, 0.1
-_filters_of_pools: list[object] = []
+# A connection holds about 200 kB. A larger task would keep the run waiting for a busy worker.
+_AHEAD_BYTES = 2**15
 _ONE_ORDER_OF_SETS = {"PYTHONHASHSEED": "0"}
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"), "1"
+)
 _EXITS = {
     CLOSED_FILES: "a call has closed files that are not its own",
     LIMIT_REACHED: "a call has lowered a limit of its process, or used it up",
 }
 
 
-class Limited(Protocol):
-    """Knows the time limits of calls, as a study does."""
+@contextmanager
+def local_executor(
+    study: Study, marks: dict[str, Mark], count: int, *, in_process: bool
+) -> Iterator[Executor]:
+    """Provide `count` worker processes, each with one thread of linear algebra, or this process."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        if in_process:
+            try:
+                yield InProcessExecutor(study, marks)
+            finally:
+                take_as_unchanged(study, marks)
+            return
+        pool = ProcessPool(WorkerConfig.of(study, marks), count)
+        try:
+            yield pool
+        finally:
+            pool.close()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
-    @property
-    def time_limit(self) -> float | Mapping[str, float] | None:
-        """None where there is none."""
 
-    def limit_of(self, method: str) -> float | None:
-        """Return the seconds that a call of a method may take."""
-
-
-class Pool:
+class ProcessPool:
     """Worker processes; one that dies is replaced, and costs the job that it was at.
 
     Parameters
     ----------
-    study : Study, or what knows its limits
-        Its time limits hold for every call.
-    brief : Brief
+    config : WorkerConfig
         For each worker.
     count : int
         How many.
     """
 
-    def __init__(self, study: Limited, brief: Brief, count: int) -> None:
-        self._study = study
-        self._brief = brief
-        self._timed = study.time_limit is not None
-        self._number = self._stillborn = 0
-        self._held = ExitStack()
-        self._held.enter_context(_restarts_unmentioned())
-        _start_tracker()
+    def __init__(self, config: WorkerConfig, count: int) -> None:
+        self._config = config
+        self._failed_starts = 0
+        self._messages: queue.SimpleQueue[tuple[_Worker, bytes | None]] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
         try:
             for _ in range(count):
-                self._workers.append(_Worker(brief))
+                self._workers.append(_Worker(config, self._messages.put))
         except BaseException:  # such as Ctrl-C
-            self.dismiss()
+            self.close()
             raise
 
     def has_room(self) -> bool:
         """Return whether another job may be submitted."""
-        return any(len(worker.errands) < 2 for worker in self._workers)
+        return any(len(worker.tasks) < 2 for worker in self._workers)
 
-    def submit(self, job: Job, seconds: float, caution: Caution = NO_CAUTION) -> None:
+    def submit(self, job: Job, seconds: float, policy: RetryPolicy = FIRST_ATTEMPT) -> None:
         """Take on a job; its worker stops after about `seconds`."""
-        worker = min(self._workers, key=lambda worker: len(worker.errands))
-        worker.take(Errand(self._next(), job, seconds, caution))
+        worker = min(self._workers, key=lambda worker: len(worker.tasks))
+        worker.add(Task(job, seconds, policy))
 
     def finished(self) -> list[Finished | Died]:
         """Wait for at least one job to end; nothing if none is under way."""
         ends: list[Finished | Died] = []
-        while not ends and any(worker.errands for worker in self._workers):
-            ends += [_finished(errand, reply) for errand, reply in self._replies()]
-            ends += self._replaced()
+        while not ends and any(worker.tasks for worker in self._workers):
+            ends += [result.end(task.job) for task, result in self._results()]
         return ends
 
     def check(self, job: Job, methods: Sequence[str]) -> list[str]:
         """Check the first replicate of a job; return what is odd, a line each."""
-        first = Job(job.condition, job.start, job.start + 1, tuple(methods))
-        self._workers[0].take(Errand(self._next(), first, 0.0, NO_CAUTION, check=True))
-        while True:
-            for _, reply in self._replies():
-                return list(reply.said)
-            for died in self._replaced():
-                return [f"Note: {died.in_words()}; the run tries it again"]
+        task = Task.to_check(job, methods)
+        return self.do(task).said(task.job)
 
-    def dismiss(self) -> None:
+    def do(self, task: Task) -> TaskResult:
+        """Do a task while no other is under way; return its result."""
+        self._workers[0].add(task)
+        while True:
+            for _, result in self._results():
+                return result
+
+    def close(self) -> None:
         """End the workers, whatever they are at."""
         for worker in self._workers:
-            worker.let_go()
-        self._held.close()
+            worker.end()
 
-    def _next(self) -> int:
-        self._number += 1
-        return self._number
-
-    def _replies(self) -> list[tuple[Errand, Reply]]:
-        """Wait until a worker answers or ends, or for a moment; return what they answer."""
-        awaited = [future for worker in self._workers for _, future in worker.errands]
-        wait(awaited, LOOK_SECONDS if self._timed else None, FIRST_COMPLETED)
-        if self._timed:
+    def _results(self) -> list[tuple[Task, TaskResult]]:
+        """Wait until a worker answers or ends, or for a moment; return what came of its task."""
+        results = []
+        with suppress(queue.Empty):
+            worker, message = self._messages.get(
+                timeout=LOOK_SECONDS if self._config.is_timed else None
+            )
+            while True:
+                if message is not None:
+                    self._failed_starts = 0
+                    results.append((worker.tasks.popleft(), worker.received(message)))
+                else:
+                    results += self._replace(worker)
+                worker, message = self._messages.get_nowait()
+        if self._config.is_timed:
             for worker in self._workers:
-                worker.end_if_over(self._study)
-        answers = [answer for worker in self._workers for answer in worker.replies()]
-        if answers:
-            self._stillborn = 0
-        return answers
+                worker.end_if_over(self._config.limits)
+        return results
 
-    def _replaced(self) -> list[Died]:
-        """Put a new worker in the place of each that has ended; return the jobs that it cost."""
-        deaths = []
-        for place, worker in enumerate(self._workers):
-            if not worker.gone():
-                continue
-            died = worker.died()
-            self._stillborn = 0 if worker.proven else self._stillborn + 1
-            if self._stillborn == MOST_STILLBORN:
-                raise ResultsError(
-                    f"worker processes end as they start ({worker.reason()}); what is stored is "
-                    f"whole, run with {option('jobs', 1)} to see why"
-                )
-            self._workers[place] = successor = _Worker(self._brief)
-            for errand, _ in worker.errands:
-                successor.take(errand)
-            worker.let_go()
-            deaths += [died] if died else []
-        return deaths
-
-
-@contextmanager
-def _restarts_unmentioned() -> Iterator[None]:
-    """Hold back loky's warning that it starts a process anew whose memory has grown.
-
-    It does that where psutil is installed, and nothing is lost. The filter is for all threads,
-    since loky warns in one of its own; it alone is taken out again.
-    """
-    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
-    ours = warnings.filters[0]
-    _filters_of_pools.append(ours)
-    try:
-        yield
-    finally:
-        _filters_of_pools.pop()
-        filters: Any = warnings.filters
-        if not _filters_of_pools and ours in filters:
-            filters.remove(ours)
-            with warnings.catch_warnings():
-                pass  # makes Python notice that the filters are others
-
-
-def _start_tracker() -> None:
-    """Start loky's process that tidies up after a killed run, so that it does it without a word."""
-    before = os.environ.get("PYTHONWARNINGS")
-    quiet = "ignore:resource_tracker"
-    os.environ["PYTHONWARNINGS"] = f"{before},{quiet}" if before else quiet
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONWARNINGS"]
-        else:
-            os.environ["PYTHONWARNINGS"] = before
-
-
-def _finished(errand: Errand, reply: Reply) -> Finished:
-    job = errand.job
-    done = Job(job.condition, job.start, job.start + reply.done, job.methods)
-    return Finished(
-        job,
-        done,
-        reply.part,
-        reply.seconds,
-        reply.printed,
-        reply.calls_that_printed,
-        reply.memory,
-    )
+    def _replace(self, worker: _Worker) -> list[tuple[Task, TaskResult]]:
+        """Put a new worker in the place of one that has ended; return the task that it cost."""
+        died = worker.died()
+        self._failed_starts = 0 if worker.proven else self._failed_starts + 1
+        if self._failed_starts == MOST_FAILED_STARTS:
+            raise ResultsError(
+                f"worker processes end as they start ({worker.reason()}); what is stored is "
+                f"whole, run with {option('jobs', 1)} to see why"
+            )
+        worker.end()
+        successor = _Worker(self._config, self._messages.put)
+        self._workers[self._workers.index(worker)] = successor
+        for task in worker.tasks:
+            successor.add(task)
+        return died
 
 
 class _Worker:
-    """One process, the errands it has, and its trail."""
+    """One process, the tasks it has, and a thread that reads its results.
 
-    def __init__(self, brief: Brief) -> None:
-        self.errands: deque[tuple[Errand, Future[Reply]]] = deque()
+    Parameters
+    ----------
+    config : WorkerConfig
+        For the process.
+    deliver : callable
+        Gets each result with this worker, and None when the process has ended.
+    """
+
+    def __init__(
+        self, config: WorkerConfig, deliver: Callable[[tuple[_Worker, bytes | None]], None]
+    ) -> None:
+        self.tasks: deque[Task] = deque()
         self.proven = False
-        self._overdue: Footprint | None = None
+        self._unsent: deque[bytes] = deque()
+        self._overdue: WorkerState | None = None
+        self._deliver = deliver
         self._held = ExitStack()
-        path = self._held.enter_context(laid())
-        self._trail = Trail(path, brief.methods)
-        self._executor = ProcessPoolExecutor(
-            1, initializer=start, initargs=(brief, str(path)), env=_ONE_ORDER_OF_SETS
+        note = self._held.enter_context(note_file())
+        self._current = CurrentCall(note, config.limits)
+        self._connection, theirs = Pipe()
+        self._held.callback(self._connection.close)
+        self._process = get_context("loky").Process(
+            target=worker_main, args=(theirs, config, note), env=_ONE_ORDER_OF_SETS
         )
-        with _keyboard_interrupts_held():
-            self._executor.submit(os.getpid)  # starts the process: it loads the study meanwhile
-        (self._process,) = self._executor._processes.values()
-
-    def _note_process(self) -> None:
-        """Look which process it is now; it is not always the first."""
-        self._process = next(iter(self._executor._processes.values()), self._process)
-
-    def take(self, errand: Errand) -> None:
-        """Send an errand; where the process has ended already, it is answered by that."""
+        self._reader = threading.Thread(target=self._read, daemon=True)
         try:
-            future = self._executor.submit(serve, errand)
-            self._note_process()
-        except BrokenProcessPool as error:
-            future = Future()
-            future.set_exception(error)
-        self.errands.append((errand, future))
+            with theirs, _keyboard_interrupts_held():
+                self._process.start()
+                self._reader.start()
+        except BaseException:  # such as the Ctrl-C that was held back
+            self.end()
+            raise
 
-    def replies(self) -> Iterator[tuple[Errand, Reply]]:
-        """Yield what it has answered; an error it met is raised here."""
-        while self.errands and self.errands[0][1].done() and not self.gone():
-            errand, future = self.errands.popleft()
-            reply = future.result()
-            self.proven = True
-            if reply.refusal:
-                raise StudyError(reply.refusal)
-            if reply.bug:
-                raise RuntimeError(f"in a worker process:\n{reply.bug}")
-            yield errand, reply
+    def _read(self) -> None:
+        """Deliver the results, then the end of the process, for which it waits.
 
-    def gone(self) -> bool:
-        """Return whether it has ended and all that it had answered is read."""
-        if not self.errands or not self.errands[0][1].done():
-            return False
-        return isinstance(self.errands[0][1].exception(), BrokenProcessPool)
+        A process that a call has left behind may hold the other end of the connection, so that it
+        does not close; a process that has closed it may still be in a call.
+        """
+        has_ended = False
+        with suppress(EOFError, OSError):
+            while not has_ended:
+                has_ended = self._process.exitcode is not None
+                while self._connection.poll(0.0 if has_ended else EXIT_LOOK_SECONDS):
+                    self._deliver((self, self._connection.recv_bytes()))
+        self._process.join()
+        self._deliver((self, None))
 
-    def end_if_over(self, study: Limited) -> None:
+    def add(self, task: Task) -> None:
+        """Send a task; where the process has ended already, that is told by its end."""
+        self.tasks.append(task)
+        self._unsent.append(cloudpickle.dumps(task))
+        self._send()
+
+    def _send(self) -> None:
+        """Send what is unsent, a large task only to an idle process, which reads it at once."""
+        while self._unsent:
+            is_idle = len(self._unsent) == len(self.tasks)
+            if not is_idle and len(self._unsent[0]) > _AHEAD_BYTES:
+                return
+            with suppress(OSError):
+                self._connection.send_bytes(self._unsent.popleft())
+
+    def received(self, message: bytes) -> TaskResult:
+        """Return the result in a message; its task is not among those under way any more."""
+        self.proven = True
+        self._send()
+        result: TaskResult = pickle.loads(message)
+        return result
+
+    def end_if_over(self, limits: dict[str, float | None]) -> None:
         """End the process if the call that it is in takes longer than may be."""
-        footprint = self._trail.read()
-        call = footprint.call
-        limit = study.limit_of(call.method) if call else None
-        if call is None or limit is None or not footprint.begun:
+        state = self._current.read()
+        limit = limits[state.call.method] if state.call else None
+        if state.call is None or limit is None or not state.begun:
             return
-        allowed = limit * call.count
+        allowed = limit * state.call.count
         allowed += max(GRACE_SECONDS, GRACE_SHARE * allowed)
-        if time.monotonic() - footprint.begun > allowed:
-            self._overdue = footprint
-            self._note_process()
-            with suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
+        if time.monotonic() - state.begun > allowed:
+            self._overdue = state
+            self._kill()
 
-    def died(self) -> Died | None:
-        """Take from the errands the one that it was at when it ended, if it was at one."""
-        footprint = self._trail.read()
-        for item in self.errands:
-            errand = item[0]
-            if errand.number == footprint.errand:
-                self.errands.remove(item)
-                self.proven = True
-                over = time.monotonic() - footprint.begun if footprint == self._overdue else 0.0
-                return Died(errand.job, footprint.call, self.reason(), over)
-        return None
+    def died(self) -> list[tuple[Task, TaskResult]]:
+        """Take out the task that it was at when it ended, if at one, and say how it ended."""
+        state = self._current.read()
+        if not state.task:
+            return []
+        self.proven = True
+        over = time.monotonic() - state.begun if state == self._overdue else 0.0
+        result = TaskResult(call=state.call, reason=self.reason(), overran=over)
+        return [(self.tasks.popleft(), result)]
 
     def reason(self) -> str:
         """Return how the process ended: the signal's name, or its exit code."""
@@ -285,22 +279,22 @@ class _Worker:
             return _EXITS[code]
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
-    def let_go(self) -> None:
+    def end(self) -> None:
         """End the process, whatever it is at."""
-        end_executor(self._executor)
+        self._kill()
+        if self._reader.ident is not None:
+            # Wakes the reader where a process that a call has left behind holds the connection.
+            with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as own:
+                own.shutdown(socket.SHUT_RDWR)
+            self._reader.join()
         self._held.close()
 
-
-def end_executor(executor: ProcessPoolExecutor) -> None:
-    """End an executor and its process, whatever it is at.
-
-    Calls that its thread has not passed on are taken back first: where one arrives together with
-    the end, loky's thread looks for it after it was forgotten, and dies with a KeyError on stderr.
-    """
-    with suppress(queue.Empty):
-        while True:
-            executor._work_ids.get_nowait()
-    executor.shutdown(kill_workers=True)
+    def _kill(self) -> None:
+        """Kill the process and those that its calls have started, unless it has ended."""
+        if self._reader.is_alive():  # which waits for it: until then its number is its own
+            for kill in (os.kill, os.killpg):
+                with suppress(OSError):
+                    kill(self._process.pid, signal.SIGKILL)
 
 
 @contextmanager

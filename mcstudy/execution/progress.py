@@ -5,6 +5,7 @@ A log, where one is asked for, gets every line with the time, whatever is shown.
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
@@ -12,18 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
-
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as RichProgress
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mcstudy.arguments import as_path
 from mcstudy.errors import MCStudyError, ResultsError
+from mcstudy.simulation.output import MOST_CALLS
 from mcstudy.terminal import complain, harmless_line
+
+if TYPE_CHECKING:
+    from mcstudy.execution.executor import Finished
 
 FIRST_SECONDS, LINE_SECONDS = 5.0, 60.0
 _SHOW_SECONDS = 0.2
+_NOTEBOOK_WIDTH = 24
 
 
 class Left(Protocol):
@@ -56,7 +58,10 @@ class Progress:
 
     def __init__(self, quiet: bool, log: str | Path | None = None) -> None:
         self._quiet = quiet
-        self._log = _Log(log) if log is not None else None
+        # Of this run alone, not of `logging.getLogger`: two runs of a process have two logs.
+        self._log = logging.Logger("mcstudy.run")
+        if log is not None:
+            self._log.addHandler(_LogFile(log))
         self._screen: _Screen = _Nothing() if quiet else _Lines()
         self._begun = self._shown = self._line_due = self._log_due = 0.0
 
@@ -67,8 +72,8 @@ class Progress:
 
     def note(self, line: str) -> None:
         """Write a line into the log only."""
-        if self._log:
-            self._log.write(harmless_line(line))
+        if self._log.handlers:  # without any, logging prints warnings by itself
+            self._log.info(harmless_line(line))
 
     def begin(self, fits: int, folder: Path, *, at_least: bool = False) -> None:
         """Announce the work; it is more in the end where it is `at_least` so much."""
@@ -102,9 +107,9 @@ class Progress:
         if last or (due and now - self._shown > _SHOW_SECONDS):
             self._shown, self._line_due = now, now + LINE_SECONDS
             self._screen.show(done, done + left.fits_left, now - self._begun, left.seconds_left)
-        if self._log and now > self._log_due:
+        if self._log.handlers and now > self._log_due:
             self._log_due = now + LINE_SECONDS
-            self._log.write(in_words(done, done + left.fits_left, left.seconds_left))
+            self.note(in_words(done, done + left.fits_left, left.seconds_left))
 
     def __exit__(self, *_: object) -> None:
         self._screen.stop()
@@ -127,12 +132,12 @@ def duration(seconds: float) -> str:
     return f"{amount:.0f} {unit}" if amount >= 9.95 or unit == "s" else f"{amount:.1f} {unit}"
 
 
-class _Log:
-    """A file to which lines with the time are appended, each at once."""
+class _LogFile(logging.Handler):
+    """A file to which lines with the time are appended, each at once and whole."""
 
     def __init__(self, path: str | Path) -> None:
+        super().__init__()
         self._path = as_path(path, "log", of="a file")
-        self._lost = False
         try:
             self._path.open("a").close()
         except OSError as error:
@@ -140,20 +145,52 @@ class _Log:
                 f"{path}: the log cannot be written ({error.strerror}); choose another file"
             ) from None
 
-    def write(self, line: str) -> None:
+    def emit(self, record: logging.LogRecord) -> None:
         """Append a line; a disk that is full costs the log, and no work."""
-        if self._lost:
-            return
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        now = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="seconds")
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(f"{now} {line}\n")
+                file.write(f"{now} {record.getMessage()}\n")
         except OSError as error:
-            self._lost = True
+            self.setLevel(logging.CRITICAL)  # no further line is tried
             complain(
                 f"Note: {self._path}: the log cannot be written ({error.strerror}); "
                 "the run goes on without it"
             )
+
+
+class PrintedLines:
+    """Says what the first calls of a run have printed, and in the end how many more did.
+
+    Parameters
+    ----------
+    progress : Progress
+        Shows it where the run's lines are shown, and writes it into the log.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._calls = self._shown = 0
+
+    def add(self, finished: Finished) -> None:
+        """Say what was printed in a job, unless enough was said."""
+        self._calls += finished.calls_that_printed
+        for printed in finished.printed[: MOST_CALLS - self._shown]:
+            self._shown += 1
+            who = f"method '{printed.method}'" if printed.method else "simulate"
+            last = printed.first + printed.count - 1
+            to = f" to {last}" if printed.count > 1 else ""
+            more = f"... ({printed.more} more characters)" if printed.more else ""
+            self._progress.say(
+                f"Note: {who} prints at replicate {printed.first}{to} of "
+                f"{finished.done.condition.key}: {printed.text}{more}"
+            )
+
+    def close(self) -> None:
+        """Say how many calls have printed beyond those that were shown."""
+        if more := self._calls - self._shown:
+            calls = "call prints" if more == 1 else "calls print"
+            self._progress.say(f"Note: {more} more {calls} something, which is not shown")
 
 
 class _Screen(Protocol):
@@ -171,8 +208,7 @@ class _Screen(Protocol):
 def _screen() -> _Screen:
     if _in_notebook():
         return _Notebook()
-    console = Console(stderr=True)
-    return _Bar(console) if console.is_terminal else _Lines()
+    return _Bar() if getattr(sys.stderr, "isatty", bool)() else _Lines()
 
 
 def _in_notebook() -> bool:
@@ -212,16 +248,19 @@ class _Bar:
 
     steady = True
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self) -> None:
+        # Imported where there is a terminal: its import takes .1 s, the start of a run 2.5 s.
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         columns = (
             "fits {task.fields[fits]}",
             "{task.percentage:>3.0f}%",
             "left {task.fields[left]}",
         )
         fits, percent, left = (TextColumn(text, markup=False) for text in columns)
-        self._bar = RichProgress(
-            fits, BarColumn(), percent, TimeElapsedColumn(), left, console=console
-        )
+        console = Console(stderr=True)
+        self._bar = Progress(fits, BarColumn(), percent, TimeElapsedColumn(), left, console=console)
         self._task = self._bar.add_task("", total=1.0, fits="0", left="unknown time")
         self._bar.start()
 
@@ -231,7 +270,7 @@ class _Bar:
     def show(self, done: int, total: int, spent: float, left: float) -> None:
         self._bar.update(
             self._task,
-            completed=_share(spent, left),
+            completed=_time_done(spent, left),
             fits=f"{done}/{total}",
             left=duration(left),
         )
@@ -249,8 +288,8 @@ class _Notebook(_Lines):
         self._handle: Any = None
 
     def show(self, done: int, total: int, spent: float, left: float) -> None:
-        full = round(24 * _share(spent, left))
-        text = f"{'█' * full}{'░' * (24 - full)} {in_words(done, total, left)}"
+        full = round(_NOTEBOOK_WIDTH * _time_done(spent, left))
+        text = f"{'█' * full}{'░' * (_NOTEBOOK_WIDTH - full)} {in_words(done, total, left)}"
         bundle = {"text/plain": text}
         if self._handle is None:
             from IPython.display import display
@@ -260,5 +299,6 @@ class _Notebook(_Lines):
             self._handle.update(bundle, raw=True)
 
 
-def _share(spent: float, left: float) -> float:
+def _time_done(spent: float, left: float) -> float:
+    """Return the fraction of the time that is over."""
     return 0.0 if math.isnan(left) else spent / max(spent + left, 1e-9)

@@ -9,10 +9,10 @@ from pathlib import Path
 from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
 from mcstudy.errors import FitsFailedError, StudyError
-from mcstudy.execution.options import Wanted, counted, scheduler_of
+from mcstudy.execution.options import RunOptions, counted, scheduler_of
 from mcstudy.execution.progress import Progress, duration
 from mcstudy.execution.refresh import say_repaired, update_tables
-from mcstudy.execution.run_loop import Bench
+from mcstudy.execution.run_loop import RunLoop
 from mcstudy.execution.shards import Share, share_of
 from mcstudy.execution.verify import verify
 from mcstudy.loader import load_study, neighbours_forgotten
@@ -101,7 +101,7 @@ def run(
         If the folder cannot be used.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    wanted = Wanted.of(study, replicates, methods, jobs, scheduler_of(backend, scheduler, jobs))
+    wanted = RunOptions.of(study, replicates, methods, jobs, scheduler_of(backend, scheduler, jobs))
     if changed not in (None, "keep", "discard", "verify"):
         raise StudyError(f"changed is {changed!r}; say 'keep', 'discard' or 'verify'")
     check_retried(retry)
@@ -130,7 +130,7 @@ def run(
         if retry:
             taken = reopen(ledger, retry, wanted.methods)
             progress.say(f"Note: {counted(taken, 'fit')} with status {' or '.join(retry)} to retry")
-        bench = Bench(ledger, wanted, progress, keep_going=keep_going)
+        bench = RunLoop(ledger, wanted, progress, keep_going=keep_going)
         begun, stopped = time.monotonic(), _complete(bench)
         computed = bench.computed
         for line in ledger.close(wanted.replicates, bench.workers, computed):
@@ -146,7 +146,7 @@ def run(
     return made
 
 
-def _complete(bench: Bench) -> FitsFailedError | None:
+def _complete(bench: RunLoop) -> FitsFailedError | None:
     """Compute what is missing and make the tables, of all that is stored where it is stopped."""
     stopped, whole = None, False
     while not whole:
@@ -166,7 +166,7 @@ def _complete(bench: Bench) -> FitsFailedError | None:
 def _run_share(
     study: Study,
     store: Store,
-    wanted: Wanted,
+    wanted: RunOptions,
     share: Share,
     changed: str | None,
     progress: Progress,
@@ -183,7 +183,7 @@ def _run_share(
     with progress.logged(), store.locked(f"{share.number}-{share.of}"):
         ledger = Ledger(study, store)
         ledger.settle_changes(None)
-        bench = Bench(ledger, wanted, progress, share, keep_going=keep_going)
+        bench = RunLoop(ledger, wanted, progress, share, keep_going=keep_going)
         if missing := bench.missing():
             bench.compute(missing)
         else:

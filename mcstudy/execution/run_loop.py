@@ -8,16 +8,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from mcstudy.errors import FitsFailedError
-from mcstudy.execution.crashes import Casualties
-from mcstudy.execution.dask import hire_cluster
-from mcstudy.execution.early_stop import Failing
-from mcstudy.execution.executor import Workers, hire
-from mcstudy.execution.options import Wanted, workers_for
-from mcstudy.execution.outcome import Died
-from mcstudy.execution.output_lines import Echo
-from mcstudy.execution.progress import Progress
+from mcstudy.execution.crashes import CrashLog
+from mcstudy.execution.dask import dask_executor
+from mcstudy.execution.early_stop import EarlyStop
+from mcstudy.execution.executor import Died, Executor
+from mcstudy.execution.options import RunOptions, workers_for
+from mcstudy.execution.process_pool import local_executor
+from mcstudy.execution.progress import PrintedLines, Progress
 from mcstudy.execution.refresh import update_tables
-from mcstudy.execution.scheduler import Agenda, covered, fits_of
+from mcstudy.execution.scheduler import JobQueue, covered, fits_of
 from mcstudy.execution.shards import Share
 from mcstudy.execution.stopping import Goals
 from mcstudy.simulation.replicates import Job
@@ -28,13 +27,13 @@ LOOK_SECONDS = 60.0
 _LOOK_SHARE = 20
 
 
-class Bench:
+class RunLoop:
     """A run at work: the ledger, what is wanted, and what is shown."""
 
     def __init__(
         self,
         ledger: Ledger,
-        wanted: Wanted,
+        wanted: RunOptions,
         progress: Progress,
         share: Share | None = None,
         *,
@@ -69,7 +68,7 @@ class Bench:
         """
         progress, fits = self.progress, fits_of(missing)
         with self._hired(sum(map(len, missing))) as workers:
-            agenda = Agenda(missing, self.workers)
+            job_queue = JobQueue(missing, self.workers)
             for line in workers.check(missing[0], self.wanted.methods):
                 progress.say(line)
             self.clear()
@@ -79,8 +78,8 @@ class Bench:
                 self.ledger.write()
             with progress:
                 stored = itertools.chain.from_iterable(self.ledger.stored().values())
-                failing = Failing(missing, self.study.keep, () if self.keep_going else stored)
-                self._work_off(agenda, workers, failing)
+                early_stop = EarlyStop(missing, self.study.keep, () if self.keep_going else stored)
+                self._work_off(job_queue, workers, early_stop)
 
     def clear(self) -> None:
         """Move away what was discarded, now that the study has shown that it runs."""
@@ -109,12 +108,12 @@ class Bench:
         )
 
     @contextmanager
-    def _hired(self, replicates: int) -> Iterator[Workers]:
+    def _hired(self, replicates: int) -> Iterator[Executor]:
         """Provide the workers that were asked for, as far as there is work for them."""
         wanted, marks = self.wanted, self.ledger.marks
         if wanted.scheduler is not None:
             say = self.progress.say
-            with hire_cluster(self.study, marks, wanted.scheduler, say) as cluster:
+            with dask_executor(self.study, marks, wanted.scheduler, say) as cluster:
                 self.workers = max(cluster.threads, 1)
                 yield cluster
         else:
@@ -122,41 +121,41 @@ class Bench:
             if self.workers < min(wanted.workers, replicates):
                 self.progress.say(f"Note: {self.workers} workers are started, not {wanted.workers}")
             here = wanted.in_process
-            with hire(self.study, marks, self.workers, in_process=here) as workers:
+            with local_executor(self.study, marks, self.workers, in_process=here) as workers:
                 yield workers
 
-    def _work_off(self, agenda: Agenda, workers: Workers, failing: Failing) -> None:
+    def _work_off(self, job_queue: JobQueue, workers: Executor, early_stop: EarlyStop) -> None:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
-        casualties, echo = Casualties(self.study), Echo(self.progress)
+        crash_log, printed = CrashLog(self.study), PrintedLines(self.progress)
         looked, look_cost = time.monotonic(), 0.0
         under_way = fits = 0
-        while agenda or under_way:
-            while agenda and workers.has_room():
-                job, seconds = agenda.take()
-                workers.submit(job, seconds, casualties.caution(job))
+        while job_queue or under_way:
+            while job_queue and workers.has_room():
+                job, seconds = job_queue.take()
+                workers.submit(job, seconds, crash_log.policy(job))
                 under_way += 1
             for finished in workers.finished():
                 under_way -= 1
                 if isinstance(finished, Died):
-                    agenda.put_back(finished.given, casualties.learn(finished))
+                    job_queue.put_back(finished.given, crash_log.record(finished))
                     self.progress.note(finished.in_words())
-                    if line := casualties.note(finished):
+                    if line := crash_log.first_note(finished):
                         self.progress.say(line)
                     continue
-                echo.hear(finished)
+                printed.add(finished)
                 self.store.add(finished.part)
-                agenda.settle(finished.given, finished.done, finished.seconds)
-                useless = "" if self.keep_going else failing.learn(finished)
+                job_queue.task_done(finished.given, finished.done, finished.seconds)
+                useless = "" if self.keep_going else early_stop.reason(finished)
                 fits += fits_of([finished.done])
                 self.computed += fits_of([finished.done])
-                if agenda.is_through_with(finished.done.condition):
-                    agenda.add(self.goals.raised(finished.done.condition))
-                self.progress.advance(fits, agenda)
-                if useless and (agenda or under_way):
+                if job_queue.is_done_with(finished.done.condition):
+                    job_queue.add(self.goals.raised(finished.done.condition))
+                self.progress.advance(fits, job_queue)
+                if useless and (job_queue or under_way):
                     raise FitsFailedError(useless)
             now = time.monotonic()
             if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
                 update_tables(self.ledger)
                 self.ledger.write()
                 looked, look_cost = time.monotonic(), time.monotonic() - now
-        echo.close()
+        printed.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
@@ -13,6 +14,7 @@ from mcstudy.storage.accepted import ranges_of, replicates_in
 from mcstudy.storage.rows import Stored
 
 JOB_SECONDS = 2.0
+# The most replicates of a slice without a known cost: a worker makes room for all its answers.
 _UNMEASURED = 50_000
 
 
@@ -32,7 +34,7 @@ def missing_jobs(
         edges = {0, replicates}
         for item in held:
             edges |= {min(item.head.start, replicates), min(item.head.stop, replicates)}
-        missing = _Missing(held, methods)
+        missing = _MissingMethods(held, methods)
         current: Job | None = None
         ordered = sorted(edges)
         for start, stop in itertools.pairwise(ordered):
@@ -48,7 +50,7 @@ def missing_jobs(
     return jobs
 
 
-class _Missing:
+class _MissingMethods:
     """Answers which methods have no rows at a replicate, for replicates in rising order."""
 
     def __init__(self, held: Sequence[Stored], methods: Sequence[str]) -> None:
@@ -75,7 +77,21 @@ def fits_of(jobs: Iterable[Job]) -> int:
     return sum(len(job) * len(job.methods) for job in jobs)
 
 
-class Agenda:
+@dataclass
+class _Group:
+    """Counts the replicates of one condition by the same methods.
+
+    Those left wait or are under way; `cost` is in seconds a replicate, by the last slice.
+    """
+
+    waiting: int = 0
+    left: int = 0
+    done: int = 0
+    seconds: float = 0.0
+    cost: float | None = None
+
+
+class JobQueue:
     """The jobs still to be done, given out in slices that should take about `JOB_SECONDS`.
 
     Conditions take turns. A worker stops at the end of its time and the rest of its slice comes
@@ -86,18 +102,19 @@ class Agenda:
     def __init__(self, jobs: Iterable[Job], workers: int) -> None:
         self._waiting: deque[Job] = deque()
         self._workers = workers
-        self._cost: dict[tuple[Condition, tuple[str, ...]], float] = {}
-        self._left: Counter[tuple[Condition, tuple[str, ...]]] = Counter()
-        self._done: Counter[tuple[Condition, tuple[str, ...]]] = Counter()
-        self._spent: dict[tuple[Condition, tuple[str, ...]], float] = {}
-        self._open: Counter[Condition] = Counter()
+        self._groups: defaultdict[tuple[Condition, tuple[str, ...]], _Group] = defaultdict(_Group)
+        self._left: Counter[Condition] = Counter()
+        # Of what waits: the cost that is known, and how many replicates have none. A sum over all
+        # that waits at each take would be quadratic in the number of conditions.
+        self._seconds_waiting = 0.0
+        self._unmeasured = 0
         self.add(jobs)
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Take on more jobs."""
         for job in jobs:
-            self._waiting.append(job)
-            self._count(job, 1)
+            self._count_left(job, 1)
+            self._append(job)
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -105,8 +122,9 @@ class Agenda:
     def take(self) -> tuple[Job, float]:
         """Return the next slice and the seconds after which its worker should stop."""
         job = self._waiting.popleft()
-        seconds = self._seconds()
-        cost = self._cost.get((job.condition, job.methods))
+        self._count_waiting(job, -1)
+        seconds = self._slice_seconds()
+        cost = self._group(job).cost
         size = math.ceil(len(job) / self._workers)
         if cost is None:
             size = min(size, _UNMEASURED)
@@ -115,39 +133,39 @@ class Agenda:
             affordable = max(1, math.ceil(seconds / cost))
             size = min(max(size, worthwhile), affordable, len(job))
         if size < len(job):
-            self._waiting.append(Job(job.condition, job.start + size, job.stop, job.methods))
+            self._append(Job(job.condition, job.start + size, job.stop, job.methods))
         return Job(job.condition, job.start, job.start + size, job.methods), seconds
 
     def put_back(self, taken: Job, pieces: Sequence[Job]) -> None:
         """Take back a slice whose worker died, in pieces; they are given out first."""
-        self._count(taken, -1)
+        self._count_left(taken, -1)
         for piece in pieces:
-            self._count(piece, 1)
+            self._count_left(piece, 1)
+            self._count_waiting(piece, 1)
         self._waiting.extendleft(reversed(pieces))
 
-    def _count(self, job: Job, times: int) -> None:
-        self._left[job.condition, job.methods] += times * len(job)
-        self._open[job.condition] += times * len(job)
-
-    def settle(self, taken: Job, done: Job, seconds: float) -> None:
+    def task_done(self, taken: Job, done: Job, seconds: float) -> None:
         """Learn what `done` cost, and take back what was not done of the slice."""
-        self._cost[done.condition, done.methods] = max(seconds / len(done), 1e-7)
-        self._count(done, -1)
-        key = done.condition, done.methods
-        self._done[key] += len(done)
-        self._spent[key] = self._spent.get(key, 0.0) + seconds
+        group = self._group(done)
+        cost = max(seconds / len(done), 1e-7)
+        if group.cost is None:
+            self._unmeasured -= group.waiting
+        self._seconds_waiting += group.waiting * (cost - (group.cost or 0.0))
+        group.cost = cost
+        group.done += len(done)
+        group.seconds += seconds
+        self._count_left(done, -1)
         if done.stop < taken.stop:
-            rest = Job(taken.condition, done.stop, taken.stop, taken.methods)
-            self._waiting.append(rest)
+            self._append(Job(taken.condition, done.stop, taken.stop, taken.methods))
 
-    def is_through_with(self, condition: Condition) -> bool:
+    def is_done_with(self, condition: Condition) -> bool:
         """Return whether nothing of a condition waits or is under way."""
-        return not self._open[condition]
+        return not self._left[condition]
 
     @property
     def fits_left(self) -> int:
         """The number of fits that wait or are under way."""
-        return sum(count * len(methods) for (_, methods), count in self._left.items())
+        return sum(group.left * len(methods) for (_, methods), group in self._groups.items())
 
     @property
     def seconds_left(self) -> float:
@@ -155,20 +173,37 @@ class Agenda:
 
         What has not been measured is taken to cost as much as the others do on average.
         """
-        if not self._spent:
+        cost = {
+            key: group.seconds / group.done for key, group in self._groups.items() if group.done
+        }
+        if not cost:
             return math.nan
-        cost = {key: seconds / self._done[key] for key, seconds in self._spent.items()}
         usual = sum(cost.values()) / sum(len(methods) for _, methods in cost)
         seconds = sum(
-            count * cost.get((condition, methods), usual * len(methods))
-            for (condition, methods), count in self._left.items()
+            group.left * cost.get(key, usual * len(key[1])) for key, group in self._groups.items()
         )
         return seconds / self._workers
 
-    def _seconds(self) -> float:
-        unknown = math.inf
-        left = sum(
-            len(job) * self._cost.get((job.condition, job.methods), unknown)
-            for job in self._waiting
-        )
+    def _group(self, job: Job) -> _Group:
+        return self._groups[job.condition, job.methods]
+
+    def _append(self, job: Job) -> None:
+        self._waiting.append(job)
+        self._count_waiting(job, 1)
+
+    def _count_left(self, job: Job, sign: int) -> None:
+        self._group(job).left += sign * len(job)
+        self._left[job.condition] += sign * len(job)
+
+    def _count_waiting(self, job: Job, sign: int) -> None:
+        group, count = self._group(job), sign * len(job)
+        group.waiting += count
+        if group.cost is None:
+            self._unmeasured += count
+        else:
+            self._seconds_waiting += count * group.cost
+
+    def _slice_seconds(self) -> float:
+        """Return what a slice should take: less when what waits is soon done."""
+        left = math.inf if self._unmeasured else self._seconds_waiting
         return min(JOB_SECONDS, max(JOB_SECONDS / 10, left / (3 * self._workers)))

@@ -1,10 +1,12 @@
-"""The study on its way to a worker process: by its file, or as a pickle."""
+"""The study on its way to a worker process, of this machine or of another."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cloudpickle
@@ -14,11 +16,49 @@ from mcstudy.loader import load_study
 from mcstudy.storage.provenance import reference_digests
 from mcstudy.study import Study
 
-Parcel = tuple[str, bytes | str, str]
+_INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
 
 
-def pack(study: Study) -> Parcel:
-    """Return what a worker makes the study from: its file and the file's digest, or its pickle.
+@dataclass(frozen=True)
+class StudyPayload:
+    """What another process makes the study from: its file, or its pickle where it has none.
+
+    Parameters
+    ----------
+    path : Path or None
+        The study file; None for a pickled study.
+    digest : str
+        Of the file, as it was when this process loaded it.
+    pickled : bytes
+        The study with the digests of what it refers to; empty where there is a file.
+    files : tuple of (str, bytes)
+        For a machine without the study's folder: the study file, then the modules beside it that
+        have been imported, by their path in there. Files that the study only reads are not there.
+    """
+
+    path: Path | None
+    digest: str = ""
+    pickled: bytes = b""
+    files: tuple[tuple[str, bytes], ...] = ()
+
+    def written_to(self, folder: Path) -> StudyPayload:
+        """Write the files into a folder; return the payload for the processes of that machine."""
+        for name, content in self.files:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return replace(self, path=folder / self.files[0][0], files=()) if self.files else self
+
+
+def pack(study: Study, *, with_files: bool = False) -> StudyPayload:
+    """Return the payload of a study.
+
+    Parameters
+    ----------
+    study : Study
+        With or without a file.
+    with_files : bool, default False
+        It goes to another machine, which has no such file.
 
     Raises
     ------
@@ -26,7 +66,12 @@ def pack(study: Study) -> Parcel:
         If it has no file and cannot be pickled.
     """
     if study.source is not None:
-        return "file", str(study.source), study.source_digest
+        path = study.source
+        files: tuple[tuple[str, bytes], ...] = ()
+        if with_files:
+            files = ((path.name, path.read_bytes()), *_imported_neighbours(path))
+        return StudyPayload(path, study.source_digest, files=files)
+    # What a study file defines cannot be imported by its name in another process.
     modules = {
         module
         for module in list(sys.modules.values())
@@ -35,7 +80,7 @@ def pack(study: Study) -> Parcel:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return "pickle", cloudpickle.dumps((study, reference_digests(study))), ""
+        return StudyPayload(None, pickled=cloudpickle.dumps((study, reference_digests(study))))
     except Exception as error:
         raise StudyError(
             f"{study.name}: cannot be sent to worker processes ({type(error).__name__}: {error}); "
@@ -46,7 +91,7 @@ def pack(study: Study) -> Parcel:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def unpack(parcel: Parcel) -> Study:
+def unpack(payload: StudyPayload) -> Study:
     """Return the study.
 
     Raises
@@ -54,16 +99,25 @@ def unpack(parcel: Parcel) -> Study:
     MCStudyError
         If its file is no longer the one that was sent, or a module it uses is another one here.
     """
-    kind, content, digest = parcel
-    if kind == "pickle":
+    if payload.path is None:
         study: Study
-        study, references = cloudpickle.loads(content)
+        study, references = cloudpickle.loads(payload.pickled)
         _check_references(references, reference_digests(study))
         return study
-    path = Path(str(content))
-    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-        raise MCStudyError(f"{path} was edited while the run started; run again")
-    return load_study(path)
+    if hashlib.sha256(payload.path.read_bytes()).hexdigest() != payload.digest:
+        raise MCStudyError(f"{payload.path} was edited while the run started; run again")
+    return load_study(payload.path)
+
+
+def _imported_neighbours(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the modules that stand in the folder of a study file and have been imported."""
+    for name, module in sorted(sys.modules.items()):
+        origin = getattr(module, "__file__", None)
+        if not origin or name.startswith(("mcstudy", "__main__")) or origin.startswith(_INSTALLED):
+            continue
+        path = Path(origin).resolve()
+        if path != source and path.is_relative_to(source.parent) and path.suffix == ".py":
+            yield str(path.relative_to(source.parent)), path.read_bytes()
 
 
 def _check_references(sent: Mapping[str, str], found: Mapping[str, str]) -> None:

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcstudy.errors import ChangedError
-from mcstudy.execution.options import Wanted, counted
+from mcstudy.execution.options import RunOptions, counted
 from mcstudy.execution.progress import Progress
-from mcstudy.execution.run_loop import Bench
+from mcstudy.execution.run_loop import RunLoop
 from mcstudy.execution.shards import Share
 from mcstudy.grid import Condition
 from mcstudy.inspection.answer import Answer, read_answer
@@ -33,14 +33,14 @@ case of twenty (.86**20)."""
 Cell = tuple[Condition, str]
 
 
-def verify(ledger: Ledger, wanted: Wanted, progress: Progress) -> None:
+def verify(ledger: Ledger, wanted: RunOptions, progress: Progress) -> None:
     """Compute a sample of the rows again that something else has made, and compare.
 
     Parameters
     ----------
     ledger : Ledger
         The study and its stored rows, on which nothing is decided yet.
-    wanted : Wanted
+    wanted : RunOptions
         Who does the work.
     progress : Progress
         Is told how it came out.
@@ -121,7 +121,7 @@ def _spread(numbers: Sequence[int], count: int) -> list[int]:
 
 
 def _computed(
-    ledger: Ledger, sample: Mapping[Cell, Sequence[int]], wanted: Wanted
+    ledger: Ledger, sample: Mapping[Cell, Sequence[int]], wanted: RunOptions
 ) -> dict[tuple[str, int, str], Answer]:
     """Return the answers of the code of now, computed as in a run, by address."""
     methods: dict[tuple[Condition, int], list[str]] = defaultdict(list)
@@ -133,7 +133,7 @@ def _computed(
         store = Store(Path(name))
         with store.locked():
             again = Ledger(ledger.study, store)
-            Bench(again, wanted, Progress(True), Share(1, 1), keep_going=True).compute(jobs)
+            RunLoop(again, wanted, Progress(True), Share(1, 1), keep_going=True).compute(jobs)
             parts = [(head, head.methods) for head in store.heads()]
             return dict(_answers(parts, sample))
 

@@ -1,96 +1,184 @@
-"""A worker process: what it begins with, and how it does an errand."""
+"""A worker process: what it begins with, how it does its tasks, and the note of its current call.
+
+The current call stands in a few bytes of a file in memory, which outlive the process.
+`multiprocessing.shared_memory` cannot take its place: a worker that only attaches to a block has
+its resource tracker warn of a leak as it ends, a killed run leaves the same warning (bpo-38119),
+and a ShareableList takes 22 us to write, where this takes .35 us of every call.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import faulthandler
+import functools
+import itertools
+import mmap
 import os
+import pickle
 import resource
 import signal
+import struct
 import sys
-import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from mcstudy.errors import MCStudyError
-from mcstudy.execution.current_call import Trail
-from mcstudy.execution.outcome import finish
-from mcstudy.execution.transport import Parcel, unpack
+from mcstudy.execution.executor import Task, TaskResult, compute_part
+from mcstudy.execution.transport import StudyPayload, pack, unpack
 from mcstudy.simulation.first_replicate import check_first_replicate
-from mcstudy.simulation.output import Capture, Printed, Tape
-from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import Caution
+from mcstudy.simulation.output import Capture, Tape
+from mcstudy.simulation.retry_policy import Call
 from mcstudy.storage.provenance import CODE, Mark, changes, method_marks
 from mcstudy.study import Study
 
-
-@dataclass(frozen=True)
-class Brief:
-    """What a worker needs to know before its first errand."""
-
-    parcel: Parcel
-    marks: dict[str, Mark]
-    methods: tuple[str, ...]
-    parent: int
+_LAYOUT = struct.Struct("<qqqqq")
 
 
 @dataclass(frozen=True)
-class Errand:
-    """A job to be done in about `seconds`, or only its first replicate to be checked."""
+class WorkerConfig:
+    """What a worker must know before its first task.
 
-    number: int
-    job: Job
-    seconds: float
-    caution: Caution
-    check: bool = False
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What came of an errand: a part and how much of the job it holds, or what a check says.
-
-    `refusal` is an error that is the user's to mend, `bug` a traceback that is ours.
+    Parameters
+    ----------
+    payload : StudyPayload
+        The study.
+    marks : dict
+        Of its methods.
+    limits : dict
+        The seconds that a call of each method may take, of simulate under the empty name.
+    parent : int
+        The process with which it ends.
+    run : str
+        For a worker of dask: names the run; no two have the same name.
+    versions : dict
+        For a worker of dask: of the packages where the run is.
     """
 
-    number: int
-    done: int = 0
-    part: bytes = b""
-    seconds: float = 0.0
-    printed: tuple[Printed, ...] = ()
-    calls_that_printed: int = 0
-    memory: int = 0
-    said: tuple[str, ...] = ()
-    refusal: str = ""
-    bug: str = ""
+    payload: StudyPayload
+    marks: dict[str, Mark]
+    limits: dict[str, float | None]
+    parent: int = field(default_factory=os.getpid)
+    run: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: Study, marks: dict[str, Mark]) -> WorkerConfig:
+        """Return that of a worker of this machine; raise StudyError for a study it cannot get."""
+        return cls(pack(study), marks, limits_of(study))
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether any call has a time limit."""
+        return any(limit is not None for limit in self.limits.values())
 
 
-_office: dict[str, Any] = {}
+def limits_of(study: Study) -> dict[str, float | None]:
+    """Return the time limit of each method, of simulate under the empty name."""
+    return {name: study.limit_of(name) for name in ("", *study.methods)}
 
 
-def start(brief: Brief, trail: str) -> None:
-    """Begin: this runs once in the process, before its first errand."""
+@dataclass(frozen=True)
+class WorkerState:
+    """What a worker is at.
+
+    Parameters
+    ----------
+    task : int
+        The number of its task, from 1 in the order in which they arrived; 0 between two.
+    call : Call or None
+        The call that it is in.
+    begun : float
+        When its time began to count, in seconds of the system's monotonic clock, which processes
+        share; 0 before and after the user's function is at work.
+    """
+
+    task: int
+    call: Call | None
+    begun: float
+
+
+class CurrentCall:
+    """The note of one worker's current call; the worker writes it, its parent reads it.
+
+    Parameters
+    ----------
+    path : str
+        Of a file that `note_file` provides.
+    methods : iterable of str
+        The names of what is called, in the same order on both sides.
+    """
+
+    def __init__(self, path: str, methods: Iterable[str]) -> None:
+        with open(path, "rb+") as file:
+            self._bytes = mmap.mmap(file.fileno(), _LAYOUT.size)
+        self._names = tuple(methods)
+        self._numbers = {name: number for number, name in enumerate(self._names)}
+        self._task = 0
+
+    def begin_task(self, task: int) -> None:
+        """Note that the worker is at a task, 0 for none, and in no call."""
+        self._task = task
+        _LAYOUT.pack_into(self._bytes, 0, task, 0, 0, 0, 0)
+
+    def begin_call(self, method: str, first: int, count: int, *, timed: bool = False) -> None:
+        """Note that a call begins; it counts until the next one or the end of the fits."""
+        number, begun = self._numbers[method], time.monotonic_ns() if timed else 0
+        _LAYOUT.pack_into(self._bytes, 0, self._task, begun, number, first, count)
+
+    def read(self) -> WorkerState:
+        """Return what is noted now."""
+        task, begun, number, first, count = _LAYOUT.unpack_from(self._bytes, 0)
+        call = Call(self._names[number], first, count) if count else None
+        return WorkerState(task, call, begun / 1e9)
+
+
+@contextmanager
+def note_file() -> Iterator[str]:
+    """Provide the file of a note, in memory where the system has such: no disk can be full."""
+    in_memory = hasattr(os, "memfd_create")
+    with (
+        os.fdopen(os.memfd_create("mcstudy-call"), "rb+")
+        if in_memory
+        else tempfile.NamedTemporaryFile(prefix="mcstudy-")
+    ) as file:
+        file.write(bytes(_LAYOUT.size))
+        file.flush()
+        yield f"/proc/{os.getpid()}/fd/{file.fileno()}" if in_memory else file.name
+
+
+def worker_main(connection: Connection, config: WorkerConfig, note: str) -> None:
+    """Do the tasks that arrive until the run ends this process.
+
+    Parameters
+    ----------
+    connection : Connection
+        Brings pickled tasks, takes their pickled results in the same order.
+    config : WorkerConfig
+        Of the run.
+    note : str
+        The file for the current call.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _end_with(brief.parent)
+    _end_with(config.parent)
     with suppress(OSError):
         os.setpgid(0, 0)  # a fit that kills its process group kills this process, not the run
-    steps = Trail(Path(trail), brief.methods)
-    tape = Tape()
-    _office.update(trail=steps, work=_ready(brief, steps, tape))
+    current, tape = CurrentCall(note, config.limits), Tape()
+    do_task = _task_function(config, current, tape)
     sys.stdout.flush()
     tape.read()  # what the study prints as it is loaded, the run itself has printed already
-
-
-def serve(errand: Errand) -> Reply:
-    """Do an errand; if it ends the process, that is told by its row and not on the terminal."""
-    faulthandler.disable()
-    _office["trail"].enter(errand.number)
-    reply: Reply = _office["work"](errand)
-    _office["trail"].enter(0)
-    return reply
+    for number in itertools.count(1):
+        message = connection.recv_bytes()
+        faulthandler.disable()  # an end of the process is told by a row, not on the terminal
+        current.begin_task(number)
+        result = TaskResult.of(functools.partial(do_task, message))
+        current.begin_task(0)
+        connection.send_bytes(pickle.dumps(result))
 
 
 def _end_with(parent: int) -> None:
@@ -101,38 +189,31 @@ def _end_with(parent: int) -> None:
             os._exit(1)
 
 
-def _ready(brief: Brief, trail: Trail, tape: Tape) -> Callable[[Errand], Reply]:
-    """Get the study; return what does an errand, trouble with the study being every answer."""
+def _task_function(
+    config: WorkerConfig, current: CurrentCall, tape: Tape
+) -> Callable[[bytes], TaskResult]:
+    """Get the study; return what does a pickled task. What is wrong with it is every result."""
     try:
-        study = unpack(brief.parcel)
+        study = unpack(config.payload)
     except MCStudyError as error:
-        trouble = str(error)
+        wrong = str(error)
     except Exception as error:  # noqa: BLE001 - unpickling a user's study may raise anything
-        trouble = f"the study does not reach the workers: {type(error).__name__}: {error}"
+        wrong = f"the study does not reach the workers: {type(error).__name__}: {error}"
     else:
-        trouble = _differing(brief, method_marks(study))
-    if trouble:
-        return lambda errand: Reply(errand.number, refusal=trouble)
-
-    def work(errand: Errand) -> Reply:
-        try:
-            return _done(study, brief, errand, trail, tape)
-        except MCStudyError as error:
-            return Reply(errand.number, refusal=str(error))
-        except Exception:  # noqa: BLE001 - shown where the run is
-            return Reply(errand.number, bug=traceback.format_exc())
-
-    return work
+        wrong = _differing(config, method_marks(study))
+    if wrong:
+        return lambda _: TaskResult(refusal=wrong)
+    return lambda message: _result(study, config, pickle.loads(message), current, tape)
 
 
-def _differing(brief: Brief, found: Mapping[str, Mark]) -> str:
+def _differing(config: WorkerConfig, found: Mapping[str, Mark]) -> str:
     """Return in words how the study that arrived is not the one that was sent; empty if it is.
 
     The code of a pickled study has come as it was; only packages may be others here.
     """
-    pickled = CODE if brief.parcel[0] == "pickle" else ()
+    pickled = CODE if config.payload.path is None else ()
     said: dict[str, None] = {}
-    for name, mark in brief.marks.items():
+    for name, mark in config.marks.items():
         same = {part: mark[part] for part in pickled}
         for change in changes(mark, found[name] | same):
             said[change.replace("of method", f"of method '{name}'")] = None
@@ -145,16 +226,16 @@ def _differing(brief: Brief, found: Mapping[str, Mark]) -> str:
     )
 
 
-def _done(study: Study, brief: Brief, errand: Errand, trail: Trail, tape: Tape) -> Reply:
-    if errand.check:
+def _result(
+    study: Study, config: WorkerConfig, task: Task, current: CurrentCall, tape: Tape
+) -> TaskResult:
+    watch = current.begin_call
+    if task.check:
         with Capture(tape):
-            said = check_first_replicate(study, errand.job, errand.job.methods, watch=trail.call)
-        return Reply(errand.number, said=tuple(said))
-    finished = finish(
-        study, brief.marks, errand.job, errand.seconds, errand.caution, watch=trail.call, tape=tape
-    )
-    return Reply(
-        errand.number,
+            said = check_first_replicate(study, task.job, task.job.methods, watch=watch)
+        return TaskResult(notes=tuple(said))
+    finished = compute_part(study, config.marks, task, watch=watch, tape=tape)
+    return TaskResult(
         len(finished.done),
         finished.part,
         finished.seconds,

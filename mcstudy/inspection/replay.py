@@ -30,7 +30,7 @@ from mcstudy.inspection.status import open_holding
 from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
 from mcstudy.simulation.call import attempt
-from mcstudy.simulation.replicates import Job, Trouble, do_job, draw
+from mcstudy.simulation.replicates import FitException, Job, do_job, draw
 from mcstudy.spoken import either, option
 from mcstudy.storage.accepted import Counting
 from mcstudy.storage.folder import has_parts, why_not_there
@@ -274,7 +274,7 @@ def _answers(study: Study, job: Job, truths: Mapping[str, float]) -> dict[str, A
     """Fit the replicate and return the answers as they would be stored."""
     if not job.methods:
         return {}
-    troubles: list[Trouble] = []
+    troubles: list[FitException] = []
     done, columns = do_job(study, job, 0.0, troubles.append)
     part = encode(done, columns, {name: {} for name in job.methods})
     rows: pa.Table = pq.read_table(io.BytesIO(part))

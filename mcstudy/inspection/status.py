@@ -13,7 +13,7 @@ from mcstudy.analysis.select import METHODS_IN_ORDER, in_order
 from mcstudy.execution.scheduler import covered
 from mcstudy.grid import Condition
 from mcstudy.inspection.failures import kinds_of, troubled_fits
-from mcstudy.inspection.status_report import Standing
+from mcstudy.inspection.status_report import StatusReport
 from mcstudy.results import Results, folder_of
 from mcstudy.storage.accepted import kept_as
 from mcstudy.storage.folder import Holding, has_tables
@@ -23,7 +23,7 @@ from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import nulls_of, truths_of
 
 
-def status(results: Results | str | Path) -> Standing:
+def status(results: Results | str | Path) -> StatusReport:
     """Return how far a study is and what failed, without the study file.
 
     Parameters
@@ -55,7 +55,7 @@ def status(results: Results | str | Path) -> Standing:
         keys = zip(fits["condition"], fits["method"], strict=True)
         fits[kind] = [int(counts.get(key, 0)) for key in keys]
     collected = "asked" in holding.record  # a run, or `collect`, writes down what was asked for
-    return Standing(
+    return StatusReport(
         folder=holding.folder,
         name=holding.record["name"],
         running=holding.store.busy,

@@ -36,7 +36,7 @@ _TRUST = (
 
 
 @dataclass(frozen=True)
-class Standing(Printed):
+class StatusReport(Printed):
     """How far a study is.
 
     Parameters

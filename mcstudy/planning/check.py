@@ -13,7 +13,7 @@ from mcstudy.errors import StudyError
 from mcstudy.execution.options import counted
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.planning.dry_run import try_out
-from mcstudy.planning.oracle import Gate, compare_with_oracle, worst_in_words
+from mcstudy.planning.oracle import OracleComparison, compare_with_oracle, worst_in_words
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
 from mcstudy.study import Study
 from mcstudy.tables.document import Block, Document
@@ -36,7 +36,7 @@ class Check(Printed):
         What must be mended, a line each.
     notes : list of str
         What is odd but may be meant.
-    gate : Gate, optional
+    gate : OracleComparison, optional
         The comparison with the oracle, where there is one.
     """
 
@@ -44,7 +44,7 @@ class Check(Printed):
     tried: str
     problems: list[str]
     notes: list[str]
-    gate: Gate | None
+    gate: OracleComparison | None
 
     @property
     def clean(self) -> bool:
@@ -113,7 +113,7 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
     return Check(study.name, tried, problems, trial.notes, gate)
 
 
-def _gate_lines(gate: Gate) -> list[str]:
+def _gate_lines(gate: OracleComparison) -> list[str]:
     if gate.cells.empty:
         return ["oracle: no cell to compare"]
     cells, conditions = counted(len(gate.cells), "cell"), counted(gate.conditions, "condition")

@@ -19,8 +19,8 @@ from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.call import attempt, in_words, message_kind
 from mcstudy.simulation.first_replicate import TWICE_SECONDS, UNSEEDED
 from mcstudy.simulation.global_random import Draws, advice, changed, shared_states, verdict
-from mcstudy.simulation.replicates import Job, Trouble, do_job, draw
-from mcstudy.simulation.retry_policy import Caution
+from mcstudy.simulation.replicates import FitException, Job, do_job, draw
+from mcstudy.simulation.retry_policy import RetryPolicy
 from mcstudy.simulation.validation import CODES, AnswerError, Column
 from mcstudy.storage.provenance import code_digest
 from mcstudy.study import Study
@@ -270,7 +270,7 @@ def _bits(number: float | None) -> str | None:
 def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | None:
     """Fit one replicate; return the columns of the answer, None if it raised."""
     study, job = trial.study, Job(condition, 0, 1, (name,))
-    troubles: list[Trouble] = []
+    troubles: list[FitException] = []
     draws, begun = Draws(), time.perf_counter()
     answers = do_job(study, job, 0.0, troubles.append, watch=draws)[1][name]
     draws.look()
@@ -311,9 +311,9 @@ def _try_batch(trial: Trial, condition: Condition, name: str) -> None:
     study, job = trial.study, Job(condition, 0, _TOGETHER, (name,))
     if trial.seconds[name][-1] * 2 * _TOGETHER > TWICE_SECONDS:
         return
-    troubles: list[Trouble] = []
+    troubles: list[FitException] = []
     together = do_job(study, job, TWICE_SECONDS, troubles.append)[1][name]
-    alone = do_job(study, job, TWICE_SECONDS, caution=Caution(singly=True))[1][name]
+    alone = do_job(study, job, TWICE_SECONDS, policy=RetryPolicy(singly=True))[1][name]
     for trouble in troubles:
         if isinstance(trouble.exception, AnswerError):
             who = f"method '{trouble.method}'" if trouble.method else "simulate"

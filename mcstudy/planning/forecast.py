@@ -15,7 +15,7 @@ from mcstudy.analysis.select import factor_columns, factors_in_words, varying
 from mcstudy.execution.scheduler import JOB_SECONDS
 from mcstudy.execution.stopping import counts
 from mcstudy.grid import Condition
-from mcstudy.planning.pilot import Lap, Pilot, memory_here, spread
+from mcstudy.planning.pilot import Pilot, PilotRun, memory_here, spread
 from mcstudy.simulation.replicates import Job
 from mcstudy.study import Study
 
@@ -189,7 +189,7 @@ def method_costs(pilot: Pilot, jobs: Sequence[Job]) -> pd.DataFrame:
     return frame.sort_values("seconds", ascending=False, ignore_index=True)
 
 
-def _replicates(laps: Sequence[Lap]) -> int:
+def _replicates(laps: Sequence[PilotRun]) -> int:
     return sum(lap.replicates for lap in laps)
 
 

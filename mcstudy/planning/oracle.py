@@ -20,7 +20,7 @@ from mcstudy.grid import Condition
 from mcstudy.simulation.first_replicate import refuse_draws
 from mcstudy.simulation.global_random import changed, shared_states
 from mcstudy.simulation.replicates import Job, do_job
-from mcstudy.simulation.retry_policy import NO_CAUTION
+from mcstudy.simulation.retry_policy import FIRST_ATTEMPT
 from mcstudy.storage.parts import encode
 from mcstudy.storage.provenance import method_marks
 from mcstudy.storage.rows import Stored, StudyRows
@@ -35,7 +35,7 @@ COLUMNS = ["condition", *_CELL, "value", "mcse", "used", "expected", "error", "z
 
 
 @dataclass(frozen=True)
-class Gate:
+class OracleComparison:
     """The comparison with the oracle.
 
     Parameters
@@ -55,7 +55,7 @@ class Gate:
     replicates: int
 
 
-def compare_with_oracle(study: Study, seconds: float) -> Gate:
+def compare_with_oracle(study: Study, seconds: float) -> OracleComparison:
     """Run as many replicates as `seconds` allow and compare every cell that the oracle knows.
 
     Raises
@@ -75,7 +75,7 @@ def compare_with_oracle(study: Study, seconds: float) -> Gate:
     limits = np.where(shares(cells), stats.norm.isf(tail), stats.t.isf(tail, freedom))
     cells["off"] = cells["z"].abs().to_numpy(dtype=float) > limits
     worst = cells["z"].abs().sort_values(ascending=False, kind="stable").index
-    return Gate(
+    return OracleComparison(
         cells.loc[worst].reset_index(drop=True) if len(cells) else cells,
         float(stats.norm.isf(tail)),
         len(known),
@@ -149,7 +149,7 @@ def _performance(
             before = shared_states()
             done, answers = do_job(study, job, seconds)
             if names := changed(before, shared_states()):
-                refuse_draws(study, done, names, NO_CAUTION, None)
+                refuse_draws(study, done, names, FIRST_ATTEMPT, None)
             store.add(encode(done, answers, marks))
             stored = {condition: [Stored(head, methods) for head in store.heads()]}
             rows = StudyRows(stored, {condition: study.truths(condition)}, level=study.level)
@@ -157,7 +157,7 @@ def _performance(
         return table.to_pandas(), len(done)
 
 
-def worst_in_words(gate: Gate, most: int = 8) -> Iterator[str]:
+def worst_in_words(gate: OracleComparison, most: int = 8) -> Iterator[str]:
     """Yield a line for each of the worst cells."""
     for row in gate.cells.head(most).to_dict("records"):
         names = [row["condition"], *(row[name] for name in _CELL)]

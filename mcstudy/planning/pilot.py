@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.unusable import unusable
 from mcstudy.errors import StudyError
-from mcstudy.execution.executor import Workers, hire
-from mcstudy.execution.outcome import Died, Finished
+from mcstudy.execution.executor import Died, Executor, Finished
+from mcstudy.execution.process_pool import local_executor
 from mcstudy.execution.sum_tables import write_summed_tables
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
@@ -46,7 +46,7 @@ _SHORTEST = 0.01  # seconds of a lap: a clock and one replicate need some
 
 
 @dataclass(frozen=True)
-class Lap:
+class PilotRun:
     """A job of the pilot: how many replicates, how long, how many bytes.
 
     Parameters
@@ -83,7 +83,7 @@ class Pilot:
 
     Parameters
     ----------
-    laps : dict of Condition to list of Lap
+    laps : dict of Condition to list of PilotRun
         The jobs, by condition; the first one is a single replicate, whose cost counts only where
         there is no other.
     performance : DataFrame
@@ -104,7 +104,7 @@ class Pilot:
         What the parts and tables are of.
     """
 
-    laps: dict[Condition, list[Lap]] = field(default_factory=dict)
+    laps: dict[Condition, list[PilotRun]] = field(default_factory=dict)
     performance: pd.DataFrame = field(default_factory=pd.DataFrame)
     start: float = 0.0
     small: tuple[int, int] = (0, 0)
@@ -135,13 +135,13 @@ class Pilot:
         single, longer = self._beside
         return max(single - longer, 0.0)
 
-    def cost(self, lap: Lap) -> float:
+    def cost(self, lap: PilotRun) -> float:
         """Return the seconds a replicate of a lap, without those of the job."""
         if lap.replicates == 1:
             return lap.in_methods + min(lap.beside, self._beside[1])
         return lap.in_methods + max(lap.beside - self.job_seconds / lap.replicates, 0.0)
 
-    def laps_that_count(self, condition: Condition) -> list[Lap]:
+    def laps_that_count(self, condition: Condition) -> list[PilotRun]:
         """Return the laps after the first, whose functions were warm; or that one alone."""
         laps = self.laps.get(condition, [])
         return laps[1:] or laps
@@ -159,7 +159,7 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
         with store.locked():
             hired = time.perf_counter()
             here = workers == 1 and study.time_limit is None
-            with hire(study, method_marks(study), workers, in_process=here) as team:
+            with local_executor(study, method_marks(study), workers, in_process=here) as team:
                 _work(study, team, workers, seconds, pilot, store)
                 pilot.start = max(pilot.start - hired, 0.0)
             if not pilot.laps:
@@ -178,7 +178,7 @@ def memory_here() -> int:
 
 
 def _work(
-    study: Study, team: Workers, workers: int, seconds: float, pilot: Pilot, store: Store
+    study: Study, team: Executor, workers: int, seconds: float, pilot: Pilot, store: Store
 ) -> None:
     methods = tuple(sorted(study.methods))
     conditions = list(study.conditions)
@@ -215,16 +215,16 @@ def _work(
                 turns.append((finished.done.condition, finished.done.stop))
 
 
-def _lap(study: Study, finished: Finished, methods: Sequence[str]) -> Lap:
+def _lap(study: Study, finished: Finished, methods: Sequence[str]) -> PilotRun:
     count, seconds, size = len(finished.done), finished.seconds, len(finished.part)
     if study.keep == "measures":
         tallies = tallies_of(finished.part)
         means = {name: tallies[name].seconds / count for name in methods}
-        return Lap(count, seconds, size, means)
+        return PilotRun(count, seconds, size, means)
     rows = pq.read_table(io.BytesIO(finished.part), columns=["method", "seconds"])
     of = rows["method"].cast(pa.string())
     means = {name: pc.mean(rows["seconds"].filter(pc.equal(of, name))).as_py() for name in methods}
-    return Lap(count, seconds, size, means)
+    return PilotRun(count, seconds, size, means)
 
 
 def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:

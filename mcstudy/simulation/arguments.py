@@ -98,7 +98,7 @@ def drawn_together(
     rngs: list[np.random.Generator],
     factors: Mapping[str, Any],
 ) -> Any:
-    """Return the data sets of a batch; raise AnswerError unless there is one for each generator."""
+    """Return the data sets of a batch; raise AnswerError unless one for each generator."""
     data = timed(form, rngs, **factors)
     if wrong := misfit(data, len(rngs)):
         raise AnswerError(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mcstudy.simulation.process_state import Before
-from mcstudy.simulation.time_limit import Overrun, within
+from mcstudy.simulation.time_limit import TimeLimitExceeded, within
 
 _AS_NUMPY_STARTS: dict[str, Any] = {
     "divide": "warn",
@@ -106,7 +106,7 @@ def attempt_work(
 
     Only an interrupt from the keyboard and a debugger's quit pass through. Where the keyboard
     interrupts nothing, as in a worker process, the function itself has raised it. A call that takes
-    longer than its limit ends in an `Overrun`, whatever it returned or raised.
+    longer than its limit ends in an `TimeLimitExceeded`, whatever it returned or raised.
     """
     value: Any = None
     exception: BaseException | None = None
@@ -123,7 +123,7 @@ def attempt_work(
         except BaseException as error:  # noqa: BLE001 - a fit that calls sys.exit is a failed fit
             exception = error
     if limit is not None and timed.seconds > limit:
-        value, exception = None, Overrun(limit)
+        value, exception = None, TimeLimitExceeded(limit)
     return Outcome(value, exception, _warnings_in_words(caught) if caught else "", timed.seconds)
 
 

@@ -10,8 +10,8 @@ from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.global_random import Draws, advice, locate, verdict
-from mcstudy.simulation.replicates import Job, Trouble, do_job
-from mcstudy.simulation.retry_policy import Caution, Watch
+from mcstudy.simulation.replicates import FitException, Job, do_job
+from mcstudy.simulation.retry_policy import RetryPolicy, Watch
 from mcstudy.simulation.validation import CODES, AnswerError
 from mcstudy.study import Study
 
@@ -42,7 +42,7 @@ def check_first_replicate(
     """
     first = Job(job.condition, job.start, job.start + 1, tuple(methods))
     draws = Draws(watch)
-    troubles: list[Trouble] = []
+    troubles: list[FitException] = []
     begun = time.perf_counter()
     _, answers = do_job(study, first, 0.0, troubles.append, watch=draws)
     draws.look()
@@ -92,7 +92,7 @@ def _check_estimands(
 
 
 def refuse_draws(
-    study: Study, job: Job, names: list[str], caution: Caution, watch: Watch | None
+    study: Study, job: Job, names: list[str], policy: RetryPolicy, watch: Watch | None
 ) -> NoReturn:
     """Raise StudyError for a job in which something has drawn from a shared random state.
 
@@ -104,12 +104,12 @@ def refuse_draws(
         What was done; it is done again, call by call, to find the one that draws.
     names : list of str
         The states.
-    caution : Caution
+    policy : RetryPolicy
         Of the job.
     watch : Watch or None
         Hears of the calls.
     """
-    call = locate(study, job, caution, watch)
+    call = locate(study, job, policy, watch)
     last, key = job.stop - 1, job.condition.key
     if call is not None:
         raise StudyError(

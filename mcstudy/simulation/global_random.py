@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mcstudy.simulation.replicates import Job, do_job
-from mcstudy.simulation.retry_policy import Call, Caution, Watch
+from mcstudy.simulation.retry_policy import Call, RetryPolicy, Watch
 from mcstudy.study import Study
 
 # scikit-learn takes no Generator: https://scikit-learn.org/stable/glossary.html#term-random_state
@@ -80,7 +80,7 @@ def changed(before: dict[str, object], now: dict[str, object]) -> list[str]:
     return list(dict.fromkeys("numba" if name.startswith("rnd_") else name for name in names))
 
 
-def locate(study: Study, job: Job, caution: Caution, watch: Watch | None) -> Call | None:
+def locate(study: Study, job: Job, policy: RetryPolicy, watch: Watch | None) -> Call | None:
     """Do a job again, one replicate at a time, and return the first call that draws, if any does.
 
     Parameters
@@ -89,14 +89,14 @@ def locate(study: Study, job: Job, caution: Caution, watch: Watch | None) -> Cal
         Its functions are called again.
     job : Job
         In which something has drawn from a shared state.
-    caution : Caution
+    policy : RetryPolicy
         Calls that are not to be made.
     watch : Watch or None
         Hears of the calls.
     """
     for _ in range(2):  # numba keeps every second normal number, whose draw changes no state
         draws = Draws(watch)
-        do_job(study, job, _LONG, caution=Caution(True, caution.verdicts), watch=draws)
+        do_job(study, job, _LONG, policy=RetryPolicy(True, policy.known_failures), watch=draws)
         draws.look()
         if draws.found:
             return next(iter(draws.found))

@@ -21,8 +21,8 @@ from mcstudy.simulation.arguments import Extras, answer_of, answer_to_item, draw
 from mcstudy.simulation.call import Outcome, Timed, attempt_work, in_words, plain_text
 from mcstudy.simulation.output import Capture
 from mcstudy.simulation.process_state import Before, put_modules_back
-from mcstudy.simulation.retry_policy import NO_CAUTION, Caution, Watch
-from mcstudy.simulation.time_limit import Overrun
+from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy, Watch
+from mcstudy.simulation.time_limit import TimeLimitExceeded
 from mcstudy.simulation.validation import AnswerError
 from mcstudy.streams import streams
 from mcstudy.study import Study
@@ -45,7 +45,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class FitException:
     """An exception on the way: of a method, or of simulate if `method` is empty."""
 
     method: str
@@ -57,16 +57,16 @@ def do_job(
     study: Study,
     job: Job,
     seconds: float,
-    tell: Callable[[Trouble], None] | None = None,
+    tell: Callable[[FitException], None] | None = None,
     *,
-    caution: Caution = NO_CAUTION,
+    policy: RetryPolicy = FIRST_ATTEMPT,
     watch: Watch | None = None,
     capture: Capture | None = None,
 ) -> tuple[Job, dict[str, Answers]]:
     """Simulate and fit the replicates of a job, batch by batch, until `seconds` have passed.
 
     Each exception becomes a row; `tell`, where given, hears of it as well. `watch` hears of each
-    call before it is made, `capture` gets what they print. `caution` is what earlier tries of these
+    call before it is made, `capture` gets what they print. `policy` is what earlier tries of these
     replicates have taught.
 
     Returns
@@ -77,11 +77,11 @@ def do_job(
         The columns of each method, a row for each replicate done.
     """
     answers = {name: Answers(len(job)) for name in job.methods}
-    work = _Work(study, job, answers, tell, caution, watch, capture)
+    work = _Work(study, job, answers, tell, policy, watch, capture)
     begun = time.perf_counter()
     done = size = 0
     while done < len(job):
-        largest = 1 if caution.singly else work.largest_batch
+        largest = 1 if policy.singly else work.largest_batch
         size = max(1, min(8 * size, largest, len(job) - done))
         work.fit(job.methods, range(job.start + done, job.start + done + size))
         done += size
@@ -113,8 +113,8 @@ class _Work:
         study: Study,
         job: Job,
         answers: Mapping[str, Answers],
-        tell: Callable[[Trouble], None] | None,
-        caution: Caution,
+        tell: Callable[[FitException], None] | None,
+        policy: RetryPolicy,
         watch: Watch | None,
         capture: Capture | None,
     ) -> None:
@@ -122,7 +122,7 @@ class _Work:
         self.capture = capture
         self.before = Before()
         self.tell = tell
-        self.verdicts = caution.verdicts
+        self.known_failures = policy.known_failures
         self.watch = watch
         self.limits = {name: study.limit_of(name) for name in ("", *job.methods)}
         self.condition = job.condition
@@ -133,7 +133,7 @@ class _Work:
 
     def fit(self, methods: Sequence[str], batch: range) -> None:
         """Fill the rows of a batch, for each of the methods."""
-        if self.verdicts and not (methods := self._without_verdict(methods, batch[0])):
+        if self.known_failures and not (methods := self._without_known_failures(methods, batch[0])):
             return
         data, simulated = self._simulate(batch)
         if simulated is None:
@@ -158,17 +158,18 @@ class _Work:
             else:
                 self._fit_together(name, good, data)
 
-    def _without_verdict(self, methods: Sequence[str], replicate: int) -> list[str]:
-        """Write down the verdicts on a replicate; return the methods that have none."""
+    def _without_known_failures(self, methods: Sequence[str], replicate: int) -> list[str]:
+        """Write down the known failures of a replicate; return the methods that have none."""
         left = []
         for name in methods:
-            verdict = self.verdicts.get((replicate, "")) or self.verdicts.get((replicate, name))
-            if verdict is None:
+            failures = self.known_failures
+            known = failures.get((replicate, "")) or failures.get((replicate, name))
+            if known is None:
                 left.append(name)
                 continue
             row = replicate - self.start
-            self.answers[name].end(row, verdict.status, verdict.message)
-            self.answers[name].seconds[row] = verdict.seconds
+            self.answers[name].end(row, known.status, known.message)
+            self.answers[name].seconds[row] = known.seconds
         return left
 
     def _call(
@@ -256,7 +257,7 @@ class _Work:
     def _tell_of_form(self, name: str, outcome: Outcome) -> None:
         """Tell of a batch of a wrong form; it is done again one by one, where it may be right."""
         if self.tell and isinstance(outcome.exception, AnswerError):
-            self.tell(Trouble(name, outcome.exception, in_words(outcome.exception)))
+            self.tell(FitException(name, outcome.exception, in_words(outcome.exception)))
 
     def _end(
         self, name: str, replicate: int, outcome: Outcome, *, of_simulate: bool = False
@@ -267,7 +268,7 @@ class _Work:
             answers.warn(row, outcome.warned)
             return
         of = "simulate: " if of_simulate else ""
-        if isinstance(outcome.exception, Overrun):
+        if isinstance(outcome.exception, TimeLimitExceeded):
             text = str(outcome.exception)
             answers.end(row, Status.TIMEOUT, of + text)
             answers.seconds[row] = outcome.seconds
@@ -280,7 +281,7 @@ class _Work:
             answers.fail(row, of + text + warned)
             answers.warned[row] |= bool(outcome.warned)
         if self.tell:
-            self.tell(Trouble("" if of_simulate else name, outcome.exception, text))
+            self.tell(FitException("" if of_simulate else name, outcome.exception, text))
 
 
 def _bytes_each(data: Any) -> int:

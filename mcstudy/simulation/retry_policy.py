@@ -1,4 +1,4 @@
-"""What earlier tries of a job have taught: calls that end their worker, and how to go about it."""
+"""How a job is tried again after a worker has died in it, and which of its calls are not."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a fit ends that is not tried again."""
+class KnownFailure:
+    """How a call ends that is not made again: its worker died in it, or it was over its limit."""
 
     status: Status
     message: str
@@ -39,20 +39,20 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Caution:
-    """How to go about a job in which a worker has died.
+class RetryPolicy:
+    """How to do a job in which a worker may have died before.
 
     Parameters
     ----------
     singly : bool
-        Batches of one replicate, so that a death has an address.
-    verdicts : mapping of (replicate, method) to Verdict
+        Batches of one replicate, so that a death is that of one replicate.
+    known_failures : mapping of (replicate, method) to KnownFailure
         Calls that are not made again; an empty method stands for simulate, and so for every method
         of that replicate. Only together with `singly`.
     """
 
     singly: bool = False
-    verdicts: Mapping[tuple[int, str], Verdict] = field(default_factory=dict)
+    known_failures: Mapping[tuple[int, str], KnownFailure] = field(default_factory=dict)
 
 
-NO_CAUTION = Caution()
+FIRST_ATTEMPT = RetryPolicy()

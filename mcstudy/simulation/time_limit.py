@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
-class Overrun(BaseException):
+class TimeLimitExceeded(BaseException):
     """A call took longer than its time limit; no Exception, so that no fit catches it unawares."""
 
     def __init__(self, limit: float) -> None:
@@ -25,7 +25,7 @@ class _Alarm:
     def __call__(self, *_: Any) -> None:
         if self.armed:
             self.armed = False
-            raise Overrun(self.limit)
+            raise TimeLimitExceeded(self.limit)
 
 
 def within(
@@ -41,7 +41,7 @@ def within(
 
     Raises
     ------
-    Overrun
+    TimeLimitExceeded
         In the middle of the call. None comes after `within` has returned or raised.
     """
     if threading.current_thread() is not threading.main_thread():

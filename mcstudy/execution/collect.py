@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import call, either, option
-from mcstudy.storage.accepted import replicates_in
-from mcstudy.storage.parts import DamagedError, PartHead, read_content
+from mcstudy.storage.manifest import replicates_in
+from mcstudy.storage.parts import DamagedError, NewPart, Part, read_content
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
 from mcstudy.study import Study, check_replicates
@@ -144,7 +143,7 @@ def _stores(study: Study, folders: Iterable[str | Path]) -> Iterator[Store]:
 
 def _check_any(study: Study, stores: Sequence[Store]) -> None:
     """Raise unless one of the folders holds something; nothing is written anywhere before."""
-    if not any(any(store.look()) for store in stores):
+    if not any(store.parts() or store.strays() for store in stores):
         raise ResultsError(
             f"{stores[0].folder}: holds no parts of {study.name}; name the folder that its shares "
             f"were given as {either('--results', 'results')}, or compute them first: "
@@ -158,45 +157,28 @@ def _same(one: Store, other: Store) -> bool:
 
 def _copy(ledger: Ledger, other: Store, changed: str | None, progress: Progress) -> None:
     """Copy the parts that the study lacks from another folder, whole."""
-    heads, damaged = other.look()
-    ledger.settle_others(other.folder, heads, changed)
-    held = _Held(ledger.store.heads())
-    for head in heads:
-        if ledger.counts(head) and not held.holds(head):
+    ledger.settle_others(other, changed)
+    held: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    for part in ledger.store.parts():
+        held.setdefault(_cell(part), []).append((part.start, part.stop))
+    damaged = other.strays()
+    for part in other.parts():
+        # A retry leaves the rows that stay in pieces: a copy of the whole would bring back the
+        # others.
+        own = replicates_in(held.get(_cell(part), ()), part.start, part.stop)
+        if ledger.manifest.counts(part) and own < part.stop - part.start:
             try:
-                ledger.store.add(read_content(head.path))
+                content = read_content(part.path)
             except DamagedError as error:
                 damaged.append(error.path)
+            else:
+                ledger.store.add(NewPart(part.place, content))
     for path in damaged:
         progress.say(f"{path}: damaged, left where it is")
 
 
-class _Held:
-    """Answers whether all rows of a part are held, in one part or in several.
-
-    A retry leaves the rows that stay in pieces; a copy of the whole would bring back the others.
-    """
-
-    def __init__(self, heads: Iterable[PartHead]) -> None:
-        self._ranges: dict[str, list[tuple[int, int]]] = {}
-        for head in heads:
-            for made in _made(head):
-                self._ranges.setdefault(made, []).append((head.start, head.stop))
-
-    def holds(self, head: PartHead) -> bool:
-        return all(
-            replicates_in(self._ranges.get(made, ()), head.start, head.stop)
-            == head.stop - head.start
-            for made in _made(head)
-        )
-
-
-def _made(head: PartHead) -> list[str]:
-    """Return what the rows of each method are of: condition, method and what made them."""
-    return [
-        json.dumps([head.condition, method, mark, head.references], sort_keys=True)
-        for method, mark in head.marks.items()
-    ]
+def _cell(part: Part) -> tuple[str, str, str]:
+    return part.method, part.fingerprint, part.condition
 
 
 def _summary(

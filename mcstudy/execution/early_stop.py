@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from mcstudy.execution.executor import Finished
 from mcstudy.grid import Condition
@@ -15,9 +14,9 @@ from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import either
-from mcstudy.storage.parts import DamagedError, column_key
-from mcstudy.storage.rows import Stored
-from mcstudy.storage.sum_parts import read_tallies, tallies_of
+from mcstudy.storage.parts import DamagedError, NewPart, Part, read_types, rows_in
+from mcstudy.storage.rows import key_of
+from mcstudy.storage.sum_parts import read_tally, tally_of
 from mcstudy.storage.sums import Tally
 
 ENOUGH_FITS = 200
@@ -34,30 +33,29 @@ class EarlyStop:
         What a run is to do: a method counts when each of its conditions has been tried.
     keep : {"rows", "measures"}
         What parts hold.
-    stored : iterable of Stored
+    stored : iterable of Part
         What earlier runs have stored: a method of which anything is usable there does not count.
     """
 
-    def __init__(self, missing: Iterable[Job], keep: str, stored: Iterable[Stored] = ()) -> None:
+    def __init__(self, missing: Iterable[Job], keep: str, stored: Iterable[Part] = ()) -> None:
         self._untried: dict[str, set[Condition]] = {}
         for job in missing:
             for method in job.methods:
                 self._untried.setdefault(method, set()).add(job.condition)
-        for item in stored:
-            if known := self._untried.keys() & set(item.methods):
-                for method in known & _with_estimates(item):
-                    del self._untried[method]
+        for part in stored:
+            if part.method in self._untried and _has_estimates(part, keep):
+                del self._untried[part.method]
         self._keep = keep
         self._failed: Counter[str] = Counter()
         self._ends: dict[str, tuple[str, str]] = {}
 
     def reason(self, finished: Finished) -> str:
         """Count the fits of a part; return in a line why to stop, empty where nothing says so."""
-        if not self._untried.keys() & set(finished.done.methods):
-            return ""
-        for method, usable, ends in _ends_of(finished.part, self._keep):
+        ends_of = _ends_of_sums if self._keep == "measures" else _ends_of_rows
+        for method, part in finished.parts.items():
             if method not in self._untried:
                 continue
+            usable, ends = ends_of(part)
             self._untried[method].discard(finished.done.condition)
             kinds = {(status, message_kind(message)) for status, message in ends}
             known = self._ends.setdefault(method, next(iter(ends))) if ends else None
@@ -78,50 +76,38 @@ class EarlyStop:
         )
 
 
-def _with_estimates(item: Stored) -> set[str]:
-    """Return the methods of which a part has an estimate."""
-    if item.head.keep == "measures":
-        try:
-            tallies = read_tallies(item.head.path)
-        except DamagedError:  # it is set aside when the tables are made
-            return set()
-        return {method for method in item.methods if _is_usable(tallies[method])}
-    return {
-        method
-        for method in item.methods
-        if any((column_key(name) or ("",))[0] == "estimate" for name in item.head.columns[method])
-    }
+def _has_estimates(part: Part, keep: str) -> bool:
+    """Return whether there is an estimate in a part."""
+    try:
+        if keep == "measures":
+            return _is_usable(read_tally(part.path))
+        return any(key_of(name)[0] == "estimate" for name in read_types(part.path))
+    except DamagedError:  # it is set aside when the tables are made
+        return False
 
 
 def _is_usable(tally: Tally) -> bool:
     return any(sums["n"] for (_, interval), sums in tally.sums.items() if not interval)
 
 
-def _ends_of(part: bytes, keep: str) -> Iterator[tuple[str, bool, Mapping[tuple[str, str], int]]]:
-    """Yield of each method in a part whether a fit is usable, and how the others ended."""
-    if keep == "measures":
-        for method, tally in tallies_of(part).items():
-            yield (
-                method,
-                _is_usable(tally),
-                {
-                    (ending.status, tally.addresses[ending][0][1]): fits
-                    for ending, fits in tally.endings.items()
-                    if ending.status != Status.SKIPPED
-                },
-            )
-        return
-    table = pq.read_table(io.BytesIO(part))
-    good = np.zeros(table.num_rows, bool)
-    for name in table.column_names:
-        if (column_key(name) or ("",))[0] == "estimate":
-            good |= np.isfinite(table[name].to_numpy().astype(float))
-    found: dict[str, tuple[list[bool], Counter[tuple[str, str]]]] = {}
-    words = (table[name].to_pylist() for name in ("method", "status", "message"))
-    for method, status, message, is_good in zip(*words, good.tolist(), strict=True):
-        goods, ends = found.setdefault(method, ([], Counter()))
-        goods.append(is_good)
-        if not is_good and status != Status.SKIPPED:
-            ends[status, message or ""] += 1
-    for method, (goods, ends) in found.items():
-        yield method, any(goods), ends
+def _ends_of_sums(part: NewPart) -> tuple[bool, Mapping[tuple[str, str], int]]:
+    """Return whether a fit of a part is usable, and how the others ended."""
+    tally = tally_of(part)
+    ends = {
+        (ending.status, tally.addresses[ending][0][1]): fits
+        for ending, fits in tally.endings.items()
+        if ending.status != Status.SKIPPED
+    }
+    return _is_usable(tally), ends
+
+
+def _ends_of_rows(part: NewPart) -> tuple[bool, Mapping[tuple[str, str], int]]:
+    """Return the same of a part that has rows."""
+    rows = rows_in(part)
+    good = np.zeros(rows.num_rows, bool)
+    for name in rows.column_names:
+        if key_of(name)[0] == "estimate":
+            good |= np.isfinite(rows[name].to_numpy().astype(float))
+    bad = rows.select(["status", "message"]).filter(pa.array(~good)).to_pylist()
+    ends = Counter((row["status"], row["message"] or "") for row in bad)
+    return bool(good.any()), {end: n for end, n in ends.items() if end[0] != Status.SKIPPED}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from threadpoolctl import threadpool_limits
@@ -20,7 +20,7 @@ from mcstudy.simulation.global_random import changed, shared_states
 from mcstudy.simulation.output import Capture, Printed, Tape
 from mcstudy.simulation.replicates import Job, do_job
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, Call, RetryPolicy, Watch
-from mcstudy.storage.parts import encode
+from mcstudy.storage.parts import NewPart, encode
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.sum_parts import encode_sums
 from mcstudy.study import Study
@@ -49,8 +49,8 @@ class Finished:
     ----------
     given, done : Job
         What was to be done, and what was done of it.
-    part : bytes
-        What is to be stored.
+    parts : mapping of str to NewPart
+        What is to be stored, by method.
     seconds : float
         The worker's time.
     printed : tuple of Printed
@@ -63,7 +63,7 @@ class Finished:
 
     given: Job
     done: Job
-    part: bytes
+    parts: Mapping[str, NewPart]
     seconds: float
     printed: tuple[Printed, ...] = ()
     calls_that_printed: int = 0
@@ -111,8 +111,8 @@ class TaskResult:
     Parameters
     ----------
     done : int
-        How many replicates of the job are in the part.
-    part, seconds, printed, calls_that_printed, memory
+        How many replicates of the job are in the parts.
+    parts, seconds, printed, calls_that_printed, memory
         As in `Finished`.
     call, reason, overran
         As in `Died`; `reason` is empty unless the worker process ended.
@@ -125,7 +125,7 @@ class TaskResult:
     """
 
     done: int = 0
-    part: bytes = b""
+    parts: Mapping[str, NewPart] = field(default_factory=dict)
     seconds: float = 0.0
     printed: tuple[Printed, ...] = ()
     calls_that_printed: int = 0
@@ -155,7 +155,7 @@ class TaskResult:
         return Finished(
             job,
             replace(job, stop=job.start + self.done),
-            self.part,
+            self.parts,
             self.seconds,
             self.printed,
             self.calls_that_printed,
@@ -229,7 +229,7 @@ def compute_part(
     watch: Watch | None = None,
     tape: Tape | None = None,
 ) -> Finished:
-    """Do a job, or its beginning until its seconds have passed, and make it a part.
+    """Do a job, or its beginning until its seconds have passed, and make its parts.
 
     Raises
     ------
@@ -249,8 +249,8 @@ def compute_part(
         watch("", 0, 0)
     if study.keep == "measures":
         truths = study.truths(job.condition)
-        part = encode_sums(done, answers, marks, truths, study.null, study.level)
+        parts = encode_sums(done, answers, marks, truths, study.null, study.level)
     else:
-        part = encode(done, answers, marks)
+        parts = encode(done, answers, marks)
     seconds = time.perf_counter() - begun
-    return Finished(job, done, part, seconds, tuple(capture.printed), capture.calls)
+    return Finished(job, done, parts, seconds, tuple(capture.printed), capture.calls)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from mcstudy.execution.scheduler import covered
-from mcstudy.grid import Condition
-from mcstudy.storage.rows import Stored
+from mcstudy.storage.manifest import Stored
 
 Extent: TypeAlias = dict[str, dict[str, int]]
 
 
-def extent_of(stored: Mapping[Condition, Sequence[Stored]]) -> Extent:
+def extent_of(stored: Stored) -> Extent:
     """Return the number of replicates by condition and method."""
     return {
         condition.key: {
-            method: covered(items, method, 0)[0]
-            for method in sorted({method for item in items for method in item.methods})
+            method: covered(parts, method, 0)[0]
+            for method in sorted({part.method for part in parts})
         }
-        for condition, items in stored.items()
-        if items
+        for condition, parts in stored.items()
+        if parts
     }
 
 

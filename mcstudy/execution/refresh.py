@@ -6,7 +6,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.execution.extent import Extent, extent_of, lost
 from mcstudy.execution.progress import Progress
 from mcstudy.execution.tables import Wishes, write_measures, write_rows
-from mcstudy.storage.compaction import compact
+from mcstudy.storage.compaction import WORTHWHILE, compact
 from mcstudy.storage.export import MEASURED, TABLES_OF, tables_of_rows
 from mcstudy.storage.parts import DamagedError
 from mcstudy.storage.store import Store
@@ -36,23 +36,23 @@ def update_tables(ledger: Ledger, progress: Progress | None = None) -> bool:
         Where nothing is stored.
     """
     try:
-        compact(ledger.store)
+        compact(ledger.store, fewest=WORTHWHILE if progress is None else 2)
         if _update(ledger, progress) or progress is None:
             return True
     except DamagedError as error:
         ledger.store.set_aside(error.path)
-        _set_broken_aside(ledger.store)
+        _set_damaged_aside(ledger.store)
         return False
     # Nothing has read the parts, so a damaged one would stay unknown until it is needed.
-    return not _set_broken_aside(ledger.store)
+    return not _set_damaged_aside(ledger.store)
 
 
-def _set_broken_aside(store: Store) -> bool:
+def _set_damaged_aside(store: Store) -> bool:
     """Set aside the parts that are not what was written; return whether there were any."""
-    broken = store.broken()
-    for path in broken:
+    damaged = store.damaged()
+    for path in damaged:
         store.set_aside(path)
-    return bool(broken)
+    return bool(damaged)
 
 
 def _update(ledger: Ledger, progress: Progress | None) -> bool:

@@ -143,7 +143,8 @@ class RunLoop:
                         self.progress.say(line)
                     continue
                 printed.add(finished)
-                self.store.add(finished.part)
+                for part in finished.parts.values():
+                    self.store.add(part)
                 job_queue.task_done(finished.given, finished.done, finished.seconds)
                 useless = "" if self.keep_going else early_stop.reason(finished)
                 fits += fits_of([finished.done])

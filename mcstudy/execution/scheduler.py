@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
-from mcstudy.storage.accepted import ranges_of, replicates_in
-from mcstudy.storage.rows import Stored
+from mcstudy.storage.manifest import Stored, ranges_of, replicates_in
+from mcstudy.storage.parts import Part
 
 JOB_SECONDS = 2.0
 # The most replicates of a slice without a known cost: a worker makes room for all its answers.
@@ -22,7 +22,7 @@ def missing_jobs(
     conditions: Iterable[Condition],
     methods: Sequence[str],
     replicates: int,
-    stored: Mapping[Condition, Sequence[Stored]],
+    stored: Stored,
 ) -> list[Job]:
     """Return the runs of replicates for which some of the methods have no rows.
 
@@ -32,8 +32,8 @@ def missing_jobs(
     for condition in conditions:
         held = stored.get(condition, ())
         edges = {0, replicates}
-        for item in held:
-            edges |= {min(item.head.start, replicates), min(item.head.stop, replicates)}
+        for part in held:
+            edges |= {min(part.start, replicates), min(part.stop, replicates)}
         missing = _MissingMethods(held, methods)
         current: Job | None = None
         ordered = sorted(edges)
@@ -53,22 +53,21 @@ def missing_jobs(
 class _MissingMethods:
     """Answers which methods have no rows at a replicate, for replicates in rising order."""
 
-    def __init__(self, held: Sequence[Stored], methods: Sequence[str]) -> None:
-        self._held = deque(sorted(held, key=lambda item: item.head.start))
+    def __init__(self, held: Sequence[Part], methods: Sequence[str]) -> None:
+        self._held = deque(sorted(held, key=lambda part: part.start))
         self._reach = dict.fromkeys(methods, 0)
 
     def over(self, replicate: int) -> tuple[str, ...]:
-        while self._held and self._held[0].head.start <= replicate:
-            item = self._held.popleft()
-            for method in item.methods:
-                if method in self._reach:
-                    self._reach[method] = max(self._reach[method], item.head.stop)
+        while self._held and self._held[0].start <= replicate:
+            part = self._held.popleft()
+            if part.method in self._reach:
+                self._reach[part.method] = max(self._reach[part.method], part.stop)
         return tuple(name for name, reach in self._reach.items() if reach <= replicate)
 
 
-def covered(items: Sequence[Stored], method: str, goal: int) -> tuple[int, int]:
+def covered(parts: Sequence[Part], method: str, goal: int) -> tuple[int, int]:
     """Return how many replicates there are, and how many of the first `goal` are missing."""
-    ranges = ranges_of(items, method)
+    ranges = ranges_of(parts, method)
     return replicates_in(ranges), goal - replicates_in(ranges, 0, goal)
 
 

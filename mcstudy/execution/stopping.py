@@ -14,8 +14,8 @@ from mcstudy.execution.scheduler import missing_jobs
 from mcstudy.execution.shards import Share
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
-from mcstudy.storage.parts import DamagedError
-from mcstudy.storage.rows import Stored, StudyRows
+from mcstudy.storage.parts import DamagedError, Part
+from mcstudy.storage.rows import StudyRows
 from mcstudy.storage.study_record import Ledger
 
 
@@ -77,8 +77,7 @@ class Goals:
 
     def missing(self, conditions: Iterable[Condition]) -> list[Job]:
         """Return the jobs that would bring these conditions to their goals, raised as need be."""
-        stored = self._ledger.stored()
-        jobs = [job for condition in conditions for job in self._missing(condition, stored)]
+        jobs = [job for condition in conditions for job in self._missing(condition)]
         if self._share is None:
             return jobs
         return self._share.of_jobs(jobs, self._ledger.study.conditions, self._replicates)
@@ -87,19 +86,17 @@ class Goals:
         """Return what a condition at its goal needs beyond it: nothing if it is enough."""
         return [] if self._precision is None else self.missing([condition])
 
-    def _missing(
-        self, condition: Condition, stored: Mapping[Condition, Sequence[Stored]]
-    ) -> list[Job]:
+    def _missing(self, condition: Condition) -> list[Job]:
         while True:
+            stored = self._ledger.manifest.stored_of(condition)
             goal = self._goals[condition]
-            jobs = missing_jobs([condition], self._methods, goal, stored)
+            jobs = missing_jobs([condition], self._methods, goal, {condition: stored})
             if jobs or self._precision is None or condition in self._settled:
                 return jobs
             try:
-                enough = self._enough(condition, stored[condition], self._precision)
+                enough = self._enough(condition, stored, self._precision)
             except DamagedError as error:
                 self._ledger.store.set_aside(error.path)
-                stored = self._ledger.stored()
                 continue
             further = None if enough else next(self._ahead[condition], None)
             if further is None:
@@ -108,15 +105,12 @@ class Goals:
             self._goals[condition] = self._raised[condition.key] = further
 
     def _enough(
-        self, condition: Condition, stored: Sequence[Stored], precision: Mapping[str, float]
+        self, condition: Condition, stored: Sequence[Part], precision: Mapping[str, float]
     ) -> bool:
         """Judge a condition by exactly as many replicates as its goal, were there more."""
-        wanted = set(self._methods)
-        rows = [Stored(item.head, tuple(m for m in item.methods if m in wanted)) for item in stored]
-        rows = [item for item in rows if item.methods]
         study = self._ledger.study
         judged = StudyRows(
-            {condition: rows},
+            {condition: [part for part in stored if part.method in self._methods]},
             {condition: self._ledger.truths[condition]},
             level=study.level,
             first=self._goals[condition],

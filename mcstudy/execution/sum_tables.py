@@ -15,8 +15,10 @@ from mcstudy.columns import WARNED
 from mcstudy.grid import Condition
 from mcstudy.storage.export import conditions_table
 from mcstudy.storage.files import write_table
-from mcstudy.storage.rows import Stored, existing
-from mcstudy.storage.sum_parts import nulls_of, read_tallies
+from mcstudy.storage.manifest import Stored
+from mcstudy.storage.parts import Part, read_head
+from mcstudy.storage.rows import existing
+from mcstudy.storage.sum_parts import nulls_of, read_tally
 from mcstudy.storage.sums import Tally, merged, no_sums
 
 _ENDINGS = pa.schema(
@@ -30,7 +32,7 @@ _ENDINGS = pa.schema(
 
 def write_summed_tables(
     folder: Path,
-    stored: Mapping[Condition, Sequence[Stored]],
+    stored: Stored,
     truths: Mapping[Condition, Mapping[str, float]],
     metadata: Mapping[str, str],
 ) -> None:
@@ -56,7 +58,7 @@ def write_summed_tables(
             method: _whole(kept, owed[condition][method])
             for method, kept in found[condition].items()
         }
-        nulls = nulls_of([item.head for item in stored[condition]])
+        nulls = nulls_of([read_head(part.path) for part in stored[condition][:1]])
         lines += [(place, *line) for line in tally_lines(tallies, truths[condition], nulls)]
         endings += _ending_rows(condition, tallies)
     columns = list(zip(*endings, strict=True)) or [()] * len(_ENDINGS)
@@ -66,14 +68,12 @@ def write_summed_tables(
     write_table(folder / "performance.parquet", assembled(lines, table), metadata)
 
 
-def _tallies(stored: Sequence[Stored]) -> dict[str, Tally]:
+def _tallies(stored: Sequence[Part]) -> dict[str, Tally]:
     """Return the tally of each method over all of its parts."""
     found: dict[str, Tally] = {}
-    for item in stored:
-        own = read_tallies(item.head.path)
-        for method in item.methods:
-            known = [found[method]] if method in found else []
-            found[method] = merged([*known, own[method]])
+    for part in stored:
+        known = [found[part.method]] if part.method in found else []
+        found[part.method] = merged([*known, read_tally(part.path)])
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from mcstudy.grid import Condition
 from mcstudy.measure import LEVEL
 from mcstudy.storage.export import conditions_table, write_tables
 from mcstudy.storage.files import write_table
+from mcstudy.storage.manifest import Stored
 from mcstudy.storage.record import as_json
-from mcstudy.storage.rows import Stored, StudyRows
+from mcstudy.storage.rows import StudyRows
 from mcstudy.study import Study
 
 
@@ -37,7 +38,7 @@ class Wishes:
 
 def write_rows(
     folder: Path,
-    stored: Mapping[Condition, Sequence[Stored]],
+    stored: Stored,
     truths: Mapping[Condition, Mapping[str, float]],
     facts: Mapping[str, Any],
 ) -> None:
@@ -56,7 +57,7 @@ def write_rows(
 
 def write_measures(
     folder: Path,
-    stored: Mapping[Condition, Sequence[Stored]],
+    stored: Stored,
     truths: Mapping[Condition, Mapping[str, float]],
     facts: Mapping[str, Any],
     wishes: Wishes,
@@ -92,7 +93,7 @@ def write_measures(
 
 
 def _rows(
-    stored: Mapping[Condition, Sequence[Stored]],
+    stored: Stored,
     truths: Mapping[Condition, Mapping[str, float]],
     facts: Mapping[str, Any],
 ) -> StudyRows:

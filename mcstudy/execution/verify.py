@@ -21,7 +21,7 @@ from mcstudy.inspection.answer import Answer, read_answer
 from mcstudy.method import Status
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import option
-from mcstudy.storage.parts import DamagedError, PartHead, read, read_content, rows_of
+from mcstudy.storage.parts import DamagedError, Part, read, read_content
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
 
@@ -56,13 +56,13 @@ def verify(ledger: Ledger, wanted: RunOptions, progress: Progress) -> None:
     folder, ways = ledger.store.folder, f"{option('changed', 'keep')} or discard"
     if ledger.study.keep != "rows":
         raise ChangedError(f"{folder}: keeps no rows that could be compared; say {ways}")
-    if any(mark["seed"] != str(ledger.study.seed) for h, ms in older for mark in _marks(h, ms)):
+    if any(_other_seed(ledger, part) for part in older):
         return  # rows of another seed are other rows: that is said where it is decided on them
     sample = _sample(ledger, older)
     total = sum(map(len, sample.values()))
     progress.say(f"Note: {counted(total, 'stored fit')} computed again, to compare")
     differing: list[str] = []
-    new, stored = _computed(ledger, sample, wanted), _stored(older, sample)
+    new, stored = _computed(ledger, sample, wanted), dict(_answers(ledger, older, sample))
     for address, answer in new.items():
         if said := answer.differences(stored[address]):
             key, replicate, method = address
@@ -75,37 +75,34 @@ def verify(ledger: Ledger, wanted: RunOptions, progress: Progress) -> None:
     progress.say(f"Note: {total} of {total} fits are equal bit for bit; the stored rows are kept")
 
 
-def _whole(ledger: Ledger) -> list[tuple[PartHead, list[str]]]:
+def _whole(ledger: Ledger) -> list[Part]:
     """Return the parts to verify; a damaged one is set aside, and computed by the run."""
-    for head, _ in ledger.older_parts():
+    for part in ledger.older_parts():
         try:
-            read_content(head.path)
+            read_content(part.path)
         except DamagedError:
-            ledger.store.set_aside(head.path)
+            ledger.store.set_aside(part.path)
     return ledger.older_parts()
 
 
-def _marks(head: PartHead, methods: Sequence[str]) -> list[Mapping[str, str]]:
-    return [head.marks[method] for method in methods]
+def _other_seed(ledger: Ledger, part: Part) -> bool:
+    head = ledger.store.head_like(part)
+    return head is not None and head.provenance["seed"] != str(ledger.study.seed)
 
 
-def _sample(
-    ledger: Ledger, older: Sequence[tuple[PartHead, Sequence[str]]]
-) -> dict[Cell, list[int]]:
+def _sample(ledger: Ledger, older: Sequence[Part]) -> dict[Cell, list[int]]:
     """Return the replicates to compare: spread evenly over those there are, and over those not ok.
 
     The latter are few as a rule, and what a change of code is about.
     """
-    by_key = {condition.key: condition for condition in ledger.study.conditions}
     there: dict[Cell, set[int]] = defaultdict(set)
     not_ok: dict[Cell, set[int]] = defaultdict(set)
-    for head, methods in older:
-        rows = read(head.path, ["replicate", "status"])
-        for method in methods:
-            cell, own = (by_key[head.condition], method), rows_of(head, rows, method)
-            there[cell] |= set(range(head.start, head.stop))
-            bad = pc.not_equal(own["status"].cast(pa.string()), str(Status.OK))
-            not_ok[cell].update(own["replicate"].filter(bad).to_pylist())
+    for part in older:
+        rows = read(part.path, ["replicate", "status"])
+        cell = ledger.manifest.conditions[part.condition], part.method
+        there[cell] |= set(range(part.start, part.stop))
+        bad = pc.not_equal(rows["status"].cast(pa.string()), str(Status.OK))
+        not_ok[cell].update(rows["replicate"].filter(bad).to_pylist())
     each = max(1, min(MOST_EACH, MOST // len(there)))
     return {
         cell: sorted({*_spread(sorted(all_of_it), each), *_spread(sorted(not_ok[cell]), each)})
@@ -134,26 +131,15 @@ def _computed(
         with store.locked():
             again = Ledger(ledger.study, store)
             RunLoop(again, wanted, Progress(True), Share(1, 1), keep_going=True).compute(jobs)
-            parts = [(head, head.methods) for head in store.heads()]
-            return dict(_answers(parts, sample))
-
-
-def _stored(
-    older: Sequence[tuple[PartHead, Sequence[str]]], sample: Mapping[Cell, Sequence[int]]
-) -> dict[tuple[str, int, str], Answer]:
-    return dict(_answers(older, sample))
+            return dict(_answers(again, store.parts(), sample))
 
 
 def _answers(
-    parts: Sequence[tuple[PartHead, Sequence[str]]], sample: Mapping[Cell, Sequence[int]]
+    ledger: Ledger, parts: Sequence[Part], sample: Mapping[Cell, Sequence[int]]
 ) -> Iterator[tuple[tuple[str, int, str], Answer]]:
     """Yield the answers of a sample that some parts hold, by address."""
-    wanted = {(condition.key, method): numbers for (condition, method), numbers in sample.items()}
-    for head, methods in parts:
-        rows = read(head.path)
-        for method in methods:
-            for replicate in wanted.get((head.condition, method), ()):
-                if head.start <= replicate < head.stop:
-                    answer = read_answer(rows, method, replicate, {})
-                    if answer is not None:
-                        yield (head.condition, replicate, method), answer
+    for part in parts:
+        rows, condition = read(part.path), ledger.manifest.conditions[part.condition]
+        for replicate in sample.get((condition, part.method), ()):
+            if answer := read_answer(rows, replicate, {}):
+                yield (condition.key, replicate, part.method), answer

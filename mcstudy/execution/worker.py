@@ -237,7 +237,7 @@ def _result(
     finished = compute_part(study, config.marks, task, watch=watch, tape=tape)
     return TaskResult(
         len(finished.done),
-        finished.part,
+        finished.parts,
         finished.seconds,
         finished.printed,
         finished.calls_that_printed,

@@ -15,10 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import mcstudy.simulation
-from mcstudy.storage.parts import DamagedError, column_key, diagnostic_text, read
+from mcstudy.storage.parts import DamagedError, Part, column_key, diagnostic_text, read, read_head
 from mcstudy.storage.provenance import Mark
-from mcstudy.storage.rows import Stored
-from mcstudy.storage.sum_parts import read_tallies
+from mcstudy.storage.sum_parts import read_tally
 
 _OURS = str(Path(mcstudy.simulation.__file__).parent)
 
@@ -93,12 +92,9 @@ class Answer:
         return said
 
 
-def read_answer(
-    rows: pa.Table, method: str, replicate: int, truths: Mapping[str, float]
-) -> Answer | None:
+def read_answer(rows: pa.Table, replicate: int, truths: Mapping[str, float]) -> Answer | None:
     """Return the answer in the row of a part, None if it has no such row."""
-    of_method = pc.equal(rows["method"].cast(pa.string()), method)
-    found = rows.filter(pc.and_(of_method, pc.equal(rows["replicate"], replicate))).to_pylist()
+    found = rows.filter(pc.equal(rows["replicate"], replicate)).to_pylist()
     if not found:
         return None
     row = found[0]
@@ -117,40 +113,32 @@ def read_answer(
 
 
 def stored_answers(
-    items: Sequence[Stored], replicate: int, methods: Sequence[str], truths: Mapping[str, float]
+    parts: Sequence[Part], replicate: int, truths: Mapping[str, float]
 ) -> tuple[dict[str, Answer], dict[str, Mark]]:
-    """Return what is stored of a replicate by each method, and what made it."""
+    """Return what parts have of a replicate by each method, and what made it."""
     answers: dict[str, Answer] = {}
     marks: dict[str, Mark] = {}
-    for item in items:
-        head = item.head
-        for name in set(methods) & set(item.methods) if head.keep == "rows" else ():
-            if name in answers:  # of rows that are there twice the tables have the first
-                continue
+    for part in parts:
+        if part.method not in answers:  # of rows that are there twice the tables have the first
             with contextlib.suppress(DamagedError):
-                if answer := read_answer(read(head.path), name, replicate, truths):
-                    answers[name], marks[name] = answer, head.marks[name]
+                if answer := read_answer(read(part.path), replicate, truths):
+                    answers[part.method] = answer
+                    marks[part.method] = read_head(part.path).provenance
     return answers, marks
 
 
-def stored_endings(
-    items: Sequence[Stored], replicate: int, methods: Sequence[str]
-) -> tuple[dict[str, str], list[str]]:
+def stored_endings(parts: Sequence[Part], replicate: int) -> tuple[dict[str, str], list[str]]:
     """Return what sums still know of a replicate: how it ended by method, and that in words."""
     endings: dict[str, str] = {}
-    notes: list[str] = []
-    for item in items:
-        if item.head.keep == "rows":
-            continue
-        notes = notes or ["No rows are kept (keep='measures'): there are no numbers to compare"]
+    notes = ["No rows are kept (keep='measures'): there are no numbers to compare"] * bool(parts)
+    for part in parts:
         with contextlib.suppress(DamagedError):
-            for name, tally in read_tallies(item.head.path).items():
-                for ending, addresses in tally.addresses.items():
-                    texts = dict(addresses)
-                    if name in methods and name in item.methods and replicate in texts:
-                        endings[name] = ending.status
-                        words = f"{ending.status}: {texts[replicate]}".rstrip(": ")
-                        notes.append(f"Stored of '{name}': {words}")
+            for ending, addresses in read_tally(part.path).addresses.items():
+                texts = dict(addresses)
+                if replicate in texts:
+                    endings[part.method] = ending.status
+                    words = f"{ending.status}: {texts[replicate]}".rstrip(": ")
+                    notes.append(f"Stored of '{part.method}': {words}")
     return endings, notes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,15 +15,15 @@ from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.storage import parts
 from mcstudy.storage.folder import Holding
-from mcstudy.storage.parts import DamagedError
-from mcstudy.storage.rows import Stored
-from mcstudy.storage.sum_parts import read_tallies
+from mcstudy.storage.manifest import Stored
+from mcstudy.storage.parts import DamagedError, Part
+from mcstudy.storage.sum_parts import read_tally
 
 NOWHERE = -1
 """The replicate of failures whose address was not kept."""
 _GOOD = (str(Status.OK), str(Status.BOUNDARY), str(Status.SKIPPED))
-_OF_PART = ["replicate", "method", *ENDING]
-_ALL = ["condition", "count", *_OF_PART]
+_OF_PART = ["replicate", *ENDING]
+_ALL = ["condition", "count", "replicate", "method", *ENDING]
 _TOO_MANY = "(of kinds too many to be kept)"
 _TRIES = 3  # a run may join parts while one looks, but not three times within a look
 
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 def troubled_fits(
     holding: Holding,
-) -> tuple[pd.DataFrame, Mapping[Condition, Sequence[Stored]], int]:
+) -> tuple[pd.DataFrame, Stored, int]:
     """Return a row for each fit that failed or warned, what is stored, and the damaged parts.
 
     Returns
@@ -50,7 +50,7 @@ def troubled_fits(
     troubled : DataFrame
         condition, replicate, method, status, message, `warned`, `failed` (ended neither ok nor at a
         boundary), and `count`: 1, or more for sums, which keep the first addresses only.
-    stored : mapping of Condition to sequence of Stored
+    stored : mapping of Condition to sequence of Part
         The rows that were there at that moment, without those of the damaged parts.
     damaged : int
         The number of parts.
@@ -58,10 +58,10 @@ def troubled_fits(
     for _ in range(_TRIES):
         stored = holding.stored()
         found, lost = _read_all(stored)
-        if all(item.head.path.exists() for item in lost):
+        if all(part.path.exists() for part in lost):
             break
         # A run at work has joined parts meanwhile: look again.
-    stored = {c: [item for item in items if item not in lost] for c, items in stored.items()}
+    stored = {c: [part for part in parts if part not in lost] for c, parts in stored.items()}
     tables = [table for table in found if len(table)]
     troubled = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
     troubled["warned"] = troubled["warned"].astype(bool)
@@ -97,76 +97,62 @@ def places_of(rows: pd.DataFrame) -> tuple[Place, ...]:
     )
 
 
-def _read_all(
-    stored: Mapping[Condition, Sequence[Stored]],
-) -> tuple[list[pd.DataFrame], list[Stored]]:
+def _read_all(stored: Stored) -> tuple[list[pd.DataFrame], list[Part]]:
     """Return the troubled fits of each part, and the parts that could not be read."""
     found, lost = [], []
-    for condition, items in stored.items():
+    for condition, own in stored.items():
         held: dict[str, list[tuple[int, int]]] = {}
-        for item in items:
-            read = _of_rows if item.head.keep == "rows" else _of_sums
+        for part in own:
             try:
-                failed = read(condition, item)
+                failed = _of_part(condition, part)
             except DamagedError:
-                lost.append(item)
+                lost.append(part)
                 continue
-            found.append(_not_yet(failed, item, held))
-            for method in item.methods:
-                held.setdefault(method, []).append((item.head.start, item.head.stop))
+            before = held.setdefault(part.method, [])
+            found.append(_not_yet(failed, before))
+            before.append((part.start, part.stop))
     return found, lost
 
 
-def _not_yet(
-    failed: pd.DataFrame, item: Stored, held: Mapping[str, Sequence[tuple[int, int]]]
-) -> pd.DataFrame:
+def _not_yet(failed: pd.DataFrame, held: Sequence[tuple[int, int]]) -> pd.DataFrame:
     """Return the failures of replicates that no part before holds: of two the first one counts."""
-    start, stop = item.head.start, item.head.stop
-    before = {
-        (method, replicate)
-        for method in item.methods
-        for first, end in held.get(method, ())
-        for replicate in range(max(first, start), min(end, stop))
-    }
-    if not before:
-        return failed
-    keys = zip(failed["method"], failed["replicate"], strict=True)
-    return failed[[key not in before for key in keys]]
+    for start, stop in held:
+        failed = failed[~failed["replicate"].between(start, stop, inclusive="left")]
+    return failed
 
 
-def _of_rows(condition: Condition, item: Stored) -> pd.DataFrame:
-    table = parts.read(item.head.path, _OF_PART)
-    good = pc.is_in(table["status"].cast(pa.string()), value_set=pa.array(_GOOD))
-    wanted = pc.is_in(table["method"].cast(pa.string()), value_set=pa.array(item.methods))
-    bad = table.filter(pc.and_(pc.or_(pc.invert(good), table[WARNED]), wanted))
+def _of_part(condition: Condition, part: Part) -> pd.DataFrame:
+    rows = parts.read(part.path)
+    if "tally" in rows.column_names:
+        return _of_sums(condition, part)
+    good = pc.is_in(rows["status"].cast(pa.string()), value_set=pa.array(_GOOD))
+    bad = rows.filter(pc.or_(pc.invert(good), rows[WARNED]))
     columns: dict[str, Any] = {name: bad[name].to_pylist() for name in _OF_PART}
     columns["message"] = [message or "" for message in columns["message"]]
-    columns |= {"condition": [condition.key] * bad.num_rows, "count": [1] * bad.num_rows}
-    return pd.DataFrame(columns, columns=_ALL)
+    columns |= {"condition": condition.key, "method": part.method, "count": 1}
+    return pd.DataFrame(columns, columns=_ALL, index=range(bad.num_rows))
 
 
-def _of_sums(condition: Condition, item: Stored) -> pd.DataFrame:
+def _of_sums(condition: Condition, part: Part) -> pd.DataFrame:
     """Return a row for each address that was kept, the first of its kind with the count of all."""
+    tally, method = read_tally(part.path), part.method
     lines: list[tuple[Any, ...]] = []
-    for method, tally in read_tallies(item.head.path).items():
-        if method not in item.methods:
+    unnamed = {word: n for word, n in tally.statuses.items() if word not in _GOOD}
+    warned = tally.warned
+    for ending, addresses in tally.addresses.items():
+        if not addresses or not (ending.warned or ending.status in unnamed):
             continue
-        unnamed = {word: n for word, n in tally.statuses.items() if word not in _GOOD}
-        warned = tally.warned
-        for ending, addresses in tally.addresses.items():
-            if not addresses or not (ending.warned or ending.status in unnamed):
-                continue
-            fits = tally.endings[ending]
-            warned -= fits if ending.warned else 0
-            if ending.status in unnamed:
-                unnamed[ending.status] -= fits
-            for i, (replicate, text) in enumerate(addresses):
-                count = 1 if i else fits - len(addresses) + 1
-                address = (condition.key, count, replicate, method)
-                lines.append((*address, ending.status, text, ending.warned))
-        lines += [
-            (condition.key, n, NOWHERE, method, word, _TOO_MANY, word == Status.OK)
-            for word, n in {**unnamed, str(Status.OK): warned}.items()
-            if n > 0
-        ]
+        fits = tally.endings[ending]
+        warned -= fits if ending.warned else 0
+        if ending.status in unnamed:
+            unnamed[ending.status] -= fits
+        for i, (replicate, text) in enumerate(addresses):
+            count = 1 if i else fits - len(addresses) + 1
+            address = (condition.key, count, replicate, method)
+            lines.append((*address, ending.status, text, ending.warned))
+    lines += [
+        (condition.key, n, NOWHERE, method, word, _TOO_MANY, word == Status.OK)
+        for word, n in {**unnamed, str(Status.OK): warned}.items()
+        if n > 0
+    ]
     return pd.DataFrame(lines, columns=_ALL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from mcstudy.analysis.query import find_condition
@@ -32,11 +29,10 @@ from mcstudy.results import Results, folder_of
 from mcstudy.simulation.call import attempt
 from mcstudy.simulation.replicates import FitException, Job, do_job, draw
 from mcstudy.spoken import either, option
-from mcstudy.storage.accepted import Counting
 from mcstudy.storage.folder import has_parts, why_not_there
-from mcstudy.storage.parts import DamagedError, encode, read_content
+from mcstudy.storage.manifest import Manifest
+from mcstudy.storage.parts import DamagedError, Part, read_content, rows_of
 from mcstudy.storage.provenance import Mark, changes, method_marks, take_as_unchanged
-from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.study import MAX_REPLICATES, Study
 from mcstudy.tables.document import Block, Document
@@ -171,11 +167,16 @@ def replay(
     names = sorted(study.methods) if method is None else [method]
     current = method_marks(study)
     truths = study.truths(found)
-    items = _that_count(store, study, found, current)
-    items = [item for item in items if item.head.start <= replicate < item.head.stop]
-    stored, marks = stored_answers(items, replicate, names, truths)
-    endings, notes = stored_endings(items, replicate, names)
-    notes += [] if set(names) <= stored.keys() else _damaged(store, found, replicate)
+    parts = [
+        part
+        for part in _that_count(store, study, found, current)
+        if part.start <= replicate < part.stop and part.method in names
+    ]
+    sums = study.keep == "measures"
+    stored, marks = stored_answers(() if sums else parts, replicate, truths)
+    endings, notes = stored_endings(parts if sums else (), replicate)
+    if not set(names) <= stored.keys():
+        notes += _damaged(_manifest(store, study, found, current), replicate)
     if not stored and not notes:
         notes.append(f"Note: replicate {replicate} is not stored, so nothing to compare with")
     notes += _changes(marks, current)
@@ -243,31 +244,34 @@ def _whole(replicate: SupportsIndex) -> int:
 
 def _that_count(
     store: Store, study: Study, condition: Condition, marks: Mapping[str, Mark]
-) -> list[Stored]:
-    """Return the rows of a condition that count: in the tables, or else in those of a run now."""
+) -> list[Part]:
+    """Return the parts of a condition that count: in the tables, or else in those of a run now."""
     record, stored = store.record, []
     if record or has_parts(store.folder):
         stored = open_holding(store.folder).stored().get(condition, [])
-    known = {method for item in stored for method in item.methods}
-    truths = {condition: study.truths(condition)}
-    now = Counting(study.keep, marks, set(record.get("kept", ())), truths, study.null, study.level)
-    for item in now.stored(store.heads())[condition]:
-        if methods := tuple(method for method in item.methods if method not in known):
-            stored.append(Stored(item.head, methods))
-    return stored
+    known = {part.method for part in stored}
+    now = _manifest(store, study, condition, marks)
+    return [*stored, *(part for part in now.stored_of(condition) if part.method not in known)]
 
 
-def _damaged(store: Store, condition: Condition, replicate: int) -> list[str]:
-    """Say in words which parts of a condition, or of the replicate, cannot be read."""
-    heads, damaged = store.look()
-    damaged = [path for path in damaged if path.name.startswith(condition.digest)]
-    for head in heads:
-        if head.condition == condition.key and head.start <= replicate < head.stop:
+def _manifest(
+    store: Store, study: Study, condition: Condition, marks: Mapping[str, Mark]
+) -> Manifest:
+    """Return what counts of a condition by the study as it is."""
+    truths, kept = {condition: study.truths(condition)}, set(store.record.get("kept", ()))
+    return Manifest(store, study.keep, marks, kept, truths, study.null, study.level)
+
+
+def _damaged(manifest: Manifest, replicate: int) -> list[str]:
+    """Say in words which parts that should hold a replicate of a condition cannot be read."""
+    said = []
+    for part in manifest.store.parts():
+        if part.condition in manifest.conditions and part.start <= replicate < part.stop:
             try:
-                read_content(head.path)
+                read_content(part.path)
             except DamagedError:
-                damaged.append(head.path)
-    return [f"Note: {path}: damaged, and not read; run the study again" for path in damaged]
+                said.append(f"Note: {part.path}: damaged, and not read; run the study again")
+    return said
 
 
 def _answers(study: Study, job: Job, truths: Mapping[str, float]) -> dict[str, Answer]:
@@ -275,12 +279,10 @@ def _answers(study: Study, job: Job, truths: Mapping[str, float]) -> dict[str, A
     if not job.methods:
         return {}
     troubles: list[FitException] = []
-    done, columns = do_job(study, job, 0.0, troubles.append)
-    part = encode(done, columns, {name: {} for name in job.methods})
-    rows: pa.Table = pq.read_table(io.BytesIO(part))
+    _, columns = do_job(study, job, 0.0, troubles.append)
     answers = {}
     for name in job.methods:
-        answer = read_answer(rows, name, job.start, truths)
+        answer = read_answer(rows_of(columns[name], job.start), job.start, truths)
         assert answer is not None
         texts = [traceback_text(t.exception) for t in troubles if t.method in ("", name)]
         answers[name] = replace(answer, traceback=texts[-1] if texts else "")

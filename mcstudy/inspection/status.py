@@ -15,10 +15,10 @@ from mcstudy.grid import Condition
 from mcstudy.inspection.failures import kinds_of, troubled_fits
 from mcstudy.inspection.status_report import StatusReport
 from mcstudy.results import Results, folder_of
-from mcstudy.storage.accepted import kept_as
 from mcstudy.storage.folder import Holding, has_tables
+from mcstudy.storage.manifest import kept_as
+from mcstudy.storage.parts import Head, Part
 from mcstudy.storage.provenance import Mark
-from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import nulls_of, truths_of
 
@@ -43,10 +43,10 @@ def status(results: Results | str | Path) -> StatusReport:
         (
             condition.key,
             method,
-            *covered(items, method, holding.goal(condition) if method in asked else 0),
+            *covered(parts, method, holding.goal(condition) if method in asked else 0),
         )
-        for condition, items in stored.items()
-        for method in _methods(holding, items)
+        for condition, parts in stored.items()
+        for method in _methods(holding, parts)
     ]
     fits = pd.DataFrame(lines, columns=["condition", "method", "done", "missing"])
     for kind in ("failed", "warned"):
@@ -62,15 +62,15 @@ def status(results: Results | str | Path) -> StatusReport:
         fits=fits if collected else fits.drop(columns="missing"),
         failures=kinds_of(troubled[troubled["failed"]]),
         warnings=kinds_of(troubled[troubled["warned"]]),
-        damaged=damaged + len(holding.store.damaged),
+        damaged=damaged + len(holding.store.strays()),
         conditions=holding.conditions,
         collected=collected,
     )
 
 
-def _methods(holding: Holding, items: Sequence[Stored]) -> list[str]:
+def _methods(holding: Holding, parts: Sequence[Part]) -> list[str]:
     """Return the methods that were asked for or have rows."""
-    names = sorted({*holding.methods, *(method for item in items for method in item.methods)})
+    names = sorted({*holding.methods, *(part.method for part in parts)})
     return in_order(names, holding.record.get(METHODS_IN_ORDER, ()))
 
 
@@ -93,22 +93,27 @@ def _record_of(store: Store) -> dict[str, Any]:
 
     All their rows count, since nobody has decided yet what becomes of those that others have made.
     """
-    heads = store.heads()
-    marks: dict[str, Mark] = {name: head.marks[name] for head in heads for name in head.methods}
-    conditions = {Condition(factors_of(head.condition)) for head in heads}
-    if not heads:
+    marks: dict[str, Mark] = {}
+    made: dict[tuple[str, str], Mark] = {}
+    conditions: dict[str, Head] = {}
+    for part in store.parts():
+        known = (part.method, part.fingerprint) in made and part.condition in conditions
+        if not known and (head := store.head(part)):
+            conditions[part.condition] = head
+            made[part.method, part.fingerprint] = marks[part.method] = head.provenance
+    if not conditions:
         return {}
+    heads = list(conditions.values())
+    found = {Condition(factors_of(head.condition)) for head in heads}
     return {
         "name": store.folder.name,
         "conditions": {
             condition.key: dict(condition.factors)
-            for condition in sorted(conditions, key=lambda condition: condition.sort_key)
+            for condition in sorted(found, key=lambda condition: condition.sort_key)
         },
         "methods": sorted(marks),
         "marks": marks,
-        "kept": [
-            kept_as(name, mark, marks[name]) for head in heads for name, mark in head.marks.items()
-        ],
+        "kept": [kept_as(fingerprint, marks[method]) for method, fingerprint in made],
         "keep": heads[0].keep,
         "truths": truths_of(heads),
         "null": nulls_of(heads) or None,

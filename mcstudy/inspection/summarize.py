@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +13,12 @@ from mcstudy.execution.extent import Extent, extent_of, lost
 from mcstudy.execution.options import counted
 from mcstudy.execution.refresh import LEFT
 from mcstudy.execution.tables import Wishes, write_measures, write_rows
-from mcstudy.grid import Condition
 from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
 from mcstudy.spoken import either
 from mcstudy.storage.folder import Holding
+from mcstudy.storage.manifest import Stored
 from mcstudy.storage.parts import DamagedError
-from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.table_set import made_apart, put_in_places
 from mcstudy.study import Study
@@ -78,13 +76,13 @@ def summarize(
 def _make(holding: Holding, folder: Path, wishes: Wishes) -> None:
     """Write the tables without what is damaged, unless better ones are there."""
     damaged: set[Path] = set()
-    made_of: Mapping[Condition, Sequence[Stored]] | None = None
+    made_of: Stored | None = None
     with made_apart(folder) as made:
         while made_of is None:
             # Read anew each time: a run at work may have joined parts meanwhile.
             stored = {
-                condition: [item for item in items if item.head.path not in damaged]
-                for condition, items in holding.stored().items()
+                condition: [part for part in parts if part.path not in damaged]
+                for condition, parts in holding.stored().items()
             }
             _check_better(holding, folder, extent_of(stored), damaged)
             try:
@@ -103,7 +101,7 @@ def _check_better(holding: Holding, folder: Path, extent: Extent, damaged: set[P
     """Raise ResultsError where tables would be replaced by poorer ones, or there are no rows."""
     words = lost(holding.record.get("counts", {}), extent)
     if words and (folder / "performance.parquet").exists():
-        count = len(damaged.union(holding.store.broken(), holding.store.damaged))
+        count = len(damaged.union(holding.store.damaged()))
         words += f" ({counted(count, 'damaged part')})" if count else ""
         raise ResultsError(f"{folder}: {words}; {LEFT}")
     if not extent:

@@ -23,7 +23,7 @@ from mcstudy.simulation.replicates import Job, do_job
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT
 from mcstudy.storage.parts import encode
 from mcstudy.storage.provenance import method_marks
-from mcstudy.storage.rows import Stored, StudyRows
+from mcstudy.storage.rows import StudyRows
 from mcstudy.storage.store import Store
 from mcstudy.study import Study
 
@@ -150,9 +150,10 @@ def _performance(
             done, answers = do_job(study, job, seconds)
             if names := changed(before, shared_states()):
                 refuse_draws(study, done, names, FIRST_ATTEMPT, None)
-            store.add(encode(done, answers, marks))
-            stored = {condition: [Stored(head, methods) for head in store.heads()]}
-            rows = StudyRows(stored, {condition: study.truths(condition)}, level=study.level)
+            for part in encode(done, answers, marks).values():
+                store.add(part)
+            truths = {condition: study.truths(condition)}
+            rows = StudyRows({condition: store.parts()}, truths, level=study.level)
             table = measured_rows(rows, measures=study.measures, null=study.null)
         return table.to_pandas(), len(done)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import random
 import resource
@@ -11,15 +10,13 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.unusable import unusable
@@ -32,10 +29,12 @@ from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import call, option
 from mcstudy.storage.export import write_tables
 from mcstudy.storage.files import write_table
-from mcstudy.storage.provenance import method_marks
-from mcstudy.storage.rows import Stored, StudyRows
+from mcstudy.storage.manifest import Manifest
+from mcstudy.storage.parts import rows_in
+from mcstudy.storage.provenance import Mark, method_marks
+from mcstudy.storage.rows import StudyRows
 from mcstudy.storage.store import Store
-from mcstudy.storage.sum_parts import tallies_of
+from mcstudy.storage.sum_parts import tally_of
 from mcstudy.storage.table_set import read_table
 from mcstudy.study import Study
 
@@ -159,7 +158,8 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
         with store.locked():
             hired = time.perf_counter()
             here = workers == 1 and study.time_limit is None
-            with local_executor(study, method_marks(study), workers, in_process=here) as team:
+            marks = method_marks(study)
+            with local_executor(study, marks, workers, in_process=here) as team:
                 _work(study, team, workers, seconds, pilot, store)
                 pilot.start = max(pilot.start - hired, 0.0)
             if not pilot.laps:
@@ -167,7 +167,7 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
                     f"{study.name}: no job of the pilot came back, its workers died; see which fit "
                     f"does it with {call('run', option('replicates', 1))}"
                 )
-            _make_tables(study, store, pilot)
+            _make_tables(study, store, marks, pilot)
     return pilot
 
 
@@ -207,7 +207,8 @@ def _work(
                 # The clock starts when the workers are there.
                 pilot.start = time.perf_counter() - finished.seconds
                 end = time.perf_counter() + seconds
-            store.add(finished.part)
+            for part in finished.parts.values():
+                store.add(part)
             pilot.memory = max(pilot.memory, finished.memory)
             laps_of = pilot.laps.setdefault(finished.done.condition, [])
             laps_of.append(_lap(study, finished, methods))
@@ -216,25 +217,22 @@ def _work(
 
 
 def _lap(study: Study, finished: Finished, methods: Sequence[str]) -> PilotRun:
-    count, seconds, size = len(finished.done), finished.seconds, len(finished.part)
-    if study.keep == "measures":
-        tallies = tallies_of(finished.part)
-        means = {name: tallies[name].seconds / count for name in methods}
-        return PilotRun(count, seconds, size, means)
-    rows = pq.read_table(io.BytesIO(finished.part), columns=["method", "seconds"])
-    of = rows["method"].cast(pa.string())
-    means = {name: pc.mean(rows["seconds"].filter(pc.equal(of, name))).as_py() for name in methods}
-    return PilotRun(count, seconds, size, means)
+    count, size = len(finished.done), sum(len(part.content) for part in finished.parts.values())
+    means = {}
+    for name, part in finished.parts.items():
+        if study.keep == "measures":
+            means[name] = tally_of(part).seconds / count
+        else:
+            means[name] = pc.mean(rows_in(part)["seconds"]).as_py()
+    return PilotRun(count, finished.seconds, size, means)
 
 
-def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
+def _make_tables(study: Study, store: Store, marks: Mapping[str, Mark], pilot: Pilot) -> None:
     """Make the tables of the first replicates, then of all, and look at their size and time."""
     tried = list(pilot.laps)
     truths = {condition: study.truths(condition) for condition in tried}
-    stored: dict[Condition, list[Stored]] = {condition: [] for condition in tried}
-    by_key = {condition.key: condition for condition in tried}
-    for head in store.heads():
-        stored[by_key[head.condition]].append(Stored(head, tuple(head.methods)))
+    manifest = Manifest(store, study.keep, marks, set(), truths, study.null, study.level)
+    stored = manifest.stored()
     sizes = []
     for first in (1, None):
         begun = time.perf_counter()

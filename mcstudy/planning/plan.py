@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from mcstudy.planning.forecast import (
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import either
-from mcstudy.storage.rows import Stored
+from mcstudy.storage.manifest import Stored, ranges_of, replicates_in
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
 from mcstudy.study import Study, check_replicates
@@ -250,9 +250,9 @@ def plan(
         check_exist(wanted, existing(pilot.performance), listed)
     units = unit_errors(pilot.performance)
     fits_stored = sum(
-        len(item.methods) * (item.head.stop - item.head.start)
-        for items in stored.values()
-        for item in items
+        replicates_in(ranges_of(parts, method))
+        for parts in stored.values()
+        for method in study.methods
     )
 
     def costs(goals: Mapping[Condition, int]) -> tuple[list[Job], Forecast]:
@@ -288,9 +288,7 @@ def plan(
     )
 
 
-def _jobs(
-    study: Study, goals: Mapping[Condition, int], stored: Mapping[Condition, Sequence[Stored]]
-) -> list[Job]:
+def _jobs(study: Study, goals: Mapping[Condition, int], stored: Stored) -> list[Job]:
     methods = tuple(sorted(study.methods))
     return [
         job

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from mcstudy.errors import ChangedError
 from mcstudy.spoken import option
-from mcstudy.storage.accepted import Counting, kept_as, known_as
-from mcstudy.storage.parts import PartHead
+from mcstudy.storage.manifest import Manifest, kept_as
+from mcstudy.storage.parts import Head, Part
 from mcstudy.storage.provenance import Mark, changes
+from mcstudy.storage.store import Store
 
 
 @dataclass
@@ -26,7 +26,7 @@ class _Changes:
     seeds : set of str
         The seeds that are not the study's.
     foreign : set of str
-        What the rows to decide on are known as.
+        The fingerprints of the rows to decide on.
     kept : set of str
         The same, beside what they are kept for.
     """
@@ -43,23 +43,22 @@ class Decisions:
 
     Parameters
     ----------
-    counting : Counting
+    manifest : Manifest
         Which rows count; what is decided to be kept joins them.
     seed : int
         The study's.
     discarded : set of str
-        What the rows are known as that were discarded before.
+        The fingerprints of the rows that were discarded before.
     """
 
-    def __init__(self, counting: Counting, seed: int, discarded: set[str]) -> None:
-        self.counting = counting
+    def __init__(self, manifest: Manifest, seed: int, discarded: set[str]) -> None:
+        self.manifest = manifest
         self.discarded = discarded
         self._seed = seed
 
     def settle(
         self,
-        folder: Path,
-        heads: Iterable[PartHead],
+        store: Store,
         changed: str | None,
         *,
         wanted: Collection[str],
@@ -69,10 +68,8 @@ class Decisions:
 
         Parameters
         ----------
-        folder : Path
-            Begins the messages.
-        heads : iterable of PartHead
-            Its parts.
+        store : Store
+            The folder.
         changed : {"keep", "discard"}, optional
             As in `run`.
         wanted : collection of str
@@ -86,78 +83,94 @@ class Decisions:
             Where something has changed and it is not told, or not possible, what to do.
         """
         found = _Changes(dict.fromkeys(truths))
-        for head in heads:
-            self._check_kept(folder, head)
-            found.of_sums |= dict.fromkeys(self.counting.other_references(head))
-            for method, mark in head.marks.items():
-                self._look_at(method, mark, found, changed, wanted)
-        self._refuse(folder, found, changed)
+        for part, head in self._others(store):
+            self._check_kept(store, head)
+            found.of_sums |= dict.fromkeys(self.manifest.other_references(head))
+            self._look_at(part, head.provenance, found, changed, wanted)
+        self._refuse(store, found, changed)
         if changed == "keep":
-            self.counting.kept.update(found.kept)
+            self.manifest.kept.update(found.kept)
         if changed == "discard":
-            gone = {key for key in self.counting.kept if key.partition(":")[0] in found.foreign}
-            self.counting.kept.difference_update(gone)
+            gone = {key for key in self.manifest.kept if key.partition(":")[0] in found.foreign}
+            self.manifest.kept.difference_update(gone)
             self.discarded |= found.foreign
 
-    def is_discarded(self, head: PartHead, wanted: Collection[str]) -> bool:
-        """Return whether no row of a part is of use any more."""
-        if self.counting.other_references(head) and set(head.marks) <= set(wanted):
-            return True
-        return all(
-            known_as(method, mark) in self.discarded and not self.counting.counts(method, mark)
-            for method, mark in head.marks.items()
-        )
+    def is_discarded(self, store: Store, part: Part, wanted: Collection[str]) -> bool:
+        """Return whether a part is of no use any more."""
+        if self.manifest.counts_made(part):
+            head = self._about_others(store, part) if part.method in wanted else None
+            return head is not None and bool(self.manifest.other_references(head))
+        return part.fingerprint in self.discarded
 
-    def _check_kept(self, folder: Path, head: PartHead) -> None:
+    def _others(self, store: Store) -> Iterable[tuple[Part, Head]]:
+        """Yield a part of each provenance that is not the study's, and the parts of other sums."""
+        seen = set()
+        for part in store.parts():
+            made = part.method, part.fingerprint
+            if made not in seen and not self.manifest.is_present(part):
+                seen.add(made)
+                if head := store.head_like(part):
+                    yield part, head
+            if head := self._about_others(store, part):
+                yield part, head
+
+    def _about_others(self, store: Store, part: Part) -> Head | None:
+        """Return the head of a part whose sums may be about other numbers than the study's."""
+        if self.manifest.keep == "rows" or self.manifest.counts(part):
+            return None
+        return store.head(part)
+
+    def _check_kept(self, store: Store, head: Head) -> None:
         """Raise unless the part keeps of its replicates what the study keeps."""
-        keep = self.counting.keep
+        keep = self.manifest.keep
         if head.keep != keep:
             raise ChangedError(
-                f"{folder}: keeps {head.keep} and this study has keep={keep!r}; the two "
+                f"{store.folder}: keeps {head.keep} and this study has keep={keep!r}; the two "
                 "cannot be joined: give it another name, or another folder"
             )
 
     def _look_at(
         self,
-        method: str,
+        part: Part,
         mark: Mark,
         found: _Changes,
         changed: str | None,
         wanted: Collection[str],
     ) -> None:
-        """Add what the rows of a method with this mark have not in common with the study's own."""
-        differences = self._differences(method, mark, anew=changed == "discard")
-        if differences and known_as(method, mark) not in self.discarded:
+        """Add what the rows of a part, with this mark, have not in common with the study's own."""
+        method = part.method
+        differences = self._differences(part, mark, anew=changed == "discard")
+        if differences and part.fingerprint not in self.discarded:
             found.seeds |= {mark["seed"]} - {str(self._seed)}
             found.said |= dict.fromkeys(differences)
-            if changed == "keep" or method in wanted or method not in self.counting.marks:
-                found.foreign.add(known_as(method, mark))
-                found.kept.add(kept_as(method, mark, self._now(method, mark)))
+            if changed == "keep" or method in wanted or method not in self.manifest.marks:
+                found.foreign.add(part.fingerprint)
+                found.kept.add(kept_as(part.fingerprint, self._now(method, mark)))
 
-    def _differences(self, method: str, mark: Mark, *, anew: bool) -> list[str]:
+    def _differences(self, part: Part, mark: Mark, *, anew: bool) -> list[str]:
         """Say in words what rows with this mark have not in common with the study's own.
 
         Those of a method that the study no longer has must only be of its data. Rows that were
         kept count as its own, unless the question is put `anew`.
         """
-        now = self._now(method, mark)
-        kept = kept_as(method, mark, now) in self.counting.kept
+        now = self._now(part.method, mark)
+        kept = kept_as(part.fingerprint, now) in self.manifest.kept
         if mark == now or (kept and not anew):
             return []
-        of = f"of method '{method}'"
+        of = f"of method '{part.method}'"
         return [change.replace("of method", of) for change in changes(mark, now)]
 
     def _now(self, method: str, mark: Mark) -> Mark:
         """Return what rows of a method with this mark would be marked with now."""
-        now = self.counting.marks.get(method)
+        now = self.manifest.marks.get(method)
         if now is None:
-            any_mark = next(iter(self.counting.marks.values()))
+            any_mark = next(iter(self.manifest.marks.values()))
             now = {**mark, **{name: any_mark[name] for name in ("seed", "simulate")}}
         return now
 
-    def _refuse(self, folder: Path, found: _Changes, changed: str | None) -> None:
+    def _refuse(self, store: Store, found: _Changes, changed: str | None) -> None:
         """Raise where what has changed cannot stand as it is told."""
-        discard = option("changed", "discard")
+        folder, discard = store.folder, option("changed", "discard")
         if found.seeds and changed != "discard":
             raise ChangedError(
                 f"{folder}: holds rows of seed {', '.join(sorted(found.seeds))} and this "

@@ -93,25 +93,25 @@ def metadata_of(footer: bytes) -> Any:
     return pq.read_metadata(pa.BufferReader(_MAGIC + footer))
 
 
-def read_verified(path: Path) -> bytes:
-    """Return the bytes of a sealed file; raise BrokenSealError if they are not what was written."""
+def read_verified(path: Path) -> tuple[bytes, Any]:
+    """Return the bytes of a sealed file and its metadata.
+
+    Raises
+    ------
+    BrokenSealError
+        If any byte is not what was written.
+    """
     content = read_regular(path)
-    check(content)
-    return content
+    tail = _tail(len(content), lambda at, count: content[at : at + count])
+    if hashlib.sha256(memoryview(content)[: tail.place]).digest() != tail.before:
+        raise BrokenSealError("its checksum is another one")
+    return content, metadata_of(tail.footer)
 
 
 def read_regular(path: Path) -> bytes:
     """Return the bytes of a file; raise OSError for what is no regular one."""
     with _opened(path) as file:
         return bytes(file.read())
-
-
-def check(content: bytes) -> Any:
-    """Return the metadata of a sealed file; raise BrokenSealError unless all of it is whole."""
-    tail = _tail(len(content), lambda at, n: content[at : at + n])
-    if hashlib.sha256(memoryview(content)[: tail.place]).digest() != tail.before:
-        raise BrokenSealError("its checksum is another one")
-    return metadata_of(tail.footer)
 
 
 def open_verified(path: Path) -> tuple[Any, str]:

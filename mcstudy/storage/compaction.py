@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
 from mcstudy.storage import parts
-from mcstudy.storage.parts import PartHead
+from mcstudy.storage.parts import NewPart, Part
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import joined_sums
 
-MANY_PARTS = 1000
+# Small parts that follow each other are joined where there are so many. A part of a few rows is
+# mostly footer: of ten fits by MixedLM, 9 of its 10 kB.
 WORTHWHILE = 8
-LARGE_BYTES = 2**23
+LARGE_BYTES = 2**23  # of a part that is left as it is: it is read in some 10 ms
 
 
-def compact(store: Store) -> None:
-    """Join small parts that follow each other, where a folder holds many.
+def compact(store: Store, *, fewest: int = WORTHWHILE) -> None:
+    """Join small parts of one method and condition that follow each other.
 
     A joined part is on disk, whole, before the parts it holds are removed. After a kill in between
     both are there; their rows count once, and the next call removes the old ones.
@@ -28,76 +28,71 @@ def compact(store: Store) -> None:
     ----------
     store : Store
         Held by this run alone.
+    fewest : int
+        How many parts are joined at least.
 
     Raises
     ------
     DamagedError
         Where a part turns out to be damaged; nothing of it was removed.
     """
-    groups = _groups(store.heads())
-    for group in groups:
-        for holder, held in _held_twice(group):
-            parts.read(holder.path)
-            store.remove(held)
-    if len(store.heads()) > MANY_PARTS:
-        for group in groups:
-            for run in _runs(group):
-                _join(store, run)
+    cells: dict[tuple[str, str, str], list[Part]] = {}
+    for part in store.parts():
+        cells.setdefault((part.method, part.fingerprint, part.condition), []).append(part)
+    for cell in cells.values():
+        if len(cell) > 1:
+            left = _held_once(store, sorted(cell, key=lambda part: (part.start, -part.stop)))
+            for run in _runs(left):
+                if len(run) >= max(fewest, 2):
+                    _join(store, run)
 
 
-def _groups(heads: Sequence[PartHead]) -> list[list[PartHead]]:
-    """Return the parts of the same condition, methods and marks, in the order of replicates."""
-    groups: dict[tuple[str, str], list[PartHead]] = {}
-    for head in heads:
-        key = (head.condition, json.dumps([head.marks, head.references], sort_keys=True))
-        groups.setdefault(key, []).append(head)
-    return [sorted(group, key=lambda head: (head.start, -head.stop)) for group in groups.values()]
-
-
-def _held_twice(group: Sequence[PartHead]) -> list[tuple[PartHead, list[PartHead]]]:
-    """Return each part that holds all of others, with those."""
-    found: list[tuple[PartHead, list[PartHead]]] = []
-    holder = group[0]
-    for head in group[1:]:
-        if head.stop > holder.stop:
-            holder = head
-        elif found and found[-1][0] is holder:
-            found[-1][1].append(head)
+def _held_once(store: Store, cell: Sequence[Part]) -> list[Part]:
+    """Remove the parts whose rows another part has; return the others, in order."""
+    left = [cell[0]]
+    held: dict[Part, list[Part]] = {}
+    for part in cell[1:]:
+        if part.stop > left[-1].stop:
+            left.append(part)
         else:
-            found.append((holder, [head]))
-    return found
+            held.setdefault(left[-1], []).append(part)
+    for holder, twice in held.items():
+        parts.read_content(holder.path)  # it must be whole, since it is to stand for them
+        store.remove(twice)
+    return left
 
 
-def _runs(group: Sequence[PartHead]) -> Iterator[list[PartHead]]:
+def _runs(cell: Sequence[Part]) -> Iterator[list[Part]]:
     """Yield small parts that follow each other and make a large one."""
-    run: list[PartHead] = []
+    run: list[Part] = []
     size = 0
-    for head in group:
-        if not head.path.exists():
-            continue
-        own = head.path.stat().st_size
-        if run and (head.start != run[-1].stop or size + own > LARGE_BYTES):
+    for part in cell:
+        own = part.path.stat().st_size
+        if run and (part.start != run[-1].stop or size + own > LARGE_BYTES):
             yield run
             run, size = [], 0
         if own < LARGE_BYTES:
-            run.append(head)
+            run.append(part)
             size += own
     yield run
 
 
-def _join(store: Store, run: Sequence[PartHead]) -> None:
+def _join(store: Store, run: Sequence[Part]) -> None:
     """Join the parts of a run; one whose columns are of other types begins anew."""
-    if len(run) < WORTHWHILE:
-        return
-    read = [(head, parts.read(head.path)) for head in run]
-    for _, alike in itertools.groupby(read, key=lambda item: _types(item[1])):
-        heads, tables = zip(*alike, strict=True)
-        if len(heads) > 1:
-            join = parts.joined if heads[0].keep == "rows" else joined_sums
-            content = join(heads, tables)
-            if not heads[0].path.with_name(parts.name_of(content)).exists():
-                store.add(content)
-                store.remove(heads)
+    read = [(part, parts.read_head(part.path), parts.read(part.path)) for part in run]
+    for _, alike in itertools.groupby(read, key=lambda item: _types(item[2])):
+        old, heads, tables = zip(*alike, strict=True)
+        if len(old) > 1:
+            store.add(_joined(heads, tables))
+            store.remove(old)
+
+
+def _joined(heads: Sequence[parts.Head], tables: Sequence[pa.Table]) -> NewPart:
+    """Return the part that holds the rows of several of one kind, which follow each other."""
+    if heads[0].keep == "measures":
+        return joined_sums(heads, tables)
+    whole = heads[0].over(heads[0].start, heads[-1].stop)
+    return parts.new_part(parts.concatenated(tables), whole)
 
 
 def _types(table: pa.Table) -> frozenset[tuple[str, str]]:

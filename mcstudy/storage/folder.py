@@ -12,9 +12,9 @@ from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition
 from mcstudy.measure import LEVEL
 from mcstudy.spoken import call, option
-from mcstudy.storage.accepted import Counting
+from mcstudy.storage.manifest import Manifest
+from mcstudy.storage.parts import Part
 from mcstudy.storage.record import NAME
-from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 
 MOST_WITHIN = 5
@@ -86,10 +86,12 @@ class Holding:
         """What the tables carry in their metadata."""
         return {name: self.record[name] for name in self.record["facts"]}
 
-    def stored(self) -> dict[Condition, list[Stored]]:
-        """Return the rows that count as the study's, by condition."""
+    @property
+    def manifest(self) -> Manifest:
+        """What counts as the study's."""
         record = self.record
-        counting = Counting(
+        return Manifest(
+            self.store,
             record["keep"],
             record["marks"],
             set(record.get("kept", ())),
@@ -97,12 +99,15 @@ class Holding:
             record.get("null"),
             record.get("level", LEVEL),
         )
-        return counting.stored(self.store.heads())
+
+    def stored(self) -> dict[Condition, list[Part]]:
+        """Return the parts that count as the study's, by condition."""
+        return self.manifest.stored()
 
 
 def has_parts(folder: Path) -> bool:
     """Return whether something is stored in a folder."""
-    return any((folder / "parts").glob("[!.]*.parquet"))
+    return bool(Store(folder).parts())
 
 
 def has_tables(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Answers to Parquet and back: the part is the file that one job leaves, whole or not at all."""
+"""Answers to Parquet and back: a part has the answers of one method to a run of replicates."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +24,7 @@ from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.validation import STATUSES, Column
 from mcstudy.spoken import either
 from mcstudy.storage.checksums import (
-    BrokenSealError,
     NoSealError,
-    check,
     metadata_of,
     read_footer,
     read_verified,
@@ -34,127 +34,162 @@ from mcstudy.storage.provenance import Mark
 from mcstudy.storage.schema import FORMAT, HEAD, misfit
 
 _METADATA = b"mcstudy"
+ASIDE = ("damaged", "discarded")
+"""The folders beside those of the methods: of what was set aside, and of what no longer counts."""
+_ESCAPED = re.compile(r"[^\w .,;=+@!^&#~'()\[\]{}-]|^[.]")  # what not every file system takes
+_PLACE = re.compile(r"([0-9a-f]{16})/([0-9a-f]{16})-(\d{10})-(\d{10})\.parquet")
 _UNREADABLE = (OSError, pa.ArrowException, TypeError, KeyError, ValueError, RecursionError)
 
 
+Types: TypeAlias = Mapping[str, pa.DataType]
+"""The columns of a part."""
+
+
 @dataclass(frozen=True)
-class PartHead:
-    """What a part holds, read from its footer alone."""
+class Part:
+    """A stored part, as its path says: ``<method>/<fingerprint>/<condition>-<start>-<stop>``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    method : str
+        Whose rows it holds.
+    fingerprint : str
+        What made them (`fingerprint_of`).
+    condition : str
+        The condition, and what sums are about (`condition_id`).
+    start, stop : int
+        The replicates: from `start`, before `stop`.
+    """
 
     path: Path
+    method: str
+    fingerprint: str
     condition: str
     start: int
     stop: int
-    marks: Mapping[str, Mark]
-    columns: Mapping[str, list[str]]
+
+    @property
+    def place(self) -> Path:
+        """Where it is below the folder of parts."""
+        return Path(*self.path.parts[-3:])
+
+
+class NewPart(NamedTuple):
+    """A part that is not stored yet: where it belongs below the folder of parts, and its bytes."""
+
+    place: Path
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands in a part beside its rows.
+
+    Parameters
+    ----------
+    condition, method : str
+        The condition's key, and the method's name.
+    start, stop : int
+        The replicates: from `start`, before `stop`.
+    provenance : dict
+        What made the rows.
+    references : mapping of str to float or None, optional
+        What sums are about; rows have none.
+    """
+
+    condition: str
+    method: str
+    start: int
+    stop: int
+    provenance: Mark
     references: Mapping[str, float | None] | None = None
 
     @property
     def keep(self) -> str:
-        """What it keeps of its replicates: "rows", or "measures", sums about its references."""
+        """What the part keeps of its replicates: "rows", or "measures", sums."""
         return "rows" if self.references is None else "measures"
 
     @property
-    def methods(self) -> list[str]:
-        """The methods, in the order of their blocks of rows."""
-        return sorted(self.marks)
+    def place(self) -> Path:
+        """Where the part belongs, below the folder of parts."""
+        fingerprint = fingerprint_of(self.method, self.provenance, self.keep)
+        condition = condition_id(self.condition, self.references)
+        name = f"{condition}-{self.start:010d}-{self.stop:010d}.parquet"
+        return Path(folder_name(self.method), fingerprint, name)
+
+    def over(self, start: int, stop: int) -> Head:
+        """Return the head of a part with other replicates."""
+        return replace(self, start=start, stop=stop)
 
 
-def name_of(content: bytes) -> str:
-    """Return the file name of a part that has just been made."""
-    return _name(_head(Path(), check(content)))
+def fingerprint_of(method: str, provenance: Mark, keep: str) -> str:
+    """Return 16 hexadecimal digits that stand for what made the rows of a method."""
+    return hex_digits(json.dumps([method, provenance, keep], sort_keys=True))
 
 
-def _name(head: PartHead) -> str:
-    """Return the file name that a part has.
+def condition_id(key: str, references: Mapping[str, float | None] | None = None) -> str:
+    """Return 16 hexadecimal digits that stand for a condition, and for what sums are about.
 
-    It names all that tells parts apart, so that none can take the place of another.
+    Those of rows are `Condition.digest`.
     """
-    condition = hashlib.sha256(head.condition.encode()).hexdigest()[:16]
-    made_by = json.dumps([head.marks, head.references], sort_keys=True)
-    known_by = hashlib.sha256(made_by.encode()).hexdigest()[:8]
-    return f"{condition}-{head.start:010d}-{head.stop:010d}-{known_by}.parquet"
+    return hex_digits(key if references is None else json.dumps([key, references], sort_keys=True))
 
 
-def encode(job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]) -> bytes:
-    """Return the part of a finished job as the bytes of a Parquet file."""
-    tables = {name: _table(name, job.start, answers[name]) for name in sorted(answers)}
-    table = concatenated(list(tables.values()))
-    head = {
-        "condition": job.condition.key,
-        "start": job.start,
-        "stop": job.stop,
-        "marks": {name: marks[name] for name in sorted(answers)},
-        "columns": {name: _own_columns(table) for name, table in tables.items()},
+def hex_digits(text: str) -> str:
+    """Return 16 hexadecimal digits that stand for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def folder_name(method: str) -> str:
+    """Return the name of a method's folder: letters that a file name cannot have are escaped."""
+    first = "^." if method in ASIDE else ""  # no method's folder is taken for one of those
+    pattern = re.compile(f"{_ESCAPED.pattern}|{first}") if first else _ESCAPED
+    return pattern.sub(lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), method)
+
+
+def part_at(path: Path) -> Part | None:
+    """Return the part that a path names, None where it names none."""
+    found = _PLACE.fullmatch(f"{path.parent.name}/{path.name}")
+    if found is None:
+        return None
+    fingerprint, condition, start, stop = found.groups()
+    method = unquote(path.parent.parent.name)
+    return Part(path, method, fingerprint, condition, int(start), int(stop))
+
+
+def encode(
+    job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]
+) -> dict[str, NewPart]:
+    """Return the part of each method of a finished job."""
+    key = job.condition.key
+    return {
+        name: new_part(
+            rows_of(answers[name], job.start), Head(key, name, job.start, job.stop, marks[name])
+        )
+        for name in sorted(answers)
     }
-    return parquet(table, head)
 
 
-def piece(head: PartHead, table: pa.Table, start: int, stop: int, methods: Sequence[str]) -> bytes:
-    """Return the part that holds some methods' rows from `start` to `stop` of another."""
-    own = {
-        "condition": head.condition,
-        "start": start,
-        "stop": stop,
-        "marks": {method: head.marks[method] for method in methods},
-        "columns": {method: head.columns[method] for method in methods},
-    }
-    own_columns = {name for method in methods for name in head.columns[method]}
-    kept = [name for name in table.column_names if not column_key(name) or name in own_columns]
-    rows = [rows_of(head, table.select(kept), method) for method in sorted(methods)]
-    cut = pa.concat_tables([each.slice(start - head.start, stop - start) for each in rows])
-    return parquet(cut, own)
-
-
-def joined(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> bytes:
-    """Return the part that holds the rows of several, which follow each other.
-
-    Parameters
-    ----------
-    heads : sequence of PartHead
-        Of one condition, with the same marks; each starts where the one before it stops.
-    tables : sequence of pyarrow.Table
-        The rows of each.
-    """
-    first, last = heads[0], heads[-1]
-    pieces, columns = [], {}
-    for method in first.methods:
-        columns[method] = sorted({name for head in heads for name in head.columns[method]})
-        pieces += [rows_of(head, table, method) for head, table in zip(heads, tables, strict=True)]
-    head = {
-        "condition": first.condition,
-        "start": first.start,
-        "stop": last.stop,
-        "marks": first.marks,
-        "columns": columns,
-    }
-    return parquet(concatenated(pieces), head)
-
-
-def rows_of(head: PartHead, table: pa.Table, method: str) -> pa.Table:
-    """Return the rows of one method of a part."""
-    count = head.stop - head.start
-    return table.slice(head.methods.index(method) * count, count)
-
-
-def parquet(table: pa.Table, head: Mapping[str, Any]) -> bytes:
-    """Return a part's rows and head as the bytes of a Parquet file."""
-    text = json.dumps({"format": FORMAT, **head}, sort_keys=True)
+def new_part(table: pa.Table, head: Head) -> NewPart:
+    """Return the part with some rows and a head."""
+    text = json.dumps({"format": FORMAT, **asdict(head)}, sort_keys=True)
     table = table.replace_schema_metadata({_METADATA: text})
     sink = pa.BufferOutputStream()
     pq.write_table(
         table,
         sink,
         compression="zstd",
-        use_dictionary=["method", "status", "message"],
+        use_dictionary=[name for name in ("status", "message") if name in table.column_names],
         write_page_checksum=True,
         write_statistics=False,
     )
-    return sealed(bytes(sink.getvalue()))
+    return NewPart(head.place, sealed(bytes(sink.getvalue())))
 
 
-def read_head(path: Path) -> PartHead:
-    """Return what a part holds; raise DamagedError if it is no whole part.
+def read_head(path: Path) -> Head:
+    """Return what stands in a part beside its rows; raise DamagedError if it is no whole part.
 
     Raises
     ------
@@ -162,32 +197,28 @@ def read_head(path: Path) -> PartHead:
         Where another version of mcstudy has written it, or the system does not let us read it.
     """
     try:
-        head = _head(path, read_footer(path))
-        if path.name != _name(head):
-            raise ValueError("it is named for another part")
+        return _head(path, read_footer(path))
     except MemoryError:
         raise
     except _UNREADABLE as error:
         if isinstance(error, NoSealError):
             _check_older(path, error.footer)
         raise _unreadable(path, error) from error
-    return head
 
 
-def _head(path: Path, metadata: Any) -> PartHead:
-    """Return the head that stands in the metadata of a part, held against its rows."""
+def _head(path: Path, metadata: Any) -> Head:
+    """Return the head that stands in the metadata of a part, held against its rows and path."""
     head = json.loads(metadata.metadata[_METADATA])
     if isinstance(head, dict) and head.pop("format", FORMAT) != FORMAT:
         raise _other_version(path)
     if found := misfit(head, HEAD):
         raise ValueError(found)
-    made = PartHead(path=path, **head)
-    sums = made.references is not None
-    rows = len(made.marks) * (1 if sums else made.stop - made.start)
+    made = Head(**head)
+    rows = made.stop - made.start if made.references is None else metadata.num_rows
     if not 0 <= made.start < made.stop or metadata.num_rows != rows:
         raise ValueError("head and rows disagree")
-    if made.columns.keys() != made.marks.keys() or not made.marks:
-        raise ValueError("its methods disagree")
+    if path.parts[-3:] != made.place.parts:
+        raise ValueError("it is named for another part")
     return made
 
 
@@ -215,28 +246,45 @@ class DamagedError(ResultsError):
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a part's rows, its checksum verified; raise DamagedError if it is damaged."""
+    """Return a part's rows, its checksum verified; raise DamagedError if it is damaged.
+
+    Columns that it lacks are left out.
+    """
     try:
-        content = pa.BufferReader(read_verified(path))
-        return pq.read_table(content, columns=columns, use_threads=False)
+        content, metadata = read_verified(path)
+        _head(path, metadata)
+        file = pq.ParquetFile(pa.BufferReader(content), metadata=metadata)
+        there = set(file.schema_arrow.names)
+        wanted = None if columns is None else [name for name in columns if name in there]
+        return file.read(columns=wanted, use_threads=False)
     except MemoryError:
         raise
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
+def rows_in(part: NewPart) -> pa.Table:
+    """Return the rows of a part that has just been made."""
+    return pq.read_table(pa.BufferReader(part.content), use_threads=False)
+
+
 def read_content(path: Path) -> bytes:
-    """Return the bytes of a part, its checksum verified; raise DamagedError if it is damaged."""
+    """Return the bytes of a part, all of it verified; raise DamagedError if it is damaged."""
     try:
-        return read_verified(path)
-    except (OSError, BrokenSealError) as error:
+        content, metadata = read_verified(path)
+        _head(path, metadata)
+    except MemoryError:
+        raise
+    except _UNREADABLE as error:
         raise _unreadable(path, error) from error
+    return content
 
 
-def read_schema(path: Path) -> pa.Schema:
-    """Return the types of a part's columns; raise DamagedError if it is damaged."""
+def read_types(path: Path) -> Types:
+    """Return the names and types of a part's columns; raise DamagedError if it is damaged."""
     try:
-        return read_footer(path).schema.to_arrow_schema()
+        schema = read_footer(path).schema.to_arrow_schema()
+        return dict(zip(schema.names, schema.types, strict=True))
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
 
@@ -261,11 +309,11 @@ def column_key(name: str) -> tuple[str, ...] | None:
     return tuple(json.loads(name)) if name.startswith("[") else None
 
 
-def _table(method: str, start: int, answers: Answers) -> pa.Table:
+def rows_of(answers: Answers, start: int) -> pa.Table:
+    """Return the rows of a method's answers, the first of which is to replicate `start`."""
     count = answers.count
     messages = [answers.messages.get(row) for row in range(count)] if answers.messages else None
     columns: dict[str, Any] = {
-        "method": pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [method]),
         "replicate": np.arange(start, start + count, dtype=np.int64),
         "status": pa.DictionaryArray.from_arrays(
             pa.array(answers.status.astype(np.int32)), [str(status) for status in STATUSES]
@@ -279,10 +327,6 @@ def _table(method: str, start: int, answers: Answers) -> pa.Table:
     for name, values in answers.diagnostics.items():
         columns[column_name("diagnostic", name)] = _diagnostic(values)
     return pa.table(columns)
-
-
-def _own_columns(table: pa.Table) -> list[str]:
-    return [name for name in table.column_names if column_key(name)]
 
 
 def concatenated(tables: Sequence[pa.Table]) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,8 +13,9 @@ from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.spoken import either
 from mcstudy.storage import parts
-from mcstudy.storage.parts import DamagedError, PartHead
-from mcstudy.storage.rows import Stored, estimands_of, judged
+from mcstudy.storage.parts import DamagedError, Part
+from mcstudy.storage.rows import estimands_of, judged
+from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
 
 RETRIED = tuple(status for status in Status if status is not Status.OK)
@@ -61,41 +62,42 @@ def reopen(ledger: Ledger, statuses: Collection[str], methods: Collection[str]) 
         folder = ledger.store.folder
         raise StudyError(f"{folder}: keeps no rows, so none of its fits can be retried")
     wanted, taken = sorted(statuses), 0
-    for items in ledger.stored().values():
-        estimands = {method: estimands_of(items, method) for method in methods}
-        for item in items:
-            try:
-                taken += _reopen(ledger, item, wanted, estimands)
-            except DamagedError as error:
-                ledger.store.set_aside(error.path)
+    for stored in ledger.stored().values():
+        for method in methods:
+            own = _whole(ledger.store, [part for part in stored if part.method == method])
+            estimands = estimands_of(own.values())
+            for part in own:
+                try:
+                    taken += _reopen(ledger.store, part, wanted, estimands)
+                except DamagedError as error:
+                    ledger.store.set_aside(error.path)
+    if taken:
+        ledger.made_of = None  # the same replicates will be there again, with other rows
     return taken
 
 
-def _reopen(
-    ledger: Ledger, item: Stored, statuses: Sequence[str], estimands: Mapping[str, Sequence[str]]
-) -> int:
+def _whole(store: Store, stored: Sequence[Part]) -> dict[Part, parts.Types]:
+    """Return the columns of the parts that can be read; the others are set aside."""
+    found = {}
+    for part in stored:
+        try:
+            found[part] = parts.read_types(part.path)
+        except DamagedError as error:
+            store.set_aside(error.path)
+    return found
+
+
+def _reopen(store: Store, part: Part, statuses: Sequence[str], estimands: Sequence[str]) -> int:
     """Take fits out of one part; return how many."""
-    head, rows = item.head, parts.read(item.head.path)
-    gone: dict[str, list[int]] = {}
-    for method in sorted(set(item.methods) & estimands.keys()):
-        own = judged(parts.rows_of(head, rows, method), estimands[method])
-        chosen = pc.is_in(own["status"].cast(pa.string()), pa.array(statuses, pa.string()))
-        if found := sorted(own["replicate"].filter(chosen).to_pylist()):
-            gone[method] = found
+    head, rows = parts.read_head(part.path), parts.read(part.path)
+    status = judged(rows, estimands)["status"].cast(pa.string())
+    gone = rows["replicate"].filter(pc.is_in(status, pa.array(statuses, pa.string()))).to_pylist()
     if not gone:
         return 0
-    if whole := [method for method in head.methods if method not in gone]:
-        ledger.store.add(parts.piece(head, rows, head.start, head.stop, whole))
-    for method, replicates in gone.items():
-        for start, stop in _between(head, replicates):
-            ledger.store.add(parts.piece(head, rows, start, stop, [method]))
-    ledger.store.discard([head])
-    return sum(map(len, gone.values()))
-
-
-def _between(head: PartHead, gone: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the runs of replicates that stay."""
-    edges = [head.start - 1, *gone, head.stop]
+    edges = [part.start - 1, *sorted(gone), part.stop]
     for before, after in itertools.pairwise(edges):
         if before + 1 < after:
-            yield before + 1, after
+            kept = rows.slice(before + 1 - part.start, after - before - 1)
+            store.add(parts.new_part(kept, head.over(before + 1, after)))
+    store.discard([part])
+    return len(gone)

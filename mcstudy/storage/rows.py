@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +16,7 @@ from mcstudy.columns import WARNED
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.storage import parts
-from mcstudy.storage.parts import PartHead
+from mcstudy.storage.parts import Part
 
 BLOCK = 2**15
 """Replicates that are held at a time, and the rows of a row group of the tables hold."""
@@ -28,21 +27,13 @@ Key: TypeAlias = tuple[str, ...]
 Keys: TypeAlias = Collection[Key]
 
 
-@dataclass(frozen=True)
-class Stored:
-    """The stored rows of some methods under one condition: a part, and which of it counts."""
-
-    head: PartHead
-    methods: tuple[str, ...]
-
-
 class StudyRows:
     """The rows of a study that count, read condition by condition.
 
     Parameters
     ----------
-    stored : mapping of Condition to sequence of Stored
-        The rows there are.
+    stored : mapping of Condition to sequence of Part
+        The parts that count; of a replicate that two hold the first one counts.
     truths : mapping of Condition to mapping of str to float
         The true value of each estimand.
     level : float or None
@@ -54,7 +45,7 @@ class StudyRows:
 
     def __init__(
         self,
-        stored: Mapping[Condition, Sequence[Stored]],
+        stored: Mapping[Condition, Sequence[Part]],
         truths: Mapping[Condition, Mapping[str, float]],
         *,
         level: float | None,
@@ -64,10 +55,13 @@ class StudyRows:
         self.truths = truths
         self._level, self._first = level, first
         self._stored = {
-            condition: [i for i in stored[condition] if first is None or i.head.start < first]
+            condition: [part for part in stored[condition] if first is None or part.start < first]
             for condition in self.conditions
         }
-        kinds = {condition: _kinds(self._stored[condition]) for condition in self.conditions}
+        self._types = {
+            part.path: parts.read_types(part.path) for own in self._stored.values() for part in own
+        }
+        kinds = {condition: self._kinds(condition) for condition in self.conditions}
         self._formed = {
             condition: {} if level is None else formed(of) for condition, of in kinds.items()
         }
@@ -84,23 +78,28 @@ class StudyRows:
         self.keys = existing(self._given, truths)
         """(estimand, interval) of the rows that there are, by condition and method, sorted."""
 
+    def _kinds(self, condition: Condition) -> dict[str, set[Key]]:
+        """Return by method the keys of the columns of numbers, over all of its parts."""
+        found: dict[str, set[Key]] = {}
+        for part in self._stored[condition]:
+            keys = (key_of(name) for name in self._types[part.path])
+            found.setdefault(part.method, set()).update(
+                key for key in keys if key[0] not in ("", "diagnostic")
+            )
+        return found
+
     def diagnostics(self) -> dict[str, pa.DataType]:
         """Return the methods' own diagnostics, each with the type that holds all its values."""
         types: dict[str, set[pa.DataType]] = {}
-        for item in (item for items in self._stored.values() for item in items):
-            names = {name for m in item.methods for name in item.head.columns[m]}
-            own = {name: key[1] for name in names if (key := _key(name))[0] == "diagnostic"}
-            for field in parts.read_schema(item.head.path) if own else ():
-                if field.name in own:
-                    types.setdefault(own[field.name], set()).add(field.type)
+        for columns in self._types.values():
+            for name, kind in columns.items():
+                if (key := key_of(name))[0] == "diagnostic":
+                    types.setdefault(key[1], set()).add(kind)
         return {name: parts.common_type(types[name]) for name in sorted(types)}
 
     def replicates(self, condition: Condition) -> int:
         """Return how many fits there are under a condition at most, by all of its methods."""
-        return sum(
-            len(item.methods) * (item.head.stop - item.head.start)
-            for item in self._stored[condition]
-        )
+        return sum(part.stop - part.start for part in self._stored[condition])
 
     def blocks(
         self, condition: Condition, wanted: Callable[[Key], bool] = lambda key: True
@@ -123,7 +122,7 @@ class StudyRows:
             Where a part turns out to be damaged.
         """
         given = self._given[condition]
-        for block in _blocks(self._stored[condition], self._first, wanted):
+        for block in self._read(condition, wanted):
             whole = {
                 method: judged(rows, sorted({key[0] for key in given[method]}))
                 for method, rows in block.items()
@@ -134,24 +133,41 @@ class StudyRows:
                     whole[method] = _with_limits(whole[method], some, self._level)
             yield whole
 
+    def _read(
+        self, condition: Condition, wanted: Callable[[Key], bool]
+    ) -> Iterator[dict[str, pa.Table]]:
+        """Yield the same as they were stored."""
+        stored, read = self._stored[condition], dict[Path, pa.Table]()
+        end = max((part.stop for part in stored), default=0)
+        end = end if self._first is None else min(end, self._first)
+        for start in range(0, end, BLOCK):
+            stop = min(start + BLOCK, end)
+            found: dict[str, list[pa.Table]] = {}
+            for part in stored:
+                if part.start < stop and part.stop > start:
+                    rows = read.pop(part.path, None)
+                    if rows is None:
+                        keys = {name: key_of(name) for name in self._types[part.path]}
+                        own = [name for name, key in keys.items() if key[0] and wanted(key)]
+                        rows = parts.read(part.path, [*_OF_FIT, *own])
+                    if part.stop > stop:
+                        read[part.path] = rows
+                    first, last = max(start, part.start), min(stop, part.stop)
+                    cut = rows.slice(first - part.start, last - first)
+                    found.setdefault(part.method, []).append(cut)
+            if found:
+                yield {method: _sorted_once(tables) for method, tables in sorted(found.items())}
 
-def estimands_of(stored: Iterable[Stored], method: str) -> list[str]:
-    """Return the estimands that a method has under a condition, over all of its parts."""
-    keys = _kinds([Stored(item.head, (method,)) for item in stored if method in item.methods])
-    return sorted({key[1] for key in keys.get(method, ()) if key[0] in ("estimate", "lower")})
+
+def estimands_of(columns: Iterable[parts.Types]) -> list[str]:
+    """Return the estimands that a method has under a condition, by the columns of its parts."""
+    keys = {key_of(name) for own in columns for name in own}
+    return sorted({key[1] for key in keys if key[0] in ("estimate", "lower")})
 
 
-def _key(column: str) -> Key:
+def key_of(column: str) -> Key:
+    """Return the key of a column of numbers or diagnostics, ("",) of the plain columns."""
     return parts.column_key(column) or ("",)
-
-
-def _kinds(stored: Iterable[Stored]) -> dict[str, set[Key]]:
-    """Return by method the keys of the columns of numbers, over all of its parts."""
-    found: dict[str, set[Key]] = {}
-    for item in stored:
-        for method in item.methods:
-            found.setdefault(method, set()).update(map(_key, item.head.columns[method]))
-    return {m: {key for key in keys if key[0] != "diagnostic"} for m, keys in found.items()}
 
 
 def formed(kinds: Mapping[str, Iterable[Key]]) -> dict[str, list[str]]:
@@ -205,41 +221,6 @@ def _with_limits(rows: pa.Table, estimands: Sequence[str], level: float) -> pa.T
         ):
             rows = rows.append_column(parts.column_name(kind, estimand, WALD), pa.array(limit))
     return rows
-
-
-def _blocks(
-    stored: Sequence[Stored], first: int | None, wanted: Callable[[Key], bool]
-) -> Iterator[dict[str, pa.Table]]:
-    read: dict[Path, pa.Table] = {}
-    end = max((item.head.stop for item in stored), default=0)
-    end = end if first is None else min(end, first)
-    for start in range(0, end, BLOCK):
-        stop = min(start + BLOCK, end)
-        found: dict[str, list[pa.Table]] = {}
-        for item in stored:
-            if item.head.start < stop and item.head.stop > start:
-                path = item.head.path
-                own = {
-                    name: [c for c in item.head.columns[name] if wanted(_key(c))]
-                    for name in item.methods
-                }
-                columns = [*_OF_FIT, *sorted({c for some in own.values() for c in some})]
-                rows = read.pop(path, None)
-                rows = parts.read(path, columns) if rows is None else rows
-                if item.head.stop > stop:
-                    read[path] = rows
-                for method, some in own.items():
-                    cut = _cut(rows, item.head, method, start, stop).select([*_OF_FIT, *some])
-                    found.setdefault(method, []).append(cut)
-        if found:
-            yield {method: _sorted_once(tables) for method, tables in sorted(found.items())}
-
-
-def _cut(rows: pa.Table, head: PartHead, method: str, start: int, stop: int) -> pa.Table:
-    """Return the rows of a method that fall into the block."""
-    first = max(start - head.start, 0)
-    last = min(stop, head.stop) - head.start
-    return parts.rows_of(head, rows, method).slice(first, last - first)
 
 
 def _sorted_once(tables: list[pa.Table]) -> pa.Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 """The number of the format of a results folder, in `study.json` and in each part."""
 
 Shape = Any
@@ -75,10 +75,10 @@ RECORD = {
 }
 HEAD = {
     "condition": _TEXT,
+    "method": _TEXT,
     "start": _WHOLE,
     "stop": _WHOLE,
-    "marks": Each(Each(_TEXT)),
-    "columns": Each([_TEXT]),
+    "provenance": Each(_TEXT),
     "references": Optional(AnyOf((_NONE, Each(_NUMBER + _NONE)))),
 }
 

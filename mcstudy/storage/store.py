@@ -9,13 +9,22 @@ import random
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from mcstudy.errors import ResultsError
 from mcstudy.storage.files import put_in_place, writing
-from mcstudy.storage.parts import DamagedError, PartHead, name_of, read_content, read_head
+from mcstudy.storage.parts import (
+    ASIDE,
+    DamagedError,
+    Head,
+    NewPart,
+    Part,
+    part_at,
+    read_content,
+    read_head,
+)
 from mcstudy.storage.record import NAME, read_record, record_content
 
 _SHARE = ".share-"
@@ -37,10 +46,10 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._parts = folder / "parts"
-        self._heads: dict[str, PartHead] = {}
         self._held = False
+        self._listed: dict[str, dict[Path, Part]] | None = None
+        self._heads: dict[tuple[str, str], Head] = {}
         self.aside: list[Path] = []
-        self.damaged: list[Path] = []
 
     @contextmanager
     def locked(self, share: str = "", *, for_tables: bool = False) -> Iterator[None]:
@@ -84,11 +93,11 @@ class Store:
                         f"{self.folder}: its tables are being made anew by somebody; wait for that"
                     )
                 time.sleep(_RANDOM.uniform(*_PAUSE))
-            self._held = True
+            self._held, self._listed = True, None
             try:
                 yield
             finally:
-                self._held = False
+                self._held, self._listed = False, None
 
     def _refuse_where_at_work(self, share: str) -> None:
         """Raise ResultsError where a run is at work that does not go with this share, or run."""
@@ -128,80 +137,126 @@ class Store:
         numbers = [found for name in names if (found := re.fullmatch(r"(\d+)-(\d+)", name))]
         return sorted((int(found[1]), int(found[2])) for found in numbers)
 
-    def add(self, content: bytes) -> None:
-        """Store a part, whole or not at all, under the name that its head gives it."""
-        name = name_of(content)
-        self._heads.pop(name, None)
-        self._write(self._parts / name, content)
+    def add(self, part: NewPart) -> None:
+        """Store a part, whole or not at all."""
+        path = self._parts / part.place
+        with writing(path):
+            for folder in (path.parent.parent, path.parent):
+                folder.mkdir(exist_ok=True)
+        self._write(path, part.content)
+        if self._listed is not None and (added := part_at(path)):
+            self._listed.setdefault(added.condition, {})[path] = added
 
-    def heads(self) -> list[PartHead]:
-        """Return what each part holds, in the order of names, without what is no part.
+    def parts(self, condition: str | None = None) -> list[Part]:
+        """Return the parts that are stored, by their names alone, in the order of the names.
 
-        Whoever holds the folder sets a damaged part aside; whoever only looks leaves it alone, and
-        finds it in `damaged`.
+        Whoever holds the folder sets aside what is named as no part is.
+
+        Parameters
+        ----------
+        condition : str, optional
+            Those of this condition (`condition_id`) only.
+
+        Raises
+        ------
+        ResultsError
+            Where an earlier version of mcstudy has stored parts.
         """
-        heads = {}
-        self.damaged = []
-        for path in sorted(self._parts.glob("[!.]*.parquet")):
-            try:
-                heads[path.name] = self._heads.get(path.name) or read_head(path)
-            except DamagedError:
-                if self._held:
-                    self.set_aside(path)
-                elif os.path.lexists(path):
-                    self.damaged.append(path)
-        self._heads = heads
-        return list(heads.values())
+        listed = self._listed
+        if listed is None:
+            listed = self._list()
+            if self._held:
+                self._listed = listed
+        if condition is not None:
+            return sorted(listed.get(condition, {}).values(), key=_by_path)
+        return sorted((part for own in listed.values() for part in own.values()), key=_by_path)
 
-    def look(self) -> tuple[list[PartHead], list[Path]]:
-        """Return what each part holds, and the damaged ones; nothing is moved."""
-        heads, damaged = [], []
-        for path in sorted(self._parts.glob("[!.]*.parquet")):
-            try:
-                heads.append(read_head(path))
-            except DamagedError:
-                damaged.append(path)
-        return heads, damaged
+    def _list(self) -> dict[str, dict[Path, Part]]:
+        listed: dict[str, dict[Path, Part]] = {}
+        for path in _files_below(self._parts):
+            part = part_at(path) if path.parent.parent.parent == self._parts else None
+            if part is not None:
+                listed.setdefault(part.condition, {})[path] = part
+                continue
+            with suppress(DamagedError):
+                read_head(path)  # says so where it is of an earlier format
+            if self._held:
+                self.set_aside(path)
+        return listed
 
-    def broken(self) -> list[Path]:
-        """Return the parts that are not what was written, every byte of them verified."""
-        broken = []
-        for head in self.heads():
+    def strays(self) -> list[Path]:
+        """Return the Parquet files that are named as no part is."""
+        known = {part.path for part in self.parts()}
+        return [path for path in _files_below(self._parts) if path not in known]
+
+    def damaged(self) -> list[Path]:
+        """Return the parts that are not what was written, every byte verified, and the strays."""
+        damaged = self.strays()
+        for part in self.parts():
             try:
-                read_content(head.path)
+                read_content(part.path)
             except DamagedError:
-                broken.append(head.path)
-        return broken
+                damaged.append(part.path)
+        return damaged
+
+    def head(self, part: Part) -> Head | None:
+        """Return the head of a part, None if it is damaged; who holds the folder sets it aside."""
+        try:
+            return read_head(part.path)
+        except DamagedError:
+            if self._held:
+                self.set_aside(part.path)
+            return None
+
+    def head_like(self, part: Part) -> Head | None:
+        """Return the head of a part, or of another with the same provenance where it is damaged."""
+        made = part.method, part.fingerprint
+        if made not in self._heads:
+            alike = (p for p in self.parts() if (p.method, p.fingerprint) == made)
+            for each in itertools.chain([part], alike):
+                if head := self.head(each):
+                    self._heads[made] = head
+                    break
+        return self._heads.get(made)
 
     def set_aside(self, path: Path) -> None:
         """Move what is no part, or a damaged one, out of the way, where it can be looked at."""
-        self._move(path, self._parts / "damaged")
+        self._move(path, "damaged")
         self.aside.append(path)
 
-    def discard(self, heads: Iterable[PartHead]) -> Path:
+    def discard(self, parts: Iterable[Part]) -> Path:
         """Move parts that no longer count out of the way; return where they can be looked at."""
-        discarded = self._parts / "discarded"
-        for head in heads:
-            self._move(head.path, discarded)
-        return discarded
+        for part in parts:
+            self._move(part.path, "discarded")
+        return self._parts / "discarded"
 
-    def _move(self, path: Path, folder: Path) -> None:
-        self._heads.pop(path.name, None)
-        with writing(folder):
-            folder.mkdir(exist_ok=True)
-            names = (path.name + (f".{i}" if i else "") for i in itertools.count())
+    def _move(self, path: Path, aside: str) -> None:
+        """Move a file to where it had its place, below one of the folders of what is set aside."""
+        self._forget(path)
+        place = path.relative_to(self._parts) if path.is_relative_to(self._parts) else path.name
+        wanted = self._parts / aside / place
+        names = (wanted.name + (f".{i}" if i else "") for i in itertools.count())
+        with writing(wanted.parent):
+            wanted.parent.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(path):
-                path.rename(next(folder / name for name in names if not (folder / name).exists()))
+                free = (wanted.with_name(name) for name in names)
+                path.rename(next(to for to in free if not os.path.lexists(to)))
 
-    def remove(self, heads: Iterable[PartHead]) -> None:
+    def remove(self, parts: Sequence[Part]) -> None:
         """Delete parts whose rows another part holds; that one's name is on disk first."""
-        folder = os.open(self._parts, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        for head in heads:
-            head.path.unlink()
+        for parent in {part.path.parent for part in parts}:
+            folder = os.open(parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        for part in parts:
+            self._forget(part.path)
+            part.path.unlink()
+
+    def _forget(self, path: Path) -> None:
+        if self._listed is not None and (part := part_at(path)):
+            self._listed.get(part.condition, {}).pop(path, None)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -220,7 +275,7 @@ class Store:
 
     def set_record_aside(self) -> None:
         """Move a `study.json` that cannot be used out of the way."""
-        self._move(self.folder / NAME, self._parts / "damaged")
+        self._move(self.folder / NAME, "damaged")
 
     def _write(self, path: Path, content: bytes) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
@@ -232,6 +287,27 @@ class Store:
             except OSError:
                 temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
                 raise
+
+
+def _by_path(part: Part) -> str:
+    return os.fspath(part.path)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Return what is named as Parquet files are, where parts have their places, or beside."""
+    found: list[Path] = []
+    folders = [(folder, 0)]
+    while folders:
+        within, depth = folders.pop()
+        with suppress(OSError), os.scandir(within) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or (depth == 0 and entry.name in ASIDE):
+                    continue
+                if entry.name.endswith(".parquet"):
+                    found.append(within / entry.name)
+                elif depth < 2 and entry.is_dir():
+                    folders.append((within / entry.name, depth + 1))
+    return sorted(found, key=os.fspath)
 
 
 def _all_held(files: Sequence[tuple[IO[str] | int, int]]) -> bool:

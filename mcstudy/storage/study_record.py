@@ -6,21 +6,18 @@ import math
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
-from mcstudy.storage.accepted import Counting, known_as, ranges_of, replicates_in
 from mcstudy.storage.changes import Decisions
 from mcstudy.storage.facts import commit_of, digest, facts_of, measures_record, truths_record
-from mcstudy.storage.parts import PartHead
+from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of, replicates_in
+from mcstudy.storage.parts import Part
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
 from mcstudy.storage.record import RecordError
-from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.study import Study
 
@@ -48,7 +45,8 @@ class Ledger:
         take_as_unchanged(study, self.marks)
         self.repaired, self._wrote = "", False
         self._record = self._record_of(store)
-        self._counting = Counting(
+        self.manifest = Manifest(
+            store,
             study.keep,
             self.marks,
             set(self._record.get("kept", ())),
@@ -57,9 +55,9 @@ class Ledger:
             study.level,
         )
         discarded = set(self._record.get("discarded", ()))
-        self._decisions = Decisions(self._counting, study.seed, discarded)
+        self._decisions = Decisions(self.manifest, study.seed, discarded)
         self.made_of: str | None = self._record.get("made_of")
-        self._to_clear: list[PartHead] = []
+        self._to_clear: list[Part] = []
         self.discarded_up_to = 0
         self.new_truths: list[str] = []
         self._older: list[str] = self._record.get("older_rows", [])
@@ -138,40 +136,31 @@ class Ledger:
             The methods whose rows may be discarded; all of the study's by default.
         """
         wanted = self.marks.keys() if methods is None else set(methods)
-        heads, before = self.store.heads(), set(self._decisions.discarded)
         truths = self._changed_truths()
         self.new_truths = truths if changed == "keep" else []
-        self._decisions.settle(self.store.folder, heads, changed, wanted=wanted, truths=truths)
+        self._decisions.settle(self.store, changed, wanted=wanted, truths=truths)
         if changed == "discard":
-            self._to_clear = [h for h in heads if self._decisions.is_discarded(h, wanted)]
-            self.made_of, self._extent = None, {}
-            now = self._decisions.discarded - before
-            stops = [head.stop for head in self._to_clear]
-            stops += [h.stop for h in heads if any(known_as(*m) in now for m in h.marks.items())]
-            self.discarded_up_to = max(stops, default=0)
-
-    def older_parts(self) -> list[tuple[PartHead, list[str]]]:
-        """Return the parts with rows of the study that something else has made, and of whom.
-
-        Only rows on which nothing was decided yet.
-        """
-        known = {condition.key for condition in self.truths}
-        found = []
-        for head in self.store.heads():
-            older = [
-                method
-                for method, mark in head.marks.items()
-                if method in self.marks
-                and not self._counting.counts(method, mark)
-                and known_as(method, mark) not in self._decisions.discarded
+            self._to_clear = [
+                part
+                for part in self.store.parts()
+                if self._decisions.is_discarded(self.store, part, wanted)
             ]
-            if older and head.condition in known:
-                found.append((head, sorted(older)))
-        return found
+            self.made_of, self._extent = None, {}
+            self.discarded_up_to = max((part.stop for part in self._to_clear), default=0)
 
-    def settle_others(self, folder: Path, heads: Iterable[PartHead], changed: str | None) -> None:
+    def older_parts(self) -> list[Part]:
+        """Return the parts of the study that something else has made, and nothing is decided on."""
+        return [
+            part
+            for part in self.store.parts()
+            if self.manifest.is_of_study(part)
+            and not self.manifest.counts(part)
+            and part.fingerprint not in self._decisions.discarded
+        ]
+
+    def settle_others(self, store: Store, changed: str | None) -> None:
         """Do the same with the parts of another folder, where nothing is discarded."""
-        self._decisions.settle(folder, heads, changed, wanted=self.marks.keys())
+        self._decisions.settle(store, changed, wanted=self.marks.keys())
 
     def remeasured(self) -> str:
         """Say in one sentence that the measures are about another truth than before, or nothing."""
@@ -184,12 +173,12 @@ class Ledger:
 
         The record says first that they are discarded, so that a kill in between costs nothing.
         """
-        heads, self._to_clear = self._to_clear, []
-        if not heads:
+        gone, self._to_clear = self._to_clear, []
+        if not gone:
             return ""
         self.write()
-        folder = self.store.discard(heads)
-        parts = "1 part, which is" if len(heads) == 1 else f"{len(heads)} parts, which are"
+        folder = self.store.discard(gone)
+        parts = "1 part, which is" if len(gone) == 1 else f"{len(gone)} parts, which are"
         return f"discarded rows were in {parts} in {folder} now"
 
     def _changed_truths(self) -> list[str]:
@@ -205,45 +194,34 @@ class Ledger:
         more = f" (and of {len(changes) - 1} more)" if len(changes) > 1 else ""
         return [changes[0] + more] if changes else []
 
-    def methods_of(self, head: PartHead) -> tuple[str, ...]:
-        """Return the methods whose rows in a part count."""
-        return self._counting.methods_of(head)
-
-    def counts(self, head: PartHead) -> bool:
-        """Return whether a part holds rows of this study as it is."""
-        return bool(self.methods_of(head))
-
-    def stored(self) -> dict[Condition, list[Stored]]:
-        """Return the rows there are, by condition."""
-        return self._counting.stored(self.store.heads())
+    def stored(self) -> dict[Condition, list[Part]]:
+        """Return the parts that count, by condition."""
+        return self.manifest.stored()
 
     def facts(self) -> dict[str, Any]:
         """Return what a reader needs to know where the numbers came from."""
         return facts_of(self.study, self.truths)
 
-    def tables_digest(self, stored: Mapping[Condition, Sequence[Stored]]) -> str:
-        """Return the digest of all that the tables are made of."""
-        made = [
-            (
-                item.head.path.name,
-                item.head.references,
-                [(m, item.head.marks[m]) for m in item.methods],
-            )
-            for items in stored.values()
-            for item in items
-        ]
-        return digest([sorted(made, key=itemgetter(0)), self.facts(), truths_record(self.truths)])
+    def tables_digest(self, stored: Stored) -> str:
+        """Return the digest of all that the tables are made of: the same after parts are joined."""
+        made: dict[str, list[tuple[int, int]]] = {}
+        for parts in stored.values():
+            for part in parts:
+                cell = f"{part.method}/{part.fingerprint}/{part.condition}"
+                made.setdefault(cell, []).append((part.start, part.stop))
+        held = {cell: merged_ranges(ranges) for cell, ranges in made.items()}
+        return digest([held, self.facts(), truths_record(self.truths)])
 
-    def older_rows(self, stored: Mapping[Condition, Sequence[Stored]]) -> list[str]:
+    def older_rows(self, stored: Stored) -> list[str]:
         """Say in words which of the rows were made by something else, and were kept."""
         older: Counter[str] = Counter()
         total: Counter[str] = Counter()
-        for items in stored.values():
-            for method in {method for item in items for method in item.methods}:
-                now = [i for i in items if i.head.marks.get(method) == self.marks[method]]
-                rows = replicates_in(ranges_of(items, method))
+        for parts in stored.values():
+            present = [part for part in parts if self.manifest.is_present(part)]
+            for method in {part.method for part in parts}:
+                rows = replicates_in(ranges_of(parts, method))
                 total[method] += rows
-                older[method] += rows - replicates_in(ranges_of(now, method))
+                older[method] += rows - replicates_in(ranges_of(present, method))
         return [
             f"rows of '{method}' made by older code or packages are among them: "
             f"{count} of {total[method]}"
@@ -272,7 +250,7 @@ class Ledger:
             "asked": self.asked,
             "replicates": self._record.get("replicates"),
             "marks": self.marks,
-            "kept": sorted(self._counting.kept),
+            "kept": sorted(self.manifest.kept),
             "older_rows": self._older,
             "discarded": sorted(self._decisions.discarded),
             "truths": truths_record(self.truths),
@@ -294,7 +272,7 @@ class Ledger:
             What a reader of the tables should know of their rows, a line each.
         """
         stored = self.stored()
-        stops = [item.head.stop for items in stored.values() for item in items]
+        stops = [part.stop for parts in stored.values() for part in parts]
         self._record["replicates"] = max(stops, default=replicates)
         self._older = self.older_rows(stored)
         if computed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mcstudy.measure import null_of
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage import parts
-from mcstudy.storage.parts import DamagedError, PartHead
+from mcstudy.storage.parts import DamagedError, Head, NewPart, Part
 from mcstudy.storage.provenance import Mark
-from mcstudy.storage.rows import Stored
 from mcstudy.storage.sums import Ending, Tally, merged, tally
 
 _TRUTH = "the truth of "
@@ -34,20 +31,16 @@ def encode_sums(
     truths: Mapping[str, float],
     null: float | Mapping[str, float] | None,
     level: float | None,
-) -> bytes:
-    """Return the part of a finished job, its sums alone, as the bytes of a Parquet file."""
-    head = {
-        "condition": job.condition.key,
-        "start": job.start,
-        "stop": job.stop,
-        "marks": {name: marks[name] for name in sorted(answers)},
-        "references": references(truths, null, level),
-    }
+) -> dict[str, NewPart]:
+    """Return the part of each method of a finished job, its sums alone."""
+    about = references(truths, null, level)
     nulls = {estimand: null_of(null, estimand) for estimand in truths}
-    tallies = {
-        name: tally(answers[name], job.start, truths, nulls, level=level) for name in answers
-    }
-    return _part(head, tallies)
+    made = {}
+    for name in sorted(answers):
+        kept = tally(answers[name], job.start, truths, nulls, level=level)
+        head = Head(job.condition.key, name, job.start, job.stop, marks[name], about)
+        made[name] = _part(head, kept)
+    return made
 
 
 def references(
@@ -65,7 +58,7 @@ def references(
     return {name: value if value == value else None for name, value in sorted(known.items())}
 
 
-def truths_of(heads: Sequence[PartHead]) -> dict[str, dict[str, float | None]]:
+def truths_of(heads: Sequence[Head]) -> dict[str, dict[str, float | None]]:
     """Return the true values that the sums of these parts are about, by condition and estimand."""
     return {
         head.condition: {
@@ -78,7 +71,7 @@ def truths_of(heads: Sequence[PartHead]) -> dict[str, dict[str, float | None]]:
     }
 
 
-def nulls_of(heads: Sequence[PartHead]) -> dict[str, float]:
+def nulls_of(heads: Sequence[Head]) -> dict[str, float]:
     """Return the null values that the sums of these parts are about, by estimand."""
     return {
         name.removeprefix(_NULL): value
@@ -88,41 +81,30 @@ def nulls_of(heads: Sequence[PartHead]) -> dict[str, float]:
     }
 
 
-def read_tallies(path: Path) -> dict[str, Tally]:
-    """Return the tally of each method in a part; raise DamagedError if it is damaged."""
-    return _tallies(path, parts.read(path))
+def read_tally(path: Path) -> Tally:
+    """Return the tally in a part; raise DamagedError if it is damaged."""
+    return _tally(path, parts.read(path))
 
 
-def tallies_of(content: bytes) -> dict[str, Tally]:
-    """Return the tally of each method in a part that has just been made."""
-    return _tallies(Path(), pq.read_table(io.BytesIO(content)))
+def tally_of(part: NewPart) -> Tally:
+    """Return the tally in a part that has just been made."""
+    return _tally(part.place, parts.rows_in(part))
 
 
-def joined_sums(heads: Sequence[PartHead], tables: Sequence[pa.Table]) -> bytes:
+def joined_sums(heads: Sequence[Head], tables: Sequence[pa.Table]) -> NewPart:
     """Return the part that holds the sums of several, each after the other."""
-    found = [_tallies(head.path, table) for head, table in zip(heads, tables, strict=True)]
-    head = {
-        "condition": heads[0].condition,
-        "start": heads[0].start,
-        "stop": heads[-1].stop,
-        "marks": heads[0].marks,
-        "references": heads[0].references,
-    }
-    methods = {name: merged(each[name] for each in found) for name in heads[0].methods}
-    return _part(head, methods)
+    whole = merged(_tally(head.place, table) for head, table in zip(heads, tables, strict=True))
+    return _part(heads[0].over(heads[0].start, heads[-1].stop), whole)
 
 
-def _part(head: Mapping[str, Any], tallies: Mapping[str, Tally]) -> bytes:
-    names = sorted(tallies)
-    texts = [json.dumps(_plain(tallies[name]), ensure_ascii=False) for name in names]
-    table = pa.table({"method": pa.array(names, pa.string()), "tally": pa.array(texts)})
-    return parts.parquet(table, {**head, "columns": {name: [] for name in names}})
+def _part(head: Head, kept: Tally) -> NewPart:
+    text = json.dumps(_plain(kept), ensure_ascii=False)
+    return parts.new_part(pa.table({"tally": pa.array([text])}), head)
 
 
-def _tallies(path: Path, table: pa.Table) -> dict[str, Tally]:
+def _tally(path: Path, table: pa.Table) -> Tally:
     try:
-        rows = zip(table["method"].to_pylist(), table["tally"].to_pylist(), strict=True)
-        return {name: _of_plain(json.loads(text)) for name, text in rows}
+        return _of_plain(json.loads(table["tally"][0].as_py()))
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(path, error) from error
 
@@ -170,24 +152,20 @@ def _units(text: str) -> int:
     return int(digits, 16) << int(zeros)
 
 
-def without_overlap(present: Sequence[Stored], kept: Sequence[Stored]) -> list[Stored]:
+def without_overlap(present: Sequence[Part], kept: Sequence[Part]) -> list[Part]:
     """Return what counts each replicate of a method once: present code first, then longest first.
 
     Sums cannot be cut: a part that shares replicates with one that counts already does not count.
     """
     taken: dict[str, list[tuple[int, int]]] = {}
     counting = []
-    for items in (present, kept):
-        order = sorted(
-            items, key=lambda i: (i.head.start - i.head.stop, i.head.start, i.head.path.name)
-        )
-        for item in order:
-            own = (item.head.start, item.head.stop)
-            free = tuple(m for m in item.methods if _is_free(taken.setdefault(m, []), own))
-            for method in free:
-                bisect.insort(taken[method], own)
-            if free:
-                counting.append(Stored(item.head, free))
+    for some in (present, kept):
+        for part in sorted(some, key=lambda p: (p.start - p.stop, p.start, str(p.path))):
+            own = part.start, part.stop
+            known = taken.setdefault(part.method, [])
+            if _is_free(known, own):
+                bisect.insort(known, own)
+                counting.append(part)
     return counting
 
 

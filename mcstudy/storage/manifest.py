@@ -1,0 +1,163 @@
+"""Which stored parts count: those of the study as it is, and older ones that it kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mcstudy.grid import Condition
+from mcstudy.storage.facts import digest
+from mcstudy.storage.parts import Head, Part, condition_id, fingerprint_of
+from mcstudy.storage.provenance import Mark
+from mcstudy.storage.store import Store
+from mcstudy.storage.sum_parts import references, without_overlap
+
+Stored = Mapping[Condition, Sequence[Part]]
+"""The parts that count, by condition: of a replicate that two hold the first one counts."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is stored of a study, and what of it counts.
+
+    Parameters
+    ----------
+    store : Store
+        Where the parts are.
+    keep : {"rows", "measures"}
+        What the study keeps of its replicates.
+    marks : mapping of str to dict
+        What the rows of each method are marked with now.
+    kept : set of str
+        The fingerprints of older rows that count all the same, each beside the code and packages
+        for which this was decided (`kept_as`): another change is another decision.
+    truths : mapping of Condition to mapping of str to float
+        The true value of each estimand.
+    null : float or mapping of str to float, optional
+        The null value, or that of each estimand.
+    level : float or None
+        Of the intervals that are formed.
+    """
+
+    store: Store
+    keep: str
+    marks: Mapping[str, Mark]
+    kept: set[str]
+    truths: Mapping[Condition, Mapping[str, float]]
+    null: float | Mapping[str, float] | None
+    level: float | None
+
+    def stored(self) -> dict[Condition, list[Part]]:
+        """Return the parts that count, by condition.
+
+        Of a replicate that several parts hold the first one counts: rows of the study as it is
+        come before older ones that were kept.
+        """
+        by_id: dict[str, list[Part]] = {}
+        for part in self.store.parts():
+            by_id.setdefault(part.condition, []).append(part)
+        return {c: self._in_order(by_id.get(self._ids[c], ())) for c in self.truths}
+
+    def stored_of(self, condition: Condition) -> list[Part]:
+        """Return the parts of a condition that count."""
+        return self._in_order(self.store.parts(self._ids[condition]))
+
+    def _in_order(self, parts: Iterable[Part]) -> list[Part]:
+        present, older = [], []
+        for part in parts:
+            if self.is_present(part):
+                present.append(part)
+            elif self.counts_made(part):
+                older.append(part)
+        if self.keep == "measures":
+            return without_overlap(present, older)
+        return [*present, *older]
+
+    def counts(self, part: Part) -> bool:
+        """Return whether a part counts."""
+        return part.condition in self.conditions and self.counts_made(part)
+
+    def counts_made(self, part: Part) -> bool:
+        """Return whether rows with the provenance of a part count."""
+        return part.method in self.marks and (
+            self.is_present(part) or f"{part.fingerprint}:{self._digests[part.method]}" in self.kept
+        )
+
+    def is_present(self, part: Part) -> bool:
+        """Return whether a part is made by the study as it is."""
+        return self._present.get(part.method) == part.fingerprint
+
+    def is_of_study(self, part: Part) -> bool:
+        """Return whether the study has the method and the condition of a part."""
+        return part.method in self.marks and part.condition in self.conditions
+
+    def other_references(self, head: Head) -> list[str]:
+        """Return in words the first truth or null value that a part's sums were not made with."""
+        now = self._references.get(head.condition)
+        if head.references is None or now is None:
+            return []
+        for name, before in head.references.items():
+            if before != now.get(name):
+                return [f"{name} at {head.condition} {before} -> {now.get(name)}"]
+        return []
+
+    @cached_property
+    def _present(self) -> dict[str, str]:
+        """The fingerprint of each method now."""
+        return {name: fingerprint_of(name, mark, self.keep) for name, mark in self.marks.items()}
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {name: digest(mark) for name, mark in self.marks.items()}
+
+    @cached_property
+    def _references(self) -> dict[str, dict[str, float | None]]:
+        """What sums are made about, by condition."""
+        return {
+            condition.key: references(truths, self.null, self.level)
+            for condition, truths in self.truths.items()
+        }
+
+    @cached_property
+    def _ids(self) -> dict[Condition, str]:
+        if self.keep == "rows":
+            return {condition: condition_id(condition.key) for condition in self.truths}
+        about = self._references
+        return {c: condition_id(c.key, about[c.key]) for c in self.truths}
+
+    @cached_property
+    def conditions(self) -> dict[str, Condition]:
+        """The conditions of the study by the digits that stand for them in names of parts."""
+        return {digits: condition for condition, digits in self._ids.items()}
+
+
+def replicates_in(
+    ranges: Iterable[tuple[int, int]], start: int = 0, stop: int | None = None
+) -> int:
+    """Return how many of the replicates from `start` to `stop` are in one of the ranges."""
+    last = math.inf if stop is None else stop
+    cut = ((max(first, start), min(end, last)) for first, end in merged_ranges(ranges))
+    return sum(max(int(end - first), 0) for first, end in cut)
+
+
+def merged_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the same replicates as ranges that neither meet nor overlap, in order."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def ranges_of(parts: Iterable[Part], method: str) -> list[tuple[int, int]]:
+    """Return the replicates that each part of a method holds."""
+    return [(part.start, part.stop) for part in parts if part.method == method]
+
+
+def kept_as(fingerprint: str, now: Mark) -> str:
+    """Return what stands in the record for the decision to keep older rows beside new ones."""
+    return f"{fingerprint}:{digest(now)}"

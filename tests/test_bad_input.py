@@ -57,7 +57,7 @@ def test_contract_half_a_call_is_not_shown_where_a_study_is_refused(study_file, 
 def test_contract_bad_study_files(study_file, tmp_path, capfd, old, new, message):
     path = study_file((old, new))
     assert message in fails(capfd, path, "--results", tmp_path, "--jobs", "1")
-    assert not list(tmp_path.glob("*/parts/*.parquet"))
+    assert not list(tmp_path.glob("*/parts/*/*/*.parquet"))
 
 
 def test_contract_bad_arguments(study_file, tmp_path, capfd):

@@ -208,7 +208,7 @@ def test_contract_a_batch_that_is_none_is_refused_before_the_run(tmp_path, kind)
     said = f"simulate returned {kind} for a batch of 1; return a list, or an array, with one data"
     with pytest.raises(StudyError, match=f"s: {said}"):
         run(odd, tmp_path, jobs=1, quiet=True)
-    assert not list(tmp_path.glob("s/parts/*.parquet"))
+    assert not list(tmp_path.glob("s/parts/*/*/*.parquet"))
     assert [line for line in check(odd).problems if line.startswith(said)]
 
 
@@ -273,4 +273,4 @@ def test_contract_a_draw_from_a_global_state_is_noticed_after_the_first_replicat
 
     with pytest.raises(StudyError, match="draws from the global random state"):
         run(study(late), tmp_path, jobs=1, quiet=True)
-    assert not list(tmp_path.glob("s/parts/*.parquet"))
+    assert not list(tmp_path.glob("s/parts/*/*/*.parquet"))

@@ -18,10 +18,8 @@ REPLICATES = ("replicates=60", "replicates=10")
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    """Jobs of one replicate, and a folder of ten parts counts as one that holds many."""
+    """Jobs of one replicate."""
     monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.0)
-    monkeypatch.setattr(compaction, "MANY_PARTS", 10)
-    monkeypatch.setattr(compaction, "WORTHWHILE", 2)
 
 
 @pytest.fixture
@@ -29,25 +27,41 @@ def plain(study_file, tmp_path):
     return run(study_file(REPLICATES), tmp_path / "plain", jobs=1, quiet=True)
 
 
+def files(results):
+    return sorted((results.folder / "parts").glob("*/*/[!.]*.parquet"))
+
+
 def names(results):
-    return sorted(path.name for path in (results.folder / "parts").glob("[!.]*.parquet"))
+    return [path.name for path in files(results)]
 
 
 def test_contract_many_parts_become_few_and_the_tables_stay(
     study_file, tmp_path, plain, small_parts
 ):
     first = run(study_file(REPLICATES), tmp_path / "a", replicates=5, jobs=1, quiet=True)
-    assert [name.split("-")[1:3] for name in names(first)] == [["0000000000", "0000000005"]] * 4
+    assert {name.partition("-")[2] for name in names(first)} == {"0000000000-0000000005.parquet"}
+    assert len(names(first)) == 4 * 2
     grown = run(study_file(REPLICATES), tmp_path / "a", jobs=1, quiet=True)
-    assert len(names(grown)) == 4
+    assert len(names(grown)) == 4 * 2
     assert grown.digests() == plain.digests()
-    head = parts.read_head(grown.folder / "parts" / names(grown)[0])
-    assert (head.start, head.stop, head.methods) == (0, 10, ["average", "jittered"])
+    head = parts.read_head(files(grown)[0])
+    assert (head.start, head.stop, head.method) == (0, 10, "average")
 
 
-def test_contract_few_parts_are_left_alone(study_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.0)
-    assert len(names(run(study_file(REPLICATES), tmp_path, jobs=1, quiet=True))) == 40
+def test_contract_while_a_run_is_under_way_few_parts_are_left_alone(
+    study_file, tmp_path, small_parts, monkeypatch
+):
+    monkeypatch.setattr(refresh, "compact", lambda *_, **__: None)
+    grown = run(study_file(REPLICATES), tmp_path, replicates=7, jobs=1, quiet=True)
+    store = Store(grown.folder)
+    with store.locked():
+        compaction.compact(store)
+        assert len(names(grown)) == 7 * 8
+        store.parts()[0].path.rename(tmp_path / "away")
+    grown = run(study_file(REPLICATES), tmp_path, replicates=8, jobs=1, quiet=True)
+    with store.locked():
+        compaction.compact(store)
+        assert len(names(grown)) == 8
 
 
 def test_contract_joined_parts_may_span_blocks_of_the_tables(
@@ -79,9 +93,8 @@ def test_contract_what_differs_in_kind_is_not_joined(study_file, tmp_path, small
 def test_contract_large_parts_are_not_joined(study_file, tmp_path, small_parts, monkeypatch):
     monkeypatch.setattr(compaction, "LARGE_BYTES", 15_000)
     kept = names(run(study_file(REPLICATES), tmp_path, jobs=1, quiet=True))
-    assert 4 < len(kept) < 24
+    assert 8 < len(kept) < 48
     monkeypatch.setattr(compaction, "LARGE_BYTES", 100)
-    monkeypatch.setattr(compaction, "MANY_PARTS", 1)
     assert names(run(study_file(REPLICATES), tmp_path, replicates=10, jobs=1, quiet=True)) == kept
 
 
@@ -91,27 +104,26 @@ def test_contract_a_part_that_another_holds_is_removed_only_if_that_one_is_whole
 ):
     monkeypatch.setattr(Store, "remove", lambda *_: None)
     both = run(study_file(REPLICATES), tmp_path / "a", jobs=1, quiet=True)
-    assert len(names(both)) == 44
+    assert len(names(both)) == 88
     assert both.digests() == plain.digests()
     monkeypatch.undo()
-    holder = next((both.folder / "parts").glob("*-0000000000-0000000010-*"))
+    holder = next((both.folder / "parts").glob("*/*/*-0000000000-0000000010.parquet"))
     if damaged:
         content = bytearray(holder.read_bytes())
         content[40] ^= 0xFF
         holder.write_bytes(content)
     after = run(study_file(REPLICATES), tmp_path / "a", jobs=1, quiet=True)
     assert after.digests() == plain.digests()
-    assert len(names(after)) == 4 + 9 * damaged
-    assert holder.exists() is not damaged
+    assert len(names(after)) == 8
+    assert damaged is (both.folder / "parts" / "damaged").exists()
 
 
 KILLED = """
 import os, signal, sys
 from mcstudy import run
 from mcstudy.execution import refresh, scheduler
-from mcstudy.storage import compaction, store
 
-scheduler.JOB_SECONDS, compaction.MANY_PARTS, compaction.WORTHWHILE = 0.0, 10, 2
+scheduler.JOB_SECONDS = 0.0
 left = int(sys.argv[3])
 
 def step(function):
@@ -123,10 +135,10 @@ def step(function):
         return function(*arguments)
     return counting
 
-def compact_counting(*arguments):
+def compact_counting(*arguments, **options):
     for name in ("fsync", "replace", "unlink", "open"):
         setattr(os, name, step(getattr(os, name)))
-    return join(*arguments)
+    return join(*arguments, **options)
 
 from mcstudy.execution import refresh
 join, refresh.compact = refresh.compact, compact_counting
@@ -148,11 +160,11 @@ def test_contract_stopped_at_any_step_of_joining(
 
         return call
 
-    def compact_counting(store):
+    def compact_counting(store, **options):
         with monkeypatch.context() as patch:
             for name in ("fsync", "replace", "unlink", "open"):
                 patch.setattr(os, name, counting(getattr(os, name)))
-            compaction.compact(store)
+            compaction.compact(store, **options)
 
     path, whole = study_file(REPLICATES), tmp_path / "whole"
     whole = run(path, whole, replicates=4, jobs=1, quiet=True).digests()
@@ -161,8 +173,8 @@ def test_contract_stopped_at_any_step_of_joining(
         with pytest.raises(KeyboardInterrupt):
             run(path, tmp_path / "a", replicates=4, jobs=1, quiet=True)
     folder = tmp_path / "a" / "normal" / "parts"
-    held = {i for p in folder.glob("[!.]*.parquet") for i in covered(parts.read_head(p))}
-    assert len(held) == 4 * 4
+    held = {i for p in folder.glob("*/*/[!.]*.parquet") for i in covered(parts.read_head(p))}
+    assert len(held) == 4 * 4 * 2
     assert run(path, tmp_path / "a", replicates=4, jobs=1, quiet=True).digests() == whole
 
 
@@ -172,12 +184,12 @@ def test_contract_killed_at_a_step_of_joining(study_file, tmp_path, step):
     child = [sys.executable, "-c", KILLED, path, tmp_path / "a", str(step)]
     assert subprocess.run(child).returncode == -signal.SIGKILL
     folder = tmp_path / "a" / "normal" / "parts"
-    held = {i for p in folder.glob("[!.]*.parquet") for i in covered(parts.read_head(p))}
-    assert len(held) == 4 * 4
+    held = {i for p in folder.glob("*/*/[!.]*.parquet") for i in covered(parts.read_head(p))}
+    assert len(held) == 4 * 4 * 2
     results = run(path, tmp_path / "a", replicates=4, jobs=1, quiet=True)
     whole = run(path, tmp_path / "b", replicates=4, jobs=1, quiet=True)
     assert results.digests() == whole.digests()
 
 
 def covered(head):
-    return {(head.condition, replicate) for replicate in range(head.start, head.stop)}
+    return {(head.condition, head.method, replicate) for replicate in range(head.start, head.stop)}

@@ -117,7 +117,7 @@ def test_contract_one_worker_killed_one_late_a_deadly_fit_and_closures(
     parts, seen = tmp_path / "far" / "normal" / "parts", []
 
     def disturb():
-        while len(list(parts.glob("[!.]*.parquet"))) < 8:
+        while len(list(parts.glob("*/*/[!.]*.parquet"))) < 8:
             time.sleep(0.01)
         seen.extend(workers_of(running))
         running.kill(doomed)
@@ -162,7 +162,7 @@ def test_contract_other_packages_on_a_worker_are_refused(
     error = capfd.readouterr().err
     assert "has other packages than this process: statsmodels 99 -> " in error
     assert "install the same versions there" in error
-    assert not list((tmp_path / "normal" / "parts").glob("*.parquet"))
+    assert not list((tmp_path / "normal" / "parts").glob("*/*/*.parquet"))
 
 
 def test_contract_a_scheduler_that_ends_costs_nothing_that_is_stored(
@@ -179,7 +179,7 @@ def test_contract_a_scheduler_that_ends_costs_nothing_that_is_stored(
     parts = tmp_path / "far" / "normal" / "parts"
 
     def disturb():
-        while len(list(parts.glob("[!.]*.parquet"))) < 3:
+        while len(list(parts.glob("*/*/[!.]*.parquet"))) < 3:
             time.sleep(0.01)
         short.kill(short.scheduler)
 

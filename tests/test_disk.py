@@ -30,7 +30,7 @@ def limited(size):
 def everything(folder):
     return {
         p.name: p.read_bytes()
-        for p in (*folder.glob("*"), *folder.glob("parts/*.parquet"))
+        for p in (*folder.glob("*"), *folder.glob("parts/*/*/*.parquet"))
         if p.is_file()
     }
 
@@ -132,7 +132,7 @@ def test_contract_a_damaged_part_is_set_aside_and_computed_again(
     study_file, tmp_path, capfd, whole, kind
 ):
     folder, digests = whole
-    part = sorted((folder / "parts").glob("*.parquet"))[1]
+    part = sorted((folder / "parts").glob("*/*/*.parquet"))[1]
     part.write_bytes(damage_of(kind, part.read_bytes()))
     (folder / "estimates.parquet").unlink()
     assert run(study_file(), tmp_path, jobs=1).digests() == digests
@@ -143,7 +143,7 @@ def test_contract_a_damaged_part_is_set_aside_and_computed_again(
 def test_contract_what_is_no_part_of_this_condition_is_set_aside(study_file, tmp_path, whole):
     folder, digests = whole
     parts = folder / "parts"
-    first, second, third, *_ = sorted(parts.glob("*.parquet"))
+    first, second, third, *_ = sorted(parts.glob("*/*/*.parquet"))
     (parts / "folder.parquet").mkdir()
     (parts / "folder.parquet" / "x").write_text("")
     (parts / "link.parquet").symlink_to(parts / "nowhere")
@@ -162,7 +162,7 @@ def test_contract_a_part_of_another_study_is_told_or_dropped(study_file, tmp_pat
     folder, digests = whole
     other = study_file(("0.01 * rng", "0.02 * rng"), ("seed=7", "seed=8"))
     foreign = run(other, tmp_path / "other", jobs=1, quiet=True).folder
-    part = sorted((foreign / "parts").glob("*.parquet"))[0]
+    part = sorted((foreign / "parts").glob("*/*/*.parquet"))[0]
     shutil.copy(part, folder / "parts")
     asked = ["run", str(study_file()), "--results", str(tmp_path), "--jobs", "1"]
     assert main(asked) == 2

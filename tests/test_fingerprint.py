@@ -751,7 +751,7 @@ def test_contract_workers_that_get_another_study_refuse(tmp_path):
     ) as refusal:
         run(path, tmp_path / "results", jobs=2, quiet=True)
     assert "\n" not in str(refusal.value)
-    assert not list((tmp_path / "results" / "marked" / "parts").glob("*.parquet"))
+    assert not list((tmp_path / "results" / "marked" / "parts").glob("*/*/*.parquet"))
 
 
 def test_contract_a_module_edited_since_it_was_imported_is_refused(tmp_path, monkeypatch):

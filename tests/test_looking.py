@@ -214,7 +214,7 @@ def test_contract_batched_methods_and_data_of_the_family_are_replayed(tmp_path):
 
 def restatus(results, word):
     """Write over the status of every stored row."""
-    for path in (results.folder / "parts").glob("*.parquet"):
+    for path in (results.folder / "parts").glob("*/*/*.parquet"):
         table = pq.read_table(path)
         index = table.column_names.index("status")
         word_column = pa.array([word] * table.num_rows).dictionary_encode()
@@ -380,7 +380,7 @@ def test_contract_status_counts_and_groups_the_failures(results, capfd):
 
 def test_contract_status_tells_what_is_missing_of_what_was_asked_for(study_file, tmp_path):
     results = run(study_file(), tmp_path, jobs=1, quiet=True)
-    for path in sorted((results.folder / "parts").glob("*.parquet"))[:2]:
+    for path in sorted((results.folder / "parts").glob("*/*/*.parquet"))[:2]:
         path.unlink()
     missing = status(results).fits.missing
     assert missing.sum() == 240
@@ -411,7 +411,7 @@ def test_contract_status_and_summarize_while_a_run_is_at_work(study_file, tmp_pa
     folder = tmp_path / "normal"
     try:
         deadline = time.monotonic() + 60
-        while len(list(folder.glob("parts/*.parquet"))) < 4 and time.monotonic() < deadline:
+        while len(list(folder.glob("parts/*/*/*.parquet"))) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
         standing, results = status(folder), summarize(folder)
         assert child.poll() is None
@@ -446,7 +446,7 @@ def test_contract_summarize_gives_the_tables_of_the_run_without_the_study(study_
 
 def test_contract_summarize_leaves_out_what_is_damaged(study_file, tmp_path, capfd):
     results = run(study_file(), tmp_path, jobs=1, quiet=True)
-    first, second, *_ = sorted((results.folder / "parts").glob("*.parquet"))
+    first, second, *_ = sorted((results.folder / "parts").glob("*/*/*.parquet"))
     first.write_bytes(first.read_bytes()[:-100])
     content = bytearray(second.read_bytes())
     content[40] ^= 0xFF
@@ -464,7 +464,7 @@ def test_contract_summarize_leaves_out_what_is_damaged(study_file, tmp_path, cap
 
 def test_contract_looking_moves_nothing(study_file, tmp_path):
     results = run(study_file(), tmp_path, jobs=1, quiet=True)
-    first = min((results.folder / "parts").glob("*.parquet"))
+    first = min((results.folder / "parts").glob("*/*/*.parquet"))
     first.write_bytes(b"junk")
     before = sorted((results.folder / "parts").iterdir())
     status(results)
@@ -532,7 +532,7 @@ def test_contract_parts_that_are_joined_meanwhile_are_not_lost(study_file, tmp_p
     from mcstudy.inspection import failures
 
     results = run(study_file(), tmp_path, jobs=1, quiet=True)
-    part = min((results.folder / "parts").glob("*.parquet"))
+    part = min((results.folder / "parts").glob("*/*/*.parquet"))
     away, read = tmp_path / "away.parquet", failures._of_rows
 
     def joined_meanwhile(condition, item):

@@ -36,7 +36,7 @@ for place in ("part", "performance.parquet", "fits.parquet", "study.json", ".loc
     shutil.copytree(stored, results)
     folder = results / "normal"
     if place == "part":
-        put(min((folder / "parts").glob("*.parquet")))
+        put(min((folder / "parts").glob("*/*/*.parquet")))
     else:
         put((folder / "parts" if place.startswith(".") else folder) / place)
     for verb in (

@@ -129,12 +129,12 @@ def test_contract_the_same_end_after_kills(study_file, tmp_path, results):
             [sys.executable, "-c", code, path, tmp_path / "killed"],
             env={**os.environ, "PAUSE": "0.002"},
         )
-        seen, more = len(list(folder.glob("*.parquet"))), moments.randint(5, 20)
-        while child.poll() is None and len(list(folder.glob("*.parquet"))) < seen + more:
+        seen, more = len(list(folder.glob("*/*/*.parquet"))), moments.randint(5, 20)
+        while child.poll() is None and len(list(folder.glob("*/*/*.parquet"))) < seen + more:
             time.sleep(0.005)
         child.send_signal(signal.SIGKILL)
         child.wait()
-    assert len(list(folder.glob("*.parquet"))) > 10
+    assert len(list(folder.glob("*/*/*.parquet"))) > 10
     end = run(path, tmp_path / "killed", jobs=1, quiet=True)
     whole = run(path, tmp_path / "whole", jobs=1, quiet=True)
     assert end.digests() == whole.digests()

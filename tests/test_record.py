@@ -46,7 +46,6 @@ RECORDS = {
     "null": lambda content: b"null",
     "edited": lambda content: content.replace(b'"seed": 7', b'"seed": 8'),
     "unsigned": lambda content: content.replace(b"sha256", b"sha257"),
-    "another format": changed(format=99),
     "a format in words": changed(format="one"),
     "kept null": changed(kept=None),
     "methods 5": changed(methods=5),
@@ -125,11 +124,11 @@ HEADS = {
     "start beyond stop": lambda head: {**head, "start": 3, "stop": 0},
     "more rows": lambda head: {**head, "stop": 4},
     "true": lambda head: {**head, "start": False},
-    "marks null": lambda head: {**head, "marks": None},
-    "marks empty": lambda head: {**head, "marks": {}, "columns": {}},
-    "a mark less": lambda head: {**head, "marks": {"average": head["marks"]["average"]}},
-    "columns of others": lambda head: {**head, "columns": {"a": [], "b": []}},
-    "columns of numbers": lambda head: {**head, "columns": {"average": [1], "jittered": []}},
+    "provenance null": lambda head: {**head, "provenance": None},
+    "provenance empty": lambda head: {**head, "provenance": {}},
+    "another seed": lambda head: {**head, "provenance": {**head["provenance"], "seed": "8"}},
+    "another method": lambda head: {**head, "method": "jittered"},
+    "a number as method": lambda head: {**head, "method": 5},
     "sums in rows": lambda head: {**head, "references": {"the truth of mean": 0.0}},
     "another condition": lambda head: {**head, "condition": "n=6"},
 }
@@ -141,7 +140,7 @@ def test_contract_a_part_with_a_head_of_other_shape_is_set_aside(
 ):
     path, results = small
     digests = results.digests()
-    part = min((results.folder / "parts").glob("*.parquet"))
+    part = min((results.folder / "parts").glob("*/*/*.parquet"))
     table = pq.read_table(part)
     head = json.loads(table.schema.metadata[b"mcstudy"])
     part.write_bytes(with_head(table, HEADS[how](head)))
@@ -162,19 +161,37 @@ def with_head(table, head):
     return sealed(sink.getvalue())
 
 
-@pytest.mark.parametrize("version", ["older", "newer"])
+def test_contract_a_record_of_another_format_is_one_line_and_left_alone(small, tmp_path, capfd):
+    path, results = small
+    record = results.folder / "study.json"
+    record.write_bytes(changed(format=1)(record.read_bytes()))
+    content = record.read_bytes()
+    for verb in (["status", results.folder], ["run", path, "--results", tmp_path]):
+        assert main(list(map(str, verb))) == 2, verb
+        err = capfd.readouterr().err
+        assert err.count("\n") == 1, err
+        assert f"{record}: was written by another version of mcstudy" in err
+    assert record.read_bytes() == content
+
+
+@pytest.mark.parametrize("version", ["unsealed", "format 1", "newer"])
 def test_contract_a_part_of_another_version_is_one_line_and_left_alone(
     small, tmp_path, capfd, version
 ):
     path, results = small
-    part = min((results.folder / "parts").glob("*.parquet"))
+    part = min((results.folder / "parts").glob("*/*/*.parquet"))
     table = pq.read_table(part)
     head = json.loads(table.schema.metadata[b"mcstudy"])
-    if version == "older":
-        del head["format"]
-        pq.write_table(table.replace_schema_metadata({"mcstudy": json.dumps(head)}), part)
-    else:
+    if version == "newer":
         part.write_bytes(with_head(table, {**head, "format": 99, "more": 1}))
+    else:
+        part.unlink()
+        part = results.folder / "parts" / "n-0000000000-0000000003-01234567.parquet"
+        head = {"condition": "n=5", "start": 0, "stop": 3, "marks": {}, "columns": {}}
+        if version == "format 1":
+            part.write_bytes(with_head(table, {**head, "format": 1}))
+        else:
+            pq.write_table(table.replace_schema_metadata({"mcstudy": json.dumps(head)}), part)
     content = part.read_bytes()
     for verb in (
         ["run", path, "--results", tmp_path, "--jobs", 1],
@@ -191,11 +208,13 @@ def test_contract_a_part_of_another_version_is_one_line_and_left_alone(
 
 def test_contract_a_part_of_rows_and_its_name_and_head_agree(small):
     _, results = small
-    part = min((results.folder / "parts").glob("*.parquet"))
+    part = min((results.folder / "parts").glob("*/*/*.parquet"))
     head = parts.read_head(part)
-    assert part.name == parts.name_of(part.read_bytes())
-    assert parts.read(part).num_rows == (head.stop - head.start) * len(head.methods)
-    other = part.with_name(part.name.replace("-0000000003-", "-0000000004-"))
+    assert head.place == part.relative_to(results.folder / "parts")
+    named = parts.part_at(part)
+    assert (named.method, named.start, named.stop) == (head.method, head.start, head.stop)
+    assert parts.read(part).num_rows == head.stop - head.start
+    other = part.with_name(part.name.replace("-0000000003.", "-0000000004."))
     part.rename(other)
     with pytest.raises(MCStudyError, match="damaged"):
         parts.read_head(other)

@@ -115,7 +115,7 @@ def test_contract_many_row_groups(uneven, monkeypatch, tmp_path):
 
 
 def test_contract_a_damaged_or_missing_part_is_one_line(uneven):
-    first, *others = sorted((uneven.folder / "parts").glob("*.parquet"))
+    first, *others = sorted((uneven.folder / "parts").glob("*/*/*.parquet"))
     content = bytearray(first.read_bytes())
     content[40] ^= 1
     first.write_bytes(content)

@@ -31,7 +31,8 @@ def digests(study_file, tmp_path):
 
 
 def parts_of(folder):
-    return {path.name: path.read_bytes() for path in (folder / "parts").glob("*.parquet")}
+    parts = folder / "parts"
+    return {path.relative_to(parts): path.read_bytes() for path in parts.glob("*/*/*.parquet")}
 
 
 def test_contract_two_workers(study_file, tmp_path, digests):
@@ -158,8 +159,8 @@ def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path):
             env={**os.environ, "PAUSE": "0.004"},
         )
         folder = tmp_path / "killed" / "normal" / "parts"
-        seen, more = len(list(folder.glob("*"))), moments.randint(1, 8)
-        while child.poll() is None and len(list(folder.glob("*"))) < seen + more:
+        seen, more = len(list(folder.glob("*/*/*"))), moments.randint(1, 8)
+        while child.poll() is None and len(list(folder.glob("*/*/*"))) < seen + more:
             time.sleep(moments.random() / 100)
         child.send_signal(signal.SIGKILL)
         child.wait()
@@ -171,7 +172,7 @@ def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path):
 
 def test_contract_damaged_and_foreign_parts_are_set_aside(study_file, tmp_path, digests, capfd):
     results = run(study_file(), tmp_path / "hurt", jobs=1, quiet=True)
-    first, second, *_ = sorted((results.folder / "parts").glob("*.parquet"))
+    first, second, *_ = sorted((results.folder / "parts").glob("*/*/*.parquet"))
     first.write_bytes(first.read_bytes()[:-100])
     content = bytearray(second.read_bytes())
     content[40] ^= 0xFF
@@ -179,7 +180,7 @@ def test_contract_damaged_and_foreign_parts_are_set_aside(study_file, tmp_path, 
     (results.folder / "parts" / "foreign.parquet").write_text("nothing of ours")
     again = run(study_file(), tmp_path / "hurt", jobs=1)
     assert again.digests() == digests
-    aside = {path.name for path in (results.folder / "parts" / "damaged").iterdir()}
+    aside = {path.name for path in (results.folder / "parts" / "damaged").rglob("*")}
     assert {first.name, "foreign.parquet"} <= aside
 
 

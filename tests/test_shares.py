@@ -195,7 +195,7 @@ def test_contract_collecting_again_brings_back_no_row_that_was_retried(
 def test_contract_status_counts_shares_made_by_two_versions_of_the_code(study_file, tmp_path):
     run(study_file(), tmp_path, part=(1, 2), jobs=1, quiet=True)
     other = study_file(("sample.mean(), se,", "sample.mean() + 1, se,"))
-    for part in (tmp_path / "normal" / "parts").glob("*.parquet"):
+    for part in (tmp_path / "normal" / "parts").glob("*/*/*.parquet"):
         part.rename(tmp_path / part.name)
     run(other, tmp_path, part=(2, 2), jobs=1, quiet=True)
     for part in tmp_path.glob("*.parquet"):

@@ -162,7 +162,7 @@ def test_contract_fifty_kills_at_random_moments_then_equal_digests(
     child.kill()
     child.communicate()
     wait_for_the_end_of(child.pid)
-    parts = len(list((tmp_path / "normal" / "parts").glob("*.parquet")))
+    parts = len(list((tmp_path / "normal" / "parts").glob("*/*/*.parquet")))
     print(killed, parts)
     assert min(killed.values()) > 10
     assert parts > 20

@@ -228,11 +228,11 @@ def test_contract_a_part_within_another_counts_once(study_file, tmp_path, digest
     with monkeypatch.context() as patch:
         patch.setattr(Store, "remove", lambda *_: None)
         both = run(path, tmp_path / "a", jobs=1, quiet=True)
-        assert len(list((both.folder / "parts").glob("*.parquet"))) == 244
+        assert len(list((both.folder / "parts").glob("*/*/*.parquet"))) == 244
         assert both.digests() == digests
         assert summarize(both.folder).digests() == digests
     after = run(path, tmp_path / "a", jobs=1, quiet=True)
-    assert len(list((both.folder / "parts").glob("*.parquet"))) == 4
+    assert len(list((both.folder / "parts").glob("*/*/*.parquet"))) == 4
     assert after.digests() == digests
 
 

@@ -33,7 +33,7 @@ def small(study_file, tmp_path):
 
 
 def parts_of(folder):
-    return sorted((folder / "parts").glob("*.parquet"))
+    return sorted((folder / "parts").glob("*/*/*.parquet"))
 
 
 def content(folder):

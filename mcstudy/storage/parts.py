@@ -22,7 +22,6 @@ from mcstudy.errors import ResultsError
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.validation import STATUSES, Column
-from mcstudy.spoken import either
 from mcstudy.storage.checksums import (
     NoSealError,
     metadata_of,
@@ -31,6 +30,7 @@ from mcstudy.storage.checksums import (
     sealed,
 )
 from mcstudy.storage.provenance import Mark
+from mcstudy.storage.record import other_version
 from mcstudy.storage.schema import FORMAT, HEAD, misfit
 
 _METADATA = b"mcstudy"
@@ -210,7 +210,7 @@ def _head(path: Path, metadata: Any) -> Head:
     """Return the head that stands in the metadata of a part, held against its rows and path."""
     head = json.loads(metadata.metadata[_METADATA])
     if isinstance(head, dict) and head.pop("format", FORMAT) != FORMAT:
-        raise _other_version(path)
+        raise other_version(path)
     if found := misfit(head, HEAD):
         raise ValueError(found)
     made = Head(**head)
@@ -227,14 +227,7 @@ def _check_older(path: Path, footer: bytes) -> None:
     with suppress(*_UNREADABLE):
         head = json.loads(metadata_of(footer).metadata[_METADATA])
         if {"condition", "marks"} <= head.keys() and "format" not in head:
-            raise _other_version(path)
-
-
-def _other_version(path: Path) -> ResultsError:
-    return ResultsError(
-        f"{path}: was written by another version of mcstudy, which this one cannot read; "
-        f"run with that version, or choose another {either('--results', 'results')}"
-    )
+            raise other_version(path)
 
 
 class DamagedError(ResultsError):

@@ -13,13 +13,21 @@ from typing import Any
 
 from mcstudy.errors import MCStudyError, ResultsError
 from mcstudy.grid import Condition
-from mcstudy.spoken import call, option
+from mcstudy.spoken import call, either, option
 from mcstudy.storage.checksums import read_regular
 from mcstudy.storage.schema import FORMAT, RECORD, misfit
 
 NAME = "study.json"
 _CHECKSUM = "sha256"
 _INFINITE = "\0infinite"
+
+
+def other_version(path: Path) -> ResultsError:
+    """Return the error of a file of another format; it is left as it is."""
+    return ResultsError(
+        f"{path}: was written by another version of mcstudy, which this one cannot read; "
+        f"run with that version, or choose another {either('--results', 'results')}"
+    )
 
 
 class RecordError(ResultsError):
@@ -37,9 +45,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises
     ------
     RecordError
-        If it is not what a run of this version has written.
+        If it is not what a run has written.
     ResultsError
-        If the system does not let us read it.
+        If it is of another format, or the system does not let us read it.
     """
     path = folder / NAME
     try:
@@ -54,7 +62,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         kind = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "not JSON"
         raise RecordError(path, f"was damaged or changed by hand ({kind})") from None
-    if reason := _unusable(record):
+    if reason := _unusable(path, record):
         raise RecordError(path, reason)
     del record[_CHECKSUM]
     return dict(record)
@@ -67,8 +75,14 @@ def record_content(record: Mapping[str, Any]) -> bytes:
     return (as_json(whole, indent=2) + "\n").encode()
 
 
-def _unusable(record: Any) -> str:
-    """Say what is wrong with a record, nothing if it is as it was written."""
+def _unusable(path: Path, record: Any) -> str:
+    """Say what is wrong with a record, nothing if it is as it was written.
+
+    Raises
+    ------
+    ResultsError
+        If it is of another format.
+    """
     if not isinstance(record, dict):
         return f"was damaged or changed by hand (it is {type(record).__name__}, no object)"
     if "format" not in record or _CHECKSUM not in record:
@@ -80,7 +94,9 @@ def _unusable(record: Any) -> str:
     if not right:
         return "was damaged or changed by hand (its checksum is another one)"
     if record["format"] != FORMAT:
-        return f"was written by another version of mcstudy (format {record['format']})"
+        if type(record["format"]) is int:
+            raise other_version(path)
+        return f"was written by something else (its format is {record['format']!r})"
     if found := misfit(record, RECORD):
         return f"was written by something else ({found})"
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from mcstudy import run
 from mcstudy.execution import refresh, scheduler
-from mcstudy.storage import compaction, export, parts
+from mcstudy.storage import compaction, parts, rows
 from mcstudy.storage.store import Store
 
 REPLICATES = ("replicates=60", "replicates=10")
@@ -68,12 +68,12 @@ def test_contract_joined_parts_may_span_blocks_of_the_tables(
     study_file, tmp_path, plain, small_parts, monkeypatch
 ):
     run(study_file(REPLICATES), tmp_path / "a", jobs=1, quiet=True)
-    monkeypatch.setattr(export, "BLOCK", 3)
+    monkeypatch.setattr(rows, "BLOCK", 3)
     spanned = run(
         study_file(REPLICATES), tmp_path / "a", replicates=11, jobs=1, quiet=True
     ).estimates
-    rows = spanned[spanned.replicate < 10].reset_index(drop=True)
-    assert rows.equals(plain.estimates)
+    first = spanned[spanned.replicate < 10].reset_index(drop=True)
+    assert first.equals(plain.estimates)
 
 
 def test_contract_what_differs_in_kind_is_not_joined(study_file, tmp_path, small_parts):

@@ -14,6 +14,7 @@ import pytest
 
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.cli import main
+from mcstudy.storage.store import Store
 
 
 @contextmanager
@@ -28,10 +29,15 @@ def limited(size):
 
 
 def everything(folder):
+    return {p.name: p.read_bytes() for p in folder.glob("*") if p.is_file()}
+
+
+def fits_in(folder):
+    """Return the address of each fit that is stored."""
     return {
-        p.name: p.read_bytes()
-        for p in (*folder.glob("*"), *folder.glob("parts/*/*/*.parquet"))
-        if p.is_file()
+        (part.method, part.condition, replicate)
+        for part in Store(folder).parts()
+        for replicate in range(part.start, part.stop)
     }
 
 
@@ -42,7 +48,7 @@ def test_contract_a_full_disk_costs_nothing_that_is_stored(
     path, folder = study_file(), tmp_path / "normal"
     plain = run(path, tmp_path / "plain", replicates=400, jobs=1, quiet=True)
     run(path, tmp_path, replicates=20, jobs=1, quiet=True)
-    before = everything(folder)
+    before, held = everything(folder), fits_in(folder)
     table = (plain.folder / "estimates.parquet").stat().st_size
     size = table - 1 if full == "table" else 4000
     asked = ["run", str(path), "--results", str(tmp_path), "--replicates", "400"]
@@ -55,7 +61,8 @@ def test_contract_a_full_disk_costs_nothing_that_is_stored(
     assert not list(folder.rglob(".*.tmp"))
     after = everything(folder)
     assert {name for name in before if after.get(name) != before[name]} <= {"study.json"}
-    assert (len(after) > len(before)) == (full == "table")
+    assert (fits_in(folder) > held) == (full == "table")
+    assert fits_in(folder) >= held
     assert open_results(folder).fits.replicate.max() == 19
     assert run(path, tmp_path, replicates=400, jobs=1, quiet=True).digests() == plain.digests()
 
@@ -137,7 +144,7 @@ def test_contract_a_damaged_part_is_set_aside_and_computed_again(
     (folder / "estimates.parquet").unlink()
     assert run(study_file(), tmp_path, jobs=1).digests() == digests
     assert f"{part}: damaged, or no part; set aside" in capfd.readouterr().err
-    assert (folder / "parts" / "damaged" / part.name).is_file()
+    assert (folder / "parts" / "damaged" / part.relative_to(folder / "parts")).is_file()
 
 
 def test_contract_what_is_no_part_of_this_condition_is_set_aside(study_file, tmp_path, whole):
@@ -151,7 +158,7 @@ def test_contract_what_is_no_part_of_this_condition_is_set_aside(study_file, tmp
     second.write_bytes(first.read_bytes())
     third.unlink()
     assert run(study_file(), tmp_path, jobs=1, quiet=True).digests() == digests
-    aside = {path.name for path in (parts / "damaged").iterdir()}
+    aside = {path.name for path in (parts / "damaged").rglob("*.parquet")}
     assert aside == {"folder.parquet", "link.parquet", "copy.parquet", second.name}
     (parts / "folder.parquet").mkdir()
     assert run(study_file(), tmp_path, jobs=1, quiet=True).digests() == digests
@@ -163,7 +170,9 @@ def test_contract_a_part_of_another_study_is_told_or_dropped(study_file, tmp_pat
     other = study_file(("0.01 * rng", "0.02 * rng"), ("seed=7", "seed=8"))
     foreign = run(other, tmp_path / "other", jobs=1, quiet=True).folder
     part = sorted((foreign / "parts").glob("*/*/*.parquet"))[0]
-    shutil.copy(part, folder / "parts")
+    place = folder / part.relative_to(foreign)
+    place.parent.mkdir(exist_ok=True)
+    shutil.copy(part, place)
     asked = ["run", str(study_file()), "--results", str(tmp_path), "--jobs", "1"]
     assert main(asked) == 2
     refusal = capfd.readouterr().err

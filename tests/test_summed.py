@@ -212,7 +212,6 @@ def test_contract_same_tables_for_any_job_size_workers_and_joining(
     digests = plain.digests()
     assert set(plain.endings.status) == {"boundary", "error", "not_finite"}
     monkeypatch.setattr(scheduler, "JOB_SECONDS", seconds)
-    monkeypatch.setattr(compaction, "MANY_PARTS", 3)
     path = study_file(KEEP, MOODY, FEW)
     assert run(path, tmp_path / "one", jobs=1, quiet=True).digests() == digests
     run(path, tmp_path / "two", jobs=2, replicates=9, methods=["jittered"], quiet=True)
@@ -224,15 +223,14 @@ def test_contract_same_tables_for_any_job_size_workers_and_joining(
 def test_contract_a_part_within_another_counts_once(study_file, tmp_path, digests, monkeypatch):
     path = study_file(KEEP, MOODY)
     monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.0)
-    monkeypatch.setattr(compaction, "MANY_PARTS", 3)
     with monkeypatch.context() as patch:
         patch.setattr(Store, "remove", lambda *_: None)
         both = run(path, tmp_path / "a", jobs=1, quiet=True)
-        assert len(list((both.folder / "parts").glob("*/*/*.parquet"))) == 244
+        assert len(list((both.folder / "parts").glob("*/*/*.parquet"))) == 488
         assert both.digests() == digests
         assert summarize(both.folder).digests() == digests
     after = run(path, tmp_path / "a", jobs=1, quiet=True)
-    assert len(list((both.folder / "parts").glob("*/*/*.parquet"))) == 4
+    assert len(list((both.folder / "parts").glob("*/*/*.parquet"))) == 8
     assert after.digests() == digests
 
 

@@ -1,7 +1,6 @@
 """Shares of a study, computed apart and collected, are the study."""
 
 import itertools
-
 import shutil
 
 import pytest

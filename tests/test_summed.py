@@ -23,7 +23,7 @@ from mcstudy.execution import scheduler
 from mcstudy.execution.collect import collect
 from mcstudy.method import Estimate
 from mcstudy.simulation.answers import Answers
-from mcstudy.storage import compaction, sums
+from mcstudy.storage import sums
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import _of_plain, _plain
 from mcstudy.storage.sums import merged, tally

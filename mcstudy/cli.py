@@ -50,12 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives back what it has freed
     from mcstudy.errors import MCStudyError
-    from mcstudy.spoken import at_command_line
 
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        with at_command_line():
-            status = options.verb(options) or 0
+        status = options.verb(options) or 0
         sys.stdout.flush()
         return status
     except MCStudyError as error:

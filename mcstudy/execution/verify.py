@@ -20,7 +20,6 @@ from mcstudy.grid import Condition
 from mcstudy.inspection.answer import Answer, read_answer
 from mcstudy.method import Status
 from mcstudy.simulation.replicates import Job
-from mcstudy.spoken import option
 from mcstudy.storage.parts import DamagedError, PartHead, read, read_content, rows_of
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
@@ -53,7 +52,7 @@ def verify(ledger: Ledger, wanted: RunOptions, progress: Progress) -> None:
     older = _whole(ledger)
     if not older:
         return
-    folder, ways = ledger.store.folder, f"{option('changed', 'keep')} or discard"
+    folder, ways = ledger.store.folder, '--changed keep (changed="keep") or discard'
     if ledger.study.keep != "rows":
         raise ChangedError(f"{folder}: keeps no rows that could be compared; say {ways}")
     if any(mark["seed"] != str(ledger.study.seed) for h, ms in older for mark in _marks(h, ms)):

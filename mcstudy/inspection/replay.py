@@ -31,7 +31,6 @@ from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
 from mcstudy.simulation.call import attempt
 from mcstudy.simulation.replicates import FitException, Job, do_job, draw
-from mcstudy.spoken import either, option
 from mcstudy.storage.accepted import Counting
 from mcstudy.storage.folder import has_parts, why_not_there
 from mcstudy.storage.parts import DamagedError, encode, read_content
@@ -183,7 +182,7 @@ def replay(
     left_out = [n for n in names if endings.get(n) in DANGEROUS and not force]
     notes += [
         f"Note: the stored fit by '{name}' ended as {endings[name]}, which could end this "
-        f"process as well: not fitted again without {option('force', True)}"
+        "process as well: not fitted again without --force (force=True)"
         for name in left_out
     ]
 
@@ -218,7 +217,7 @@ def _located(
 
 def _study_of(folder: Path, trust: bool) -> Study:
     record = Store(folder).record
-    how = either("--study FILE", f'replay("FILE", ..., results="{folder}")')
+    how = f'--study FILE (replay("FILE", ..., results="{folder}"))'
     if not record:
         also = f", or say where the study is: {how}" if has_parts(folder) else ""
         raise ResultsError(f"{folder}: {why_not_there(folder)}{also}")

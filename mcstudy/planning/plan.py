@@ -34,7 +34,6 @@ from mcstudy.planning.forecast import (
 )
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.simulation.replicates import Job
-from mcstudy.spoken import either
 from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
@@ -42,6 +41,7 @@ from mcstudy.study import Study, check_replicates
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
+_TARGETS = "--target (targets)"  # in messages
 PILOT_SECONDS = 4.0  # a wait that a user takes before a run of minutes or hours
 _START_SECONDS = 0.5  # of `run` beside loading the study: start of Python, first replicate
 _FEW = 20  # replicates: below them a standard deviation is known to one sixth or worse
@@ -236,8 +236,7 @@ def plan(
     workers = workers_for(check_jobs(jobs), count * len(study.conditions))
     wanted = study.precision if targets is None else targets
     if targets is not None:
-        listed = either("--target", "targets")
-        check_targets(targets, listed, "the target", study.measures)
+        check_targets(targets, _TARGETS, "the target", study.measures)
     ledger = Ledger(study, Store(as_path(results, "results") / study.name))
     stored, changed = ledger.stored(), ""
     try:
@@ -246,7 +245,7 @@ def plan(
         changed = str(error)
     pilot = run_pilot(study, workers, seconds)
     if wanted:
-        listed = f"{study.name}: precision" if targets is None else either("--target", "targets")
+        listed = f"{study.name}: precision" if targets is None else _TARGETS
         check_exist(wanted, existing(pilot.performance), listed)
     units = unit_errors(pilot.performance)
     fits_stored = sum(

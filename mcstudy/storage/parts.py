@@ -20,7 +20,6 @@ from mcstudy.errors import ResultsError
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.validation import STATUSES, Column
-from mcstudy.spoken import either
 from mcstudy.storage.checksums import (
     BrokenSealError,
     NoSealError,
@@ -202,7 +201,7 @@ def _check_older(path: Path, footer: bytes) -> None:
 def _other_version(path: Path) -> ResultsError:
     return ResultsError(
         f"{path}: was written by another version of mcstudy, which this one cannot read; "
-        f"run with that version, or choose another {either('--results', 'results')}"
+        "run with that version, or choose another --results (results)"
     )
 
 

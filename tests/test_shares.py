@@ -155,7 +155,7 @@ def test_contract_a_part_that_is_none(study_file, tmp_path, capfd, part):
 
 
 def test_contract_a_share_cannot_settle_changes_and_a_folder_must_hold_parts(study_file, tmp_path):
-    with pytest.raises(MCStudyError, match="before the shares start: collect"):
+    with pytest.raises(MCStudyError, match="before the shares start: mcstudy collect STUDY"):
         run(study_file(), tmp_path, part=(1, 2), changed="keep")
     with pytest.raises(MCStudyError, match="nowhere: holds no parts of normal"):
         collect(study_file(), [tmp_path / "nowhere"], results=tmp_path)
@@ -204,11 +204,6 @@ def test_contract_status_counts_shares_made_by_two_versions_of_the_code(study_fi
     for part in tmp_path.glob("*.parquet"):
         part.rename(tmp_path / "normal" / "parts" / part.name)
     assert status(tmp_path / "normal").fits.done.tolist() == [60] * 8
-
-
-def test_contract_a_share_does_not_decide_on_changed_rows(study_file, tmp_path):
-    with pytest.raises(MCStudyError, match="shares start: mcstudy collect STUDY --changed keep"):
-        run(study_file(), tmp_path, part=(1, 2), changed="keep")
 
 
 def test_contract_a_command_line_can_be_pasted_whatever_the_folder_is_called(

@@ -24,6 +24,7 @@ from mcstudy.comparison.equivalence import Equivalence, equivalence
 from mcstudy.comparison.failures import FAILED, Overlap, failure_overlap, warning_kinds
 from mcstudy.comparison.paired import Comparison, check_pair, compare
 from mcstudy.comparison.paired_measures import COMPARISONS, INTERVAL_COMPARISONS
+from mcstudy.comparison.runs import TwoRuns, two_runs
 from mcstudy.comparison.sensitivity import Sensitivity, sensitivity
 from mcstudy.errors import ResultsError
 from mcstudy.storage.export import TABLES, TABLES_OF
@@ -290,3 +291,46 @@ def open_results(folder: str | Path) -> Results:
     if not os.path.lexists(folder / "performance.parquet"):
         raise ResultsError(f"{folder}: {why_not_there(folder)}")
     return Results(folder)
+
+
+def compare_runs(
+    a: Results | str | Path,
+    b: Results | str | Path,
+    *,
+    where: Where = None,
+    alpha: float = 0.05,
+    tolerance: float = 1e-9,
+) -> TwoRuns:
+    """Compare every measure of two results folders.
+
+    Parameters
+    ----------
+    a, b : Results or path
+        The folders. Cells are matched by factors, method, estimand, interval and measure.
+    where : mapping or str, optional
+        Which cells of both; see `mcstudy.analysis.select.select`.
+    alpha : float, default 0.05
+        Chance that anything is said to have moved if nothing has: each p-value is multiplied as
+        Holm (1979, Scandinavian Journal of Statistics 6:65) has it.
+    tolerance : float, default 1e-9
+        A difference below this share of the value or of the replicates' spread is rounding.
+
+    Returns
+    -------
+    TwoRuns
+
+    Raises
+    ------
+    ResultsError
+        If a folder has no tables, or the two have no cell in common.
+
+    Notes
+    -----
+    z is the difference over its standard error. Where both runs saw the same data (the same seed,
+    simulate, Python and numpy, or found out by equal estimates) the error is that of the paired
+    differences by replicate, else of two independent runs; for shares never below that of half a
+    replicate, so that 0 and 1 have one. The p-value is that of t with the smaller number of
+    replicates less one.
+    """
+    a, b = open_results(folder_of(a)), open_results(folder_of(b))
+    return two_runs(a, b, where=where, alpha=alpha, tolerance=tolerance)

@@ -17,9 +17,9 @@ from mcstudy.execution.progress import Progress
 from mcstudy.execution.run_loop import RunLoop
 from mcstudy.execution.shards import Share
 from mcstudy.grid import Condition
-from mcstudy.inspection.answer import Answer, read_answer
 from mcstudy.method import Status
 from mcstudy.simulation.replicates import Job
+from mcstudy.storage.answer import Answer, read_answer
 from mcstudy.storage.parts import DamagedError, PartHead, read, read_content, rows_of
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger

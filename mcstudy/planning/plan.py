@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mcstudy.analysis.precision import check_exist, check_targets, existing
+from mcstudy.analysis.precision import check_exist, existing
 from mcstudy.arguments import as_path
 from mcstudy.arguments import check_seconds as check_seconds_given
 from mcstudy.errors import ChangedError
@@ -18,6 +18,7 @@ from mcstudy.execution.progress import duration
 from mcstudy.execution.scheduler import fits_of, missing_jobs
 from mcstudy.grid import Condition
 from mcstudy.loader import load_study, neighbours_forgotten
+from mcstudy.measure import check_targets
 from mcstudy.planning.forecast import (
     Forecast,
     Range,

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -24,7 +24,6 @@ from mcstudy.comparison.equivalence import Equivalence, equivalence
 from mcstudy.comparison.failures import FAILED, Overlap, failure_overlap, warning_kinds
 from mcstudy.comparison.paired import Comparison, check_pair, compare
 from mcstudy.comparison.paired_measures import COMPARISONS, INTERVAL_COMPARISONS
-from mcstudy.comparison.runs import TwoRuns, two_runs
 from mcstudy.comparison.sensitivity import Sensitivity, sensitivity
 from mcstudy.errors import ResultsError
 from mcstudy.storage.export import TABLES, TABLES_OF
@@ -35,6 +34,9 @@ from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed, render
 from mcstudy.tables.summary import performance_summary
 from mcstudy.tables.table import Names, Table, table
+
+if TYPE_CHECKING:
+    from mcstudy.comparison.runs import TwoRuns
 
 RESULTS = "a folder like results/<study name>"
 
@@ -332,5 +334,7 @@ def compare_runs(
     replicate, so that 0 and 1 have one. The p-value is that of t with the smaller number of
     replicates less one.
     """
+    from mcstudy.comparison.runs import two_runs  # not above: it needs scipy.stats
+
     a, b = open_results(folder_of(a)), open_results(folder_of(b))
     return two_runs(a, b, where=where, alpha=alpha, tolerance=tolerance)

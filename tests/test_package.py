@@ -73,12 +73,6 @@ def test_contract_a_worker_starts_without_what_it_may_not_need():
     assert done.stdout.strip() == "set()"
 
 
-def test_contract_results_open_without_the_whole_of_scipy():
-    code = "import sys, mcstudy.results; print({'scipy.stats'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
 def test_contract_the_readme_shows_the_shipped_study_and_every_status():
     readme = (ROOT.parent / "README.md").read_text()
     assert (ROOT.parent / "configs" / "t_lognormal.py").read_text() in readme

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import special, stats
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
 from mcstudy.analysis.measures import Cell
@@ -185,8 +185,6 @@ class Agreement:
         series.matches += int(((values == others) & once & once_other).sum())
         series.most_matches += min(int(once.sum()), int(once_other.sum()))
         if n > 2 and max(_largest_tie(values), _largest_tie(others)) <= _MOST_TIED * n:
-            from scipy import stats  # not above: half a second each time results are opened
-
             ranks, other_ranks = stats.rankdata(values), stats.rankdata(others)
             series.ranked += 1
             series.z += float(np.corrcoef(ranks, other_ranks)[0, 1]) * math.sqrt(n - 1)

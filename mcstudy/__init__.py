@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from mcstudy.comparison.runs import compare_runs
     from mcstudy.execution.collect import collect
     from mcstudy.execution.run import run
     from mcstudy.external.performance import performance
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from mcstudy.measure import Measured
     from mcstudy.planning.check import check
     from mcstudy.planning.plan import plan
-    from mcstudy.results import Results, open_results
+    from mcstudy.results import Results, compare_runs, open_results
     from mcstudy.tables.table import table
 
 _HOMES = {
@@ -56,7 +55,7 @@ _HOMES = {
     "Results": "results",
     "check": "planning.check",
     "collect": "execution.collect",
-    "compare_runs": "comparison.runs",
+    "compare_runs": "results",
     "open_results": "results",
     "performance": "external.performance",
     "plan": "planning.plan",

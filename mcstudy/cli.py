@@ -1,4 +1,4 @@
-"""The command line: finds the verb, calls it, says in one line what is the user's to mend."""
+"""The command line: every verb with its options; what a verb does is in `verbs`."""
 
 from __future__ import annotations
 
@@ -6,33 +6,390 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from mcstudy import verbs
+from mcstudy.errors import MCStudyError, ResultsError, StudyError
 from mcstudy.tables.formats import FORMATS
 from mcstudy.terminal import complain, give_up, harmless_line, show_any_letter
-from mcstudy.verbs import analysing, collecting, comparing, looking, planning, running
-from mcstudy.verbs.options import is_empty
+
+if TYPE_CHECKING:
+    from mcstudy.execution.shards import Share
 
 _CURE = "give a value, or leave it out"
-FAMILIES = (planning, running, collecting, looking, analysing, comparing)
+
+
+def text(given: str) -> str:
+    """Return a value as it is, unless it is empty: what an unset variable of a shell becomes."""
+    if not given.strip():
+        raise argparse.ArgumentTypeError(f"{given!r} is empty; {_CURE}")
+    return given
+
+
+def names(given: str) -> list[str]:
+    """Return the names in a list with commas; quotes as in `query`."""
+    if not all(name.strip() for name in given.split(",")):
+        what = "has an empty name" if given.strip(", ") else "is empty"
+        raise argparse.ArgumentTypeError(f"{given!r} {what}; {_CURE}")
+    from mcstudy.analysis.query import names_in
+
+    return names_in(given)
+
+
+def pair(flag: str, last: str) -> Callable[[str], list[str]]:
+    """Return the type of an option that takes two names; `last` says whose the second one is."""
+
+    def two_names(given: str) -> list[str]:
+        two = names(given)
+        if len(two) != 2:
+            raise ResultsError(f"{flag} is {given!r}; give two, {last} last")
+        return two
+
+    return two_names
+
+
+def integer(flag: str, least: int = 1) -> Callable[[str], int]:
+    """Return the type of an option that takes an integer; how small is checked by what gets it."""
+
+    def number(given: str) -> int:
+        try:
+            return int(text(given))
+        except ValueError:
+            raise StudyError(f"{flag} is {given!r}; give an integer of {least} or more") from None
+
+    return number
+
+
+def seconds(given: str) -> float:
+    """Return a time above 0."""
+    number = _float(given)
+    if not 0 < number < float("inf"):
+        raise StudyError(f"--seconds is {given!r}; give a number above 0")
+    return number
+
+
+def proportion(flag: str) -> Callable[[str], float]:
+    """Return the type of an option that takes a number between 0 and 1."""
+
+    def number(given: str) -> float:
+        value = _float(given)
+        if not 0 < value < 1:
+            raise ResultsError(f"{flag} is {given!r}; give a share like 0.95")
+        return value
+
+    return number
+
+
+def target(given: str) -> tuple[str, float]:
+    """Return the measure and the Monte Carlo error in ``coverage=0.005``."""
+    measure, _, number = text(given).partition("=")
+    try:
+        return measure.strip(), float(number)
+    except ValueError:
+        raise StudyError(f"--target is {given!r}; write it as coverage=0.005") from None
+
+
+def share(given: str) -> Share:
+    """Return the share that ``3/100`` names."""
+    from mcstudy.execution.shards import parse_share
+
+    return parse_share(text(given))
+
+
+def _float(given: str) -> float:
+    """Return a number, NaN where there is none."""
+    try:
+        return float(text(given))
+    except ValueError:
+        return float("nan")
+
+
+class Argument(NamedTuple):
+    """An argument of a verb: its name, and what argparse is told of it."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+class Verb(NamedTuple):
+    """A verb: what it does, what is said of it in the list of verbs and above its own help."""
+
+    does: Callable[[argparse.Namespace], int | None]
+    help: str
+    description: str | None
+    arguments: tuple[Argument, ...]
+
+
+def _takes(name: str, metavar: str, said: str, **settings: Any) -> Argument:
+    return Argument(name, {"metavar": metavar, "help": said, **settings})
+
+
+def _takes_names(name: str, said: str, **settings: Any) -> Argument:
+    return _takes(name, "A,B", said, **{"type": names, **settings})
+
+
+def _takes_integer(name: str, said: str, least: int = 1, **settings: Any) -> Argument:
+    return _takes(name, "N", said, type=integer(name, least), **settings)
+
+
+def _takes_folder(said: str) -> Argument:
+    return _takes("--results", "DIR", f"{said}; default: results", default="results")
+
+
+def _switch(name: str, said: str) -> Argument:
+    return Argument(name, {"action": "store_true", "help": said})
+
+
+_STUDY = _takes("study", "STUDY", "a study file, e.g. configs/quickstart.py")
+_RESULTS = _takes("results", "RESULTS", "a folder like results/<study name>")
+_REPLICATES = _takes_integer(
+    "--replicates", "of each condition, in place of the study's own number"
+)
+_CHANGED_SAID = (
+    "what becomes of stored rows whose code or packages have changed since: they stay and count, "
+    "or are computed again, or (run only) stay if a sample of the fits comes out equal; without it "
+    "such a change stops the command"
+)
+_CHANGED = Argument("--changed", {"choices": ("keep", "discard", "verify"), "help": _CHANGED_SAID})
+_WHERE = _takes(
+    "--where",
+    "A=X|Y",
+    "which cells, e.g. estimand=group1_var or n=10|30; a text with , = | or that looks like a "
+    "number in double quotes; can be given again",
+    action="append",
+)
+_LEVEL = Argument(
+    "--level",
+    {"help": "nominal coverage; default: 0.95", "default": 0.95, "type": proportion("--level")},
+)
+_STUDY_FILE = _takes("--study", "FILE", "the study file, where it is now")
+_TRUST = _switch(
+    "--trust", "run the study file that the folder names: code of whoever made the folder"
+)
+_FORMAT = Argument(
+    "--format",
+    {"choices": tuple(FORMATS), "default": "text", "help": "of the answer; default: text"},
+)
+
+VERBS = {
+    "check": Verb(
+        verbs.check,
+        "try every condition and method once, list all problems",
+        "Try one replicate of every condition by every method, and list all problems; nothing is "
+        "stored. Exit status 0: no problem, 1: there are some, 2: no usable study.",
+        (
+            _STUDY,
+            _takes(
+                "--seconds",
+                "S",
+                "how long to compare with the oracle, where the study has one; default: 5",
+                type=seconds,
+            ),
+        ),
+    ),
+    "plan": Verb(
+        verbs.plan,
+        "forecast time, disk, memory and precision of a run",
+        "Forecast time, disk, memory and Monte Carlo errors of a run from a pilot of a few "
+        "seconds; nothing is stored.",
+        (
+            _STUDY,
+            _REPLICATES,
+            _takes(
+                "--target",
+                "MEASURE=ERROR",
+                "say how many replicates this Monte Carlo error needs, e.g. coverage=0.005; can be "
+                "given again",
+                action="append",
+                default=[],
+                type=target,
+            ),
+            _takes("--seconds", "S", "how long the pilot works; default: 4", type=seconds),
+            _takes_integer("--jobs", "worker processes; one per core by default"),
+            _takes_folder("where the run would store; what is there counts as done"),
+        ),
+    ),
+    "run": Verb(
+        verbs.run,
+        "compute what is missing of a study and show its measures",
+        "Compute what is missing of a study, make its tables and show the measures. Stop it at any "
+        "time and run it again to go on. Exit status 0: done, 2: bad input, 3: a method has no "
+        "usable fit under some condition.",
+        (
+            _STUDY,
+            _REPLICATES,
+            _takes_integer(
+                "--jobs", "worker processes; one per core by default, 1 works in this process"
+            ),
+            _takes_names("--methods", "run only these methods of the study"),
+            _takes(
+                "--part",
+                "K/N",
+                "compute share K of N only, on any machine; mcstudy collect joins the shares",
+                type=share,
+            ),
+            _takes("--backend", "NAME", "whose workers: local (default) or dask", default="local"),
+            _takes("--scheduler", "ADDRESS", "of dask, e.g. tcp://127.0.0.1:8786"),
+            _takes_folder("where to store"),
+            _CHANGED,
+            _takes_names(
+                "--retry",
+                "compute stored fits again that ended so, e.g. error or timeout,crashed; after a "
+                "method was mended, --changed keep --retry error keeps the rows of its other fits",
+                default=(),
+            ),
+            _takes("--log", "FILE", "append to this file what is done, with the time"),
+            _switch(
+                "--keep-going",
+                "go on though the first fits of a method, 200 or more, all fail with the same "
+                "message",
+            ),
+            _switch("--quiet", "show no progress, only the measures"),
+        ),
+    ),
+    "collect": Verb(
+        verbs.collect,
+        "join the shares of a study and make its tables",
+        "Join what run --part has computed, make the tables, and say what is missing. Exit status "
+        "0: the study is complete, 1: something is missing, 2: bad input, 3: complete, but a "
+        "method has no usable fit under some condition.",
+        (
+            _STUDY,
+            _takes(
+                "folders",
+                "FOLDER",
+                "the --results of shares that have one of their own",
+                nargs="*",
+                default=[],
+            ),
+            _REPLICATES,
+            _takes_folder("where the parts and tables are to be"),
+            _CHANGED,
+        ),
+    ),
+    "status": Verb(
+        verbs.status,
+        "show what is done, missing and failed",
+        "Show how many fits are done, missing and failed, by condition and method, and where the "
+        "failures are. A run, or shares of a job array, may be at work.",
+        (_RESULTS,),
+    ),
+    "summarize": Verb(
+        verbs.summarize,
+        "make the tables anew and show the measures",
+        "Make the tables anew from what is stored, and show the measures. While a run is at work "
+        "there they are only shown. Tables that rest on more than is stored by now stay as they "
+        "are: exit status 2.",
+        (_RESULTS, _STUDY_FILE, _TRUST),
+    ),
+    "replay": Verb(
+        verbs.replay,
+        "simulate and fit one replicate again",
+        "Simulate one replicate again, fit it, and compare with what is stored, bit for bit. Exit "
+        "status 0: all is as stored, 1: something is not, 2: bad input, 3: a fit has nothing "
+        "stored to compare with, or none was made.",
+        (
+            _takes(
+                "results",
+                "RESULTS",
+                "a folder like results/quickstart, or the study file: then the folder of its name "
+                "in results",
+            ),
+            _takes(
+                "--condition",
+                "TEXT",
+                "factor values, e.g. 'n=5, mean=0'; those that tell it from the others are enough, "
+                "and a study with one condition needs none",
+            ),
+            _takes_integer("--replicate", "its number; the first one is 0", 0, required=True),
+            _takes("--method", "NAME", "fit by this method only; all by default"),
+            _STUDY_FILE,
+            _TRUST,
+            _takes("--save", "FILE", "write the data set to a file: .parquet, .csv or .pkl"),
+            _switch("--shell", "open a Python prompt with data, methods, answers"),
+            _switch("--force", "fit even where the stored fit crashed or ran out of time"),
+        ),
+    ),
+    "table": Verb(
+        verbs.table,
+        "lay out measures as a table",
+        None,
+        (
+            _RESULTS,
+            _takes_names("--measure", "e.g. coverage", required=True),
+            _takes_names("--rows", "what runs down first; all else that varies follows"),
+            _takes_names("--columns", "what runs across; method by default"),
+            _WHERE,
+            _LEVEL,
+        ),
+    ),
+    "anova": Verb(
+        verbs.anova,
+        "show which factors drive a measure",
+        None,
+        (_RESULTS, Argument("--measure", {"required": True, "help": "e.g. coverage"}), _WHERE),
+    ),
+    "failures": Verb(
+        verbs.failures,
+        "show which fits failed and whether it matters",
+        None,
+        (
+            _RESULTS,
+            _takes_names("--measure", "by what methods are ranked; rmse and coverage by default"),
+            _takes_names(
+                "--failed",
+                "statuses that count as failed, beside fits without an estimate; default: "
+                "not_converged; warned for fits with a warning; 'none' for none of them",
+                default=["not_converged"],
+            ),
+            _WHERE,
+            _LEVEL,
+        ),
+    ),
+    "compare": Verb(
+        verbs.compare,
+        "compare two runs, or two methods of one",
+        "With two folders: did any number move from A to B? Exit status 0: nothing did, 1: "
+        "something did. With one folder and --methods: two methods on the same data.",
+        (
+            _takes("a", "RESULTS", "a folder like results/<study name>"),
+            _takes("b", "RESULTS", "another one", nargs="?"),
+            _takes_names(
+                "--methods",
+                "the method and its reference",
+                type=pair("--methods", "the reference"),
+            ),
+            _switch(
+                "--equivalence",
+                "with --methods: how far apart two methods are that are meant to be equal",
+            ),
+            _takes_names(
+                "--intervals",
+                "with --methods: an interval of each, by default those of the same name",
+                type=pair("--intervals", "the reference's"),
+            ),
+            _WHERE,
+            Argument(
+                "--alpha",
+                {
+                    "help": "chance that anything seems to have moved; default: 0.05",
+                    "type": proportion("--alpha"),
+                },
+            ),
+        ),
+    ),
+}
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes no empty value, which is what an unset variable of a shell becomes, and whole names."""
+    """Takes options by their whole names; an error is one line."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         parsed, rest = super().parse_known_args(args, namespace)
-        for action in self._actions:
-            given = getattr(parsed, action.dest, None)
-            for value in given if isinstance(given, list) else [given]:
-                if isinstance(value, str) and is_empty(action, value):
-                    name = "/".join(action.option_strings) or action.metavar or action.dest
-                    what = "has an empty name" if value.strip(", ") else "is empty"
-                    self.error(f"argument {name}: {value!r} {what}; {_CURE}")
         if rest:
             from mcstudy.arguments import suggestion
 
@@ -44,20 +401,31 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, harmless_line(f"{self.prog}: {message}; see {self.prog} --help") + "\n")
 
 
+def _parser() -> argparse.ArgumentParser:
+    from mcstudy import __version__
+
+    parser = _Parser(prog="mcstudy", description="Simulation studies of statistical methods.")
+    parser.add_argument("--version", action="version", version=f"mcstudy {__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="VERB", parser_class=_Parser)
+    for name, verb in VERBS.items():
+        subparser = subparsers.add_parser(name, help=verb.help, description=verb.description)
+        subparser.set_defaults(verb=verb.does)
+        subparser.register("type", None, text)  # of all that have no other
+        for argument in (*verb.arguments, _FORMAT):
+            subparser.add_argument(argument.name, **argument.settings)
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: a verb's own, 2 for bad input."""
     show_any_letter()
-    options = _parser().parse_args(arguments)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives back what it has freed
-    from mcstudy.errors import MCStudyError
-    from mcstudy.spoken import at_command_line
-
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        with at_command_line():
-            status = options.verb(options) or 0
+        options = _parser().parse_args(arguments)
+        status = options.verb(options) or 0
         sys.stdout.flush()
-        return status
+        return int(status)
     except MCStudyError as error:
         complain(f"mcstudy: {error}")
         return error.exit_status
@@ -77,21 +445,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _parser() -> argparse.ArgumentParser:
-    from mcstudy import __version__
-
-    parser = _Parser(prog="mcstudy", description="Simulation studies of statistical methods.")
-    parser.add_argument("--version", action="version", version=f"mcstudy {__version__}")
-    verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=_Parser)
-    for family in FAMILIES:
-        family.add(verbs)
-    for verb in verbs.choices.values():
-        verb.add_argument(
-            "--format", choices=tuple(FORMATS), default="text", help="of the answer; default: text"
-        )
-    return parser
 
 
 class _Terminated(KeyboardInterrupt):

@@ -18,7 +18,6 @@ from typing import Any
 from mcstudy.arguments import as_path
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.installed import OURS, file_of, is_installed_package, is_installed_path
-from mcstudy.spoken import option
 from mcstudy.study import Study
 
 _run_here: set[Path] = set()
@@ -80,7 +79,7 @@ def recorded_study(folder: Path, record: Mapping[str, Any], how: str, *, trust: 
     if not trust and path.resolve() not in _run_here:
         raise ResultsError(
             f"{folder}: this runs {path}, the study file that the folder names; if you trust it: "
-            f"{option('trust', True)}, or name the study file yourself: {how}"
+            f"--trust (trust=True), or name the study file yourself: {how}"
         )
     return load_study(path)
 

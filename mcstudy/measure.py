@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mcstudy.arguments import is_number, suggestion
 from mcstudy.columns import WARNED
 from mcstudy.errors import StudyError
+from mcstudy.method import Status
 
 Z = 1.959963984540054
 LEVEL = 0.95
@@ -99,6 +101,25 @@ def check_measures(measures: object, where: str) -> None:
         if not callable(function):
             raise StudyError(f"{where}: measure '{name}' is {function!r}, not a function")
         _check_arguments(function, name, where)
+
+
+def check_targets(targets: object, listed: str, each: str, own: Iterable[str] = ()) -> None:
+    """Raise StudyError unless `targets` gives measures, built in or a study's own, a number.
+
+    `listed` and `each` say what they are all together, and one of them: they begin the messages.
+    """
+    if not isinstance(targets, Mapping) or not targets:
+        raise StudyError(f"{listed} is {targets!r}; write {{'coverage': 0.005}}")
+    known = [*BUILT_IN, *(f"share_{status}" for status in Status), WARNED, *own]
+    for measure, target in targets.items():
+        if measure not in known:
+            raise StudyError(
+                f"{listed} names {measure!r}{suggestion(measure, known)}, "
+                f"which is no measure; the measures are {', '.join(known)}"
+            )
+        if not is_number(target) or not 0 < target < math.inf:
+            shown = f"{target:g}" if is_number(target) else repr(target)
+            raise StudyError(f"{each} of {measure} is {shown}; give a number above 0")
 
 
 def columns_asked_for(function: Callable[..., Any]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -34,6 +34,9 @@ from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed, render
 from mcstudy.tables.summary import performance_summary
 from mcstudy.tables.table import Names, Table, table
+
+if TYPE_CHECKING:
+    from mcstudy.comparison.runs import TwoRuns
 
 RESULTS = "a folder like results/<study name>"
 
@@ -290,3 +293,48 @@ def open_results(folder: str | Path) -> Results:
     if not os.path.lexists(folder / "performance.parquet"):
         raise ResultsError(f"{folder}: {why_not_there(folder)}")
     return Results(folder)
+
+
+def compare_runs(
+    a: Results | str | Path,
+    b: Results | str | Path,
+    *,
+    where: Where = None,
+    alpha: float = 0.05,
+    tolerance: float = 1e-9,
+) -> TwoRuns:
+    """Compare every measure of two results folders.
+
+    Parameters
+    ----------
+    a, b : Results or path
+        The folders. Cells are matched by factors, method, estimand, interval and measure.
+    where : mapping or str, optional
+        Which cells of both; see `mcstudy.analysis.select.select`.
+    alpha : float, default 0.05
+        Chance that anything is said to have moved if nothing has: each p-value is multiplied as
+        Holm (1979, Scandinavian Journal of Statistics 6:65) has it.
+    tolerance : float, default 1e-9
+        A difference below this share of the value or of the replicates' spread is rounding.
+
+    Returns
+    -------
+    TwoRuns
+
+    Raises
+    ------
+    ResultsError
+        If a folder has no tables, or the two have no cell in common.
+
+    Notes
+    -----
+    z is the difference over its standard error. Where both runs saw the same data (the same seed,
+    simulate, Python and numpy, or found out by equal estimates) the error is that of the paired
+    differences by replicate, else of two independent runs; for shares never below that of half a
+    replicate, so that 0 and 1 have one. The p-value is that of t with the smaller number of
+    replicates less one.
+    """
+    from mcstudy.comparison.runs import two_runs  # not above: it needs scipy.stats
+
+    a, b = open_results(folder_of(a)), open_results(folder_of(b))
+    return two_runs(a, b, where=where, alpha=alpha, tolerance=tolerance)

@@ -14,7 +14,7 @@ from typing import Any
 from mcstudy.arguments import is_number
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid, check_levels, is_plain
-from mcstudy.measure import LEVEL, check_measures, check_null
+from mcstudy.measure import LEVEL, check_measures, check_null, check_targets
 from mcstudy.method import batch_of, wraps_batched
 
 MAX_REPLICATES = 2**32
@@ -158,8 +158,6 @@ class Study:
                 f"{self.name}: precision is judged by rows, and keep='measures' has none; "
                 "give a number of replicates in place of precision"
             )
-        from mcstudy.analysis.precision import check_targets
-
         listed, each = f"{self.name}: precision", f"{self.name}: the precision"
         check_targets(self.precision, listed, each, self.measures)
         if self.null is None and "rejection" in self.precision:

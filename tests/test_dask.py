@@ -247,8 +247,8 @@ def test_contract_a_port_that_says_nothing_is_told_of(study_file, tmp_path, monk
 def test_contract_options_that_do_not_fit(study_file, tmp_path):
     for options, message in (
         ({"backend": "ray"}, "backend is 'ray'; say 'local' or 'dask'"),
-        ({"scheduler": "tcp://x"}, 'which needs backend="dask"'),
-        ({"backend": "dask"}, "needs a scheduler, e.g. scheduler="),
+        ({"scheduler": "tcp://x"}, 'needs --backend dask .backend="dask".'),
+        ({"backend": "dask"}, "needs --scheduler .scheduler., e.g. tcp:"),
         ({"backend": "dask", "scheduler": "tcp://x", "jobs": 2}, "leave it out"),
     ):
         with pytest.raises(MCStudyError, match=message):

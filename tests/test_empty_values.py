@@ -17,7 +17,8 @@ from mcstudy import (
     summarize,
 )
 from mcstudy.cli import _parser, main
-from mcstudy.verbs.options import LIST
+
+LIST = "A,B"  # the metavar of options that take names
 
 
 def verbs():

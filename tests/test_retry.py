@@ -108,9 +108,9 @@ def test_contract_every_status_but_ok_can_be_retried(buggy_file, tmp_path, statu
 def test_contract_what_cannot_be_retried_is_said(buggy_file, tmp_path, capsys):
     path = buggy_file()
     assert main(["run", str(path), "--retry", "ok"]) == 2
-    assert "--retry is 'ok'; fits that can be tried again are those with" in capsys.readouterr().err
+    assert "retry is 'ok'; fits that can be tried again are those with" in capsys.readouterr().err
     assert main(["run", str(path), "--retry", "eror"]) == 2
-    assert "--retry is 'eror' (did you mean 'error'?); fits that" in capsys.readouterr().err
+    assert "retry is 'eror' (did you mean 'error'?); fits that" in capsys.readouterr().err
     with pytest.raises(StudyError, match="part 1/2 cannot take fits out"):
         run(path, tmp_path, part=(1, 2), retry=["error"], quiet=True)
     with pytest.raises(StudyError, match="give a list of names"):

@@ -11,8 +11,8 @@ from mcstudy.analysis.measures import Cell
 from mcstudy.analysis.performance import measured
 from mcstudy.cli import main
 from mcstudy.comparison.influence import KNOWN, OF_LIMITS, contributions
-from mcstudy.comparison.runs import compare_runs
 from mcstudy.comparison.same_data import Agreement
+from mcstudy.results import compare_runs
 
 OTHER = ("sample.mean() + 0.01 * rng.normal()", "sample.mean() + 0.1 + 0.01 * rng.normal()")
 SEED = ("seed=7", "seed=8")

@@ -133,7 +133,7 @@ def test_contract_a_target_that_exists_nowhere_is_an_error(tmp_path, capsys):
     with pytest.raises(StudyError, match=r"wald: precision names 'coverage', which exists in no"):
         run(precise, tmp_path, jobs=1, quiet=True)
     assert "precision names 'coverage'" in check(precise).problems[0]
-    with pytest.raises(StudyError, match="targets names 'coverage'"):
+    with pytest.raises(StudyError, match=r"--target \(targets\) names 'coverage'"):
         plan(study({"bare": bare}), targets={"coverage": 0.01}, jobs=1, seconds=0.1)
     with pytest.raises(StudyError, match="no null; give null="):
         study({"t": t}, null=None, precision={"rejection": 0.01}, max_replicates=1000)

@@ -14,12 +14,12 @@ from typing import Any
 
 from mcstudy.analysis.measures import share_of
 from mcstudy.analysis.performance import numbers
-from mcstudy.analysis.wald import WALD
 from mcstudy.columns import WARNED
 from mcstudy.measure import Measured
 from mcstudy.method import Status
 from mcstudy.storage.exact_sums import Dyadic
 from mcstudy.storage.sums import FORMED, Sums, Tally
+from mcstudy.storage.wald import WALD
 
 NAN = math.nan
 NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage")

@@ -11,35 +11,14 @@ import pyarrow as pa
 
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.select import factor_columns, factors_in_words
-from mcstudy.arguments import is_number, suggestion
 from mcstudy.arrays import Booleans, Floats
-from mcstudy.columns import REACHED, WARNED
+from mcstudy.columns import REACHED
 from mcstudy.errors import StudyError
-from mcstudy.measure import BUILT_IN, Z, is_share, why_absent
-from mcstudy.method import Status
+from mcstudy.measure import Z, is_share, why_absent
 
 _COLUMNS = ("measure", "value", "mcse", "used")
 _ZERO = ("bias", "relative_bias", "standardized_bias", "median_bias", "relative_error_model_se")
 _ONE = ("empirical_se_ratio", "relative_efficiency")
-
-
-def check_targets(targets: object, listed: str, each: str, own: Iterable[str] = ()) -> None:
-    """Raise StudyError unless `targets` gives measures, built in or a study's own, a number.
-
-    `listed` and `each` say what they are all together, and one of them: they begin the messages.
-    """
-    if not isinstance(targets, Mapping) or not targets:
-        raise StudyError(f"{listed} is {targets!r}; write {{'coverage': 0.005}}")
-    known = [*BUILT_IN, *(f"share_{status}" for status in Status), WARNED, *own]
-    for measure, target in targets.items():
-        if measure not in known:
-            raise StudyError(
-                f"{listed} names {measure!r}{suggestion(measure, known)}, "
-                f"which is no measure; the measures are {', '.join(known)}"
-            )
-        if not is_number(target) or not 0 < target < np.inf:
-            shown = f"{target:g}" if is_number(target) else repr(target)
-            raise StudyError(f"{each} of {measure} is {shown}; give a number above 0")
 
 
 def shares(frame: pd.DataFrame) -> Booleans:

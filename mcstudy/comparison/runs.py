@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,6 @@ from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.comparison.same_data import Pairing, cell_key, pair_runs
 from mcstudy.errors import ResultsError
-from mcstudy.results import Results, folder_of, open_results
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 from mcstudy.tables.numbers import number_with_error
@@ -112,50 +111,28 @@ class TwoRuns(Printed):
                 yield f"{len(frame)} numbers are in {name} only, by method: {by_method}"
 
 
-def compare_runs(
-    a: Results | str | Path,
-    b: Results | str | Path,
-    *,
-    where: Where = None,
-    alpha: float = 0.05,
-    tolerance: float = 1e-9,
-) -> TwoRuns:
-    """Compare every measure of two results folders.
+class Run(Protocol):
+    """What is read of a run: `Results` has it."""
 
-    Parameters
-    ----------
-    a, b : Results or path
-        The folders. Cells are matched by factors, method, estimand, interval and measure.
-    where : mapping or str, optional
-        Which cells of both; see `mcstudy.analysis.select.select`.
-    alpha : float, default 0.05
-        Chance that anything is said to have moved if nothing has: each p-value is multiplied as
-        Holm (1979, Scandinavian Journal of Statistics 6:65) has it.
-    tolerance : float, default 1e-9
-        A difference below this share of the value or of the replicates' spread is rounding.
+    @property
+    def folder(self) -> Path:
+        """Where the parts are."""
 
-    Returns
-    -------
-    TwoRuns
+    @property
+    def study(self) -> Mapping[str, Any]:
+        """What made the numbers."""
 
-    Raises
-    ------
-    ResultsError
-        If a folder has no tables, or the two have no cell in common.
+    @property
+    def performance(self) -> pd.DataFrame:
+        """The measures."""
 
-    Notes
-    -----
-    z is the difference over its standard error. Where both runs saw the same data (the same seed,
-    simulate, Python and numpy, or found out by equal estimates) the error is that of the paired
-    differences by replicate, else of two independent runs; for shares never below that of half a
-    replicate, so that 0 and 1 have one. The p-value is that of t with the smaller number of
-    replicates less one.
-    """
+
+def two_runs(a: Run, b: Run, *, where: Where, alpha: float, tolerance: float) -> TwoRuns:
+    """Compare every measure of two runs; see `mcstudy.compare_runs`."""
     if not is_proportion(alpha):
         raise ResultsError(f"alpha is {short(alpha)}; give a share like 0.05")
     if not is_number(tolerance) or not 0 <= tolerance < np.inf:
         raise ResultsError(f"tolerance is {short(tolerance)}; give a number of 0 or more")
-    a, b = _opened(a), _opened(b)
     frames = [_keyed(select(results.performance, where)) for results in (a, b)]
     both = frames[0].add_suffix("_a").join(frames[1].add_suffix("_b"), how="inner")
     both = both[both["value_a"].notna() & both["value_b"].notna()]
@@ -208,10 +185,6 @@ def _z_in_words(z: float) -> str:
 def dimensions_of(frame: pd.DataFrame) -> list[str]:
     """Return the columns of a comparison that tell its cells apart."""
     return [str(name) for name in frame.columns[: frame.columns.get_loc("value_a")]]
-
-
-def _opened(results: Results | str | Path) -> Results:
-    return open_results(folder_of(results))
 
 
 def _keyed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from mcstudy.execution.stopping import Goals
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.simulation.replicates import Job
-from mcstudy.spoken import call, either, option
 from mcstudy.storage.manifest import replicates_in
 from mcstudy.storage.parts import DamagedError, NewPart, Part, read_content
 from mcstudy.storage.store import Store
@@ -92,8 +92,8 @@ def collect(
     check_replicates(wanted, study.name)
     if changed == "verify":
         raise StudyError(
-            "collect computes no fit, so it cannot verify; first "
-            f"{call('run', option('changed', changed))}"
+            "collect computes no fit, so it cannot verify; first: "
+            "mcstudy run STUDY --changed verify"
         )
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
@@ -121,8 +121,8 @@ def collect(
             progress.say(f"Note: {line}")
     shared = splits and all(job.stop <= wanted for job in missing)
     of = max(set(splits), key=lambda of: (splits.count(of), of)) if shared else 0
-    options = [] if str(results) == "results" else [option("results", str(results))]
-    summary = _summary(study, missing, wanted, of, options)
+    given = "" if str(results) == "results" else f" --results {shlex.quote(str(results))}"
+    summary = _summary(study, missing, wanted, of, given)
     return Collected(Results(store.folder), tuple(missing), summary)
 
 
@@ -137,7 +137,7 @@ def _stores(study: Study, folders: Iterable[str | Path]) -> Iterator[Store]:
         else:
             raise ResultsError(
                 f"{folder}: holds no parts of {study.name}; name the folder that its shares were "
-                f"given as {either('--results', 'results')}"
+                "given as --results (results)"
             )
 
 
@@ -146,8 +146,8 @@ def _check_any(study: Study, stores: Sequence[Store]) -> None:
     if not any(store.parts() or store.strays() for store in stores):
         raise ResultsError(
             f"{stores[0].folder}: holds no parts of {study.name}; name the folder that its shares "
-            f"were given as {either('--results', 'results')}, or compute them first: "
-            f"{call('run', _part('K', 'N'))}"
+            "were given as --results (results), or compute them first: "
+            "mcstudy run STUDY --part K/N"
         )
 
 
@@ -181,9 +181,7 @@ def _cell(part: Part) -> tuple[str, str, str]:
     return part.method, part.fingerprint, part.condition
 
 
-def _summary(
-    study: Study, missing: Sequence[Job], replicates: int, of: int, options: Sequence[str]
-) -> str:
+def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int, given: str) -> str:
     fits = f"{len(study.conditions) * len(study.methods) * replicates} fits"
     lacking = sum(len(job) * len(job.methods) for job in missing)
     if not missing and study.precision is not None:
@@ -193,19 +191,19 @@ def _summary(
     if any(job.stop > replicates for job in missing):
         fits = "those that the precision asks for by now"
     shares = shares_of(missing, of, study.conditions, replicates) if of else []
-    how = _run_of(shares, options)
+    how = _run_of(shares, given)
     return (
         f"{study.name} is incomplete: {lacking} of {fits} are missing: "
         f"{_in_words(missing, len(study.conditions))}; to compute them: {how}"
     )
 
 
-def _run_of(shares: Sequence[Share], options: Sequence[str]) -> str:
-    """Return the call that computes some shares, or the whole where there are none."""
+def _run_of(shares: Sequence[Share], given: str) -> str:
+    """Return the command that computes some shares, or the whole where there are none."""
     if not shares:
-        return call("run", *options)
+        return f"mcstudy run STUDY{given}"
     if len(shares) == 1:
-        return call("run", _part(shares[0].number, shares[0].of), *options)
+        return f"mcstudy run STUDY --part {shares[0]}{given}"
     runs: list[list[int]] = []
     for number in (share.number for share in shares):
         if runs and number == runs[-1][-1] + 1:
@@ -216,11 +214,7 @@ def _run_of(shares: Sequence[Share], options: Sequence[str]) -> str:
     numbers = ", ".join(said[:_MOST_RUNS])
     more = sum(map(len, runs[_MOST_RUNS:]))
     numbers += f" and {more} more" if more else ""
-    return f"{call('run', _part('K', shares[0].of), *options)} with K = {numbers}"
-
-
-def _part(number: int | str, of: int | str) -> str:
-    return either(f"--part {number}/{of}", f"part=({number}, {of})")
+    return f"mcstudy run STUDY --part K/{shares[0].of}{given} with K = {numbers}"
 
 
 def _in_words(missing: Sequence[Job], conditions: int) -> str:

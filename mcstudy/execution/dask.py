@@ -21,7 +21,6 @@ from mcstudy.execution.transport import pack
 from mcstudy.execution.worker import WorkerConfig, limits_of
 from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy
-from mcstudy.spoken import option
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.versions import versions
 from mcstudy.study import Study
@@ -103,7 +102,7 @@ def _connected(scheduler: str) -> Any:
     except Exception as error:  # noqa: BLE001 - an odd address makes dask raise anything
         raise ResultsError(
             f"no dask scheduler answers at {scheduler} ({type(error).__name__}); start one, or "
-            f"give its address, e.g. {option('scheduler', 'tcp://127.0.0.1:8786')}"
+            "give its address as --scheduler (scheduler), e.g. tcp://127.0.0.1:8786"
         ) from None
 
 

@@ -13,7 +13,6 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.simulation.replicates import Job
-from mcstudy.spoken import either
 from mcstudy.storage.parts import DamagedError, NewPart, Part, read_types, rows_in
 from mcstudy.storage.rows import key_of
 from mcstudy.storage.sum_parts import read_tally, tally_of
@@ -72,7 +71,7 @@ class EarlyStop:
         return (
             f"stopped: none of the first {self._failed[method]} fits of method '{method}' is "
             f"usable, and all end alike: {' '.join(said.split())}; mend the method, or go on with "
-            f"{either('--keep-going', 'keep_going=True')}"
+            "--keep-going (keep_going=True)"
         )
 
 

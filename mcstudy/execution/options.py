@@ -9,7 +9,6 @@ import joblib
 
 from mcstudy.arguments import as_texts, short, suggestion
 from mcstudy.errors import StudyError
-from mcstudy.spoken import option
 from mcstudy.study import Study, check_replicates
 
 
@@ -18,10 +17,11 @@ def scheduler_of(backend: str, scheduler: str | None, jobs: int | None) -> str |
     if backend not in ("local", "dask"):
         raise StudyError(f"backend is {backend!r}; say 'local' or 'dask'")
     if backend == "local" and scheduler is not None:
-        raise StudyError(f"scheduler is {scheduler!r}, which needs {option('backend', 'dask')}")
+        raise StudyError(f'scheduler is {scheduler!r}, which needs --backend dask (backend="dask")')
     if backend == "dask" and scheduler is None:
-        example = option("scheduler", "tcp://127.0.0.1:8786")
-        raise StudyError(f"the dask backend needs a scheduler, e.g. {example}")
+        raise StudyError(
+            "the dask backend needs --scheduler (scheduler), e.g. tcp://127.0.0.1:8786"
+        )
     if backend == "dask" and jobs is not None:
         raise StudyError(
             f"jobs is {jobs}: with the dask backend it is the scheduler's workers that count; "

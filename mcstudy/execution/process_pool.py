@@ -35,7 +35,6 @@ from mcstudy.simulation.output import CLOSED_FILES
 from mcstudy.simulation.process_state import LIMIT_REACHED
 from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy
-from mcstudy.spoken import option
 from mcstudy.storage.provenance import Mark, take_as_unchanged
 from mcstudy.study import Study
 
@@ -165,7 +164,7 @@ class ProcessPool:
         if self._failed_starts == MOST_FAILED_STARTS:
             raise ResultsError(
                 f"worker processes end as they start ({worker.reason()}); what is stored is "
-                f"whole, run with {option('jobs', 1)} to see why"
+                "whole, run with --jobs 1 (jobs=1) to see why"
             )
         worker.end()
         successor = _Worker(self._config, self._messages.put)

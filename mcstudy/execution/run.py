@@ -17,7 +17,6 @@ from mcstudy.execution.shards import Share, share_of
 from mcstudy.execution.verify import verify
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.results import Results
-from mcstudy.spoken import call, option
 from mcstudy.storage.retry import check_retried, reopen
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
@@ -112,7 +111,7 @@ def run(
         if retry:
             raise StudyError(
                 f"part {share} cannot take fits out while others are at work; "
-                f"when no share is: {call('run', option('retry', ','.join(retry)))}"
+                f"when no share is: mcstudy run STUDY --retry {','.join(retry)}"
             )
         return _run_share(study, store, wanted, share, changed, progress, keep_going=keep_going)
     with progress.logged(), store.locked():
@@ -175,10 +174,10 @@ def _run_share(
 ) -> Results:
     """Compute what is missing of one share; the tables and `study.json` are left to `collect`."""
     if changed is not None:
+        verb = "run" if changed == "verify" else "collect"
         raise StudyError(
             f"part {share} cannot decide what becomes of changed rows while others are at work; "
-            "before the shares start: "
-            f"{call('run' if changed == 'verify' else 'collect', option('changed', changed))}"
+            f"before the shares start: mcstudy {verb} STUDY --changed {changed}"
         )
     with progress.logged(), store.locked(f"{share.number}-{share.of}"):
         ledger = Ledger(study, store)

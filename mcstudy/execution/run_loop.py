@@ -20,7 +20,6 @@ from mcstudy.execution.scheduler import JobQueue, covered, fits_of
 from mcstudy.execution.shards import Share
 from mcstudy.execution.stopping import Goals
 from mcstudy.simulation.replicates import Job
-from mcstudy.spoken import option
 from mcstudy.storage.study_record import Ledger
 
 LOOK_SECONDS = 60.0
@@ -87,10 +86,10 @@ class RunLoop:
             self.progress.say(f"Note: {moved}")
         before, now = self.ledger.discarded_up_to, self.wanted.replicates
         if before > now:
-            more = option("replicates", before)
             self.progress.say(
                 f"Note: up to {before} replicates of a condition are discarded, and {now} are "
-                f"computed in their place; {more} computes as many as before"
+                f"computed in their place; --replicates {before} (replicates={before}) computes "
+                "as many as before"
             )
         self.ledger.discarded_up_to = 0
 

@@ -17,10 +17,9 @@ from mcstudy.execution.progress import Progress
 from mcstudy.execution.run_loop import RunLoop
 from mcstudy.execution.shards import Share
 from mcstudy.grid import Condition
-from mcstudy.inspection.answer import Answer, read_answer
 from mcstudy.method import Status
 from mcstudy.simulation.replicates import Job
-from mcstudy.spoken import option
+from mcstudy.storage.answer import Answer, read_answer
 from mcstudy.storage.parts import DamagedError, Part, read, read_content
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
@@ -53,7 +52,7 @@ def verify(ledger: Ledger, wanted: RunOptions, progress: Progress) -> None:
     older = _whole(ledger)
     if not older:
         return
-    folder, ways = ledger.store.folder, f"{option('changed', 'keep')} or discard"
+    folder, ways = ledger.store.folder, '--changed keep (changed="keep") or discard'
     if ledger.study.keep != "rows":
         raise ChangedError(f"{folder}: keeps no rows that could be compared; say {ways}")
     if any(_other_seed(ledger, part) for part in older):

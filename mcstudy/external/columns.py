@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.analysis.measures import Cell
-from mcstudy.analysis.wald import wald_limits
 from mcstudy.arguments import short
 from mcstudy.arrays import Floats
 from mcstudy.columns import COUNTS, NUMBERS, VALUES
@@ -18,6 +17,7 @@ from mcstudy.errors import TableError
 from mcstudy.external.group import Columns
 from mcstudy.external.readers import Source
 from mcstudy.measure import columns_asked_for
+from mcstudy.storage.wald import wald_limits
 
 MADE = ("measure", *VALUES, *COUNTS)
 _TAKEN = ("measure", *NUMBERS)

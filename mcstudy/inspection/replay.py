@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import operator
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, SupportsIndex
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+import mcstudy.simulation
 from mcstudy.analysis.query import find_condition
 from mcstudy.arguments import as_path, short, suggestion
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.grid import Condition
-from mcstudy.inspection.answer import (
-    Answer,
-    read_answer,
-    stored_answers,
-    stored_endings,
-    traceback_text,
-)
 from mcstudy.inspection.save import data_text
 from mcstudy.inspection.status import open_holding
 from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
 from mcstudy.simulation.call import attempt
 from mcstudy.simulation.replicates import FitException, Job, do_job, draw
-from mcstudy.spoken import either, option
+from mcstudy.storage.answer import Answer, read_answer, stored_answers, stored_endings
 from mcstudy.storage.folder import has_parts, why_not_there
 from mcstudy.storage.manifest import Manifest
 from mcstudy.storage.parts import DamagedError, Part, read_content, rows_of
@@ -39,6 +35,7 @@ from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed
 
 DANGEROUS = ("crashed", "timeout")
+_OURS = str(Path(mcstudy.simulation.__file__).parent)  # its frames are no news to the user
 
 
 @dataclass(frozen=True)
@@ -184,7 +181,7 @@ def replay(
     left_out = [n for n in names if endings.get(n) in DANGEROUS and not force]
     notes += [
         f"Note: the stored fit by '{name}' ended as {endings[name]}, which could end this "
-        f"process as well: not fitted again without {option('force', True)}"
+        "process as well: not fitted again without --force (force=True)"
         for name in left_out
     ]
 
@@ -219,7 +216,7 @@ def _located(
 
 def _study_of(folder: Path, trust: bool) -> Study:
     record = Store(folder).record
-    how = either("--study FILE", f'replay("FILE", ..., results="{folder}")')
+    how = f'--study FILE (replay("FILE", ..., results="{folder}"))'
     if not record:
         also = f", or say where the study is: {how}" if has_parts(folder) else ""
         raise ResultsError(f"{folder}: {why_not_there(folder)}{also}")
@@ -284,7 +281,7 @@ def _answers(study: Study, job: Job, truths: Mapping[str, float]) -> dict[str, A
     for name in job.methods:
         answer = read_answer(rows_of(columns[name], job.start), job.start, truths)
         assert answer is not None
-        texts = [traceback_text(t.exception) for t in troubles if t.method in ("", name)]
+        texts = [_traceback(t.exception) for t in troubles if t.method in ("", name)]
         answers[name] = replace(answer, traceback=texts[-1] if texts else "")
     return answers
 
@@ -311,3 +308,11 @@ def _answer_lines(answer: Answer) -> list[str]:
         lines.append(", ".join(f"{name}={value}" for name, value in answer.diagnostics.items()))
     lines += answer.traceback.splitlines()
     return [f"  {part}" for line in lines for part in line.split("\n")]
+
+
+def _traceback(exception: BaseException) -> str:
+    """Return the traceback from the user's function on."""
+    step: TracebackType | None = exception.__traceback__
+    while step and step.tb_frame.f_code.co_filename.startswith(_OURS):
+        step = step.tb_next
+    return "".join(traceback.format_exception(type(exception), exception, step)).rstrip()

@@ -19,7 +19,6 @@ from mcstudy.analysis.select import factors_in_words
 from mcstudy.execution.options import counted
 from mcstudy.grid import Condition, level_text
 from mcstudy.inspection.failures import NOWHERE, Place
-from mcstudy.spoken import call, option
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
@@ -92,7 +91,7 @@ class StatusReport(Printed):
         """Return what is done and missing by condition, and the kinds of failures and warnings."""
         lines = []
         if not self.collected:
-            how = call("collect", option("results", str(self.folder.parent)))
+            how = f"mcstudy collect STUDY --results {shlex.quote(str(self.folder.parent))}"
             lines.append(f"these are shares; to see what is missing and make the tables: {how}")
         if self._fixed:
             lines.append(f"throughout: {factors_in_words(self._fixed)}")

@@ -15,7 +15,6 @@ from mcstudy.execution.refresh import LEFT
 from mcstudy.execution.tables import Wishes, write_measures, write_rows
 from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
-from mcstudy.spoken import either
 from mcstudy.storage.folder import Holding
 from mcstudy.storage.manifest import Stored
 from mcstudy.storage.parts import DamagedError
@@ -118,11 +117,10 @@ def _wishes(holding: Holding, given: Study | str | Path | None, trust: bool) -> 
         study = given if isinstance(given, Study) else load_study(given)
         check_name(folder, record, study)
     else:
-        how = either("--study FILE", 'summarize(..., study="FILE")')
         if record["study_file"] is None:
             raise ResultsError(
                 f"{folder}: its study was made in a session and has measures of its own, "
                 f"{', '.join(names)}; call mcstudy.summarize(..., study=study) there"
             )
-        study = recorded_study(folder, record, how, trust=trust)
+        study = recorded_study(folder, record, '--study FILE (study="FILE")', trust=trust)
     return replace(wishes, measures=study.measures)

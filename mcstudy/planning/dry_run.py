@@ -22,6 +22,7 @@ from mcstudy.simulation.global_random import Draws, advice, changed, shared_stat
 from mcstudy.simulation.replicates import FitException, Job, do_job, draw
 from mcstudy.simulation.retry_policy import RetryPolicy
 from mcstudy.simulation.validation import CODES, AnswerError, Column
+from mcstudy.storage.answer import bits
 from mcstudy.storage.provenance import code_digest
 from mcstudy.study import Study
 
@@ -253,7 +254,7 @@ def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | Non
             "its own, np.random.default_rng(1)",
             condition,
         )
-    elif others := [name for name in truths if _bits(truths[name]) != _bits(again.get(name))]:
+    elif others := [name for name in truths if bits(truths[name]) != bits(again.get(name))]:
         trial.problem(
             f"estimands gives another truth of {others[0]!r} when called again, "
             f"{truths[others[0]]:.6g} and {again.get(others[0], math.nan):.6g}; let what it "
@@ -261,10 +262,6 @@ def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | Non
             condition,
         )
     return truths
-
-
-def _bits(number: float | None) -> str | None:
-    return None if number is None else float(number).hex()
 
 
 def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | None:

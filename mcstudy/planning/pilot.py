@@ -26,7 +26,6 @@ from mcstudy.execution.process_pool import local_executor
 from mcstudy.execution.sum_tables import write_summed_tables
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
-from mcstudy.spoken import call, option
 from mcstudy.storage.export import write_tables
 from mcstudy.storage.files import write_table
 from mcstudy.storage.manifest import Manifest
@@ -165,7 +164,7 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
             if not pilot.laps:
                 raise StudyError(
                     f"{study.name}: no job of the pilot came back, its workers died; see which fit "
-                    f"does it with {call('run', option('replicates', 1))}"
+                    "does it with: mcstudy run STUDY --replicates 1"
                 )
             _make_tables(study, store, marks, pilot)
     return pilot

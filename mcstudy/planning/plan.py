@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mcstudy.analysis.precision import check_exist, check_targets, existing
+from mcstudy.analysis.precision import check_exist, existing
 from mcstudy.arguments import as_path
 from mcstudy.arguments import check_seconds as check_seconds_given
 from mcstudy.errors import ChangedError
@@ -18,6 +18,7 @@ from mcstudy.execution.progress import duration
 from mcstudy.execution.scheduler import fits_of, missing_jobs
 from mcstudy.grid import Condition
 from mcstudy.loader import load_study, neighbours_forgotten
+from mcstudy.measure import check_targets
 from mcstudy.planning.forecast import (
     Forecast,
     Range,
@@ -34,7 +35,6 @@ from mcstudy.planning.forecast import (
 )
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.simulation.replicates import Job
-from mcstudy.spoken import either
 from mcstudy.storage.manifest import Stored, ranges_of, replicates_in
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
@@ -42,6 +42,7 @@ from mcstudy.study import Study, check_replicates
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
+_TARGETS = "--target (targets)"  # in messages
 PILOT_SECONDS = 4.0  # a wait that a user takes before a run of minutes or hours
 _START_SECONDS = 0.5  # of `run` beside loading the study: start of Python, first replicate
 _FEW = 20  # replicates: below them a standard deviation is known to one sixth or worse
@@ -236,8 +237,7 @@ def plan(
     workers = workers_for(check_jobs(jobs), count * len(study.conditions))
     wanted = study.precision if targets is None else targets
     if targets is not None:
-        listed = either("--target", "targets")
-        check_targets(targets, listed, "the target", study.measures)
+        check_targets(targets, _TARGETS, "the target", study.measures)
     ledger = Ledger(study, Store(as_path(results, "results") / study.name))
     stored, changed = ledger.stored(), ""
     try:
@@ -246,7 +246,7 @@ def plan(
         changed = str(error)
     pilot = run_pilot(study, workers, seconds)
     if wanted:
-        listed = f"{study.name}: precision" if targets is None else either("--target", "targets")
+        listed = f"{study.name}: precision" if targets is None else _TARGETS
         check_exist(wanted, existing(pilot.performance), listed)
     units = unit_errors(pilot.performance)
     fits_stored = sum(

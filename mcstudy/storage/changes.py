@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from mcstudy.errors import ChangedError
-from mcstudy.spoken import option
 from mcstudy.storage.manifest import Manifest, kept_as
 from mcstudy.storage.parts import Head, Part
 from mcstudy.storage.provenance import Mark, changes
@@ -170,23 +169,23 @@ class Decisions:
 
     def _refuse(self, store: Store, found: _Changes, changed: str | None) -> None:
         """Raise where what has changed cannot stand as it is told."""
-        folder, discard = store.folder, option("changed", "discard")
+        folder = store.folder
         if found.seeds and changed != "discard":
             raise ChangedError(
                 f"{folder}: holds rows of seed {', '.join(sorted(found.seeds))} and this "
-                f"study has seed {self._seed}; give it another name, or {discard} to compute "
-                "them anew"
+                f"study has seed {self._seed}; give it another name, or --changed discard "
+                '(changed="discard") to compute them anew'
             )
         said = found.said | found.of_sums
         if said and changed is None:
             raise ChangedError(
                 f"{folder}: changed since its rows were made: {'; '.join(said)}. "
-                f"Nothing was done: {option('changed', 'keep')} goes on with those rows, {discard} "
-                f"computes them anew, {option('changed', 'verify')} keeps them if a sample of the "
-                "fits comes out equal"
+                'Nothing was done: --changed keep (changed="keep") goes on with those rows, '
+                "--changed discard computes them anew, --changed verify keeps them if a sample of "
+                "the fits comes out equal"
             )
         if changed == "keep" and found.of_sums:
             raise ChangedError(
                 f"{folder}: its sums are about other numbers: {'; '.join(found.of_sums)}; "
-                f"{discard} computes them anew"
+                '--changed discard (changed="discard") computes them anew'
             )

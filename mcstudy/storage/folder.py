@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,6 @@ from typing import Any
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition
 from mcstudy.measure import LEVEL
-from mcstudy.spoken import call, option
 from mcstudy.storage.manifest import Manifest
 from mcstudy.storage.parts import Part
 from mcstudy.storage.record import NAME
@@ -124,12 +124,12 @@ def why_not_there(folder: Path) -> str:
     if has_tables(folder):
         return (
             f"its {NAME} is missing, so nothing says what the tables are; to make it anew: "
-            f"{call('run', option('results', str(folder.parent)))}"
+            f"mcstudy run STUDY --results {shlex.quote(str(folder.parent))}"
         )
     if has_parts(folder):
         return (
             "holds shares that are not collected yet; make the tables first: "
-            f"{call('collect', option('results', str(folder.parent)))}"
+            f"mcstudy collect STUDY --results {shlex.quote(str(folder.parent))}"
         )
     if folder.is_file():
         return "is a file, not a folder of results; name one like results/<study name>"

@@ -7,13 +7,13 @@ import hashlib
 import json
 import math
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import MCStudyError, ResultsError
 from mcstudy.grid import Condition
-from mcstudy.spoken import call, either, option
 from mcstudy.storage.checksums import read_regular
 from mcstudy.storage.schema import FORMAT, RECORD, misfit
 
@@ -26,7 +26,7 @@ def other_version(path: Path) -> ResultsError:
     """Return the error of a file of another format; it is left as it is."""
     return ResultsError(
         f"{path}: was written by another version of mcstudy, which this one cannot read; "
-        f"run with that version, or choose another {either('--results', 'results')}"
+        "run with that version, or choose another --results (results)"
     )
 
 
@@ -34,7 +34,7 @@ class RecordError(ResultsError):
     """A `study.json` that cannot be used; `reason` says why."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        again = call("run", option("results", str(path.parent.parent)))
+        again = f"mcstudy run STUDY --results {shlex.quote(str(path.parent.parent))}"
         super().__init__(f"{path}: {reason}; to make it anew: {again}")
         self.reason = reason
 

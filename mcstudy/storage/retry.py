@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from mcstudy.arguments import as_texts, suggestion
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
-from mcstudy.spoken import either
 from mcstudy.storage import parts
 from mcstudy.storage.parts import DamagedError, Part
 from mcstudy.storage.rows import estimands_of, judged
@@ -23,10 +22,10 @@ RETRIED = tuple(status for status in Status if status is not Status.OK)
 
 def check_retried(statuses: Sequence[str]) -> None:
     """Raise StudyError where a status is not one of those that another try may change."""
-    for status in as_texts(statuses, either("--retry", "retry")):
+    for status in as_texts(statuses, "retry"):
         if status not in RETRIED:
             raise StudyError(
-                f"{either('--retry', 'retry')} is {status!r}{suggestion(status, RETRIED)}; fits "
+                f"retry is {status!r}{suggestion(status, RETRIED)}; fits "
                 "that can be tried again are "
                 f"those with status {', '.join(RETRIED[:-1])} or {RETRIED[-1]}"
             )

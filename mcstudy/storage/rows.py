@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mcstudy.analysis.wald import WALD, wald_limits
 from mcstudy.columns import WARNED
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.storage import parts
 from mcstudy.storage.parts import Part
+from mcstudy.storage.wald import WALD, wald_limits
 
 BLOCK = 2**15
 """Replicates that are held at a time, and the rows of a row group of the tables hold."""

@@ -8,6 +8,7 @@ kill has left of two states, or a file that somebody has put there, is never tak
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcstudy.errors import ResultsError
-from mcstudy.spoken import either
 from mcstudy.storage.checksums import BrokenSealError, open_verified, read_seal, seal_of
 from mcstudy.storage.files import writing
 from mcstudy.storage.record import read_record
@@ -133,5 +133,4 @@ def _opened(folder: Path, name: str, seals: Seals | None) -> Any:
 
 
 def _anew(folder: Path) -> str:
-    how = either(f"mcstudy summarize {folder}", f'summarize("{folder}")')
-    return f"to make the tables anew: {how}"
+    return f"to make the tables anew: mcstudy summarize {shlex.quote(str(folder))}"

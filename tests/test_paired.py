@@ -19,7 +19,7 @@ from mcstudy.comparison.paired_measures import (
     relative_precision,
     width_difference,
 )
-from mcstudy.comparison.runs import compare_runs
+from mcstudy.results import compare_runs
 
 TRUTH = 1.5
 PLAIN = {

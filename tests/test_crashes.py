@@ -420,7 +420,7 @@ def test_contract_stored_timeouts_are_tried_again_when_asked(study_file, tmp_pat
     rows = again.timings.merge(timings, on=["condition", "replicate", "method", "seconds"])
     assert 0 < len(rows) < len(timings)
     assert main(["run", str(short), "--results", str(tmp_path), "--retry", "ok"]) == 2
-    assert "mcstudy: --retry is 'ok'; fits that can be tried again" in capfd.readouterr().err
+    assert "mcstudy: retry is 'ok'; fits that can be tried again" in capfd.readouterr().err
 
 
 def test_contract_workers_that_end_as_they_start_stop_the_run_with_one_line(

@@ -1,6 +1,7 @@
 """Shares of a study, computed apart and collected, are the study."""
 
 import itertools
+import shlex
 import shutil
 
 import pytest
@@ -88,8 +89,8 @@ def test_contract_many_missing_shares_are_said_in_short(study_file, tmp_path):
     for k in (2, 3, 7):
         run(study_file(), tmp_path, part=(k, 30), jobs=1, quiet=True)
     summary = collect(study_file(), results=tmp_path, quiet=True).summary
-    call = f'run(study, part=(K, 30), results="{tmp_path}")'
-    assert summary.endswith(f": {call} with K = 1, 4 to 6, 8 to 30")
+    command = f"mcstudy run STUDY --part K/30 --results {tmp_path}"
+    assert summary.endswith(f": {command} with K = 1, 4 to 6, 8 to 30")
     for k in range(4, 28, 2):
         run(study_file(), tmp_path, part=(k, 30), jobs=1, quiet=True)
     summary = collect(study_file(), results=tmp_path, quiet=True).summary
@@ -104,10 +105,10 @@ def test_contract_a_folder_without_parts_is_no_study_with_all_missing(study_file
     assert shown.out == ""
     assert shown.err == (
         f"mcstudy: {where}/normal: holds no parts of normal; name the folder that its shares were "
-        "given as --results, or compute them first: mcstudy run STUDY --part K/N\n"
+        "given as --results (results), or compute them first: mcstudy run STUDY --part K/N\n"
     )
     (tmp_path / "empty" / "parts").mkdir(parents=True)
-    with pytest.raises(MCStudyError, match=r"given as results, .* run\(study, part=\(K, N\)\)"):
+    with pytest.raises(MCStudyError, match=r"given as --results \(results\), .* --part K/N"):
         collect(path, [tmp_path / "empty"], results=where)
     assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "empty"])
 
@@ -157,7 +158,7 @@ def test_contract_a_part_that_is_none(study_file, tmp_path, capfd, part):
 
 
 def test_contract_a_share_cannot_settle_changes_and_a_folder_must_hold_parts(study_file, tmp_path):
-    with pytest.raises(MCStudyError, match="before the shares start: collect"):
+    with pytest.raises(MCStudyError, match="before the shares start: mcstudy collect STUDY"):
         run(study_file(), tmp_path, part=(1, 2), changed="keep")
     with pytest.raises(MCStudyError, match="nowhere: holds no parts of normal"):
         collect(study_file(), [tmp_path / "nowhere"], results=tmp_path)
@@ -170,7 +171,9 @@ def test_contract_precision_goes_on_where_the_shares_end(study_file, tmp_path):
         run(path, tmp_path / "a", part=(k, 2), jobs=1, quiet=True)
     lacking = collect(path, results=tmp_path / "a", quiet=True)
     assert "of those that the precision asks for by now are missing: " in lacking.summary
-    assert lacking.summary.endswith(f'; to compute them: run(study, results="{tmp_path / "a"}")')
+    assert lacking.summary.endswith(
+        f"; to compute them: mcstudy run STUDY --results {tmp_path / 'a'}"
+    )
     assert run(path, tmp_path / "a", jobs=1, quiet=True).digests() == whole.digests()
     done = collect(path, results=tmp_path / "a", quiet=True)
     assert done.summary.startswith("normal is complete: no condition needs more replicates")
@@ -202,3 +205,14 @@ def test_contract_status_counts_shares_made_by_two_versions_of_the_code(study_fi
     run(other, tmp_path, part=(2, 2), jobs=1, quiet=True)
     shutil.copytree(tmp_path / "first" / "parts", tmp_path / "normal" / "parts", dirs_exist_ok=True)
     assert status(tmp_path / "normal").fits.done.tolist() == [60] * 8
+
+
+def test_contract_a_command_line_can_be_pasted_whatever_the_folder_is_called(
+    study_file, tmp_path, capfd
+):
+    path, where = str(study_file()), str(tmp_path / "two words")
+    assert main(["run", path, "--results", where, "--part", "1/2", "--jobs", "1"]) == 0
+    assert main(["collect", path, "--results", where]) == 1
+    command = capfd.readouterr().out.splitlines()[-1].rpartition("to compute them: ")[2]
+    assert main([path if word == "STUDY" else word for word in shlex.split(command)[1:]]) == 0
+    assert main(["collect", path, "--results", where]) == 0

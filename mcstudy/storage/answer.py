@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import mcstudy.simulation
 from mcstudy.storage.parts import DamagedError, Part, column_key, diagnostic_text, read, read_head
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.sum_parts import read_tally
-
-_OURS = str(Path(mcstudy.simulation.__file__).parent)
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ class Answer:
                 said.append(f"{name}: {here!r}, stored {there!r}")
         for key in sorted(self.numbers.keys() | other.numbers.keys()):
             one, two = self.numbers.get(key), other.numbers.get(key)
-            if _bits(one) != _bits(two):
+            if bits(one) != bits(two):
                 said.append(f"{' '.join(filter(None, key))}: {one!r}, stored {two!r}")
         for name in sorted(self.diagnostics.keys() | other.diagnostics.keys()):
             texts = [diagnostic_text(who.diagnostics.get(name)) for who in (self, other)]
@@ -142,13 +136,6 @@ def stored_endings(parts: Sequence[Part], replicate: int) -> tuple[dict[str, str
     return endings, notes
 
 
-def traceback_text(exception: BaseException) -> str:
-    """Return the traceback from the user's function on."""
-    step: TracebackType | None = exception.__traceback__
-    while step and step.tb_frame.f_code.co_filename.startswith(_OURS):
-        step = step.tb_next
-    return "".join(traceback.format_exception(type(exception), exception, step)).rstrip()
-
-
-def _bits(number: float | None) -> str | None:
+def bits(number: float | None) -> str | None:
+    """Return a number as a text that tells every bit."""
     return None if number is None else float(number).hex()

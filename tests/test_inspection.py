@@ -620,7 +620,7 @@ def test_contract_shares_that_are_not_collected_are_looked_at(study_file, tmp_pa
     assert "missing" not in standing.fits
     text = str(standing)
     assert text.startswith("normal: 160 fits are stored, ")
-    assert f'make the tables: collect(study, results="{tmp_path}")\n' in text
+    assert f"make the tables: mcstudy collect STUDY --results {tmp_path}\n" in text
     assert "\n  mean=0, n=5     average" in text
     failed = standing.failures.iloc[0]
     address = (failed.condition, int(failed.replicate))

@@ -57,11 +57,11 @@ def test_contract_a_strangers_file_runs_only_if_it_is_trusted(stranger, capfd):
         assert out == ""
         assert err.count("\n") == 1
         assert f"this runs {path}, the study file that the folder names" in err
-        assert "--trust, or name the study file yourself: --study FILE" in err
+        assert "--trust (trust=True), or name the study file yourself: --study FILE (" in err
     for source in (folder, open_results(folder)):
-        with pytest.raises(MCStudyError, match="trust=True, or name the study file yourself: repl"):
+        with pytest.raises(MCStudyError, match=r"trust=True\), or name .*: --study FILE \(repl"):
             replay(source, "n=5, mean=0", 1)
-        with pytest.raises(MCStudyError, match=r'trust=True, or .*: summarize\(..., study="FILE"'):
+        with pytest.raises(MCStudyError, match=r'trust=True\), or .*: --study FILE \(study="FILE"'):
             summarize(source)
     for looking in ("status", "failures", "table"):
         assert (

@@ -1,0 +1,288 @@
+"""What each verb of the command line does: call a function of mcstudy, print its answer."""
+
+from __future__ import annotations
+
+import argparse
+import code
+import ctypes
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mcstudy
+from mcstudy.errors import ResultsError
+from mcstudy.tables.document import Block, Document
+from mcstudy.tables.formats import Printed, render
+from mcstudy.terminal import complain, show
+
+if TYPE_CHECKING:
+    from mcstudy.inspection.replay import Replay
+
+_STDOUT, _STDERR = 1, 2
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print what is wrong with a study; return 1 if something is."""
+    from mcstudy.planning.check import GATE_SECONDS
+
+    with _answers_alone():
+        found = mcstudy.check(options.study, seconds=options.seconds or GATE_SECONDS)
+    _show(options, found)
+    return 0 if found.clean else 1
+
+
+def plan(options: argparse.Namespace) -> None:
+    """Print what a run will cost and how precise it will be."""
+    from mcstudy.planning.plan import PILOT_SECONDS
+
+    with _answers_alone():
+        planned = mcstudy.plan(
+            options.study,
+            replicates=options.replicates,
+            targets=dict(options.target) or None,
+            jobs=options.jobs,
+            results=options.results,
+            seconds=options.seconds or PILOT_SECONDS,
+        )
+    _show(options, planned)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a study and print its measures; return 3 if a method has no usable fit somewhere."""
+    from mcstudy.analysis.unusable import unusable
+
+    share = options.part
+    with _answers_alone():
+        results = mcstudy.run(
+            options.study,
+            options.results,
+            replicates=options.replicates,
+            methods=options.methods,
+            jobs=options.jobs,
+            changed=options.changed,
+            retry=options.retry,
+            backend=options.backend,
+            scheduler=options.scheduler,
+            part=(share.number, share.of) if share else None,
+            keep_going=options.keep_going,
+            quiet=options.quiet,
+            log=options.log,
+        )
+    if share:
+        again = ["mcstudy", "collect", options.study]
+        again += [] if options.results == "results" else ["--results", options.results]
+        show(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
+        return 0
+    _show(options, results)
+    lines = unusable(results.folder, results.performance, options.methods)
+    for line in lines if options.quiet else ():
+        complain(f"mcstudy: {line}")
+    return 3 if lines else 0
+
+
+def collect(options: argparse.Namespace) -> int:
+    """Print a study's measures, then what is missing; return 1 if something is, 3 as `run` does."""
+    with _answers_alone():
+        collected = mcstudy.collect(
+            options.study,
+            options.folders,
+            results=options.results,
+            replicates=options.replicates,
+            changed=options.changed,
+        )
+    tables = [collected.results] if len(collected.results.performance) else []
+    _show(options, *tables, collected.summary)
+    if collected.missing:
+        return 1
+    lines = collected.results.unusable
+    for line in lines:
+        complain(f"mcstudy: {line}")
+    return 3 if lines else 0
+
+
+def status(options: argparse.Namespace) -> None:
+    """Print how far a study is and what failed."""
+    _show(options, mcstudy.status(options.results))
+
+
+def summarize(options: argparse.Namespace) -> None:
+    """Make the tables anew and print the measures."""
+    with _answers_alone():
+        results = mcstudy.summarize(options.results, study=options.study, trust=options.trust)
+    kept = results.folder == Path(options.results)
+    where = None if kept else "not kept, since a run is at work there"
+    _show(options, mcstudy.status(options.results).headline, results.document(where))
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Show a replicate again; return 1 if it is not what was stored, 3 if nothing is."""
+    from mcstudy.inspection.save import check_path, save_data
+    from mcstudy.storage.folder import why_not_there
+
+    if options.save:
+        check_path(options.save)
+    folder = Path(options.results)
+    if options.study and not folder.is_dir():
+        raise ResultsError(f"{folder}: {why_not_there(folder)}")
+    with _answers_alone():
+        again = mcstudy.replay(
+            options.study or options.results,
+            options.condition,
+            options.replicate,
+            method=options.method,
+            results=options.results if options.study else "results",
+            force=options.force,
+            trust=options.trust,
+        )
+    _show(options, again)
+    if options.save:
+        save_data(again.data, options.save)
+        if options.format == "text":
+            show(f"\nData: {options.save}")
+    if options.shell:
+        _open_shell(again)
+    if again.equal is False:
+        return 1
+    return 3 if again.equal is None or again.unstored else 0
+
+
+def _open_shell(again: Replay) -> None:
+    """Open a prompt in which the replicate is at hand."""
+    from mcstudy.streams import stream
+
+    at_hand = {
+        "again": again,
+        "data": again.data,
+        "simulate": again.simulate,
+        "rng": stream(again.study.seed, again.condition.key, again.replicate),
+        "methods": dict(again.study.methods),
+        "answers": dict(again.answers),
+        "stored": dict(again.stored),
+        "condition": dict(again.condition.factors),
+        "study": again.study,
+    }
+    code.interact(banner=f"At hand: {', '.join(at_hand)}", local=at_hand, exitmsg="")
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print a table of measures."""
+    laid_out = mcstudy.open_results(options.results).table(
+        options.measure,
+        rows=options.rows,
+        columns=options.columns,
+        where=_where(options),
+        level=options.level,
+    )
+    _show(options, laid_out)
+
+
+def anova(options: argparse.Namespace) -> None:
+    """Print the analysis of variance of a measure."""
+    results = mcstudy.open_results(options.results)
+    _show(options, results.anova(options.measure, where=_where(options)))
+
+
+def failures(options: argparse.Namespace) -> None:
+    """Print how fits ended, which methods fail together and whether rankings survive it."""
+    from mcstudy.analysis.select import select, wheres
+    from mcstudy.columns import WORDS
+    from mcstudy.comparison.failures import warnings_document
+    from mcstudy.tables.summary import endings
+
+    results = mcstudy.open_results(options.results)
+    failed = () if options.failed == ["none"] else options.failed
+    where = _where(options)
+    select(results.performance, where)
+    fits = {n: levels for n, levels in wheres(where).items() if n not in WORDS or n == "method"}
+    chosen = select(results.performance, fits)
+    answers: list[Printed | Document | str] = [Document(blocks=[endings(chosen)])]
+    if len(kinds := results.warnings(where=where)):
+        answers.append(warnings_document(kinds))
+    rows = results.study.get("keep", "rows") == "rows"
+    several = rows and chosen["method"].nunique() > 1
+    if not rows:
+        answers.append("No rows are kept (keep='measures'), so which methods fail together is lost")
+    if several:
+        answers.append(results.failure_overlap(where=where, failed=failed))
+    known = set(results.performance["measure"])
+    usual = [measure for measure in ("rmse", "coverage") if measure in known]
+    for measure in (options.measure or usual) if several else ():
+        try:
+            ranking = results.sensitivity(measure, where=where, failed=failed, level=options.level)
+        except ResultsError as error:
+            if options.measure:
+                raise
+            answers.append(f"No ranking by {measure}: {error}")
+        else:
+            answers.append(ranking)
+    _show(options, *answers)
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Print what differs; return 1 if a number moved between two runs."""
+    _check_compare(options)
+    where = _where(options)
+    if options.b is not None:
+        alpha = options.alpha or 0.05  # as often as a test of size 5 % is wrong
+        moves = mcstudy.compare_runs(options.a, options.b, where=where, alpha=alpha)
+        _show(options, moves)
+        return int(moves.moved)
+    results = mcstudy.open_results(options.a)
+    if options.equivalence:
+        _show(options, results.equivalence(*options.methods))
+    else:
+        _show(options, results.compare(*options.methods, where=where, intervals=options.intervals))
+    return 0
+
+
+def _check_compare(options: argparse.Namespace) -> None:
+    if (options.b is None) == (options.methods is None):
+        raise ResultsError("compare: give two folders, or one folder and --methods A,B")
+    if options.intervals is not None and (options.b is not None or options.equivalence):
+        raise ResultsError("--intervals goes with one folder and --methods; leave it out")
+    if options.b is not None and options.equivalence:
+        raise ResultsError("--equivalence is for two methods of one run; give one folder")
+    if options.b is None and options.alpha is not None:
+        raise ResultsError("--alpha is for two runs; give two folders")
+    if options.equivalence and options.where:
+        raise ResultsError("--where does not go with --equivalence; leave one of them out")
+
+
+def _where(options: argparse.Namespace) -> str | None:
+    """Return all the conditions of --where as one text."""
+    return ", ".join(options.where) if options.where else None
+
+
+def _show(options: argparse.Namespace, *answers: Printed | Document | str) -> None:
+    """Print answers, or lines, one after the other in the format that was asked for."""
+    blocks: list[Block | Document] = []
+    for answer in answers:
+        if isinstance(answer, str):
+            blocks.append(Block(lines=[answer]))
+        else:
+            blocks.append(answer.document() if isinstance(answer, Printed) else answer)
+    show(render(Document(blocks=blocks), options.format))
+
+
+@contextmanager
+def _answers_alone() -> Iterator[None]:
+    """Send to stderr what is printed meanwhile, by compiled code too: stdout is for our answers."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(_STDOUT)
+        os.dup2(_STDERR, _STDOUT)
+    except OSError:  # one of the two is closed
+        kept = None
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stderr.flush()
+        ctypes.CDLL(None).fflush(None)
+        if kept is not None:
+            os.dup2(kept, _STDOUT)
+            os.close(kept)

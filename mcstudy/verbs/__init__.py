@@ -1,1 +1,0 @@
-"""The verbs of the command line: each one reads its options and calls one function."""

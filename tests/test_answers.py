@@ -129,7 +129,7 @@ def test_contract_what_no_table_can_hold_is_refused_of_a_batch(answer, message):
 def test_contract_an_answer_that_is_refused_leaves_nothing_behind():
     answers = Answers(2)
     with pytest.raises(AnswerError):
-        answers.put(0, {"mean": Estimate(1.0), "var": 5})
+        answers.store(0, checked({"mean": Estimate(1.0), "var": 5}))
     assert answers.numbers == {}
 
 

@@ -15,9 +15,9 @@ from dataclasses import replace
 from mcstudy.execution.executor import Died
 from mcstudy.grid import Condition
 from mcstudy.method import Status
+from mcstudy.simulation.call import TimeLimitExceeded
 from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, Call, KnownFailure, RetryPolicy
-from mcstudy.simulation.time_limit import TimeLimitExceeded
 from mcstudy.study import Study
 
 CRASH_SIGNALS = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"})

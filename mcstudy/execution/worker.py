@@ -23,15 +23,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from mcstudy.errors import MCStudyError
-from mcstudy.execution.executor import Task, TaskResult, compute_part
+from mcstudy.execution.executor import Finished, TaskResult, do_task
 from mcstudy.execution.transport import StudyPayload, pack, unpack
-from mcstudy.simulation.first_replicate import check_first_replicate
-from mcstudy.simulation.output import Capture, Tape
+from mcstudy.simulation.output import Tape
 from mcstudy.simulation.retry_policy import Call
 from mcstudy.storage.provenance import CODE, Mark, changes, method_marks
 from mcstudy.study import Study
@@ -169,14 +168,14 @@ def worker_main(connection: Connection, config: WorkerConfig, note: str) -> None
     with suppress(OSError):
         os.setpgid(0, 0)  # a fit that kills its process group kills this process, not the run
     current, tape = CurrentCall(note, config.limits), Tape()
-    do_task = _task_function(config, current, tape)
+    work = _task_function(config, current, tape)
     sys.stdout.flush()
     tape.read()  # what the study prints as it is loaded, the run itself has printed already
     for number in itertools.count(1):
         message = connection.recv_bytes()
         faulthandler.disable()  # an end of the process is told by a row, not on the terminal
         current.begin_task(number)
-        result = TaskResult.of(functools.partial(do_task, message))
+        result = TaskResult.of(functools.partial(work, message))
         current.begin_task(0)
         connection.send_bytes(pickle.dumps(result))
 
@@ -203,7 +202,15 @@ def _task_function(
         wrong = _differing(config, method_marks(study))
     if wrong:
         return lambda _: TaskResult(refusal=wrong)
-    return lambda message: _result(study, config, pickle.loads(message), current, tape)
+
+    def work(message: bytes) -> TaskResult:
+        task = pickle.loads(message)
+        result = do_task(study, config.marks, task, watch=current.begin_call, tape=tape)
+        if isinstance(result.end, Finished):
+            return replace(result, end=replace(result.end, memory=_largest_memory()))
+        return result
+
+    return work
 
 
 def _differing(config: WorkerConfig, found: Mapping[str, Mark]) -> str:
@@ -223,25 +230,6 @@ def _differing(config: WorkerConfig, found: Mapping[str, Mark]) -> str:
         f"worker processes get another study than this process has: {'; '.join(said)}; load it "
         "again after an edit, and let its modules hold the same whenever they are imported (a "
         "seed for what they draw)"
-    )
-
-
-def _result(
-    study: Study, config: WorkerConfig, task: Task, current: CurrentCall, tape: Tape
-) -> TaskResult:
-    watch = current.begin_call
-    if task.check:
-        with Capture(tape):
-            said = check_first_replicate(study, task.job, task.job.methods, watch=watch)
-        return TaskResult(notes=tuple(said))
-    finished = compute_part(study, config.marks, task, watch=watch, tape=tape)
-    return TaskResult(
-        len(finished.done),
-        finished.part,
-        finished.seconds,
-        finished.printed,
-        finished.calls_that_printed,
-        _largest_memory(),
     )
 
 

@@ -96,14 +96,11 @@ class ProcessState:
         once.clear()
         once.update(self._once)
         if self._main:
-            self._put_signals_back(handlers)
-
-    def _put_signals_back(self, handlers: list[Any]) -> None:
-        if not self._timed:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in zip(_SIGNALS, handlers, strict=True):
-            if getsignal(number) is not handler and handler is not None:
-                signal.signal(number, handler)
+            if not self._timed:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in zip(_SIGNALS, handlers, strict=True):
+                if getsignal(number) is not handler and handler is not None:
+                    signal.signal(number, handler)
 
 
 def _look() -> tuple[Any, ...]:

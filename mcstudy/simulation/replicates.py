@@ -141,7 +141,8 @@ class _Work:
             return
         data, simulated = self._simulate(batch)
         if simulated is None:
-            self._fit_separately(methods, batch)
+            for replicate in batch:
+                self.fit(methods, range(replicate, replicate + 1))
             return
         for replicate, outcome in simulated.items():
             for name in methods:
@@ -239,20 +240,16 @@ class _Work:
         outcome = self._call(name, replicates[0], count, answer_of, *arguments)
         if outcome.troubled and count > 1:
             self._tell_of_form(name, outcome)
-            for row in rows.tolist():
+            for replicate, row in zip(replicates, rows.tolist(), strict=True):
                 answers.messages.pop(row, None)
                 answers.warned[row] = False
-            self._fit_separately([name], replicates)
+                self.fit([name], range(replicate, replicate + 1))
             return
         answers.seconds[rows] = outcome.seconds / count
         if outcome.value is not None:
             answers.store_batch(rows, outcome.value)
         if outcome.troubled:
             self._note_trouble(name, replicates[0], outcome)
-
-    def _fit_separately(self, methods: Sequence[str], replicates: Sequence[int]) -> None:
-        for replicate in replicates:
-            self.fit(methods, range(replicate, replicate + 1))
 
     def _tell_of_form(self, name: str, outcome: Outcome) -> None:
         """Tell of a batch of a wrong form; it is done again one by one, where it may be right."""

@@ -17,18 +17,16 @@ from typing import Any
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.execution.dask_worker import do_task, end_run
 from mcstudy.execution.executor import Executor, Task, TaskResult
-from mcstudy.execution.transport import pack
-from mcstudy.execution.worker import WorkerConfig, limits_of
+from mcstudy.execution.worker import WorkerConfig
 from mcstudy.spoken import option
 from mcstudy.storage.provenance import Mark
-from mcstudy.storage.versions import versions
 from mcstudy.study import Study
 
-CONNECT_SECONDS = 3.0
-LOOK_SECONDS = 1.0
+CONNECT_SECONDS = 3.0  # an answer takes milliseconds; the rest is for a busy machine
+LOOK_SECONDS = 1.0  # how often the count of workers, and an end of the scheduler, are looked at
 # A worker that is just starting needs a few seconds; after that somebody may wonder.
 PATIENCE_SECONDS = 6.0
-MOST_LOSSES = 5
+MOST_LOSSES = 5  # a worker that is ended from outside costs one; dask itself gives up after 3
 # What dask says of a task where not the task, but its worker is to blame.
 _FAULTS_OF_WORKERS = ("KilledWorker", "CancelledError", "FutureCancelledError")
 
@@ -57,13 +55,7 @@ def dask_executor(
     ResultsError
         If the scheduler does not answer.
     """
-    config = WorkerConfig(
-        pack(study, with_files=True),
-        marks,
-        limits_of(study),
-        run=uuid.uuid4().hex,
-        versions=versions(),
-    )
+    config = WorkerConfig.of(study, marks, uuid.uuid4().hex)
     with _said_if_late(say, f"{scheduler} has not answered yet as a dask scheduler does; waiting"):
         client = _connected(scheduler)
     executor = DaskExecutor(client, config, scheduler, say)

@@ -36,7 +36,7 @@ from mcstudy.spoken import option
 from mcstudy.storage.provenance import Mark, take_as_unchanged
 from mcstudy.study import Study
 
-MOST_FAILED_STARTS = 3
+MOST_FAILED_STARTS = 3  # in a row: one or two may be accidents, as when memory is short
 # How often time limits are looked at, and, beside the close of its connection, a worker's end.
 LOOK_SECONDS, EXIT_LOOK_SECONDS = 0.1, 1.0
 # Beyond its limit a call gets this long to end by its own alarm before its process is ended.

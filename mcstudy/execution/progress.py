@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from mcstudy.execution.executor import Finished
     from mcstudy.execution.scheduler import JobQueue
 
+# After these come the first line and the next ones: a log of a night has some hundred.
 FIRST_SECONDS, LINE_SECONDS = 5.0, 60.0
-_SHOW_SECONDS = 0.2
-_NOTEBOOK_WIDTH = 24
+_SHOW_SECONDS = 0.2  # between two states of a bar, which nobody could tell apart any faster
+_NOTEBOOK_WIDTH = 24  # characters: with the words behind it a bar fits on a line of 80
 
 
 class Progress:

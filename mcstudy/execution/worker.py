@@ -33,8 +33,11 @@ from mcstudy.execution.transport import StudyPayload, pack, unpack
 from mcstudy.simulation.output import Tape
 from mcstudy.simulation.retry_policy import Call
 from mcstudy.storage.provenance import CODE, Mark, changes, method_marks
+from mcstudy.storage.versions import versions
 from mcstudy.study import Study
 
+# Number of the task, nanoseconds at which the time of the call began, number of the method, first
+# replicate, count of replicates.
 _LAYOUT = struct.Struct("<qqqqq")
 
 
@@ -66,19 +69,22 @@ class WorkerConfig:
     versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, study: Study, marks: dict[str, Mark]) -> WorkerConfig:
-        """Return that of a worker of this machine; raise StudyError for a study it cannot get."""
-        return cls(pack(study), marks, limits_of(study))
+    def of(cls, study: Study, marks: dict[str, Mark], run: str = "") -> WorkerConfig:
+        """Return that of a worker of this machine, or of dask if `run` names the run.
+
+        Raises
+        ------
+        StudyError
+            For a study that it cannot get.
+        """
+        limits = {name: study.limit_of(name) for name in ("", *study.methods)}
+        payload, theirs = pack(study, with_files=bool(run)), versions() if run else {}
+        return cls(payload, marks, limits, run=run, versions=theirs)
 
     @property
     def is_timed(self) -> bool:
         """Whether any call has a time limit."""
         return any(limit is not None for limit in self.limits.values())
-
-
-def limits_of(study: Study) -> dict[str, float | None]:
-    """Return the time limit of each method, of simulate under the empty name."""
-    return {name: study.limit_of(name) for name in ("", *study.methods)}
 
 
 @dataclass(frozen=True)

@@ -163,19 +163,6 @@ def attempt(function: Callable[[], Any], limit: float | None) -> Outcome:
         return caller.attempt(caller.run, function, limit=limit)
 
 
-class _Alarm:
-    """A signal handler that raises once, and only while it is armed."""
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self.armed = False
-
-    def __call__(self, *_: Any) -> None:
-        if self.armed:
-            self.armed = False
-            raise TimeLimitExceeded(self.limit)
-
-
 def within(
     limit: float,
     function: Callable[..., Any],
@@ -194,15 +181,22 @@ def within(
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*args, **kwargs)
-    alarm = _Alarm(limit)
+    is_armed = False
+
+    def alarm(*_: Any) -> None:
+        nonlocal is_armed
+        if is_armed:
+            is_armed = False
+            raise TimeLimitExceeded(limit)
+
     before = signal.signal(signal.SIGALRM, alarm)
     timer = signal.setitimer(signal.ITIMER_REAL, limit)
     try:
         try:
-            alarm.armed = True
+            is_armed = True
             return function(*args, **kwargs)
         finally:
-            alarm.armed = False  # one that comes before this line raises here, inside `within`
+            is_armed = False  # one that comes before this line raises here, inside `within`
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)

@@ -17,8 +17,8 @@ from contextlib import suppress
 from typing import Any
 
 _NEEDED = ("numpy", "pandas", "pyarrow", "scipy", "os", "sys", "warnings")
+# How a worker ends in which a call has lowered a limit, or used it up; no other code means it.
 LIMIT_REACHED = 87
-"""How a worker ends in which a call has lowered a limit, or used it up."""
 _FILES, _MEMORY = resource.RLIMIT_NOFILE, resource.RLIMIT_AS
 # As plain integers, which are looked up faster than members of an enum.
 _SIGNALS = (int(signal.SIGINT), int(signal.SIGTERM), int(signal.SIGALRM))

@@ -87,6 +87,7 @@ def do_job(
         work = _Work(study, job, answers, caller, tell, policy, watch, capture)
         while done < len(job):
             largest = 1 if policy.singly else work.largest_batch
+            # The first batch is one replicate; eight times as many each time are soon a thousand.
             size = max(1, min(8 * size, largest, len(job) - done))
             work.fit(job.methods, range(job.start + done, job.start + done + size))
             done += size
@@ -285,4 +286,4 @@ def _bytes_each(data: Any) -> int:
             return int(data.nbytes) // len(data) or 1
         return len(pickle.dumps(data[0], protocol=pickle.HIGHEST_PROTOCOL))
     except Exception:  # noqa: BLE001 - any object may be a data set
-        return BATCH_BYTES // 64
+        return BATCH_BYTES // 64  # a guess that gives batches of 64

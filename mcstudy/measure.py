@@ -12,7 +12,7 @@ from mcstudy.columns import WARNED
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
 
-Z = 1.959963984540054
+Z = 1.959963984540054  # the 0.975 quantile of the normal distribution
 LEVEL = 0.95
 """Of the intervals that are formed from standard errors, where a study sets no other."""
 COLUMNS = ("truth", "estimate", "std_error", "lower", "upper")

@@ -27,8 +27,8 @@ Words = NDArray[np.uint32]
 _INIT_A, _MULT_A = 0x43B0D7E5, 0x931E8875
 _INIT_B, _MULT_B = 0x8B51F9DD, 0x58F38DED
 _MIX_LEFT, _MIX_RIGHT = np.uint32(0xCA01F9DD), np.uint32(0x4973F715)
-_SHIFT = np.uint32(16)
-_POOL = 4
+_SHIFT = np.uint32(16)  # XSHIFT there: half a word
+_POOL = 4  # words, DEFAULT_POOL_SIZE of numpy's SeedSequence
 
 
 def stream(seed: int, condition: str, replicate: int, method: str = "") -> np.random.Generator:

@@ -17,7 +17,7 @@ from mcstudy.grid import Condition, Grid, check_levels, is_plain
 from mcstudy.measure import LEVEL, check_measures, check_null, check_targets
 from mcstudy.method import batch_of, wraps_batched
 
-MAX_REPLICATES = 2**32
+MAX_REPLICATES = 2**32  # the spawn key of a stream is one word of 32 bits (mcstudy.streams)
 MAX_SECONDS = 1e9
 """Of a time limit: the timer of a process counts nanoseconds in 63 bits."""
 SIMULATE = "simulate"

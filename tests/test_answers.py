@@ -8,7 +8,6 @@ import pytest
 
 from mcstudy import Estimate, Fit, Study, batched, grid, run
 from mcstudy.errors import StudyError
-from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.call import MOST_CHARACTERS, in_words
 from mcstudy.simulation.validation import AnswerError, checked
 
@@ -126,11 +125,14 @@ def test_contract_what_no_table_can_hold_is_refused_of_a_batch(answer, message):
         checked(answer, 3)
 
 
-def test_contract_an_answer_that_is_refused_leaves_nothing_behind():
-    answers = Answers(2)
-    with pytest.raises(AnswerError):
-        answers.put(0, {"mean": Estimate(1.0), "var": 5})
-    assert answers.numbers == {}
+def test_contract_an_answer_that_is_refused_leaves_nothing_behind(go):
+    def moody(sample):
+        return mean(sample) | ({"var": 5} if sample[0] > 1.0 else {})
+
+    results = go(moody)
+    failed = results.fits[results.fits.status == "error"].replicate
+    assert 0 < len(failed) < 20
+    assert results.estimates[results.estimates.replicate.isin(failed)].estimate.isna().all()
 
 
 @pytest.mark.parametrize("masked", [np.ma.masked, np.ma.array(3.0, mask=True)])

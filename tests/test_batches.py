@@ -264,13 +264,3 @@ def test_contract_a_method_that_gets_a_view_of_a_batch_spoils_nothing(tmp_path):
     results = run(batch_study(np.asarray, method=spoils), tmp_path, jobs=1, quiet=True)
     plain = run(batch_study(np.asarray, name="plain"), tmp_path, jobs=1, quiet=True)
     assert results.estimates.estimate.equals(plain.estimates.estimate)
-
-
-def test_contract_a_draw_from_a_global_state_is_noticed_after_the_first_replicate(tmp_path):
-    def late(sample):
-        noise = np.random.normal() if sample[0] > 1 else 0.0  # noqa: NPY002 - what is refused
-        return {"mean": Estimate(sample.mean() + noise)}
-
-    with pytest.raises(StudyError, match="draws from the global random state"):
-        run(study(late), tmp_path, jobs=1, quiet=True)
-    assert not list(tmp_path.glob("s/parts/*/*/*.parquet"))

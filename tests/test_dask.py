@@ -256,11 +256,11 @@ def test_contract_options_that_do_not_fit(study_file, tmp_path):
 
 
 def test_contract_the_payload_has_the_neighbours_that_were_imported(study_file, tmp_path):
-    (tmp_path / "nearby.py").write_text("SHIFT = 0.5\n")
-    (tmp_path / "unused.py").write_text("SHIFT = 0.5\n")
-    study = load_study(study_file(FAR, METHODS, ("import beside", "import nearby as beside")))
-    payload = pack(study, with_files=True)
-    assert [name for name, _ in payload.files] == ["study_file.py", "nearby.py"]
+    for name in ("mcstudy_nearby", "unused"):  # not one of ours, whatever its name begins with
+        (tmp_path / f"{name}.py").write_text("SHIFT = 0.5\n")
+    beside = ("import beside", "import mcstudy_nearby as beside")
+    payload = pack(load_study(study_file(FAR, METHODS, beside)), with_files=True)
+    assert [name for name, _ in payload.files] == ["study_file.py", "mcstudy_nearby.py"]
     there = payload.written_to(tmp_path / "there")
     assert there.path == tmp_path / "there" / "study_file.py"
     assert load_study(there.path).source_digest == there.digest

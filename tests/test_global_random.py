@@ -54,6 +54,7 @@ def test_contract_a_rare_draw_from_a_global_state_has_an_address(tmp_path, jobs)
     )
     with pytest.raises(StudyError, match=said + WHERE):
         run(study(rarely(global_draw)), tmp_path, jobs=jobs, quiet=True)
+    assert not list(tmp_path.glob("s/parts/*.parquet"))
 
 
 def test_contract_the_state_that_is_drawn_from_has_its_name(tmp_path):

@@ -23,6 +23,7 @@ from mcstudy.execution import scheduler
 from mcstudy.execution.collect import collect
 from mcstudy.method import Estimate
 from mcstudy.simulation.answers import Answers
+from mcstudy.simulation.validation import checked
 from mcstudy.storage import sums
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import _of_plain, _plain
@@ -59,7 +60,7 @@ MOODY = (
 def answers(estimate, std_error=None, lower=None, upper=None):
     found = Answers(len(estimate))
     answer = {"x": Estimate(estimate, std_error, lower, upper)}
-    found.put_batch(np.arange(len(estimate)), answer)
+    found.store_batch(np.arange(len(estimate)), checked(answer, len(estimate)))
     return found
 
 

@@ -8,8 +8,7 @@ import time
 import pytest
 
 from mcstudy.errors import MCStudyError
-from mcstudy.simulation.call import attempt
-from mcstudy.simulation.time_limit import TimeLimitExceeded, within
+from mcstudy.simulation.call import TimeLimitExceeded, attempt, within
 
 
 def test_contract_a_call_that_hangs_is_ended_and_handlers_are_restored():

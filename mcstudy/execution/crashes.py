@@ -7,17 +7,16 @@ process (memory runs out, a scheduler cleans up): there it takes more deaths.
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 from mcstudy.execution.executor import Died
 from mcstudy.grid import Condition
 from mcstudy.method import Status
+from mcstudy.simulation.call import TimeLimitExceeded
 from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, Call, KnownFailure, RetryPolicy
-from mcstudy.simulation.time_limit import TimeLimitExceeded
 from mcstudy.study import Study
 
 CRASH_SIGNALS = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"})
@@ -50,7 +49,10 @@ class CrashLog:
             self._batches[job.condition].append(range(call.first, call.first + call.count))
         else:
             self._record_death(died, call, alone=len(job) == 1)
-        return list(_pieces(job, call))
+        # What of the job comes before the call, what the call is of, and what comes after.
+        edges = (job.start, call.first, call.first + call.count, job.stop)
+        pieces = [replace(job, start=start, stop=stop) for start, stop in pairwise(edges)]
+        return [piece for piece in pieces if len(piece) > 0]
 
     def first_note(self, died: Died) -> str | None:
         """Return a line for the first death of a run; the tables count what comes of all."""
@@ -74,16 +76,16 @@ class CrashLog:
         condition = died.given.condition
         address = (condition, call.first, call.method)
         self._deaths_in_call[address] += 1
-        if died.overran or (alone and self._deaths_in_call[address] >= _most_deaths(died.reason)):
-            failure = self._known_failure(died, call.method)
-            self._failures[condition][call.first, call.method] = failure
-
-    def _known_failure(self, died: Died, method: str) -> KnownFailure:
-        of = "" if method else "simulate: "
-        limit = self._study.limit_of(method)
+        limit = self._study.limit_of(call.method)
         if died.overran and limit is not None:
-            return KnownFailure(Status.TIMEOUT, f"{of}{TimeLimitExceeded(limit)}", died.overran)
-        return KnownFailure(Status.CRASHED, f"{of}ended its worker process ({died.reason})", 0.0)
+            status, said = Status.TIMEOUT, str(TimeLimitExceeded(limit))
+        elif alone and self._deaths_in_call[address] >= _most_deaths(died.reason):
+            status, said = Status.CRASHED, f"ended its worker process ({died.reason})"
+        else:
+            return
+        said = said if call.method else f"simulate: {said}"
+        failure = KnownFailure(status, said, died.overran)
+        self._failures[condition][call.first, call.method] = failure
 
     def _halves(self, died: Died) -> list[Job]:
         """Narrow down where the call is not known: half the replicates, then one method."""
@@ -101,11 +103,3 @@ def _most_deaths(reason: str) -> int:
     """Return how many deaths for a reason make a call a known failure."""
     own = reason in CRASH_SIGNALS or reason.startswith(("exit code", "a call has"))
     return MOST_CRASHES if own else MOST_KILLS
-
-
-def _pieces(job: Job, call: Call) -> Iterator[Job]:
-    """Yield what of a job comes before a call, what the call is of, and what comes after."""
-    edges = (job.start, call.first, call.first + call.count, job.stop)
-    for start, stop in itertools.pairwise(edges):
-        if start < stop:
-            yield replace(job, start=start, stop=stop)

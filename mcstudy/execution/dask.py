@@ -9,27 +9,25 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.execution.dask_worker import do_task, end_run
-from mcstudy.execution.executor import Died, Finished, Task, TaskResult
-from mcstudy.execution.transport import pack
-from mcstudy.execution.worker import WorkerConfig, limits_of
-from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy
+from mcstudy.execution.executor import Executor, Task, TaskResult
+from mcstudy.execution.worker import WorkerConfig
 from mcstudy.storage.provenance import Mark
-from mcstudy.storage.versions import versions
 from mcstudy.study import Study
 
-CONNECT_SECONDS = 3.0
-LOOK_SECONDS = 1.0
+CONNECT_SECONDS = 3.0  # an answer takes milliseconds; the rest is for a busy machine
+LOOK_SECONDS = 1.0  # how often the count of workers, and an end of the scheduler, are looked at
 # A worker that is just starting needs a few seconds; after that somebody may wonder.
 PATIENCE_SECONDS = 6.0
-MOST_LOSSES = 5
+MOST_LOSSES = 5  # a worker that is ended from outside costs one; dask itself gives up after 3
+# What dask says of a task where not the task, but its worker is to blame.
+_FAULTS_OF_WORKERS = ("KilledWorker", "CancelledError", "FutureCancelledError")
 
 
 @contextmanager
@@ -56,13 +54,7 @@ def dask_executor(
     ResultsError
         If the scheduler does not answer.
     """
-    config = WorkerConfig(
-        pack(study, with_files=True),
-        marks,
-        limits_of(study),
-        run=uuid.uuid4().hex,
-        versions=versions(),
-    )
+    config = WorkerConfig.of(study, marks, uuid.uuid4().hex)
     with _said_if_late(say, f"{scheduler} has not answered yet as a dask scheduler does; waiting"):
         client = _connected(scheduler)
     executor = DaskExecutor(client, config, scheduler, say)
@@ -97,25 +89,20 @@ def _connected(scheduler: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
-            _connect(client, **named, timeout=CONNECT_SECONDS, set_as_default=False)
+            client.__init__(**named, timeout=CONNECT_SECONDS, set_as_default=False)
             return client
-    except Exception as error:  # noqa: BLE001 - an odd address makes dask raise anything
+    except BaseException as error:
+        client.status = "closed"  # or dask complains when it is deleted
+        if not isinstance(error, Exception):
+            raise
+        # An odd address makes dask raise anything.
         raise ResultsError(
             f"no dask scheduler answers at {scheduler} ({type(error).__name__}); start one, or "
             "give its address as --scheduler (scheduler), e.g. tcp://127.0.0.1:8786"
         ) from None
 
 
-def _connect(client: Any, **options: Any) -> None:
-    """Begin a client; one that fails counts as closed, or dask complains when it is deleted."""
-    try:
-        client.__init__(**options)
-    except BaseException:
-        client.status = "closed"
-        raise
-
-
-class DaskExecutor:
+class DaskExecutor(Executor):
     """Jobs sent to a dask scheduler, two for each thread that its workers have at the time.
 
     Parameters
@@ -157,23 +144,13 @@ class DaskExecutor:
         """Return whether another job may be submitted; one may wait for the first worker."""
         return len(self._submitted) + len(self._lost) < max(2 * self.threads, 1)
 
-    def submit(self, job: Job, seconds: float, policy: RetryPolicy = FIRST_ATTEMPT) -> None:
-        """Take on a job; its worker stops after about `seconds`."""
-        self._send(Task(job, seconds, policy), 0)
+    def is_busy(self) -> bool:
+        """Return whether any task is under way."""
+        return bool(self._submitted or self._lost)
 
-    def finished(self) -> list[Finished | Died]:
-        """Wait for at least one job to end; nothing if none is under way."""
-        ends: list[Finished | Died] = []
-        while not ends and (self._submitted or self._lost):
-            ends += [result.end(task.job) for task, result in self._results()]
-        return ends
-
-    def check(self, job: Job, methods: Sequence[str]) -> list[str]:
-        """Check the first replicate of a job on one of the workers."""
-        self._send(Task.to_check(job, methods), 0)
-        while True:
-            for task, result in self._results():
-                return result.said(task.job)
+    def send(self, task: Task) -> None:
+        """Take on a task."""
+        self._submit(task, 0)
 
     def close(self) -> None:
         """Take back what is under way, and end the worker processes of this run."""
@@ -182,18 +159,18 @@ class DaskExecutor:
             if self._client.status == "running":
                 self._client.run(end_run, self._config.run, on_error="ignore")
 
-    def _send(self, task: Task, losses: int) -> None:
+    def _submit(self, task: Task, losses: int) -> None:
         key = f"mcstudy-{uuid.uuid4().hex}"
         future = self._client.submit(do_task, self._config, task, pure=False, key=key)
         self._submitted[future.key] = (future, task, losses)
         future.add_done_callback(self._done.put)
 
-    def _results(self) -> Iterator[tuple[Task, TaskResult]]:
+    def results(self) -> Iterator[TaskResult]:
         """Yield what has come back by now; wait a moment for the first."""
         if self._lost and self._client.status == "running":
             lost, self._lost = self._lost, []
             for task, losses in lost:
-                self._send(task, losses)
+                self._submit(task, losses)
         self._say_if_no_worker()
         with suppress(queue.Empty):
             future = self._done.get(timeout=LOOK_SECONDS)
@@ -217,37 +194,25 @@ class DaskExecutor:
             self._no_worker_since = math.inf
             self._say(f"the dask scheduler at {self._scheduler} has no worker yet; waiting for one")
 
-    def _result(self, future: Any) -> Iterator[tuple[Task, TaskResult]]:
-        """Yield the task of a future and its result; one that was lost is sent again."""
+    def _result(self, future: Any) -> Iterator[TaskResult]:
+        """Yield the result of a future; a task that was lost is sent again."""
         known = self._submitted.pop(future.key, None)
         if known is None:
             return
         _, task, losses = known
-        if future.status == "error" and not _is_fault_of_worker(future.exception()):
+        error = future.exception() if future.status == "error" else None
+        if error is not None and type(error).__name__ not in _FAULTS_OF_WORKERS:
+            said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise ResultsError(
-                f"a dask worker cannot take a job ({_in_one_line(future.exception())}); install "
-                "the same packages there as here"
+                f"a dask worker cannot take a job ({said}); install the same packages there as here"
             )
-        if future.status != "finished":
-            self._lose(task, losses + 1)
-            return
-        yield task, future.result()
-
-    def _lose(self, task: Task, losses: int) -> None:
-        """Put a job aside, to be sent again."""
-        if losses > MOST_LOSSES:
+        if future.status == "finished":
+            yield future.result()
+        elif losses == MOST_LOSSES:
             job = task.job
             raise ResultsError(
                 f"dask lost the job of replicates {job.start} to {job.stop - 1} of "
-                f"{job.condition.key} {losses} times; look at the logs of its workers"
+                f"{job.condition.key} {losses + 1} times; look at the logs of its workers"
             )
-        self._lost.append((task, losses))
-
-
-def _is_fault_of_worker(error: BaseException) -> bool:
-    """Return whether the worker is to blame, not the job."""
-    return type(error).__name__ in ("KilledWorker", "CancelledError", "FutureCancelledError")
-
-
-def _in_one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        else:
+            self._lost.append((task, losses + 1))

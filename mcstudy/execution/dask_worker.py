@@ -25,7 +25,10 @@ class _ThreadPool:
     """The worker process of one thread, and the folder with the study's files."""
 
     def __init__(self, config: WorkerConfig) -> None:
-        _allow_children()
+        # Dask's nanny starts its worker as a daemonic process, so that it does not outlive the
+        # nanny, and such a one may have no children. Ours cannot outlive it: the system ends them.
+        process = multiprocessing.current_process()
+        process._config["daemon"] = False  # type: ignore[attr-defined]
         self._folder = tempfile.TemporaryDirectory(prefix="mcstudy-", ignore_cleanup_errors=True)
         payload = config.payload.written_to(Path(self._folder.name))
         self.pool = ProcessPool(replace(config, payload=payload, parent=os.getpid()), 1)
@@ -46,7 +49,11 @@ def do_task(config: WorkerConfig, task: Task) -> TaskResult:
     key = (config.run, threading.get_ident())
 
     def result() -> TaskResult:
-        _check_versions(config)
+        if said := changes(config.versions, versions()):
+            raise ResultsError(
+                f"a dask worker on {os.uname().nodename} has other packages than this process: "
+                f"{', '.join(said)}; install the same versions there"
+            )
         return _pool(config, key).do(task)
 
     try:
@@ -81,21 +88,3 @@ def _close(keys: list[tuple[str, int]]) -> None:
             own = _pools.pop(key, None)
         if own is not None:
             own.close()
-
-
-def _allow_children() -> None:
-    """Lift the ban on children from the process of a dask worker.
-
-    Its nanny starts it as a daemonic process so that it does not outlive the nanny; ours cannot
-    outlive it, the system ends them with it.
-    """
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
-
-
-def _check_versions(config: WorkerConfig) -> None:
-    said = changes(config.versions, versions())
-    if said:
-        raise ResultsError(
-            f"a dask worker on {os.uname().nodename} has other packages than this process: "
-            f"{', '.join(said)}; install the same versions there"
-        )

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from threadpoolctl import threadpool_limits
 
 from mcstudy.errors import MCStudyError, StudyError
-from mcstudy.simulation.first_replicate import check_first_replicate, refuse_draws
-from mcstudy.simulation.global_random import changed, shared_states
+from mcstudy.simulation.first_replicate import check_first_replicate
+from mcstudy.simulation.global_random import do_seeded_job
 from mcstudy.simulation.output import Capture, Printed, Tape
-from mcstudy.simulation.replicates import Job, do_job
+from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, Call, RetryPolicy, Watch
 from mcstudy.storage.parts import NewPart, encode
 from mcstudy.storage.provenance import Mark
@@ -34,11 +34,6 @@ class Task:
     seconds: float = 0.0
     policy: RetryPolicy = FIRST_ATTEMPT
     check: bool = False
-
-    @classmethod
-    def to_check(cls, job: Job, methods: Sequence[str]) -> Task:
-        """Return the task of checking the first replicate of a job by some methods."""
-        return cls(replace(job, stop=job.start + 1, methods=tuple(methods)), check=True)
 
 
 @dataclass(frozen=True)
@@ -94,45 +89,29 @@ class Died:
 
     def in_words(self) -> str:
         """Return what happened, and where."""
-        where = ""
-        if self.call is not None:
-            name = f"method '{self.call.method}'" if self.call.method else "simulate"
-            last = self.call.first + self.call.count - 1
-            to = f" to {last}" if self.call.count > 1 else ""
-            where = f" in {name} at replicate {self.call.first}{to} of {self.given.condition.key}"
+        at = self.call
+        where = f" in {at.who} {at.where} of {self.given.condition.key}" if at else ""
         ended = "was ended, over its time limit," if self.overran else f"ended ({self.reason})"
         return f"a worker process {ended}{where}"
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What came of a task; a job in it is known by the task, and does not travel back.
+    """What came of a task.
 
     Parameters
     ----------
-    done : int
-        How many replicates of the job are in the parts.
-    parts, seconds, printed, calls_that_printed, memory
-        As in `Finished`.
-    call, reason, overran
-        As in `Died`; `reason` is empty unless the worker process ended.
+    end : Finished or Died, optional
+        How its job ended.
     notes : tuple of str
-        What a check says.
+        What a check says, a line each.
     refusal : str
         An error that is the user's to mend.
     bug : str
         A traceback that is ours.
     """
 
-    done: int = 0
-    parts: Mapping[str, NewPart] = field(default_factory=dict)
-    seconds: float = 0.0
-    printed: tuple[Printed, ...] = ()
-    calls_that_printed: int = 0
-    memory: int = 0
-    call: Call | None = None
-    reason: str = ""
-    overran: float = 0.0
+    end: Finished | Died | None = None
     notes: tuple[str, ...] = ()
     refusal: str = ""
     bug: str = ""
@@ -147,29 +126,6 @@ class TaskResult:
         except Exception:  # noqa: BLE001 - shown where the run is
             return cls(bug=traceback.format_exc())
 
-    def end(self, job: Job) -> Finished | Died:
-        """Return how the job of the task ended; raise the error that it met."""
-        self.raise_error()
-        if self.reason:
-            return Died(job, self.call, self.reason, self.overran)
-        return Finished(
-            job,
-            replace(job, stop=job.start + self.done),
-            self.parts,
-            self.seconds,
-            self.printed,
-            self.calls_that_printed,
-            self.memory,
-        )
-
-    def said(self, job: Job) -> list[str]:
-        """Return what the check of a job says, a line each; raise the error that it met."""
-        self.raise_error()
-        if self.reason:
-            died = Died(job, self.call, self.reason, self.overran)
-            return [f"Note: {died.in_words()}; the run tries it again"]
-        return list(self.notes)
-
     def raise_error(self) -> None:
         """Raise the error that the task met, if it met one."""
         if self.refusal:
@@ -178,23 +134,57 @@ class TaskResult:
             raise RuntimeError(f"in a worker process:\n{self.bug}")
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Takes jobs, gives back how they ended."""
 
+    @abstractmethod
     def has_room(self) -> bool:
         """Return whether another job may be submitted."""
 
+    @abstractmethod
+    def is_busy(self) -> bool:
+        """Return whether any task is under way."""
+
+    @abstractmethod
+    def send(self, task: Task) -> None:
+        """Take on a task."""
+
+    @abstractmethod
+    def results(self) -> Iterable[TaskResult]:
+        """Wait until a task is done, or for a moment; return what came of those that are."""
+
     def submit(self, job: Job, seconds: float, policy: RetryPolicy = FIRST_ATTEMPT) -> None:
         """Take on a job; its worker stops after about `seconds`."""
+        self.send(Task(job, seconds, policy))
 
     def finished(self) -> list[Finished | Died]:
         """Wait for at least one job to end; nothing if none is under way."""
+        ends: list[Finished | Died] = []
+        while not ends and self.is_busy():
+            for result in self.results():
+                result.raise_error()
+                assert result.end is not None
+                ends.append(result.end)
+        return ends
+
+    def do(self, task: Task) -> TaskResult:
+        """Do a task while no other is under way; return its result."""
+        self.send(task)
+        while True:
+            for result in self.results():
+                return result
 
     def check(self, job: Job, methods: Sequence[str]) -> list[str]:
         """Check the first replicate of a job where it will be done (`check_first_replicate`)."""
+        first = replace(job, stop=job.start + 1, methods=tuple(methods))
+        result = self.do(Task(first, check=True))
+        result.raise_error()
+        if isinstance(result.end, Died):
+            return [f"Note: {result.end.in_words()}; the run tries it again"]
+        return list(result.notes)
 
 
-class InProcessExecutor:
+class InProcessExecutor(Executor):
     """Does each job at once, in this process: a debugger can follow."""
 
     def __init__(self, study: Study, marks: dict[str, Mark]) -> None:
@@ -206,19 +196,37 @@ class InProcessExecutor:
         """Return whether another job may be submitted."""
         return not self._waiting
 
-    def submit(self, job: Job, seconds: float, policy: RetryPolicy = FIRST_ATTEMPT) -> None:
-        """Take on a job."""
-        self._waiting.append(Task(job, seconds, policy))
+    def is_busy(self) -> bool:
+        """Return whether a task waits."""
+        return bool(self._waiting)
 
-    def finished(self) -> list[Finished | Died]:
-        """Do the job that waits."""
+    def send(self, task: Task) -> None:
+        """Take on a task."""
+        self._waiting.append(task)
+
+    def results(self) -> list[TaskResult]:
+        """Do what waits."""
         waiting, self._waiting = self._waiting, []
-        return [compute_part(self._study, self._marks, task) for task in waiting]
+        return [do_task(self._study, self._marks, task) for task in waiting]
 
-    def check(self, job: Job, methods: Sequence[str]) -> list[str]:
-        """Check the first replicate of a job."""
-        with Capture():  # the run itself will show it
-            return check_first_replicate(self._study, job, methods)
+
+def do_task(
+    study: Study,
+    marks: dict[str, Mark],
+    task: Task,
+    *,
+    watch: Watch | None = None,
+    tape: Tape | None = None,
+) -> TaskResult:
+    """Do a job and make its parts, or check its first replicate.
+
+    `watch` hears of the calls; `tape` has what compiled code prints in a worker process.
+    """
+    if not task.check:
+        return TaskResult(compute_part(study, marks, task, watch=watch, tape=tape))
+    with Capture(tape):  # the run itself will show it
+        said = check_first_replicate(study, task.job, task.job.methods, watch=watch)
+    return TaskResult(notes=tuple(said))
 
 
 def compute_part(
@@ -236,15 +244,12 @@ def compute_part(
     StudyError
         If a fit has drawn from a global random state; nothing of such a job is kept.
     """
-    job, policy = task.job, task.policy
+    job = task.job
     begun = time.perf_counter()
     with threadpool_limits(1), Capture(tape) as capture:
-        before = shared_states()
-        done, answers = do_job(
-            study, job, task.seconds, policy=policy, watch=watch, capture=capture
+        done, answers = do_seeded_job(
+            study, job, task.seconds, policy=task.policy, watch=watch, capture=capture
         )
-        if names := changed(before, shared_states()):
-            refuse_draws(study, done, names, policy, watch)
     if watch is not None:
         watch("", 0, 0)
     if study.keep == "measures":

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import Pipe
 
@@ -25,7 +25,6 @@ from mcstudy.errors import ResultsError
 from mcstudy.execution.executor import (
     Died,
     Executor,
-    Finished,
     InProcessExecutor,
     Task,
     TaskResult,
@@ -33,12 +32,10 @@ from mcstudy.execution.executor import (
 from mcstudy.execution.worker import CurrentCall, WorkerConfig, WorkerState, note_file, worker_main
 from mcstudy.simulation.output import CLOSED_FILES
 from mcstudy.simulation.process_state import LIMIT_REACHED
-from mcstudy.simulation.replicates import Job
-from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy
 from mcstudy.storage.provenance import Mark, take_as_unchanged
 from mcstudy.study import Study
 
-MOST_FAILED_STARTS = 3
+MOST_FAILED_STARTS = 3  # in a row: one or two may be accidents, as when memory is short
 # How often time limits are looked at, and, beside the close of its connection, a worker's end.
 LOOK_SECONDS, EXIT_LOOK_SECONDS = 0.1, 1.0
 # Beyond its limit a call gets this long to end by its own alarm before its process is ended.
@@ -82,7 +79,7 @@ def local_executor(
                 os.environ[name] = value
 
 
-class ProcessPool:
+class ProcessPool(Executor):
     """Worker processes; one that dies is replaced, and costs the job that it was at.
 
     Parameters
@@ -109,38 +106,22 @@ class ProcessPool:
         """Return whether another job may be submitted."""
         return any(len(worker.tasks) < 2 for worker in self._workers)
 
-    def submit(self, job: Job, seconds: float, policy: RetryPolicy = FIRST_ATTEMPT) -> None:
-        """Take on a job; its worker stops after about `seconds`."""
-        worker = min(self._workers, key=lambda worker: len(worker.tasks))
-        worker.add(Task(job, seconds, policy))
+    def is_busy(self) -> bool:
+        """Return whether any task is under way."""
+        return any(worker.tasks for worker in self._workers)
 
-    def finished(self) -> list[Finished | Died]:
-        """Wait for at least one job to end; nothing if none is under way."""
-        ends: list[Finished | Died] = []
-        while not ends and any(worker.tasks for worker in self._workers):
-            ends += [result.end(task.job) for task, result in self._results()]
-        return ends
-
-    def check(self, job: Job, methods: Sequence[str]) -> list[str]:
-        """Check the first replicate of a job; return what is odd, a line each."""
-        task = Task.to_check(job, methods)
-        return self.do(task).said(task.job)
-
-    def do(self, task: Task) -> TaskResult:
-        """Do a task while no other is under way; return its result."""
-        self._workers[0].add(task)
-        while True:
-            for _, result in self._results():
-                return result
+    def send(self, task: Task) -> None:
+        """Take on a task, for the worker that has the fewest."""
+        min(self._workers, key=lambda worker: len(worker.tasks)).add(task)
 
     def close(self) -> None:
         """End the workers, whatever they are at."""
         for worker in self._workers:
             worker.end()
 
-    def _results(self) -> list[tuple[Task, TaskResult]]:
+    def results(self) -> list[TaskResult]:
         """Wait until a worker answers or ends, or for a moment; return what came of its task."""
-        results = []
+        results: list[TaskResult] = []
         with suppress(queue.Empty):
             worker, message = self._messages.get(
                 timeout=LOOK_SECONDS if self._config.is_timed else None
@@ -148,7 +129,7 @@ class ProcessPool:
             while True:
                 if message is not None:
                     self._failed_starts = 0
-                    results.append((worker.tasks.popleft(), worker.received(message)))
+                    results.append(worker.received(message))
                 else:
                     results += self._replace(worker)
                 worker, message = self._messages.get_nowait()
@@ -157,8 +138,8 @@ class ProcessPool:
                 worker.end_if_over(self._config.limits)
         return results
 
-    def _replace(self, worker: _Worker) -> list[tuple[Task, TaskResult]]:
-        """Put a new worker in the place of one that has ended; return the task that it cost."""
+    def _replace(self, worker: _Worker) -> list[TaskResult]:
+        """Put a new worker in the place of one that has ended; return what it cost."""
         died = worker.died()
         self._failed_starts = 0 if worker.proven else self._failed_starts + 1
         if self._failed_starts == MOST_FAILED_STARTS:
@@ -241,8 +222,9 @@ class _Worker:
                 self._connection.send_bytes(self._unsent.popleft())
 
     def received(self, message: bytes) -> TaskResult:
-        """Return the result in a message; its task is not among those under way any more."""
+        """Return the result in a message, which is that of the first task."""
         self.proven = True
+        self.tasks.popleft()
         self._send()
         result: TaskResult = pickle.loads(message)
         return result
@@ -259,15 +241,14 @@ class _Worker:
             self._overdue = state
             self._kill()
 
-    def died(self) -> list[tuple[Task, TaskResult]]:
+    def died(self) -> list[TaskResult]:
         """Take out the task that it was at when it ended, if at one, and say how it ended."""
         state = self._current.read()
         if not state.task:
             return []
         self.proven = True
         over = time.monotonic() - state.begun if state == self._overdue else 0.0
-        result = TaskResult(call=state.call, reason=self.reason(), overran=over)
-        return [(self.tasks.popleft(), result)]
+        return [TaskResult(Died(self.tasks.popleft().job, state.call, self.reason(), over))]
 
     def reason(self) -> str:
         """Return how the process ended: the signal's name, or its exit code."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mcstudy.arguments import as_path
 from mcstudy.errors import MCStudyError, ResultsError
@@ -22,22 +22,12 @@ from mcstudy.terminal import complain, harmless_line
 
 if TYPE_CHECKING:
     from mcstudy.execution.executor import Finished
+    from mcstudy.execution.scheduler import JobQueue
 
+# After these come the first line and the next ones: a log of a night has some hundred.
 FIRST_SECONDS, LINE_SECONDS = 5.0, 60.0
-_SHOW_SECONDS = 0.2
-_NOTEBOOK_WIDTH = 24
-
-
-class Left(Protocol):
-    """What is still to be done."""
-
-    @property
-    def fits_left(self) -> int:
-        """The number of fits."""
-
-    @property
-    def seconds_left(self) -> float:
-        """The time they will take; NaN if nobody knows."""
+_SHOW_SECONDS = 0.2  # between two states of a bar, which nobody could tell apart any faster
+_NOTEBOOK_WIDTH = 24  # characters: with the words behind it a bar fits on a line of 80
 
 
 class Progress:
@@ -62,7 +52,7 @@ class Progress:
         self._log = logging.Logger("mcstudy.run")
         if log is not None:
             self._log.addHandler(_LogFile(log))
-        self._screen: _Screen = _Nothing() if quiet else _Lines()
+        self._screen = _Screen() if quiet else _Lines()
         self._begun = self._shown = self._line_due = self._log_due = 0.0
 
     def say(self, line: str) -> None:
@@ -99,7 +89,7 @@ class Progress:
             self._screen = _screen()
         return self
 
-    def advance(self, done: int, left: Left) -> None:
+    def advance(self, done: int, left: JobQueue) -> None:
         """Show that so many fits are done and what is left."""
         now = time.monotonic()
         due = self._screen.steady or now > self._line_due
@@ -113,7 +103,7 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._screen.stop()
-        self._screen = _Nothing() if self._quiet else _Lines()
+        self._screen = _Screen() if self._quiet else _Lines()
 
 
 def in_words(done: int, total: int, left: float) -> str:
@@ -177,13 +167,12 @@ class PrintedLines:
         self._calls += finished.calls_that_printed
         for printed in finished.printed[: MOST_CALLS - self._shown]:
             self._shown += 1
-            who = f"method '{printed.method}'" if printed.method else "simulate"
-            last = printed.first + printed.count - 1
-            to = f" to {last}" if printed.count > 1 else ""
-            more = f"... ({printed.more} more characters)" if printed.more else ""
+            call, more = printed.call, ""
+            if printed.more:
+                more = f"... ({printed.more} more characters)"
             self._progress.say(
-                f"Note: {who} prints at replicate {printed.first}{to} of "
-                f"{finished.done.condition.key}: {printed.text}{more}"
+                f"Note: {call.who} prints {call.where} of {finished.done.condition.key}: "
+                f"{printed.text}{more}"
             )
 
     def close(self) -> None:
@@ -193,57 +182,42 @@ class PrintedLines:
             self._progress.say(f"Note: {more} more {calls} something, which is not shown")
 
 
-class _Screen(Protocol):
-    """Where lines and the state of the work are shown."""
+class _Screen:
+    """Where lines and the state of the work are shown: here nowhere."""
 
-    steady: bool
-
-    def say(self, line: str) -> None: ...
-
-    def show(self, done: int, total: int, spent: float, left: float) -> None: ...
-
-    def stop(self) -> None: ...
-
-
-def _screen() -> _Screen:
-    if _in_notebook():
-        return _Notebook()
-    return _Bar() if getattr(sys.stderr, "isatty", bool)() else _Lines()
-
-
-def _in_notebook() -> bool:
-    """Return whether the output goes to a notebook, whose stderr calls itself a terminal."""
-    if "IPython" not in sys.modules:
-        return False
-    from IPython import get_ipython
-
-    return type(get_ipython()).__name__ == "ZMQInteractiveShell"
-
-
-class _Nothing:
     steady = False
 
     def say(self, line: str) -> None:
-        pass
+        """Show a line."""
 
     def show(self, done: int, total: int, spent: float, left: float) -> None:
-        pass
+        """Show how many fits are done, the seconds that they took, and those that are left."""
 
     def stop(self) -> None:
-        pass
+        """Show nothing any more."""
 
 
-class _Lines(_Nothing):
+def _screen() -> _Screen:
+    # A notebook's stderr calls itself a terminal.
+    if "IPython" in sys.modules:
+        from IPython import get_ipython
+
+        if type(get_ipython()).__name__ == "ZMQInteractiveShell":
+            return _Notebook()
+    return _Bar() if getattr(sys.stderr, "isatty", bool)() else _Lines()
+
+
+class _Lines(_Screen):
     """Plain lines on stderr."""
 
     def say(self, line: str) -> None:
         complain(line)
 
     def show(self, done: int, total: int, spent: float, left: float) -> None:
-        self.say(in_words(done, total, left))
+        complain(in_words(done, total, left))
 
 
-class _Bar:
+class _Bar(_Screen):
     """A bar whose length is the share of the time, not of the fits: they differ in cost."""
 
     steady = True

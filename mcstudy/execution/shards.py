@@ -10,7 +10,7 @@ from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
 
-MOST_SHARES = 100_000
+MOST_SHARES = 100_000  # the job arrays of schedulers end below: SLURM's MaxArraySize is 1001
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cloudpickle
 
 from mcstudy.errors import MCStudyError, StudyError
+from mcstudy.installed import OURS, file_of, is_installed_path
 from mcstudy.loader import load_study
 from mcstudy.storage.provenance import reference_digests
 from mcstudy.study import Study
-
-_INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,13 @@ def unpack(payload: StudyPayload) -> Study:
     if payload.path is None:
         study: Study
         study, references = cloudpickle.loads(payload.pickled)
-        _check_references(references, reference_digests(study))
+        found = reference_digests(study)
+        if other := [name for name in references if references[name] != found.get(name)]:
+            raise MCStudyError(
+                f"{', '.join(other)}: not the same in the worker processes as in this one; a "
+                "module that was edited must be loaded again here, and hold the same whenever it "
+                "is imported"
+            )
         return study
     if hashlib.sha256(payload.path.read_bytes()).hexdigest() != payload.digest:
         raise MCStudyError(f"{payload.path} was edited while the run started; run again")
@@ -112,17 +116,10 @@ def unpack(payload: StudyPayload) -> Study:
 def _imported_neighbours(source: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the modules that stand in the folder of a study file and have been imported."""
     for name, module in sorted(sys.modules.items()):
-        origin = getattr(module, "__file__", None)
-        if not origin or name.startswith(("mcstudy", "__main__")) or origin.startswith(_INSTALLED):
+        origin = file_of(module)
+        ours = name.partition(".")[0] in (OURS, "__main__")
+        if origin is None or ours or is_installed_path(origin):
             continue
         path = Path(origin).resolve()
         if path != source and path.is_relative_to(source.parent) and path.suffix == ".py":
             yield str(path.relative_to(source.parent)), path.read_bytes()
-
-
-def _check_references(sent: Mapping[str, str], found: Mapping[str, str]) -> None:
-    if other := [name for name in sent if sent[name] != found.get(name)]:
-        raise MCStudyError(
-            f"{', '.join(other)}: not the same in the worker processes as in this one; a module "
-            "that was edited must be loaded again here, and hold the same whenever it is imported"
-        )

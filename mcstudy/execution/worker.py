@@ -23,19 +23,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from mcstudy.errors import MCStudyError
-from mcstudy.execution.executor import Task, TaskResult, compute_part
+from mcstudy.execution.executor import Finished, TaskResult, do_task
 from mcstudy.execution.transport import StudyPayload, pack, unpack
-from mcstudy.simulation.first_replicate import check_first_replicate
-from mcstudy.simulation.output import Capture, Tape
+from mcstudy.simulation.output import Tape
 from mcstudy.simulation.retry_policy import Call
 from mcstudy.storage.provenance import CODE, Mark, changes, method_marks
+from mcstudy.storage.versions import versions
 from mcstudy.study import Study
 
+# Number of the task, nanoseconds at which the time of the call began, number of the method, first
+# replicate, count of replicates.
 _LAYOUT = struct.Struct("<qqqqq")
 
 
@@ -67,19 +69,22 @@ class WorkerConfig:
     versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, study: Study, marks: dict[str, Mark]) -> WorkerConfig:
-        """Return that of a worker of this machine; raise StudyError for a study it cannot get."""
-        return cls(pack(study), marks, limits_of(study))
+    def of(cls, study: Study, marks: dict[str, Mark], run: str = "") -> WorkerConfig:
+        """Return that of a worker of this machine, or of dask if `run` names the run.
+
+        Raises
+        ------
+        StudyError
+            For a study that it cannot get.
+        """
+        limits = {name: study.limit_of(name) for name in ("", *study.methods)}
+        payload, theirs = pack(study, with_files=bool(run)), versions() if run else {}
+        return cls(payload, marks, limits, run=run, versions=theirs)
 
     @property
     def is_timed(self) -> bool:
         """Whether any call has a time limit."""
         return any(limit is not None for limit in self.limits.values())
-
-
-def limits_of(study: Study) -> dict[str, float | None]:
-    """Return the time limit of each method, of simulate under the empty name."""
-    return {name: study.limit_of(name) for name in ("", *study.methods)}
 
 
 @dataclass(frozen=True)
@@ -169,14 +174,14 @@ def worker_main(connection: Connection, config: WorkerConfig, note: str) -> None
     with suppress(OSError):
         os.setpgid(0, 0)  # a fit that kills its process group kills this process, not the run
     current, tape = CurrentCall(note, config.limits), Tape()
-    do_task = _task_function(config, current, tape)
+    work = _task_function(config, current, tape)
     sys.stdout.flush()
     tape.read()  # what the study prints as it is loaded, the run itself has printed already
     for number in itertools.count(1):
         message = connection.recv_bytes()
         faulthandler.disable()  # an end of the process is told by a row, not on the terminal
         current.begin_task(number)
-        result = TaskResult.of(functools.partial(do_task, message))
+        result = TaskResult.of(functools.partial(work, message))
         current.begin_task(0)
         connection.send_bytes(pickle.dumps(result))
 
@@ -203,7 +208,15 @@ def _task_function(
         wrong = _differing(config, method_marks(study))
     if wrong:
         return lambda _: TaskResult(refusal=wrong)
-    return lambda message: _result(study, config, pickle.loads(message), current, tape)
+
+    def work(message: bytes) -> TaskResult:
+        task = pickle.loads(message)
+        result = do_task(study, config.marks, task, watch=current.begin_call, tape=tape)
+        if isinstance(result.end, Finished):
+            return replace(result, end=replace(result.end, memory=_largest_memory()))
+        return result
+
+    return work
 
 
 def _differing(config: WorkerConfig, found: Mapping[str, Mark]) -> str:
@@ -223,25 +236,6 @@ def _differing(config: WorkerConfig, found: Mapping[str, Mark]) -> str:
         f"worker processes get another study than this process has: {'; '.join(said)}; load it "
         "again after an edit, and let its modules hold the same whenever they are imported (a "
         "seed for what they draw)"
-    )
-
-
-def _result(
-    study: Study, config: WorkerConfig, task: Task, current: CurrentCall, tape: Tape
-) -> TaskResult:
-    watch = current.begin_call
-    if task.check:
-        with Capture(tape):
-            said = check_first_replicate(study, task.job, task.job.methods, watch=watch)
-        return TaskResult(notes=tuple(said))
-    finished = compute_part(study, config.marks, task, watch=watch, tape=tape)
-    return TaskResult(
-        len(finished.done),
-        finished.parts,
-        finished.seconds,
-        finished.printed,
-        finished.calls_that_printed,
-        _largest_memory(),
     )
 
 

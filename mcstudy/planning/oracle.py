@@ -17,10 +17,8 @@ from mcstudy.analysis.precision import errors, shares
 from mcstudy.errors import StudyError
 from mcstudy.external.frames import as_pandas, is_frame
 from mcstudy.grid import Condition
-from mcstudy.simulation.first_replicate import refuse_draws
-from mcstudy.simulation.global_random import changed, shared_states
-from mcstudy.simulation.replicates import Job, do_job
-from mcstudy.simulation.retry_policy import FIRST_ATTEMPT
+from mcstudy.simulation.global_random import do_seeded_job
+from mcstudy.simulation.replicates import Job
 from mcstudy.storage.parts import encode
 from mcstudy.storage.provenance import method_marks
 from mcstudy.storage.rows import StudyRows
@@ -146,10 +144,7 @@ def _performance(
         store = Store(Path(name))
         with store.locked():
             job = Job(condition, 0, _ENOUGH, methods)
-            before = shared_states()
-            done, answers = do_job(study, job, seconds)
-            if names := changed(before, shared_states()):
-                refuse_draws(study, done, names, FIRST_ATTEMPT, None)
+            done, answers = do_seeded_job(study, job, seconds)
             for part in encode(done, answers, marks).values():
                 store.add(part)
             truths = {condition: study.truths(condition)}

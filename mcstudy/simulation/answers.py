@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.method import Status
-from mcstudy.simulation.validation import CODES, Answer, Column, checked
+from mcstudy.simulation.validation import CODES, Answer, Column
 
 
 class Answers:
@@ -26,36 +27,31 @@ class Answers:
         self.messages: dict[int, str] = {}
         self.warned = np.zeros(count, dtype=bool)
         self.seconds = np.zeros(count)
-        self.numbers: dict[Column, NDArray[np.float64]] = {}
-        self.diagnostics: dict[str, list[Any]] = {}
+        self.numbers: dict[Column, NDArray[np.float64]] = defaultdict(
+            lambda: np.full(count, np.nan)
+        )
+        self.diagnostics: dict[str, list[Any]] = defaultdict(lambda: [None] * count)
 
-    def put(self, row: int, answer: Any) -> None:
-        """Store the answer to one replicate; raise AnswerError if it is none."""
-        self.store(row, checked(answer))
-
-    def put_batch(self, rows: NDArray[np.intp], answer: Any) -> None:
-        """Store the answer to a batch, arrays of shape (R,); raise AnswerError if it is none."""
-        self.store(rows, checked(answer, len(rows)))
-
-    def store(self, rows: Any, answer: Answer) -> None:
-        """Store a checked answer, to one replicate or to a batch."""
-        for key, numbers in answer.numbers.items():
-            self._column(key)[rows] = numbers
-        self.status[rows] = answer.status
-        if isinstance(rows, np.ndarray):
-            self._store_lists(rows.tolist(), answer)
-            return
-        self.note(rows, str(answer.message))
-        for name, value in answer.diagnostics.items():
-            self._diagnostic(name)[rows] = value
-
-    def _store_lists(self, rows: list[int], answer: Answer) -> None:
+    def store(self, row: int, answer: Answer) -> None:
+        """Store a checked answer to one replicate."""
+        for key, number in answer.numbers.items():
+            self.numbers[key][row] = number
+        self.status[row] = answer.status
         if answer.message:
-            for row, text in zip(rows, answer.message, strict=True):
-                self.note(row, text)
+            self.note(row, str(answer.message))
+        for name, value in answer.diagnostics.items():
+            self.diagnostics[name][row] = value
+
+    def store_batch(self, rows: NDArray[np.intp], answer: Answer) -> None:
+        """Store a checked answer to a batch, arrays of shape (R,)."""
+        for key, numbers in answer.numbers.items():
+            self.numbers[key][rows] = numbers
+        self.status[rows] = answer.status
+        for row, text in zip(rows.tolist(), answer.message, strict=False):  # it may have none
+            self.note(row, text)
         for name, values in answer.diagnostics.items():
-            column = self._diagnostic(name)
-            for row, value in zip(rows, values, strict=True):
+            column = self.diagnostics[name]
+            for row, value in zip(rows.tolist(), values, strict=True):
                 column[row] = value
 
     def note(self, row: int, text: str) -> None:
@@ -102,12 +98,3 @@ class Answers:
         self.seconds = self.seconds[:count]
         self.numbers = {key: column[:count] for key, column in self.numbers.items()}
         self.diagnostics = {name: values[:count] for name, values in self.diagnostics.items()}
-
-    def _column(self, key: Column) -> NDArray[np.float64]:
-        column = self.numbers.get(key)
-        if column is None:
-            column = self.numbers[key] = np.full(self.count, np.nan)
-        return column
-
-    def _diagnostic(self, name: str) -> list[Any]:
-        return self.diagnostics.setdefault(name, [None] * self.count)

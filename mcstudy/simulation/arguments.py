@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from mcstudy.grid import Condition
 from mcstudy.method import batch_of
-from mcstudy.simulation.call import Timed
 from mcstudy.simulation.validation import Answer, AnswerError, checked, is_frame, labels_of
 from mcstudy.streams import streams
 from mcstudy.study import Study
@@ -31,45 +31,49 @@ class Extras:
     """
 
     def __init__(self, study: Study, condition: Condition, name: str) -> None:
-        self._seed = study.seed
-        self._condition = condition
+        self._address = study.seed, condition.key
+        self._factors = condition.factors
         self._name = name
-        self._asked = _asked_for(study.methods[name])
+        self._asked: set[str] = set()
+        method = study.methods[name]
+        with suppress(TypeError, ValueError):  # of a builtin, say
+            _, *names = inspect.signature(batch_of(method) or method).parameters
+            self._asked = {"rng", "rngs", "condition"}.intersection(names)
 
-    def each(self, replicates: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Yield the arguments of a one-at-a-time method, replicate by replicate."""
-        asked = self._asked
-        rngs = self._streams(replicates) if "rng" in asked else []
-        for i in range(len(replicates)):
-            extras: dict[str, Any] = {}
-            if "rng" in asked:
-                extras["rng"] = rngs[i]
-            if "condition" in asked:
-                extras["condition"] = dict(self._condition.factors)
-            yield extras
+    def each(self, replicates: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the arguments of a one-at-a-time method for each replicate."""
+        if not self._asked:
+            return [{}] * len(replicates)
+        if "rng" not in self._asked:
+            return [self._extras() for _ in replicates]
+        return [self._extras(rng=rng) for rng in self._streams(replicates)]
 
     def together(self, replicates: Sequence[int]) -> dict[str, Any]:
         """Return the arguments of a batched method."""
-        extras: dict[str, Any] = {}
-        if "rngs" in self._asked:
-            extras["rngs"] = self._streams(replicates)
-        if "condition" in self._asked:
-            extras["condition"] = dict(self._condition.factors)
-        return extras
+        if "rngs" not in self._asked:
+            return self._extras()
+        return self._extras(rngs=self._streams(replicates))
+
+    def _extras(self, **extras: Any) -> dict[str, Any]:
+        return extras | ({"condition": dict(self._factors)} if "condition" in self._asked else {})
 
     def _streams(self, replicates: Sequence[int]) -> list[np.random.Generator]:
-        return streams(self._seed, self._condition.key, replicates, self._name)
+        return streams(*self._address, replicates, self._name)
+
+
+Run = Callable[..., Any]
+"""Calls a user's function by what it is given, as `Caller.run` does."""
 
 
 def answer_of(
-    timed: Timed, method: Callable[..., Any], data: Any, extras: dict[str, Any], count: int | None
+    run: Run, method: Callable[..., Any], data: Any, extras: dict[str, Any], count: int | None
 ) -> Answer:
     """Return what a method says of a copy of the data, the same copy whoever else gets one."""
-    return checked(timed(method, _copy(data), **extras), count)
+    return checked(run(method, _copy(data), **extras), count)
 
 
 def answer_to_item(
-    timed: Timed, method: Callable[..., Any], batch: Any, place: int, extras: dict[str, Any]
+    run: Run, method: Callable[..., Any], batch: Any, place: int, extras: dict[str, Any]
 ) -> Answer:
     """Return what a one-at-a-time method says of one data set of a batch."""
     try:
@@ -79,27 +83,27 @@ def answer_to_item(
             f"gets no data set: batch[i] of what simulate returned raises {type(error).__name__}; "
             "return a list, or an array, with one data set for each generator"
         ) from error
-    return answer_of(timed, method, data, extras, None)
+    return answer_of(run, method, data, extras, None)
 
 
 def drawn(
-    timed: Timed,
+    run: Run,
     simulate: Callable[..., Any],
     rng: np.random.Generator,
     factors: Mapping[str, Any],
 ) -> Any:
     """Return a data set that nothing else holds, such as a simulate that fills one array anew."""
-    return _copy(timed(simulate, rng, **factors))
+    return _copy(run(simulate, rng, **factors))
 
 
 def drawn_together(
-    timed: Timed,
+    run: Run,
     form: Callable[..., Any],
     rngs: list[np.random.Generator],
     factors: Mapping[str, Any],
 ) -> Any:
     """Return the data sets of a batch; raise AnswerError unless one for each generator."""
-    data = timed(form, rngs, **factors)
+    data = run(form, rngs, **factors)
     if wrong := misfit(data, len(rngs)):
         raise AnswerError(
             f"returned {wrong} for a batch of {len(rngs)}; return a list, or an array, with one "
@@ -134,12 +138,3 @@ def _copy(data: Any) -> Any:
     if type(data) is np.ndarray and not data.dtype.hasobject:
         return data.copy(order="K")
     return copy.deepcopy(data)
-
-
-def _asked_for(method: Callable[..., Any]) -> set[str]:
-    """Return which of rng, rngs and condition a method names, beside its first argument."""
-    try:
-        parameters = inspect.signature(batch_of(method) or method).parameters
-    except (TypeError, ValueError):
-        return set()
-    return {"rng", "rngs", "condition"} & set(list(parameters)[1:])

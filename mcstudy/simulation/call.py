@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import bdb
+import contextvars
 import re
 import signal
+import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mcstudy.simulation.process_state import Before
-from mcstudy.simulation.time_limit import TimeLimitExceeded, within
+from mcstudy.simulation.process_state import ProcessState
 
 _AS_NUMPY_STARTS: dict[str, Any] = {
     "divide": "warn",
@@ -23,14 +24,22 @@ _AS_NUMPY_STARTS: dict[str, Any] = {
     "under": "ignore",
     "invalid": "warn",
 }
+# Before version 2 what numpy does about floating-point errors belonged to a thread, not a context.
+_ERRORS_BY_THREAD = int(np.__version__.partition(".")[0]) < 2
 MOST_CHARACTERS = 2000  # of a message: a warning that quotes its data would fill the tables
 _TOO_DEEP = "maximum recursion depth exceeded"
 _MEMORY_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
-
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
-@dataclass
+class TimeLimitExceeded(BaseException):
+    """A call took longer than its time limit; no Exception, so that no fit catches it unawares."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(f"longer than its time limit of {limit:g} s")
+
+
+@dataclass(slots=True)
 class Outcome:
     """How a call ended: its value or its exception, the warnings on the way, the time it took."""
 
@@ -45,76 +54,63 @@ class Outcome:
         return self.exception is not None or bool(self.warned)
 
 
-class Timed:
-    """Calls the user's functions: each within a time limit, and nothing else is in its seconds.
+class Caller:
+    """Calls the user's functions, as a context manager: for one call, or for all those of a job.
 
-    Parameters
+    Whatever a call raises or warns is caught, and what it leaves behind in the process is put back.
+    What differs from call to call, filters of warnings and states of numpy among it, is the same
+    for each: a call runs in a copy of one context.
+
+    Attributes
     ----------
-    limit : float or None
-        The seconds that a call may take.
-    clock : callable, optional
-        Hears ``True`` when a call begins, ``False`` when it has ended.
-    before : Before, optional
-        What the process is to be like after a call; by default what it is like before it.
+    run : callable
+        ``run(function, *args, **kwargs)`` calls a user's function within the time limit of the
+        call, and counts its seconds; for the work that `attempt` is given.
     """
 
-    def __init__(
+    def __enter__(self) -> Caller:
+        self._state = ProcessState()
+        self._errors = np.errstate(**_AS_NUMPY_STARTS)
+        self._errors.__enter__()
+        self._record_warnings()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._recording.__exit__(None, None, None)
+        self._errors.__exit__(None, None, None)
+        self._state.put_modules_back()
+
+    def attempt(
         self,
-        limit: float | None,
+        work: Callable[..., Any],
+        /,
+        *args: Any,
+        limit: float | None = None,
         clock: Callable[[bool], None] | None = None,
-        before: Before | None = None,
-    ) -> None:
-        self.limit = limit
-        self._before = before
-        self.seconds = 0.0
-        self._clock = clock
+    ) -> Outcome:
+        """Do what a call of a user's function takes; catch whatever it raises, and every warning.
 
-    def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Call a function and return what it returns."""
-        before = self._before or Before()
-        if self._clock is not None:
-            self._clock(True)
-        begun = time.perf_counter()
+        Only an interrupt from the keyboard and a debugger's quit pass through. Where the keyboard
+        interrupts nothing, as in a worker process, the function itself has raised it. A call that
+        takes longer than its limit ends in a `TimeLimitExceeded`, whatever it returned or raised.
+
+        Parameters
+        ----------
+        work : callable
+            Gets ready, calls the function by `run`, and looks at the answer.
+        *args
+            What it gets.
+        limit : float, optional
+            The seconds that the function may take.
+        clock : callable, optional
+            Hears ``True`` when the function begins, ``False`` when it has ended.
+        """
+        value: Any = None
+        exception: BaseException | None = None
+        self._limit, self._clock, self._seconds = limit, clock, 0.0
+        self._caught.clear()
         try:
-            if self.limit is None:
-                return function(*args, **kwargs)
-            return within(self.limit, function, args, kwargs)
-        finally:
-            self.seconds += time.perf_counter() - begun
-            before.put_back()
-            if self._clock is not None:
-                self._clock(False)
-
-
-Work = Callable[[Timed], Any]
-"""Gets ready, calls a user's function by what it is given, and looks at the answer."""
-
-
-def attempt(function: Callable[..., Any], limit: float | None) -> Outcome:
-    """Call a function, for `limit` seconds at most; see `attempt_work`."""
-    return attempt_work(lambda timed: timed(function), limit)
-
-
-def attempt_work(
-    work: Work,
-    limit: float | None,
-    *,
-    clock: Callable[[bool], None] | None = None,
-    before: Before | None = None,
-) -> Outcome:
-    """Do what a call of a user's function takes; catch whatever it raises, and every warning.
-
-    Only an interrupt from the keyboard and a debugger's quit pass through. Where the keyboard
-    interrupts nothing, as in a worker process, the function itself has raised it. A call that takes
-    longer than its limit ends in an `TimeLimitExceeded`, whatever it returned or raised.
-    """
-    value: Any = None
-    exception: BaseException | None = None
-    timed = Timed(limit, clock, before)
-    with warnings.catch_warnings(record=True) as caught, np.errstate(**_AS_NUMPY_STARTS):
-        warnings.simplefilter("always")
-        try:
-            value = work(timed)
+            value = self._context.copy().run(work, *args)
         except (KeyboardInterrupt, bdb.BdbQuit) as error:
             plain = type(error) in (KeyboardInterrupt, bdb.BdbQuit)  # SIGTERM raises its own kind
             if not plain or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -122,9 +118,90 @@ def attempt_work(
             exception = error
         except BaseException as error:  # noqa: BLE001 - a fit that calls sys.exit is a failed fit
             exception = error
-    if limit is not None and timed.seconds > limit:
-        value, exception = None, TimeLimitExceeded(limit)
-    return Outcome(value, exception, _warnings_in_words(caught) if caught else "", timed.seconds)
+        warned = _warnings_in_words(self._caught) if self._caught else ""
+        if (
+            warnings.filters is not self._filters
+            or warnings.filters != self._filters_then
+            or warnings.showwarning is not self._show
+        ):
+            self._recording.__exit__(None, None, None)
+            self._record_warnings()
+        if _ERRORS_BY_THREAD:
+            np.seterr(**_AS_NUMPY_STARTS)
+        if limit is not None and self._seconds > limit:
+            value, exception = None, TimeLimitExceeded(limit)
+        return Outcome(value, exception, warned, self._seconds)
+
+    def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function and return what it returns."""
+        if self._clock is not None:
+            self._clock(True)
+        begun = time.perf_counter()
+        try:
+            if self._limit is None:
+                return function(*args, **kwargs)
+            return within(self._limit, function, args, kwargs)
+        finally:
+            self._seconds += time.perf_counter() - begun
+            self._state.put_back()
+            if self._clock is not None:
+                self._clock(False)
+
+    def _record_warnings(self) -> None:
+        self._recording = warnings.catch_warnings(record=True, action="always")
+        caught = self._recording.__enter__()
+        assert caught is not None
+        self._caught: list[warnings.WarningMessage] = caught
+        self._filters, self._filters_then = warnings.filters, [*warnings.filters]
+        self._show = warnings.showwarning
+        self._context = contextvars.copy_context()
+
+
+def attempt(function: Callable[[], Any], limit: float | None) -> Outcome:
+    """Call a function, for `limit` seconds at most; see `Caller.attempt`."""
+    with Caller() as caller:
+        return caller.attempt(caller.run, function, limit=limit)
+
+
+def within(
+    limit: float,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """Call a function, for `limit` seconds at most.
+
+    Compiled code is not cut into, and in another thread than the main one nothing is: a signal
+    reaches Python code of the main thread only.
+
+    Raises
+    ------
+    TimeLimitExceeded
+        In the middle of the call. None comes after `within` has returned or raised.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function(*args, **kwargs)
+    is_armed = False
+
+    def alarm(*_: Any) -> None:
+        nonlocal is_armed
+        if is_armed:
+            is_armed = False
+            raise TimeLimitExceeded(limit)
+
+    before = signal.signal(signal.SIGALRM, alarm)
+    timer = signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        try:
+            is_armed = True
+            return function(*args, **kwargs)
+        finally:
+            is_armed = False  # one that comes before this line raises here, inside `within`
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)
+        if timer[0]:  # of somebody else, who waits a little longer
+            signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def in_words(exception: BaseException) -> str:

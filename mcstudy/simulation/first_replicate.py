@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NoReturn
 
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers
-from mcstudy.simulation.global_random import Draws, advice, locate, verdict
+from mcstudy.simulation.global_random import Draws, advice, verdict
 from mcstudy.simulation.replicates import FitException, Job, do_job
-from mcstudy.simulation.retry_policy import RetryPolicy, Watch
+from mcstudy.simulation.retry_policy import Watch, who
 from mcstudy.simulation.validation import CODES, AnswerError
 from mcstudy.study import Study
 
-# A replicate that takes longer is not done a second time.
-TWICE_SECONDS = 1.0
+TWICE_SECONDS = 1.0  # a replicate that takes longer is not done a second time
 UNSEEDED = (
     "answers otherwise when the same replicate is done again: it or simulate draws from what no "
     "seed of the study reaches, or keeps something of earlier fits"
@@ -50,7 +48,7 @@ def check_first_replicate(
     where = f"replicate {job.start} of {job.condition.key}"
     said = []
     for trouble in troubles:
-        name = f"method '{trouble.method}'" if trouble.method else "simulate"
+        name = who(trouble.method)
         if isinstance(trouble.exception, AnswerError):
             raise StudyError(f"{study.name}: {name} {trouble.exception} ({where})")
         text = " ".join(trouble.text.split())
@@ -89,35 +87,3 @@ def _check_estimands(
             f"{study.name}: no method returns the estimand {', '.join(map(repr, forgotten))}; "
             f"they return {', '.join(sorted(returned))}"
         )
-
-
-def refuse_draws(
-    study: Study, job: Job, names: list[str], policy: RetryPolicy, watch: Watch | None
-) -> NoReturn:
-    """Raise StudyError for a job in which something has drawn from a shared random state.
-
-    Parameters
-    ----------
-    study : Study
-        Whose functions did it.
-    job : Job
-        What was done; it is done again, call by call, to find the one that draws.
-    names : list of str
-        The states.
-    policy : RetryPolicy
-        Of the job.
-    watch : Watch or None
-        Hears of the calls.
-    """
-    call = locate(study, job, policy, watch)
-    last, key = job.stop - 1, job.condition.key
-    if call is not None:
-        raise StudyError(
-            f"{study.name}: {verdict(call.method, names)} (replicate {call.first} of {key})"
-        )
-    raise StudyError(
-        f"{study.name}: simulate or a method ({', '.join(job.methods)}) draws from the global "
-        f"random state of {' and '.join(names)}, which no seed of the study reaches, somewhere in "
-        f"replicates {job.start} to {last} of {key}, but not when they are done again; "
-        "use the rng that simulate gets, or let the method ask for rng"
-    )

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mcstudy.errors import StudyError
+from mcstudy.simulation.answers import Answers
+from mcstudy.simulation.output import Capture
 from mcstudy.simulation.replicates import Job, do_job
-from mcstudy.simulation.retry_policy import Call, RetryPolicy, Watch
+from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, Call, RetryPolicy, Watch, who
 from mcstudy.study import Study
 
 # scikit-learn takes no Generator: https://scikit-learn.org/stable/glossary.html#term-random_state
@@ -32,8 +35,7 @@ def shared_states() -> dict[str, object]:
     return states
 
 
-# No time limit, in seconds.
-_LONG = 1e9
+_NO_LIMIT = 1e9  # seconds
 
 
 class Draws:
@@ -80,37 +82,50 @@ def changed(before: dict[str, object], now: dict[str, object]) -> list[str]:
     return list(dict.fromkeys("numba" if name.startswith("rnd_") else name for name in names))
 
 
-def locate(study: Study, job: Job, policy: RetryPolicy, watch: Watch | None) -> Call | None:
-    """Do a job again, one replicate at a time, and return the first call that draws, if any does.
+def do_seeded_job(
+    study: Study,
+    job: Job,
+    seconds: float,
+    *,
+    policy: RetryPolicy = FIRST_ATTEMPT,
+    watch: Watch | None = None,
+    capture: Capture | None = None,
+) -> tuple[Job, dict[str, Answers]]:
+    """Do a job, as `do_job` does.
 
-    Parameters
-    ----------
-    study : Study
-        Its functions are called again.
-    job : Job
-        In which something has drawn from a shared state.
-    policy : RetryPolicy
-        Calls that are not to be made.
-    watch : Watch or None
-        Hears of the calls.
+    Raises
+    ------
+    StudyError
+        If something in it has drawn from a shared random state; nothing of such a job is kept.
     """
+    before = shared_states()
+    done, answers = do_job(study, job, seconds, policy=policy, watch=watch, capture=capture)
+    if not (names := changed(before, shared_states())):
+        return done, answers
+    key = job.condition.key
+    singly = RetryPolicy(True, policy.known_failures)
     for _ in range(2):  # numba keeps every second normal number, whose draw changes no state
         draws = Draws(watch)
-        do_job(study, job, _LONG, policy=RetryPolicy(True, policy.known_failures), watch=draws)
+        do_job(study, done, _NO_LIMIT, policy=singly, watch=draws)
         draws.look()
-        if draws.found:
-            return next(iter(draws.found))
-    return None
+        for call in draws.found:
+            said = f"{verdict(call.method, names)} (replicate {call.first} of {key})"
+            raise StudyError(f"{study.name}: {said}")
+    raise StudyError(
+        f"{study.name}: simulate or a method ({', '.join(job.methods)}) draws from the global "
+        f"random state of {' and '.join(names)}, which no seed of the study reaches, somewhere in "
+        f"replicates {done.start} to {done.stop - 1} of {key}, but not when they are done again; "
+        "use the rng that simulate gets, or let the method ask for rng"
+    )
 
 
 def verdict(method: str, names: list[str]) -> str:
     """Return that a method, or simulate if it is empty, draws from shared states; what to do."""
-    who = f"method '{method}'" if method else "simulate"
     what = "use the rng it gets" if not method else "let it ask for rng (rngs if it is batched)"
     compiled = " and pass it to the compiled function" if "numba" in names else ""
     return (
-        f"{who} draws from the global random state of {' and '.join(names)}, which no seed of the "
-        f"study reaches; {what}{compiled}; {WITHOUT_GENERATOR}"
+        f"{who(method)} draws from the global random state of {' and '.join(names)}, which no "
+        f"seed of the study reaches; {what}{compiled}; {WITHOUT_GENERATOR}"
     )
 
 

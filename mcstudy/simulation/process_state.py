@@ -14,104 +14,105 @@ import threading
 import warnings
 from _signal import getsignal  # type: ignore[import-not-found]  # 100 times as fast as signal's own
 from contextlib import suppress
-from types import ModuleType
 from typing import Any
 
 _NEEDED = ("numpy", "pandas", "pyarrow", "scipy", "os", "sys", "warnings")
+# How a worker ends in which a call has lowered a limit, or used it up; no other code means it.
 LIMIT_REACHED = 87
-"""How a worker ends in which a call has lowered a limit, or used it up."""
-_LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-
-
+_FILES, _MEMORY = resource.RLIMIT_NOFILE, resource.RLIMIT_AS
+# As plain integers, which are looked up faster than members of an enum.
+_SIGNALS = (int(signal.SIGINT), int(signal.SIGTERM), int(signal.SIGALRM))
 _ENVIRONMENT: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
 """What `os.environ` holds, undecoded: comparing it takes a hundredth of the time."""
 
 
-class Before:
-    """The state of the process before a call, or before some, in some respects.
+class ProcessState:
+    """The state of the process before some calls, in some respects.
 
     They are: the working directory, the environment, the handlers and the timer of signals, the
     limits of recursion, open files and memory, the modules, and the warnings that were shown once.
     """
 
-    _modules: dict[str, ModuleType] = {}  # noqa: RUF012 - one for all, renewed when some are added
-
     def __init__(self) -> None:
-        self._process = os.getpid()
-        self._folder = _working_directory()
-        self._environment = dict(_ENVIRONMENT)
-        self._limits = [resource.getrlimit(limit) for limit in _LIMITS]
-        self._deepest = sys.getrecursionlimit()
-        Before._modules = dict(sys.modules)
-        self._once = dict(_shown_once())
         self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._handlers = [getsignal(number) for number in _SIGNALS]
-            self._timer = signal.getitimer(signal.ITIMER_REAL)[0]
+        self._timed = self._main and signal.getitimer(signal.ITIMER_REAL)[0] > 0
+        self._environment = dict(_ENVIRONMENT)
+        self._once = dict(_shown_once())
+        self._seen = _look()
+        self._note_modules()
 
     def put_back(self) -> None:
-        """Make the state what it was; end the process if it is a child that the call has forked."""
-        if os.getpid() != self._process:
+        """Make the state what it was; end the process if it is a child that the call has forked.
+
+        Every call pays for this look, so it compares the most at once: what differs is sought only
+        where something does.
+        """
+        if (
+            _look() != self._seen
+            or self._environment != _ENVIRONMENT
+            or len(sys.modules) != len(self._modules)
+            or tuple(map(sys.modules.get, _NEEDED)) != self._needed
+            or _shown_once() != self._once
+            or (self._main and not self._timed and signal.getitimer(signal.ITIMER_REAL)[0])
+        ):
+            self._put_back()
+
+    def put_modules_back(self) -> None:
+        """Make the modules what they were, if some have gone; others in their place do not fit."""
+        if not self._modules.keys() <= sys.modules.keys():
+            sys.modules.clear()
+            sys.modules.update(self._modules)
+
+    def _note_modules(self) -> None:
+        self._modules = dict(sys.modules)
+        self._needed = tuple(map(sys.modules.get, _NEEDED))
+
+    def _put_back(self) -> None:
+        process, folder, deepest, files, memory, *handlers = self._seen
+        if os.getpid() != process:
             os._exit(0)
-        if _working_directory() != self._folder and self._folder is not None:
+        if folder is not None and _working_directory() != folder:
             with suppress(OSError):
-                os.chdir(self._folder)
-        if self._environment != _ENVIRONMENT:
-            _put_environment_back(self._environment)
-        for limit, before in zip(_LIMITS, self._limits, strict=True):
-            if resource.getrlimit(limit) != before:
-                self._put_limit_back(limit, before)
-        if sys.getrecursionlimit() != self._deepest:
-            sys.setrecursionlimit(self._deepest)
-        if len(sys.modules) < len(Before._modules) or _are_replaced(Before._modules):
-            _put_back(Before._modules)
-        elif len(sys.modules) > len(Before._modules):
-            Before._modules = dict(sys.modules)
-        if (once := _shown_once()) != self._once:
-            once.clear()
-            once.update(self._once)
+                os.chdir(folder)
+        for name in _ENVIRONMENT.keys() - self._environment.keys():
+            del os.environb[name]
+        for name, value in self._environment.items():
+            if _ENVIRONMENT.get(name) != value:
+                os.environb[name] = value
+        for limit, before in ((_FILES, files), (_MEMORY, memory)):
+            try:
+                resource.setrlimit(limit, before)
+            except (OSError, ValueError):  # a hard limit that was lowered stays so
+                if self._main and handlers[0] is signal.SIG_IGN:  # in a worker, not in the run
+                    os._exit(LIMIT_REACHED)
+        sys.setrecursionlimit(deepest)
+        needed = zip(_NEEDED, self._needed, strict=True)
+        replaced = any(was is not None and sys.modules.get(name) is not was for name, was in needed)
+        if replaced or len(sys.modules) < len(self._modules):
+            sys.modules.clear()
+            sys.modules.update(self._modules)
+        self._note_modules()
+        once = _shown_once()
+        once.clear()
+        once.update(self._once)
         if self._main:
-            self._put_signals_back()
-
-    def _put_limit_back(self, limit: int, before: tuple[int, int]) -> None:
-        try:
-            resource.setrlimit(limit, before)
-        except (OSError, ValueError):  # a hard limit that was lowered stays so
-            if self._main and self._handlers[0] is signal.SIG_IGN:  # in a worker, not in the run
-                os._exit(LIMIT_REACHED)
-
-    def _put_signals_back(self) -> None:
-        if not self._timer and signal.getitimer(signal.ITIMER_REAL)[0]:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in zip(_SIGNALS, self._handlers, strict=True):
-            if getsignal(number) is not handler and handler is not None:
-                signal.signal(number, handler)
+            if not self._timed:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in zip(_SIGNALS, handlers, strict=True):
+                if getsignal(number) is not handler and handler is not None:
+                    signal.signal(number, handler)
 
 
-def _put_environment_back(before: dict[Any, Any]) -> None:
-    for name in _ENVIRONMENT.keys() - before.keys():
-        del os.environb[name]
-    for name, value in before.items():
-        if _ENVIRONMENT.get(name) != value:
-            os.environb[name] = value
-
-
-def put_modules_back() -> None:
-    """Make the modules what they were as the last call began, if some have gone since."""
-    if not Before._modules.keys() <= sys.modules.keys():
-        _put_back(Before._modules)
-
-
-def _are_replaced(modules: dict[str, ModuleType]) -> bool:
-    """Return whether one that a run cannot do without is another than it was."""
-    return any(name in modules and sys.modules.get(name) is not modules[name] for name in _NEEDED)
-
-
-def _put_back(modules: dict[str, ModuleType]) -> None:
-    """Make the modules what they were; those that came in their place would not fit together."""
-    sys.modules.clear()
-    sys.modules.update(modules)
+def _look() -> tuple[Any, ...]:
+    """Return what a glance shows of the state of the process."""
+    return (
+        os.getpid(),
+        _working_directory(),
+        sys.getrecursionlimit(),
+        resource.getrlimit(_FILES),
+        resource.getrlimit(_MEMORY),
+        *map(getsignal, _SIGNALS),
+    )
 
 
 def _working_directory() -> str | None:

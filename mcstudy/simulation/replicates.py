@@ -18,11 +18,15 @@ from mcstudy.grid import Condition
 from mcstudy.method import Skip, Status, batch_of
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.arguments import Extras, answer_of, answer_to_item, drawn, drawn_together
-from mcstudy.simulation.call import Outcome, Timed, attempt_work, in_words, plain_text
+from mcstudy.simulation.call import (
+    Caller,
+    Outcome,
+    TimeLimitExceeded,
+    in_words,
+    plain_text,
+)
 from mcstudy.simulation.output import Capture
-from mcstudy.simulation.process_state import Before, put_modules_back
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy, Watch
-from mcstudy.simulation.time_limit import TimeLimitExceeded
 from mcstudy.simulation.validation import AnswerError
 from mcstudy.streams import streams
 from mcstudy.study import Study
@@ -77,20 +81,21 @@ def do_job(
         The columns of each method, a row for each replicate done.
     """
     answers = {name: Answers(len(job)) for name in job.methods}
-    work = _Work(study, job, answers, tell, policy, watch, capture)
     begun = time.perf_counter()
     done = size = 0
-    while done < len(job):
-        largest = 1 if policy.singly else work.largest_batch
-        size = max(1, min(8 * size, largest, len(job) - done))
-        work.fit(job.methods, range(job.start + done, job.start + done + size))
-        done += size
-        elapsed = time.perf_counter() - begun
-        affordable = int((seconds - elapsed) * done / elapsed) if elapsed < seconds else 0
-        if not affordable:
-            break
-        size = min(size, affordable)
-    put_modules_back()
+    with Caller() as caller:
+        work = _Work(study, job, answers, caller, tell, policy, watch, capture)
+        while done < len(job):
+            largest = 1 if policy.singly else work.largest_batch
+            # The first batch is one replicate; eight times as many each time are soon a thousand.
+            size = max(1, min(8 * size, largest, len(job) - done))
+            work.fit(job.methods, range(job.start + done, job.start + done + size))
+            done += size
+            elapsed = time.perf_counter() - begun
+            affordable = int((seconds - elapsed) * done / elapsed) if elapsed < seconds else 0
+            if not affordable:
+                break
+            size = min(size, affordable)
     for columns in answers.values():
         columns.truncate(done)
     return Job(job.condition, job.start, job.start + done, job.methods), answers
@@ -98,51 +103,51 @@ def do_job(
 
 def draw(study: Study, condition: Condition, replicate: int) -> Any:
     """Simulate one replicate and return its data set."""
+
+    def run(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
     rngs = streams(study.seed, condition.key, [replicate])
     together = batch_of(study.simulate)
     if together is not None:
-        return drawn_together(Timed(None), together, rngs, condition.factors)[0]
+        return drawn_together(run, together, rngs, condition.factors)[0]
     return study.simulate(rngs[0], **condition.factors)
 
 
+@dataclass
 class _Work:
-    """What the batches of one job share."""
+    """What the batches of one job share; see `do_job`."""
 
-    def __init__(
-        self,
-        study: Study,
-        job: Job,
-        answers: Mapping[str, Answers],
-        tell: Callable[[FitException], None] | None,
-        policy: RetryPolicy,
-        watch: Watch | None,
-        capture: Capture | None,
-    ) -> None:
-        self.study = study
-        self.capture = capture
-        self.before = Before()
-        self.tell = tell
-        self.known_failures = policy.known_failures
-        self.watch = watch
+    study: Study
+    job: Job
+    answers: Mapping[str, Answers]
+    caller: Caller
+    tell: Callable[[FitException], None] | None
+    policy: RetryPolicy
+    watch: Watch | None
+    capture: Capture | None
+    largest_batch: int = 1
+
+    def __post_init__(self) -> None:
+        study, job = self.study, self.job
         self.limits = {name: study.limit_of(name) for name in ("", *job.methods)}
-        self.condition = job.condition
-        self.start = job.start
-        self.answers = answers
         self.extras = {name: Extras(study, job.condition, name) for name in job.methods}
-        self.largest_batch = 1
+        self.batch_forms = {name: batch_of(study.methods[name]) for name in job.methods}
 
     def fit(self, methods: Sequence[str], batch: range) -> None:
         """Fill the rows of a batch, for each of the methods."""
-        if self.known_failures and not (methods := self._without_known_failures(methods, batch[0])):
+        if self.policy.known_failures:
+            methods = self._without_known_failures(methods, batch[0])
+        if not methods:
             return
         data, simulated = self._simulate(batch)
         if simulated is None:
-            self._fit_separately(methods, batch)
+            for replicate in batch:
+                self.fit(methods, range(replicate, replicate + 1))
             return
         for replicate, outcome in simulated.items():
-            if outcome.exception is not None:
-                for name in methods:
-                    self._end(name, replicate, outcome, of_simulate=True)
+            for name in methods:
+                self._note_trouble(name, replicate, outcome, of="simulate: ")
         raised = {r for r, outcome in simulated.items() if outcome.exception is not None}
         good = [replicate for replicate in batch if replicate not in raised]
         if not good:
@@ -150,46 +155,40 @@ class _Work:
         if self.largest_batch == 1:
             self.largest_batch = max(1, min(BATCH_REPLICATES, BATCH_BYTES // _bytes_each(data)))
         for name in methods:
-            for replicate in set(good) & simulated.keys():
-                text = f"simulate: {simulated[replicate].warned}"
-                self.answers[name].warn(replicate - self.start, text)
-            if batch_of(self.study.methods[name]) is None:
+            if self.batch_forms[name] is None:
                 self._fit_each(name, good, data)
             else:
                 self._fit_together(name, good, data)
 
     def _without_known_failures(self, methods: Sequence[str], replicate: int) -> list[str]:
         """Write down the known failures of a replicate; return the methods that have none."""
-        left = []
+        left, failures = [], self.policy.known_failures
         for name in methods:
-            failures = self.known_failures
             known = failures.get((replicate, "")) or failures.get((replicate, name))
             if known is None:
                 left.append(name)
                 continue
-            row = replicate - self.start
+            row = replicate - self.job.start
             self.answers[name].end(row, known.status, known.message)
             self.answers[name].seconds[row] = known.seconds
         return left
 
     def _call(
-        self, name: str, replicates: Sequence[int], steps: Callable[..., Any], /, *args: Any
+        self, name: str, first: int, count: int, steps: Callable[..., Any], /, *args: Any
     ) -> Outcome:
-        """Call a method, or simulate if `name` is empty, within its time limit."""
-        first, count, limit = replicates[0], len(replicates), self.limits[name]
-        watch, clock = self.watch, None
-        if watch is not None:
+        """Call a method, or simulate if `name` is empty, for `count` replicates from `first`."""
+        limit, clock = self.limits[name], None
+        if limit is not None:
+            limit *= count
+        if (watch := self.watch) is not None:
             watch(name, first, count)
+            if limit is not None:
 
-            def clock(timed: bool) -> None:
-                watch(name, first, count, timed=timed)
+                def clock(timed: bool) -> None:
+                    watch(name, first, count, timed=timed)
 
-        outcome = attempt_work(
-            lambda timed: steps(timed, *args),
-            None if limit is None else limit * count,
-            clock=clock,
-            before=self.before,
-        )
+        caller = self.caller
+        outcome = caller.attempt(steps, caller.run, *args, limit=limit, clock=clock)
         if self.capture is not None:
             self.capture.end_call(name, first, count)
         return outcome
@@ -199,17 +198,20 @@ class _Work:
 
         None in place of the outcomes: a whole batch raised or warned, which ones must be found.
         """
-        rngs = streams(self.study.seed, self.condition.key, batch)
-        together = batch_of(self.study.simulate)
+        study, condition = self.study, self.job.condition
+        rngs = streams(study.seed, condition.key, batch)
+        together = batch_of(study.simulate)
         if together is not None:
-            outcome = self._call("", batch, drawn_together, together, rngs, self.condition.factors)
+            outcome = self._call(
+                "", batch[0], len(batch), drawn_together, together, rngs, condition.factors
+            )
             if outcome.troubled and len(batch) > 1:
                 self._tell_of_form("", outcome)
                 return None, None
             return outcome.value, {batch[0]: outcome} if outcome.troubled else {}
-        data, troubled, factors = [], {}, self.condition.factors
+        data, troubled = [], {}
         for replicate, rng in zip(batch, rngs, strict=True):
-            outcome = self._call("", [replicate], drawn, self.study.simulate, rng, factors)
+            outcome = self._call("", replicate, 1, drawn, study.simulate, rng, condition.factors)
             if outcome.troubled:
                 troubled[replicate] = outcome
             if outcome.exception is None:
@@ -221,67 +223,60 @@ class _Work:
         method, answers = self.study.methods[name], self.answers[name]
         extras = self.extras[name].each(replicates)
         for i, replicate in enumerate(replicates):
-            row = replicate - self.start
-            arguments = (method, data, i, next(extras))
-            outcome = self._call(name, [replicate], answer_to_item, *arguments)
+            row = replicate - self.job.start
+            arguments = (method, data, i, extras[i])
+            outcome = self._call(name, replicate, 1, answer_to_item, *arguments)
             answers.seconds[row] = outcome.seconds
             if outcome.value is not None:
                 answers.store(row, outcome.value)
             if outcome.troubled:
-                self._end(name, replicate, outcome)
+                self._note_trouble(name, replicate, outcome)
 
     def _fit_together(self, name: str, replicates: list[int], data: Any) -> None:
         """Call a batched method once; where it raises or warns, again for each replicate."""
-        answers = self.answers[name]
-        rows = np.array(replicates) - self.start
+        answers, count = self.answers[name], len(replicates)
+        rows = np.array(replicates) - self.job.start
         extras = self.extras[name].together(replicates)
-        arguments = (batch_of(self.study.methods[name]), data, extras, len(rows))
-        outcome = self._call(name, replicates, answer_of, *arguments)
-        if outcome.troubled and len(replicates) > 1:
+        arguments = (self.batch_forms[name], data, extras, count)
+        outcome = self._call(name, replicates[0], count, answer_of, *arguments)
+        if outcome.troubled and count > 1:
             self._tell_of_form(name, outcome)
-            for row in rows.tolist():
+            for replicate, row in zip(replicates, rows.tolist(), strict=True):
                 answers.messages.pop(row, None)
                 answers.warned[row] = False
-            self._fit_separately([name], replicates)
+                self.fit([name], range(replicate, replicate + 1))
             return
-        answers.seconds[rows] = outcome.seconds / len(rows)
+        answers.seconds[rows] = outcome.seconds / count
         if outcome.value is not None:
-            answers.store(rows, outcome.value)
+            answers.store_batch(rows, outcome.value)
         if outcome.troubled:
-            self._end(name, replicates[0], outcome)
-
-    def _fit_separately(self, methods: Sequence[str], replicates: Sequence[int]) -> None:
-        for replicate in replicates:
-            self.fit(methods, range(replicate, replicate + 1))
+            self._note_trouble(name, replicates[0], outcome)
 
     def _tell_of_form(self, name: str, outcome: Outcome) -> None:
         """Tell of a batch of a wrong form; it is done again one by one, where it may be right."""
         if self.tell and isinstance(outcome.exception, AnswerError):
             self.tell(FitException(name, outcome.exception, in_words(outcome.exception)))
 
-    def _end(
-        self, name: str, replicate: int, outcome: Outcome, *, of_simulate: bool = False
-    ) -> None:
-        """Write down how a fit went wrong, or only warned."""
-        answers, row = self.answers[name], replicate - self.start
-        if outcome.exception is None:
-            answers.warn(row, outcome.warned)
+    def _note_trouble(self, name: str, replicate: int, outcome: Outcome, of: str = "") -> None:
+        """Write down how a fit went wrong, or only warned; `of` says that simulate did."""
+        answers, row, exception = self.answers[name], replicate - self.job.start, outcome.exception
+        if exception is None:
+            answers.warn(row, of + outcome.warned)
             return
-        of = "simulate: " if of_simulate else ""
-        if isinstance(outcome.exception, TimeLimitExceeded):
-            text = str(outcome.exception)
+        if isinstance(exception, TimeLimitExceeded):
+            text = str(exception)
             answers.end(row, Status.TIMEOUT, of + text)
             answers.seconds[row] = outcome.seconds
-        elif isinstance(outcome.exception, Skip):
-            answers.end(row, Status.SKIPPED, of + plain_text(outcome.exception))
+        elif isinstance(exception, Skip):
+            answers.end(row, Status.SKIPPED, of + plain_text(exception))
             return
         else:
-            text = in_words(outcome.exception)
+            text = in_words(exception)
             warned = f"; {outcome.warned}" if outcome.warned else ""
             answers.fail(row, of + text + warned)
             answers.warned[row] |= bool(outcome.warned)
         if self.tell:
-            self.tell(FitException("" if of_simulate else name, outcome.exception, text))
+            self.tell(FitException("" if of else name, exception, text))
 
 
 def _bytes_each(data: Any) -> int:
@@ -291,4 +286,4 @@ def _bytes_each(data: Any) -> int:
             return int(data.nbytes) // len(data) or 1
         return len(pickle.dumps(data[0], protocol=pickle.HIGHEST_PROTOCOL))
     except Exception:  # noqa: BLE001 - any object may be a data set
-        return BATCH_BYTES // 64
+        return BATCH_BYTES // 64  # a guess that gives batches of 64

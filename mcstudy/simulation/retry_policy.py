@@ -20,6 +20,11 @@ class Watch(Protocol):
         """
 
 
+def who(method: str) -> str:
+    """Return how messages speak of a method, of simulate if its name is empty."""
+    return f"method '{method}'" if method else "simulate"
+
+
 @dataclass(frozen=True)
 class Call:
     """A call of a method, or of simulate if `method` is empty, for `count` replicates."""
@@ -27,6 +32,17 @@ class Call:
     method: str
     first: int
     count: int
+
+    @property
+    def who(self) -> str:
+        """How messages speak of what is called."""
+        return who(self.method)
+
+    @property
+    def where(self) -> str:
+        """Return "at replicate 3", "at replicate 3 to 5"."""
+        last = self.first + self.count - 1
+        return f"at replicate {self.first}" + (f" to {last}" if self.count > 1 else "")
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.measures import Cell
+from mcstudy.analysis.load import ConditionRows, MethodRows, rows_by_condition
 from mcstudy.analysis.select import in_words
 from mcstudy.arrays import Floats
 from mcstudy.columns import WARNED
 from mcstudy.comparison.influence import (
     KNOWN,
     OF_LIMITS,
+    cells_of,
     centred,
     contributions,
     error_of_difference,
@@ -276,7 +276,7 @@ def _condition_errors(
         for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):
             of, of_other = rows.estimands[estimand], others.estimands[estimand]
             seen.add((method, estimand), of.estimate[at], of_other.estimate[at_other])
-            cells, cells_other = dict(_cells(of)), dict(_cells(of_other))
+            cells, cells_other = dict(cells_of(of)), dict(cells_of(of_other))
             for interval in sorted(cells.keys() & cells_other.keys(), key=lambda name: name or ""):
                 for measure in sorted(KNOWN - OF_LIMITS if interval is None else OF_LIMITS):
                     key = labels | {"estimand": estimand, "interval": interval, "measure": measure}
@@ -302,9 +302,3 @@ def _share_errors(
             cell_key(key),
             error_of_difference(parts, parts_other, rows.replicate, others.replicate),
         )
-
-
-def _cells(of: EstimandRows) -> Iterator[tuple[str | None, Cell]]:
-    yield None, Cell(of.truth, of.estimate, of.std_error)
-    for interval, (lower, upper) in of.intervals.items():
-        yield interval, Cell(of.truth, of.estimate, of.std_error, lower, upper)

@@ -155,7 +155,7 @@ def compare_runs(
         raise ResultsError(f"alpha is {short(alpha)}; give a share like 0.05")
     if not is_number(tolerance) or not 0 <= tolerance < np.inf:
         raise ResultsError(f"tolerance is {short(tolerance)}; give a number of 0 or more")
-    a, b = _opened(a), _opened(b)
+    a, b = open_results(folder_of(a)), open_results(folder_of(b))
     frames = [_keyed(select(results.performance, where)) for results in (a, b)]
     both = frames[0].add_suffix("_a").join(frames[1].add_suffix("_b"), how="inner")
     both = both[both["value_a"].notna() & both["value_b"].notna()]
@@ -208,10 +208,6 @@ def _z_in_words(z: float) -> str:
 def dimensions_of(frame: pd.DataFrame) -> list[str]:
     """Return the columns of a comparison that tell its cells apart."""
     return [str(name) for name in frame.columns[: frame.columns.get_loc("value_a")]]
-
-
-def _opened(results: Results | str | Path) -> Results:
-    return open_results(folder_of(results))
 
 
 def _keyed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import io
-import math
 import random
-import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -171,12 +167,6 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
     return pilot
 
 
-def memory_here() -> int:
-    """Return the largest resident set of this process so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def _work(
     study: Study, team: Executor, workers: int, seconds: float, pilot: Pilot, store: Store
 ) -> None:
@@ -210,21 +200,25 @@ def _work(
             store.add(finished.part)
             pilot.memory = max(pilot.memory, finished.memory)
             laps_of = pilot.laps.setdefault(finished.done.condition, [])
-            laps_of.append(_lap(study, finished, methods))
+            size = len(finished.part)
+            laps_of.append(
+                PilotRun(len(finished.done), finished.seconds, size, _means(study, finished))
+            )
             if len(laps_of) < len(_SHARES):
                 turns.append((finished.done.condition, finished.done.stop))
 
 
-def _lap(study: Study, finished: Finished, methods: Sequence[str]) -> PilotRun:
-    count, seconds, size = len(finished.done), finished.seconds, len(finished.part)
+def _means(study: Study, finished: Finished) -> dict[str, float]:
+    """Return the mean time of a fit by each method."""
     if study.keep == "measures":
-        tallies = tallies_of(finished.part)
-        means = {name: tallies[name].seconds / count for name in methods}
-        return PilotRun(count, seconds, size, means)
+        sums = tallies_of(finished.part)
+        return {name: sums[name].seconds / len(finished.done) for name in sorted(study.methods)}
     rows = pq.read_table(io.BytesIO(finished.part), columns=["method", "seconds"])
     of = rows["method"].cast(pa.string())
-    means = {name: pc.mean(rows["seconds"].filter(pc.equal(of, name))).as_py() for name in methods}
-    return PilotRun(count, seconds, size, means)
+    return {
+        name: pc.mean(rows["seconds"].filter(pc.equal(of, name))).as_py()
+        for name in sorted(study.methods)
+    }
 
 
 def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
@@ -253,10 +247,3 @@ def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
     pilot.small, pilot.large = sizes
     pilot.performance = table.to_pandas()
     pilot.unusable = unusable(store.folder, pilot.performance)
-
-
-def spread(costs: Sequence[float]) -> float:
-    """Return the standard error of the mean of the costs that laps had."""
-    if len(costs) < 2:
-        return costs[0] / 2
-    return statistics.stdev(costs) / math.sqrt(len(costs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,6 @@ from mcstudy.planning.forecast import (
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import either
-from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
 from mcstudy.study import Study, check_replicates
@@ -44,6 +43,8 @@ from mcstudy.tables.formats import Printed
 
 PILOT_SECONDS = 4.0  # a wait that a user takes before a run of minutes or hours
 _START_SECONDS = 0.5  # of `run` beside loading the study: start of Python, first replicate
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_BYTES = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 _FEW = 20  # replicates: below them a standard deviation is known to one sixth or worse
 
 
@@ -125,16 +126,16 @@ class Plan(Printed):
 
     def _pilot_text(self) -> str:
         tried = len(self.pilot.laps)
-        text = f"pilot: {replicates_in_words(*self.pilot.replicates)} of "
-        if tried == self.conditions:
-            text += "every condition by every method"
-        else:
-            text += f"{tried} of {self.conditions} conditions; the others are taken to be alike"
+        of = f"{tried} of {self.conditions} conditions; the others are taken to be alike"
+        of = "every condition by every method" if tried == self.conditions else of
+        text = f"pilot: {replicates_in_words(*self.pilot.replicates)} of {of}"
         died = self.pilot.died
         ended = "ended its worker and is" if died == 1 else "ended their workers and are"
         return text + (f"; {counted(died, 'job')} {ended} not counted" if died else "")
 
     def _cost_lines(self) -> list[str]:
+        if not self.fits:
+            return ["nothing to do"]
         cost, plural = self.forecast, "" if self.workers == 1 else "s"
         lines = [
             f"time on {self.workers} worker{plural}: {_times(cost.wall)}; CPU {_times(cost.cpu)}",
@@ -145,10 +146,10 @@ class Plan(Printed):
         for row in self.methods.head(5).to_dict("records"):
             share = row["seconds"] / total if total else 0.0
             lines.append(
-                f"  {row['method']}: {_each(row['seconds_each'])} a fit, "
+                f"  {row['method']}: {_with_unit(row['seconds_each'], _SECONDS)} a fit, "
                 f"{share:.0%} of the time in methods"
             )
-        return lines if self.fits else ["nothing to do"]
+        return lines
 
     def _errors(self) -> Iterator[Block]:
         """Yield the largest error of each measure."""
@@ -256,13 +257,22 @@ def plan(
     )
 
     def costs(goals: Mapping[Condition, int]) -> tuple[list[Job], Forecast]:
-        todo = _jobs(study, goals, stored)
+        todo = [
+            job
+            for condition, goal in goals.items()
+            for job in missing_jobs([condition], tuple(sorted(study.methods)), goal, stored)
+        ]
         check_seconds = load_seconds + _START_SECONDS
         return todo, forecast(
             pilot, todo, workers=workers, fits_stored=fits_stored, check_seconds=check_seconds
         )
 
     goals = planned_goals(study, count, units)
+    fewest, most = min(goals.values()), max(goals.values())
+    conditions = counted(len(study.conditions), "condition")
+    about = "" if study.precision is None else "about "
+    size = f"{conditions} x {counted(len(study.methods), 'method')} x {about}"
+    size += replicates_in_words(fewest, most)
     todo, cost = costs(goals)
     lines = []
     for _, cell in worst(needed(units, wanted or {}), "needed").iterrows():
@@ -272,8 +282,8 @@ def plan(
         lines.append((cell["measure"], cell["target"], number, then.wall.value, words))
     return Plan(
         name=study.name,
-        size=_size(study, goals),
-        replicates=(min(goals.values()), max(goals.values())),
+        size=size,
+        replicates=(fewest, most),
         fits=fits_of(todo),
         stored=fits_stored,
         workers=workers,
@@ -288,24 +298,6 @@ def plan(
     )
 
 
-def _jobs(
-    study: Study, goals: Mapping[Condition, int], stored: Mapping[Condition, Sequence[Stored]]
-) -> list[Job]:
-    methods = tuple(sorted(study.methods))
-    return [
-        job
-        for condition, goal in goals.items()
-        for job in missing_jobs([condition], methods, goal, stored)
-    ]
-
-
-def _size(study: Study, goals: Mapping[Condition, int]) -> str:
-    about = "about " if study.precision is not None else ""
-    replicates = about + replicates_in_words(min(goals.values()), max(goals.values()))
-    conditions = counted(len(study.conditions), "condition")
-    return f"{conditions} x {counted(len(study.methods), 'method')} x {replicates}"
-
-
 def _times(given: Range) -> str:
     """Return seconds: ``3.4 min (2.1 min to 5 min)``."""
     return _with_limits(given, lambda seconds: duration(seconds) if seconds >= 0.95 else "< 1 s")
@@ -313,15 +305,7 @@ def _times(given: Range) -> str:
 
 def _sizes(given: Range) -> str:
     """Return bytes: ``61 kB (45 kB to 82 kB)``."""
-    return _with_limits(given, _in_bytes)
-
-
-def _each(seconds: float) -> str:
-    """Return the time of one fit."""
-    for factor, unit in ((1e6, "us"), (1e3, "ms"), (1, "s")):
-        if seconds * factor < 999.5 or unit == "s":
-            break
-    return f"{seconds * factor:.3g} {unit}"
+    return _with_limits(given, lambda size: _with_unit(size, _BYTES))
 
 
 def _with_limits(given: Range, words: Callable[[float], str]) -> str:
@@ -329,8 +313,7 @@ def _with_limits(given: Range, words: Callable[[float], str]) -> str:
     return value if low == high else f"{value} ({low} to {high})"
 
 
-def _in_bytes(size: float) -> str:
-    for factor, unit in ((1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")):
-        if size / factor < 999.5 or unit == "TB":
-            break
-    return f"{size / factor:.3g} {unit}"
+def _with_unit(value: float, units: Mapping[str, float]) -> str:
+    """Return a number to three digits in the first unit in which it is below 1000, or the last."""
+    unit = next((name for name, one in units.items() if value / one < 999.5), list(units)[-1])
+    return f"{value / units[unit]:.3g} {unit}"

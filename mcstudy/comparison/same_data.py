@@ -46,23 +46,6 @@ _WHOLE = 2**62  # bytes: a condition is read in one piece, so that its replicate
 _DATA_MARKS = ("seed", "simulate", "python", "numpy")
 
 
-@dataclass(frozen=True)
-class Pairing:
-    """What the rows of two runs say of the errors between them.
-
-    Parameters
-    ----------
-    errors : mapping of str to float
-        The standard error of the difference of a measure between the runs by `cell_key`, from the
-        replicates that both have; empty if they did not see the same data.
-    notes : tuple of str
-        Whether they did, how that is known, and which fits of the same data ended otherwise.
-    """
-
-    errors: Mapping[str, float]
-    notes: tuple[str, ...]
-
-
 def cell_key(levels: Mapping[str, Any]) -> str:
     """Return the text by which a cell is known in both runs: its levels, by name."""
     return "\x1f".join(f"{name}={in_words(levels[name])}" for name in sorted(levels))
@@ -70,7 +53,7 @@ def cell_key(levels: Mapping[str, Any]) -> str:
 
 def pair_runs(
     folders: tuple[Path, Path], records: tuple[Mapping[str, Any], Mapping[str, Any]]
-) -> Pairing:
+) -> tuple[dict[str, float], tuple[str, ...]]:
     """Find out whether two runs saw the same data, and pair the errors of their measures if so.
 
     Parameters
@@ -79,12 +62,21 @@ def pair_runs(
         The results.
     records : (mapping, mapping)
         Their `study.json`.
+
+    Returns
+    -------
+    errors : dict of str to float
+        The standard error of the difference of a measure between the runs by `cell_key`, from the
+        replicates that both have; empty if they did not see the same data.
+    notes : tuple of str
+        Whether they did, how that is known, and which fits of the same data ended otherwise.
     """
     if records[0].get("seed") != records[1].get("seed"):
-        return Pairing({}, ("other data: the seeds differ, so the runs count as independent",))
+        return {}, ("other data: the seeds differ, so the runs count as independent",)
     if any(record.get("keep", "rows") != "rows" for record in records):
-        text = "no rows are kept to pair, so the runs count as independent, which is cautious"
-        return Pairing({}, (text,))
+        return {}, (
+            "no rows are kept to pair, so the runs count as independent, which is cautious",
+        )
     seen = _Seen()
     found = {
         key: error
@@ -94,9 +86,9 @@ def pair_runs(
     same, how = _verdict(_differing(*records), seen.agreement)
     equal = f"{seen.equal} of {seen.compared} estimates are bitwise equal"
     if not same:
-        return Pairing({}, (f"{how}, {equal}; the runs count as independent",))
+        return {}, (f"{how}, {equal}; the runs count as independent",)
     note = f"the same data: {how}; {equal}; differences are paired"
-    return Pairing(found, (note, *seen.endings_in_words()))
+    return found, (note, *seen.endings_in_words())
 
 
 def _verdict(differing: str, agreement: Agreement) -> tuple[bool, str]:

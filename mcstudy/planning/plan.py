@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from mcstudy.planning.forecast import (
 from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import either
+from mcstudy.storage.rows import Stored
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import Ledger
 from mcstudy.study import Study, check_replicates
@@ -156,24 +157,18 @@ class Plan(Printed):
         shown = self.expected[~self.expected["measure"].str.match("share_|warned$")]
         if shown.empty:
             return
-        lines = [
-            (
-                str(cell["measure"]),
-                f"{cell['mcse']:.2g}",
-                f"{median:.2g}",
-                cell_in_words(cell, shown),
-            )
-            for _, cell in worst(shown, "mcse").iterrows()
-            for median in [shown[shown["measure"] == cell["measure"]]["mcse"].median()]
-        ]
+        medians = shown.groupby("measure")["mcse"].median()
+        lines = []
+        for _, cell in worst(shown, "mcse").iterrows():
+            errors = f"{cell['mcse']:.2g}", f"{medians[cell['measure']]:.2g}"
+            lines.append((str(cell["measure"]), *errors, cell_in_words(cell, shown)))
         few = self.pilot.replicates[0]
         title = (
             f"Monte Carlo standard errors to expect at {self._about}"
             f"{replicates_in_words(*self.replicates)} a condition"
         )
         if few < _FEW:
-            of = counted(few, "replicate")
-            title += f" (rough: the pilot has {of} of a condition)"
+            title += f" (rough: the pilot has {counted(few, 'replicate')} of a condition)"
         yield Block(title, Grid(("measure", "largest", "median", "largest at"), lines, left=4))
 
     def _targets(self) -> Iterator[Block]:
@@ -249,46 +244,71 @@ def plan(
     if wanted:
         listed = f"{study.name}: precision" if targets is None else either("--target", "targets")
         check_exist(wanted, existing(pilot.performance), listed)
-    units = unit_errors(pilot.performance)
-    fits_stored = sum(
-        len(item.methods) * (item.head.stop - item.head.start)
-        for items in stored.values()
-        for item in items
-    )
+    work = _Work(study, stored, pilot, workers, load_seconds + _START_SECONDS)
+    return _planned(work, count, wanted or {}, changed)
 
-    def costs(goals: Mapping[Condition, int]) -> tuple[list[Job], Forecast]:
-        todo = [
-            job
-            for condition, goal in goals.items()
-            for job in missing_jobs([condition], tuple(sorted(study.methods)), goal, stored)
-        ]
-        check_seconds = load_seconds + _START_SECONDS
-        return todo, forecast(
-            pilot, todo, workers=workers, fits_stored=fits_stored, check_seconds=check_seconds
+
+@dataclass(frozen=True)
+class _Work:
+    """What there is to do, who does it, and what a pilot says that it costs."""
+
+    study: Study
+    stored: Mapping[Condition, Sequence[Stored]]
+    pilot: Pilot
+    workers: int
+    seconds_before: float
+
+    @property
+    def fits_stored(self) -> int:
+        """How many fits are there."""
+        return sum(
+            len(item.methods) * (item.head.stop - item.head.start)
+            for items in self.stored.values()
+            for item in items
         )
 
+    def costs(self, goals: Mapping[Condition, int]) -> tuple[list[Job], Forecast]:
+        """Return the jobs that are missing for so many replicates, and what they cost."""
+        methods = tuple(sorted(self.study.methods))
+        jobs = [
+            job
+            for condition, goal in goals.items()
+            for job in missing_jobs([condition], methods, goal, self.stored)
+        ]
+        return jobs, forecast(
+            self.pilot,
+            jobs,
+            workers=self.workers,
+            fits_stored=self.fits_stored,
+            check_seconds=self.seconds_before,
+        )
+
+
+def _planned(work: _Work, count: int, targets: Mapping[str, float], changed: str) -> Plan:
+    """Return the plan of a run with `count` replicates, or more where a precision decides."""
+    study, pilot = work.study, work.pilot
+    units = unit_errors(pilot.performance)
     goals = planned_goals(study, count, units)
     fewest, most = min(goals.values()), max(goals.values())
     conditions = counted(len(study.conditions), "condition")
     about = "" if study.precision is None else "about "
     size = f"{conditions} x {counted(len(study.methods), 'method')} x {about}"
-    size += replicates_in_words(fewest, most)
-    todo, cost = costs(goals)
+    jobs, cost = work.costs(goals)
     lines = []
-    for _, cell in worst(needed(units, wanted or {}), "needed").iterrows():
+    for _, cell in worst(needed(units, targets), "needed").iterrows():
         number = int(cell["needed"])
-        then = costs(dict.fromkeys(study.conditions, number))[1]
+        then = work.costs(dict.fromkeys(study.conditions, number))[1]
         words = cell_in_words(cell, units)
         lines.append((cell["measure"], cell["target"], number, then.wall.value, words))
     return Plan(
         name=study.name,
-        size=size,
+        size=size + replicates_in_words(fewest, most),
         replicates=(fewest, most),
-        fits=fits_of(todo),
-        stored=fits_stored,
-        workers=workers,
+        fits=fits_of(jobs),
+        stored=work.fits_stored,
+        workers=work.workers,
         forecast=cost,
-        methods=method_costs(pilot, todo),
+        methods=method_costs(pilot, jobs),
         expected=expected_errors(units, goal_of_each(units, goals)),
         targets=pd.DataFrame(lines, columns=["measure", "target", "needed", "seconds", "cell"]),
         pilot=pilot,

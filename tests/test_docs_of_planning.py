@@ -18,7 +18,7 @@ def test_contract_the_study_of_the_page_is_right_and_stops_by_itself(tmp_path):
     assert study.precision
     found = check(study, seconds=0.5)
     assert found.clean
-    assert found.gate.conditions == 4
+    assert found.oracle.conditions == 4
     results = run(path, tmp_path, replicates=1000, jobs=1, quiet=True)
     done = results.fits.groupby("condition").replicate.nunique()
     assert (done > 1000).all()

@@ -217,9 +217,9 @@ def test_law_a_right_pipeline_passes_the_oracle():
     both = grid(**{**levels, "group1_sd": [0.0, 2.0]})
     found = check(family(conditions=both), seconds=1.0)
     assert found.clean
-    assert found.gate.conditions == 1
-    assert found.gate.replicates >= 100
-    assert len(found.gate.cells) > 40
+    assert found.oracle.conditions == 1
+    assert found.oracle.replicates >= 100
+    assert len(found.oracle.cells) > 40
     assert "oracle: " in str(found)
 
 
@@ -229,8 +229,8 @@ def test_contract_an_oracle_may_answer_with_a_frame_of_another_library():
         family(oracle=lambda **condition: polars.from_pandas(law(**condition))), seconds=0.5
     )
     plain = check(family(), seconds=0.5)
-    assert given.gate is not None
-    assert len(given.gate.cells) == len(plain.gate.cells)
+    assert given.oracle is not None
+    assert len(given.oracle.cells) == len(plain.oracle.cells)
 
 
 def wrong_sd(rng, *, unexplained_sd, **factors):
@@ -240,8 +240,8 @@ def wrong_sd(rng, *, unexplained_sd, **factors):
 def test_law_a_wrong_pipeline_is_caught_by_the_oracle():
     found = check(family(simulate=wrong_sd), seconds=1.0)
     assert not found.clean
-    assert found.gate.cells.off.sum() > 3
-    assert set(found.gate.cells[:3].estimand) == {"unexplained_var"}
+    assert found.oracle.cells.off.sum() > 3
+    assert set(found.oracle.cells[:3].estimand) == {"unexplained_var"}
     assert "cells are not what the oracle knows" in found.problems[0]
 
 

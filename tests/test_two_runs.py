@@ -281,10 +281,11 @@ def test_law_the_chance_of_the_correlations_is_as_said():
     rng = np.random.default_rng(3)
     found = []
     for _ in range(1000):
-        series = Agreement()
+        agreement = Agreement()
         for values, others in rng.normal(size=(4, 2, 6)):
-            series.add(("method", "mean"), values, others)
-        found.append(series._series["method", "mean"].p_values()[0])
+            agreement.add(("method", "mean"), values, others)
+        series = agreement._series["method", "mean"]
+        found.append(series.p_values(series.z, series.matches)[0])
     for level in (0.1, 0.01):
         share = np.mean(np.array(found) < level)
         assert share < level + 4 * np.sqrt(level * (1 - level) / len(found))

@@ -25,6 +25,7 @@ from mcstudy.analysis.select import (
     known_measures,
     levels_of,
     select,
+    varying,
 )
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
@@ -37,7 +38,7 @@ Term: TypeAlias = tuple[str, ...]
 """The factors of a main effect or an interaction."""
 
 _MOST_COLUMNS = 1000  # of the design: the time of least squares grows with their square
-_ROUNDING = 1e-9  # of the total: more than the arithmetic of a balanced grid leaves
+_ROUNDING = 1e-9  # of the largest: more than the arithmetic of a balanced grid leaves
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ class Anova(Printed):
             (
                 row["term"],
                 str(row["df"]),
-                _share_text(row["share"]),
-                _share_text(row["noise_share"]),
+                *("-" if np.isnan(x) else f"{x:.4f}" for x in (row["share"], row["noise_share"])),
                 _p_text(row["p_value"]),
             )
             for row in shown.to_dict("records")
@@ -118,18 +118,19 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
     usable &= cells["replicates"].to_numpy() > 0
     left_out = int((~usable).sum())
     cells, error = cells[usable], error[usable]
-    factors = [
-        factor
-        for factor in dimensions(cells)
-        if factor != "measure" and cells[factor].nunique(dropna=False) > 1
-    ]
+    factors = varying(cells, [factor for factor in dimensions(cells) if factor != "measure"])
     if not factors:
         raise ResultsError(
             f"anova: {len(cells)} cell{'s have' if len(cells) != 1 else ' has'} a {name} with an "
             "error and nothing varies; it needs a factor with several levels, or several methods"
         )
     value = cells["value"].to_numpy(dtype=float)
-    notes = [_in_notes(cells, factors, left_out)]
+    levels = [
+        f"{factor}: {', '.join(in_words(level) for level in levels_of(cells, factor))}"
+        for factor in factors
+    ]
+    lost = f"; {left_out} cells without value or error left out" if left_out else ""
+    notes = [f"{len(cells)} cells; {'; '.join(levels)}{lost}"]
     weighting = error
     if (error <= 0).any():
         if (error <= 0).all():
@@ -168,15 +169,6 @@ def _about_shares(frame: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _in_notes(cells: pd.DataFrame, factors: Sequence[str], left_out: int) -> str:
-    varying = "; ".join(
-        f"{name}: {', '.join(in_words(level) for level in levels_of(cells, name))}"
-        for name in factors
-    )
-    note = f"{len(cells)} cells; {varying}"
-    return note + (f"; {left_out} cells without value or error left out" if left_out else "")
-
-
 @dataclass(frozen=True)
 class _Model:
     """Values and the columns of each term, turned so that they have few rows.
@@ -213,7 +205,7 @@ class _Model:
         """Return the residual sum of squares, what of it is noise, and the rank of a model."""
         x = np.hstack([self.ones, *(self.columns[name] for name in terms)])
         left, size, _ = np.linalg.svd(x, full_matrices=False)
-        rank = int((size > size[0] * 1e-9).sum())
+        rank = int((size > size[0] * _ROUNDING).sum())
         basis = left[:, :rank]
         fitted = basis @ (basis.T @ self.y)
         noise = np.trace(self.variances) - float((basis * (self.variances @ basis)).sum())
@@ -222,7 +214,10 @@ class _Model:
 
 def _terms(cells: pd.DataFrame, factors: Sequence[str]) -> tuple[dict[Term, Floats], list[Term]]:
     """Return the columns of main effects and interactions, and the interactions left out."""
-    main = {name: _dummies(cells[name]) for name in factors}
+    main: dict[str, Floats] = {}
+    for name in factors:
+        codes, _ = pd.factorize(cells[name], use_na_sentinel=False)
+        main[name] = np.eye(int(codes.max()) + 1)[codes][:, 1:]
     terms: dict[Term, Floats] = {(name,): columns for name, columns in main.items()}
     left_out: list[Term] = []
     count = 1 + sum(columns.shape[1] for columns in main.values())
@@ -241,11 +236,6 @@ def _named(term: Term) -> str:
     """Return a term in words; a factor that looks like another term stands in quotes."""
     odd = [":" in name or name in ("residual", "total") for name in term]
     return ":".join(level_text(n) if quoted else n for n, quoted in zip(term, odd, strict=True))
-
-
-def _dummies(levels: pd.Series) -> Floats:
-    codes, _ = pd.factorize(levels, use_na_sentinel=False)
-    return np.eye(int(codes.max()) + 1)[codes][:, 1:]
 
 
 def _table(model: _Model, weighted: _Model) -> pd.DataFrame:
@@ -273,10 +263,6 @@ def _table(model: _Model, weighted: _Model) -> pd.DataFrame:
     frame["noise_share"] = frame["noise"] / beyond
     frame["p_value"] = special.chdtrc(frame["df"], frame.pop("test"))
     return frame
-
-
-def _share_text(share: float) -> str:
-    return "-" if np.isnan(share) else f"{share:.4f}"
 
 
 def _p_text(p: float) -> str:

@@ -181,15 +181,12 @@ def _replay(folder: Path, condition: str, replicate: int) -> str | None:
 
 def _line(row: dict[Any, Any]) -> list[str]:
     number = row["number"] if pd.isna(row["interval"]) else f"{row['interval']} {row['number']}"
+    names = ("absolute_50", "absolute_99", "absolute_largest", "relative_largest")
+    distances = [row[name] for name in names]
     return [
         in_words(row["estimand"]),
         number,
         f"{row['equal']}/{row['compared']}",
         str(row["only_method"] + row["only_reference"]),
-        *(_short(row[f"absolute_{name}"]) for name in ("50", "99", "largest")),
-        _short(row["relative_largest"]),
+        *("-" if np.isnan(d) else "0" if d == 0 else f"{d:.1e}" for d in distances),
     ]
-
-
-def _short(distance: float) -> str:
-    return "-" if np.isnan(distance) else "0" if distance == 0 else f"{distance:.1e}"

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.analysis.performance import measured
 from mcstudy.arrays import Booleans
-from mcstudy.measure import Measured
 
 _NEAR_ZERO = ("bias", "relative_bias", "standardized_bias")
 _SMALL = ("empirical_se", "mse", "rmse", "width")
@@ -26,10 +25,6 @@ class RankingRule:
 
     measure: str
     level: float
-
-    def measured(self, cell: Cell) -> Measured:
-        """Return the measure of a cell."""
-        return measured(self.measure, cell)
 
     def score(self, value: float) -> float:
         """Return how far a value is from the best there is."""
@@ -55,18 +50,9 @@ class Fits:
     def at(self, kept: Booleans) -> Fits:
         """Return some of the fits."""
         cell = self.cell
-        some = replace(
-            cell,
-            estimate=cell.estimate[kept],
-            std_error=cell.std_error[kept],
-            lower=None if cell.lower is None else cell.lower[kept],
-            upper=None if cell.upper is None else cell.upper[kept],
-        )
+        lower, upper = (None if x is None else x[kept] for x in (cell.lower, cell.upper))
+        some = Cell(cell.truth, cell.estimate[kept], cell.std_error[kept], lower, upper)
         return Fits(self.replicate[kept], some, self.failed[kept])
-
-
-def _available(fits: Mapping[str, Fits], _: RankingRule) -> Mapping[str, Fits]:
-    return fits
 
 
 def _common(fits: Mapping[str, Fits], _: RankingRule) -> Mapping[str, Fits]:
@@ -79,7 +65,16 @@ def _common(fits: Mapping[str, Fits], _: RankingRule) -> Mapping[str, Fits]:
 def _worst(fits: Mapping[str, Fits], judge: RankingRule) -> Mapping[str, Fits]:
     """Put the worst that the cell allows in the place of each failed fit."""
     bound = max(_farthest(of.cell, judge.measure) for of in fits.values())
-    return {name: _at_worst(of, judge, bound) for name, of in fits.items()}
+
+    def score(cell: Cell) -> float:
+        return judge.score(measured(judge.measure, cell).value)
+
+    return {
+        name: replace(of, cell=max(_ways(of, judge.measure, bound), key=score))
+        if of.failed.any()
+        else of
+        for name, of in fits.items()
+    }
 
 
 def _farthest(cell: Cell, measure: str) -> float:
@@ -93,34 +88,26 @@ def _farthest(cell: Cell, measure: str) -> float:
     return float(sizes.max()) if len(sizes) else 0.0
 
 
-def _at_worst(fits: Fits, judge: RankingRule, bound: float) -> Fits:
-    if not fits.failed.any():
-        return fits
-    ways = [Fits(fits.replicate, cell, fits.failed) for cell in _ways(fits, judge, bound)]
-    return max(ways, key=lambda way: judge.score(judge.measured(way.cell).value))
-
-
-def _ways(fits: Fits, judge: RankingRule, bound: float) -> Iterator[Cell]:
+def _ways(fits: Fits, measure: str, bound: float) -> Iterator[Cell]:
     """Yield the cell with its failed fits at each extreme."""
     cell, failed = fits.cell, fits.failed
-    if judge.measure in INTERVAL_MEASURES:
-        assert cell.lower is not None
-        assert cell.upper is not None
-        ends = [(0.0, bound)] if judge.measure == "width" else [(-np.inf, np.inf), (np.inf, np.inf)]
+    if measure in INTERVAL_MEASURES:
+        ends = [(0.0, bound)] if measure == "width" else [(-np.inf, np.inf), (np.inf, np.inf)]
         for lower, upper in ends:
             yield replace(
                 cell,
-                lower=np.where(failed, lower, cell.lower),
-                upper=np.where(failed, upper, cell.upper),
+                lower=np.where(failed, lower, np.asarray(cell.lower)),
+                upper=np.where(failed, upper, np.asarray(cell.upper)),
             )
         return
+    # Half to each side is worst for the spread of a method that has no bias.
     turns = np.where(np.cumsum(failed) % 2 == 1, 1.0, -1.0)
     for side in (np.ones(len(failed)), -np.ones(len(failed)), turns):
         yield replace(cell, estimate=np.where(failed, cell.truth + bound * side, cell.estimate))
 
 
 VIEWS: Mapping[str, Callable[[Mapping[str, Fits], RankingRule], Mapping[str, Fits]]] = {
-    "available": _available,
+    "available": lambda fits, _: fits,
     "common": _common,
     "worst": _worst,
 }

@@ -19,9 +19,11 @@ from mcstudy.analysis.select import (
     METHODS_IN_ORDER,
     Where,
     beside,
+    factor_columns,
     in_order,
     in_words,
     select,
+    varying,
     wheres,
     with_record,
 )
@@ -110,8 +112,7 @@ class Overlap(Printed):
 
     def document(self) -> Document:
         """Return the pairs of methods that both failed under some condition."""
-        names = self.frame.columns[: self.frame.columns.get_loc("method")]
-        varied = [str(n) for n in names if self.frame[n].nunique(dropna=False) > 1]
+        varied = varying(self.frame, factor_columns(self.frame))
         some = self.frame[(self.frame["failed"] > 0) & (self.frame["other_failed"] > 0)]
         rule = f"failed: {rule_in_words(self.failed)}"
         if some.empty:
@@ -155,11 +156,17 @@ def failure_overlap(
     words = checked_statuses(failed)
     chosen = Chosen.of(folder, where, record)
     order = record.get(METHODS_IN_ORDER, ())
-    lines = [
-        line
-        for rows, found in _whole_conditions(folder, words, chosen)
-        for line in _overlaps(rows, found, order)
-    ]
+    lines = []
+    for rows, found in _whole_conditions(folder, words, chosen):
+        for name, other in itertools.combinations(in_order(sorted(found), order), 2):
+            (one, fails), (second, fails_second) = found[name], found[other]
+            places, places_second, count = matched(one, second)
+            here, there = fails[places], fails_second[places_second]
+            expected = float(here.sum() * there.sum() / count) if count else np.nan
+            counts = (count, int(here.sum()), int(there.sum()), int((here & there).sum()), expected)
+            names = {"method": name, "other": other}
+            line = beside(rows.factors, _TAKEN) | names | dict(zip(_COUNTS, counts, strict=True))
+            lines.append(line)
     return Overlap(pd.DataFrame(lines, columns=None if lines else [*_NAMES, *_COUNTS]), words)
 
 
@@ -211,25 +218,6 @@ def _whole_conditions(
             found[name] = method, failed_fits(method, failed, estimands) | before
     if last is not None:
         yield last, found
-
-
-def _overlaps(
-    rows: ConditionRows, found: Failures, order: Sequence[str]
-) -> Iterator[dict[str, object]]:
-    for name, other in itertools.combinations(in_order(sorted(found), order), 2):
-        (one, fails), (second, fails_second) = found[name], found[other]
-        places, places_second, count = matched(one, second)
-        here, there = fails[places], fails_second[places_second]
-        yield {
-            **beside(rows.factors, _TAKEN),
-            "method": name,
-            "other": other,
-            "replicates": count,
-            "failed": int(here.sum()),
-            "other_failed": int(there.sum()),
-            "together": int((here & there).sum()),
-            "expected": float(here.sum() * there.sum() / count) if count else np.nan,
-        }
 
 
 def warning_kinds(

@@ -8,17 +8,25 @@ two measures with contributions c and d of the same replicates (Efron & Tibshira
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.analysis.load import EstimandRows
 from mcstudy.analysis.measures import Cell
 from mcstudy.arrays import Floats
 
 Replicates: TypeAlias = NDArray[np.int64]
+
+
+def cells_of(rows: EstimandRows) -> Iterator[tuple[str | None, Cell]]:
+    """Yield the estimates, and each interval by its name, as cells of which measures are made."""
+    yield None, Cell(rows.truth, rows.estimate, rows.std_error)
+    for interval, limits in rows.intervals.items():
+        yield interval, Cell(rows.truth, rows.estimate, rows.std_error, *limits)
 
 
 def contributions(measure: str, cell: Cell) -> Floats:
@@ -75,6 +83,7 @@ def _empirical_se(cell: Cell) -> Floats:
 
 
 def _root(square: Floats) -> Floats:
+    """Return the influence on the root of a mean from that on the mean: the delta method."""
     exist = square[np.isfinite(square)]
     return square / (2 * np.sqrt(exist.mean())) if len(exist) else square
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.select import Where, select, with_record
+from mcstudy.analysis.select import Where, factor_columns, select, varying, with_record
 from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.comparison.paired_measures import (
     COMPARISONS,
@@ -81,7 +81,9 @@ def condition_comparisons(
                 value = null_of(null, estimand)
                 common = sorted(both[0].intervals.keys() & both[1].intervals.keys())
                 named = [intervals] if intervals else [(name, name) for name in common]
-                found = _measures(both, (places, other_places), named, value)
+                # Numbers whose squares are beyond the floats give infinite ones.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    found = list(_measures(both, (places, other_places), named, value))
                 for interval, name, made in found:
                     yield method, reference, estimand, interval, name, *made, count
 
@@ -107,29 +109,18 @@ def _measures(
     places, other = matched_at
     estimates = (method.truth, method.estimate[places], reference.estimate[other])
     for name, measure in COMPARISONS.items():
-        yield None, name, _compared(measure, Pair(*estimates))
+        yield None, name, measure(Pair(*estimates))
     measures: dict[str, Callable[[Pair], Compared]] = dict(INTERVAL_COMPARISONS)
     if not np.isnan(null):
         measures["rejection_difference"] = rejection_difference
     for one, second in intervals:
         if one in method.intervals and second in reference.intervals:
-            limits = _chosen(method.intervals[one], places)
-            pair = Pair(*estimates, limits, _chosen(reference.intervals[second], other), null)
+            (lower, upper), (lower_r, upper_r) = method.intervals[one], reference.intervals[second]
+            limits = (lower[places], upper[places]), (lower_r[other], upper_r[other])
+            pair = Pair(*estimates, *limits, null)
             label = one if one == second else f"{one} against {second}"
             for name, measure in measures.items():
-                yield label, name, _compared(measure, pair)
-
-
-def _compared(measure: Callable[[Pair], Compared], pair: Pair) -> Compared:
-    """Return a comparison; numbers whose squares are beyond the floats give infinite ones."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return measure(pair)
-
-
-def _chosen(
-    limits: tuple[NDArray[np.float64], NDArray[np.float64]], places: Places
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return limits[0][places], limits[1][places]
+                yield label, name, measure(pair)
 
 
 @dataclass
@@ -211,16 +202,10 @@ class Comparison(Printed):
             measures = [name for name in kind if (self.frame["measure"] == name).any()]
             cells = self.frame[self.frame["measure"].isin(measures)]
             if len(cells):
-                rows = [n for n in _splits(cells) if cells[n].nunique(dropna=False) > 1]
+                rows = varying(cells, [*factor_columns(cells), "estimand", "interval"])
                 blocks.append(table(cells, measures, rows=rows, columns=["measure"]).document())
         title = f"{self.method} against {self.reference}, paired by replicate"
         return Document(title, blocks, self.notes, [self.frame])
-
-
-def _splits(frame: pd.DataFrame) -> list[str]:
-    """Return the factors, the estimand and the interval of a table of comparisons."""
-    factors = [str(name) for name in frame.columns[: frame.columns.get_loc("method")]]
-    return [*factors, "estimand", "interval"]
 
 
 def compare(

@@ -26,7 +26,7 @@ from mcstudy.analysis.select import (
 from mcstudy.arguments import is_number, is_proportion, short
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
-from mcstudy.comparison.same_data import Pairing, cell_key, pair_runs
+from mcstudy.comparison.same_data import cell_key, pair_runs
 from mcstudy.errors import ResultsError
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
@@ -138,20 +138,20 @@ def two_runs(a: Run, b: Run, *, where: Where, alpha: float, tolerance: float) ->
     both = both[both["value_a"].notna() & both["value_b"].notna()]
     if both.empty:
         raise ResultsError(f"{a.folder} and {b.folder} have no cell in common to compare")
-    pairing = pair_runs((a.folder, b.folder), (a.study, b.study))
+    paired_errors, notes = pair_runs((a.folder, b.folder), (a.study, b.study))
     names = dimensions(a.performance)
     made = both[[f"{name}_a" for name in names]]
     made = made.set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
     made = made.assign(value_a=both["value_a"], value_b=both["value_b"])
     made["difference"] = made["value_b"] - made["value_a"]
-    made["error"], made["paired"] = _errors(both, pairing)
+    made["error"], made["paired"] = _errors(both, paired_errors)
     frame = _judged(made, both, alpha, tolerance).reset_index(drop=True)
     only_a, only_b = (
         one[one["value"].notna() & ~one.index.isin(both.index)][[*dimensions(one), "value"]]
         for one in frames
     )
     only = only_a.reset_index(drop=True), only_b.reset_index(drop=True)
-    return TwoRuns(frame, *only, alpha, (*pairing.notes, *_lengths(both)))
+    return TwoRuns(frame, *only, alpha, (*notes, *_lengths(both)))
 
 
 def _lengths(both: pd.DataFrame) -> Iterator[str]:
@@ -195,18 +195,20 @@ def _keyed(frame: pd.DataFrame) -> pd.DataFrame:
     return with_limits(frame).set_axis(pd.Index(keys, dtype=object), axis=0)
 
 
-def _errors(both: pd.DataFrame, pairing: Pairing) -> tuple[Floats, NDArray[np.bool_]]:
+def _errors(
+    both: pd.DataFrame, paired_errors: Mapping[str, float]
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Return the standard error of each difference, and whether it is a paired one."""
     columns = ("measure", "value", "mcse", "used", "lower", "upper")
     one, other = (
         both[[f"{name}_{side}" for name in columns]].set_axis(columns, axis=1) for side in "ab"
     )
     independent: Floats = np.hypot(errors(one, by_limits=True), errors(other, by_limits=True))
-    paired = np.array([pairing.errors.get(key, np.nan) for key in both.index], dtype=float)
-    share = shares(one)
+    paired = np.array([paired_errors.get(key, np.nan) for key in both.index], dtype=float)
     used = np.minimum(one["used"].to_numpy(dtype=float), other["used"].to_numpy(dtype=float))
     known = np.isfinite(paired)
-    paired = np.where(share, np.maximum(paired, 1 / (used + 2)), paired)
+    # Of a share never below that of half a replicate, so that 0 and 1 have one.
+    paired = np.where(shares(one), np.maximum(paired, 1 / (used + 2)), paired)
     return np.where(known, paired, independent), known
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.measures import Cell
+from mcstudy.analysis.load import ConditionRows, MethodRows, rows_by_condition
 from mcstudy.analysis.select import in_words
 from mcstudy.arrays import Floats
 from mcstudy.columns import WARNED
 from mcstudy.comparison.influence import (
     KNOWN,
     OF_LIMITS,
+    cells_of,
     centred,
     contributions,
     error_of_difference,
@@ -46,23 +46,6 @@ _WHOLE = 2**62  # bytes: a condition is read in one piece, so that its replicate
 _DATA_MARKS = ("seed", "simulate", "python", "numpy")
 
 
-@dataclass(frozen=True)
-class Pairing:
-    """What the rows of two runs say of the errors between them.
-
-    Parameters
-    ----------
-    errors : mapping of str to float
-        The standard error of the difference of a measure between the runs by `cell_key`, from the
-        replicates that both have; empty if they did not see the same data.
-    notes : tuple of str
-        Whether they did, how that is known, and which fits of the same data ended otherwise.
-    """
-
-    errors: Mapping[str, float]
-    notes: tuple[str, ...]
-
-
 def cell_key(levels: Mapping[str, Any]) -> str:
     """Return the text by which a cell is known in both runs: its levels, by name."""
     return "\x1f".join(f"{name}={in_words(levels[name])}" for name in sorted(levels))
@@ -70,7 +53,7 @@ def cell_key(levels: Mapping[str, Any]) -> str:
 
 def pair_runs(
     folders: tuple[Path, Path], records: tuple[Mapping[str, Any], Mapping[str, Any]]
-) -> Pairing:
+) -> tuple[dict[str, float], tuple[str, ...]]:
     """Find out whether two runs saw the same data, and pair the errors of their measures if so.
 
     Parameters
@@ -79,12 +62,21 @@ def pair_runs(
         The results.
     records : (mapping, mapping)
         Their `study.json`.
+
+    Returns
+    -------
+    errors : dict of str to float
+        The standard error of the difference of a measure between the runs by `cell_key`, from the
+        replicates that both have; empty if they did not see the same data.
+    notes : tuple of str
+        Whether they did, how that is known, and which fits of the same data ended otherwise.
     """
     if records[0].get("seed") != records[1].get("seed"):
-        return Pairing({}, ("other data: the seeds differ, so the runs count as independent",))
+        return {}, ("other data: the seeds differ, so the runs count as independent",)
     if any(record.get("keep", "rows") != "rows" for record in records):
-        text = "no rows are kept to pair, so the runs count as independent, which is cautious"
-        return Pairing({}, (text,))
+        return {}, (
+            "no rows are kept to pair, so the runs count as independent, which is cautious",
+        )
     seen = _Seen()
     found = {
         key: error
@@ -94,15 +86,15 @@ def pair_runs(
     same, how = _verdict(_differing(*records), seen.agreement)
     equal = f"{seen.equal} of {seen.compared} estimates are bitwise equal"
     if not same:
-        return Pairing({}, (f"{how}, {equal}; the runs count as independent",))
+        return {}, (f"{how}, {equal}; the runs count as independent",)
     note = f"the same data: {how}; {equal}; differences are paired"
-    return Pairing(found, (note, *seen.endings_in_words()))
+    return found, (note, *seen.endings_in_words())
 
 
 def _verdict(differing: str, agreement: Agreement) -> tuple[bool, str]:
     """Return whether two runs of one seed count as having seen the same data, and why."""
-    recorded = "seed, code of simulate, Python and numpy are equal"
     if not differing:
+        recorded = "seed, code of simulate, Python and numpy are equal"
         if agreement.found or not agreement.possible:
             return True, recorded
         return False, f"{recorded}, but the estimates of no method go together"
@@ -136,7 +128,11 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 @dataclass
 class _Series:
-    """What the estimates of one method and estimand add up to over the conditions."""
+    """What the estimates of one method and estimand add up to over the conditions.
+
+    Beside the sums of z and the equal values: what they would be were all replicates in the same
+    order, or all equal.
+    """
 
     ranked: int = 0
     z: float = 0.0
@@ -145,20 +141,11 @@ class _Series:
     matches: int = 0
     most_matches: int = 0
 
-    def p_values(self) -> tuple[float, float]:
+    def p_values(self, z: float, matches: int) -> tuple[float, float]:
         """Return that of the correlations and that of the equal values."""
-        return self._of_z(self.z), self._of_matches(self.matches)
-
-    def smallest(self) -> tuple[float, float]:
-        """Return what the p-values would be were all replicates in order, or all equal."""
-        return self._of_z(self.largest_z), self._of_matches(self.most_matches)
-
-    def _of_z(self, z: float) -> float:
-        return float(special.ndtr(-z / math.sqrt(self.ranked))) if self.ranked else 1.0
-
-    def _of_matches(self, count: int) -> float:
-        log = count * math.log(self.conditions or 1) - math.lgamma(count + 1)
-        return math.exp(min(log, 0.0))
+        log = matches * math.log(self.conditions or 1) - math.lgamma(matches + 1)
+        of_z = float(special.ndtr(-z / math.sqrt(self.ranked))) if self.ranked else 1.0
+        return of_z, math.exp(min(log, 0.0))
 
 
 @dataclass
@@ -180,11 +167,11 @@ class Agreement:
         series, n = self._series.setdefault(of, _Series()), len(values)
         if n == 0:
             return
-        once, once_other = _occur_once(values), _occur_once(others)
+        ties, other_ties = _ties(values), _ties(others)
         series.conditions += 1
-        series.matches += int(((values == others) & once & once_other).sum())
-        series.most_matches += min(int(once.sum()), int(once_other.sum()))
-        if n > 2 and max(_largest_tie(values), _largest_tie(others)) <= _MOST_TIED * n:
+        series.matches += int(((values == others) & (ties == 1) & (other_ties == 1)).sum())
+        series.most_matches += min(int((ties == 1).sum()), int((other_ties == 1).sum()))
+        if n > 2 and max(ties.max(), other_ties.max()) <= _MOST_TIED * n:
             ranks, other_ranks = stats.rankdata(values), stats.rankdata(others)
             series.ranked += 1
             series.z += float(np.corrcoef(ranks, other_ranks)[0, 1]) * math.sqrt(n - 1)
@@ -193,25 +180,25 @@ class Agreement:
     @property
     def found(self) -> bool:
         """Whether they do: were the data independent this would have a chance below `CHANCE`."""
-        return self._least([p for s in self._series.values() for p in s.p_values()]) < CHANCE
+        return _unlikely(s.p_values(s.z, s.matches) for s in self._series.values())
 
     @property
     def possible(self) -> bool:
         """Whether there are replicates enough to find it."""
-        return self._least([p for s in self._series.values() for p in s.smallest()]) < CHANCE
-
-    def _least(self, p: list[float]) -> float:
-        return len(p) * min(p, default=1.0)
+        return _unlikely(s.p_values(s.largest_z, s.most_matches) for s in self._series.values())
 
 
-def _occur_once(values: Floats) -> NDArray[np.bool_]:
+def _unlikely(pairs: Iterable[tuple[float, float]]) -> bool:
+    """Return whether the least p-value, times their number (Bonferroni), is below `CHANCE`."""
+    p = [one for pair in pairs for one in pair]
+    return len(p) * min(p, default=1.0) < CHANCE
+
+
+def _ties(values: Floats) -> NDArray[np.int64]:
+    """Return how often each value occurs."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    once: NDArray[np.bool_] = (count == 1)[place]
-    return once
-
-
-def _largest_tie(values: Floats) -> int:
-    return int(np.unique(values, return_counts=True)[1].max())
+    ties: NDArray[np.int64] = count[place]
+    return ties
 
 
 @dataclass
@@ -230,10 +217,6 @@ class _Seen:
         self.compared += len(values)
         self.equal += int((values == others).sum())
         self.agreement.add(of, values, others)
-
-    def add_endings(self, method: str, codes: Any, other_codes: Any) -> None:
-        pairs = zip(codes.tolist(), other_codes.tolist(), strict=True)
-        self.endings.setdefault(method, Counter()).update(pairs)
 
     def endings_in_words(self) -> Iterator[str]:
         """Yield for each method how many fits ended otherwise in the other run, and how."""
@@ -270,41 +253,33 @@ def _condition_errors(
         at, at_other, count = matched(rows, others)
         if not count:
             continue
-        seen.add_endings(method, rows.status_code[at], others.status_code[at_other])
-        labels: dict[str, Any] = {**one.factors, "method": method}
-        yield from _share_errors(rows, others, labels)
+        endings = rows.status_code[at].tolist(), others.status_code[at_other].tolist()
+        seen.endings.setdefault(method, Counter()).update(zip(*endings, strict=True))
+        for labels, parts, parts_other in _both_contributions(rows, others):
+            key = cell_key({**one.factors, "method": method, **labels})
+            yield (
+                key,
+                error_of_difference(parts, parts_other, rows.replicate, others.replicate),
+            )
         for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):
-            of, of_other = rows.estimands[estimand], others.estimands[estimand]
-            seen.add((method, estimand), of.estimate[at], of_other.estimate[at_other])
-            cells, cells_other = dict(_cells(of)), dict(_cells(of_other))
-            for interval in sorted(cells.keys() & cells_other.keys(), key=lambda name: name or ""):
-                for measure in sorted(KNOWN - OF_LIMITS if interval is None else OF_LIMITS):
-                    key = labels | {"estimand": estimand, "interval": interval, "measure": measure}
-                    parts = contributions(measure, cells[interval])
-                    parts_other = contributions(measure, cells_other[interval])
-                    yield (
-                        cell_key(key),
-                        error_of_difference(parts, parts_other, rows.replicate, others.replicate),
-                    )
+            values = rows.estimands[estimand].estimate[at]
+            seen.add((method, estimand), values, others.estimands[estimand].estimate[at_other])
 
 
-def _share_errors(
-    rows: MethodRows, others: MethodRows, labels: Mapping[str, Any]
-) -> Iterator[tuple[str, float]]:
-    shares = {
+def _both_contributions(
+    rows: MethodRows, others: MethodRows
+) -> Iterator[tuple[dict[str, str | None], Floats, Floats]]:
+    """Yield what the replicates of both contribute to each measure, and which one it is."""
+    found = {
         f"share_{word}": (rows.status_code == code, others.status_code == code)
         for code, word in enumerate(STATUSES)
     }
-    for measure, (here, there) in {**shares, WARNED: (rows.warned, others.warned)}.items():
-        parts, parts_other = centred(here.astype(float)), centred(there.astype(float))
-        key = {**labels, "estimand": None, "interval": None, "measure": measure}
-        yield (
-            cell_key(key),
-            error_of_difference(parts, parts_other, rows.replicate, others.replicate),
-        )
-
-
-def _cells(of: EstimandRows) -> Iterator[tuple[str | None, Cell]]:
-    yield None, Cell(of.truth, of.estimate, of.std_error)
-    for interval, (lower, upper) in of.intervals.items():
-        yield interval, Cell(of.truth, of.estimate, of.std_error, lower, upper)
+    for measure, both in {**found, WARNED: (rows.warned, others.warned)}.items():
+        here, there = (centred(hits.astype(float)) for hits in both)
+        yield {"estimand": None, "interval": None, "measure": measure}, here, there
+    for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):
+        cells, cells_other = (dict(cells_of(of.estimands[estimand])) for of in (rows, others))
+        for interval in sorted(cells.keys() & cells_other.keys(), key=lambda name: name or ""):
+            for measure in sorted(KNOWN - OF_LIMITS if interval is None else OF_LIMITS):
+                here, there = (contributions(measure, of[interval]) for of in (cells, cells_other))
+                yield {"estimand": estimand, "interval": interval, "measure": measure}, here, there

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.load import ConditionRows, EstimandRows, rows_by_condition, without_skipped
-from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
+from mcstudy.analysis.load import ConditionRows, rows_by_condition, without_skipped
+from mcstudy.analysis.measures import INTERVAL_MEASURES
+from mcstudy.analysis.performance import measured
 from mcstudy.analysis.select import (
     METHODS_IN_ORDER,
     Where,
     at,
     beside,
+    factor_columns,
     in_order,
     in_words,
     select,
@@ -34,10 +36,10 @@ from mcstudy.analysis.select import (
     with_record,
 )
 from mcstudy.arguments import suggestion
-from mcstudy.arrays import Booleans
+from mcstudy.columns import VALUES
 from mcstudy.comparison.failure_rules import NEAR_LEVEL, RANKED, VIEWS, Fits, RankingRule
 from mcstudy.comparison.failures import FAILED, checked_statuses, failed_fits, rule_in_words
-from mcstudy.comparison.influence import contributions, error_of_difference
+from mcstudy.comparison.influence import cells_of, contributions, error_of_difference
 from mcstudy.errors import ResultsError
 from mcstudy.measure import Measured, Z
 from mcstudy.tables.document import Block, Document, Grid
@@ -78,7 +80,7 @@ class Sensitivity(Printed):
 
     def document(self) -> Document:
         """Return the rankings of the cells that have failures, or else of the first ones."""
-        names = [str(n) for n in self.frame.columns[: self.frame.columns.get_loc("method")]]
+        names = factor_columns(self.frame)  # and the estimand and interval behind them
         shared = varying(self.frame, names[:-2])
         labels = varying(self.frame, names[-2:-1])
         labels += ["interval"] if self.measure in INTERVAL_MEASURES else []
@@ -90,9 +92,14 @@ class Sensitivity(Printed):
         for views in zip(*(rows[i :: len(VIEWS)] for i in range(len(VIEWS))), strict=True):
             row, cell = views[0], at(views[0], names)
             label = (at(row, shared), *(in_words(row[name]) for name in labels), row["method"])
-            ranking = "" if cell == above else _in_words(row)
+            differs = f" ({row['differs_in']})" if row["differs_in"] else ""
+            ranking = "" if cell == above else f"{row['ranking']}{differs}"
             failed = f"{row['failed']}/{row['replicates']}"
-            lines.append((*label, failed, *map(_ranked, views), ranking))
+            ranks = (
+                f"{number_with_error(*(of[name] for name in VALUES))} {of['rank'] or '-'}"
+                for of in views
+            )
+            lines.append((*label, failed, *ranks, ranking))
             above = cell
         head = ("condition", *labels, "method", "failed", *VIEWS, "ranking")
         count = 1 + len(labels)
@@ -172,13 +179,14 @@ def sensitivity(
     lines, plain, alone = list[dict[str, object]](), list[dict[str, object]](), set[str]()
     methods = record.get(METHODS_IN_ORDER, ())
     for rows in map(without_skipped, rows_by_condition(folder)):
-        for cell in _cells(rows, measure, words):
-            if len(cell.fits) > 1:
-                lines += list(_lines(cell, judge, methods))
-                own = {**rows.factors, **{n: cell.labels[n] for n in ("estimand", "interval")}}
-                plain += [own | {"method": line["method"]} for line in lines[len(plain) :]]
-            elif cell.labels["interval"] is not None:
-                alone.add(f"{cell.labels['interval']} ({', '.join(cell.fits)})")
+        for (estimand, interval), fits in _cells(rows, measure, words):
+            cell = {"estimand": estimand, "interval": interval}
+            if len(fits) > 1:
+                made = list(_lines(fits, judge, methods))
+                lines += [beside(rows.factors, _TAKEN) | cell | line for line in made]
+                plain += [{**rows.factors, **cell, "method": line["method"]} for line in made]
+            elif interval is not None:
+                alone.add(f"{interval} ({', '.join(fits)})")
     frame = pd.DataFrame(lines)
     if not frame.empty:
         labels = frame[frame.columns[: frame.columns.get_loc("view")]]
@@ -193,117 +201,84 @@ def sensitivity(
     return Sensitivity(measure, ordered, words, tuple(sorted(alone)))
 
 
-def _ranked(row: Mapping[Any, Any]) -> str:
-    number = number_with_error(row["value"], row["mcse"], row["lower"], row["upper"])
-    return f"{number} {row['rank'] or '-'}"
-
-
-def _in_words(row: Mapping[Any, Any]) -> str:
-    return str(row["ranking"]) + (f" ({row['differs_in']})" if row["differs_in"] else "")
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The methods of one cell."""
-
-    labels: Mapping[str, object]
-    fits: Mapping[str, Fits]
-
-
-def _cells(rows: ConditionRows, measure: str, failed: Collection[str]) -> Iterator[_Group]:
-    """Yield each estimand, for a measure of intervals each interval, that a method has.
+def _cells(
+    rows: ConditionRows, measure: str, failed: Collection[str]
+) -> list[tuple[tuple[str, str | None], dict[str, Fits]]]:
+    """Return by estimand, and for a measure of intervals by interval, the fits of each method.
 
     A method without any estimate is there too, and failed; one whose fits lack the interval is not.
     """
     found: dict[tuple[str, str | None], dict[str, Fits]] = {}
     for name, method in rows.methods.items():
         for estimand, of in method.estimands.items():
-            bad = failed_fits(method, failed, [estimand])
-            for interval, cell, missing in _numbers(of, measure):
-                if not missing.all() or not np.isfinite(of.estimate).any():
-                    fits = Fits(method.replicate, cell, bad | missing)
-                    found.setdefault((estimand, interval), {})[name] = fits
-    for (estimand, interval), fits_of in sorted(
-        found.items(), key=lambda i: (i[0][0], i[0][1] or "")
-    ):
-        labels = beside(rows.factors, _TAKEN)
-        yield _Group({**labels, "estimand": estimand, "interval": interval}, fits_of)
-
-
-def _numbers(of: EstimandRows, measure: str) -> Iterator[tuple[str | None, Cell, Booleans]]:
-    cell = Cell(of.truth, of.estimate, of.std_error)
-    if measure not in INTERVAL_MEASURES:
-        yield None, cell, ~np.isfinite(of.estimate)
-        return
-    for interval, (lower, upper) in of.intervals.items():
-        missing = np.isnan(lower) | np.isnan(upper)
-        yield interval, replace(cell, lower=lower, upper=upper), missing
+            lost = failed_fits(method, failed, [estimand])
+            for interval, cell in cells_of(of):
+                if (interval is None) == (measure in INTERVAL_MEASURES):
+                    continue
+                missing = np.isnan(of.intervals[interval]).any(axis=0) if interval else lost
+                if interval and missing.all() and np.isfinite(of.estimate).any():
+                    continue
+                fits = Fits(method.replicate, cell, lost | missing)
+                found.setdefault((estimand, interval), {})[name] = fits
+    return sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or ""))
 
 
 def _lines(
-    group: _Group, judge: RankingRule, methods: Sequence[str]
+    fits: Mapping[str, Fits], judge: RankingRule, methods: Sequence[str]
 ) -> Iterator[dict[str, object]]:
     """Yield the lines of a cell: each method in each view, methods in the order of the study."""
-    views = {view: make(group.fits, judge) for view, make in VIEWS.items()}
-    made_of = {
-        view: {name: judge.measured(of.cell) for name, of in fits.items()}
-        for view, fits in views.items()
+    views = {view: make(fits, judge) for view, make in VIEWS.items()}
+    made = {
+        view: {name: measured(judge.measure, of.cell) for name, of in some.items()}
+        for view, some in views.items()
     }
-    orders = {view: _order(views[view], made_of[view], judge) for view in VIEWS}
-    ranks = {view: _ranks(made_of[view], orders[view]) for view in VIEWS}
+    pairs = list(itertools.combinations(sorted(fits), 2))
+    orders = {
+        view: {pair: _better(views[view], made[view], pair, judge) for pair in pairs}
+        for view in VIEWS
+    }
     ranking, differs_in = _verdict(orders)
-    for name in in_order(group.fits, methods):
-        fits = group.fits[name]
-        for view in VIEWS:
-            made = made_of[view][name]
+    for name in in_order(fits, methods):
+        for view, order in orders.items():
+            one = made[view][name]
+            worse = sum(
+                side == (1 if name == a else -1) for (a, b), side in order.items() if name in (a, b)
+            )
             yield {
-                **group.labels,
                 "method": name,
                 "view": view,
-                "value": made.value,
-                "mcse": made.mcse,
-                "lower": made.lower,
-                "upper": made.upper,
-                "used": made.used,
-                "failed": int(fits.failed.sum()),
-                "replicates": len(fits.replicate),
-                "rank": ranks[view][name],
+                "value": one.value,
+                "mcse": one.mcse,
+                "lower": one.lower,
+                "upper": one.upper,
+                "used": one.used,
+                "failed": int(fits[name].failed.sum()),
+                "replicates": len(fits[name].replicate),
+                "rank": 0 if np.isnan(one.value) else 1 + worse,
                 "ranking": ranking,
                 "differs_in": differs_in,
             }
 
 
-def _ranks(
-    measured: Mapping[str, Measured], order: Mapping[tuple[str, str], int]
-) -> dict[str, int]:
-    """Return for each method 1 + how many are better by more than the error; 0 has no value."""
-    worse = dict.fromkeys(measured, 1)
-    for (one, other), side in order.items():
-        worse[one if side > 0 else other] += abs(side)
-    return {name: 0 if np.isnan(made.value) else worse[name] for name, made in measured.items()}
+def _better(
+    fits: Mapping[str, Fits],
+    made: Mapping[str, Measured],
+    pair: tuple[str, str],
+    judge: RankingRule,
+) -> int:
+    """Return which of two methods is better by more than the error of their difference.
 
-
-def _order(
-    fits: Mapping[str, Fits], measured: Mapping[str, Measured], judge: RankingRule
-) -> dict[tuple[str, str], int]:
-    """Return for each two methods which is better by more than its error: -1, 1, or 0."""
-    return {
-        (one, other): _better(
-            (fits[one], fits[other]), (measured[one].value, measured[other].value), judge
-        )
-        for one, other in itertools.combinations(sorted(fits), 2)
-    }
-
-
-def _better(fits: tuple[Fits, Fits], values: tuple[float, float], judge: RankingRule) -> int:
-    """Judge the difference of two scores by its error, paired by replicate."""
+    -1 is the first, 1 the second, 0 neither; the error is paired by replicate.
+    """
+    values = [made[name].value for name in pair]
     one, other = (
-        judge.slope(value) * contributions(judge.measure, of.cell)
-        for of, value in zip(fits, values, strict=True)
+        judge.slope(value) * contributions(judge.measure, fits[name].cell)
+        for name, value in zip(pair, values, strict=True)
     )
-    error = error_of_difference(one, other, fits[0].replicate, fits[1].replicate)
+    error = error_of_difference(one, other, *(fits[name].replicate for name in pair))
     if judge.measure in NEAR_LEVEL:
-        error = max(error, 1 / (max(len(fits[0].replicate), 1) + 2))
+        # Never below that of half a replicate, so that shares of 0 and 1 have one.
+        error = max(error, 1 / (max(len(one), 1) + 2))
     difference = judge.score(values[0]) - judge.score(values[1])
     return int(np.sign(difference)) if abs(difference) > Z * error else 0
 
@@ -311,8 +286,7 @@ def _better(fits: tuple[Fits, Fits], values: tuple[float, float], judge: Ranking
 def _verdict(orders: Mapping[str, Mapping[tuple[str, str], int]]) -> tuple[str, str]:
     """Return how the ranking fares, and in which views it is not that of the available cases."""
     first = orders["available"]
-    reversals = {v: [one for one in first if first[one] * orders[v][one] < 0] for v in VIEWS}
-    changes = {v: [one for one in first if first[one] != orders[v][one]] for v in VIEWS}
-    word = "reversed" if any(reversals.values()) else "depends" if any(changes.values()) else "same"
-    differing = reversals if word == "reversed" else changes
-    return word, ", ".join(view for view in VIEWS if differing[view])
+    turned = [v for v in VIEWS if any(first[pair] * orders[v][pair] < 0 for pair in first)]
+    other = [v for v in VIEWS if orders[v] != first]
+    word = "reversed" if turned else "depends" if other else "same"
+    return word, ", ".join(turned or other)

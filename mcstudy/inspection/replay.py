@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import traceback
 from collections.abc import Callable, Mapping
@@ -176,7 +177,12 @@ def replay(
         notes += _damaged(_manifest(store, study, found, current), replicate)
     if not stored and not notes:
         notes.append(f"Note: replicate {replicate} is not stored, so nothing to compare with")
-    notes += _changes(marks, current)
+    changed = {  # each in words once, in order
+        change.replace("of method", f"of method '{name}'"): None
+        for name, mark in sorted(marks.items())
+        for change in changes(mark, current[name])
+    }
+    notes += [f"Changed since the rows were made: {'; '.join(changed)}"] if changed else []
     endings |= {name: answer.status for name, answer in stored.items()}
     left_out = [n for n in names if endings.get(n) in DANGEROUS and not force]
     notes += [
@@ -185,9 +191,7 @@ def replay(
         for name in left_out
     ]
 
-    def simulate() -> Any:
-        return draw(study, found, replicate)
-
+    simulate = functools.partial(draw, study, found, replicate)
     with threadpool_limits(1):
         data = attempt(simulate, None).value
         fitted = [name for name in names if name not in left_out]
@@ -204,7 +208,17 @@ def _located(
         source = as_path(source, "source", of="a study file, or of a folder of results")
     if isinstance(source, Results) or (isinstance(source, Path) and source.is_dir()):
         folder = folder_of(source)
-        return _study_of(folder, trust), folder
+        record = Store(folder).record
+        how = f'--study FILE (replay("FILE", ..., results="{folder}"))'
+        if not record:
+            also = f", or say where the study is: {how}" if has_parts(folder) else ""
+            raise ResultsError(f"{folder}: {why_not_there(folder)}{also}")
+        if record.get("study_file") is None:
+            raise ResultsError(
+                f"{folder}: its study was made in a session, not in a file; call "
+                "mcstudy.replay(study, ...) there"
+            )
+        return recorded_study(folder, record, how, trust=trust), folder
     study = source if isinstance(source, Study) else load_study(source)
     folder = as_path(results, "results")
     record = Store(folder).record
@@ -212,20 +226,6 @@ def _located(
         return study, folder if has_parts(folder) else folder / study.name
     check_name(folder, record, study)
     return study, folder
-
-
-def _study_of(folder: Path, trust: bool) -> Study:
-    record = Store(folder).record
-    how = f'--study FILE (replay("FILE", ..., results="{folder}"))'
-    if not record:
-        also = f", or say where the study is: {how}" if has_parts(folder) else ""
-        raise ResultsError(f"{folder}: {why_not_there(folder)}{also}")
-    if record.get("study_file") is None:
-        raise ResultsError(
-            f"{folder}: its study was made in a session, not in a file; call "
-            "mcstudy.replay(study, ...) there"
-        )
-    return recorded_study(folder, record, how, trust=trust)
 
 
 def _whole(replicate: SupportsIndex) -> int:
@@ -284,16 +284,6 @@ def _answers(study: Study, job: Job, truths: Mapping[str, float]) -> dict[str, A
         texts = [_traceback(t.exception) for t in troubles if t.method in ("", name)]
         answers[name] = replace(answer, traceback=texts[-1] if texts else "")
     return answers
-
-
-def _changes(marks: Mapping[str, Mark], current: Mapping[str, Mark]) -> list[str]:
-    """Say in one line what changed since the rows were made, nothing if nothing did."""
-    said = {
-        change.replace("of method", f"of method '{name}'"): None
-        for name, mark in sorted(marks.items())
-        for change in changes(mark, current[name])
-    }
-    return [f"Changed since the rows were made: {'; '.join(said)}"] if said else []
 
 
 def _answer_lines(answer: Answer) -> list[str]:

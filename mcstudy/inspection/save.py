@@ -9,11 +9,15 @@ import cloudpickle
 import numpy as np
 import pandas as pd
 
-from mcstudy.arguments import as_path
+from mcstudy.arguments import as_path, cut
 from mcstudy.errors import ResultsError
 from mcstudy.external.frames import as_pandas, is_frame
 
 SUFFIXES = (".parquet", ".csv", ".pkl")
+# What is shown of a data set: enough to know it again, above the fits that a replay is about.
+_MOST_ROWS = 6
+_MOST_NUMBERS = 10
+_MOST_LETTERS = 300
 
 
 def check_path(path: str | Path) -> None:
@@ -84,17 +88,13 @@ def as_frame(data: Any) -> pd.DataFrame | None:
 
 def data_text(data: Any) -> str:
     """Return kind, size and beginning of a data set."""
-    frame = as_frame(data)
-    kind = type(data).__name__
+    head, frame = type(data).__name__, as_frame(data)
     if isinstance(data, np.ndarray):
-        start = np.array2string(data, threshold=10, precision=6)
-        return f"{kind} of shape {data.shape}, {data.dtype}\n{_indented(start)}"
-    if frame is not None:
-        text = frame.to_string(max_rows=6, max_cols=10)
-        return f"{kind}, {len(frame)} rows\n{_indented(text)}"
-    words = repr(data)
-    return f"{kind}\n{_indented(words if len(words) <= 300 else words[:297] + '...')}"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
+        head += f" of shape {data.shape}, {data.dtype}"
+        text = np.array2string(data, threshold=_MOST_NUMBERS, precision=6)
+    elif frame is not None:
+        head += f", {len(frame)} rows"
+        text = frame.to_string(max_rows=_MOST_ROWS, max_cols=_MOST_NUMBERS)
+    else:
+        text = cut(repr(data), _MOST_LETTERS)
+    return f"{head}\n" + "\n".join(f"  {line}" for line in text.splitlines())

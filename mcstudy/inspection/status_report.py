@@ -97,9 +97,8 @@ class StatusReport(Printed):
             lines.append(f"throughout: {factors_in_words(self._fixed)}")
         blocks = [Block(self.headline, lines=lines), self._table()]
         if self.damaged:
-            parts = counted(self.damaged, "damaged part")
-            words = f"{parts}, not counted; the next run computes what was in there"
-            blocks.append(Block(lines=[words]))
+            parts = f"{counted(self.damaged, 'damaged part')}, not counted"
+            blocks.append(Block(lines=[f"{parts}; the next run computes what was in there"]))
         for name, kinds in (("failures", self.failures), ("warnings", self.warnings)):
             if len(kinds):
                 lines = list(self._kind_lines(kinds, name))
@@ -128,8 +127,7 @@ class StatusReport(Printed):
         }
 
     def _words(self, key: str) -> str:
-        factors = self._varying[key].factors
-        return factors_in_words({name: factors[name] for name in sorted(factors)}) or key
+        return factors_in_words(dict(sorted(self._varying[key].factors.items()))) or key
 
     def _table(self) -> Block:
         """Return the table, cut where it is long; what misses or failed comes first then."""
@@ -182,6 +180,5 @@ def _numbers(place: Place) -> str:
     if not place.replicates:
         return counted(place.fits, "fit")
     known = place.replicates[:MOST_NUMBERS]
-    more = place.fits - len(known)
-    word = "replicate" if place.fits == 1 else "replicates"
-    return f"{word} {', '.join(map(str, known))}" + (f" and {more} more" if more else "")
+    more = f" and {place.fits - len(known)} more" if place.fits > len(known) else ""
+    return f"replicate{'s' * (place.fits != 1)} {', '.join(map(str, known))}{more}"

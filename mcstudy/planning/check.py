@@ -13,7 +13,7 @@ from mcstudy.errors import StudyError
 from mcstudy.execution.options import counted
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.planning.dry_run import try_out
-from mcstudy.planning.oracle import OracleComparison, compare_with_oracle, worst_in_words
+from mcstudy.planning.oracle import OracleComparison, compare_with_oracle
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
 from mcstudy.study import Study
 from mcstudy.tables.document import Block, Document
@@ -36,7 +36,7 @@ class Check(Printed):
         What must be mended, a line each.
     notes : list of str
         What is odd but may be meant.
-    gate : OracleComparison, optional
+    oracle : OracleComparison, optional
         The comparison with the oracle, where there is one.
     """
 
@@ -44,19 +44,12 @@ class Check(Printed):
     tried: str
     problems: list[str]
     notes: list[str]
-    gate: OracleComparison | None
+    oracle: OracleComparison | None
 
     @property
     def clean(self) -> bool:
         """Whether nothing must be mended."""
         return not self.problems
-
-    @property
-    def _verdict(self) -> str:
-        if self.clean:
-            return "no problems"
-        found = counted(len(self.problems), "problem")
-        return f"{found}; mend {'it' if len(self.problems) == 1 else 'them'}, then run"
 
     def document(self) -> Document:
         """Return problems, notes, the worst cells beside the oracle, and the verdict."""
@@ -64,10 +57,13 @@ class Check(Printed):
         found += [("note", text) for text in self.notes]
         lines = [f"{kind}: {text}" for kind, text in found]
         frames = [pd.DataFrame(found, columns=["kind", "text"])]
-        if self.gate is not None:
-            lines += _gate_lines(self.gate)
-            frames.append(self.gate.cells)
-        block = Block(f"{self.name}: {self.tried}", lines=[*lines, self._verdict])
+        if self.oracle is not None:
+            lines += self.oracle.lines()
+            frames.append(self.oracle.cells)
+        count = len(self.problems)
+        cure = f"{counted(count, 'problem')}; mend {'it' if count == 1 else 'them'}, then run"
+        lines.append(cure if count else "no problems")
+        block = Block(f"{self.name}: {self.tried}", lines=lines)
         return Document(blocks=[block], frames=frames)
 
 
@@ -94,31 +90,16 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
     marks = method_marks(study)
     with threadpool_limits(1):
         trial = try_out(study)
-        problems, gate = trial.problems, None
+        problems, compared = trial.lines("problem"), None
         if study.oracle is not None and not problems:
             try:
-                gate = compare_with_oracle(study, seconds)
+                compared = compare_with_oracle(study, seconds)
             except StudyError as error:
                 problems.append(str(error).removeprefix(f"{study.name}: "))
     take_as_unchanged(study, marks)
-    if gate is not None and (off := int(gate.cells["off"].sum())):
-        problems.append(
-            f"{off} of {len(gate.cells)} cells are not what the oracle knows (see below)"
-        )
-    conditions, methods = (
-        counted(len(study.conditions), "condition"),
-        counted(len(study.methods), "method"),
-    )
-    tried = f"{conditions} x {methods}, one replicate each"
-    return Check(study.name, tried, problems, trial.notes, gate)
-
-
-def _gate_lines(gate: OracleComparison) -> list[str]:
-    if gate.cells.empty:
-        return ["oracle: no cell to compare"]
-    cells, conditions = counted(len(gate.cells), "cell"), counted(gate.conditions, "condition")
-    head = (
-        f"oracle: {cells} of {conditions} compared, {counted(gate.replicates, 'replicate')} or "
-        f"more each; off from |z| = {gate.limit:.1f}; the worst:"
-    )
-    return [head, *(f"  {line}" for line in worst_in_words(gate))]
+    if compared is not None and (off := int(compared.cells["off"].sum())):
+        found = f"{off} of {len(compared.cells)} cells are not what the oracle knows (see below)"
+        problems.append(found)
+    conditions = counted(len(study.conditions), "condition")
+    tried = f"{conditions} x {counted(len(study.methods), 'method')}, one replicate each"
+    return Check(study.name, tried, problems, trial.lines("note"), compared)

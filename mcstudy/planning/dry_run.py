@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +28,7 @@ from mcstudy.study import Study
 MOST_LETTERS = 300  # of a problem: three lines of a terminal
 SLOW_SECONDS = 10.0  # a fit: a thousand replicates take hours
 SLOW_TIMES = 100.0  # as slow as the fastest method: that one is then nothing of the whole
+_NOTICED = 0.1  # seconds of a fit: a faster one is not called slow, whatever the fastest takes
 # The first replicate of a job is a batch of its own, the others are the next.
 _TOGETHER = 4
 # What the order of summation leaves, as in a product over the whole batch, and much more.
@@ -54,18 +54,17 @@ class Trial:
     seconds: dict[str, list[float]] = field(default_factory=dict)
     worked: set[str] = field(default_factory=set)
     _raised: dict[str, list[tuple[str, Condition]]] = field(default_factory=dict)
-    _problems: dict[str, list[tuple[str, Condition | None]]] = field(default_factory=dict)
-    _notes: dict[str, list[tuple[str, Condition | None]]] = field(default_factory=dict)
+    _found: dict[tuple[str, str], list[tuple[str, Condition | None]]] = field(default_factory=dict)
     _answers: dict[str, list[Answers]] = field(default_factory=dict)
     _there: dict[tuple[str, Column], bool] = field(default_factory=dict)
 
     def problem(self, text: str, condition: Condition | None = None) -> None:
         """Write down what must be mended."""
-        self._problems.setdefault(message_kind(text), []).append((text, condition))
+        self._found.setdefault(("problem", message_kind(text)), []).append((text, condition))
 
     def note(self, text: str, condition: Condition | None = None) -> None:
         """Write down what is odd but may be meant."""
-        self._notes.setdefault(message_kind(text), []).append((text, condition))
+        self._found.setdefault(("note", message_kind(text)), []).append((text, condition))
 
     def raised(self, method: str, text: str, condition: Condition) -> None:
         """Remember that a method, or simulate if `method` is empty, has raised."""
@@ -81,26 +80,15 @@ class Trial:
         if self._raised.keys() & self.worked:
             self.note("a run stores a fit that raises as a row with status error")
 
-    @property
-    def problems(self) -> list[str]:
-        """Each problem in one line, with the number of conditions that have it."""
-        return list(self._in_lines(self._problems))
-
-    @property
-    def notes(self) -> list[str]:
-        """What is odd, each in one line."""
-        return list(self._in_lines(self._notes))
-
-    def _in_lines(self, found: Mapping[str, list[tuple[str, Condition | None]]]) -> Iterator[str]:
-        total = len(self.study.conditions)
-        for cases in found.values():
+    def lines(self, kind: str) -> list[str]:
+        """Return each "problem" or "note" in one line, with how many conditions have it."""
+        total, lines = len(self.study.conditions), []
+        for cases in [cases for (of, _), cases in self._found.items() if of == kind]:
             text, first = cases[0]
-            text = cut(" ".join(text.split()), MOST_LETTERS)
-            if first is None:
-                yield text
-            else:
-                where = f"{len(cases)} of {total} conditions, first " if total > 1 else ""
-                yield f"{text} (at {where}{first.key})"
+            where = f"{len(cases)} of {total} conditions, first " if total > 1 else ""
+            at = f" (at {where}{first.key})" if first else ""
+            lines.append(cut(" ".join(text.split()), MOST_LETTERS) + at)
+        return lines
 
     def saw(self, method: str, answers: Answers) -> None:
         """Remember which numbers of a method are ever there, and its time."""
@@ -121,17 +109,14 @@ class Trial:
             if there or (column.kind == "upper" and not other):
                 continue
             what = f"interval '{column.interval}'" if column.interval else column.kind
-            said = f"{what} of {column.estimand!r} is missing at every condition"
+            lacks = "is missing at every condition"
             if other:
-                said = (
-                    f"{what} of {column.estimand!r} has no {column.kind} limit at any condition, "
-                    "and so no coverage; a limit that is not needed is -inf or inf"
+                lacks = (
+                    f"has no {column.kind} limit at any condition, and so no coverage; a limit "
+                    "that is not needed is -inf or inf"
                 )
-            text = f"method '{method}': {said}"
-            if column.kind == "estimate":
-                self.problem(text)
-            else:
-                self.note(text)
+            tell = self.problem if column.kind == "estimate" else self.note
+            tell(f"method '{method}': {what} of {column.estimand!r} {lacks}")
 
     def judge_precision(self) -> None:
         """Say which targets of the study's precision exist nowhere."""
@@ -153,7 +138,11 @@ class Trial:
         while left:
             first, *others = left
             twins = [
-                name for name in others if codes[name] == codes[first] and self._alike(first, name)
+                name
+                for name in others
+                if codes[name] == codes[first]
+                and len(self._answers[name]) == len(self._answers[first])
+                and all(map(Answers.same_as, self._answers[first], self._answers[name]))
             ]
             if twins:
                 names = ", ".join(f"'{name}'" for name in (first, *twins))
@@ -164,12 +153,6 @@ class Trial:
                 )
             left = [name for name in others if name not in twins]
 
-    def _alike(self, one: str, other: str) -> bool:
-        """Return whether two methods have given the same answers to all data sets."""
-        pairs = zip(self._answers[one], self._answers[other], strict=False)
-        counts = {len(self._answers[name]) for name in (one, other)}
-        return len(counts) == 1 and all(a.same_as(b) for a, b in pairs)
-
     def judge_times(self) -> None:
         """Say which methods are slow."""
         usual = {name: float(np.mean(times)) for name, times in self.seconds.items()}
@@ -177,7 +160,7 @@ class Trial:
             return
         fastest = min(usual.values())
         for name, seconds in usual.items():
-            if seconds > SLOW_SECONDS or seconds > max(SLOW_TIMES * fastest, 0.1):
+            if seconds > SLOW_SECONDS or seconds > max(SLOW_TIMES * fastest, _NOTICED):
                 self.note(
                     f"method '{name}' is slow: {seconds:.2g} s a fit, the fastest takes "
                     f"{fastest:.2g} s; mcstudy plan forecasts the whole"
@@ -220,18 +203,14 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     trial.worked.add("")
     if simulated.warned:
         trial.note(f"simulate warns: {simulated.warned}", condition)
-    returned: set[str] = set()
-    whole = True
+    returned, whole = set[str](), True
     for name in study.methods:
-        columns = _try_method(trial, condition, name)
-        whole = whole and columns is not None
-        returned |= {column.estimand for column in columns or ()}
-        for estimand in sorted({column.estimand for column in columns or ()} - set(truths or ())):
-            if truths is not None:
-                trial.problem(
-                    f"method '{name}' returns {estimand!r}, of which estimands gives no truth",
-                    condition,
-                )
+        estimands = _try_method(trial, condition, name)
+        whole = whole and estimands is not None
+        returned |= estimands or set()
+        for estimand in sorted((estimands or set()) - truths.keys()) if truths is not None else ():
+            text = f"method '{name}' returns {estimand!r}, of which estimands gives no truth"
+            trial.problem(text, condition)
     for estimand in truths or ():
         if whole and estimand not in returned:
             trial.problem(f"no method returns the estimand {estimand!r}", condition)
@@ -264,8 +243,8 @@ def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | Non
     return truths
 
 
-def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | None:
-    """Fit one replicate; return the columns of the answer, None if it raised."""
+def _try_method(trial: Trial, condition: Condition, name: str) -> set[str] | None:
+    """Fit one replicate; return the estimands of the answer, None if there is none."""
     study, job = trial.study, Job(condition, 0, 1, (name,))
     troubles: list[FitException] = []
     draws, begun = Draws(), time.perf_counter()
@@ -300,7 +279,7 @@ def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | 
             trial.problem(f"method '{name}' {UNSEEDED}", condition)
     if batch_of(study.simulate) or batch_of(study.methods[name]):
         _try_batch(trial, condition, name)
-    return set(answers.numbers)
+    return {column.estimand for column in answers.numbers}
 
 
 def _try_batch(trial: Trial, condition: Condition, name: str) -> None:

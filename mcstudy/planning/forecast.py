@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import resource
+import statistics
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,12 +18,14 @@ from mcstudy.analysis.select import factor_columns, factors_in_words, varying
 from mcstudy.execution.scheduler import JOB_SECONDS
 from mcstudy.execution.stopping import counts
 from mcstudy.grid import Condition
-from mcstudy.planning.pilot import Pilot, PilotRun, memory_here, spread
+from mcstudy.planning.pilot import Pilot
 from mcstudy.simulation.replicates import Job
 from mcstudy.study import Study
 
 MACHINE = 0.15
 """The relative error that two equal runs on a shared machine differ by, from experience."""
+_DISK, _MEMORY = 0.15, 0.1  # relative errors of forecast bytes, from experience as well
+_LEAST = 0.02  # of a replicate: what is left of its time without the methods is never nothing
 _ROW_BYTES = 150  # of memory for a fit's row on its way to a part, as measured, by column
 
 
@@ -60,48 +65,73 @@ class Forecast:
 
 
 class Costs:
-    """Seconds a replicate, by condition and method, as a pilot measured them."""
+    """Seconds by condition, as a pilot measured them; one not tried costs the average of all.
+
+    Parameters
+    ----------
+    pilot : Pilot
+        What was measured.
+    """
 
     def __init__(self, pilot: Pilot) -> None:
-        self._laps = {c: pilot.laps_that_count(c) for c in pilot.laps}
-        self._costs = {c: [pilot.cost(lap) for lap in laps] for c, laps in self._laps.items()}
-        means = [self._pooled(c) for c in self._laps]
+        self._replicate: dict[Condition, float] = {}
+        self._errors: dict[Condition, float] = {}
+        self._fits: dict[Condition, dict[str, float]] = {}
+        for condition in pilot.laps:
+            laps = pilot.laps_that_count(condition)
+            costs, counts = [pilot.cost(lap) for lap in laps], [lap.replicates for lap in laps]
+            # Longer laps count for more: their batches are larger.
+            self._replicate[condition] = _weighted(costs, counts)
+            self._errors[condition] = spread(costs)
+            self._fits[condition] = {
+                name: _weighted([lap.by_method[name] for lap in laps], counts)
+                for name in laps[0].by_method
+            }
+        means, fits = list(self._replicate.values()), list(self._fits.values())
         self._usual = _mean(means)
-        self._usual_spread = float(np.std(means, ddof=1)) if len(means) > 1 else self._usual
-        self._usual_methods = {
-            name: _mean([self._method(c, name) for c in self._laps]) for name in self._names()
-        }
+        self._usual_error = float(np.std(means, ddof=1)) if len(means) > 1 else self._usual
+        self._usual_fits = {name: _mean([of[name] for of in fits]) for name in fits[0]}
 
-    def _names(self) -> list[str]:
-        return sorted({name for laps in self._laps.values() for name in laps[0].by_method})
+    @property
+    def methods(self) -> list[str]:
+        """The methods that were tried."""
+        return list(self._usual_fits)
 
-    def _method(self, condition: Condition, name: str) -> float:
-        laps = self._laps[condition]
-        return sum(lap.by_method[name] * lap.replicates for lap in laps) / _replicates(laps)
-
-    def fit(self, condition: Condition, name: str) -> float:
-        """Return the seconds of a fit; the average of all conditions for one not tried."""
-        if condition not in self._laps:
-            return self._usual_methods[name]
-        return self._method(condition, name)
+    def fits(self, condition: Condition) -> Mapping[str, float]:
+        """Return the seconds of a fit by each method."""
+        return self._fits.get(condition, self._usual_fits)
 
     def replicate(self, condition: Condition, methods: Iterable[str]) -> float:
         """Return the seconds of a replicate by some methods, with simulation and storing."""
-        laps = self._laps.get(condition)
-        whole = self._usual if laps is None else self._pooled(condition)
-        left_out = set(self._names()) - set(methods)
-        return max(whole - sum(self.fit(condition, name) for name in left_out), 0.02 * whole)
+        whole, fits = self._replicate.get(condition, self._usual), self.fits(condition)
+        left_out = sum(fits[name] for name in fits.keys() - set(methods))
+        return max(whole - left_out, _LEAST * whole)
 
     def error(self, condition: Condition) -> float:
         """Return the standard error of the seconds of a replicate."""
-        laps = self._laps.get(condition)
-        return self._usual_spread if laps is None else spread(self._costs[condition])
+        return self._errors.get(condition, self._usual_error)
 
-    def _pooled(self, condition: Condition) -> float:
-        """Return the seconds a replicate; longer laps count for more: their batches are larger."""
-        laps, costs = self._laps[condition], self._costs[condition]
-        total = sum(cost * lap.replicates for cost, lap in zip(costs, laps, strict=True))
-        return total / _replicates(laps)
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _weighted(values: Sequence[float], weights: Sequence[int]) -> float:
+    products = [value * weight for value, weight in zip(values, weights, strict=True)]
+    return sum(products) / sum(weights)
+
+
+def spread(costs: Sequence[float]) -> float:
+    """Return the standard error of the mean of the costs that laps had; half of a single one."""
+    if len(costs) < 2:
+        return costs[0] / 2
+    return statistics.stdev(costs) / math.sqrt(len(costs))
+
+
+def memory_here() -> int:
+    """Return the largest resident set of this process so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def forecast(
@@ -138,13 +168,13 @@ def forecast(
     relative = math.hypot(own, MACHINE)
     most = max((len(job) * len(job.methods) for job in jobs), default=0)
     columns = pilot.performance.groupby(["method", "estimand", "interval"], dropna=False).ngroups
-    here = memory_here() + most * _ROW_BYTES * columns / max(len(costs._names()), 1)
+    here = memory_here() + most * _ROW_BYTES * columns / len(costs.methods)
     return Forecast(
         wall=Range.around(wall, relative),
         cpu=Range.around(cpu, relative),
-        parts=Range.around(_part_bytes(pilot, jobs, cpu), 0.15),
-        tables=Range.around(fixed + per_fit * (fits + fits_stored), 0.15),
-        memory=Range.around(here + workers * pilot.memory, 0.1),
+        parts=Range.around(_part_bytes(pilot, jobs, cpu), _DISK),
+        tables=Range.around(fixed + per_fit * (fits + fits_stored), _DISK),
+        memory=Range.around(here + workers * pilot.memory, _MEMORY),
     )
 
 
@@ -182,19 +212,11 @@ def method_costs(pilot: Pilot, jobs: Sequence[Job]) -> pd.DataFrame:
     for job in jobs:
         for name in job.methods:
             fits[name] = fits.get(name, 0) + len(job)
-            spent = len(job) * costs.fit(job.condition, name)
+            spent = len(job) * costs.fits(job.condition)[name]
             seconds[name] = seconds.get(name, 0.0) + spent
     lines = [(name, fits[name], seconds[name] / fits[name], seconds[name]) for name in fits]
     frame = pd.DataFrame(lines, columns=["method", "fits", "seconds_each", "seconds"])
     return frame.sort_values("seconds", ascending=False, ignore_index=True)
-
-
-def _replicates(laps: Sequence[PilotRun]) -> int:
-    return sum(lap.replicates for lap in laps)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def unit_errors(performance: pd.DataFrame) -> pd.DataFrame:
@@ -239,13 +261,10 @@ def worst(cells: pd.DataFrame, column: str) -> pd.DataFrame:
 def cell_in_words(cell: pd.Series, cells: pd.DataFrame) -> str:
     """Return in words what tells a row of `performance` from the others of `cells`."""
     factors = varying(cells, factor_columns(cells))
-    words = [
-        str(cell[name])
-        for name in ("method", "estimand", "interval")
-        if isinstance(cell[name], str)
-    ]
+    words = [cell[name] for name in ("method", "estimand", "interval")]
+    said = " ".join(word for word in words if isinstance(word, str))
     where = factors_in_words({name: cell[name] for name in factors})
-    return f"{where}: {' '.join(words)}" if where else " ".join(words)
+    return f"{where}: {said}" if where else said
 
 
 def planned_goals(study: Study, replicates: int, units: pd.DataFrame) -> dict[Condition, int]:

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from scipy import stats
 from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import errors, shares
 from mcstudy.errors import StudyError
+from mcstudy.execution.options import counted
 from mcstudy.external.frames import as_pandas, is_frame
 from mcstudy.grid import Condition
 from mcstudy.simulation.global_random import do_seeded_job
@@ -28,6 +28,7 @@ from mcstudy.study import Study
 FALSE_ALARM = 0.001  # that any cell of a right study is off: 1 of 1000 checks, as the docs say
 FEWEST = 50  # replicates from which on the mean of a skewed estimate is near enough to normal
 _ENOUGH = 20_000  # replicates of a condition: errors of a share are below .004 then
+_MOST_LINES = 8  # of the worst cells; the frame has all
 _CELL = ["method", "estimand", "interval", "measure"]
 COLUMNS = ["condition", *_CELL, "value", "mcse", "used", "expected", "error", "z", "off"]
 
@@ -51,6 +52,23 @@ class OracleComparison:
     limit: float
     conditions: int
     replicates: int
+
+    def lines(self) -> Iterator[str]:
+        """Yield how much was compared, and a line for each of the worst cells."""
+        if self.cells.empty:
+            yield "oracle: no cell to compare"
+            return
+        cells, conditions = counted(len(self.cells), "cell"), counted(self.conditions, "condition")
+        yield (
+            f"oracle: {cells} of {conditions} compared, {counted(self.replicates, 'replicate')} or "
+            f"more each; off from |z| = {self.limit:.1f}; the worst:"
+        )
+        for row in self.cells.head(_MOST_LINES).to_dict("records"):
+            names = [row["condition"], *(row[name] for name in _CELL)]
+            yield (
+                f"  z = {row['z']:+.1f}: {row['value']:.5g} where {row['expected']:.5g} is "
+                f"expected (error {row['error']:.2g}): {' '.join(filter(None, names))}"
+            )
 
 
 def compare_with_oracle(study: Study, seconds: float) -> OracleComparison:
@@ -116,23 +134,17 @@ def _compared(
     cells = performance.merge(expected, on=_CELL)
     enough = (cells["used"] >= FEWEST) & cells["value"].notna()
     cells = cells[enough | shares(cells) & cells["value"].notna()]
-    own = np.maximum(errors(cells), _error_if_right(cells))
+    # The error of a share if the oracle is right: rare events make that from the sample alone too
+    # small or too large.
+    p = cells["expected"].clip(0, 1)
+    if_right = np.where(shares(cells), np.sqrt(p * (1 - p) / cells["used"]), 0.0)
+    own = np.maximum(errors(cells), if_right)
     cells["error"] = np.hypot(own, cells["oracle_mcse"].fillna(0).to_numpy(dtype=float))
     difference = (cells["value"] - cells["expected"]).to_numpy(dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         cells["z"] = np.where(difference == 0, 0.0, difference / cells["error"])
     cells["condition"], cells["off"] = condition.key, False
     return cells[cells["z"].notna()][COLUMNS], count
-
-
-def _error_if_right(cells: pd.DataFrame) -> Any:
-    """Return the error of a proportion if the oracle is right, 0 for other measures.
-
-    Rare events make the error from the sample alone too small or too large.
-    """
-    p = cells["expected"].clip(0, 1)
-    error = np.sqrt(p * (1 - p) / cells["used"])
-    return np.where(shares(cells), error, 0.0)
 
 
 def _performance(
@@ -151,13 +163,3 @@ def _performance(
             rows = StudyRows({condition: store.parts()}, truths, level=study.level)
             table = measured_rows(rows, measures=study.measures, null=study.null)
         return table.to_pandas(), len(done)
-
-
-def worst_in_words(gate: OracleComparison, most: int = 8) -> Iterator[str]:
-    """Yield a line for each of the worst cells."""
-    for row in gate.cells.head(most).to_dict("records"):
-        names = [row["condition"], *(row[name] for name in _CELL)]
-        yield (
-            f"z = {row['z']:+.1f}: {row['value']:.5g} where {row['expected']:.5g} is expected "
-            f"(error {row['error']:.2g}): {' '.join(filter(None, names))}"
-        )

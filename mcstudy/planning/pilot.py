@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
-import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -170,12 +167,6 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
     return pilot
 
 
-def memory_here() -> int:
-    """Return the largest resident set of this process so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def _work(
     study: Study, team: Executor, workers: int, seconds: float, pilot: Pilot, store: Store
 ) -> None:
@@ -210,20 +201,22 @@ def _work(
                 store.add(part)
             pilot.memory = max(pilot.memory, finished.memory)
             laps_of = pilot.laps.setdefault(finished.done.condition, [])
-            laps_of.append(_lap(study, finished, methods))
+            size = sum(len(part.content) for part in finished.parts.values())
+            laps_of.append(
+                PilotRun(len(finished.done), finished.seconds, size, _means(study, finished))
+            )
             if len(laps_of) < len(_SHARES):
                 turns.append((finished.done.condition, finished.done.stop))
 
 
-def _lap(study: Study, finished: Finished, methods: Sequence[str]) -> PilotRun:
-    count, size = len(finished.done), sum(len(part.content) for part in finished.parts.values())
-    means = {}
-    for name, part in finished.parts.items():
-        if study.keep == "measures":
-            means[name] = tally_of(part).seconds / count
-        else:
-            means[name] = pc.mean(rows_in(part)["seconds"]).as_py()
-    return PilotRun(count, finished.seconds, size, means)
+def _means(study: Study, finished: Finished) -> dict[str, float]:
+    """Return the mean time of a fit by each method."""
+    if study.keep == "measures":
+        count = len(finished.done)
+        return {name: tally_of(part).seconds / count for name, part in finished.parts.items()}
+    return {
+        name: pc.mean(rows_in(part)["seconds"]).as_py() for name, part in finished.parts.items()
+    }
 
 
 def _make_tables(study: Study, store: Store, marks: Mapping[str, Mark], pilot: Pilot) -> None:
@@ -250,10 +243,3 @@ def _make_tables(study: Study, store: Store, marks: Mapping[str, Mark], pilot: P
     pilot.small, pilot.large = sizes
     pilot.performance = table.to_pandas()
     pilot.unusable = unusable(store.folder, pilot.performance)
-
-
-def spread(costs: Sequence[float]) -> float:
-    """Return the standard error of the mean of the costs that laps had."""
-    if len(costs) < 2:
-        return costs[0] / 2
-    return statistics.stdev(costs) / math.sqrt(len(costs))

@@ -45,6 +45,8 @@ from mcstudy.tables.formats import Printed
 _TARGETS = "--target (targets)"  # in messages
 PILOT_SECONDS = 4.0  # a wait that a user takes before a run of minutes or hours
 _START_SECONDS = 0.5  # of `run` beside loading the study: start of Python, first replicate
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_BYTES = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 _FEW = 20  # replicates: below them a standard deviation is known to one sixth or worse
 
 
@@ -126,16 +128,16 @@ class Plan(Printed):
 
     def _pilot_text(self) -> str:
         tried = len(self.pilot.laps)
-        text = f"pilot: {replicates_in_words(*self.pilot.replicates)} of "
-        if tried == self.conditions:
-            text += "every condition by every method"
-        else:
-            text += f"{tried} of {self.conditions} conditions; the others are taken to be alike"
+        of = f"{tried} of {self.conditions} conditions; the others are taken to be alike"
+        of = "every condition by every method" if tried == self.conditions else of
+        text = f"pilot: {replicates_in_words(*self.pilot.replicates)} of {of}"
         died = self.pilot.died
         ended = "ended its worker and is" if died == 1 else "ended their workers and are"
         return text + (f"; {counted(died, 'job')} {ended} not counted" if died else "")
 
     def _cost_lines(self) -> list[str]:
+        if not self.fits:
+            return ["nothing to do"]
         cost, plural = self.forecast, "" if self.workers == 1 else "s"
         lines = [
             f"time on {self.workers} worker{plural}: {_times(cost.wall)}; CPU {_times(cost.cpu)}",
@@ -146,34 +148,28 @@ class Plan(Printed):
         for row in self.methods.head(5).to_dict("records"):
             share = row["seconds"] / total if total else 0.0
             lines.append(
-                f"  {row['method']}: {_each(row['seconds_each'])} a fit, "
+                f"  {row['method']}: {_with_unit(row['seconds_each'], _SECONDS)} a fit, "
                 f"{share:.0%} of the time in methods"
             )
-        return lines if self.fits else ["nothing to do"]
+        return lines
 
     def _errors(self) -> Iterator[Block]:
         """Yield the largest error of each measure."""
         shown = self.expected[~self.expected["measure"].str.match("share_|warned$")]
         if shown.empty:
             return
-        lines = [
-            (
-                str(cell["measure"]),
-                f"{cell['mcse']:.2g}",
-                f"{median:.2g}",
-                cell_in_words(cell, shown),
-            )
-            for _, cell in worst(shown, "mcse").iterrows()
-            for median in [shown[shown["measure"] == cell["measure"]]["mcse"].median()]
-        ]
+        medians = shown.groupby("measure")["mcse"].median()
+        lines = []
+        for _, cell in worst(shown, "mcse").iterrows():
+            errors = f"{cell['mcse']:.2g}", f"{medians[cell['measure']]:.2g}"
+            lines.append((str(cell["measure"]), *errors, cell_in_words(cell, shown)))
         few = self.pilot.replicates[0]
         title = (
             f"Monte Carlo standard errors to expect at {self._about}"
             f"{replicates_in_words(*self.replicates)} a condition"
         )
         if few < _FEW:
-            of = counted(few, "replicate")
-            title += f" (rough: the pilot has {of} of a condition)"
+            title += f" (rough: the pilot has {counted(few, 'replicate')} of a condition)"
         yield Block(title, Grid(("measure", "largest", "median", "largest at"), lines, left=4))
 
     def _targets(self) -> Iterator[Block]:
@@ -248,37 +244,71 @@ def plan(
     if wanted:
         listed = f"{study.name}: precision" if targets is None else _TARGETS
         check_exist(wanted, existing(pilot.performance), listed)
-    units = unit_errors(pilot.performance)
-    fits_stored = sum(
-        replicates_in(ranges_of(parts, method))
-        for parts in stored.values()
-        for method in study.methods
-    )
+    work = _Work(study, stored, pilot, workers, load_seconds + _START_SECONDS)
+    return _planned(work, count, wanted or {}, changed)
 
-    def costs(goals: Mapping[Condition, int]) -> tuple[list[Job], Forecast]:
-        todo = _jobs(study, goals, stored)
-        check_seconds = load_seconds + _START_SECONDS
-        return todo, forecast(
-            pilot, todo, workers=workers, fits_stored=fits_stored, check_seconds=check_seconds
+
+@dataclass(frozen=True)
+class _Work:
+    """What there is to do, who does it, and what a pilot says that it costs."""
+
+    study: Study
+    stored: Stored
+    pilot: Pilot
+    workers: int
+    seconds_before: float
+
+    @property
+    def fits_stored(self) -> int:
+        """How many fits are there."""
+        return sum(
+            replicates_in(ranges_of(parts, method))
+            for parts in self.stored.values()
+            for method in self.study.methods
         )
 
+    def costs(self, goals: Mapping[Condition, int]) -> tuple[list[Job], Forecast]:
+        """Return the jobs that are missing for so many replicates, and what they cost."""
+        methods = tuple(sorted(self.study.methods))
+        jobs = [
+            job
+            for condition, goal in goals.items()
+            for job in missing_jobs([condition], methods, goal, self.stored)
+        ]
+        return jobs, forecast(
+            self.pilot,
+            jobs,
+            workers=self.workers,
+            fits_stored=self.fits_stored,
+            check_seconds=self.seconds_before,
+        )
+
+
+def _planned(work: _Work, count: int, targets: Mapping[str, float], changed: str) -> Plan:
+    """Return the plan of a run with `count` replicates, or more where a precision decides."""
+    study, pilot = work.study, work.pilot
+    units = unit_errors(pilot.performance)
     goals = planned_goals(study, count, units)
-    todo, cost = costs(goals)
+    fewest, most = min(goals.values()), max(goals.values())
+    conditions = counted(len(study.conditions), "condition")
+    about = "" if study.precision is None else "about "
+    size = f"{conditions} x {counted(len(study.methods), 'method')} x {about}"
+    jobs, cost = work.costs(goals)
     lines = []
-    for _, cell in worst(needed(units, wanted or {}), "needed").iterrows():
+    for _, cell in worst(needed(units, targets), "needed").iterrows():
         number = int(cell["needed"])
-        then = costs(dict.fromkeys(study.conditions, number))[1]
+        then = work.costs(dict.fromkeys(study.conditions, number))[1]
         words = cell_in_words(cell, units)
         lines.append((cell["measure"], cell["target"], number, then.wall.value, words))
     return Plan(
         name=study.name,
-        size=_size(study, goals),
-        replicates=(min(goals.values()), max(goals.values())),
-        fits=fits_of(todo),
-        stored=fits_stored,
-        workers=workers,
+        size=size + replicates_in_words(fewest, most),
+        replicates=(fewest, most),
+        fits=fits_of(jobs),
+        stored=work.fits_stored,
+        workers=work.workers,
         forecast=cost,
-        methods=method_costs(pilot, todo),
+        methods=method_costs(pilot, jobs),
         expected=expected_errors(units, goal_of_each(units, goals)),
         targets=pd.DataFrame(lines, columns=["measure", "target", "needed", "seconds", "cell"]),
         pilot=pilot,
@@ -288,22 +318,6 @@ def plan(
     )
 
 
-def _jobs(study: Study, goals: Mapping[Condition, int], stored: Stored) -> list[Job]:
-    methods = tuple(sorted(study.methods))
-    return [
-        job
-        for condition, goal in goals.items()
-        for job in missing_jobs([condition], methods, goal, stored)
-    ]
-
-
-def _size(study: Study, goals: Mapping[Condition, int]) -> str:
-    about = "about " if study.precision is not None else ""
-    replicates = about + replicates_in_words(min(goals.values()), max(goals.values()))
-    conditions = counted(len(study.conditions), "condition")
-    return f"{conditions} x {counted(len(study.methods), 'method')} x {replicates}"
-
-
 def _times(given: Range) -> str:
     """Return seconds: ``3.4 min (2.1 min to 5 min)``."""
     return _with_limits(given, lambda seconds: duration(seconds) if seconds >= 0.95 else "< 1 s")
@@ -311,15 +325,7 @@ def _times(given: Range) -> str:
 
 def _sizes(given: Range) -> str:
     """Return bytes: ``61 kB (45 kB to 82 kB)``."""
-    return _with_limits(given, _in_bytes)
-
-
-def _each(seconds: float) -> str:
-    """Return the time of one fit."""
-    for factor, unit in ((1e6, "us"), (1e3, "ms"), (1, "s")):
-        if seconds * factor < 999.5 or unit == "s":
-            break
-    return f"{seconds * factor:.3g} {unit}"
+    return _with_limits(given, lambda size: _with_unit(size, _BYTES))
 
 
 def _with_limits(given: Range, words: Callable[[float], str]) -> str:
@@ -327,8 +333,7 @@ def _with_limits(given: Range, words: Callable[[float], str]) -> str:
     return value if low == high else f"{value} ({low} to {high})"
 
 
-def _in_bytes(size: float) -> str:
-    for factor, unit in ((1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")):
-        if size / factor < 999.5 or unit == "TB":
-            break
-    return f"{size / factor:.3g} {unit}"
+def _with_unit(value: float, units: Mapping[str, float]) -> str:
+    """Return a number to three digits in the first unit in which it is below 1000, or the last."""
+    unit = next((name for name, one in units.items() if value / one < 999.5), list(units)[-1])
+    return f"{value / units[unit]:.3g} {unit}"

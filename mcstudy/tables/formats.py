@@ -11,16 +11,12 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Number
-from typing import TYPE_CHECKING
 
 from mcstudy.arguments import short
 from mcstudy.errors import ResultsError
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.text import padded, text
 from mcstudy.terminal import harmless
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _NUMBER = re.compile(r"[-+]?(?:inf|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 _LATEX = {
@@ -125,13 +121,15 @@ def latex(document: Document) -> str:
     """Return the document in LaTeX that needs no package, its tables as floats."""
     parts = []
     for block in _sections(document):
-        lines = _lines(block)
-        shown = [_latex_line(line) for line in lines]
-        if block.grid is None:
-            parts.append("\n\n".join(shown))
-            continue
-        caption = ". ".join(line[:1].upper() + line[1:] for line in shown)
-        parts.append(_latex_grid(block.grid.flat(), caption))
+        # A line that begins with a blank keeps its blanks, in the letters of a typewriter.
+        lines = [
+            rf"\texttt{{{_in_latex(line).replace(' ', '~')}}}"
+            if line[:1] == " "
+            else _in_latex(" ".join(line.split()))
+            for line in _lines(block)
+        ]
+        caption = ". ".join(line[:1].upper() + line[1:] for line in lines)
+        parts.append(_latex_grid(block.grid.flat(), caption) if block.grid else "\n\n".join(lines))
     return "\n\n".join(parts)
 
 
@@ -140,7 +138,8 @@ def _latex_grid(grid: Grid, caption: str) -> str:
     for line in (grid.heads, *grid.without_repeats()):
         cells = [_in_latex(cell) for cell in line]
         if line is not grid.heads:
-            cells[grid.left :] = [_number_in_latex(cell) for cell in cells[grid.left :]]
+            numbers = ["--" if x == "-" else x.replace("-", "$-$") for x in cells[grid.left :]]
+            cells[grid.left :] = numbers
         lines.append(" & ".join(cells) + r" \\")
     spec = "l" * grid.left + "r" * (len(grid.heads) - grid.left)
     above = [r"\begin{table}", r"\centering"]
@@ -149,19 +148,9 @@ def _latex_grid(grid: Grid, caption: str) -> str:
     return "\n".join([*above, *table, r"\end{tabular}", r"\end{table}"])
 
 
-def _latex_line(line: str) -> str:
-    if line[:1] != " ":
-        return _in_latex(" ".join(line.split()))
-    return rf"\texttt{{{_in_latex(line).replace(' ', '~')}}}"
-
-
 def _in_latex(cell: str) -> str:
     shown = "".join(_LATEX.get(sign, sign) for sign in cell)
     return shown.replace(r" \%", r"~\%").replace("--", "-{}-")
-
-
-def _number_in_latex(cell: str) -> str:
-    return "--" if cell == "-" else cell.replace("-", "$-$")
 
 
 def csv_text(document: Document) -> str:
@@ -174,15 +163,17 @@ def csv_text(document: Document) -> str:
     texts = []
     for table in list(_tables(document)) or [lines]:
         out = io.StringIO()
-        guarded = ([x if isinstance(x, Number) else _guarded(str(x)) for x in row] for row in table)
-        csv.writer(out, lineterminator="\n").writerows(guarded)
+        csv.writer(out, lineterminator="\n").writerows(map(_guarded, row) for row in table)
         texts.append(out.getvalue())
     return "\n".join(texts).rstrip("\n")
 
 
 def _tables(document: Document) -> Iterator[Iterable[Sequence[object]]]:
     """Yield the rows of each frame; of each table where a document has none."""
-    yield from map(_frame_rows, document.frames)
+    for frame in document.frames:
+        # Nothing stands where a value is missing.
+        lines = frame.astype(object).where(frame.notna(), "").itertuples(index=False, name=None)
+        yield [list(frame.columns), *lines]
     for block in () if document.frames else document.blocks:
         if isinstance(block, Document):
             yield from _tables(block)
@@ -191,25 +182,23 @@ def _tables(document: Document) -> Iterator[Iterable[Sequence[object]]]:
             yield [grid.heads, *grid.rows]
 
 
-def _frame_rows(frame: pd.DataFrame) -> Iterator[Sequence[object]]:
-    """Yield the names of the columns and the rows, nothing where a value is missing."""
-    yield list(frame.columns)
-    rows = frame.itertuples(index=False, name=None)
-    for row, missing in zip(rows, frame.isna().to_numpy(), strict=True):
-        yield ["" if no else cell for cell, no in zip(row, missing, strict=True)]
-
-
-def _guarded(cell: str) -> str:
-    """Return a text that no spreadsheet takes for a formula (OWASP, "CSV injection")."""
-    first = unicodedata.normalize("NFKC", cell[:1])
-    return f"'{cell}" if first in tuple("=+-@\t\r\n") and not _NUMBER.fullmatch(cell) else cell
+def _guarded(cell: object) -> object:
+    """Return what no spreadsheet takes for a formula (OWASP, "CSV injection")."""
+    if isinstance(cell, Number):
+        return cell
+    text = str(cell)
+    first = unicodedata.normalize("NFKC", text[:1])
+    return f"'{text}" if first in tuple("=+-@\t\r\n") and not _NUMBER.fullmatch(text) else text
 
 
 def html(document: Document) -> str:
     """Return the document as a fragment of HTML that a screen reader can find its way in."""
     parts = []
     for block in _sections(document):
-        words = _html_lines(_lines(block))
+        words = ""
+        for plain, lines in _runs(_lines(block)):
+            shown = list(map(web.escape, lines))
+            words += "<br/>".join(shown) if plain else f"<pre>{chr(10).join(shown)}</pre>"
         grid = block.grid
         parts.append(_html_grid(grid.flat(), words) if grid else f"<div>{words}</div>")
     return parts[0] if len(parts) == 1 else "\n".join(["<div>", *parts, "</div>"])
@@ -224,14 +213,6 @@ def _html_grid(grid: Grid, caption: str) -> str:
         cells += [f"<td>{web.escape(cell)}</td>" for cell in row[grid.labels :]]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, "</tbody>", "</table>"])
-
-
-def _html_lines(lines: Sequence[str]) -> str:
-    parts = []
-    for plain, some in _runs(lines):
-        shown = list(map(web.escape, some))
-        parts.append("<br/>".join(shown) if plain else f"<pre>{chr(10).join(shown)}</pre>")
-    return "".join(parts)
 
 
 FORMATS: Mapping[str, Callable[[Document], str]] = {

@@ -8,19 +8,19 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.precision import with_limits
-from mcstudy.analysis.select import at, by_method, levels_of, varying
-from mcstudy.columns import WARNED, WARNED_MEANING
+from mcstudy.analysis.select import at, by_method, factor_columns, levels_of, varying
+from mcstudy.columns import VALUES, WARNED, WARNED_MEANING
 from mcstudy.method import Status
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.numbers import number_with_error
 
-MOST_CONDITIONS = 24
+MOST_CONDITIONS = 24  # a screen or two, with a line for each interval; the table has all
 
 
 def performance_summary(name: str, performance: pd.DataFrame) -> Document:
     """Return bias, RMSE and coverage of every cell of a study, and how its fits ended."""
     performance = by_method(with_limits(performance))
-    names = performance.columns[: performance.columns.get_loc("method")].tolist()
+    names = factor_columns(performance)
     varied = varying(performance, names)
     fixed = [name for name in names if name not in varied]
     groups = performance.groupby(varied or (lambda _: 0), sort=False, dropna=False)
@@ -62,43 +62,41 @@ def _condition_lines(cells: pd.DataFrame) -> Iterator[tuple[str, ...]]:
             yield (*names, *own, _shown(coverage), _used(coverage or bias))
 
 
-def ends_in_words(performance: pd.DataFrame) -> str:
-    """Return how many fits ended how, in one line: ``61 ok, 7 boundary``."""
-    shares = performance[performance["measure"].str.startswith("share_")]
-    counts = (shares["value"] * shares["replicates"]).groupby(shares["measure"]).sum()
-    said = [
-        f"{round(counts[f'share_{word}'])} {word}" for word in Status if counts.get(f"share_{word}")
-    ]
-    if warned := round(_counts_of(performance, WARNED).sum()):
-        said.append(f"{warned} of them with a warning")
-    return ", ".join(said)
-
-
-def _counts_of(performance: pd.DataFrame, measure: str) -> pd.Series[float]:
+def _counts_by_method(performance: pd.DataFrame, measure: str) -> pd.Series[float]:
     """Return how many fits a share counts, by method, over all conditions."""
     shares = performance[performance["measure"] == measure]
     return (shares["value"] * shares["replicates"]).groupby(shares["method"], sort=False).sum()
+
+
+def ends_in_words(performance: pd.DataFrame) -> str:
+    """Return how many fits ended how, in one line: ``61 ok, 7 boundary``."""
+    counts = {word: _counts_by_method(performance, f"share_{word}").sum() for word in Status}
+    said = [f"{round(count)} {word}" for word, count in counts.items() if count]
+    if warned := round(_counts_by_method(performance, WARNED).sum()):
+        said.append(f"{warned} of them with a warning")
+    return ", ".join(said)
 
 
 def endings(performance: pd.DataFrame) -> Block:
     """Return how many fits ended how, by method, over all conditions."""
     ok = performance[performance["measure"] == f"share_{Status.OK}"]
     totals = ok.groupby("method", sort=False)["replicates"].sum()
-    counts = {str(word): _counts_of(performance, f"share_{word}") for word in Status}
-    counts[WARNED] = _counts_of(performance, WARNED)
+    meanings = {str(word): word.meaning for word in Status} | {WARNED: WARNED_MEANING}
+    counts = {
+        word: _counts_by_method(performance, word if word == WARNED else f"share_{word}")
+        for word in meanings
+    }
     words = [word for word, count in counts.items() if count.sum() > 0]
     lines = [
         (method, str(totals[method]), *(str(round(counts[word].get(method, 0))) for word in words))
         for method in levels_of(ok, "method")
     ]
-    meanings = [f"{word}: {word.meaning}" for word in Status if word in words and word != Status.OK]
-    meanings += [f"{WARNED}: {WARNED_MEANING}"] if WARNED in words else []
-    return Block("How the fits ended", Grid(("method", "fits", *words), lines), meanings)
+    notes = [f"{word}: {meanings[word]}" for word in words if word != Status.OK]
+    return Block("How the fits ended", Grid(("method", "fits", *words), lines), notes)
 
 
 def _shown(row: Mapping[Any, Any] | None) -> str:
-    names = ("value", "mcse", "lower", "upper")
-    return number_with_error(*(row[name] for name in names)) if row else ""
+    return number_with_error(*(row[name] for name in VALUES)) if row else ""
 
 
 def _used(row: Mapping[Any, Any]) -> str:

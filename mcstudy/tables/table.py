@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -19,16 +18,45 @@ from mcstudy.analysis.select import (
     known_column,
     known_measures,
     levels_of,
+    named,
     select,
+    varying,
     wheres,
 )
 from mcstudy.arguments import is_proportion, short
+from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.errors import ResultsError
-from mcstudy.tables.document import Document
+from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed, checked_format
-from mcstudy.tables.layout import Entry, Layout
+from mcstudy.tables.numbers import number_with_error
 
 Names: TypeAlias = str | Sequence[str] | None
+Orders: TypeAlias = Mapping[str, Sequence[Any]]
+"""The levels that were asked for, by dimension, in their order."""
+
+_NUMBERS = ("value", "mcse", *COUNTS)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a table shows and where.
+
+    Parameters
+    ----------
+    row_names, column_names : tuple of str
+        The dimensions that run down and across.
+    rows, columns : tuple of tuples
+        The levels of each row and each column.
+    entries : mapping of (int, int) to namedtuple
+        By row and column: value, mcse, lower, upper, used, replicates, and whether it is `marked`
+        as off its target by more than its error. A cell that does not exist is not there.
+    """
+
+    row_names: tuple[str, ...]
+    column_names: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    columns: tuple[tuple[Any, ...], ...]
+    entries: Mapping[tuple[int, int], Any]
 
 
 @dataclass(frozen=True)
@@ -37,24 +65,78 @@ class Table(Printed):
 
     Parameters
     ----------
+    title : str
+        What its entries are.
     layout : Layout
         What it shows and where.
+    notes : tuple of str
+        What a reader must know to read it.
     frame : DataFrame
         The cells it was made of.
     format : {"text", "markdown", "latex", "csv", "html"}
         What ``str`` gives.
     """
 
+    title: str
     layout: Layout
+    notes: tuple[str, ...]
     frame: pd.DataFrame
     format: str = "text"
 
-    def document(self) -> Document:
-        """Return title, table and notes."""
-        return self.layout.document()
-
     def __str__(self) -> str:
         return self.to(self.format)
+
+    def document(self) -> Document:
+        """Return the table as text cells, and its numbers as a frame."""
+        of = self.layout
+        # What a measure does not have, as bias has no interval, is left blank.
+        labels = [
+            ["" if n in WORDS and pd.isna(x) else _one_line(in_words(x)) for n, x in pairs]
+            for pairs in (zip(of.row_names, row, strict=True) for row in of.rows)
+        ]
+        heads = [
+            [_one_line(text) for text in map(named, of.column_names, column)]
+            for column in of.columns
+        ]
+        lines = [[of.entries.get((i, j)) for j in range(len(heads))] for i in range(len(labels))]
+        # On how many replicates a number rests is left out where all have the same.
+        whole = self.frame["replicates"].nunique() == 1
+        columns = [_column_in_words(column, whole) for column in zip(*lines, strict=True)]
+        rows = [[*a, *b] for a, b in zip(labels, zip(*columns, strict=True), strict=True)]
+        count = len(of.row_names)
+        names = [*of.row_names, *("\n".join(head) or "value" for head in heads)]
+        grid = Grid(names, rows, labels=count, repeated=count, folds=True)
+        numbers = [
+            [*label, *(getattr(entry, kind, None) for entry in line for kind in _NUMBERS)]
+            for label, line in zip(labels, lines, strict=True)
+        ]
+        kinds = [" ".join([*head, kind]) for head in heads for kind in _NUMBERS]
+        frame = pd.DataFrame(numbers, columns=[*of.row_names, *kinds], dtype=object)
+        return Document(self.title, [Block(grid=grid)], self.notes, [frame])
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _column_in_words(entries: Sequence[Any], whole: bool) -> list[str]:
+    """Return the entries of a column, their parts in line: value and mark, error, used/of."""
+    parts = []
+    for entry in entries:
+        if entry is None:
+            parts.append(("", "", "", ""))
+            continue
+        shown = number_with_error(entry.value, entry.mcse, entry.lower, entry.upper)
+        value, _, error = shown.partition(" ")
+        all_used = whole and entry.used == entry.replicates
+        used = "" if all_used else f"{entry.used}/{entry.replicates}"
+        parts.append((value, "*" if entry.marked else "", error, used))
+    widths = [max(map(len, part)) for part in zip(*parts, strict=True)]
+    return [
+        f"{value:>{widths[0]}}{mark:<{widths[1]}} {error:>{widths[2]}}"
+        + (f" {used:>{widths[3]}}" if widths[3] else "")
+        for value, mark, error, used in parts
+    ]
 
 
 def table(
@@ -96,28 +178,32 @@ def table(
     checked_format(format)
     if not is_proportion(level):
         raise ResultsError(f"level is {short(level)}; give a share like 0.95")
-    if not isinstance(performance, pd.DataFrame) or not {
-        "measure",
-        "value",
-        "mcse",
-        "used",
-        "replicates",
-    } <= set(performance):
+    if not isinstance(performance, pd.DataFrame) or not {"measure", *_NUMBERS} <= set(performance):
         raise ResultsError(
             f"performance is {short(performance)}; give a table of measures, as "
             "Results.performance is"
         )
     measures = known_measures(performance, measure)
     chosen = performance[performance["measure"].isin(measures)]
-    frame = _joined(with_limits(select(chosen, where)))
+    frame = with_limits(select(chosen, where))
+    # Measures without an estimand or interval join the only one that there is.
+    for name in frame.columns.intersection(["estimand", "interval"]):
+        if len(levels := frame[name].dropna().unique()) == 1:
+            frame = frame.assign(**{name: frame[name].fillna(levels[0])})
     down, across = _places(frame, _listed(rows, "rows"), _listed(columns, "columns"), measures)
-    _check_places(frame, down, across)
+    # A measure without a target has NaN for one, which no limit excludes.
+    goals = pd.Series([target(str(name), level) for name in frame["measure"]], frame.index)
+    off = (frame["lower"] > goals) | (frame["upper"] < goals)
     orders = wheres(where) | {"measure": measures}
-    layout = _lay_out(frame, (down, across), orders, level)
     asked = {name: levels for name, levels in wheres(where).items() if name == "method"}
-    lacking = _lacking(select(performance, asked), frame, measures)
-    layout = replace(layout, notes=(*layout.notes, *lacking))
-    return Table(layout, frame.reset_index(drop=True), format)
+    notes = [
+        *_notes(frame, [*down, *across]),
+        *_marks(set(zip(goals[off], frame["measure"][off], strict=True))),
+        *_lacking(select(performance, asked), frame, measures),
+    ]
+    title = f"{', '.join(_levels(frame, 'measure', orders))}: value (Monte Carlo standard error)"
+    layout = _lay_out(frame, (down, across), orders, off)
+    return Table(title, layout, tuple(notes), frame.reset_index(drop=True), format)
 
 
 def _listed(names: Names, which: str) -> list[str] | None:
@@ -125,89 +211,67 @@ def _listed(names: Names, which: str) -> list[str] | None:
     return None if names is None else [] if empty else names_of(names, which)
 
 
-def _joined(frame: pd.DataFrame) -> pd.DataFrame:
-    """Let measures without an estimand or interval join the only one that there is."""
-    for name in ("estimand", "interval"):
-        if name in frame.columns:
-            levels = frame[name].dropna().unique()
-            if len(levels) == 1:
-                frame = frame.assign(**{name: frame[name].fillna(levels[0])})
-    return frame
-
-
-def _lacking(asked: pd.DataFrame, frame: pd.DataFrame, measures: list[str]) -> list[str]:
-    """Say which methods, of those that were asked for, have no cell of a measure."""
-    lines = []
-    for measure in measures if "method" in asked.columns else ():
-        have = set(frame["method"][frame["measure"] == measure])
-        if names := [in_words(name) for name in levels_of(asked, "method") if name not in have]:
-            lines.append(f"no {measure} of {', '.join(names)}")
-    return lines
-
-
 def _places(
     frame: pd.DataFrame, rows: list[str] | None, columns: list[str] | None, measures: list[str]
 ) -> tuple[list[str], list[str]]:
-    """Return the dimensions that run down, all that varies and has no place, and across."""
+    """Return the dimensions that run down, all that varies and has no place, and across.
+
+    Raises
+    ------
+    ResultsError
+        For an unknown one, one that is in both, where two numbers share a place, and where there
+        is no number.
+    """
     for name in [*(rows or ()), *(columns or ())]:
         known_column(frame, name)
     if both := set(rows or ()) & set(columns or ()):
         raise ResultsError(f"{min(both)} is in rows and in columns; give it one place")
-    varying = _varying(frame)
-    across = [name for name in ("method",) if name in varying] if columns is None else columns
-    across = [name for name in across if name not in (rows or ())]
-    if len(measures) > 1 and "measure" not in [*(rows or ()), *across]:
-        across = [*across, "measure"]
+    vary = varying(frame, dimensions(frame))
     down = rows or []
-    return [*down, *(name for name in varying if name not in [*down, *across])], across
-
-
-def _varying(frame: pd.DataFrame) -> list[str]:
-    return [name for name in dimensions(frame) if frame[name].nunique(dropna=False) > 1]
-
-
-def _check_places(frame: pd.DataFrame, rows: list[str], columns: list[str]) -> None:
-    """Raise ResultsError where two numbers share a place, or nothing is left."""
+    across = [name for name in vary if name == "method"] if columns is None else columns
+    across = [name for name in across if name not in down]
+    if len(measures) > 1 and "measure" not in [*down, *across]:
+        across = [*across, "measure"]
+    down = [*down, *(name for name in vary if name not in [*down, *across])]
     if frame.empty:
         raise ResultsError("no cell meets every condition of where; drop one")
-    places = [*rows, *columns]
+    places = [*down, *across]
     if len(frame) > 1 and (not places or frame.duplicated(places).any()):
         raise ResultsError("several numbers for one cell; give each row of the table its own key")
+    return down, across
 
 
 def _lay_out(
-    frame: pd.DataFrame,
-    places: tuple[list[str], list[str]],
-    orders: dict[str, list[Any]],
-    level: float,
+    frame: pd.DataFrame, places: tuple[list[str], list[str]], orders: Orders, off: pd.Series[bool]
 ) -> Layout:
+    """Return the table of which some numbers are `off` their targets."""
+    found, labels = [], []
+    for names in places:
+        levels = [_levels(frame, name, orders) for name in names]
+        order = [{_hashable(level): i for i, level in enumerate(some)} for some in levels]
+        keys = list(zip(*(map(_hashable, frame[name]) for name in names), strict=True))
+        keys = keys or [()] * len(frame)
+        found.append(keys)
+        labels.append(
+            sorted(set(keys), key=lambda k: [at[x] for at, x in zip(order, k, strict=True)])
+        )
+    rows, columns = ({key: i for i, key in enumerate(some)} for some in labels)
+    numbers = frame[[*VALUES, *COUNTS]].astype(dict.fromkeys(COUNTS, int)).assign(marked=off)
+    entries = {
+        (rows[row], columns[column]): entry
+        for row, column, entry in zip(
+            *found, numbers.itertuples(index=False, name="Entry"), strict=True
+        )
+    }
     down, across = places
-    rows, columns = _labels(frame, down, orders), _labels(frame, across, orders)
-    entries: dict[tuple[int, int], Entry] = {}
-    marked_targets = set()
-    for record in frame.to_dict("records"):
-        goal = target(str(record["measure"]), level)
-        # A measure without a target has NaN for one, which no limit excludes.
-        off = bool(record["lower"] > goal or record["upper"] < goal)
-        if off:
-            marked_targets.add((str(record["measure"]), goal))
-        row, column = (tuple(_hashable(record[name]) for name in names) for names in places)
-        numbers = {name: record[name] for name in ("value", "mcse", "lower", "upper")}
-        counts = {name: int(record[name]) for name in ("used", "replicates")}
-        entries[rows[row], columns[column]] = Entry(**numbers, **counts, marked=off)
-    return Layout(
-        title=f"{', '.join(_levels(frame, 'measure', orders))}: value (Monte Carlo standard error)",
-        row_names=tuple(down),
-        column_names=tuple(across),
-        rows=tuple(rows),
-        columns=tuple(columns),
-        entries=entries,
-        notes=tuple(_notes(frame, [*down, *across], entries, marked_targets)),
-        same_replicates=frame["replicates"].nunique() == 1,
-    )
+    return Layout(tuple(down), tuple(across), tuple(rows), tuple(columns), entries)
 
 
-def _levels(frame: pd.DataFrame, name: str, orders: dict[str, list[Any]]) -> list[Any]:
+def _hashable(level: Any) -> Any:
+    return None if level is None or pd.isna(level) else level
+
+
+def _levels(frame: pd.DataFrame, name: str, orders: Orders) -> list[Any]:
     """Return the levels of a dimension, those that were asked for by name in that order."""
     levels = levels_of(frame, name)
     if name not in ("measure", "method", "estimand", "interval") or name not in orders:
@@ -216,45 +280,34 @@ def _levels(frame: pd.DataFrame, name: str, orders: dict[str, list[Any]]) -> lis
     return sorted(levels, key=lambda v: wanted.index(v) if v in wanted else len(wanted))
 
 
-def _hashable(level: Any) -> Any:
-    return None if level is None or pd.isna(level) else level
-
-
-def _labels(
-    frame: pd.DataFrame, names: list[str], orders: dict[str, list[Any]]
-) -> dict[tuple[Any, ...], int]:
-    """Return the combinations of levels that occur, in order, and the place of each."""
-    places = [
-        {_hashable(level): i for i, level in enumerate(_levels(frame, name, orders))}
-        for name in names
-    ]
-    found = set(zip(*(map(_hashable, frame[name]) for name in names), strict=True)) or {()}
-    labels = sorted(found, key=lambda label: [at[x] for at, x in zip(places, label, strict=True)])
-    return {label: i for i, label in enumerate(labels)}
-
-
-def _notes(
-    frame: pd.DataFrame,
-    placed: list[str],
-    entries: dict[tuple[int, int], Entry],
-    marked: set[tuple[str, float]],
-) -> list[str]:
-    """Return what is fixed, how many replicates there are, and what an asterisk means."""
-    fixed = [name for name in dimensions(frame) if name not in (*placed, "measure")]
+def _notes(frame: pd.DataFrame, placed: list[str]) -> Iterator[str]:
+    """Yield what is fixed, and how many replicates there are."""
     throughout = [
         f"{name}={in_words(levels_of(frame, name)[0])}"
-        for name in fixed
-        if not (name in ("estimand", "interval") and frame[name].isna().all())
+        for name in dimensions(frame)
+        if name not in (*placed, "measure")
+        and not (name in ("estimand", "interval") and frame[name].isna().all())
     ]
-    notes = ["throughout: " + ", ".join(throughout)] if throughout else []
+    if throughout:
+        yield "throughout: " + ", ".join(throughout)
     fewest, most = int(frame["replicates"].min()), int(frame["replicates"].max())
     count = f"{most} replicates" if fewest == most else f"{fewest} to {most} replicates"
-    if any(entry.used != entry.replicates for entry in entries.values()) or fewest != most:
-        count += "; a/b: the number rests on a of b"
-    notes.append(count)
-    if any(math.isnan(entry.value) for entry in entries.values()):
-        notes.append("-: no number")
-    for goal, pairs in itertools.groupby(sorted(marked, key=lambda m: m[::-1]), lambda m: m[1]):
-        names = ", ".join(name for name, _ in pairs)
-        notes.append(f"* the 95 % Monte Carlo limits of {names} exclude {goal:g}")
-    return notes
+    some_used = (frame["used"] != frame["replicates"]).any() or fewest != most
+    yield count + ("; a/b: the number rests on a of b" if some_used else "")
+    if frame["value"].isna().any():
+        yield "-: no number"
+
+
+def _marks(marked: set[tuple[float, str]]) -> Iterator[str]:
+    """Yield what an asterisk means."""
+    for goal, pairs in itertools.groupby(sorted(marked), lambda pair: pair[0]):
+        names = ", ".join(name for _, name in pairs)
+        yield f"* the 95 % Monte Carlo limits of {names} exclude {goal:g}"
+
+
+def _lacking(asked: pd.DataFrame, frame: pd.DataFrame, measures: list[str]) -> Iterator[str]:
+    """Say which methods, of those that were asked for, have no cell of a measure."""
+    for measure in measures if "method" in asked.columns else ():
+        have = set(frame["method"][frame["measure"] == measure])
+        if names := [in_words(name) for name in levels_of(asked, "method") if name not in have]:
+            yield f"no {measure} of {', '.join(names)}"

@@ -13,10 +13,10 @@ from mcstudy import Status, nested
 from mcstudy.errors import StudyError
 from mcstudy.nested import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.cells import cells_of
-from mcstudy.nested.optimizer import maximise
+from mcstudy.nested.optimizer import least_deviance, maximise
 from mcstudy.nested.reml import KINDS
 from mcstudy.nested.solution import COMPONENTS
-from mcstudy.nested.solve import as_batch, profile_llf, solve
+from mcstudy.nested.solve import as_batch, reduced, solve
 from mcstudy.nested.sufficient import sums_of
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -156,24 +156,27 @@ def test_identity_closed_form_and_scoring_agree(sizes, sds, reml):
 
 
 @pytest.mark.parametrize("reml", [True, False])
-def test_identity_profile_likelihood_is_the_highest_with_a_component_held(reml):
+def test_identity_least_deviance_is_the_least_with_a_component_held(reml):
     batch = simulated((6, 3, 3), (2, 1, 1), 3)
     solution = solve(batch, reml=reml)
-    for place, component in enumerate(COMPONENTS):
-        at_best = profile_llf(batch, component, solution.variances[:, place], reml=reml)
-        np.testing.assert_allclose(at_best.llf, solution.llf, rtol=1e-10)
+    [sums] = reduced(batch)
+    square = sums.scale[:, None] ** 2
+    best, at_best = least_deviance(sums, np.ones((3, 3)), np.ones((3, 3), dtype=bool), reml=reml)
+    np.testing.assert_allclose(at_best * square, solution.variances, rtol=1e-4, atol=1e-6)
+    for place in range(3):
         values = 2 * solution.variances[:, place] + 0.1
-        held = profile_llf(batch, component, values, reml=reml)
-        np.testing.assert_allclose(held.variances[:, place], values)
-        assert (held.llf < solution.llf).all()
-        for lane in range(3):
-            gradient, _ = dense_derivatives(batch[lane], held.variances[lane], reml)
-            rest = [i for i in range(3) if i != place]
-            bound = 1e-7 * (1 + 1 / held.variances[lane][2])
-            assert all(
-                abs(gradient[i]) < bound if held.variances[lane][i] > 0 else gradient[i] < bound
-                for i in rest
-            )
+        start, free = np.ones((3, 3)), np.ones((3, 3), dtype=bool)
+        start[:, place], free[:, place] = values / square[:, 0], False
+        deviance, variances = least_deviance(sums, start, free, reml=reml)
+        np.testing.assert_allclose((variances * square)[:, place], values)
+        assert (deviance > best).all()
+        for lane, held in enumerate(variances * square):
+            gradient, hessian = dense_derivatives(batch[lane], held, reml)
+            inner = [i for i in range(3) if i != place and held[i] > 0]
+            rest = [i for i in range(3) if i != place and held[i] == 0]
+            newton = np.linalg.solve(hessian[np.ix_(inner, inner)], gradient[inner])
+            assert abs(gradient[inner] @ newton) < 1e-8
+            assert (gradient[rest] < 1e-4).all()
 
 
 def test_reference_exact_answers_of_the_data_that_both_mixedlm_paths_print():

@@ -88,18 +88,9 @@ def sums_of(cells: Cells) -> Sums:
     return _collapse(cells, cells.mean[:, None], cells.within[:, None, None])
 
 
-def sums_with_covariates(cells: Cells, batch: NestedBatch, names: tuple[str, ...]) -> Sums:
-    """Reduce cells to sums, for the model with an intercept and covariates.
-
-    Parameters
-    ----------
-    cells : Cells
-        Those of the batch.
-    batch : NestedBatch
-        Has the covariates.
-    names : tuple of str
-        Which covariates, in order.
-    """
+def sums_with_covariates(cells: Cells, batch: NestedBatch) -> Sums:
+    """Reduce cells to sums, for the model with an intercept and the covariates of their batch."""
+    names = tuple(batch.covariates)
     step = max(1, CHUNK // (batch.y.shape[1] * (len(names) + 1)))
     chunks = [_columns(batch[i : i + step], names) for i in range(0, len(batch), step)]
     means, within, *rest = (np.concatenate(part) for part in zip(*chunks, strict=True))

@@ -179,21 +179,6 @@ def test_identity_least_deviance_is_the_least_with_a_component_held(reml):
             assert (gradient[rest] < 1e-4).all()
 
 
-def test_reference_exact_answers_of_the_data_that_both_mixedlm_paths_print():
-    """The variances were computed once more from these floats in rational arithmetic."""
-    rng = np.random.RandomState(3123)
-    first, second, error = (s * rng.normal(size=n) for s, n in ((2, 200), (3, 4000), (4, 40_000)))
-    y = np.repeat(first, 200) + np.repeat(second, 10) + error
-    data = NestedData(y, NestedDesign.of_sizes(200, 20, 10))
-    fit = nested.reml(data, np.random.default_rng(0))
-    values = [fit.estimates[name].value for name in COMPONENTS]
-    in_fractions = [3.9181394743587092, 8.742183826693218, 15.882555818043638]
-    errors = [fit.estimates[name].std_error for name in COMPONENTS]
-    assert values == pytest.approx(in_fractions, rel=1e-13)
-    assert errors == pytest.approx([0.444737, 0.237292, 0.118382], abs=5e-7)
-    assert fit.diagnostics["llf"] == pytest.approx(-116022.38051498772, rel=1e-13)
-
-
 def test_reference_pastes():
     answer = nested.fit(lme4_data("pastes"))
     sds = [np.sqrt(answer.variances[name]) for name in COMPONENTS]
@@ -453,10 +438,3 @@ def test_contract_the_single_form_is_a_batch_of_one():
             many = together.estimates[name].intervals[kind]
             np.testing.assert_array_equal(limits, [limit[1] for limit in many])
     assert alone.status is together.status[1]
-
-
-def test_contract_bad_choices_of_intervals_are_named():
-    with pytest.raises(ValueError, match=r"no interval is called 'wlad'; there are .*wald"):
-        nested.reml.with_intervals("wlad")
-    with pytest.raises(ValueError, match="level is 95; give a number between 0 and 1"):
-        nested.reml.with_intervals("wald", level=95)

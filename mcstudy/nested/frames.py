@@ -136,14 +136,13 @@ def shared_labels(design: NestedDesign, group1: str, group2: str) -> str:
     group1, group2 : str
         Names of the columns.
     """
-    cells = np.unique(np.stack([design.group1, design.group2]), axis=1)
-    under = np.unique(cells[1], return_counts=True)[1]
-    in_group = np.unique(cells[0], return_counts=True)[1]
-    rows, groups = len(design.group1) / cells.shape[1], len(in_group)
+    firsts = np.flatnonzero(np.diff(design.places[1], prepend=-1))
+    under = np.unique(design.group2[firsts], return_counts=True)[1]
+    in_group = np.unique(design.group1[firsts], return_counts=True)[1]
+    rows, groups = len(design.group1) / len(firsts), len(in_group)
     many = float(np.median(under))
-    if many < _MANY_GROUPS:
-        return ""
-    if rows > _FEW_ROWS and len(under) < _MORE_LABELS * in_group.max():
+    reused = rows > _FEW_ROWS and len(under) < _MORE_LABELS * in_group.max()
+    if many < _MANY_GROUPS or reused:
         return ""
     return (
         f"a label of {group2!r} occurs under {many:g} of the {groups} labels of {group1!r} (median "

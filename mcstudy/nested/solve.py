@@ -13,7 +13,7 @@ from mcstudy.nested.cells import Cells, MeanSquares, cells_of, mean_squares
 from mcstudy.nested.data import NestedBatch, NestedData
 from mcstudy.nested.optimizer import maximise
 from mcstudy.nested.solution import Limits, Solution
-from mcstudy.nested.sufficient import Sums, sums_of, sums_with_covariates
+from mcstudy.nested.sufficient import Sums, sums_of
 
 _MOST_SIZES = 256  # sizes of cells that a batch shares; with more, sums by size are mostly empty
 _LARGE = 2.0**200  # the fourth power of what is within, times a million rows, is a number
@@ -131,4 +131,4 @@ def _sums(cells: Cells, batch: NestedBatch) -> list[Sums]:
     pairs = [(cells, batch)]
     if len(cells.sizes) > _MOST_SIZES and len(cells.count) == len(cells):
         pairs = [(cells.of_one(i), batch[i : i + 1]) for i in range(len(cells))]
-    return [sums_with_covariates(*pair) if batch.covariates else sums_of(pair[0]) for pair in pairs]
+    return [sums_of(*pair) for pair in pairs]

@@ -1,9 +1,10 @@
-"""The generator's factors, and what the law and a batch make of them."""
+"""The generator: against its law, one by one and in batches, and its refusals."""
 
 import numpy as np
 import pytest
 
 from mcstudy import nested
+from mcstudy.nested.distributions import shape
 
 PLAIN = {
     "n_group1": 8,
@@ -13,6 +14,7 @@ PLAIN = {
     "group2_sd": 3.0,
     "unexplained_sd": 4.0,
 }
+WIDE = PLAIN | {"n_group1": 20, "n_group2": 5, "n_rep": 5}
 FLAVOURS = [
     {},
     {"dropped_rows": 0.3},
@@ -37,7 +39,7 @@ def test_identity_one_by_one_as_in_a_batch_bit_for_bit(flavour):
         assert list(one.frame) == ["y", "group1", "group2", *one.covariates]
 
 
-@pytest.mark.parametrize("text", ["t(5)", "chi_square(2)", "contaminated(0.1, 4)"])
+@pytest.mark.parametrize("text", ["normal", "t(5)", "chi_square(2)", "contaminated(0.1, 4)"])
 @pytest.mark.parametrize("part", ["group1", "group2", "unexplained"])
 def test_law_each_component_keeps_its_standard_deviation(part, text):
     factors = PLAIN | {f"{part}_shape": text}
@@ -64,9 +66,13 @@ def test_contract_equal_levels_give_equal_data():
     [
         ("n_group1", "x"),
         ("n_group1", None),
+        ("n_group1", 2.5),
+        ("n_rep", 0),
         ("n_rep", np.inf),
         ("group1_sd", np.nan),
         ("group2_sd", "3"),
+        ("group2_sd", -3),
+        ("dropped_rows", 1.0),
         ("dropped_rows", -0.1),
         ("dropped_cells", None),
         ("intercept", np.nan),
@@ -74,6 +80,7 @@ def test_contract_equal_levels_give_equal_data():
         ("row_slope", np.inf),
         ("group_slope", "1"),
         ("cell_sizes", "0 1"),
+        ("cell_sizes", "2 x"),
         ("cell_sizes", 3),
     ],
 )
@@ -82,7 +89,9 @@ def test_contract_bad_factors_are_named_in_one_line(name, value):
         nested.generate_nested(np.random.default_rng(1), **PLAIN | {name: value})
 
 
-@pytest.mark.parametrize("text", ["t(inf)", "chi_square(0)", "contaminated(0.1, inf)", "T(5)"])
+@pytest.mark.parametrize(
+    "text", ["t(2)", "cauchy", "t(inf)", "chi_square(0)", "contaminated(0.1, inf)", "T(5)"]
+)
 def test_contract_shapes_without_a_standard_deviation_are_refused(text):
     with pytest.raises(ValueError, match="is not known; write normal, t"):
         nested.generate_nested(np.random.default_rng(1), **PLAIN, group1_shape=text)
@@ -128,3 +137,69 @@ def test_contract_intervals_of_hopeless_data_are_missing_without_a_warning(facto
             missing = np.isnan(lower) | np.isnan(upper)
             assert missing[np.isnan(estimate.value)].all()
             assert (lower <= upper)[~missing].all()
+
+
+def test_contract_the_generator_honours_its_arguments():
+    nothing = {"group1_sd": 0, "group2_sd": 0, "unexplained_sd": 0}
+    assert (nested.generate_nested(np.random.default_rng(1), **WIDE | nothing).y == 0).all()
+    frame = nested.generate_nested(np.random.default_rng(2), **WIDE).frame
+    assert list(frame) == ["y", "group1", "group2"]
+    assert frame.groupby(["group1", "group2"]).size().tolist() == [5] * 100
+    assert sorted(frame.group2.unique()) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("text", ["normal", "t(5)", "chi_square(3)", "contaminated(0.1, 5)"])
+def test_law_every_shape_is_scaled_to_its_standard_deviation(text):
+    values = shape(text)(np.random.default_rng(5), 400_000)
+    assert abs(values.mean()) < 4 * values.std() / np.sqrt(len(values))
+    square = values**2
+    assert abs(square.mean() - 1) < 4 * square.std() / np.sqrt(len(values))
+    kurtosis = (values**4).mean()
+    assert (kurtosis > 3.5) == (text != "normal")
+
+
+def test_law_shapes_reach_their_component():
+    rng = np.random.default_rng(6)
+    sds = {"group1_sd": 1, "group2_sd": 1, "unexplained_sd": 0}
+    sizes = {"n_group1": 2000, "n_group2": 2, "n_rep": 1}
+    data = nested.generate_nested(rng, **sizes, **sds, group1_shape="chi_square(1)")
+    group = data.y.reshape(2000, 2).mean(axis=1)
+    assert ((group - group.mean()) ** 3).mean() > 0.5
+
+
+def test_contract_covariates_carry_their_coefficients():
+    rng = np.random.default_rng(7)
+    sds = {"group1_sd": 0, "group2_sd": 0, "unexplained_sd": 0}
+    slopes = {"row_slope": 1.0, "cell_slope": 2.0, "group_slope": 3.0}
+    frame = nested.generate_nested(rng, **WIDE | sds, **slopes, intercept=5).frame
+    whole = 5 + frame.x_row + 2 * frame.x_cell + 3 * frame.x_group
+    assert np.allclose(frame.y, whole)
+    assert frame.groupby("group1").x_group.nunique().max() == 1
+    assert frame.groupby(["group1", "group2"]).x_cell.nunique().max() == 1
+
+
+def test_law_dropped_rows_and_cells():
+    rngs = [np.random.default_rng(i) for i in range(100)]
+    rows = nested.generate_nested.batch(rngs, **WIDE, dropped_rows=0.3).kept
+    assert abs(rows.mean() - 0.7) < 4 * np.sqrt(0.21 / rows.size)
+    cells = nested.generate_nested.batch(rngs, **WIDE, dropped_cells=0.2).kept
+    by_cell = cells.reshape(100, 100, 5)
+    assert (by_cell.all(axis=2) | ~by_cell.any(axis=2)).all()
+    assert abs(cells.mean() - 0.8) < 4 * np.sqrt(0.16 / 10_000)
+
+
+def test_contract_given_cell_sizes():
+    data = nested.generate_nested(np.random.default_rng(1), **WIDE, cell_sizes="2 7 1")
+    sizes = data.frame.groupby(["group1", "group2"]).size().tolist()
+    assert sizes[:6] == [2, 7, 1, 2, 7, 1]
+
+
+def test_identity_the_plain_case_keeps_its_bits():
+    rng = np.random.default_rng(3)
+    normals = rng.standard_normal(20 + 100 + 500)
+    effects = 2.0 * normals[:20, None] + 3.0 * normals[20:120].reshape(20, 5)
+    y = 4.0 * normals[120:].reshape(20, 5, 5) + effects[..., None]
+    one = nested.generate_nested(np.random.default_rng(3), **WIDE)
+    assert (one.y == y.ravel()).all()
+    more = nested.generate_nested(np.random.default_rng(3), **WIDE, row_slope=0.0, dropped_rows=0.1)
+    assert np.isin(more.y, y).all()

@@ -1,4 +1,4 @@
-"""The nested family: the generator, and statsmodels MixedLM along its two paths."""
+"""statsmodels MixedLM along its two paths, and mended, against the exact optimum."""
 
 import math
 import warnings
@@ -11,6 +11,7 @@ from mcstudy.errors import MCStudyError
 from mcstudy.nested.mixedlm_diagnostics import identifiable
 
 SIZES = {"n_group1": 20, "n_group2": 5, "n_rep": 5}
+GIVEN = {"group1_sd": 2, "group2_sd": 3, "unexplained_sd": 4}
 
 
 def simulated(seed, sds=(2, 3, 4), sizes=SIZES):
@@ -51,44 +52,6 @@ def exact_reml(data):
     llf = -0.5 * (deviance + (rows - 1) * math.log(2 * math.pi) + math.log(rows))
     variances = ((first - second) / (b * r), (second - unexplained) / r, unexplained)
     return np.array(variances), llf
-
-
-def test_contract_the_generator_honours_its_arguments():
-    data = simulated(1, sds=(0, 0, 0))
-    assert (data.y == 0).all()
-    frame = simulated(2).frame
-    assert list(frame) == ["y", "group1", "group2"]
-    assert frame.groupby(["group1", "group2"]).size().tolist() == [5] * 100
-    assert sorted(frame.group2.unique()) == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("bad", [{"n_rep": 0}, {"n_group1": 2.5}])
-def test_contract_bad_sizes_are_refused(bad):
-    with pytest.raises(ValueError, match=r"give an integer of 1 or more"):
-        simulated(1, sizes=SIZES | bad)
-
-
-def test_contract_negative_deviations_are_refused():
-    with pytest.raises(ValueError, match=r"group2_sd is -3"):
-        simulated(1, sds=(2, -3, 4))
-
-
-def test_identity_generator_one_by_one_and_batched():
-    arguments = SIZES | {"group1_sd": 2, "group2_sd": 3, "unexplained_sd": 4}
-    batch = nested.generate_nested.batch([np.random.default_rng(i) for i in range(7)], **arguments)
-    for i in range(7):
-        assert (batch[i].y == simulated(i).y).all()
-
-
-def test_law_of_the_generator():
-    batch = np.stack([simulated(i).y.reshape(20, 5, 5) for i in range(400)])
-    cell, group = batch.mean(axis=3), batch.mean(axis=(2, 3))
-    for values, truth in [
-        (((batch - cell[..., None]) ** 2).sum(axis=(1, 2, 3)) / 400, 16),
-        (((cell - group[..., None]) ** 2).sum(axis=(1, 2)) / 80, 9 + 16 / 5),
-        (group.var(axis=1, ddof=1), 4 + 9 / 5 + 16 / 25),
-    ]:
-        assert abs(values.mean() - truth) < 4 * values.std() / 20
 
 
 def test_reference_the_notebook():
@@ -276,86 +239,6 @@ def test_contract_no_arbitrary_split_of_what_the_design_cannot_tell(sizes, told,
     for name, estimate in fit.estimates.items():
         assert estimate.value is None or name in told
         assert estimate.std_error is None
-
-
-@pytest.mark.parametrize("text", ["normal", "t(5)", "chi_square(3)", "contaminated(0.1, 5)"])
-def test_law_every_shape_is_scaled_to_its_standard_deviation(text):
-    from mcstudy.nested.distributions import shape
-
-    values = shape(text)(np.random.default_rng(5), 400_000)
-    assert abs(values.mean()) < 4 * values.std() / np.sqrt(len(values))
-    square = values**2
-    assert abs(square.mean() - 1) < 4 * square.std() / np.sqrt(len(values))
-    kurtosis = (values**4).mean()
-    assert (kurtosis > 3.5) == (text != "normal")
-
-
-def test_law_shapes_reach_their_component():
-    rng = np.random.default_rng(6)
-    sds = {"group1_sd": 1, "group2_sd": 1, "unexplained_sd": 0}
-    sizes = {"n_group1": 2000, "n_group2": 2, "n_rep": 1}
-    data = nested.generate_nested(rng, **sizes, **sds, group1_shape="chi_square(1)")
-    group = data.y.reshape(2000, 2).mean(axis=1)
-    assert ((group - group.mean()) ** 3).mean() > 0.5
-
-
-def test_contract_covariates_carry_their_coefficients():
-    rng = np.random.default_rng(7)
-    sds = {"group1_sd": 0, "group2_sd": 0, "unexplained_sd": 0}
-    slopes = {"row_slope": 1.0, "cell_slope": 2.0, "group_slope": 3.0}
-    frame = nested.generate_nested(rng, **SIZES, **sds, **slopes, intercept=5).frame
-    whole = 5 + frame.x_row + 2 * frame.x_cell + 3 * frame.x_group
-    assert np.allclose(frame.y, whole)
-    assert frame.groupby("group1").x_group.nunique().max() == 1
-    assert frame.groupby(["group1", "group2"]).x_cell.nunique().max() == 1
-
-
-def test_law_dropped_rows_and_cells():
-    factors = SIZES | {"group1_sd": 1, "group2_sd": 1, "unexplained_sd": 1}
-    rngs = [np.random.default_rng(i) for i in range(100)]
-    rows = nested.generate_nested.batch(rngs, **factors, dropped_rows=0.3).kept
-    assert abs(rows.mean() - 0.7) < 4 * np.sqrt(0.21 / rows.size)
-    cells = nested.generate_nested.batch(rngs, **factors, dropped_cells=0.2).kept
-    by_cell = cells.reshape(100, 100, 5)
-    assert (by_cell.all(axis=2) | ~by_cell.any(axis=2)).all()
-    assert abs(cells.mean() - 0.8) < 4 * np.sqrt(0.16 / 10_000)
-
-
-def test_contract_given_cell_sizes():
-    data = simulated(1) and nested.generate_nested(
-        np.random.default_rng(1), **SIZES, **GIVEN, cell_sizes="2 7 1"
-    )
-    sizes = data.frame.groupby(["group1", "group2"]).size().tolist()
-    assert sizes[:6] == [2, 7, 1, 2, 7, 1]
-
-
-GIVEN = {"group1_sd": 2, "group2_sd": 3, "unexplained_sd": 4}
-
-
-def test_identity_the_plain_case_keeps_its_bits():
-    rng = np.random.default_rng(3)
-    normals = rng.standard_normal(20 + 100 + 500)
-    effects = 2.0 * normals[:20, None] + 3.0 * normals[20:120].reshape(20, 5)
-    y = 4.0 * normals[120:].reshape(20, 5, 5) + effects[..., None]
-    assert (simulated(3).y == y.ravel()).all()
-    more = nested.generate_nested(
-        np.random.default_rng(3), **SIZES, **GIVEN, row_slope=0.0, dropped_rows=0.1
-    )
-    assert np.isin(more.y, y).all()
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ({"dropped_rows": 1.0}, "dropped_rows is 1.0; give a share"),
-        ({"group1_shape": "t(2)"}, "the shape 't\\(2\\)' is not known"),
-        ({"unexplained_shape": "cauchy"}, "write normal, t\\(5\\)"),
-        ({"cell_sizes": "2 x"}, "cell_sizes is '2 x'"),
-    ],
-)
-def test_contract_bad_recipes_are_refused(bad, message):
-    with pytest.raises(ValueError, match=message):
-        nested.generate_nested(np.random.default_rng(1), **SIZES, **GIVEN, **bad)
 
 
 @pytest.mark.parametrize("extra", [{"dropped_rows": 0.3}, {"row_slope": 1.0, "group_slope": 2.0}])

@@ -8,10 +8,11 @@ from scipy import integrate, optimize, stats
 from mcstudy import nested
 from mcstudy.nested import NestedBatch
 from mcstudy.nested.cells import MeanSquares
-from mcstudy.nested.intervals import Basis, generalized
+from mcstudy.nested.intervals import Difference, generalized
+from mcstudy.nested.optimizer import least_deviance
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.roots import crossing
-from mcstudy.nested.solve import profile_llf, solve
+from mcstudy.nested.solve import reduced, solve
 
 QUANTILE = stats.chi2.isf(0.05, 1)
 
@@ -40,7 +41,7 @@ def test_identity_limits_reach_the_quantile_by_brute_force(sizes):
     rng = np.random.default_rng(sum(sizes))
     drawn = np.exp(rng.normal(0, 1.5, (3, 60)))
     degrees = (a - 1, a * (b - 1), a * b * (r - 1))
-    squares = MeanSquares(*drawn, *degrees, n_group2=b, n_rep=r)
+    squares = MeanSquares(tuple(drawn), degrees, b, r)
     limits = balanced_profile(squares, 0.95, reml=True)
     steps = (b * r, r)
     best = overall(drawn, degrees)
@@ -81,9 +82,14 @@ def test_identity_limits_of_any_data_reach_the_quantile_of_the_engine(extra, gro
     rngs = [np.random.default_rng(i) for i in range(30)]
     batch = nested.generate_nested.batch(rngs, **sizes, **sds, **extra)
     solution = solve(batch)
-    for name, (lower, upper) in profile(batch, solution, 0.95, reml=True).items():
-        for limit in (lower, upper):
-            rise = 2 * (solution.llf - profile_llf(batch, name, limit).llf)
+    [sums], units = reduced(batch), np.ones((30, 3))
+    free = solution.identified
+    best, _ = least_deviance(sums, units, free, reml=True)
+    for place, pair in enumerate(profile(batch, solution, 0.95, reml=True).values()):
+        for limit in pair:
+            start, others = units.copy(), free.copy()
+            start[:, place], others[:, place] = limit / sums.scale**2, False
+            rise = least_deviance(sums, start, others, reml=True)[0] - best
             assert rise[limit > 0] == pytest.approx(QUANTILE, abs=1e-6)
             assert (rise[limit == 0] <= QUANTILE).all()
 
@@ -154,9 +160,7 @@ def test_identity_closed_form_of_balanced_data_and_the_engine_agree(sizes, reml)
 def test_identity_generalized_limits_are_quantiles_of_the_pivot(degrees):
     n1, n2 = degrees
     first, second = np.array([10.0, 2.0, 1.0]), np.array([0.5, 1.0, 1.0])
-    ones = np.ones(3)
-    squares = MeanSquares(first, second, ones, n1, n2, 400, n_group2=1, n_rep=1)
-    lower, upper = generalized(Basis(ones, ones, squares), 0.95)["group1_var"]
+    lower, upper = generalized(Difference(1, first, n1, second, n2), 0.95)
     top = np.log(stats.chi2.isf(1e-14, n2))
     for i in range(3):
 

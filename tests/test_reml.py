@@ -13,10 +13,10 @@ from mcstudy import Status, nested
 from mcstudy.errors import StudyError
 from mcstudy.nested import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.cells import cells_of
-from mcstudy.nested.optimizer import maximise
+from mcstudy.nested.optimizer import least_deviance, maximise
 from mcstudy.nested.reml import KINDS
 from mcstudy.nested.solution import COMPONENTS
-from mcstudy.nested.solve import as_batch, profile_llf, solve
+from mcstudy.nested.solve import as_batch, reduced, solve
 from mcstudy.nested.sufficient import sums_of
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -156,39 +156,27 @@ def test_identity_closed_form_and_scoring_agree(sizes, sds, reml):
 
 
 @pytest.mark.parametrize("reml", [True, False])
-def test_identity_profile_likelihood_is_the_highest_with_a_component_held(reml):
+def test_identity_least_deviance_is_the_least_with_a_component_held(reml):
     batch = simulated((6, 3, 3), (2, 1, 1), 3)
     solution = solve(batch, reml=reml)
-    for place, component in enumerate(COMPONENTS):
-        at_best = profile_llf(batch, component, solution.variances[:, place], reml=reml)
-        np.testing.assert_allclose(at_best.llf, solution.llf, rtol=1e-10)
+    [sums] = reduced(batch)
+    square = sums.scale[:, None] ** 2
+    best, at_best = least_deviance(sums, np.ones((3, 3)), np.ones((3, 3), dtype=bool), reml=reml)
+    np.testing.assert_allclose(at_best * square, solution.variances, rtol=1e-4, atol=1e-6)
+    for place in range(3):
         values = 2 * solution.variances[:, place] + 0.1
-        held = profile_llf(batch, component, values, reml=reml)
-        np.testing.assert_allclose(held.variances[:, place], values)
-        assert (held.llf < solution.llf).all()
-        for lane in range(3):
-            gradient, _ = dense_derivatives(batch[lane], held.variances[lane], reml)
-            rest = [i for i in range(3) if i != place]
-            bound = 1e-7 * (1 + 1 / held.variances[lane][2])
-            assert all(
-                abs(gradient[i]) < bound if held.variances[lane][i] > 0 else gradient[i] < bound
-                for i in rest
-            )
-
-
-def test_reference_exact_answers_of_the_data_that_both_mixedlm_paths_print():
-    """The variances were computed once more from these floats in rational arithmetic."""
-    rng = np.random.RandomState(3123)
-    first, second, error = (s * rng.normal(size=n) for s, n in ((2, 200), (3, 4000), (4, 40_000)))
-    y = np.repeat(first, 200) + np.repeat(second, 10) + error
-    data = NestedData(y, NestedDesign.of_sizes(200, 20, 10))
-    fit = nested.reml(data, np.random.default_rng(0))
-    values = [fit.estimates[name].value for name in COMPONENTS]
-    in_fractions = [3.9181394743587092, 8.742183826693218, 15.882555818043638]
-    errors = [fit.estimates[name].std_error for name in COMPONENTS]
-    assert values == pytest.approx(in_fractions, rel=1e-13)
-    assert errors == pytest.approx([0.444737, 0.237292, 0.118382], abs=5e-7)
-    assert fit.diagnostics["llf"] == pytest.approx(-116022.38051498772, rel=1e-13)
+        start, free = np.ones((3, 3)), np.ones((3, 3), dtype=bool)
+        start[:, place], free[:, place] = values / square[:, 0], False
+        deviance, variances = least_deviance(sums, start, free, reml=reml)
+        np.testing.assert_allclose((variances * square)[:, place], values)
+        assert (deviance > best).all()
+        for lane, held in enumerate(variances * square):
+            gradient, hessian = dense_derivatives(batch[lane], held, reml)
+            inner = [i for i in range(3) if i != place and held[i] > 0]
+            rest = [i for i in range(3) if i != place and held[i] == 0]
+            newton = np.linalg.solve(hessian[np.ix_(inner, inner)], gradient[inner])
+            assert abs(gradient[inner] @ newton) < 1e-8
+            assert (gradient[rest] < 1e-4).all()
 
 
 def test_reference_pastes():
@@ -450,10 +438,3 @@ def test_contract_the_single_form_is_a_batch_of_one():
             many = together.estimates[name].intervals[kind]
             np.testing.assert_array_equal(limits, [limit[1] for limit in many])
     assert alone.status is together.status[1]
-
-
-def test_contract_bad_choices_of_intervals_are_named():
-    with pytest.raises(ValueError, match=r"no interval is called 'wlad'; there are .*wald"):
-        nested.reml.with_intervals("wlad")
-    with pytest.raises(ValueError, match="level is 95; give a number between 0 and 1"):
-        nested.reml.with_intervals("wald", level=95)

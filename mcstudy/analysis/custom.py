@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,15 +58,20 @@ class Custom:
         answer = self.function(**columns)
         if isinstance(answer, Measured):
             return _checked(answer, count)
-        complete = _complete(columns, count)
+        complete = np.ones(count, dtype=bool)
+        for column in columns.values():
+            complete &= ~np.isnan(column)
         used = int(np.count_nonzero(complete))
         if isinstance(answer, tuple) and len(answer) == 2:
             return _checked(Measured(answer[0], answer[1], used), count)
         if np.shape(answer) == (count,) and not isinstance(answer, Sequence):
-            return _of_each(np.asarray(answer, dtype=float)[complete])
+            values = finite(np.asarray(answer, dtype=float)[complete])
+            return share(values == 1) if np.isin(values, (0, 1)).all() else mean_of(values)
         value = _number(answer)
         edges = np.linspace(0, count, min(GROUPS, count) + 1).astype(int)
-        left_out = np.array(list(self._left_out(columns, edges)))
+        groups = list(itertools.pairwise(edges.tolist())) if count > 1 else []
+        rests = [functools.partial(np.delete, obj=slice(*group)) for group in groups]
+        left_out = np.array([self._of(columns, rest) for rest in rests])
         for counted in (complete, np.ones(count, dtype=bool)):
             hits = _hits(value, left_out, counted, edges)
             if hits is not None and self._is_share(columns, hits, counted, edges):
@@ -73,15 +79,10 @@ class Custom:
                 return share_of(round(value * n), n)
         return Measured(value, group_jackknife(value, left_out, np.diff(edges).astype(float)), used)
 
-    def _left_out(self, columns: Mapping[str, Any], edges: NDArray[np.intp]) -> Iterator[float]:
-        """Yield the value without one group of replicates after the other, each a run of rows."""
-        if len(edges) > 2:
-            for begin, end in itertools.pairwise(edges.tolist()):
-                kept = {
-                    name: np.delete(column, slice(begin, end)) if np.ndim(column) else column
-                    for name, column in columns.items()
-                }
-                yield _number(self.function(**kept))
+    def _of(self, columns: Mapping[str, Any], some: Callable[[Any], Any]) -> float:
+        """Return the value that some of the replicates have."""
+        chosen = {name: some(x) if np.ndim(x) else x for name, x in columns.items()}
+        return _number(self.function(**chosen))
 
     def _is_share(
         self, columns: Mapping[str, Any], hits: Floats, counted: Booleans, edges: NDArray[np.intp]
@@ -92,12 +93,8 @@ class Custom:
             if not len(rows):
                 continue
             row = begin + int(rows[0])
-            alone = {
-                name: column[row : row + 1] if np.ndim(column) else column
-                for name, column in columns.items()
-            }
             try:
-                value = _number(self.function(**alone))
+                value = self._of(columns, operator.itemgetter(slice(row, row + 1)))
             except Exception:  # noqa: BLE001 - a measure may need more than one replicate
                 return False
             if value not in (0, 1) or not value <= hits[group] <= len(rows) - 1 + value:
@@ -119,12 +116,6 @@ def _read_only(column: Floats | float) -> Floats | float:
     return column
 
 
-def _of_each(values: Floats) -> Measured:
-    """Return the mean of a value for each replicate, a share where all are 0 or 1."""
-    values = finite(values)
-    return share(values == 1) if np.isin(values, (0, 1)).all() else mean_of(values)
-
-
 def _hits(
     value: float, left_out: Floats, counted: Booleans, edges: NDArray[np.intp]
 ) -> Floats | None:
@@ -141,14 +132,6 @@ def _hits(
     whole = np.abs(np.append(left - np.round(left), total - np.round(total))) < _ROUNDING * count
     possible = whole.all() and (hits >= 0).all() and (hits <= sizes).all()
     return hits if possible and hits.sum() == np.round(total) else None
-
-
-def _complete(columns: Mapping[str, Any], count: int) -> Booleans:
-    """Return in which rows nothing that was asked for is missing."""
-    complete = np.ones(count, dtype=bool)
-    for column in columns.values():
-        complete &= ~np.isnan(column)
-    return complete
 
 
 def _checked(answer: Measured, count: int) -> Measured:

@@ -168,12 +168,11 @@ def assembled(lines: list[Line], conditions: pa.Table) -> pa.Table:
     lines.sort(key=lambda line: (line[0], line[1], line[2] or "", line[3] or ""))
     columns = list(zip(*lines, strict=True)) or [()] * 11
     table = conditions.take(pa.array(columns[0], pa.int64()))
-    for name, column in zip(
-        ("method", "estimand", "interval", "measure"), columns[1:5], strict=True
-    ):
-        table = table.append_column(name, pa.array(column, pa.string()))
-    for name, column in zip(VALUES, columns[5:9], strict=True):
-        table = table.append_column(name, pa.array(column, pa.float64(), from_pandas=True))
-    for name, column in zip(COUNTS, columns[9:], strict=True):
-        table = table.append_column(name, pa.array(column, pa.int64()))
+    kinds: dict[str, pa.DataType] = {
+        **dict.fromkeys(("method", "estimand", "interval", "measure"), pa.string()),
+        **dict.fromkeys(VALUES, pa.float64()),
+        **dict.fromkeys(COUNTS, pa.int64()),
+    }
+    for (name, kind), column in zip(kinds.items(), columns[1:], strict=True):
+        table = table.append_column(name, pa.array(column, kind, from_pandas=True))  # NaN is null
     return table.drop_columns(["condition"])  # last: without a column it would have no rows

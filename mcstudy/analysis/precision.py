@@ -17,7 +17,11 @@ from mcstudy.errors import StudyError
 from mcstudy.measure import Z, is_share, why_absent
 
 _COLUMNS = ("measure", "value", "mcse", "used")
-_ZERO = ("bias", "relative_bias", "standardized_bias", "median_bias", "relative_error_model_se")
+# What a measure should be; the rest have nothing that they should be.
+_ZERO = (
+    *("bias", "relative_bias", "standardized_bias", "median_bias"),
+    *("relative_error_model_se", "relative_precision"),
+)
 _ONE = ("empirical_se_ratio", "relative_efficiency")
 
 
@@ -147,7 +151,7 @@ def target(measure: str, level: float) -> float:
         return level
     if measure in ("miss_below", "miss_above"):
         return (1 - level) / 2
-    if measure in _ZERO or measure.endswith("_difference") or measure == "relative_precision":
+    if measure in _ZERO or measure.endswith("_difference"):
         return 0.0
     return 1.0 if measure in _ONE else float("nan")
 
@@ -156,12 +160,10 @@ def with_limits(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a table of measures that has `lower` and `upper`: its own, or else made here."""
     if {"lower", "upper"} <= set(frame.columns):
         return frame
-    limits = [_limits(*row) for row in zip(*(frame[name] for name in _COLUMNS), strict=True)]
+    rows = zip(*(frame[name] for name in _COLUMNS), strict=True)
+    limits = [
+        wilson(value, used) if is_share(measure) and used else (value - Z * mcse, value + Z * mcse)
+        for measure, value, mcse, used in rows
+    ]
     lower, upper = np.array(limits, dtype=float).reshape(-1, 2).T
     return frame.assign(lower=lower, upper=upper)
-
-
-def _limits(measure: str, value: float, mcse: float, used: int) -> tuple[float, float]:
-    if is_share(measure) and used:
-        return wilson(value, used)
-    return value - Z * mcse, value + Z * mcse

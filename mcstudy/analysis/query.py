@@ -187,8 +187,7 @@ def written(level: Any) -> str:
     """Return a level as `parsed` and `matching` read it: text in quotes where it needs them."""
     if not isinstance(level, str):
         return _known_as(level)
-    plain = level and level == level.strip() and not _SPECIAL & set(level) and level.isprintable()
-    return level if plain and isinstance(value_of(level), str) else level_text(level)
+    return written_name(level) if isinstance(value_of(level), str) else level_text(level)
 
 
 def written_name(name: str) -> str:
@@ -224,21 +223,17 @@ def find_condition(
     known = list(dict.fromkeys(conditions))
     if isinstance(wanted, Condition):
         wanted = wanted.key
-    exact = [condition for condition in known if condition.key == wanted]
-    if exact:
+    if exact := [condition for condition in known if condition.key == wanted]:
         return exact[0]
-    if wanted is None:
-        wanted = {}
+    wanted = {} if wanted is None else wanted
     if not isinstance(wanted, str | Mapping):
         raise ResultsError(f"condition is {short(wanted)}; write it as 'n=5, mean=0'")
-    pairs = dict(wanted) if isinstance(wanted, Mapping) else _pairs(wanted)
+    pairs = _pairs(wanted) if isinstance(wanted, str) else wanted
     names = {name for condition in known for name in condition.factors}
     if unknown := [name for name in pairs if name not in names]:
         said = ", ".join(f"{name!r}{suggestion(name, sorted(names))}" for name in unknown)
-        there = (
-            f"the factors are {', '.join(sorted(names))}" if names else "the study has no factors"
-        )
-        raise ResultsError(f"no factor {said}; {there}")
+        there = f"the factors are {', '.join(sorted(names))}"
+        raise ResultsError(f"no factor {said}; {there if names else 'the study has no factors'}")
     fitting = known
     for name, level in pairs.items():
         meant = matching([c.factors.get(name) for c in known], level)

@@ -85,8 +85,9 @@ def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
         kept = []
         for one in wanted:
             if not (found := matching(meant, one)):
+                asked = str(one) if isinstance(one, Bare) else written(one)
                 raise ResultsError(
-                    f"where: no {written_name(name)}={_asked(one)} here"
+                    f"where: no {written_name(name)}={asked} here"
                     f"{suggestion(one, [str(level) for level in meant])}; it has "
                     f"{listed(meant) or 'no level'}"
                 )
@@ -109,15 +110,11 @@ def wheres(where: Where) -> dict[str, list[Any]]:
         return {name: list(levels) for name, levels in parsed(where, several=True).items()}
     if not isinstance(where, Mapping):
         raise ResultsError(f"where is {short(where)}; write 'n=10|30', or {{'n': [10, 30]}}")
-    plain = (str, bytes)
-    found = {
-        name: list(wanted)
-        if isinstance(wanted, Iterable) and not isinstance(wanted, plain)
-        else [wanted]
-        for name, wanted in where.items()
-    }
-    for name, levels in found.items():
-        if not levels:
+    found = {}
+    for name, wanted in where.items():
+        single = isinstance(wanted, str | bytes) or not isinstance(wanted, Iterable)
+        found[name] = [wanted] if single else list(wanted)
+        if not found[name]:
             raise ResultsError(f"where: {name} has no level; give at least one")
     return found
 
@@ -133,10 +130,6 @@ def _meant(frame: pd.DataFrame, name: str, level: Any) -> Any:
     known = frame.attrs.get(FACTORS, {}).get(name, ())
     kinds = {float if type(one) is int else type(one) for one in known if one is not None}
     return level_of(level) if len(kinds) > 1 and isinstance(level, str) else level
-
-
-def _asked(wanted: Any) -> str:
-    return str(wanted) if isinstance(wanted, Bare) else written(wanted)
 
 
 def levels_of(frame: pd.DataFrame, name: str) -> list[Any]:
@@ -235,7 +228,7 @@ def factor_columns(frame: pd.DataFrame) -> list[str]:
 
 def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:
     """Return some of the levels as a heading: ``n=10, sigma=2``."""
-    return ", ".join(f"{name}={in_words(levels[name])}" for name in names)
+    return factors_in_words({name: levels[name] for name in names})
 
 
 def varying(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:

@@ -1,9 +1,10 @@
 """Mean squares to variances: REML and ML in closed form, for balanced designs with an intercept.
 
 In terms of the levels l = (b r s1 + r s2 + se, r s2 + se, se) the likelihood is, up to constants,
--2 llf = sum n_i (log l_i + S_i / l_i), with n the degrees of freedom and S the mean squares; under
-ML the weight of log l_1 is one more. Variances of 0 or more mean falling levels, so that the
-maximum is the isotonic regression of the mean squares (pool adjacent violators).
+-2 llf = sum w_i log l_i + n_i S_i / l_i, with n the degrees of freedom and S the mean squares; the
+weights w are n, but under ML that of log l_1 is one more. Variances of 0 or more mean falling
+levels, so that the maximum is the isotonic regression of the mean squares (pool adjacent
+violators).
 """
 
 from __future__ import annotations
@@ -11,14 +12,24 @@ from __future__ import annotations
 import numpy as np
 
 from mcstudy.arrays import Floats
-from mcstudy.nested.cells import Cells, MeanSquares, mean_squares
+from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.solution import Solution, std_errors_of
 
 
-def balanced_solution(cells: Cells, *, reml: bool) -> Solution:
-    """Fit balanced cells."""
-    squares = mean_squares(cells)
-    a, b, r = squares.group1_df + 1, squares.n_group2, squares.n_rep
+def balanced_solution(squares: MeanSquares, centre: Floats, *, reml: bool) -> Solution:
+    """Fit balanced data.
+
+    Parameters
+    ----------
+    squares : MeanSquares
+        Of R replicates.
+    centre : array of shape (R,)
+        Their grand means.
+    reml : bool
+        Restricted likelihood, or the full one.
+    """
+    b, r = squares.n_group2, squares.n_rep
+    a = squares.degrees[0] + 1
     levels = isotonic_levels(squares, reml=reml)
     variances = level_variances(levels, squares)
     covariance = level_covariance(levels, variances, squares, reml=reml)
@@ -29,27 +40,32 @@ def balanced_solution(cells: Cells, *, reml: bool) -> Solution:
     covariance[:, ~identified] = covariance[:, :, ~identified] = np.nan
     for array in (variances, covariance, llf):
         array[lost] = np.nan
-    grand = cells.mean.reshape(len(cells), -1).mean(axis=1)
     return Solution(
         variances=variances,
         covariance=covariance,
         std_errors=std_errors_of(covariance),
         llf=llf,
-        fixed_effects=(cells.reference + grand)[:, None],
+        fixed_effects=centre[:, None],
         fixed_effects_cov=(levels[:, 0] / (a * b * r))[:, None, None],
-        iterations=np.zeros(len(cells), dtype=np.int64),
+        iterations=np.zeros(len(llf), dtype=np.int64),
         identified=np.broadcast_to(identified, variances.shape),
         converged=~lost,
-        fault=np.full(len(cells), ""),
+        fault=np.full(len(llf), ""),
     )
+
+
+def level_weights(squares: MeanSquares, *, reml: bool) -> tuple[int, int, int]:
+    """Return the weights of the logarithms of the levels."""
+    first, second, third = squares.degrees
+    return first + (not reml), second, third
 
 
 def isotonic_levels(squares: MeanSquares, *, reml: bool) -> Floats:
     """Return the fitted levels of group 1, group 2 and unexplained, falling, shape (R, 3)."""
-    _, w2, w3 = _weights(squares, reml=reml)
-    s3 = squares.unexplained if w3 else squares.group2
-    s2 = squares.group2 if w2 else s3
-    s3 = s3 if w3 else s2
+    _, w2, w3 = level_weights(squares, reml=reml)
+    _, group2, unexplained = squares.values
+    s2 = group2 if w2 else unexplained if w3 else group2
+    s3 = unexplained if w3 else s2
     s1, w1 = weighted_group1(squares, reml=reml)
     lower = _pooled((s2, w2), (s3, w3))
     upper = _pooled((s1, w1), (s2, w2))
@@ -65,11 +81,9 @@ def isotonic_levels(squares: MeanSquares, *, reml: bool) -> Floats:
 
 
 def weighted_group1(squares: MeanSquares, *, reml: bool) -> tuple[Floats, int]:
-    """Return the S and n with which -2 llf has n (log l_1 + S / l_1)."""
-    weight = _weights(squares, reml=reml)[0]
-    if not weight:
-        return np.zeros_like(squares.group1), weight
-    return squares.group1 * (squares.group1_df / weight), weight
+    """Return the S and w with which -2 llf has w (log l_1 + S / l_1)."""
+    weight, square = level_weights(squares, reml=reml)[0], squares.values[0]
+    return (square * (squares.degrees[0] / weight) if weight else np.zeros_like(square)), weight
 
 
 def level_variances(levels: Floats, squares: MeanSquares) -> Floats:
@@ -87,7 +101,7 @@ def level_covariance(
     A level has variance 2 l**2 / n; levels pooled into one share their degrees of freedom.
     """
     joined1, joined2 = variances[:, 0] == 0, variances[:, 1] == 0
-    w1, w2, w3 = _weights(squares, reml=reml)
+    w1, w2, w3 = level_weights(squares, reml=reml)
     third = w3 + joined2 * (w2 + joined1 * w1)
     second = w2 + joined1 * w1 + joined2 * w3
     first = w1 + joined1 * (w2 + joined2 * w3)
@@ -111,25 +125,16 @@ def level_covariance(
 
 
 def balanced_llf(levels: Floats, squares: MeanSquares, *, reml: bool) -> Floats:
-    """Return the log-likelihood at falling levels, shape (R,)."""
-    rows = squares.group1_df + squares.group2_df + squares.unexplained_df + 1
+    """Return the log-likelihood at falling levels, shape (R,), in the convention of statsmodels."""
+    rows = sum(squares.degrees) + 1
     deviance = np.full(len(levels), (rows - reml) * np.log(2 * np.pi) + reml * np.log(rows))
-    terms = zip(
-        levels.T,
-        (squares.group1, squares.group2, squares.unexplained),
-        (squares.group1_df, squares.group2_df, squares.unexplained_df),
-        _weights(squares, reml=reml),
-        strict=True,
-    )
+    weights = level_weights(squares, reml=reml)
+    terms = zip(levels.T, squares.values, squares.degrees, weights, strict=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         for level, square, df, weight in terms:
             if weight:
                 deviance += weight * np.log(level) + df * square / level
     return -deviance / 2
-
-
-def _weights(squares: MeanSquares, *, reml: bool) -> tuple[int, int, int]:
-    return squares.group1_df + (not reml), squares.group2_df, squares.unexplained_df
 
 
 def _pooled(*parts: tuple[Floats, int]) -> Floats:

@@ -14,8 +14,7 @@ from mcstudy.arrays import Floats
 from mcstudy.nested.balanced import isotonic_levels, level_variances
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch, NestedData
-from mcstudy.nested.intervals import Limits
-from mcstudy.nested.solution import COMPONENTS, Solution
+from mcstudy.nested.solution import COMPONENTS, Limits, Solution
 from mcstudy.nested.solve import solve
 
 DRAWS = 999  # so that 2.5 and 97.5 % of DRAWS + 1 are whole, the bootstrap's convention
@@ -29,17 +28,11 @@ def balanced_bootstrap(
     level: float,
     *,
     reml: bool,
-) -> dict[str, Limits]:
+) -> Limits:
     """Return percentile intervals for balanced data with an intercept."""
-    degrees = (squares.group1_df, squares.group2_df, squares.unexplained_df)
-    levels = _levels(solution.variances, squares.n_group2, squares.n_rep)
     drawn = np.empty((len(rngs), DRAWS, 3))
-    for rng, level_row, row in zip(rngs, levels, drawn, strict=True):
-        first, second, third = (
-            expected * rng.chisquare(df, DRAWS) / df if df else np.zeros(DRAWS)
-            for expected, df in zip(level_row, degrees, strict=True)
-        )
-        again = MeanSquares(first, second, third, *degrees, squares.n_group2, squares.n_rep)
+    for rng, variances, row in zip(rngs, solution.variances, drawn, strict=True):
+        again = drawn_squares(squares, variances, rng, DRAWS)
         row[:] = level_variances(isotonic_levels(again, reml=reml), again)
     return _percentiles(drawn, level)
 
@@ -51,15 +44,27 @@ def bootstrap(
     level: float,
     *,
     reml: bool,
-) -> dict[str, Limits]:
+) -> Limits:
     """Return percentile intervals for any data."""
-    drawn = np.stack(
-        [
-            _refitted(batch[i], variances, rng, reml=reml)
-            for i, (variances, rng) in enumerate(zip(solution.variances, rngs, strict=True))
-        ]
+    drawn = [
+        _refitted(batch[i], variances, rng, reml=reml)
+        for i, (variances, rng) in enumerate(zip(solution.variances, rngs, strict=True))
+    ]
+    return _percentiles(np.stack(drawn), level)
+
+
+def drawn_squares(
+    design: MeanSquares, variances: Floats, rng: np.random.Generator, draws: int
+) -> MeanSquares:
+    """Draw mean squares of a balanced design under some variances, of group 1 first."""
+    first, second, third = variances
+    middle = third + design.n_rep * second
+    levels = (middle + design.n_group2 * design.n_rep * first, middle, third)
+    group1, group2, unexplained = (
+        level * rng.chisquare(df, draws) / df if df else np.zeros(draws)
+        for level, df in zip(levels, design.degrees, strict=True)
     )
-    return _percentiles(drawn, level)
+    return design._replace(values=(group1, group2, unexplained))
 
 
 def _refitted(
@@ -68,10 +73,7 @@ def _refitted(
     """Return the variances fitted to data drawn from a fit, shape (DRAWS, 3)."""
     if not np.isfinite(variances).all():
         return np.full((DRAWS, 3), np.nan)
-    _, group = np.unique(data.design.group1, return_inverse=True)
-    labels = np.stack([data.design.group1, data.design.group2])
-    _, cell = np.unique(labels, axis=1, return_inverse=True)
-    cell = cell.ravel()
+    group, cell = data.design.places
     deviations, rows = np.sqrt(variances), len(data.y)
     found = []
     for start in range(0, DRAWS, step := max(1, _ROWS_AT_ONCE // rows)):
@@ -84,13 +86,7 @@ def _refitted(
     return np.concatenate(found)
 
 
-def _levels(variances: Floats, n_group2: int, n_rep: int) -> Floats:
-    first, second, third = variances.T
-    middle = third + n_rep * second
-    return np.stack([middle + n_group2 * n_rep * first, middle, third], axis=1)
-
-
-def _percentiles(drawn: Floats, level: float) -> dict[str, Limits]:
+def _percentiles(drawn: Floats, level: float) -> Limits:
     """Return the order statistics (B + 1) tail and (B + 1)(1 - tail) of B draws, interpolated."""
     tail = (1 - level) / 2
     lower, upper = np.quantile(drawn, [tail, 1 - tail], axis=1, method="weibull")

@@ -49,63 +49,67 @@ class Cells:
     def __len__(self) -> int:
         return len(self.mean)
 
+    def of_one(self, i: int) -> Cells:
+        """Return the cells of one replicate whose rows are its own, with its own sizes only."""
+        some = slice(i, i + 1)
+        count = self.count[some]
+        sizes = np.unique(count[count > 0])
+        return Cells(count, self.mean[some], self.within[some], self.reference[some], sizes)
 
-@dataclass(frozen=True, eq=False)
-class MeanSquares:
-    """The mean squares of balanced data, each with its degrees of freedom.
+
+class MeanSquares(NamedTuple):
+    """The mean squares of balanced data: of group 1, of group 2 and the unexplained one.
 
     They are independent, and l chi-square(df) / df with l = b r s1 + r s2 + se for group 1,
     r s2 + se for group 2, se for the unexplained. Without degrees of freedom they are 0.
 
     Parameters
     ----------
-    group1, group2, unexplained : arrays of shape (R,)
+    values : three arrays of shape (R,)
         The mean squares.
-    group1_df, group2_df, unexplained_df : int
+    degrees : three int
         a - 1, a (b - 1) and a b (r - 1); arrays of shape (R,) where replicates differ.
     n_group2, n_rep : int
         b and r; arrays likewise.
     """
 
-    group1: Floats
-    group2: Floats
-    unexplained: Floats
-    group1_df: Any
-    group2_df: Any
-    unexplained_df: Any
+    values: tuple[Floats, Floats, Floats]
+    degrees: tuple[Any, Any, Any]
     n_group2: Any
     n_rep: Any
 
 
 def cells_of(batch: NestedBatch) -> Cells:
-    """Reduce each data set of a batch to its cells; covariates are left aside."""
-    layout = layout_of(batch.design)
-    reference = _reference(batch)
-    columns = np.empty((len(batch), layout.n_cells))
+    """Reduce each data set of a batch to its cells; covariates are left aside.
+
+    The first row of a cell is taken from the others, the reference from it: no digit is lost.
+    """
+    layout, kept = layout_of(batch.design), batch.kept
+    first = 0 if kept is None else kept.argmax(axis=1)
+    reference = batch.y[np.arange(len(batch)), first]
+    means = np.empty((len(batch), layout.n_cells))
     within = np.empty(len(batch))
-    count = layout.sizes[None] if batch.kept is None else np.empty_like(columns)
-    step = max(1, CHUNK // max(1, batch.y.shape[1]))
+    count = layout.sizes[None] if kept is None else np.empty_like(means)
+    step = max(1, CHUNK // batch.y.shape[1])
     for start in range(0, len(batch), step):
         some = slice(start, start + step)
-        kept = None if batch.kept is None else batch.kept[some].astype(np.float64)
+        y, here, rows = batch.y[some], None, count
         if kept is not None:
-            count[some] = cell_sums(kept, layout)
-        columns[some], within[some] = _means_and_within(
-            batch.y[some],
-            kept,
-            count if kept is None else count[some],
-            layout,
-            reference[some],
-        )
-    columns *= count > 0
-    balanced = batch.design.balanced if batch.kept is None else None
+            here = kept[some].astype(np.float64)
+            rows = count[some] = cell_sums(here, layout)
+        away = deviations(y, here, layout)
+        total = cell_sums(away, layout)
+        mean = total / np.maximum(rows, 1)
+        within[some] = squared(away) - (total[:, None, :] @ mean[:, :, None])[:, 0, 0]
+        means[some] = mean + (y[:, layout.starts] - reference[some, None])
+    means *= count > 0
     return Cells(
         count=layout.padded(count),
-        mean=layout.padded(columns),
+        mean=layout.padded(means),
         within=np.maximum(within, 0),
         reference=reference,
-        sizes=_possible_sizes(batch, layout),
-        balanced=balanced,
+        sizes=np.unique(layout.sizes) if kept is None else np.arange(1, layout.sizes.max() + 1),
+        balanced=batch.design.balanced if kept is None else None,
     )
 
 
@@ -122,15 +126,18 @@ def mean_squares(cells: Cells) -> MeanSquares:
         r * squared((cells.mean - group[..., None]).reshape(len(cells), -1)),
         cells.within,
     )
-    group1, group2, unexplained = (
+    first, second, third = (
         square / df if df else np.zeros(len(cells))
         for square, df in zip(squares, degrees, strict=True)
     )
-    return MeanSquares(group1, group2, unexplained, *degrees, n_group2=b, n_rep=r)
+    return MeanSquares((first, second, third), degrees, b, r)
 
 
 class Layout(NamedTuple):
-    """Where the rows of each cell begin, and where a cell stands among those of its group 1."""
+    """Where the rows of each cell begin, and where a cell stands among those of its group 1.
+
+    `equal` is the size of all cells, 0 where they differ; `position` is None where none is absent.
+    """
 
     starts: NDArray[np.intp]
     sizes: Floats
@@ -161,10 +168,9 @@ def layout_of(design: NestedDesign) -> Layout:
         a, b, r = design.balanced
         starts = np.arange(0, a * b * r, r)
         return Layout(starts, np.full(a * b, float(r)), r, a, b, None)
-    new_group = np.diff(design.group1, prepend=design.group1[:1] - 1) != 0
-    new_cell = new_group | (np.diff(design.group2, prepend=design.group2[:1] - 1) != 0)
-    starts = np.flatnonzero(new_cell)
-    group = np.cumsum(new_group)[starts] - 1
+    group_of_row, cell_of_row = design.places
+    starts = np.flatnonzero(np.diff(cell_of_row, prepend=-1))
+    group = group_of_row[starts]
     first_cell = np.searchsorted(group, np.arange(group[-1] + 1))
     place = np.arange(len(starts)) - first_cell[group]
     count = np.diff(starts, append=len(design.group1))
@@ -189,39 +195,8 @@ def squared(values: Floats) -> Floats:
 
 def deviations(values: Floats, kept: Floats | None, layout: Layout) -> Floats:
     """Return rows less the first of their cell, so that no digit is lost; 0 where not kept."""
-    shape = (len(values), layout.n_cells, layout.equal)
-    if layout.equal:
-        rows = values.reshape(shape)
-        away = (rows - rows[..., :1]).reshape(values.shape)
-    else:
-        away = values - np.repeat(values[:, layout.starts], layout.sizes.astype(int), axis=1)
+    rows = layout.equal or layout.sizes.astype(int)
+    away = values - np.repeat(values[:, layout.starts], rows, axis=1)
     if kept is not None:
         away *= kept
     return away
-
-
-def _means_and_within(
-    values: Floats, kept: Floats | None, count: Floats, layout: Layout, reference: Floats
-) -> tuple[Floats, Floats]:
-    """Return the mean of each cell, less the reference, and the squares within cells.
-
-    The first row of a cell is taken from the others, the reference from it: no digit is lost.
-    """
-    away = deviations(values, kept, layout)
-    total = cell_sums(away, layout)
-    mean = total / np.maximum(count, 1)
-    within = squared(away) - (total[:, None, :] @ mean[:, :, None])[:, 0, 0]
-    mean += values[:, layout.starts] - reference[:, None]
-    return mean, within
-
-
-def _possible_sizes(batch: NestedBatch, layout: Layout) -> Floats:
-    if batch.kept is None:
-        return np.unique(layout.sizes)
-    return np.arange(1, layout.sizes.max() + 1)
-
-
-def _reference(batch: NestedBatch) -> Floats:
-    if batch.kept is None:
-        return batch.y[:, 0].copy()
-    return np.take_along_axis(batch.y, batch.kept.argmax(axis=1)[:, None], axis=1)[:, 0]

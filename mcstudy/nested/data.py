@@ -80,6 +80,13 @@ class NestedDesign(_Unchanging):
             balanced=(n_group1, n_group2, n_rep),
         )
 
+    @property
+    def places(self) -> tuple[Integers, Integers]:
+        """Which group 1 and which cell each row is in, both counted from 0, shape (N,)."""
+        new_group = np.diff(self.group1, prepend=self.group1[:1] - 1) != 0
+        new_cell = new_group | (np.diff(self.group2, prepend=self.group2[:1] - 1) != 0)
+        return np.cumsum(new_group) - 1, np.cumsum(new_cell) - 1
+
     def rows(self, kept: Booleans) -> NestedDesign:
         """Return the design of some of the rows."""
         return NestedDesign(self.group1[kept], self.group2[kept])

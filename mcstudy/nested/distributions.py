@@ -44,10 +44,6 @@ def shape(text: str) -> Draw:
         ) from None
 
 
-def _normal() -> Draw:
-    return lambda rng, size: rng.standard_normal(size)
-
-
 def _student_t(df: float) -> Draw:
     if not 2 < df < np.inf:
         raise ValueError
@@ -75,7 +71,7 @@ def _contaminated(share: float, ratio: float) -> Draw:
 
 
 _SHAPES: dict[str, Callable[..., Draw]] = {
-    "normal": _normal,
+    "normal": lambda: lambda rng, size: rng.standard_normal(size),
     "t": _student_t,
     "chi_square": _chi_square,
     "contaminated": _contaminated,

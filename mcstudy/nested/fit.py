@@ -62,15 +62,11 @@ class NestedFit:
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{name}={_number(x)}" for name, x in self.variances.items())
-        rows = len(self.data.y)
-        return f"<NestedFit {self._kind} of {rows} rows: {numbers}, status {self.status}>"
+        kind, rows = "REML" if self.restricted else "ML", len(self.data.y)
+        return f"<NestedFit {kind} of {rows} rows: {numbers}, status {self.status}>"
 
     def __str__(self) -> str:
         return self.summary()
-
-    @property
-    def _kind(self) -> str:
-        return "REML" if self.restricted else "ML"
 
     def interval(
         self, kind: str, level: float = 0.95, *, rng: np.random.Generator | None = None
@@ -93,21 +89,16 @@ class NestedFit:
         """
         method = (_reml if self.restricted else _ml).with_intervals(kind, level=level)
         answer = method(self.data, rng or np.random.default_rng(0))
-        return {
-            name: (estimate.intervals or {})[kind]
-            for name, estimate in answer.estimates.items()
-            if kind in (estimate.intervals or {})
-        }
+        intervals = {name: of.intervals or {} for name, of in answer.estimates.items()}
+        return {name: limits[kind] for name, limits in intervals.items() if kind in limits}
 
     def summary(self, level: float = 0.95) -> str:
         """Return the fit as a text table, with log-scale Wald intervals for the variances."""
-        design = self.data.design
-        cells = len(np.unique(np.stack([design.group1, design.group2]), axis=1).T)
-        groups = len(np.unique(design.group1))
+        groups, cells = (int(place[-1]) + 1 for place in self.data.design.places)
         limits = self.interval("log", level)
         width = max(18, *(len(name) + 1 for name in self.fixed_effects))
         lines = [
-            f"Two-level nested data, {self._kind}",
+            f"Two-level nested data, {'REML' if self.restricted else 'ML'}",
             f"{len(self.data.y)} rows, {groups} groups, {cells} groups within groups",
             f"log-likelihood {self.llf:.6f}   status {self.status}"
             + (f" ({self.message})" if self.message else ""),
@@ -170,11 +161,15 @@ def fit(
         raise TableError(f"exog: {solution.fault[0]}")
     [status] = statuses = solution.statuses()
     names = (CONSTANT, *data.covariates)
+
+    def named(names: Sequence[str], values: Floats) -> dict[str, float]:
+        return dict(zip(names, values[0].tolist(), strict=True))
+
     return NestedFit(
-        variances=_named(COMPONENTS, solution.variances[0]),
-        std_errors=_named(COMPONENTS, solution.std_errors[0]),
-        fixed_effects=_named(names, solution.fixed_effects[0]),
-        fixed_effects_std_errors=_named(names, solution.fixed_effects_std_errors[0]),
+        variances=named(COMPONENTS, solution.variances),
+        std_errors=named(COMPONENTS, solution.std_errors),
+        fixed_effects=named(names, solution.fixed_effects),
+        fixed_effects_std_errors=named(names, solution.fixed_effects_std_errors),
         llf=float(solution.llf[0]),
         status=status,
         message=solution.messages(statuses)[0],
@@ -183,10 +178,6 @@ def fit(
         data=data,
         notes=tuple(filter(None, [shared_labels(data.design, *map(str, groups))])),
     )
-
-
-def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
-    return dict(zip(names, values.tolist(), strict=True))
 
 
 def _row(name: str, width: int, values: dict[str, float], std_errors: dict[str, float]) -> str:

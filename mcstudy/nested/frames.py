@@ -9,7 +9,6 @@ import numpy as np
 
 from mcstudy.arrays import Floats, Integers
 from mcstudy.errors import TableError
-from mcstudy.nested.coding import codes_of, covariates_of, numbers_of
 from mcstudy.nested.data import NestedData, NestedDesign
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 CONSTANT = "intercept"
 _COLUMNS = ("y", "group1", "group2")
+_NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal")  # as pandas infers them
 
 # Labels that are reused on purpose, as class 1, 2 and 3 of each school, are as few as the cells of
 # a group, and stand for many rows each; those of crossed raters or items are many, or have a row or
@@ -117,11 +117,13 @@ def _covariates(frame: pd.DataFrame, exog: list[Hashable], order: Integers) -> d
 
 def _design(group1: Integers, group2: Integers) -> NestedDesign:
     """Return the design of sorted rows, balanced where it is."""
-    cells, count = np.unique(np.stack([group1, group2]), axis=1, return_counts=True)
-    in_group = np.unique(cells[0], return_counts=True)[1]
+    design = NestedDesign(group1, group2)
+    group, cell = design.places
+    count = np.bincount(cell)
+    in_group = np.bincount(group[np.flatnonzero(np.diff(cell, prepend=-1))])
     if (count == count[0]).all() and (in_group == in_group[0]).all():
         return NestedDesign(group1, group2, (len(in_group), int(in_group[0]), int(count[0])))
-    return NestedDesign(group1, group2)
+    return design
 
 
 def shared_labels(design: NestedDesign, group1: str, group2: str) -> str:
@@ -134,14 +136,13 @@ def shared_labels(design: NestedDesign, group1: str, group2: str) -> str:
     group1, group2 : str
         Names of the columns.
     """
-    cells = np.unique(np.stack([design.group1, design.group2]), axis=1)
-    under = np.unique(cells[1], return_counts=True)[1]
-    in_group = np.unique(cells[0], return_counts=True)[1]
-    rows, groups = len(design.group1) / cells.shape[1], len(in_group)
+    firsts = np.flatnonzero(np.diff(design.places[1], prepend=-1))
+    under = np.unique(design.group2[firsts], return_counts=True)[1]
+    in_group = np.unique(design.group1[firsts], return_counts=True)[1]
+    rows, groups = len(design.group1) / len(firsts), len(in_group)
     many = float(np.median(under))
-    if many < _MANY_GROUPS:
-        return ""
-    if rows > _FEW_ROWS and len(under) < _MORE_LABELS * in_group.max():
+    reused = rows > _FEW_ROWS and len(under) < _MORE_LABELS * in_group.max()
+    if many < _MANY_GROUPS or reused:
         return ""
     return (
         f"a label of {group2!r} occurs under {many:g} of the {groups} labels of {group1!r} (median "
@@ -149,3 +150,108 @@ def shared_labels(design: NestedDesign, group1: str, group2: str) -> str:
         "its own. If a label means the same everywhere, the data are crossed, not nested: fit them "
         "with lme4, or with statsmodels MixedLM and a variance component for each."
     )
+
+
+def codes_of(column: pd.Series[Any], name: str) -> Integers:
+    """Return the labels of groups as integers from 0, in the order of meeting.
+
+    Raises
+    ------
+    TableError
+        For missing labels, and for labels of which it is not clear whether they are the same, as
+        1 and "1".
+    """
+    import pandas as pd
+
+    try:
+        codes, labels = pd.factorize(column)
+    except TypeError as error:
+        raise TableError(f"column {name!r} has values that are no labels ({error})") from None
+    if (codes < 0).any():
+        raise TableError(f"column {name!r} has {int((codes < 0).sum())} missing labels; drop them")
+    _check_labels(column, labels, name)
+    return codes.astype(np.int64)
+
+
+def _check_labels(column: pd.Series[Any], labels: Any, name: str) -> None:
+    """Raise for labels that differ in type only, which are one group or two."""
+    import pandas as pd
+
+    categories = getattr(column, "cat", None)
+    kind = labels.dtype if categories is None else categories.categories.dtype
+    if not pd.api.types.is_object_dtype(kind):
+        return
+    if categories is None and len(types := set(map(type, column))) > 1 and bool in types:
+        raise TableError(
+            f"column {name!r} mixes truth values and other labels; make them one type, as by "
+            "astype(str)"
+        )
+    of: dict[Any, Any] = {}
+    for label in labels:
+        other = of.setdefault(_as_number(label), label)
+        if isinstance(other, str) != isinstance(label, str):
+            raise TableError(
+                f"column {name!r} has the labels {other!r} and {label!r}; make them one type, as "
+                "by astype(str)"
+            )
+
+
+def _as_number(label: Any) -> Any:
+    """Return the number that a label is or writes down, else the label itself."""
+    if not isinstance(label, str):
+        return label
+    try:
+        return float(label)
+    except ValueError:
+        return label
+
+
+def numbers_of(column: pd.Series[Any], name: str) -> Floats:
+    """Return a column of finite numbers."""
+    import pandas as pd
+
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
+    if not numeric and not (
+        pd.api.types.is_object_dtype(column) and pd.api.types.infer_dtype(column) in _NUMBERS
+    ):
+        raise TableError(f"column {name!r} is {column.dtype}, not numbers")
+    try:
+        values: Floats = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TableError(f"column {name!r} has values that are no numbers ({error})") from None
+    if missing := int(np.isnan(values).sum()):
+        raise TableError(f"column {name!r} has {missing} missing values; drop these rows")
+    if not np.isfinite(values).all():
+        raise TableError(f"column {name!r} has infinite values")
+    return values
+
+
+def covariates_of(column: pd.Series[Any], name: str) -> dict[str, Floats]:
+    """Return a covariate as the columns that have a fixed effect each, by name.
+
+    Numbers are one column. Categories, texts and truth values are treatment coded: a column of 0
+    and 1 for each level that occurs but the first, named ``name[T.level]``. Levels are in the order
+    of the categories, others are sorted.
+    """
+    import pandas as pd
+
+    named = pd.api.types.is_bool_dtype(column) or pd.api.types.is_string_dtype(column)
+    if pd.api.types.is_object_dtype(column):
+        named = pd.api.types.infer_dtype(column) in ("string", "boolean")
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        present = column.cat.remove_unused_categories()
+        levels, codes = present.cat.categories.tolist(), present.cat.codes.to_numpy()
+    elif named:
+        codes, found = pd.factorize(column, sort=True)
+        levels = found.tolist()
+    else:
+        return {name: numbers_of(column, name)}
+    if missing := int((codes < 0).sum()):
+        raise TableError(f"column {name!r} has {missing} missing values; drop these rows")
+    if len(levels) == 1:
+        raise TableError(f"exog: {name!r} is constant; the intercept is always there")
+    return {
+        f"{name}[T.{level}]": (codes == place).astype(np.float64)
+        for place, level in enumerate(levels)
+        if place
+    }

@@ -54,23 +54,20 @@ class Recipe:
     group_slope: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n_group1", "n_group2", "n_rep"):
-            size = getattr(self, name)
-            if not (_is_number(size) and size >= 1 and int(size) == size):
-                raise ValueError(f"{name} is {size!r}; give an integer of 1 or more")
-            object.__setattr__(self, name, int(size))
-        for name in ("group1_sd", "group2_sd", "unexplained_sd"):
-            value = getattr(self, name)
-            if not (_is_number(value) and value >= 0):
+        sizes, shares = ("n_group1", "n_group2", "n_rep"), ("dropped_rows", "dropped_cells")
+        for name, value in vars(self).items():
+            number = isinstance(value, Real) and math.isfinite(value)
+            if name in sizes and not (number and value >= 1 and int(value) == value):
+                raise ValueError(f"{name} is {value!r}; give an integer of 1 or more")
+            if name.endswith("_sd") and not (number and value >= 0):
                 raise ValueError(f"{name} is {value!r}; give a finite number of 0 or more")
-        for name in ("dropped_rows", "dropped_cells"):
-            value = getattr(self, name)
-            if not (_is_number(value) and 0 <= value < 1):
+            if name in shares and not (number and 0 <= value < 1):
                 raise ValueError(f"{name} is {value!r}; give a share from 0 to below 1")
-        for name in ("intercept", *SLOPES):
-            value = getattr(self, name)
-            if not (_is_number(value) or (value is None and name in SLOPES)):
+            free = name == "intercept" or (name in SLOPES and value is not None)
+            if free and not number:
                 raise ValueError(f"{name} is {value!r}; give a finite number")
+        for name in sizes:
+            object.__setattr__(self, name, int(getattr(self, name)))
 
     @property
     def design(self) -> NestedDesign:
@@ -79,11 +76,6 @@ class Recipe:
         if self.cell_sizes is None:
             return _balanced(*sizes)
         return _of_cell_sizes(*sizes[:2], self.cell_sizes)
-
-    @property
-    def shapes(self) -> tuple[str, str, str]:
-        """The shapes of the effects of group 1 and group 2, and of the errors."""
-        return self.group1_shape, self.group2_shape, self.unexplained_shape
 
 
 def _generate_batch(rngs: Sequence[np.random.Generator], **factors: object) -> NestedBatch:
@@ -106,11 +98,12 @@ def _draw(
     rngs: Sequence[np.random.Generator], recipe: Recipe, drawn: Floats, counts: tuple[int, int, int]
 ) -> None:
     """Fill each row with standardised effects of group 1, of group 2, and errors."""
-    if recipe.shapes == ("normal",) * 3:
+    shapes = recipe.group1_shape, recipe.group2_shape, recipe.unexplained_shape
+    if shapes == ("normal",) * 3:
         for rng, row in zip(rngs, drawn, strict=True):
             rng.standard_normal(out=row)
         return
-    draws = [shape(text) for text in recipe.shapes]
+    draws = [shape(text) for text in shapes]
     for rng, row in zip(rngs, drawn, strict=True):
         row[:] = np.concatenate([draw(rng, n) for draw, n in zip(draws, counts, strict=True)])
 
@@ -127,7 +120,7 @@ def _add_effects(
     y = drawn[:, groups + cells :]
     y *= recipe.unexplained_sd
     if design.balanced is not None:
-        y.reshape(-1, *design.balanced)[...] += effects[..., None]
+        y += np.repeat(effects, recipe.n_rep).reshape(y.shape)
     else:
         y += effects.reshape(len(y), -1)[:, _cell_of_row(design, recipe.n_group2)]
 
@@ -171,10 +164,6 @@ def generate_nested(rng: np.random.Generator, **factors: object) -> NestedData:
     """
     data: NestedData = _generate_batch([rng], **factors)[0]
     return data
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _signature(first: str, kind: type) -> inspect.Signature:

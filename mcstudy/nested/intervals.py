@@ -1,9 +1,8 @@
 """Intervals for the variances of nested data that have a formula, from a fit and mean squares.
 
-Every function takes arrays over replicates and a level, and returns (lower, upper) for each
-variance for which the interval exists. Limits are missing (NaN) where theory gives none: Wald, log
-and Satterthwaite intervals of a variance estimated as zero. Limits below zero are cut at zero, but
-for `wald`, which shows them as they come.
+Limits are arrays over replicates. They are missing (NaN) where theory gives none: Wald, log and
+Satterthwaite intervals of a variance estimated as zero. Limits below zero are cut at zero, but for
+`wald`, which shows them as they come.
 """
 
 from __future__ import annotations
@@ -15,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, fdtri, ndtri
 
+from mcstudy.analysis.wald import wald_limits
 from mcstudy.arrays import Floats
 from mcstudy.nested.cells import Cells, MeanSquares
 from mcstudy.nested.roots import crossing
-from mcstudy.nested.solution import COMPONENTS
+from mcstudy.nested.solution import COMPONENTS, Limits, Pair
 
-Limits = tuple[Floats, Floats]
-_TINY = np.finfo(float).tiny
+_TINY = np.finfo(float).tiny  # in place of 0, by which nothing is divided
+# Of Gauss and Legendre: with 64 the limits are good to six digits (see the tests).
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
@@ -33,76 +33,152 @@ class Basis(NamedTuple):
     variances, std_errors : arrays of shape (R, 3)
         In the order of `COMPONENTS`.
     squares : MeanSquares, optional
-        The mean squares; of unweighted cell means where the data are unbalanced.
+        The mean squares; of unweighted cell means where the data are unbalanced, none where there
+        are covariates.
     """
 
     variances: Floats
     std_errors: Floats
-    squares: Any
+    squares: MeanSquares | None
 
 
-def exact(basis: Basis, level: float) -> dict[str, Limits]:
-    """Return the chi-square interval of the unexplained variance."""
-    squares = basis.squares
-    return {"unexplained_var": _chi_square(squares.unexplained, squares.unexplained_df, level)}
+def formula_limits(kind: str, basis: Basis, level: float) -> Limits:
+    """Return the limits of one of the kinds that have a formula; none where it needs squares.
+
+    Parameters
+    ----------
+    kind : str
+        ``"exact"``, the chi-square interval of the unexplained variance, or a name in
+        `OF_ESTIMATES` or `OF_SQUARES`, to which the exact one is added.
+    basis : Basis
+        Of R replicates.
+    level : float
+        Nominal coverage.
+    """
+    if kind in OF_ESTIMATES:
+        columns = zip(COMPONENTS, basis.variances.T, basis.std_errors.T, strict=True)
+        of = OF_ESTIMATES[kind]
+        return {name: of(value, error, level) for name, value, error in columns}
+    if basis.squares is None:
+        return {}
+    (first, second, third), (n1, n2, n3), b, r = basis.squares
+    limits = {"unexplained_var": _chi_square(third, n3, level)}
+    if kind == "exact":
+        return limits
+    differences = {
+        "group1_var": Difference(1 / (b * r), first, n1, second, n2),
+        "group2_var": Difference(1 / r, second, n2, third, n3),
+    }
+    return {name: OF_SQUARES[kind](of, level) for name, of in differences.items()} | limits
 
 
-def natural_wald(basis: Basis, level: float) -> dict[str, Limits]:
-    """Return value -/+ z standard errors."""
-    return _each(lambda value, error: wald(value, error, level), basis)
+class Difference(NamedTuple):
+    """A variance as the expectation of c (S1 - S2), of mean squares with n1 and n2 degrees."""
+
+    c: Any
+    s1: Floats
+    n1: Any
+    s2: Floats
+    n2: Any
 
 
-def log(basis: Basis, level: float) -> dict[str, Limits]:
-    """Return the Wald interval of the logarithm, taken back."""
-    return _each(lambda value, error: log_wald(value, error, level), basis)
+def log_wald(value: Floats, std_error: Floats, level: float) -> Pair:
+    """Return value * exp(-/+ z std_error / value); missing where the value is not positive."""
+    positive = np.where(value > 0, value, np.nan)
+    with np.errstate(over="ignore"):
+        factor = np.exp(ndtri((1 + level) / 2) * std_error / positive)
+        return positive / factor, positive * factor
 
 
-def satterthwaite(basis: Basis, level: float) -> dict[str, Limits]:
-    """Return chi-square intervals with 2 value^2 / variance degrees of freedom.
+def satterthwaite(value: Floats, std_error: Floats, level: float) -> Pair:
+    """Return chi-square limits with 2 value^2 / variance degrees of freedom.
 
     Satterthwaite (1946), Biometrics Bulletin 2:110.
     """
-
-    def interval(value: Floats, error: Floats) -> Limits:
-        positive = np.where(value > 0, value, np.nan)
-        with np.errstate(divide="ignore", over="ignore"):
-            return _chi_square(positive, 2 * (positive / error) ** 2, level)
-
-    return _each(interval, basis)
+    positive = np.where(value > 0, value, np.nan)
+    with np.errstate(divide="ignore", over="ignore"):
+        return _chi_square(positive, 2 * (positive / std_error) ** 2, level)
 
 
-def mls(basis: Basis, level: float) -> dict[str, Limits]:
-    """Return modified large sample intervals, exact for the unexplained variance.
+def modified_large_sample(of: Difference, level: float) -> Pair:
+    """Return modified large sample limits.
 
     Ting, Burdick, Graybill, Jeyaratnam & Lu (1990), Journal of Statistical Computation and
     Simulation 35:135.
     """
-    found = {
-        name: _modified_large_sample(*pair, level) for name, pair in _pairs(basis.squares).items()
-    }
-    return found | exact(basis, level)
+    tail = (1 - level) / 2
+    c, s1, n1, s2, n2 = of
+    g1, g2 = (1 - n / upper_quantile(n, tail) for n in (n1, n2))
+    h1, h2 = (n / upper_quantile(n, 1 - tail) - 1 for n in (n1, n2))
+    f_up, f_low = fdtri(n1, n2, 1 - tail), fdtri(n1, n2, tail)
+    g12 = ((f_up - 1) ** 2 - g1**2 * f_up**2 - h2**2) / f_up
+    h12 = ((1 - f_low) ** 2 - h1**2 * f_low**2 - g2**2) / f_low
+    s1, s2 = c * s1, c * s2
+    below = g1**2 * s1**2 + h2**2 * s2**2 + g12 * s1 * s2
+    above = h1**2 * s1**2 + g2**2 * s2**2 + h12 * s1 * s2
+    lower = s1 - s2 - np.sqrt(np.maximum(below, 0))
+    upper = s1 - s2 + np.sqrt(np.maximum(above, 0))
+    return np.maximum(lower, 0), np.maximum(upper, 0)
 
 
-def generalized(basis: Basis, level: float) -> dict[str, Limits]:
-    """Return quantiles of the generalised pivot c (n1 S1 / W1 - n2 S2 / W2), exact for the rest.
+def generalized(of: Difference, level: float) -> Pair:
+    """Return both quantiles of the generalised pivot c (n1 S1 / W1 - n2 S2 / W2), cut at zero.
 
     Weerahandi (1993), Journal of the American Statistical Association 88:899. The distribution of
     the pivot is had by quadrature over W2, so that there is no simulation error.
     """
-    found = {name: _generalized(*pair, level) for name, pair in _pairs(basis.squares).items()}
-    return found | exact(basis, level)
+    tail = (1 - level) / 2
+    total1, total2 = (of.n1 * of.c * of.s1)[:, None], (of.n2 * of.c * of.s2)[:, None]
+    n1, n2 = (np.broadcast_to(n, len(total1))[:, None] for n in (of.n1, of.n2))
+    away = total2 / chdtri(n2, (1 + _NODES) / 2)
+
+    def below(limit: Floats, lanes: NDArray[np.intp]) -> Floats:
+        """Return the probability that the pivot is below each limit."""
+        reach = limit[:, None] + away[lanes]
+        inside = np.where(reach > 0, chdtrc(n1[lanes], total1[lanes] / np.maximum(reach, _TINY)), 0)
+        shares: Floats = (inside * (_WEIGHTS / 2)).sum(axis=1)
+        return shares
+
+    every = np.arange(len(away))
+    # The chance that the pivot is above this is less than a fiftieth of the upper tail.
+    zero, top = np.zeros(len(away)), (total1 / chdtri(n1, 1 - tail / 50))[:, 0]
+    at_zero, at_top = below(zero, every), below(top, every)
+
+    def quantile(share: float) -> Floats:
+        inside = crossing(
+            lambda limit, lanes: below(limit, lanes) - share,
+            (zero, at_zero - share),
+            (top, at_top - share),
+        )
+        return np.where(at_zero >= share, 0.0, inside)
+
+    return quantile(tail), quantile(1 - tail)
 
 
-FORMULAS: Mapping[str, Callable[[Basis, float], dict[str, Limits]]] = {
-    "exact": exact,
-    "wald": natural_wald,
-    "log": log,
+OF_ESTIMATES: Mapping[str, Callable[[Floats, Floats, float], Pair]] = {
+    "wald": wald_limits,
+    "log": log_wald,
     "satterthwaite": satterthwaite,
-    "mls": mls,
+}
+OF_SQUARES: Mapping[str, Callable[[Difference, float], Pair]] = {
+    "mls": modified_large_sample,
     "generalized": generalized,
 }
 
-WITHOUT_SQUARES = ("wald", "log", "satterthwaite")
+
+def upper_quantile(degrees: Any, tail: float) -> Floats:
+    """Return the chi-square quantile that is exceeded with probability `tail`.
+
+    It takes some microseconds, and many replicates share their degrees of freedom.
+    """
+    distinct, place = np.unique(degrees, return_inverse=True)
+    quantiles: Floats = chdtri(distinct, tail)[place]
+    return quantiles
+
+
+def _chi_square(mean_square: Floats, degrees: Any, level: float) -> Pair:
+    tail, total = (1 - level) / 2, degrees * mean_square
+    return total / upper_quantile(degrees, tail), total / upper_quantile(degrees, 1 - tail)
 
 
 def unweighted_mean_squares(cells: Cells) -> MeanSquares:
@@ -129,109 +205,4 @@ def unweighted_mean_squares(cells: Cells) -> MeanSquares:
             r * between / degrees[1],
             cells.within / degrees[2],
         )
-    return MeanSquares(*squares, *degrees, n_group2=b, n_rep=r)
-
-
-def _each(interval: Callable[[Floats, Floats], Limits], basis: Basis) -> dict[str, Limits]:
-    return {
-        name: interval(value, error)
-        for name, value, error in zip(
-            COMPONENTS, basis.variances.T, basis.std_errors.T, strict=True
-        )
-    }
-
-
-class _Square(NamedTuple):
-    """A mean square and its degrees of freedom."""
-
-    value: Floats
-    degrees: Floats | int
-
-
-def _pairs(squares: MeanSquares) -> dict[str, tuple[Floats | float, _Square, _Square]]:
-    """Return for each variance the c, S1, S2 of which it is c (S1 - S2) in expectation."""
-    group1 = _Square(squares.group1, squares.group1_df)
-    group2 = _Square(squares.group2, squares.group2_df)
-    unexplained = _Square(squares.unexplained, squares.unexplained_df)
-    r, b = squares.n_rep, squares.n_group2
-    return {
-        "group1_var": (1 / (b * r), group1, group2),
-        "group2_var": (1 / r, group2, unexplained),
-    }
-
-
-def _chi_square(mean_square: Floats, degrees: Floats | int, level: float) -> Limits:
-    tail = (1 - level) / 2
-    total = degrees * mean_square
-    return total / chdtri(degrees, tail), total / chdtri(degrees, 1 - tail)
-
-
-def _modified_large_sample(
-    c: Floats | float, first: _Square, second: _Square, level: float
-) -> Limits:
-    tail = (1 - level) / 2
-    n1, n2 = first.degrees, second.degrees
-    g1, g2 = (1 - n / chdtri(n, tail) for n in (n1, n2))
-    h1, h2 = (n / chdtri(n, 1 - tail) - 1 for n in (n1, n2))
-    f_up, f_low = fdtri(n1, n2, 1 - tail), fdtri(n1, n2, tail)
-    g12 = ((f_up - 1) ** 2 - g1**2 * f_up**2 - h2**2) / f_up
-    h12 = ((1 - f_low) ** 2 - h1**2 * f_low**2 - g2**2) / f_low
-    s1, s2 = c * first.value, c * second.value
-    below = g1**2 * s1**2 + h2**2 * s2**2 + g12 * s1 * s2
-    above = h1**2 * s1**2 + g2**2 * s2**2 + h12 * s1 * s2
-    lower = s1 - s2 - np.sqrt(np.maximum(below, 0))
-    upper = s1 - s2 + np.sqrt(np.maximum(above, 0))
-    return np.maximum(lower, 0), np.maximum(upper, 0)
-
-
-def _generalized(c: Floats | float, first: _Square, second: _Square, level: float) -> Limits:
-    """Return both quantiles of c (n1 S1 / W1 - n2 S2 / W2), cut at zero."""
-    tail = (1 - level) / 2
-    total1 = (first.degrees * c * first.value)[:, None]
-    total2 = (second.degrees * c * second.value)[:, None]
-    degrees = np.broadcast_to(second.degrees, total1.shape[:1])[:, None]
-    n1 = np.broadcast_to(first.degrees, total1.shape[:1])[:, None]
-    away = total2 / chdtri(degrees, (1 + _NODES) / 2)
-
-    def below(limit: Floats, lanes: NDArray[np.intp]) -> Floats:
-        """Return the probability that the pivot is below each limit."""
-        reach = limit[:, None] + away[lanes]
-        inside = np.where(reach > 0, chdtrc(n1[lanes], total1[lanes] / np.maximum(reach, _TINY)), 0)
-        shares: Floats = (inside * (_WEIGHTS / 2)).sum(axis=1)
-        return shares
-
-    every = np.arange(len(away))
-    zero, top = np.zeros(len(away)), (total1 / chdtri(n1, 1 - tail / 50))[:, 0]
-    at_zero, at_top = below(zero, every), below(top, every)
-
-    def quantile(share: float) -> Floats:
-        inside = crossing(
-            lambda limit, lanes: below(limit, lanes) - share,
-            (zero, at_zero - share),
-            (top, at_top - share),
-        )
-        return np.where(at_zero >= share, 0.0, inside)
-
-    return quantile(tail), quantile(1 - tail)
-
-
-def wald(value: Floats, std_error: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Return value -/+ z std_error. The lower limit may be negative; nothing is cut.
-
-    Parameters
-    ----------
-    value, std_error : arrays of one shape
-        In the units of the variance; where one is missing, so are the limits.
-    level : float
-        Nominal coverage.
-    """
-    half = ndtri((1 + level) / 2) * std_error
-    return value - half, value + half
-
-
-def log_wald(value: Floats, std_error: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Return value * exp(-/+ z std_error / value); missing where the value is not positive."""
-    positive = np.where(value > 0, value, np.nan)
-    with np.errstate(over="ignore"):
-        factor = np.exp(ndtri((1 + level) / 2) * std_error / positive)
-        return positive / factor, positive * factor
+    return MeanSquares(squares, degrees, b, r)

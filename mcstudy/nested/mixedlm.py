@@ -14,20 +14,23 @@ scale and the intervals
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VCSpec
 
+from mcstudy.analysis.wald import wald_limits
 from mcstudy.arrays import Floats
 from mcstudy.method import Estimate, Fit, Status
 from mcstudy.nested.columns import fault_of
 from mcstudy.nested.data import NestedData, NestedDesign
 from mcstudy.nested.frames import as_nested
-from mcstudy.nested.intervals import log_wald, wald
+from mcstudy.nested.intervals import log_wald
 from mcstudy.nested.mixedlm_diagnostics import can_rise, identifiable, judge
 from mcstudy.nested.solution import COMPONENTS
+
+_LEVEL = 0.95  # of the intervals, as statsmodels prints them
 
 
 def formula(data: Any) -> Fit:
@@ -47,7 +50,8 @@ def matrices_tight(data: Any) -> Fit:
 
 def matrices_signed(data: Any) -> Fit:
     """Fit as `matrices_tight` does, with the gradient's sign corrected."""
-    return _answer(data, _signed_model, {"gtol": 1e-8})
+    model = partial(_matrices_model, kind=SignedMixedLM)
+    return _answer(data, model, {"gtol": 1e-8})
 
 
 class SignedMixedLM(MixedLM):  # type: ignore[misc]
@@ -92,10 +96,6 @@ def _matrices_model(data: NestedData, kind: type[MixedLM] = MixedLM) -> MixedLM:
     )
 
 
-def _signed_model(data: NestedData) -> MixedLM:
-    return _matrices_model(data, SignedMixedLM)
-
-
 def cell_matrices(design: NestedDesign) -> list[Floats]:
     """Return for each group 1, in sorted order, which row is in which group 2, shape (n, cells).
 
@@ -105,10 +105,10 @@ def cell_matrices(design: NestedDesign) -> list[Floats]:
     if design.balanced is not None:
         n_group1, n_group2, n_rep = design.balanced
         return [np.asarray(np.repeat(np.eye(n_group2), n_rep, axis=0), order=order)] * n_group1
-    starts = np.flatnonzero(np.diff(design.group1, prepend=design.group1[0] - 1))
+    starts = np.flatnonzero(np.diff(design.places[0]))
     return [
         np.asarray(labels[:, None] == np.unique(labels), dtype=np.float64, order=order)
-        for labels in np.split(design.group2, starts[1:])
+        for labels in np.split(design.group2, starts + 1)
     ]
 
 
@@ -123,13 +123,13 @@ def _formula_order() -> Literal["C", "F"]:
 def _answer(given: Any, build: Callable[[NestedData], MixedLM], options: dict[str, Any]) -> Fit:
     """Fit the model and say what came out, as far as the design can tell it."""
     data = as_nested(given)
+    nothing = dict.fromkeys(COMPONENTS, Estimate(None))
     if fault := fault_of(data):
-        return Fit(dict.fromkeys(COMPONENTS, Estimate(None)), Status.NOT_IDENTIFIABLE, fault)
+        return Fit(nothing, Status.NOT_IDENTIFIABLE, fault)
     told = identifiable(data)
     if not told:
-        missing = Estimate(None)
         reason = "the design identifies none of the variances"
-        return Fit(dict.fromkeys(COMPONENTS, missing), Status.NOT_IDENTIFIABLE, reason)
+        return Fit(nothing, Status.NOT_IDENTIFIABLE, reason)
     lost = [name for name in COMPONENTS if name not in told]
     reason = f"the design does not identify {' and '.join(lost)}"
     try:
@@ -137,34 +137,35 @@ def _answer(given: Any, build: Callable[[NestedData], MixedLM], options: dict[st
     except np.linalg.LinAlgError:
         if not lost:
             raise
-        return Fit(dict.fromkeys(COMPONENTS, Estimate(None)), Status.NOT_IDENTIFIABLE, reason)
+        return Fit(nothing, Status.NOT_IDENTIFIABLE, reason)
     values = np.array([result.cov_re[0, 0], result.vcomp[0], result.scale])
     reported = np.append(np.sqrt(result.scale) * result.bse[result.k_fe :], np.nan)
+    steps = result.hist[-1].get("allvecs") if result.hist else None  # not every optimiser has them
     diagnostics = {
         "llf": float(result.llf),
         "converged": bool(result.converged),
-        "iterations": _iterations(result),
+        "iterations": len(steps) - 1 if steps else None,
         "group1_var_reported_se": float(reported[0]),
         "group2_var_reported_se": float(reported[1]),
     }
-    if lost:
-        kept = {
-            name: Estimate(value if name in told else None)
-            for name, value in zip(COMPONENTS, values, strict=True)
-        }
-        if can_rise(result):
-            reason += "; the likelihood can still rise"
-        return Fit(kept, Status.NOT_IDENTIFIABLE, reason, diagnostics)
-    judgement = judge(result)
-    estimates = _estimates(values, judgement.std_errors, reported)
-    return Fit(estimates, judgement.status, judgement.reason, diagnostics)
+    if not lost:
+        judgement = judge(result)
+        estimates = _estimates(values, judgement.std_errors, reported)
+        return Fit(estimates, judgement.status, judgement.reason, diagnostics)
+    if can_rise(result):
+        reason += "; the likelihood can still rise"
+    kept = {
+        name: Estimate(value if name in told else None)
+        for name, value in zip(COMPONENTS, values, strict=True)
+    }
+    return Fit(kept, Status.NOT_IDENTIFIABLE, reason, diagnostics)
 
 
 def _estimates(values: Floats, std_errors: Floats, reported: Floats) -> dict[str, Estimate]:
     intervals = {
-        "reported": wald(values, reported),
-        "wald": wald(values, std_errors),
-        "log": log_wald(values, std_errors),
+        "reported": wald_limits(values, reported, _LEVEL),
+        "wald": wald_limits(values, std_errors, _LEVEL),
+        "log": log_wald(values, std_errors, _LEVEL),
     }
     return {
         name: Estimate(
@@ -174,9 +175,3 @@ def _estimates(values: Floats, std_errors: Floats, reported: Floats) -> dict[str
         )
         for i, name in enumerate(COMPONENTS)
     }
-
-
-def _iterations(result: Any) -> int | None:
-    """Return the iterations of the optimiser that ended the fit, where it counts them."""
-    steps = result.hist[-1].get("allvecs") if result.hist else None
-    return len(steps) - 1 if steps else None

@@ -24,6 +24,8 @@ from mcstudy.nested.solution import COMPONENTS
 RISE = 0.01  # of the log-likelihood: a seventh of a standard error from the maximum
 _NEAR_ZERO = 0.1  # standard errors of a ratio, within which it may count as zero
 _FLOOR = 1e-9  # of a ratio: its slopes at 0 itself divide by 0
+_STEP = 1e-4  # of a ratio: the difference errs by its square, 1e-8, and by as much from rounding
+_SMALL = 1e-2  # a ratio below it may fall to 0, and half of it is a step
 _FLAT = 1e-6  # of a curvature: below it the direction is the ridge's
 _DEPENDENT = 1e-9  # relative: far above the roundings of sums over rows
 
@@ -55,12 +57,13 @@ def identifiable(data: NestedData) -> tuple[str, ...]:
 def _gram(data: NestedData) -> Floats:
     """Return the inner products of the projected matrices P Z Z' P of the three variances."""
     design, rows = data.design, len(data.y)
-    _, group = np.unique(design.group1, return_inverse=True)
-    _, cell = np.unique(np.stack([design.group1, design.group2]), axis=1, return_inverse=True)
-    places = [group, cell.reshape(-1), np.arange(rows)]
+    places = [*design.places, np.arange(rows)]
     columns = [np.ones(rows), *(columns_of_data(data).values[0] if data.covariates else ())]
     basis = np.stack([column for column in columns if column.any()], axis=1) / np.sqrt(rows)
-    spread = [_sums(basis, place) for place in places]
+    spread = [  # at each row the sums over the rows of its place
+        np.stack([np.bincount(place, column)[place] for column in basis.T], axis=1)
+        for place in places
+    ]
     inner = [basis.T @ sums for sums in spread]
     sizes = [float(np.bincount(place)[place].sum()) for place in places]
     gram = np.empty((3, 3))
@@ -71,11 +74,6 @@ def _gram(data: NestedData) -> Floats:
     empty = np.diag(gram) <= _DEPENDENT * np.array(sizes)
     gram[empty] = gram[:, empty] = 0
     return gram
-
-
-def _sums(columns: Floats, place: NDArray[np.intp]) -> Floats:
-    """Return at each row the sums of the columns over the rows of its place."""
-    return np.stack([np.bincount(place, column)[place] for column in columns.T], axis=1)
 
 
 def judge(result: Any) -> Judgement:
@@ -94,9 +92,12 @@ def judge(result: Any) -> Judgement:
     if not np.isfinite([*ratios, result.scale]).all():
         return Judgement(Status.NOT_FINITE, "a variance is not finite", np.full(3, np.nan))
     score, information, zero = _slopes(result, ratios)
-    rise = float((-score * ratios)[zero].sum()) + _newton_rise(
-        score[~zero], information[np.ix_(~zero, ~zero)]
-    )
+    free = ~zero
+    rise = float((-score * ratios)[zero].sum())
+    if free.any():
+        slope, within = score[free], information[np.ix_(free, free)]
+        maximum = np.linalg.eigvalsh(within)[0] > 0
+        rise += float(slope @ np.linalg.solve(within, slope)) / 2 if maximum else np.inf
     std_errors = _natural_std_errors(result, ratios, information, zero)
     if not rise < RISE:
         return Judgement(Status.NOT_CONVERGED, "the likelihood can still rise", std_errors)
@@ -131,26 +132,12 @@ def _slopes(result: Any, ratios: Floats) -> tuple[Floats, Floats, NDArray[np.boo
     """Return score and information of the ratios, and which of the ratios count as zero."""
     start = _params(result, np.maximum(ratios, _FLOOR))
     score = np.concatenate(result.model.score_full(start, calc_fe=False)[1:])
-    information = _information(result.model.hessian(start)[0], result.k_fe)
+    hessian, n_fixed = result.model.hessian(start)[0], result.k_fe
+    fixed, across = hessian[:n_fixed, :n_fixed], hessian[n_fixed:, :n_fixed]
+    information = across @ np.linalg.solve(fixed, across.T) - hessian[n_fixed:, n_fixed:]
     curvature = np.maximum(np.diag(information), 0)
     zero = (score < 0) & (ratios**2 * curvature < _NEAR_ZERO**2) & (ratios * curvature < -score)
     return score, information, zero
-
-
-def _information(hessian: Floats, n_fixed: int) -> Floats:
-    """Return the observed information of the ratios, the fixed effects following them."""
-    fixed, across = hessian[:n_fixed, :n_fixed], hessian[n_fixed:, :n_fixed]
-    profiled: Floats = across @ np.linalg.solve(fixed, across.T) - hessian[n_fixed:, n_fixed:]
-    return profiled
-
-
-def _newton_rise(score: Floats, information: Floats) -> float:
-    """Return by how much a Newton step raises the log-likelihood, infinity without a maximum."""
-    if not len(score):
-        return 0.0
-    if np.linalg.eigvalsh(information)[0] <= 0:
-        return np.inf
-    return float(score @ np.linalg.solve(information, score)) / 2
 
 
 def _natural_std_errors(
@@ -177,21 +164,19 @@ def _natural_std_errors(
 
 def _scale_gradient(result: Any, ratios: Floats, free: NDArray[np.intp]) -> Floats:
     """Return the derivative of the profiled scale by each free ratio, by central differences."""
+
+    def scale(at: Floats) -> float:
+        params, model = _params(result, at), result.model
+        fixed, _ = model.get_fe_params(params.cov_re, params.vcomp)
+        return float(model.get_scale(fixed, params.cov_re, params.vcomp))
+
     gradient = []
     for index in free:
         step = np.zeros(2)
-        step[index] = (
-            1e-4 * max(ratios[index], 1e-2) if ratios[index] > 1e-2 else (ratios[index] / 2)
-        )
-        up, down = (_scale_at(result, np.maximum(ratios + s, _FLOOR)) for s in (step, -step))
+        step[index] = ratios[index] * (_STEP if ratios[index] > _SMALL else 1 / 2)
+        up, down = (scale(np.maximum(ratios + s, _FLOOR)) for s in (step, -step))
         gradient.append((up - down) / (2 * step[index]))
     return np.array(gradient)
-
-
-def _scale_at(result: Any, ratios: Floats) -> float:
-    params = _params(result, ratios)
-    fixed, _ = result.model.get_fe_params(params.cov_re, params.vcomp)
-    return float(result.model.get_scale(fixed, params.cov_re, params.vcomp))
 
 
 def _params(result: Any, ratios: Floats) -> MixedLMParams:

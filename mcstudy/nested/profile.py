@@ -18,18 +18,15 @@ from mcstudy.arrays import Floats
 from mcstudy.nested.balanced import isotonic_levels, level_variances, weighted_group1
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
-from mcstudy.nested.intervals import Limits
 from mcstudy.nested.optimizer import free_components, least_deviance
 from mcstudy.nested.roots import crossing
-from mcstudy.nested.solution import COMPONENTS, Solution
+from mcstudy.nested.solution import COMPONENTS, Limits, Pair, Solution
 from mcstudy.nested.solve import reduced
 from mcstudy.nested.sufficient import Sums
 
 Lanes = NDArray[np.intp]
 
-_Stages = tuple[Floats, Floats, Floats]
 _Weights = tuple[float, float, float]
-_Deviance = Callable[[Floats, Lanes], Floats]
 
 _UNEXPLAINED = 2  # its place in `COMPONENTS`
 _WIDEN = 60  # doublings of a step: a limit that they do not reach is missing
@@ -37,9 +34,7 @@ _PRECISION = 1e-6  # relative to the limit: each further step of the search is a
 _AWAY, _FARTHEST = 2.2, 2.0  # first step: a bit over 1.96 errors on the log scale, e^2 at most
 
 
-def profile(
-    batch: NestedBatch, solution: Solution, level: float, *, reml: bool
-) -> dict[str, Limits]:
+def profile(batch: NestedBatch, solution: Solution, level: float, *, reml: bool) -> Limits:
     """Return the profile intervals of the variances of any data; lower limits may be 0.
 
     They are of the likelihood that the solution maximises, restricted or full.
@@ -51,47 +46,31 @@ def profile(
         begin += len(sums)
         fitted = solution.variances[some], solution.std_errors[some]
         parts.append(_unbalanced_limits(sums, *fitted, reach, reml=reml))
-    return {
-        name: (
-            np.concatenate([part[component][0] for part in parts]),
-            np.concatenate([part[component][1] for part in parts]),
-        )
-        for component, name in enumerate(COMPONENTS)
-    }
+    lower, upper = np.concatenate(parts, axis=2)
+    return {name: (lower[i], upper[i]) for i, name in enumerate(COMPONENTS)}
 
 
-def balanced_profile(squares: MeanSquares, level: float, *, reml: bool) -> dict[str, Limits]:
+def balanced_profile(squares: MeanSquares, level: float, *, reml: bool) -> Limits:
     """Return the profile intervals of balanced data; lower limits may be 0."""
     levels = isotonic_levels(squares, reml=reml)
     values = level_variances(levels, squares)
     first, weight = weighted_group1(squares, reml=reml)
-    stages = (squares.unexplained, squares.group2, first)
-    weights = (squares.unexplained_df, squares.group2_df, weight)
-    best = levels.T[::-1]
-    terms = [_term(w, s, x) for w, s, x in zip(weights, stages, best, strict=True)]
+    stages = np.stack([squares.values[2], squares.values[1], first])
+    weights = (squares.degrees[2], squares.degrees[1], weight)
+    terms = [_term(w, s, x) for w, s, x in zip(weights, stages, levels.T[::-1], strict=True)]
     least = terms[0] + terms[1] + terms[2]
     reach = float(np.sqrt(chdtri(1, 1 - level)))
     b, r = squares.n_group2, squares.n_rep
-    deviances: dict[str, _Deviance] = {
-        "group1_var": lambda value, some: _group1_deviance(
-            _some(stages, some), weights, b * r * value
-        ),
-        "group2_var": lambda value, some: _group2_deviance(_some(stages, some), weights, r * value),
-        "unexplained_var": lambda value, some: _unexplained_deviance(
-            _some(stages, some), weights, value
-        ),
-    }
-    spreads = levels.T / np.array([[b * r], [r], [1]])
-    return {
-        name: _limits(deviance, value, spread, least, reach)
-        for (name, deviance), value, spread in zip(
-            deviances.items(), values.T, spreads, strict=True
-        )
-    }
+    profiles = (_group1_deviance, _group2_deviance, _unexplained_deviance)
+    limits = {}
+    for i, (name, step) in enumerate(zip(COMPONENTS, (b * r, r, 1), strict=True)):
 
+        def beyond(point: Floats, lanes: Lanes, i: int = i, step: int = step) -> Floats:
+            rise = profiles[i](stages[:, lanes], weights, step * point) - least[lanes]
+            return np.sqrt(np.maximum(rise, 0)) - reach
 
-def _some(stages: _Stages, lanes: Lanes) -> _Stages:
-    return stages[0][lanes], stages[1][lanes], stages[2][lanes]
+        limits[name] = _limits(beyond, values[:, i], levels[:, i] / step, reach)
+    return limits
 
 
 def _term(weight: float, square: Floats, expected: Floats) -> Floats:
@@ -105,7 +84,7 @@ def _pool(w1: float, s1: Floats, w2: float, s2: Floats) -> tuple[float, Floats]:
     return w1 + w2, (w1 * s1 + w2 * s2) / (w1 + w2)
 
 
-def _group1_deviance(stages: _Stages, weights: _Weights, k: Floats) -> Floats:
+def _group1_deviance(stages: Floats, weights: _Weights, k: Floats) -> Floats:
     """Profile with group 1's expectation k above group 2's."""
     (e, c, g), (we, wc, wg) = stages, weights
 
@@ -124,7 +103,7 @@ def _group1_deviance(stages: _Stages, weights: _Weights, k: Floats) -> Floats:
     return found
 
 
-def _group2_deviance(stages: _Stages, weights: _Weights, k: Floats) -> Floats:
+def _group2_deviance(stages: Floats, weights: _Weights, k: Floats) -> Floats:
     """Profile with group 2's expectation k above the unexplained."""
     (e, c, g), (we, wc, wg) = stages, weights
 
@@ -143,7 +122,7 @@ def _group2_deviance(stages: _Stages, weights: _Weights, k: Floats) -> Floats:
     return found
 
 
-def _unexplained_deviance(stages: _Stages, weights: _Weights, value: Floats) -> Floats:
+def _unexplained_deviance(stages: Floats, weights: _Weights, value: Floats) -> Floats:
     (e, c, g), (we, wc, wg) = stages, weights
     both = _pool(wc, c, wg, g)[1]
     middle, high = np.minimum(c, both), np.maximum(g, both)
@@ -211,15 +190,10 @@ def _newton_step(x: Floats, a: Floats, b: Floats, c: Floats, d: Floats) -> Float
 
 
 def _limits(
-    deviance: _Deviance, value: Floats, spread: Floats, least: Floats, reach: float
-) -> Limits:
-    """Return where the root of the deviance's rise is `reach`, below and above `value`."""
+    beyond: Callable[[Floats, Lanes], Floats], value: Floats, spread: Floats, reach: float
+) -> Pair:
+    """Return where `beyond`, the root of the deviance's rise less `reach`, is 0 about `value`."""
     every = np.arange(len(value))
-
-    def beyond(point: Floats, lanes: Lanes) -> Floats:
-        rise = deviance(point, lanes) - least[lanes]
-        return np.sqrt(np.maximum(rise, 0)) - reach
-
     far, at_far = value + spread, np.full(len(value), np.nan)
     lanes = every
     for _ in range(_WIDEN):
@@ -238,37 +212,22 @@ def _limits(
 
 def _unbalanced_limits(
     sums: Sums, variances: Floats, std_errors: Floats, reach: float, *, reml: bool
-) -> list[tuple[Floats, Floats]]:
-    """Return for each variance where the deviance rises by `reach` squared.
+) -> Floats:
+    """Return the limits where the deviance rises by `reach` squared, shape (2, 3, R).
 
-    Parameters
-    ----------
-    sums : Sums
-        The reduced data of R replicates.
-    variances, std_errors : arrays of shape (R, 3)
-        Of the fit.
-    reach : float
-        Root of the quantile of the deviance.
-    reml : bool
-        Whether the fit and its deviance are of the restricted likelihood, or of the full one.
-
-    Returns
-    -------
-    list of (lower, upper)
-        Arrays of shape (R,); a lower limit is 0 where the deviance at 0 is within reach, both are
-        missing where the estimate is.
+    A lower limit is 0 where the deviance at 0 is within reach; both are missing where the estimate
+    is.
     """
     square = (sums.scale**2)[:, None]
     best, errors = variances / square, std_errors / square
     free = free_components(sums)
     start = np.where(np.isnan(best), free, best)
     least, _ = least_deviance(sums, start, free, reml=reml)
-    found = []
+    found = np.empty((2, 3, len(sums)))
     for component in range(3):
         held = _Held(sums, component, reach, free, start, least, reml=reml)
-        lower, upper = held.limits(best[:, component], errors[:, component])
-        found.append((lower * square[:, 0], upper * square[:, 0]))
-    return found
+        found[:, component] = held.limits(best[:, component], errors[:, component])
+    return found * square[:, 0]
 
 
 class _Held:
@@ -302,7 +261,7 @@ class _Held:
         )
         return np.sqrt(np.maximum(least - self._least[lanes], 0)) - self._reach
 
-    def limits(self, best: Floats, error: Floats) -> tuple[Floats, Floats]:
+    def limits(self, best: Floats, error: Floats) -> Pair:
         """Return the limits on both sides of the estimate."""
         lanes = np.flatnonzero(np.isfinite(best) & np.isfinite(self._least))
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 
 from mcstudy.arguments import is_proportion
-from mcstudy.arrays import Floats
 from mcstudy.method import Estimate, Fit, batch_form
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
-from mcstudy.nested.cells import MeanSquares, mean_squares
+from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
 from mcstudy.nested.frames import as_nested
-from mcstudy.nested.intervals import FORMULAS, WITHOUT_SQUARES, Basis, unweighted_mean_squares
+from mcstudy.nested.intervals import Basis, formula_limits, unweighted_mean_squares
 from mcstudy.nested.profile import balanced_profile, profile
-from mcstudy.nested.solution import COMPONENTS, Solution
-from mcstudy.nested.solve import as_batch, solve_working
-from mcstudy.nested.units import Working
+from mcstudy.nested.solution import COMPONENTS, Limits, Solution
+from mcstudy.nested.solve import Working, as_batch
 
-Limits = dict[str, tuple[Floats, Floats]]
-
-CHEAP = ("exact", "wald", "log", "satterthwaite", "mls")
-KINDS = (*FORMULAS, "profile", "bootstrap")
+KINDS = (
+    *("exact", "wald", "log", "satterthwaite", "mls"),
+    *("generalized", "profile", "bootstrap"),
+)
+CHEAP = KINDS[:5]
 
 
 @dataclass(frozen=True)
@@ -74,23 +73,21 @@ class ExactMethod:
         rngs: Sequence[np.random.Generator],
     ) -> Fit:
         """Fit each data set of a batch, or of a list of nested data or data frames."""
-        batches = (
-            [batch]
-            if isinstance(batch, NestedBatch)
-            else [as_batch(as_nested(data)) for data in batch]
+        given = (
+            [batch] if isinstance(batch, NestedBatch) else [as_batch(as_nested(x)) for x in batch]
         )
         solutions, limits, begin = [], [], 0
-        for part in batches:
+        for part in given:
             working = Working(part)
-            solution = solve_working(working, reml=self.restricted)
+            solution = working.solution(reml=self.restricted)
             found = self._limits(working, solution, rngs[begin : begin + len(part)])
             solutions.append(working.given(solution, reml=self.restricted))
-            limits.append(_given(found, working, solutions[-1]))
+            limits.append(found)
             begin += len(part)
         solution = Solution.joined(solutions)
         statuses = solution.statuses()
         return Fit(
-            _estimates(solution, limits),
+            estimates_of(solution, limits),
             statuses,
             solution.messages(statuses),
             {"llf": solution.llf, "iterations": solution.iterations},
@@ -121,92 +118,70 @@ class ExactMethod:
         return "bootstrap" in self.intervals
 
     def _limits(
+        self, working: Working, solution: Solution, rngs: Sequence[np.random.Generator]
+    ) -> dict[str, Limits]:
+        """Return the limits in the units of the response as it was given."""
+        batch, squares = working.batch, working.squares
+        if squares is not None:
+            found = self.limits(solution, squares, rngs)
+        else:
+            squares = None if batch.covariates else unweighted_mean_squares(working.cells)
+            found = self.limits(solution, squares, rngs, batch)
+        return {kind: working.given_limits(limits) for kind, limits in found.items()}
+
+    def limits(
         self,
-        working: Working,
         solution: Solution,
+        squares: MeanSquares | None,
         rngs: Sequence[np.random.Generator],
+        batch: NestedBatch | None = None,
     ) -> dict[str, Limits]:
-        """Return the limits of each kind of interval and variance, arrays of shape (R,)."""
-        batch, cells = working.batch, None if working.batch.covariates else working.cells
-        if cells is not None and cells.balanced:
-            return self.balanced_limits(mean_squares(cells), solution, rngs)
-        squares = None if cells is None else unweighted_mean_squares(cells)
-        basis = Basis(solution.variances, solution.std_errors, squares)
-        found: dict[str, Limits] = {}
+        """Return the limits of each kind of interval that exists.
+
+        Parameters
+        ----------
+        solution : Solution
+            The fits of R replicates.
+        squares : MeanSquares, optional
+            Their mean squares; of unweighted means where the data are unbalanced.
+        rngs : sequence of generators
+            One for each replicate.
+        batch : NestedBatch, optional
+            The data, where the mean squares are not all that they say.
+        """
+        basis, level = Basis(solution.variances, solution.std_errors, squares), self.level
+        reml, found = self.restricted, {}
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for kind in self.intervals:
-                if kind == "profile":
-                    found[kind] = profile(batch, solution, self.level, reml=self.restricted)
-                elif kind == "bootstrap":
-                    found[kind] = bootstrap(batch, solution, rngs, self.level, reml=self.restricted)
-                elif squares is not None or kind in WITHOUT_SQUARES:
-                    found[kind] = FORMULAS[kind](basis, self.level)
-        return _identified(found, solution)
-
-    def balanced_limits(
-        self, squares: MeanSquares, solution: Solution, rngs: Sequence[np.random.Generator]
-    ) -> dict[str, Limits]:
-        """Return the limits for balanced data, from their mean squares and their fits."""
-        basis = Basis(solution.variances, solution.std_errors, squares)
-        found: dict[str, Limits] = {}
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for kind in self.intervals:
-                if kind == "profile":
-                    found[kind] = balanced_profile(squares, self.level, reml=self.restricted)
-                elif kind == "bootstrap":
-                    found[kind] = balanced_bootstrap(
-                        squares, solution, rngs, self.level, reml=self.restricted
-                    )
-                else:
-                    found[kind] = FORMULAS[kind](basis, self.level)
-        return _identified(found, solution)
+                if kind not in ("profile", "bootstrap"):
+                    found[kind] = formula_limits(kind, basis, level)
+                elif batch is not None and kind == "profile":
+                    found[kind] = profile(batch, solution, level, reml=reml)
+                elif batch is not None:
+                    found[kind] = bootstrap(batch, solution, rngs, level, reml=reml)
+                elif squares is not None and kind == "profile":
+                    found[kind] = balanced_profile(squares, level, reml=reml)
+                elif squares is not None:
+                    found[kind] = balanced_bootstrap(squares, solution, rngs, level, reml=reml)
+        return {kind: limits for kind, limits in found.items() if limits}
 
 
-def _given(found: dict[str, Limits], working: Working, solution: Solution) -> dict[str, Limits]:
-    """Return the limits in the units of the response as it was given, as the solution is."""
-    if working.scale is None:
-        return found
-    given = {
-        kind: {name: working.limits(pair) for name, pair in limits.items()}
-        for kind, limits in found.items()
-    }
-    return _identified(given, solution)
+def estimates_of(solution: Solution, parts: list[dict[str, Limits]]) -> dict[str, Estimate]:
+    """Return estimates with their intervals, whose limits follow one another in parts.
 
-
-def _identified(found: dict[str, Limits], solution: Solution) -> dict[str, Limits]:
-    """Take away the limits of variances that have no estimate."""
-    if not np.isnan(solution.variances).any():
-        return found
-    known = {name: ~np.isnan(solution.variances[:, i]) for i, name in enumerate(COMPONENTS)}
-    return {
-        kind: {
-            name: (np.where(known[name], lower, np.nan), np.where(known[name], upper, np.nan))
-            for name, (lower, upper) in limits.items()
-        }
-        for kind, limits in found.items()
-    }
-
-
-def _estimates(solution: Solution, parts: list[dict[str, Limits]]) -> dict[str, Estimate]:
-    std_errors = solution.std_errors
-
-    def side(kind: str, name: str, index: int) -> Floats:
-        missing = (np.array([np.nan]), np.array([np.nan]))
-        return np.concatenate([part.get(kind, {}).get(name, missing)[index] for part in parts])
-
+    A variance that has no value has no limits, nor has one in a part without this interval.
+    """
     kinds = {kind: limits.keys() for part in parts for kind, limits in part.items()}
-    return {
-        name: Estimate(
-            value=solution.variances[:, i],
-            std_error=std_errors[:, i],
-            intervals={
-                kind: (side(kind, name, 0), side(kind, name, 1))
-                for kind, names in kinds.items()
-                if name in names
-            },
-        )
-        for i, name in enumerate(COMPONENTS)
-    }
+    none = (np.array([np.nan]), np.array([np.nan]))
+    found = {}
+    for i, name in enumerate(COMPONENTS):
+        value, intervals = solution.variances[:, i], {}
+        for kind in (kind for kind, names in kinds.items() if name in names):
+            sides = zip(*(part.get(kind, {}).get(name, none) for part in parts), strict=True)
+            lower, upper = (np.where(np.isnan(value), np.nan, np.concatenate(x)) for x in sides)
+            intervals[kind] = (lower, upper)
+        found[name] = Estimate(value, solution.std_errors[:, i], intervals=intervals)
+    return found
 
 
 reml = ExactMethod()

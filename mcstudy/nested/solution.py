@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,13 @@ from numpy.typing import NDArray
 from mcstudy.arrays import Booleans, Floats, Integers
 from mcstudy.method import Status
 
+Pair: TypeAlias = tuple[Floats, Floats]
+"""Lower and upper limits, arrays of shape (R,)."""
+Limits: TypeAlias = dict[str, Pair]
+"""Those of the variances for which an interval exists."""
+
 COMPONENTS = ("group1_var", "group2_var", "unexplained_var")
-_VERDICTS = (
-    Status.OK,
-    Status.BOUNDARY,
-    Status.NOT_CONVERGED,
-    Status.NOT_FINITE,
-    Status.NOT_IDENTIFIABLE,
-)
+_FLOATS = np.finfo(np.float64)  # between its tiny and its max they have all their digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +74,6 @@ class Solution:
             }
         )
 
-    def __repr__(self) -> str:
-        return f"<Solution of {len(self)} fits, {self.fixed_effects.shape[1]} fixed effects>"
-
     def times(self, scale: Floats, used: Floats) -> Solution:
         """Return the solution for the response times `scale`, shape (R,), a power of 2.
 
@@ -92,8 +89,8 @@ class Solution:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             square = scale[:, None] ** 2
             variances = self.variances * square
-            beyond: Booleans = np.logical_and(self.variances > 0, ~_holds(variances))
-            lost: Booleans = np.logical_or.reduce(beyond, axis=1)
+            held = (variances >= _FLOATS.tiny) & (variances <= _FLOATS.max)
+            lost: Booleans = np.logical_or.reduce((self.variances > 0) & ~held, axis=1)
             variances = np.where(lost[:, None], np.nan, variances)
             words = "the variances are beyond floating-point numbers; change the response's units"
             return replace(
@@ -120,12 +117,15 @@ class Solution:
 
     def statuses(self) -> list[Status]:
         """Return how each fit ended."""
-        verdict = np.zeros(len(self), dtype=np.int64)
-        verdict[self.at_zero.any(axis=1)] = _VERDICTS.index(Status.BOUNDARY)
-        verdict[~self.converged] = _VERDICTS.index(Status.NOT_CONVERGED)
-        verdict[~np.isfinite(self.llf)] = _VERDICTS.index(Status.NOT_FINITE)
-        verdict[~self.identified.all(axis=1)] = _VERDICTS.index(Status.NOT_IDENTIFIABLE)
-        return [_VERDICTS[i] for i in verdict]
+        cases = {  # the first that holds counts
+            Status.NOT_IDENTIFIABLE: ~self.identified.all(axis=1),
+            Status.NOT_FINITE: ~np.isfinite(self.llf),
+            Status.NOT_CONVERGED: ~self.converged,
+            Status.BOUNDARY: self.at_zero.any(axis=1),
+        }
+        kinds = [*cases, Status.OK]
+        place = np.select(list(cases.values()), list(range(len(cases))), len(cases))
+        return [kinds[i] for i in place]
 
     def messages(self, statuses: list[Status]) -> list[str]:
         """Return the reasons in words, empty where all is well."""
@@ -150,13 +150,6 @@ def std_errors_of(covariance: Floats) -> Floats:
     """Return the standard errors of a covariance of shape (R, k, k); NaN where there is none."""
     squares = np.diagonal(covariance, axis1=1, axis2=2)
     return np.sqrt(np.where(squares > 0, squares, np.nan))
-
-
-def _holds(values: Floats) -> Booleans:
-    """Return which positive values are within the range of floats with all their digits."""
-    limits = np.finfo(np.float64)
-    held: Booleans = (values >= limits.tiny) & (values <= limits.max)
-    return held
 
 
 def _names(which: Booleans) -> str:

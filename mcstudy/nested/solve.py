@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
-from mcstudy.arrays import Floats
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.nested.balanced import balanced_solution
-from mcstudy.nested.cells import Cells, cells_of
+from mcstudy.nested.cells import Cells, MeanSquares, cells_of, mean_squares
 from mcstudy.nested.data import NestedBatch, NestedData
-from mcstudy.nested.optimizer import Held, maximise
-from mcstudy.nested.solution import COMPONENTS, Solution
-from mcstudy.nested.sufficient import Sums, sums_of, sums_with_covariates
-from mcstudy.nested.units import Working
+from mcstudy.nested.optimizer import maximise
+from mcstudy.nested.solution import Limits, Solution
+from mcstudy.nested.sufficient import Sums, sums_of
 
 _MOST_SIZES = 256  # sizes of cells that a batch shares; with more, sums by size are mostly empty
+_LARGE = 2.0**200  # the fourth power of what is within, times a million rows, is a number
 
 
 def as_batch(data: NestedData) -> NestedBatch:
@@ -26,51 +27,98 @@ def as_batch(data: NestedData) -> NestedBatch:
 def solve(batch: NestedBatch, *, reml: bool = True) -> Solution:
     """Fit each data set of a batch; every covariate that it carries has a fixed effect."""
     working = Working(batch)
-    return working.given(solve_working(working, reml=reml), reml=reml)
+    return working.given(working.solution(reml=reml), reml=reml)
 
 
-def solve_working(working: Working, *, reml: bool) -> Solution:
-    """Fit a batch in its working units."""
-    if not working.batch.covariates:
-        return solve_cells(working.cells, reml=reml)
-    sums = _sums(working.cells, working.batch)
-    return Solution.joined([maximise(part, reml=reml) for part in sums])
+class Working:
+    """A batch in units in which its squares are numbers: of y times 1e-170 they are 0 otherwise.
 
-
-def solve_cells(cells: Cells, *, reml: bool = True) -> Solution:
-    """Fit cells, with the intercept as the only fixed effect."""
-    if cells.balanced is not None:
-        return balanced_solution(cells, reml=reml)
-    return Solution.joined([maximise(sums, reml=reml) for sums in _sums(cells)])
-
-
-def profile_llf(
-    batch: NestedBatch, component: str, values: Floats, *, reml: bool = True
-) -> Solution:
-    """Maximise the likelihood over the other variances, one being given.
+    The unit is a power of 2, so that results in it and in the response's own differ by nothing
+    else.
 
     Parameters
     ----------
     batch : NestedBatch
         R data sets.
-    component : str
-        ``"group1_var"``, ``"group2_var"`` or ``"unexplained_var"``.
-    values : array of shape (R,)
-        Where it is held; above 0 for the unexplained variance.
-    reml : bool
-        Restricted likelihood, or the full one.
 
-    Returns
-    -------
-    Solution
-        ``llf`` is the profile log-likelihood.
+    Attributes
+    ----------
+    batch : NestedBatch
+        The response of each divided by `scale` where that is not 1.
+    cells : Cells
+        Those of this batch.
+    scale : array of shape (R,), optional
+        The units; 1 where the response varies by an ordinary amount, None where all do.
     """
-    place, parts, begin = COMPONENTS.index(component), [], 0
-    for sums in reduced(batch):
-        held = Held(place, values[begin : begin + len(sums)])
-        parts.append(maximise(sums, reml=reml, held=held))
-        begin += len(sums)
-    return Solution.joined(parts)
+
+    def __init__(self, batch: NestedBatch) -> None:
+        self.batch = batch
+        self.scale: Floats | None = None
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.cells = cells_of(batch)
+            strange = ~_ordinary(self.cells)
+        if strange.any():
+            self._find_units(strange)
+
+    @cached_property
+    def squares(self) -> MeanSquares | None:
+        """The mean squares where they are sufficient: in balanced data without covariates."""
+        balanced = self.cells.balanced is not None and not self.batch.covariates
+        return mean_squares(self.cells) if balanced else None
+
+    def solution(self, *, reml: bool) -> Solution:
+        """Fit the batch, in these units."""
+        if self.squares is None:
+            parts = _sums(self.cells, self.batch)
+            return Solution.joined([maximise(part, reml=reml) for part in parts])
+        grand = self.cells.mean.reshape(len(self.cells), -1).mean(axis=1)
+        return balanced_solution(self.squares, self.cells.reference + grand, reml=reml)
+
+    def given(self, solution: Solution, *, reml: bool) -> Solution:
+        """Return a solution of this batch in the units of the response as it was given."""
+        if self.scale is None:
+            return solution
+        kept, fixed = self.batch.kept, solution.fixed_effects.shape[1]
+        rows = self.batch.y.shape[1] if kept is None else kept.sum(axis=1)
+        used = rows - (fixed if reml else 0) * np.ones(len(self.scale))
+        known = (self._fault != "") & solution.identified.all(axis=1)
+        found = replace(solution, fault=np.where(known, self._fault, solution.fault))
+        return found.times(self.scale, used)
+
+    def given_limits(self, limits: Limits) -> Limits:
+        """Return limits of variances in the units of the response as it was given."""
+        if self.scale is None:
+            return limits
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            square = self.scale**2
+            return {name: (low * square, high * square) for name, (low, high) in limits.items()}
+
+    def _find_units(self, strange: Booleans) -> None:
+        scale = np.ones(len(self.batch))
+        self._fault = np.full(len(scale), "", dtype="<U60")
+        for lane in np.flatnonzero(strange):
+            y = self.batch.y[lane]
+            y = y if self.batch.kept is None else y[self.batch.kept[lane]]
+            varies = float(np.ptp(y / 2)) if len(y) else 0.0
+            if not np.isfinite(y).all():
+                self._fault[lane] = "the response has missing or infinite values"
+            elif varies == 0:
+                self._fault[lane] = "the response is constant"
+            else:
+                scale[lane] = np.ldexp(1.0, np.frexp(varies)[1] - 1)
+        self.scale = scale
+        if (scale != 1).any():
+            self.batch = replace(self.batch, y=self.batch.y / scale[:, None])
+            with np.errstate(over="ignore", invalid="ignore"):
+                self.cells = cells_of(self.batch)
+
+
+def _ordinary(cells: Cells) -> Booleans:
+    """Return of which replicates the variation between and within cells can be squared twice."""
+    flat = cells.mean.reshape(len(cells), -1)
+    size = np.maximum(np.maximum(flat.max(axis=1), -flat.min(axis=1)), np.sqrt(cells.within))
+    ordinary: Booleans = (size > 1 / _LARGE) & (size < _LARGE)
+    return ordinary
 
 
 def reduced(batch: NestedBatch) -> list[Sums]:
@@ -78,30 +126,9 @@ def reduced(batch: NestedBatch) -> list[Sums]:
     return _sums(cells_of(batch), batch)
 
 
-def _sums(cells: Cells, batch: NestedBatch | None = None) -> list[Sums]:
+def _sums(cells: Cells, batch: NestedBatch) -> list[Sums]:
     """Reduce cells to sums: all together, or one by one where sizes are too many to share."""
+    pairs = [(cells, batch)]
     if len(cells.sizes) > _MOST_SIZES and len(cells.count) == len(cells):
-        lanes = [_lane(cells, i) for i in range(len(cells))]
-        return [
-            _reduced(lane, None if batch is None else batch[i : i + 1])
-            for i, lane in enumerate(lanes)
-        ]
-    return [_reduced(cells, batch)]
-
-
-def _reduced(cells: Cells, batch: NestedBatch | None) -> Sums:
-    if batch is None or not batch.covariates:
-        return sums_of(cells)
-    return sums_with_covariates(cells, batch, tuple(batch.covariates))
-
-
-def _lane(cells: Cells, i: int) -> Cells:
-    count = cells.count[i : i + 1]
-    return replace(
-        cells,
-        count=count,
-        mean=cells.mean[i : i + 1],
-        within=cells.within[i : i + 1],
-        reference=cells.reference[i : i + 1],
-        sizes=np.unique(count[count > 0]),
-    )
+        pairs = [(cells.of_one(i), batch[i : i + 1]) for i in range(len(cells))]
+    return [sums_of(*pair) for pair in pairs]

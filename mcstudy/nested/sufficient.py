@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.arrays import Floats
+from mcstudy.arrays import Floats, Integers
 from mcstudy.nested.cells import CHUNK, Cells, cell_sums, deviations, layout_of
 from mcstudy.nested.columns import columns_of
 from mcstudy.nested.data import NestedBatch
@@ -83,23 +83,11 @@ class Sums:
         return replace(self, **some)
 
 
-def sums_of(cells: Cells) -> Sums:
-    """Reduce cells to sums, for the model whose only fixed effect is the intercept."""
-    return _collapse(cells, cells.mean[:, None], cells.within[:, None, None])
-
-
-def sums_with_covariates(cells: Cells, batch: NestedBatch, names: tuple[str, ...]) -> Sums:
-    """Reduce cells to sums, for the model with an intercept and covariates.
-
-    Parameters
-    ----------
-    cells : Cells
-        Those of the batch.
-    batch : NestedBatch
-        Has the covariates.
-    names : tuple of str
-        Which covariates, in order.
-    """
+def sums_of(cells: Cells, batch: NestedBatch | None = None) -> Sums:
+    """Reduce cells to sums, for the model with an intercept and the covariates of their batch."""
+    if batch is None or not batch.covariates:
+        return _collapse(cells, cells.mean[:, None], cells.within[:, None, None])
+    names = tuple(batch.covariates)
     step = max(1, CHUNK // (batch.y.shape[1] * (len(names) + 1)))
     chunks = [_columns(batch[i : i + step], names) for i in range(0, len(batch), step)]
     means, within, *rest = (np.concatenate(part) for part in zip(*chunks, strict=True))
@@ -155,14 +143,14 @@ def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
     within = within.copy()
     within[:, -1] /= scale[:, None]
     within[:, :, -1] /= scale[:, None]
-    sorting = _Sorting(cells, lanes)
-    total = np.stack([sorting.by_group(away[:, j]) for j in range(q)], axis=1)
-    square = np.stack(
-        [sorting.pooled(away[:, i] * away[:, j]) for i in range(q) for j in range(q)], axis=-1
-    )
+    kinds = len(cells.sizes)
+    size = np.searchsorted(cells.sizes, cells.count) + kinds * np.arange(lanes)[:, None, None]
+    total = np.stack([_by_size_and_group(away[:, j], size, kinds) for j in range(q)], axis=1)
+    pairs = [(i, j) for i in range(q) for j in range(q)]
+    square = np.stack([_by_size(away[:, i] * away[:, j], size, kinds) for i, j in pairs], axis=-1)
     return Sums(
         sizes=cells.sizes,
-        count=sorting.by_group(present),
+        count=_by_size_and_group(present, size, kinds),
         level=np.concatenate([np.ones((lanes, 1, a)), level], axis=1),
         total=total,
         square=square.reshape(lanes, -1, q, q),
@@ -178,38 +166,32 @@ def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
     )
 
 
-class _Sorting:
-    """Adds up what belongs to cells of equal size, in the order of the cells."""
+def _by_size_and_group(values: Floats, size: Integers, kinds: int) -> Floats:
+    """Add up (R, a, b) over the cells of equal size of each group 1, to (R, K, a).
 
-    def __init__(self, cells: Cells, lanes: int) -> None:
-        self._sizes = len(cells.sizes)
-        self._groups = cells.count.shape[1]
-        place = np.zeros(int(cells.sizes[-1]) + 1, dtype=np.intp)
-        place[cells.sizes.astype(np.intp)] = np.arange(self._sizes)
-        size = place[cells.count.astype(np.intp)]
-        self._lane_size = size + self._sizes * np.arange(lanes)[:, None, None]
-
-    def by_group(self, values: Floats) -> Floats:
-        """Return sums of shape (R, K, a) of values of shape (R, a, b)."""
-        lanes = len(values)
-        if self._sizes == 1:
-            summed: Floats = values.sum(axis=2, keepdims=True).swapaxes(1, 2)
-            return np.ascontiguousarray(summed)
-        place = self._lane_size[:lanes] * self._groups + np.arange(self._groups)[:, None]
-        return _added(place, values, (lanes, self._sizes, self._groups))
-
-    def pooled(self, values: Floats) -> Floats:
-        """Return sums of shape (R, K) of values of shape (R, a, b)."""
-        lanes = len(values)
-        if self._sizes == 1:
-            summed: Floats = values.reshape(lanes, -1).sum(axis=1, keepdims=True)
-            return summed
-        return _added(self._lane_size[:lanes], values, (lanes, self._sizes))
+    `size` has the place of each cell's size, plus K times the replicate's place.
+    """
+    lanes, groups, _ = values.shape
+    if kinds == 1:
+        summed: Floats = values.sum(axis=2)[:, None]
+        return summed
+    place = size[:lanes] * groups + np.arange(groups)[:, None]
+    sums: Floats = np.bincount(
+        place.ravel(), values.ravel(), minlength=lanes * kinds * groups
+    ).astype(np.float64, copy=False)
+    return sums.reshape(lanes, kinds, groups)
 
 
-def _added(place: NDArray[np.intp], values: Floats, shape: tuple[int, ...]) -> Floats:
-    sums = np.bincount(place.ravel(), values.ravel(), minlength=int(np.prod(shape)))
-    return sums.astype(np.float64, copy=False).reshape(shape)
+def _by_size(values: Floats, size: Integers, kinds: int) -> Floats:
+    """Add up (R, a, b) over the cells of equal size, to (R, K)."""
+    lanes = len(values)
+    if kinds == 1:
+        summed: Floats = values.reshape(lanes, -1).sum(axis=1, keepdims=True)
+        return summed
+    sums: Floats = np.bincount(
+        size[:lanes].ravel(), values.ravel(), minlength=lanes * kinds
+    ).astype(np.float64, copy=False)
+    return sums.reshape(lanes, kinds)
 
 
 def _power_of_two(level: Floats, away: Floats, variance: Floats) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, fdtri, ndtri
 
-from mcstudy.analysis.wald import wald_limits
+from mcstudy.storage.wald import wald_limits
 from mcstudy.arrays import Floats
 from mcstudy.nested.cells import Cells, MeanSquares
 from mcstudy.nested.roots import crossing

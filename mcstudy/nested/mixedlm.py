@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VCSpec
 
-from mcstudy.analysis.wald import wald_limits
+from mcstudy.storage.wald import wald_limits
 from mcstudy.arrays import Floats
 from mcstudy.method import Estimate, Fit, Status
 from mcstudy.nested.columns import fault_of

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info
 from mcstudy import MCStudyError, check, collect, load_study, plan, run
 from mcstudy.cli import main
 from mcstudy.planning.pilot import run_pilot
+from mcstudy.simulation import call as calls
 
 
 def state():
@@ -115,6 +116,25 @@ def test_contract_what_a_fit_leaves_behind_is_put_back(neighbour, tmp_path, monk
     assert set(average.message) == {"UserWarning: once"}
     assert set(average.status) == {"ok"}
     assert run(path, "there", jobs=2, replicates=5, quiet=True).digests() == here.digests()
+
+
+@pytest.mark.parametrize("by_thread", [False, True])  # as numpy keeps its errors since 2.0, before
+def test_contract_each_call_warns_as_the_first_did(monkeypatch, by_thread):
+    def spoil():
+        warnings.simplefilter("ignore")
+        warnings.showwarning = None
+        np.seterr(all="ignore")
+
+    def divide():
+        return np.float64(1.0) / np.float64(0.0)
+
+    monkeypatch.setattr(calls, "_ERRORS_BY_THREAD", by_thread)
+    before = state()
+    with calls.Caller() as caller:
+        assert caller.attempt(caller.run, spoil).warned == ""
+        assert caller.attempt(caller.run, divide).warned.startswith("RuntimeWarning: divide by")
+        assert caller.attempt(caller.run, int).warned == ""
+    assert differences(before, state()) == {}
 
 
 def test_contract_the_command_line_puts_its_signal_handler_back(

@@ -10,7 +10,7 @@ import mcstudy
 
 ROOT = Path(mcstudy.__file__).parent
 ORDER = (
-    *("terminal", "errors", "arguments", "arrays", "columns", "grid", "streams", "method"),
+    *("terminal", "errors", "arguments", "arrays", "wald", "columns", "grid", "streams", "method"),
     *("measure", "study", "installed", "loader", "simulation", "storage", "analysis", "tables"),
     *("comparison", "external", "results", "execution", "planning", "inspection", "verbs", "cli"),
 )

@@ -19,7 +19,7 @@ from mcstudy.measure import Measured
 from mcstudy.method import Status
 from mcstudy.storage.exact_sums import Dyadic
 from mcstudy.storage.sums import FORMED, Sums, Tally
-from mcstudy.storage.wald import WALD
+from mcstudy.wald import WALD
 
 NAN = math.nan
 NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage")

@@ -17,7 +17,7 @@ from mcstudy.errors import TableError
 from mcstudy.external.group import Columns
 from mcstudy.external.readers import Source
 from mcstudy.measure import columns_asked_for
-from mcstudy.storage.wald import wald_limits
+from mcstudy.wald import wald_limits
 
 MADE = ("measure", *VALUES, *COUNTS)
 _TAKEN = ("measure", *NUMBERS)

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, fdtri, ndtri
 
-from mcstudy.storage.wald import wald_limits
 from mcstudy.arrays import Floats
 from mcstudy.nested.cells import Cells, MeanSquares
 from mcstudy.nested.roots import crossing
 from mcstudy.nested.solution import COMPONENTS, Limits, Pair
+from mcstudy.wald import wald_limits
 
 _TINY = np.finfo(float).tiny  # in place of 0, by which nothing is divided
 # Of Gauss and Legendre: with 64 the limits are good to six digits (see the tests).

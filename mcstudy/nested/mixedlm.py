@@ -20,7 +20,6 @@ from typing import Any, Literal
 import numpy as np
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VCSpec
 
-from mcstudy.storage.wald import wald_limits
 from mcstudy.arrays import Floats
 from mcstudy.method import Estimate, Fit, Status
 from mcstudy.nested.columns import fault_of
@@ -29,6 +28,7 @@ from mcstudy.nested.frames import as_nested
 from mcstudy.nested.intervals import log_wald
 from mcstudy.nested.mixedlm_diagnostics import can_rise, identifiable, judge
 from mcstudy.nested.solution import COMPONENTS
+from mcstudy.wald import wald_limits
 
 _LEVEL = 0.95  # of the intervals, as statsmodels prints them
 

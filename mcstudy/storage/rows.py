@@ -16,7 +16,7 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.storage import parts
 from mcstudy.storage.parts import Part
-from mcstudy.storage.wald import WALD, wald_limits
+from mcstudy.wald import WALD, wald_limits
 
 BLOCK = 2**15
 """Replicates that are held at a time, and the rows of a row group of the tables hold."""

@@ -22,7 +22,7 @@ from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.validation import STATUSES, Column
 from mcstudy.storage.exact_sums import exact_sum, product, square_of, sum_of, times
-from mcstudy.storage.wald import wald_limits
+from mcstudy.wald import wald_limits
 
 ADDRESSES = 100
 """How many addresses of fits that ended alike are kept: the first by number of replicate."""

@@ -18,6 +18,7 @@ from mcstudy.analysis.precision import errors
 from mcstudy.errors import StudyError
 from mcstudy.execution import scheduler
 from mcstudy.execution.stopping import counts
+from mcstudy.storage.store import Store
 
 PRECISE = (
     "replicates=60",
@@ -153,13 +154,18 @@ def test_contract_rows_beyond_do_not_count_and_nothing_is_computed_twice(
     assert "Nothing is missing" in capfd.readouterr().err
 
 
+def replicates_in(folder):
+    """Return the condition and number of each replicate that is stored."""
+    return {(p.condition, i) for p in Store(folder).parts() for i in range(p.start, p.stop)}
+
+
 def test_contract_another_precision_goes_on_from_the_stored_rows(study_file, tmp_path):
     loose = ("replicates=60", 'replicates=20, precision={"bias": 0.1}, max_replicates=400')
     tight = ("replicates=60", 'replicates=20, precision={"bias": 0.04}, max_replicates=400')
     first = run(study_file(loose), tmp_path / "on", jobs=1, quiet=True)
-    parts = {path.name for path in (first.folder / "parts").iterdir()}
+    held = replicates_in(first.folder)
     on = run(study_file(tight), tmp_path / "on", jobs=1, quiet=True)
-    assert parts < {path.name for path in (on.folder / "parts").iterdir()}
+    assert replicates_in(on.folder) > held
     anew = run(study_file(tight), tmp_path / "anew", jobs=1, quiet=True)
     assert on.digests() == anew.digests()
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from threadpoolctl import threadpool_limits
-
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.simulation.first_replicate import check_first_replicate, refuse_draws
 from mcstudy.simulation.global_random import changed, shared_states
@@ -236,6 +234,8 @@ def compute_part(
     StudyError
         If a fit has drawn from a global random state; nothing of such a job is kept.
     """
+    from threadpoolctl import threadpool_limits
+
     job, policy = task.job, task.policy
     begun = time.perf_counter()
     with threadpool_limits(1), Capture(tape) as capture:

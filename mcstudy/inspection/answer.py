@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +18,9 @@ from mcstudy.storage.parts import DamagedError, column_key, diagnostic_text, rea
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.rows import Stored
 from mcstudy.storage.sum_parts import read_tallies
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _OURS = str(Path(mcstudy.simulation.__file__).parent)
 
@@ -57,6 +59,8 @@ class Answer:
     @property
     def estimates(self) -> pd.DataFrame:
         """One row per estimand and interval: truth, estimate, std_error, interval, lower, upper."""
+        import pandas as pd
+
         cells = {(key[1], key[2]) for key in self.numbers}
         wide = {estimand for estimand, interval in cells if interval}
         lines = [

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcstudy.analysis.performance import measured_rows
+from mcstudy.analysis.select import columns_of
 from mcstudy.analysis.unusable import unusable
 from mcstudy.errors import StudyError
 from mcstudy.execution.executor import Died, Executor, Finished
@@ -252,7 +253,7 @@ def _make_tables(study: Study, store: Store, pilot: Pilot) -> None:
         sizes.append((fits, sum(path.stat().st_size for path in store.folder.glob("*.parquet"))))
     pilot.small, pilot.large = sizes
     pilot.performance = table.to_pandas()
-    pilot.unusable = unusable(store.folder, pilot.performance)
+    pilot.unusable = unusable(store.folder, columns_of(pilot.performance))
 
 
 def spread(costs: Sequence[float]) -> float:

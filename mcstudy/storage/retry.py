@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mcstudy.arguments import as_texts, suggestion
 from mcstudy.errors import StudyError
@@ -75,6 +74,8 @@ def _reopen(
     ledger: Ledger, item: Stored, statuses: Sequence[str], estimands: Mapping[str, Sequence[str]]
 ) -> int:
     """Take fits out of one part; return how many."""
+    import pyarrow.compute as pc
+
     head, rows = item.head, parts.read(item.head.path)
     gone: dict[str, list[int]] = {}
     for method in sorted(set(item.methods) & estimands.keys()):

@@ -182,7 +182,8 @@ def csv_text(document: Document) -> str:
 
 def _tables(document: Document) -> Iterator[Iterable[Sequence[object]]]:
     """Yield the rows of each frame; of each table where a document has none."""
-    yield from map(_frame_rows, document.frames)
+    for frame in document.frames:
+        yield _frame_rows(frame() if callable(frame) else frame)
     for block in () if document.frames else document.blocks:
         if isinstance(block, Document):
             yield from _tables(block)

@@ -70,7 +70,7 @@ def anova_verb(options: argparse.Namespace) -> None:
 
 def failures_verb(options: argparse.Namespace) -> None:
     """Print how fits ended, which methods fail together and whether rankings survive it."""
-    from mcstudy.analysis.select import select, wheres
+    from mcstudy.analysis.select import columns_of, method_order, select, wheres
     from mcstudy.columns import WORDS
     from mcstudy.comparison.failures import warnings_document
     from mcstudy.errors import ResultsError
@@ -84,7 +84,9 @@ def failures_verb(options: argparse.Namespace) -> None:
     select(results.performance, where)
     fits = {n: levels for n, levels in wheres(where).items() if n not in WORDS or n == "method"}
     chosen = select(results.performance, fits)
-    answers: list[Printed | Document | str] = [Document(blocks=[endings(chosen)])]
+    answers: list[Printed | Document | str] = [
+        Document(blocks=[endings(columns_of(chosen), method_order(results.study))])
+    ]
     if len(kinds := results.warnings(where=where)):
         answers.append(warnings_document(kinds))
     rows = results.study.get("keep", "rows") == "rows"

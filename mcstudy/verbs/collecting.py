@@ -51,7 +51,7 @@ def collect_verb(options: argparse.Namespace) -> int:
             replicates=whole("--replicates", options.replicates),
             changed=options.changed,
         )
-    tables = [collected.results] if len(collected.results.performance) else []
+    tables = [collected.results] if len(collected.results.measures["measure"]) else []
     show_answers(options, *tables, collected.summary)
     if collected.missing:
         return 1

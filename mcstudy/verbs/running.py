@@ -89,7 +89,7 @@ def run_verb(options: argparse.Namespace) -> int:
         show(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
         return 0
     show_answers(options, results)
-    lines = unusable(results.folder, results.performance, names(options.methods))
+    lines = unusable(results.folder, results.measures, names(options.methods))
     for line in lines if options.quiet else ():
         complain(f"mcstudy: {line}")
     return 3 if lines else 0

@@ -1,6 +1,7 @@
 """Start: `mcstudy run` of a study with nothing missing, against importing what it needs anyway.
 
-The aim is 1.3 times the imports and 0.4 s, with bytecode cached, as the first run leaves it. Run: python benchmarks/start.py
+The aim is 1.3 times the imports and 0.4 s, with bytecode cached, as a first run
+leaves it. Run: python benchmarks/start.py
 """
 
 import resource

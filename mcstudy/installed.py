@@ -15,14 +15,17 @@ OURS = "mcstudy"
 @functools.cache
 def is_installed_path(path: str) -> bool:
     """Return whether a file belongs to Python itself or to an installed package."""
+    place = Path(path)
+    return any(name in place.parts for name in _FOLDERS_OF_PACKAGES) or any(
+        place.is_relative_to(home) for home in _standard_library()
+    )
+
+
+@functools.cache  # asked of every module that is loaded; sysconfig works it out each time
+def _standard_library() -> set[str]:
     import sysconfig
 
-    parts = Path(path).parts
-    standard = sysconfig.get_paths()
-    homes = {standard["stdlib"], standard["platstdlib"]}
-    return any(name in parts for name in _FOLDERS_OF_PACKAGES) or any(
-        Path(path).is_relative_to(home) for home in homes
-    )
+    return {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
 
 
 def file_of(module: ModuleType | None) -> str | None:

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pandas as pd
+import numpy as np
+import pyarrow.parquet as pq
 
 from mcstudy.analysis.moment_measures import NEED_ROWS
 from mcstudy.analysis.precision import precision_lines
 from mcstudy.analysis.query import names_of
-from mcstudy.analysis.select import Where, levels_of, select, with_record
+from mcstudy.analysis.select import Columns, Where, levels_of, method_order, select, with_record
 from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
-from mcstudy.comparison.anova import Anova, anova
-from mcstudy.comparison.equivalence import Equivalence, equivalence
-from mcstudy.comparison.failures import FAILED, Overlap, failure_overlap, warning_kinds
-from mcstudy.comparison.paired import Comparison, check_pair, compare
+from mcstudy.columns import COUNTS, VALUES
+from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.paired_measures import COMPARISONS, INTERVAL_COMPARISONS
-from mcstudy.comparison.sensitivity import Sensitivity, sensitivity
 from mcstudy.errors import ResultsError
 from mcstudy.storage.export import TABLES, TABLES_OF
 from mcstudy.storage.folder import why_not_there
@@ -33,11 +31,19 @@ from mcstudy.storage.table_set import OtherStateError, open_tables
 from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed, render
 from mcstudy.tables.summary import performance_summary
-from mcstudy.tables.table import Names, Table, table
 
 if TYPE_CHECKING:
-    from mcstudy.comparison.runs import TwoRuns
+    import pandas as pd
 
+    from mcstudy.comparison.anova import Anova
+    from mcstudy.comparison.equivalence import Equivalence
+    from mcstudy.comparison.failures import Overlap
+    from mcstudy.comparison.paired import Comparison
+    from mcstudy.comparison.runs import TwoRuns
+    from mcstudy.comparison.sensitivity import Sensitivity
+    from mcstudy.tables.table import Names, Table
+
+T = TypeVar("T")
 RESULTS = "a folder like results/<study name>"
 
 
@@ -64,42 +70,50 @@ class Results(Printed):
     @cached_property
     def conditions(self) -> pd.DataFrame:
         """One row per condition: its key and its factor values."""
-        return self._table("conditions")
+        return self._frame("conditions")
 
     @cached_property
     def fits(self) -> pd.DataFrame:
         """One row per condition, replicate and method: how the fit ended."""
-        return self._table("fits")
+        return self._frame("fits")
 
     @cached_property
     def estimates(self) -> pd.DataFrame:
         """One row per fit and estimand: truth, estimate, standard error."""
-        return self._table("estimates")
+        return self._frame("estimates")
 
     @cached_property
     def intervals(self) -> pd.DataFrame:
         """One row per fit, estimand and interval: its limits."""
-        return self._table("intervals")
+        return self._frame("intervals")
 
     @cached_property
     def timings(self) -> pd.DataFrame:
         """One row per fit: the seconds it took."""
-        return self._table("timings")
+        return self._frame("timings")
 
     @cached_property
     def performance(self) -> pd.DataFrame:
         """One row per factor values, method, estimand, interval and measure."""
-        return with_record(self._table("performance"), self.study)
+        return with_record(self._frame("performance"), self.study)
+
+    @cached_property
+    def measures(self) -> Columns:
+        """The columns of `performance` as arrays, by name."""
+        # Neither pyarrow.parquet.read_table nor to_numpy: they import pandas, to show a few lines.
+        columns = self._table("performance", lambda file: pq.ParquetFile(file).read().to_pydict())
+        kinds = {**dict.fromkeys(VALUES, float), **dict.fromkeys(COUNTS, int)}
+        return {name: np.array(column, kinds.get(name, object)) for name, column in columns.items()}
 
     @cached_property
     def endings(self) -> pd.DataFrame:
         """Addresses of fits that did not end well, of a study that keeps measures, not rows."""
-        return self._table("endings")
+        return self._frame("endings")
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
         """One row per factor values, method, reference, estimand, interval and measure."""
-        return with_record(self._table("comparisons"), self.study)
+        return with_record(self._frame("comparisons"), self.study)
 
     def table(
         self,
@@ -115,6 +129,8 @@ class Results(Printed):
 
         Measures of `comparisons`, like ``"bias_difference"``, are taken from there.
         """
+        from mcstudy.tables.table import table
+
         first = names_of(measure, "measure")[0]
         compared = first in {*COMPARISONS, *INTERVAL_COMPARISONS, "rejection_difference"}
         compared = compared and first not in set(self.performance["measure"])  # one of the study's
@@ -132,6 +148,8 @@ class Results(Printed):
         intervals: Sequence[str] | None = None,
     ) -> Comparison:
         """Compare two methods on the same data; see `mcstudy.comparison.paired.compare`."""
+        from mcstudy.comparison.paired import check_pair, compare
+
         self._check_rows()
         check_pair(self._methods, method, reference)
         null = self.study.get("null")
@@ -147,6 +165,9 @@ class Results(Printed):
 
     def equivalence(self, method: str, reference: str) -> Equivalence:
         """Show how far apart two methods are; see `mcstudy.comparison.equivalence.equivalence`."""
+        from mcstudy.comparison.equivalence import equivalence
+        from mcstudy.comparison.paired import check_pair
+
         self._check_rows()
         check_pair(self._methods, method, reference)
         return equivalence(self.folder, method, reference)
@@ -160,6 +181,8 @@ class Results(Printed):
         level: float = 0.95,
     ) -> Sensitivity:
         """Rank methods with failures counted in three ways; `mcstudy.comparison.sensitivity`."""
+        from mcstudy.comparison.sensitivity import sensitivity
+
         self._check_rows()
         return sensitivity(
             self.folder, measure, where=where, failed=failed, level=level, record=self.study
@@ -167,6 +190,8 @@ class Results(Printed):
 
     def failure_overlap(self, *, where: Where = None, failed: Collection[str] = FAILED) -> Overlap:
         """Count how often methods fail together; see `mcstudy.comparison.failures`."""
+        from mcstudy.comparison.failures import failure_overlap
+
         self._check_rows()
         select(self.performance, where)
         return failure_overlap(self.folder, where=where, failed=failed, record=self.study)
@@ -185,6 +210,8 @@ class Results(Printed):
             method, message (numbers that differ are #), fits and the address of the first one:
             condition and replicate.
         """
+        from mcstudy.comparison.failures import warning_kinds
+
         select(self.performance, where)
         fits = self.fits if self._keep == "rows" else self.endings
         return warning_kinds(self.folder, fits, where, self.study)
@@ -195,13 +222,15 @@ class Results(Printed):
 
     def anova(self, measure: str, *, where: Where = None) -> Anova:
         """Show which factors drive a measure; see `mcstudy.comparison.anova.anova`."""
+        from mcstudy.comparison.anova import anova
+
         return anova(self.performance, measure, where=where)
 
     @property
     def unusable(self) -> list[str]:
         """A line for each method without a usable fit under a condition: where, and why."""
         self._check_state()
-        return unusable(self.folder, self.performance)
+        return unusable(self.folder, self.measures)
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each table's file, of all that are a function of the study."""
@@ -223,28 +252,35 @@ class Results(Printed):
     def _keep(self) -> str:
         return str(self.study.get("keep", "rows"))
 
-    def _table(self, name: str) -> pd.DataFrame:
+    def _frame(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        return self._table(name, pd.read_parquet)
+
+    def _table(self, name: str, read: Callable[[Any], T]) -> T:
         if name not in TABLES_OF[self._keep]:
             raise ResultsError(
                 f"{self.folder}: has no table '{name}', the study keeps {self._keep}; it has "
                 f"{', '.join(TABLES_OF[self._keep])}"
             )
         try:
-            return self._read(name, self.study["tables"])
+            return self._read(name, read, self.study["tables"])
         except OtherStateError:
-            frame = self._read(name)
+            table = self._read(name, read)
             self._check_state()
-            return frame
+            return table
 
-    def _read(self, name: str, seals: Mapping[str, str] | None = None) -> pd.DataFrame:
+    def _read(
+        self, name: str, read: Callable[[Any], T], seals: Mapping[str, str] | None = None
+    ) -> T:
         with ExitStack() as stack:
-            return pd.read_parquet(open_tables(self.folder, [name], stack, seals)[name])
+            return read(open_tables(self.folder, [name], stack, seals)[name])
 
     def _check_state(self) -> None:
         """Go on with the tables that are there now; what was read of others is not to be mixed."""
         if read_record(self.folder).get("tables") == self.study["tables"]:
             return
-        if not {*TABLES, "endings"}.isdisjoint(self.__dict__):
+        if not {*TABLES, "endings", "measures"}.isdisjoint(self.__dict__):
             raise ResultsError(
                 f"{self.folder}: a run has replaced the tables since they were opened here; "
                 "open them again: open_results(folder)"
@@ -259,10 +295,10 @@ class Results(Printed):
     def document(self, tables: str | None = None) -> Document:
         """Return the summary and where the tables are: in the folder, if `tables` does not say."""
         where = Block(lines=[f"Tables: {self.folder if tables is None else tables}"])
-        return Document(blocks=[*self._blocks(), where], frames=[self.performance])
+        return Document(blocks=[*self._blocks(), where], frames=[lambda: self.performance])
 
     def _blocks(self) -> Iterator[Block | Document]:
-        yield performance_summary(self.study["name"], self.performance)
+        yield performance_summary(self.study["name"], self.measures, method_order(self.study))
         if self._keep == "measures":
             lost = (
                 f"No rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         show(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
         return 0
     _show(options, results)
-    lines = unusable(results.folder, results.performance, options.methods)
+    lines = unusable(results.folder, results.measures, options.methods)
     for line in lines if options.quiet else ():
         complain(f"mcstudy: {line}")
     return 3 if lines else 0
@@ -94,7 +94,7 @@ def collect(options: argparse.Namespace) -> int:
             replicates=options.replicates,
             changed=options.changed,
         )
-    tables = [collected.results] if len(collected.results.performance) else []
+    tables = [collected.results] if len(collected.results.measures["measure"]) else []
     _show(options, *tables, collected.summary)
     if collected.missing:
         return 1
@@ -188,7 +188,7 @@ def anova(options: argparse.Namespace) -> None:
 
 def failures(options: argparse.Namespace) -> None:
     """Print how fits ended, which methods fail together and whether rankings survive it."""
-    from mcstudy.analysis.select import select, wheres
+    from mcstudy.analysis.select import columns_of, method_order, select, wheres
     from mcstudy.columns import WORDS
     from mcstudy.comparison.failures import warnings_document
     from mcstudy.tables.summary import endings
@@ -199,7 +199,9 @@ def failures(options: argparse.Namespace) -> None:
     select(results.performance, where)
     fits = {n: levels for n, levels in wheres(where).items() if n not in WORDS or n == "method"}
     chosen = select(results.performance, fits)
-    answers: list[Printed | Document | str] = [Document(blocks=[endings(chosen)])]
+    answers: list[Printed | Document | str] = [
+        Document(blocks=[endings(columns_of(chosen), method_order(results.study))])
+    ]
     if len(kinds := results.warnings(where=where)):
         answers.append(warnings_document(kinds))
     rows = results.study.get("keep", "rows") == "rows"

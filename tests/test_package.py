@@ -73,6 +73,22 @@ def test_contract_a_worker_starts_without_what_it_may_not_need():
     assert done.stdout.strip() == "set()"
 
 
+def test_contract_a_run_with_nothing_missing_imports_no_heavy_package(study_file, tmp_path):
+    mcstudy.run(study_file(), tmp_path, jobs=1, quiet=True)
+    heavy = {"pandas", "scipy", "statsmodels", "matplotlib", "rich", "pyarrow.compute"}
+    code = (
+        "import sys; from mcstudy.cli import main; "
+        f"status = main(['run', 'study_file.py', '--results', {str(tmp_path)!r}]); "
+        f"print(status, {heavy!r} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "Nothing is missing" in done.stderr
+    assert "bias" in done.stdout
+    assert done.stdout.splitlines()[-1] == "0 set()"
+
+
 def test_contract_the_readme_shows_the_shipped_study_and_every_status():
     readme = (ROOT.parent / "README.md").read_text()
     assert (ROOT.parent / "configs" / "t_lognormal.py").read_text() in readme

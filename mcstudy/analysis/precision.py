@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from mcstudy.analysis.mcse import wilson
@@ -15,6 +14,9 @@ from mcstudy.arrays import Booleans, Floats
 from mcstudy.columns import REACHED
 from mcstudy.errors import StudyError
 from mcstudy.measure import Z, is_share, why_absent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _COLUMNS = ("measure", "value", "mcse", "used")
 # What a measure should be; the rest have nothing that they should be.
@@ -56,6 +58,8 @@ def reached(performance: pd.DataFrame, precision: Mapping[str, float]) -> pd.Ser
 
     There is nothing to judge where no target is set or the measure does not exist.
     """
+    import pandas as pd
+
     target = performance["measure"].map(dict(precision)).to_numpy(dtype=float, na_value=np.nan)
     exists = np.isfinite(target) & (performance["used"].to_numpy() > 0)
     enough = errors(performance) <= target

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from mcstudy.analysis.query import (
     Bare,
@@ -25,7 +26,12 @@ from mcstudy.grid import level_text
 from mcstudy.measure import BUILT_IN, why_absent
 from mcstudy.terminal import harmless_line
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Where: TypeAlias = Mapping[str, Any] | str | None
+Columns: TypeAlias = Mapping[str, NDArray[Any]]
+"""A table of measures as an array for each column, which needs no pandas."""
 
 FACTORS, METHODS = "factors", "methods"
 """What a table of measures carries of its study: levels by factor, methods in order."""
@@ -57,8 +63,13 @@ def with_record(frame: pd.DataFrame, record: Mapping[str, Any]) -> pd.DataFrame:
     """
     if isinstance(factors := record.get("factors"), Mapping):
         frame.attrs[FACTORS] = {name: list(levels) for name, levels in factors.items()}
-    frame.attrs[METHODS] = list(record.get(METHODS_IN_ORDER, record.get("methods", ())))
+    frame.attrs[METHODS] = method_order(record)
     return frame
+
+
+def method_order(record: Mapping[str, Any]) -> list[str]:
+    """Return the methods of a study in its order, of its record."""
+    return list(record.get(METHODS_IN_ORDER, record.get("methods", ())))
 
 
 def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
@@ -95,8 +106,8 @@ def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
             kept += [
                 level for level, of in zip(levels, meant, strict=True) if level_text(of) in keys
             ]
-        keep = frame[name].isin([level for level in kept if not pd.isna(level)])
-        if name in ("estimand", "interval") or any(pd.isna(level) for level in kept):
+        keep = frame[name].isin([level for level in kept if not is_missing(level)])
+        if name in ("estimand", "interval") or any(is_missing(level) for level in kept):
             keep |= frame[name].isna()
         frame = frame[keep]
     return frame
@@ -124,7 +135,7 @@ def _meant(frame: pd.DataFrame, name: str, level: Any) -> Any:
 
     `mcstudy.storage.export.factor_column` writes them so.
     """
-    if level is None or pd.isna(level):
+    if is_missing(level):
         return None
     level = level.item() if isinstance(level, np.generic) else level
     known = frame.attrs.get(FACTORS, {}).get(name, ())
@@ -137,7 +148,7 @@ def levels_of(frame: pd.DataFrame, name: str) -> list[Any]:
 
     Methods come in the order of the study, where the table knows it.
     """
-    levels = [level for level in frame[name].unique() if not pd.isna(level)]
+    levels = [level for level in frame[name].unique() if not is_missing(level)]
     if name in ("method", "reference"):
         return in_order(levels, frame.attrs.get(METHODS, ()))
     if levels and not isinstance(levels[0], str):
@@ -188,9 +199,14 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
     return wanted
 
 
+def is_missing(level: Any) -> bool:
+    """Return whether a level is None, NaN, or NA of pandas, which is equal to nothing either."""
+    return level is None or type(level).__name__ == "NAType" or bool(level != level)
+
+
 def in_words(level: Any) -> str:
     """Return a level as a person writes it; quoted if it would not show or looks missing."""
-    if level is None or level is pd.NA or (isinstance(level, float) and level != level):
+    if is_missing(level):
         return "None"
     if isinstance(level, str):
         odd = level in ("", "None") or level != level.strip() or not level.isprintable()
@@ -201,7 +217,7 @@ def in_words(level: Any) -> str:
 def named(name: str, level: Any) -> str:
     """Return a level so that it explains itself: ``n=10``, but a method by its name alone."""
     if name in WORDS:
-        return f"no {name}" if level is None or pd.isna(level) else in_words(level)
+        return f"no {name}" if is_missing(level) else in_words(level)
     return f"{name}={in_words(level)}"
 
 
@@ -221,9 +237,21 @@ def factors_in_words(factors: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={in_words(level)}" for name, level in factors.items())
 
 
-def factor_columns(frame: pd.DataFrame) -> list[str]:
+def columns_of(frame: pd.DataFrame) -> Columns:
+    """Return the columns of a frame as arrays."""
+    return {str(name): frame[name].to_numpy() for name in frame}
+
+
+def factor_columns(table: pd.DataFrame | Columns) -> list[str]:
     """Return the factors of a table of measures: the columns before the method."""
-    return [str(name) for name in frame.columns[: frame.columns.get_loc("method")]]
+    return [str(name) for name in itertools.takewhile(lambda name: name != "method", table)]
+
+
+def levels_by_row(table: Columns, names: Iterable[str]) -> list[tuple[Any, ...]]:
+    """Return the levels of each row, None for a missing one, so that equal rows are equal."""
+    columns = [table[name].tolist() for name in names]
+    known = [[None if is_missing(level) else level for level in column] for column in columns]
+    return list(zip(*known, strict=True)) if known else [()] * len(table["method"])
 
 
 def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from mcstudy.analysis.select import factor_columns, factors_in_words, in_words
+from mcstudy.analysis.select import (
+    Columns,
+    factor_columns,
+    factors_in_words,
+    in_words,
+    levels_by_row,
+)
 from mcstudy.arguments import cut
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
@@ -16,9 +23,7 @@ from mcstudy.storage.table_set import read_table
 MOST_LETTERS = 300  # of a message: three lines of a terminal, as the line names a method too
 
 
-def unusable(
-    folder: Path, performance: pd.DataFrame, methods: Collection[str] | None = None
-) -> list[str]:
+def unusable(folder: Path, table: Columns, methods: Collection[str] | None = None) -> list[str]:
     """Say of each method under which conditions none of its fits has an estimate, and why.
 
     Conditions under which it does not apply, all of its fits being skipped, do not count.
@@ -27,8 +32,8 @@ def unusable(
     ----------
     folder : Path
         With the tables.
-    performance : DataFrame
-        The table of that name.
+    table : Columns
+        The measures.
     methods : collection of str, optional
         Those that are asked about; all by default.
 
@@ -37,35 +42,37 @@ def unusable(
     list of str
         A line for each method.
     """
-    factors = factor_columns(performance)
-    cell = [*factors, "method"]
-    used = performance[performance["measure"] == "empirical_se"]
-    skipped = performance[performance["measure"] == f"share_{Status.SKIPPED}"]
-    fine = [*_keys(used[used["used"] > 0], cell), *_keys(skipped[skipped["value"] == 1], cell)]
-    lines, known = [], set(fine)
-    shares = performance[performance["measure"] == f"share_{Status.OK}"]
-    for method, rows in shares.groupby("method", sort=False):
-        bad = rows[[key not in known for key in _keys(rows, cell)]]
-        if len(bad) and (methods is None or method in methods):
-            first = factors_in_words({name: bad.iloc[0][name] for name in factors})
+    factors = factor_columns(table)
+    cells = levels_by_row(table, [*factors, "method"])
+    measure, used, value = table["measure"], table["used"], table["value"]
+    fine = (measure == "empirical_se") & (used > 0)
+    fine |= (measure == f"share_{Status.SKIPPED}") & (value == 1)
+    known = {cells[row] for row in np.flatnonzero(fine)}
+    by_method: dict[str, list[tuple[Any, ...]]] = {}
+    for row in np.flatnonzero(measure == f"share_{Status.OK}"):
+        by_method.setdefault(cells[row][-1], []).append(cells[row])
+    lines = []
+    for method, rows in by_method.items():
+        bad = [cell[:-1] for cell in rows if cell not in known]
+        if bad and (methods is None or method in methods):
+            first = factors_in_words(dict(zip(factors, bad[0], strict=True)))
             where = f" under {len(bad)} of {len(rows)} conditions" if len(rows) > 1 else ""
             where += f" ({first}{', ...' if len(bad) > 1 else ''})" if first and where else ""
-            said = _most_often(folder, str(method), set(_keys(bad, factors)))
+            said = _most_often(folder, method, set(map(_words, bad)))
             lines.append(f"method '{method}' has no usable fit{where}; {said}")
     return lines
 
 
-def _keys(rows: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return what tells rows apart, in words: a missing level is equal to itself there."""
-    columns = [[in_words(level) for level in rows[name]] for name in names]
-    return list(zip(*columns, strict=True)) if columns else [()] * len(rows)
+def _words(levels: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(map(in_words, levels))
 
 
 def _most_often(folder: Path, method: str, where: set[tuple[str, ...]]) -> str:
     """Say how most of the fits of a method ended under these conditions."""
     conditions = read_table(folder, "conditions").to_pandas()
     factors = [str(name) for name in conditions.columns if name != "condition"]
-    among = [key in where for key in _keys(conditions, factors)]
+    keys = conditions[factors].itertuples(index=False, name=None)
+    among = [_words(key) in where for key in keys] if factors else [True] * len(conditions)
     wanted = [("method", "==", method), ("condition", "in", list(conditions["condition"][among]))]
     if (folder / "fits.parquet").exists():
         ends = read_table(folder, "fits", columns=["status", "message"], filters=wanted).to_pandas()

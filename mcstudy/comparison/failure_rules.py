@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.analysis.performance import measured
 from mcstudy.arrays import Booleans
+from mcstudy.method import Status
 
 _NEAR_ZERO = ("bias", "relative_bias", "standardized_bias")
 _SMALL = ("empirical_se", "mse", "rmse", "width")
+FAILED = (Status.NOT_CONVERGED,)
+"""What counts as failed beside fits without an estimate, where nothing else is said."""
 NEAR_LEVEL = ("coverage", "bias_eliminated_coverage")
 RANKED = (*_NEAR_ZERO, *_SMALL, *NEAR_LEVEL)
 

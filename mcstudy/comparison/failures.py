@@ -29,6 +29,7 @@ from mcstudy.analysis.select import (
 )
 from mcstudy.arguments import as_texts, cut, suggestion
 from mcstudy.columns import WARNED, WORDS
+from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.paired import matched
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
@@ -37,7 +38,6 @@ from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
-FAILED = (Status.NOT_CONVERGED,)
 _COUNTS = ("replicates", "failed", "other_failed", "together", "expected")
 _NAMES = ("method", "other")
 _TAKEN = (*_NAMES, *_COUNTS)

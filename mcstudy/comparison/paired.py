@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -29,7 +28,9 @@ from mcstudy.measure import null_of
 from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Document
 from mcstudy.tables.formats import Printed
-from mcstudy.tables.table import table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Places: TypeAlias = slice | NDArray[np.intp]
 Null: TypeAlias = float | Mapping[str, float] | None
@@ -197,6 +198,8 @@ class Comparison(Printed):
 
     def document(self) -> Document:
         """Return a table of the comparisons of estimates and one of those of intervals."""
+        from mcstudy.tables.table import table  # not above: it needs pandas, and a run does not
+
         blocks = []
         for kind in _SHOWN:
             measures = [name for name in kind if (self.frame["measure"] == name).any()]

@@ -37,8 +37,8 @@ from mcstudy.analysis.select import (
 )
 from mcstudy.arguments import suggestion
 from mcstudy.columns import VALUES
-from mcstudy.comparison.failure_rules import NEAR_LEVEL, RANKED, VIEWS, Fits, RankingRule
-from mcstudy.comparison.failures import FAILED, checked_statuses, failed_fits, rule_in_words
+from mcstudy.comparison.failure_rules import FAILED, NEAR_LEVEL, RANKED, VIEWS, Fits, RankingRule
+from mcstudy.comparison.failures import checked_statuses, failed_fits, rule_in_words
 from mcstudy.comparison.influence import cells_of, contributions, error_of_difference
 from mcstudy.errors import ResultsError
 from mcstudy.measure import Measured, Z

@@ -12,8 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from threadpoolctl import threadpool_limits
-
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.simulation.first_replicate import check_first_replicate
 from mcstudy.simulation.global_random import do_seeded_job
@@ -244,6 +242,8 @@ def compute_part(
     StudyError
         If a fit has drawn from a global random state; nothing of such a job is kept.
     """
+    from threadpoolctl import threadpool_limits
+
     job = task.job
     begun = time.perf_counter()
     with threadpool_limits(1), Capture(tape) as capture:

@@ -14,7 +14,6 @@ from mcstudy.execution.progress import Progress, duration
 from mcstudy.execution.refresh import say_repaired, update_tables
 from mcstudy.execution.run_loop import RunLoop
 from mcstudy.execution.shards import Share, share_of
-from mcstudy.execution.verify import verify
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.storage.retry import check_retried, reopen
@@ -119,6 +118,8 @@ def run(
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
         say_repaired(ledger, progress)
         if changed == "verify":
+            from mcstudy.execution.verify import verify
+
             verify(ledger, wanted, progress)
             changed = "keep"
         ledger.settle_changes(changed, wanted.methods)
@@ -138,9 +139,9 @@ def run(
             progress.note(str(stopped))
             raise stopped
         made = Results(store.folder)
-        spent, ends = duration(time.monotonic() - begun), ends_in_words(made.performance)
+        spent, ends = duration(time.monotonic() - begun), ends_in_words(made.measures)
         progress.note(f"done: {computed} fits in {spent}; stored: {ends}")
-        for line in unusable(made.folder, made.performance, wanted.methods):
+        for line in unusable(made.folder, made.measures, wanted.methods):
             progress.say(f"Note: {line}")
     return made
 

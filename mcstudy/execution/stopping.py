@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import check_exist, existing, reached
@@ -17,6 +16,9 @@ from mcstudy.simulation.replicates import Job
 from mcstudy.storage.parts import DamagedError, Part
 from mcstudy.storage.rows import StudyRows
 from mcstudy.storage.study_record import Ledger
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def counts(start: int, most: int) -> Iterator[int]:

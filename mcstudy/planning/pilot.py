@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from mcstudy.analysis.performance import measured_rows
+from mcstudy.analysis.select import columns_of
 from mcstudy.analysis.unusable import unusable
 from mcstudy.errors import StudyError
 from mcstudy.execution.executor import Died, Executor, Finished
@@ -242,4 +243,4 @@ def _make_tables(study: Study, store: Store, marks: Mapping[str, Mark], pilot: P
         sizes.append((fits, sum(path.stat().st_size for path in store.folder.glob("*.parquet"))))
     pilot.small, pilot.large = sizes
     pilot.performance = table.to_pandas()
-    pilot.unusable = unusable(store.folder, pilot.performance)
+    pilot.unusable = unusable(store.folder, columns_of(pilot.performance))

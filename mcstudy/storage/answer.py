@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcstudy.storage.parts import DamagedError, Part, column_key, diagnostic_text, read, read_head
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.sum_parts import read_tally
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Answer:
     @property
     def estimates(self) -> pd.DataFrame:
         """One row per estimand and interval: truth, estimate, std_error, interval, lower, upper."""
+        import pandas as pd
+
         cells = {(key[1], key[2]) for key in self.numbers}
         wide = {estimand for estimand, interval in cells if interval}
         lines = [

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Collection, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mcstudy.arguments import as_texts, suggestion
 from mcstudy.errors import StudyError
@@ -88,6 +87,8 @@ def _whole(store: Store, stored: Sequence[Part]) -> dict[Part, parts.Types]:
 
 def _reopen(store: Store, part: Part, statuses: Sequence[str], estimands: Sequence[str]) -> int:
     """Take fits out of one part; return how many."""
+    import pyarrow.compute as pc
+
     head, rows = parts.read_head(part.path), parts.read(part.path)
     status = judged(rows, estimands)["status"].cast(pa.string())
     gone = rows["replicate"].filter(pc.is_in(status, pa.array(statuses, pa.string()))).to_pylist()

@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mcstudy.columns import WARNED
@@ -234,6 +233,8 @@ def _sorted_once(tables: list[pa.Table]) -> pa.Table:
 
 def judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
     """Return rows where a fit that leaves out what others estimate is not finite, and not ok."""
+    import pyarrow.compute as pc
+
     if len(estimands) < 2:
         return rows
     status = rows["status"].cast(pa.string())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -97,11 +97,11 @@ class Document:
         In order.
     notes : sequence of str
         Sentences, which text breaks at the width of the page; like `Block.lines` else.
-    frames : sequence of DataFrame
+    frames : sequence of DataFrame, or of functions that return one
         The numbers in full, for CSV; without them it has the cells of the tables.
     """
 
     title: str = ""
     blocks: Sequence[Block | Document] = ()
     notes: Sequence[str] = ()
-    frames: Sequence[pd.DataFrame] = ()
+    frames: Sequence[pd.DataFrame | Callable[[], pd.DataFrame]] = ()

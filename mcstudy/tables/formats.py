@@ -170,7 +170,8 @@ def csv_text(document: Document) -> str:
 
 def _tables(document: Document) -> Iterator[Iterable[Sequence[object]]]:
     """Yield the rows of each frame; of each table where a document has none."""
-    for frame in document.frames:
+    for made in document.frames:
+        frame = made() if callable(made) else made
         # Nothing stands where a value is missing.
         lines = frame.astype(object).where(frame.notna(), "").itertuples(index=False, name=None)
         yield [list(frame.columns), *lines]

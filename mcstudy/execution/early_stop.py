@@ -15,10 +15,10 @@ from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.simulation.replicates import Job
 from mcstudy.spoken import either
+from mcstudy.storage.moment_tables import Summary
 from mcstudy.storage.parts import DamagedError, column_key
 from mcstudy.storage.rows import Stored
-from mcstudy.storage.sum_parts import read_tallies, tallies_of
-from mcstudy.storage.sums import Tally
+from mcstudy.storage.sum_parts import read_summaries, summaries_of
 
 ENOUGH_FITS = 200
 """Were 1.5 % of the fits of a method usable, 200 without any would be met in one run of twenty
@@ -82,10 +82,10 @@ def _with_estimates(item: Stored) -> set[str]:
     """Return the methods of which a part has an estimate."""
     if item.head.keep == "measures":
         try:
-            tallies = read_tallies(item.head.path)
+            summaries = read_summaries([item])
         except DamagedError:  # it is set aside when the tables are made
             return set()
-        return {method for method in item.methods if _is_usable(tallies[method])}
+        return {method for method, kept in summaries.items() if _is_usable(kept)}
     return {
         method
         for method in item.methods
@@ -93,23 +93,20 @@ def _with_estimates(item: Stored) -> set[str]:
     }
 
 
-def _is_usable(tally: Tally) -> bool:
-    return any(sums["n"] for (_, interval), sums in tally.sums.items() if not interval)
+def _is_usable(kept: Summary) -> bool:
+    return any(moments.n for key, moments in kept.moments.items() if key[0] == "error")
 
 
 def _ends_of(part: bytes, keep: str) -> Iterator[tuple[str, bool, Mapping[tuple[str, str], int]]]:
     """Yield of each method in a part whether a fit is usable, and how the others ended."""
     if keep == "measures":
-        for method, tally in tallies_of(part).items():
-            yield (
-                method,
-                _is_usable(tally),
-                {
-                    (ending.status, tally.addresses[ending][0][1]): fits
-                    for ending, fits in tally.endings.items()
-                    if ending.status != Status.SKIPPED
-                },
-            )
+        for method, kept in summaries_of(part).items():
+            ends = {
+                (outcome.status, addresses[0][1]): kept.outcomes[outcome]
+                for outcome, addresses in kept.addresses.items()
+                if outcome.status != Status.SKIPPED
+            }
+            yield method, _is_usable(kept), ends
         return
     table = pq.read_table(io.BytesIO(part))
     good = np.zeros(table.num_rows, bool)

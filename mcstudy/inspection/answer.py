@@ -18,7 +18,7 @@ import mcstudy.simulation
 from mcstudy.storage.parts import DamagedError, column_key, diagnostic_text, read
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.rows import Stored
-from mcstudy.storage.sum_parts import read_tallies
+from mcstudy.storage.sum_parts import read_summaries
 
 _OURS = str(Path(mcstudy.simulation.__file__).parent)
 
@@ -144,12 +144,12 @@ def stored_endings(
             continue
         notes = notes or ["No rows are kept (keep='measures'): there are no numbers to compare"]
         with contextlib.suppress(DamagedError):
-            for name, tally in read_tallies(item.head.path).items():
-                for ending, addresses in tally.addresses.items():
+            for name, kept in read_summaries([item]).items():
+                for outcome, addresses in kept.addresses.items():
                     texts = dict(addresses)
-                    if name in methods and name in item.methods and replicate in texts:
-                        endings[name] = ending.status
-                        words = f"{ending.status}: {texts[replicate]}".rstrip(": ")
+                    if name in methods and replicate in texts:
+                        endings[name] = outcome.status
+                        words = f"{outcome.status}: {texts[replicate]}".rstrip(": ")
                         notes.append(f"Stored of '{name}': {words}")
     return endings, notes
 

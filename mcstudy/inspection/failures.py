@@ -17,7 +17,7 @@ from mcstudy.storage import parts
 from mcstudy.storage.folder import Holding
 from mcstudy.storage.parts import DamagedError
 from mcstudy.storage.rows import Stored
-from mcstudy.storage.sum_parts import read_tallies
+from mcstudy.storage.sum_parts import read_summaries
 
 NOWHERE = -1
 """The replicate of failures whose address was not kept."""
@@ -104,16 +104,23 @@ def _read_all(
     found, lost = [], []
     for condition, items in stored.items():
         held: dict[str, list[tuple[int, int]]] = {}
-        for item in items:
-            read = _of_rows if item.head.keep == "rows" else _of_sums
+        for item in (item for item in items if item.head.keep == "rows"):
             try:
-                failed = read(condition, item)
+                failed = _of_rows(condition, item)
             except DamagedError:
                 lost.append(item)
                 continue
             found.append(_not_yet(failed, item, held))
             for method in item.methods:
                 held.setdefault(method, []).append((item.head.start, item.head.stop))
+        sums = [item for item in items if item.head.keep == "measures"]
+        while sums:
+            try:
+                found.append(_of_sums(condition, sums))
+                break
+            except DamagedError as error:
+                lost += [item for item in sums if item.head.path == error.path]
+                sums = [item for item in sums if item.head.path != error.path]
     return found, lost
 
 
@@ -145,28 +152,16 @@ def _of_rows(condition: Condition, item: Stored) -> pd.DataFrame:
     return pd.DataFrame(columns, columns=_ALL)
 
 
-def _of_sums(condition: Condition, item: Stored) -> pd.DataFrame:
+def _of_sums(condition: Condition, items: Sequence[Stored]) -> pd.DataFrame:
     """Return a row for each address that was kept, the first of its kind with the count of all."""
     lines: list[tuple[Any, ...]] = []
-    for method, tally in read_tallies(item.head.path).items():
-        if method not in item.methods:
-            continue
-        unnamed = {word: n for word, n in tally.statuses.items() if word not in _GOOD}
-        warned = tally.warned
-        for ending, addresses in tally.addresses.items():
-            if not addresses or not (ending.warned or ending.status in unnamed):
+    for method, kept in read_summaries(items).items():
+        for outcome, fits in sorted(kept.outcomes.items(), key=lambda item: item[0].kind is None):
+            if outcome.status in _GOOD and not outcome.warned:
                 continue
-            fits = tally.endings[ending]
-            warned -= fits if ending.warned else 0
-            if ending.status in unnamed:
-                unnamed[ending.status] -= fits
+            addresses = kept.addresses.get(outcome) or [(NOWHERE, _TOO_MANY)]
             for i, (replicate, text) in enumerate(addresses):
                 count = 1 if i else fits - len(addresses) + 1
                 address = (condition.key, count, replicate, method)
-                lines.append((*address, ending.status, text, ending.warned))
-        lines += [
-            (condition.key, n, NOWHERE, method, word, _TOO_MANY, word == Status.OK)
-            for word, n in {**unnamed, str(Status.OK): warned}.items()
-            if n > 0
-        ]
+                lines.append((*address, outcome.status, text, outcome.warned))
     return pd.DataFrame(lines, columns=_ALL)

@@ -35,7 +35,7 @@ from mcstudy.storage.files import write_table
 from mcstudy.storage.provenance import method_marks
 from mcstudy.storage.rows import Stored, StudyRows
 from mcstudy.storage.store import Store
-from mcstudy.storage.sum_parts import tallies_of
+from mcstudy.storage.sum_parts import summaries_of
 from mcstudy.storage.table_set import read_table
 from mcstudy.study import Study
 
@@ -218,8 +218,8 @@ def _work(
 def _lap(study: Study, finished: Finished, methods: Sequence[str]) -> PilotRun:
     count, seconds, size = len(finished.done), finished.seconds, len(finished.part)
     if study.keep == "measures":
-        tallies = tallies_of(finished.part)
-        means = {name: tallies[name].seconds / count for name in methods}
+        summaries = summaries_of(finished.part)
+        means = {name: summaries[name].seconds / count for name in methods}
         return PilotRun(count, seconds, size, means)
     rows = pq.read_table(io.BytesIO(finished.part), columns=["method", "seconds"])
     of = rows["method"].cast(pa.string())

@@ -11,7 +11,7 @@ from mcstudy.storage.facts import digest
 from mcstudy.storage.parts import PartHead
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.rows import Stored
-from mcstudy.storage.sum_parts import references, without_overlap
+from mcstudy.storage.sum_parts import references
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,6 @@ class Counting:
             for some, held in ((now, present), (older, kept)):
                 if some:
                     held[by_key[head.condition]].append(Stored(head, some))
-        if self.keep == "measures":
-            return {c: without_overlap(items, kept[c]) for c, items in present.items()}
         return {condition: [*items, *kept[condition]] for condition, items in present.items()}
 
     def methods_of(self, head: PartHead) -> tuple[str, ...]:

@@ -182,9 +182,10 @@ def _head(path: Path, metadata: Any) -> PartHead:
     if found := misfit(head, HEAD):
         raise ValueError(found)
     made = PartHead(path=path, **head)
-    sums = made.references is not None
-    rows = len(made.marks) * (1 if sums else made.stop - made.start)
-    if not 0 <= made.start < made.stop or metadata.num_rows != rows:
+    rows = len(made.marks) * (made.stop - made.start)
+    if not 0 <= made.start < made.stop or (
+        made.keep == "rows" and metadata.num_rows != rows  # sums have some rows for each block
+    ):
         raise ValueError("head and rows disagree")
     if made.columns.keys() != made.marks.keys() or not made.marks:
         raise ValueError("its methods disagree")

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers
@@ -171,17 +170,24 @@ def moments_table(
     return _table(whole._replace(fits=_limited(_endings(answers, start, whole.blocks))))
 
 
-def joined_moments(tables: Sequence[pa.Table]) -> pa.Table:
-    """Return the table of the replicates of several tables, each replicate once.
-
-    Sums cannot be cut: of two blocks with common replicates the larger one counts, and of equal
-    ones the first.
-    """
-    return _table(_joined([_held(table) for table in tables]))
+def joined_moments(tables: Iterable[pa.Table]) -> pa.Table:
+    """Return the table of the replicates of several tables of the same code, each of them once."""
+    pieces: list[_Held] = []
+    rows = 0
+    for table in tables:
+        pieces.append(_held(table))
+        rows += table.num_rows
+        if rows > _CELLS:
+            pieces, rows = [_joined(pieces)], 0
+    return _table(_joined(pieces))
 
 
 def summary(tables: Sequence[pa.Table]) -> Summary:
-    """Return what is known of the replicates of these tables, each once as in `joined_moments`."""
+    """Return what is known of the replicates of some tables, each replicate once.
+
+    Sums cannot be cut: of two blocks with common replicates the larger one counts, and of equal
+    ones the first. So each of the tables has all that one code has made.
+    """
     held = _joined([_held(table) for table in tables])
     outcomes: Counter[Outcome] = Counter()
     addresses: dict[Outcome, list[tuple[int, str]]] = {}
@@ -205,22 +211,19 @@ def _endings(answers: Answers, start: int, blocks: Blocks) -> list[_Fits]:
     """Return the fits by how they ended: plain success by block, each other one by itself."""
     is_plain = answers.status == CODES[Status.OK]
     is_plain[[row for row in answers.messages if row < answers.count]] = False
-    rows = np.flatnonzero(is_plain)
-    place = np.searchsorted(blocks.start, start + rows, "right") - 1
-    fits = np.bincount(place, minlength=len(blocks.start)).tolist()
-    seconds = np.bincount(place, answers.seconds[rows], len(blocks.start)).tolist()
+    place = np.searchsorted(blocks.start, np.arange(start, start + answers.count), "right") - 1
+    fits = np.bincount(place[is_plain], minlength=len(blocks.start))
+    seconds = np.bincount(place[is_plain], answers.seconds[is_plain], len(blocks.start))
+    firsts = blocks.start.tolist()
     found = [
-        _Fits(first, _PLAIN, count, took, [])
-        for first, count, took in zip(blocks.start.tolist(), fits, seconds, strict=True)
-        if count
+        _Fits(firsts[i], _PLAIN, int(fits[i]), float(seconds[i]), []) for i in np.flatnonzero(fits)
     ]
     for row in np.flatnonzero(~is_plain).tolist():
         message = answers.messages.get(row, "")
-        status = str(STATUSES[answers.status[row]])
-        outcome = Outcome(status, message_kind(message), bool(answers.warned[row]))
-        first = int(blocks.start[np.searchsorted(blocks.start, start + row, "right") - 1])
-        took = float(answers.seconds[row])
-        found.append(_Fits(first, outcome, 1, took, [(start + row, message)]))
+        status, warned = str(STATUSES[answers.status[row]]), bool(answers.warned[row])
+        outcome = Outcome(status, message_kind(message), warned)
+        took, address = float(answers.seconds[row]), (start + row, message)
+        found.append(_Fits(firsts[place[row]], outcome, 1, took, [address]))
     return found
 
 
@@ -263,26 +266,22 @@ def _limited(rows: Iterable[_Fits]) -> list[_Fits]:
     kinds = {row.outcome for row in rows if row.outcome.kind is not None} - {_PLAIN}
     if len(kinds) > KINDS:
         kinds = set(heapq.nsmallest(KINDS, kinds, key=_digest))
-    found: dict[tuple[int, Outcome], _Fits] = {}
+    alike: dict[tuple[int, Outcome], list[_Fits]] = {}
     for row in rows:
-        outcome, addresses = row.outcome, row.addresses
-        if outcome not in kinds and outcome != _PLAIN:
-            outcome, addresses = outcome._replace(kind=None), []
-        known = found.get((row.start, outcome), _Fits(row.start, outcome, 0, 0.0, []))
-        found[row.start, outcome] = known._replace(
-            fits=known.fits + row.fits,
-            seconds=known.seconds + row.seconds,
-            addresses=known.addresses + addresses,
-        )
+        is_kept = row.outcome in kinds or row.outcome == _PLAIN
+        outcome = row.outcome if is_kept else row.outcome._replace(kind=None)
+        alike.setdefault((row.start, outcome), []).append(row)
     left = dict.fromkeys(kinds, ADDRESSES)
-    ordered = [
-        found[place] for place in sorted(found, key=lambda place: (place[0], _rank(place[1])))
-    ]
-    for i, row in enumerate(ordered):
-        if row.addresses:
-            ordered[i] = row._replace(addresses=sorted(row.addresses)[: left[row.outcome]])
-            left[row.outcome] -= len(ordered[i].addresses)
-    return ordered
+    found = []
+    for start, outcome in sorted(alike, key=lambda place: (place[0], _rank(place[1]))):
+        own = alike[start, outcome]
+        addresses = sorted(address for row in own for address in row.addresses)
+        addresses = addresses[: left.get(outcome, 0)]
+        if addresses:
+            left[outcome] -= len(addresses)
+        fits, seconds = sum(row.fits for row in own), sum(row.seconds for row in own)
+        found.append(_Fits(start, outcome, fits, seconds, addresses))
+    return found
 
 
 def _rank(outcome: Outcome) -> tuple[str, bool, str, bool]:
@@ -323,7 +322,8 @@ def _table(held: _Held) -> pa.Table:
 
 
 def _held(table: pa.Table) -> _Held:
-    is_fits = pc.is_valid(table["fits"])
+    last = table.num_rows - table["fits"].null_count
+    of_fits, of_moments = table.slice(0, last), table.slice(last)
     fits = [
         _Fits(
             row["start"],
@@ -332,15 +332,11 @@ def _held(table: pa.Table) -> _Held:
             row["seconds"],
             list(zip(row["replicates"], row["messages"], strict=True)),
         )
-        for row in table.filter(is_fits).select(_OF_FITS.names).to_pylist()
+        for row in of_fits.select(_OF_FITS.names).to_pylist()
     ]
-    blocks = (
-        table.filter(is_fits).select(["start", "size"]).group_by(["start", "size"]).aggregate([])
-    )
-    blocks = blocks.sort_by("start")
-    start, size = blocks["start"].to_numpy(), blocks["size"].to_numpy()
-    rows = table.filter(pc.invert(is_fits))
-    count = rows.num_rows // len(start)
-    names = (rows[name][:count].to_pylist() for name in ("quantity", "estimand", "interval"))
-    moments = (rows[name].to_numpy().reshape(len(start), count) for name in Moments._fields)
+    start, places = np.unique(of_fits["start"].to_numpy(), return_index=True)
+    size = of_fits["size"].to_numpy()[places]
+    count = of_moments.num_rows // len(start)
+    names = (of_moments[name][:count].to_pylist() for name in ("quantity", "estimand", "interval"))
+    moments = (of_moments[name].to_numpy().reshape(len(start), count) for name in Moments._fields)
     return _Held(Blocks(start, size, Moments(*moments)), list(zip(*names, strict=True)), fits)

@@ -15,6 +15,7 @@ from mcstudy.measure import null_of
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage import parts
+from mcstudy.storage.facts import digest
 from mcstudy.storage.moment_tables import Summary, joined_moments, moments_table, summary
 from mcstudy.storage.parts import PartHead
 from mcstudy.storage.provenance import Mark
@@ -95,12 +96,16 @@ def read_summaries(stored: Sequence[Stored]) -> dict[str, Summary]:
     DamagedError
         Where a part turns out to be damaged.
     """
-    tables: dict[str, list[pa.Table]] = {}
+    tables: dict[str, dict[str, list[pa.Table]]] = {}
     for item in stored:
         rows = parts.read(item.head.path)
         for method in item.methods:
-            tables.setdefault(method, []).append(_of_method(rows, method))
-    return {method: summary(own) for method, own in tables.items()}
+            of_code = tables.setdefault(method, {}).setdefault(digest(item.head.marks[method]), [])
+            of_code.append(_of_method(rows, method))
+    return {
+        method: summary([joined_moments(same) for same in own.values()])
+        for method, own in tables.items()
+    }
 
 
 def summaries_of(content: bytes) -> dict[str, Summary]:

@@ -514,10 +514,10 @@ def test_contract_sums_in_place_of_rows_are_looked_at_alike(study_file, tmp_path
 
 def test_contract_failures_of_kinds_too_many_to_keep_are_counted(study_file, tmp_path, monkeypatch):
     from mcstudy.execution import scheduler
-    from mcstudy.storage import sums
+    from mcstudy.storage import moment_tables
 
-    monkeypatch.setattr(sums, "ENDINGS", 1)
-    monkeypatch.setattr(sums, "ADDRESSES", 2)
+    monkeypatch.setattr(moment_tables, "KINDS", 1)
+    monkeypatch.setattr(moment_tables, "ADDRESSES", 2)
     monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.01)
     body = TROUBLE.replace("replicates=400", 'keep="measures", replicates=100')
     run(study_file(body=body), tmp_path, replicates=50, jobs=1, quiet=True)

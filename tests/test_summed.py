@@ -1,6 +1,6 @@
 """A study that keeps measures, not rows: the same values, whatever the way."""
 
-import json
+import itertools
 import signal
 import subprocess
 import sys
@@ -17,17 +17,16 @@ from mcstudy.analysis.measures import (
     rmse,
     standardized_bias,
 )
-from mcstudy.analysis.moment_measures import tally_lines
+from mcstudy.analysis.moment_measures import summary_lines
 from mcstudy.cli import main
 from mcstudy.execution import scheduler
 from mcstudy.execution.collect import collect
 from mcstudy.method import Estimate
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.validation import checked
-from mcstudy.storage import sums
+from mcstudy.storage import moment_tables
+from mcstudy.storage.moment_tables import joined_moments, moments_table, summary
 from mcstudy.storage.store import Store
-from mcstudy.storage.sum_parts import _of_plain, _plain
-from mcstudy.storage.sums import merged, tally
 
 KEEP = ("seed=7,", 'seed=7, keep="measures", null=0.5,')
 NULL = ("seed=7,", "seed=7, null=0.5,")
@@ -65,8 +64,8 @@ def answers(estimate, std_error=None, lower=None, upper=None):
 
 
 def measured(found, truth):
-    tallies = {"m": tally(found, 0, {"x": truth}, {})}
-    lines = tally_lines(tallies, {"x": truth}, {})
+    kept = summary([moments_table(found, 0, {"x": truth}, {})])
+    lines = summary_lines({"m": kept}, {"m": kept.given}, {"x": truth}, {})
     return {(line[2], line[3]): (line[4], line[5], line[8]) for line in lines}
 
 
@@ -166,43 +165,106 @@ def test_contract_one_replicate_none_and_no_truth():
     assert np.isnan(measured(answers(np.array([2.0, 4.0])), 0.0)[None, "relative_bias"][0])
 
 
-def test_identity_tallies_merge_in_any_order_and_come_back_from_text():
-    rng = np.random.default_rng(3)
-    found = answers(rng.standard_cauchy(500), rng.chisquare(3, 500))
-    for row in range(0, 500, 2):
+def piece_of(found, start, stop):
+    """Return the answers from row `start` to `stop`."""
+    piece = Answers(stop - start)
+    piece.status, piece.warned = found.status[start:stop], found.warned[start:stop]
+    piece.messages = {r - start: m for r, m in found.messages.items() if start <= r < stop}
+    piece.numbers = {key: column[start:stop] for key, column in found.numbers.items()}
+    return piece
+
+
+def table_of(found, start, stop, first=0):
+    """Return the table of these rows, of which the first one is replicate `first`."""
+    return moments_table(piece_of(found, start, stop), first + start, {"x": 0.3}, {"x": 1.0})
+
+
+def wild(count, seed=3):
+    rng = np.random.default_rng(seed)
+    estimate, std_error = rng.standard_cauchy(count), rng.chisquare(3, count)
+    estimate[::17], std_error[::11] = np.nan, np.inf
+    found = answers(estimate, std_error, estimate - std_error, estimate + std_error)
+    for row in range(0, count, 2):
         found.fail(row, f"number {row} of kind {'abcdefghijklm'[row % 13]}")
-    whole = tally(found, 40, {"x": 0.3}, {})
-    pieces = []
-    for start, stop in ((0, 1), (1, 7), (7, 300), (300, 500)):
-        piece = Answers(stop - start)
-        piece.status = found.status[start:stop]
-        piece.messages = {r - start: m for r, m in found.messages.items() if start <= r < stop}
-        piece.numbers = {key: column[start:stop] for key, column in found.numbers.items()}
-        pieces.append(tally(piece, 40 + start, {"x": 0.3}, {}))
-    a, b, c, d = (_of_plain(json.loads(json.dumps(_plain(piece)))) for piece in pieces)
-    assert merged([d, merged([b, a]), c]) == merged([a, b, c, d]) == whole
+    return found
 
 
-def test_contract_addresses_are_limited_the_same_way_for_any_cut(monkeypatch):
-    monkeypatch.setattr(sums, "ADDRESSES", 3)
-    monkeypatch.setattr(sums, "ENDINGS", 5)
-    words = np.random.default_rng(1).choice(list("abcdefghijklmnop"), 400)
+@pytest.mark.parametrize("seed", range(5))
+def test_identity_any_cuts_overlaps_and_orders_give_the_same_bits(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    found = wild(500)
+    whole = table_of(found, 0, 500, first=40)
+    edges = [0, *sorted(rng.choice(np.arange(1, 500), 6, replace=False).tolist()), 500]
+    cuts = list(itertools.pairwise(edges))
+    for _ in range(4):
+        start, stop = sorted(rng.choice(501, 2, replace=False).tolist())
+        cuts.append((start, stop))
+    monkeypatch.setattr(moment_tables, "_CELLS", int(rng.integers(100, 5000)))
+    pieces = [table_of(found, start, stop, first=40) for start, stop in cuts]
+    rng.shuffle(pieces)
+    assert joined_moments(pieces).equals(whole)
+    assert joined_moments([joined_moments(pieces[:4]), *pieces[4:]]).equals(whole)
+    assert summary(pieces) == summary([joined_moments(pieces)]) == summary([whole])
+    assert joined_moments([whole]).equals(whole)
 
-    def piece(start, stop):
-        found = Answers(stop - start)
-        for row in range(start, stop):
-            found.fail(row - start, f"kind {words[row]} at {row}")
-        return tally(found, start, {}, {})
 
-    whole = piece(0, 400)
-    assert len(whole.endings) == 5
-    for ending, fits in whole.endings.items():
-        rows = [r for r in range(400) if ending.message == f"kind {words[r]} at #"]
-        assert fits == len(rows)
-        assert whole.addresses[ending] == [(r, f"kind {words[r]} at {r}") for r in rows[:3]]
-    cuts = [0, 3, 50, 51, 300, 400]
-    cut = merged(piece(*cuts[i : i + 2]) for i in (3, 0, 4, 2, 1))
-    assert cut == whole
+def test_contract_a_range_takes_few_blocks_that_say_where_they_are():
+    blocks = table_of(wild(1000), 0, 1000, first=37).select(["start", "size"]).to_pydict()
+    found = sorted(set(zip(blocks["start"], blocks["size"], strict=True)))
+    assert found[0][0] == 37
+    assert all(a + n == b for (a, n), (b, _) in itertools.pairwise(found))
+    assert sum(found[-1]) == 1037
+    assert all(n & (n - 1) == 0 == start % n for start, n in found)
+    assert len(found) <= 2 * np.log2(1000)
+
+
+def test_contract_what_only_some_jobs_gave_is_that_of_these():
+    rng = np.random.default_rng(4)
+    both = Answers(70)
+    x, y = rng.normal(size=70), rng.normal(size=70)
+    both.put_batch(np.arange(70), {"x": Estimate(x)})
+    for row in range(33, 50):
+        both.put(row, {"x": Estimate(x[row]), "y": Estimate(y[row], 1.0)})
+    only_x = Answers(33)
+    only_x.put_batch(np.arange(33), {"x": Estimate(x[:33])})
+    pieces = [moments_table(only_x, 0, {}, {}), table_of(both, 33, 70)]
+    pieces[1] = moments_table(piece_of(both, 33, 70), 33, {}, {})
+    assert joined_moments(pieces).equals(moments_table(both, 0, {}, {}))
+    assert summary(pieces).of("error", "y").n == 17
+
+
+def test_contract_the_larger_of_two_blocks_counts_and_of_equal_ones_the_first():
+    new, old = answers(np.arange(8.0)), answers(np.arange(8.0) + 100)
+    tables = [moments_table(new, 0, {}, {}), moments_table(old, 0, {}, {})]
+    part = moments_table(piece_of(new, 0, 3), 0, {}, {})
+    assert summary(tables).of("error", "x").x == 3.5
+    assert summary(tables[::-1]).of("error", "x").x == 103.5
+    assert summary([part, tables[1]]).of("error", "x").x == 103.5
+
+
+@pytest.mark.parametrize(("seed", "limits"), [(1, (3, 5)), (2, (1, 1)), (3, (100, 100))])
+def test_contract_addresses_are_limited_the_same_way_for_any_cut(monkeypatch, seed, limits):
+    monkeypatch.setattr(moment_tables, "ADDRESSES", limits[0])
+    monkeypatch.setattr(moment_tables, "KINDS", limits[1])
+    rng = np.random.default_rng(seed)
+    words = rng.choice(list("abcdefghijklmnop"), 400)
+    found = Answers(400)
+    for row in range(400):
+        found.fail(row, f"kind {words[row]} at {row}")
+    whole = summary([moments_table(found, 0, {}, {})])
+    assert len(whole.addresses) == min(limits[1], 16)
+    assert whole.replicates == whole.statuses["error"] == 400
+    for outcome, fits in whole.outcomes.items():
+        rows = [r for r in range(400) if outcome.kind == f"kind {words[r]} at #"]
+        if outcome.kind is not None:
+            assert fits == len(rows)
+            kept = [(r, f"kind {words[r]} at {r}") for r in rows[: limits[0]]]
+            assert whole.addresses[outcome] == kept
+    cuts = [(0, 3), (3, 50), (20, 130), (51, 300), (50, 51), (300, 400)]
+    rng.shuffle(cuts)
+    pieces = [moments_table(piece_of(found, *cut), cut[0], {}, {}) for cut in cuts]
+    assert summary(pieces) == whole
+    assert summary([joined_moments(pieces[:3]), joined_moments(pieces[3:])]) == whole
 
 
 @pytest.mark.parametrize("seconds", [0.005, pytest.param(0.0, marks=pytest.mark.slow)])
@@ -240,8 +302,7 @@ def test_contract_shares_of_different_cuts_are_collected(study_file, tmp_path, d
     for k, of in [(1, 2), (2, 3), (3, 3)]:
         run(path, tmp_path / "a", part=(k, of), jobs=1, quiet=True)
     done = collect(path, results=tmp_path / "a", quiet=True)
-    lacking = sum(map(len, done.missing))
-    assert lacking in (0, 4 * 10)
+    assert not done.missing
     assert run(path, tmp_path / "a", jobs=1, quiet=True).digests() == digests
 
 

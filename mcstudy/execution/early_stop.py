@@ -13,10 +13,10 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.simulation.replicates import Job
+from mcstudy.storage.moment_tables import Summary
 from mcstudy.storage.parts import DamagedError, NewPart, Part, read_types, rows_in
 from mcstudy.storage.rows import key_of
-from mcstudy.storage.sum_parts import read_tally, tally_of
-from mcstudy.storage.sums import Tally
+from mcstudy.storage.sum_parts import read_summaries, summary_of
 
 ENOUGH_FITS = 200
 """Were 1.5 % of the fits of a method usable, 200 without any would be met in one run of twenty
@@ -79,25 +79,25 @@ def _has_estimates(part: Part, keep: str) -> bool:
     """Return whether there is an estimate in a part."""
     try:
         if keep == "measures":
-            return _is_usable(read_tally(part.path))
+            return _is_usable(read_summaries([part])[part.method])
         return any(key_of(name)[0] == "estimate" for name in read_types(part.path))
     except DamagedError:  # it is set aside when the tables are made
         return False
 
 
-def _is_usable(tally: Tally) -> bool:
-    return any(sums["n"] for (_, interval), sums in tally.sums.items() if not interval)
+def _is_usable(kept: Summary) -> bool:
+    return any(moments.n for key, moments in kept.moments.items() if key[0] == "error")
 
 
 def _ends_of_sums(part: NewPart) -> tuple[bool, Mapping[tuple[str, str], int]]:
     """Return whether a fit of a part is usable, and how the others ended."""
-    tally = tally_of(part)
+    kept = summary_of(part)
     ends = {
-        (ending.status, tally.addresses[ending][0][1]): fits
-        for ending, fits in tally.endings.items()
-        if ending.status != Status.SKIPPED
+        (outcome.status, addresses[0][1]): kept.outcomes[outcome]
+        for outcome, addresses in kept.addresses.items()
+        if outcome.status != Status.SKIPPED
     }
-    return _is_usable(tally), ends
+    return _is_usable(kept), ends
 
 
 def _ends_of_rows(part: NewPart) -> tuple[bool, Mapping[tuple[str, str], int]]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from mcstudy.analysis.moment_measures import tally_lines
+from mcstudy.analysis.moment_measures import summary_lines
 from mcstudy.analysis.performance import assembled
 from mcstudy.columns import WARNED
 from mcstudy.grid import Condition
 from mcstudy.storage.export import conditions_table
 from mcstudy.storage.files import write_table
 from mcstudy.storage.manifest import Stored
-from mcstudy.storage.parts import Part, read_head
+from mcstudy.storage.moment_tables import Summary
+from mcstudy.storage.parts import read_head
 from mcstudy.storage.rows import existing
-from mcstudy.storage.sum_parts import nulls_of, read_tally
-from mcstudy.storage.sums import Tally, merged, no_sums
+from mcstudy.storage.sum_parts import nulls_of, read_summaries
 
 _ENDINGS = pa.schema(
     [
@@ -50,17 +49,14 @@ def write_summed_tables(
     table = conditions_table(conditions)
     lines: list[tuple[Any, ...]] = []
     endings: list[tuple[Any, ...]] = []
-    found = {condition: _tallies(stored[condition]) for condition in conditions}
-    given = {c: {m: list(kept.sums) for m, kept in of.items()} for c, of in found.items()}
-    owed = existing(given, truths)
+    found = {condition: read_summaries(stored[condition]) for condition in conditions}
+    given = {c: {m: kept.given for m, kept in of.items()} for c, of in found.items()}
+    keys = existing(given, truths)
     for place, condition in enumerate(conditions):
-        tallies = {
-            method: _whole(kept, owed[condition][method])
-            for method, kept in found[condition].items()
-        }
+        summaries, own = found[condition], truths[condition]
         nulls = nulls_of([read_head(part.path) for part in stored[condition][:1]])
-        lines += [(place, *line) for line in tally_lines(tallies, truths[condition], nulls)]
-        endings += _ending_rows(condition, tallies)
+        lines += [(place, *line) for line in summary_lines(summaries, keys[condition], own, nulls)]
+        endings += _ending_rows(condition, summaries)
     columns = list(zip(*endings, strict=True)) or [()] * len(_ENDINGS)
     arrays = [pa.array(c, f.type) for c, f in zip(columns, _ENDINGS, strict=True)]
     write_table(folder / "conditions.parquet", table, metadata)
@@ -68,30 +64,12 @@ def write_summed_tables(
     write_table(folder / "performance.parquet", assembled(lines, table), metadata)
 
 
-def _tallies(stored: Sequence[Part]) -> dict[str, Tally]:
-    """Return the tally of each method over all of its parts."""
-    found: dict[str, Tally] = {}
-    for part in stored:
-        known = [found[part.method]] if part.method in found else []
-        found[part.method] = merged([*known, read_tally(part.path)])
-    return found
-
-
-def _whole(kept: Tally, owed: Iterable[tuple[str, ...]]) -> Tally:
-    """Return a tally with empty sums for what exists under its condition and was never given."""
-    sums = {
-        (estimand, interval): kept.sums.get((estimand, interval)) or no_sums(interval)
-        for estimand, interval in owed
-    }
-    return replace(kept, sums=sums)
-
-
-def _ending_rows(condition: Condition, tallies: Mapping[str, Tally]) -> Iterator[tuple[Any, ...]]:
-    for method, kept in sorted(tallies.items()):
-        for ending, fits in sorted(kept.endings.items()):
-            for replicate, message in kept.addresses[ending]:
-                key = (
-                    *(condition.key, method, ending.status, ending.message or None),
-                    ending.warned,
-                )
-                yield *key, fits, replicate, message or None
+def _ending_rows(
+    condition: Condition, summaries: Mapping[str, Summary]
+) -> Iterator[tuple[Any, ...]]:
+    for method, kept in sorted(summaries.items()):
+        for outcome, addresses in sorted(kept.addresses.items()):
+            status, kind, warned = outcome
+            for replicate, message in addresses:
+                key = (condition.key, method, status, kind or None, warned)
+                yield *key, kept.outcomes[outcome], replicate, message or None

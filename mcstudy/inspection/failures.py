@@ -17,7 +17,7 @@ from mcstudy.storage import parts
 from mcstudy.storage.folder import Holding
 from mcstudy.storage.manifest import Stored
 from mcstudy.storage.parts import DamagedError, Part
-from mcstudy.storage.sum_parts import read_tally
+from mcstudy.storage.sum_parts import read_summaries
 
 NOWHERE = -1
 """The replicate of failures whose address was not kept."""
@@ -99,18 +99,23 @@ def places_of(rows: pd.DataFrame) -> tuple[Place, ...]:
 
 def _read_all(stored: Stored) -> tuple[list[pd.DataFrame], list[Part]]:
     """Return the troubled fits of each part, and the parts that could not be read."""
-    found, lost = [], []
+    found: list[pd.DataFrame] = []
+    lost: list[Part] = []
     for condition, own in stored.items():
         held: dict[str, list[tuple[int, int]]] = {}
         for part in own:
             try:
-                failed = _of_part(condition, part)
+                rows = parts.read(part.path)
             except DamagedError:
                 lost.append(part)
                 continue
+            if "size" in rows.column_names:
+                continue  # of moments, which are counted together
             before = held.setdefault(part.method, [])
-            found.append(_not_yet(failed, before))
+            found.append(_not_yet(_of_rows(condition, part, rows), before))
             before.append((part.start, part.stop))
+        if sums := [part for part in own if part.method not in held and part not in lost]:
+            found.append(_of_sums(condition, sums))
     return found, lost
 
 
@@ -121,10 +126,7 @@ def _not_yet(failed: pd.DataFrame, held: Sequence[tuple[int, int]]) -> pd.DataFr
     return failed
 
 
-def _of_part(condition: Condition, part: Part) -> pd.DataFrame:
-    rows = parts.read(part.path)
-    if "tally" in rows.column_names:
-        return _of_sums(condition, part)
+def _of_rows(condition: Condition, part: Part, rows: pa.Table) -> pd.DataFrame:
     good = pc.is_in(rows["status"].cast(pa.string()), value_set=pa.array(_GOOD))
     bad = rows.filter(pc.or_(pc.invert(good), rows[WARNED]))
     columns: dict[str, Any] = {name: bad[name].to_pylist() for name in _OF_PART}
@@ -133,26 +135,16 @@ def _of_part(condition: Condition, part: Part) -> pd.DataFrame:
     return pd.DataFrame(columns, columns=_ALL, index=range(bad.num_rows))
 
 
-def _of_sums(condition: Condition, part: Part) -> pd.DataFrame:
+def _of_sums(condition: Condition, sums: Sequence[Part]) -> pd.DataFrame:
     """Return a row for each address that was kept, the first of its kind with the count of all."""
-    tally, method = read_tally(part.path), part.method
     lines: list[tuple[Any, ...]] = []
-    unnamed = {word: n for word, n in tally.statuses.items() if word not in _GOOD}
-    warned = tally.warned
-    for ending, addresses in tally.addresses.items():
-        if not addresses or not (ending.warned or ending.status in unnamed):
-            continue
-        fits = tally.endings[ending]
-        warned -= fits if ending.warned else 0
-        if ending.status in unnamed:
-            unnamed[ending.status] -= fits
-        for i, (replicate, text) in enumerate(addresses):
-            count = 1 if i else fits - len(addresses) + 1
-            address = (condition.key, count, replicate, method)
-            lines.append((*address, ending.status, text, ending.warned))
-    lines += [
-        (condition.key, n, NOWHERE, method, word, _TOO_MANY, word == Status.OK)
-        for word, n in {**unnamed, str(Status.OK): warned}.items()
-        if n > 0
-    ]
+    for method, kept in read_summaries(sums).items():
+        for outcome, fits in sorted(kept.outcomes.items(), key=lambda item: item[0].kind is None):
+            if outcome.status in _GOOD and not outcome.warned:
+                continue
+            addresses = kept.addresses.get(outcome) or [(NOWHERE, _TOO_MANY)]
+            for i, (replicate, text) in enumerate(addresses):
+                count = 1 if i else fits - len(addresses) + 1
+                address = (condition.key, count, replicate, method)
+                lines.append((*address, outcome.status, text, outcome.warned))
     return pd.DataFrame(lines, columns=_ALL)

@@ -31,7 +31,7 @@ from mcstudy.storage.parts import rows_in
 from mcstudy.storage.provenance import Mark, method_marks
 from mcstudy.storage.rows import StudyRows
 from mcstudy.storage.store import Store
-from mcstudy.storage.sum_parts import tally_of
+from mcstudy.storage.sum_parts import summary_of
 from mcstudy.storage.table_set import read_table
 from mcstudy.study import Study
 
@@ -214,7 +214,7 @@ def _means(study: Study, finished: Finished) -> dict[str, float]:
     """Return the mean time of a fit by each method."""
     if study.keep == "measures":
         count = len(finished.done)
-        return {name: tally_of(part).seconds / count for name, part in finished.parts.items()}
+        return {name: summary_of(part).seconds / count for name, part in finished.parts.items()}
     return {
         name: pc.mean(rows_in(part)["seconds"]).as_py() for name, part in finished.parts.items()
     }

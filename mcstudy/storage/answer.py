@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from mcstudy.storage.parts import DamagedError, Part, column_key, diagnostic_text, read, read_head
 from mcstudy.storage.provenance import Mark
-from mcstudy.storage.sum_parts import read_tally
+from mcstudy.storage.sum_parts import read_summaries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,11 +131,11 @@ def stored_endings(parts: Sequence[Part], replicate: int) -> tuple[dict[str, str
     notes = ["No rows are kept (keep='measures'): there are no numbers to compare"] * bool(parts)
     for part in parts:
         with contextlib.suppress(DamagedError):
-            for ending, addresses in read_tally(part.path).addresses.items():
+            for outcome, addresses in read_summaries([part])[part.method].addresses.items():
                 texts = dict(addresses)
                 if replicate in texts:
-                    endings[part.method] = ending.status
-                    words = f"{ending.status}: {texts[replicate]}".rstrip(": ")
+                    endings[part.method] = outcome.status
+                    words = f"{outcome.status}: {texts[replicate]}".rstrip(": ")
                     notes.append(f"Stored of '{part.method}': {words}")
     return endings, notes
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from mcstudy.storage import parts
+from mcstudy.storage.moment_tables import joined_moments
 from mcstudy.storage.parts import NewPart, Part
 from mcstudy.storage.store import Store
-from mcstudy.storage.sum_parts import joined_sums
 
 # Small parts that follow each other are joined where there are so many. A part of a few rows is
 # mostly footer: of ten fits by MixedLM, 9 of its 10 kB.
@@ -89,10 +89,8 @@ def _join(store: Store, run: Sequence[Part]) -> None:
 
 def _joined(heads: Sequence[parts.Head], tables: Sequence[pa.Table]) -> NewPart:
     """Return the part that holds the rows of several of one kind, which follow each other."""
-    if heads[0].keep == "measures":
-        return joined_sums(heads, tables)
-    whole = heads[0].over(heads[0].start, heads[-1].stop)
-    return parts.new_part(parts.concatenated(tables), whole)
+    join = joined_moments if heads[0].keep == "measures" else parts.concatenated
+    return parts.new_part(join(tables), heads[0].over(heads[0].start, heads[-1].stop))
 
 
 def _types(table: pa.Table) -> frozenset[tuple[str, str]]:

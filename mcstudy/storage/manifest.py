@@ -12,7 +12,7 @@ from mcstudy.storage.facts import digest
 from mcstudy.storage.parts import Head, Part, condition_id, fingerprint_of
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.store import Store
-from mcstudy.storage.sum_parts import references, without_overlap
+from mcstudy.storage.sum_parts import references
 
 Stored = Mapping[Condition, Sequence[Part]]
 """The parts that count, by condition: of a replicate that two hold the first one counts."""
@@ -71,8 +71,6 @@ class Manifest:
                 present.append(part)
             elif self.counts_made(part):
                 older.append(part)
-        if self.keep == "measures":
-            return without_overlap(present, older)
         return [*present, *older]
 
     def counts(self, part: Part) -> bool:

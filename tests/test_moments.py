@@ -9,6 +9,7 @@ from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell
 from mcstudy.analysis.moment_measures import NEED_ROWS, summary_lines
 from mcstudy.method import Estimate
 from mcstudy.simulation.answers import Answers
+from mcstudy.simulation.validation import checked
 from mcstudy.storage.moment_tables import moments_table, summary
 from mcstudy.storage.moments import Blocks, Moments, disjoint, folded, merged, stacked, total
 
@@ -55,7 +56,8 @@ def test_identity_measures_are_those_of_rows_however_far_from_the_truth(shift, t
     x[::7], std_error[::5] = np.nan, np.nan
     lower, upper = x - 2 * std_error, x + 2 * std_error
     found = Answers(len(x))
-    found.put_batch(np.arange(len(x)), {"x": Estimate(x, std_error, lower, upper)})
+    answer = {"x": Estimate(x, std_error, lower, upper)}
+    found.store_batch(np.arange(len(x)), checked(answer, len(x)))
     kept = summary([moments_table(found, 3, {"x": truth}, {"x": 2.0})])
     lines = summary_lines({"m": kept}, {"m": kept.given}, {"x": truth}, {"x": 2.0})
     values = {line[3]: (line[4], line[8]) for line in lines if line[1]}

@@ -222,11 +222,11 @@ def test_contract_what_only_some_jobs_gave_is_that_of_these():
     rng = np.random.default_rng(4)
     both = Answers(70)
     x, y = rng.normal(size=70), rng.normal(size=70)
-    both.put_batch(np.arange(70), {"x": Estimate(x)})
+    both.store_batch(np.arange(70), checked({"x": Estimate(x)}, 70))
     for row in range(33, 50):
-        both.put(row, {"x": Estimate(x[row]), "y": Estimate(y[row], 1.0)})
+        both.store(row, checked({"x": Estimate(x[row]), "y": Estimate(y[row], 1.0)}))
     only_x = Answers(33)
-    only_x.put_batch(np.arange(33), {"x": Estimate(x[:33])})
+    only_x.store_batch(np.arange(33), checked({"x": Estimate(x[:33])}, 33))
     pieces = [moments_table(only_x, 0, {}, {}), table_of(both, 33, 70)]
     pieces[1] = moments_table(piece_of(both, 33, 70), 33, {}, {})
     assert joined_moments(pieces).equals(moments_table(both, 0, {}, {}))

@@ -197,14 +197,6 @@ def test_contract_html_is_well_formed_and_says_what_is_a_head():
     assert made._repr_html_() == str(table(frame, "coverage", format="html"))
 
 
-def test_contract_markdown_is_aligned_and_escaped():
-    out = str(table(performance(methods=("a|b", "k")), "coverage", format="markdown"))
-    lines = [line for line in out.splitlines() if line.startswith("|")]
-    assert len({len(line) for line in lines}) == 1
-    assert r"a\|b" in lines[0]
-    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
-
-
 def test_contract_latex_escapes_every_special_character():
     out = str(table(performance(methods=(SPECIAL, "k")), "coverage", format="latex"))
     assert r"a\_b \& 50~\% \#1 \{x\} \$y\$" in out.replace(r"50\%", r"50~\%")

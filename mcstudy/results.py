@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcstudy.analysis.moment_measures import NEED_ROWS
@@ -95,15 +96,20 @@ class Results(Printed):
     @cached_property
     def performance(self) -> pd.DataFrame:
         """One row per factor values, method, estimand, interval and measure."""
-        return with_record(self._frame("performance"), self.study)
+        return with_record(self._performance.to_pandas(), self.study)
 
     @cached_property
     def measures(self) -> Columns:
         """The columns of `performance` as arrays, by name."""
-        # Neither pyarrow.parquet.read_table nor to_numpy: they import pandas, to show a few lines.
-        columns = self._table("performance", lambda file: pq.ParquetFile(file).read().to_pydict())
+        # Not by `to_numpy`: it imports pandas, which a run with nothing missing can do without.
         kinds = {**dict.fromkeys(VALUES, float), **dict.fromkeys(COUNTS, int)}
+        columns = self._performance.to_pydict()
         return {name: np.array(column, kinds.get(name, object)) for name, column in columns.items()}
+
+    @cached_property
+    def _performance(self) -> pa.Table:
+        # Not by `pyarrow.parquet.read_table`, which imports pandas too.
+        return self._table("performance", lambda file: pq.ParquetFile(file).read())
 
     @cached_property
     def endings(self) -> pd.DataFrame:
@@ -280,7 +286,7 @@ class Results(Printed):
         """Go on with the tables that are there now; what was read of others is not to be mixed."""
         if read_record(self.folder).get("tables") == self.study["tables"]:
             return
-        if not {*TABLES, "endings", "measures"}.isdisjoint(self.__dict__):
+        if not {*TABLES, "endings", "_performance"}.isdisjoint(self.__dict__):
             raise ResultsError(
                 f"{self.folder}: a run has replaced the tables since they were opened here; "
                 "open them again: open_results(folder)"

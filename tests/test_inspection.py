@@ -536,17 +536,17 @@ def test_contract_parts_that_are_joined_meanwhile_are_not_lost(study_file, tmp_p
 
     results = run(study_file(), tmp_path, jobs=1, quiet=True)
     part = min((results.folder / "parts").glob("*/*/*.parquet"))
-    away, read = tmp_path / "away.parquet", failures._of_part
+    away, read = tmp_path / "away.parquet", failures.parts.read
 
-    def joined_meanwhile(condition, item):
+    def joined_meanwhile(path):
         if not away.exists():
             shutil.copy(part, away)
             part.unlink()
         elif not part.exists():
             shutil.copy(away, part)
-        return read(condition, item)
+        return read(path)
 
-    monkeypatch.setattr(failures, "_of_part", joined_meanwhile)
+    monkeypatch.setattr(failures.parts, "read", joined_meanwhile)
     standing = status(results)
     assert standing.damaged == 0
     assert standing.fits.missing.sum() == 0

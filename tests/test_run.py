@@ -120,7 +120,7 @@ def test_contract_fewer_than_were_discarded_are_not_computed_in_silence(
     fewer = run(path, tmp_path, replicates=40, jobs=1, changed="discard")
     said = (
         "Note: up to 60 replicates of a condition are discarded, and 40 are computed in their "
-        "place; replicates=60 computes as many as before"
+        "place; --replicates 60 (replicates=60) computes as many as before"
     )
     assert capfd.readouterr().err.count(said) == 1
     assert fewer.fits.groupby("method").replicate.nunique().to_dict() == {

@@ -196,7 +196,8 @@ def squared(values: Floats) -> Floats:
 def deviations(values: Floats, kept: Floats | None, layout: Layout) -> Floats:
     """Return rows less the first of their cell, so that no digit is lost; 0 where not kept."""
     rows = layout.equal or layout.sizes.astype(int)
-    away = values - np.repeat(values[:, layout.starts], rows, axis=1)
+    away = np.repeat(values[:, layout.starts], rows, axis=1)
+    np.subtract(values, away, out=away)  # in place: new pages cost more than the subtraction
     if kept is not None:
         away *= kept
     return away

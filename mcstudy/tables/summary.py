@@ -91,23 +91,20 @@ def ends_in_words(table: Columns) -> str:
     return ", ".join(said)
 
 
-def _counts_of(table: Columns, measure: str) -> Counter[str]:
-    """Return how many fits a share counts, by method, over all conditions."""
-    return _by_method(table, measure, table["value"] * table["replicates"])
-
-
-def _by_method(table: Columns, measure: str, numbers: Any) -> Counter[str]:
-    """Return the sum of what the rows of a measure have, by method."""
+def _counts_of(table: Columns, measure: str, *, all_fits: bool = False) -> Counter[str]:
+    """Return how many fits a share counts, or has in all, by method, over all conditions."""
     there = np.flatnonzero(table["measure"] == measure)
+    fits = table["replicates"][there]
+    counts = fits if all_fits else table["value"][there] * fits
     made = Counter[str]()
-    for method, number in zip(table["method"][there], numbers[there].tolist(), strict=True):
-        made[method] += number
+    for method, count in zip(table["method"][there], counts.tolist(), strict=True):
+        made[method] += count
     return made
 
 
 def endings(table: Columns, order: Sequence[str]) -> Block:
     """Return how many fits ended how, by method, over all conditions."""
-    totals = _by_method(table, f"share_{Status.OK}", table["replicates"])
+    totals = _counts_of(table, f"share_{Status.OK}", all_fits=True)
     meanings = {str(word): word.meaning for word in Status} | {WARNED: WARNED_MEANING}
     counts = {
         word: _counts_of(table, word if word == WARNED else f"share_{word}") for word in meanings

@@ -1,0 +1,64 @@
+"""Studies with many conditions, and with many estimands and methods: each verb, against the start.
+
+The unit is the start: importing numpy, pyarrow and joblib. Run: python benchmarks/large.py
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LOOK_SECONDS = 0.2  # how often the files of a run are counted
+
+
+def seconds(*command: str) -> float:
+    """Run Python with these arguments; return wall seconds."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, *command], check=True, capture_output=True)
+    return time.perf_counter() - begun
+
+
+class FileCount(threading.Thread):
+    """Counts the files below a folder until `stop`; `most` is the largest count."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.most, self.ended = folder, 0, threading.Event()
+
+    def run(self) -> None:
+        """Count again and again."""
+        while not self.ended.wait(LOOK_SECONDS):
+            self.most = max(self.most, sum(1 for _ in self.folder.rglob("*.parquet")))
+
+
+def main() -> None:
+    """Time each verb once on each of the studies."""
+    start = seconds("-c", "import numpy, pyarrow, joblib")
+    print(f"start {start:.2f} s")
+    for name in sys.argv[1:] or ("many", "wide"):
+        with tempfile.TemporaryDirectory() as made:
+            folder, file = Path(made) / name, str(HERE / f"{name}_study.py")
+            run = ("-m", "mcstudy", "run", file, "--results", made)
+            count = FileCount(folder)
+            count.start()
+            print(f"{name}: conditions, methods and estimands as the study says")
+            for verb, command in (
+                ("run", run),
+                ("nothing missing", run),
+                ("status", ("-m", "mcstudy", "status", str(folder))),
+                ("failures", ("-m", "mcstudy", "failures", str(folder))),
+                ("summarize", ("-m", "mcstudy", "summarize", str(folder))),
+            ):
+                spent = seconds(*command)
+                print(f"  {verb:16s} {spent:6.1f} s   {spent / start:6.1f} starts", flush=True)
+                count.ended.set()
+            most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
+            print(f"  at most {count.most} files, {most:.0f} MB in the largest process so far")
+
+
+if __name__ == "__main__":
+    main()

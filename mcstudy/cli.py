@@ -15,7 +15,7 @@ from mcstudy.tables.formats import FORMATS
 from mcstudy.terminal import complain, give_up, harmless_line, show_any_letter
 
 if TYPE_CHECKING:
-    from mcstudy.execution.shards import Share
+    from mcstudy.execution.shards import Shard
 
 _CURE = "give a value, or leave it out"
 
@@ -90,7 +90,7 @@ def target(given: str) -> tuple[str, float]:
         raise StudyError(f"--target is {given!r}; write it as coverage=0.005") from None
 
 
-def share(given: str) -> Share:
+def share(given: str) -> Shard:
     """Return the share that ``3/100`` names."""
     from mcstudy.execution.shards import parse_share
 

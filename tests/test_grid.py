@@ -133,13 +133,13 @@ class Size(int, enum.Enum):
     BIG = 5
 
 
-class Share(float, enum.Enum):
+class Shard(float, enum.Enum):
     HALF = 0.5
 
 
 def test_contract_an_enum_is_the_number_it_is(tmp_path):
     assert len(grid(a=[Size.SMALL, 3, 5, Size.BIG])) == 2
-    assert [c.key for c in grid(a=[Size.SMALL], b=[Share.HALF])] == ["a=3, b=0.5"]
+    assert [c.key for c in grid(a=[Size.SMALL], b=[Shard.HALF])] == ["a=3, b=0.5"]
     study = Study(
         name="sizes",
         simulate=lambda rng, a: rng.normal(size=a.value),

@@ -212,7 +212,7 @@ def test_contract_every_text_that_is_printed_is_harmless():
             if isinstance(thing, type) and thing.__module__ == found.name:
                 text = vars(thing).get("__str__")
                 harmless = issubclass(thing, Exception | Printed)
-                assert harmless or not inspect.isfunction(text) or thing.__name__ == "Share", thing
+                assert harmless or not inspect.isfunction(text) or thing.__name__ == "Shard", thing
 
 
 def test_contract_errors_are_harmless_in_python_too():

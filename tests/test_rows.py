@@ -7,7 +7,7 @@ import pytest
 import mcstudy
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.analysis.load import condition_rows, rows_by_condition
-from mcstudy.storage.folder import Holding
+from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.rows import StudyRows
 
 KEY = ("condition", "replicate", "method", "estimand", "interval")
@@ -86,7 +86,7 @@ def test_identity_rows_are_those_of_the_tables(uneven, budget):
 
 @pytest.mark.parametrize("first", [0, 1, 20, 35, 1000])
 def test_identity_rows_up_to_a_replicate(uneven, first):
-    holding = Holding.of(uneven.folder)
+    holding = RecordedStudy.of(uneven.folder)
     rows = StudyRows(holding.stored(), holding.truths, level=0.95, first=first)
     pieces = list(condition_rows(rows))
     if first:

@@ -9,7 +9,7 @@ import pytest
 from mcstudy import MCStudyError, run, status
 from mcstudy.cli import main
 from mcstudy.execution.collect import collect
-from mcstudy.execution.shards import Share
+from mcstudy.execution.shards import Shard
 from mcstudy.grid import grid
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.store import Store
@@ -26,7 +26,7 @@ def digests(study_file, tmp_path):
 def test_contract_shares_are_the_study_and_differ_by_one_replicate(conditions, replicates, of):
     cells = list(grid(a=range(conditions)))
     jobs = [Job(cell, 0, replicates, ("m",)) for cell in cells]
-    shares = [Share(k, of).of_jobs(jobs, reversed(cells), replicates) for k in range(1, of + 1)]
+    shares = [Shard(k, of).of_jobs(jobs, reversed(cells), replicates) for k in range(1, of + 1)]
     sizes = [sum(map(len, share)) for share in shares]
     assert max(sizes) - min(sizes) <= 1
     for cell in cells:

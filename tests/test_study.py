@@ -128,9 +128,9 @@ def test_contract_a_look_while_a_condition_has_no_rows_yet(tmp_path, monkeypatch
     looks = []
     update = run_loop.update_tables
 
-    def counted(ledger, *more):
-        looks.append(sum(bool(items) for items in ledger.stored().values()))
-        return update(ledger, *more)
+    def counted(study_record, *more):
+        looks.append(sum(bool(items) for items in study_record.stored().values()))
+        return update(study_record, *more)
 
     monkeypatch.setattr(run_loop, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(run_loop, "_LOOK_SHARE", 0)

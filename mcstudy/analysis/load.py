@@ -19,7 +19,7 @@ from mcstudy.measure import LEVEL
 from mcstudy.method import Status
 from mcstudy.simulation.validation import STATUSES
 from mcstudy.storage.export import conditions_table
-from mcstudy.storage.folder import Holding
+from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.parts import DamagedError
 from mcstudy.storage.rows import Key, StudyRows, array_of
 
@@ -141,19 +141,19 @@ def rows_by_condition(folder: Path, *, budget: int = BUDGET) -> Iterator[Conditi
     ResultsError
         If there are no rows, or a part is damaged.
     """
-    holding = Holding.of(folder)
-    if holding.record["keep"] == "measures":
+    recorded = RecordedStudy.of(folder)
+    if recorded.record["keep"] == "measures":
         raise ResultsError(
             f"{folder}: keeps measures and no rows, which this needs (keep='measures')"
         )
-    stored = holding.stored()
+    stored = recorded.stored()
     if not any(stored.values()):
         raise ResultsError(
             f"{folder}: its parts are gone, and this needs the rows in them; run the study again"
         )
-    level = holding.record.get("level", LEVEL)
+    level = recorded.record.get("level", LEVEL)
     try:
-        yield from condition_rows(StudyRows(stored, holding.truths, level=level), budget=budget)
+        yield from condition_rows(StudyRows(stored, recorded.truths, level=level), budget=budget)
     except DamagedError as error:
         if not error.path.exists():
             raise ResultsError(

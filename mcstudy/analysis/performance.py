@@ -62,7 +62,7 @@ def performance_table(
         used and replicates. Shares of statuses have no estimand, measures of estimates no interval.
     """
     order = {key: i for i, key in enumerate(conditions["condition"].to_pylist())}
-    meter = Meter(customs(measures or {}), normal=mcse == "normal")
+    meter = MeasureSet(customs(measures or {}), normal=mcse == "normal")
     lines: list[Line] = []
     for piece in rows:
         place = order[piece.condition]
@@ -101,7 +101,7 @@ def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:
 
 
 @dataclass
-class Meter:
+class MeasureSet:
     """Measures cells, and remembers which of the user's measures raised."""
 
     own: list[Custom] = field(default_factory=list)

@@ -11,15 +11,15 @@ from mcstudy.arguments import as_path, short
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.execution.progress import Progress
 from mcstudy.execution.refresh import say_repaired, update_tables
-from mcstudy.execution.shards import Share, shares_of
-from mcstudy.execution.stopping import Goals
+from mcstudy.execution.shards import Shard, shares_of
+from mcstudy.execution.stopping import StoppingRule
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.manifest import replicates_in
 from mcstudy.storage.parts import DamagedError, NewPart, Part, read_content
 from mcstudy.storage.store import Store
-from mcstudy.storage.study_record import Ledger
+from mcstudy.storage.study_record import StudyRecord
 from mcstudy.study import Study, check_replicates
 
 MOST_GROUPS = 5
@@ -102,22 +102,22 @@ def collect(
     _check_any(study, (store, *others))
     progress = Progress(quiet)
     with store.locked():
-        ledger = Ledger(study, store)
-        say_repaired(ledger, progress)
-        ledger.settle_changes(changed)
-        if said := ledger.remeasured():
+        study_record = StudyRecord(study, store)
+        say_repaired(study_record, progress)
+        study_record.settle_changes(changed)
+        if said := study_record.remeasured():
             progress.say(f"Note: {said}")
-        if moved := ledger.clear():
+        if moved := study_record.clear():
             progress.say(f"Note: {moved}")
         splits = [of for each in (store, *others) for _, of in each.shares()]
         for other in others:
-            _copy(ledger, other, changed, progress)
-        while not update_tables(ledger, progress):
+            _copy(study_record, other, changed, progress)
+        while not update_tables(study_record, progress):
             pass
         for path in store.aside:
             progress.say(f"{path}: damaged, or no part; set aside")
-        missing = Goals(ledger, tuple(study.methods), wanted).missing(study.conditions)
-        for line in ledger.close(wanted, 0, 0):
+        missing = StoppingRule(study_record, tuple(study.methods), wanted).missing(study.conditions)
+        for line in study_record.close(wanted, 0, 0):
             progress.say(f"Note: {line}")
     shared = splits and all(job.stop <= wanted for job in missing)
     of = max(set(splits), key=lambda of: (splits.count(of), of)) if shared else 0
@@ -155,24 +155,24 @@ def _same(one: Store, other: Store) -> bool:
     return one.folder.resolve() == other.folder.resolve()
 
 
-def _copy(ledger: Ledger, other: Store, changed: str | None, progress: Progress) -> None:
+def _copy(study_record: StudyRecord, other: Store, changed: str | None, progress: Progress) -> None:
     """Copy the parts that the study lacks from another folder, whole."""
-    ledger.settle_others(other, changed)
+    study_record.settle_others(other, changed)
     held: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
-    for part in ledger.store.parts():
+    for part in study_record.store.parts():
         held.setdefault(_cell(part), []).append((part.start, part.stop))
     damaged = other.strays()
     for part in other.parts():
         # A retry leaves the rows that stay in pieces: a copy of the whole would bring back the
         # others.
         own = replicates_in(held.get(_cell(part), ()), part.start, part.stop)
-        if ledger.manifest.counts(part) and own < part.stop - part.start:
+        if study_record.manifest.counts(part) and own < part.stop - part.start:
             try:
                 content = read_content(part.path)
             except DamagedError as error:
                 damaged.append(error.path)
             else:
-                ledger.store.add(NewPart(part.place, content))
+                study_record.store.add(NewPart(part.place, content))
     for path in damaged:
         progress.say(f"{path}: damaged, left where it is")
 
@@ -198,7 +198,7 @@ def _summary(study: Study, missing: Sequence[Job], replicates: int, of: int, giv
     )
 
 
-def _run_of(shares: Sequence[Share], given: str) -> str:
+def _run_of(shares: Sequence[Shard], given: str) -> str:
     """Return the command that computes some shares, or the whole where there are none."""
     if not shares:
         return f"mcstudy run STUDY{given}"

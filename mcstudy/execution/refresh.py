@@ -5,21 +5,21 @@ from __future__ import annotations
 from mcstudy.errors import ResultsError
 from mcstudy.execution.extent import Extent, extent_of, lost
 from mcstudy.execution.progress import Progress
-from mcstudy.execution.tables import Wishes, write_measures, write_rows
+from mcstudy.execution.tables import MeasureOptions, write_measures, write_rows
 from mcstudy.storage.compaction import WORTHWHILE, compact
 from mcstudy.storage.export import MEASURED, TABLES_OF, tables_of_rows
 from mcstudy.storage.parts import DamagedError
 from mcstudy.storage.store import Store
-from mcstudy.storage.study_record import Ledger
+from mcstudy.storage.study_record import StudyRecord
 from mcstudy.storage.table_set import are_those, made_apart, put_in_places
 
 
-def update_tables(ledger: Ledger, progress: Progress | None = None) -> bool:
+def update_tables(study_record: StudyRecord, progress: Progress | None = None) -> bool:
     """Make the tables, unless they are those of the stored parts already; all change at once.
 
     Parameters
     ----------
-    ledger : Ledger
+    study_record : StudyRecord
         The study and its stored rows.
     progress : Progress, optional
         Is told which of the study's own measures raise, and of tables that stay as they are because
@@ -36,15 +36,15 @@ def update_tables(ledger: Ledger, progress: Progress | None = None) -> bool:
         Where nothing is stored.
     """
     try:
-        compact(ledger.store, fewest=WORTHWHILE if progress is None else 2)
-        if _update(ledger, progress) or progress is None:
+        compact(study_record.store, fewest=WORTHWHILE if progress is None else 2)
+        if _update(study_record, progress) or progress is None:
             return True
     except DamagedError as error:
-        ledger.store.set_aside(error.path)
-        _set_damaged_aside(ledger.store)
+        study_record.store.set_aside(error.path)
+        _set_damaged_aside(study_record.store)
         return False
     # Nothing has read the parts, so a damaged one would stay unknown until it is needed.
-    return not _set_damaged_aside(ledger.store)
+    return not _set_damaged_aside(study_record.store)
 
 
 def _set_damaged_aside(store: Store) -> bool:
@@ -55,58 +55,64 @@ def _set_damaged_aside(store: Store) -> bool:
     return bool(damaged)
 
 
-def _update(ledger: Ledger, progress: Progress | None) -> bool:
+def _update(study_record: StudyRecord, progress: Progress | None) -> bool:
     """Make the tables; return False where they are those of the stored parts already."""
-    folder, keep = ledger.store.folder, ledger.study.keep
-    stored = ledger.stored()
-    made_of = ledger.tables_digest(stored)
-    measured_of = ledger.measures_digest(made_of)
-    has_rows = ledger.made_of == made_of and are_those(folder, tables_of_rows(keep), ledger.tables)
-    measured = keep == "measures" or ledger.measured_of == measured_of
+    folder, keep = study_record.store.folder, study_record.study.keep
+    stored = study_record.stored()
+    made_of = study_record.tables_digest(stored)
+    measured_of = study_record.measures_digest(made_of)
+    has_rows = study_record.made_of == made_of and are_those(
+        folder, tables_of_rows(keep), study_record.tables
+    )
+    measured = keep == "measures" or study_record.measured_of == measured_of
     others = set(TABLES_OF[keep]) - set(tables_of_rows(keep))
-    if has_rows and measured and are_those(folder, others, ledger.tables):
+    if has_rows and measured and are_those(folder, others, study_record.tables):
         return False
     extent = extent_of(stored)
-    if not _may_replace(ledger, extent, progress):
+    if not _may_replace(study_record, extent, progress):
         return True
     failures: list[str] = []
     with made_apart(folder) as made:
         if not has_rows:
-            write_rows(made, stored, ledger.truths, ledger.facts())
+            write_rows(made, stored, study_record.truths, study_record.facts())
         if keep == "rows":
-            wishes = Wishes.of(ledger.study)
-            failures = write_measures(made, stored, ledger.truths, ledger.facts(), wishes)
+            measure_options = MeasureOptions.of(study_record.study)
+            failures = write_measures(
+                made, stored, study_record.truths, study_record.facts(), measure_options
+            )
         seals = put_in_places(made, folder)
-    ledger.tables = {**ledger.tables, **seals}
-    ledger.made_of, ledger.extent = made_of, extent
-    ledger.measured_of = None if failures else measured_of
-    ledger.write()
+    study_record.tables = {**study_record.tables, **seals}
+    study_record.made_of, study_record.extent = made_of, extent
+    study_record.measured_of = None if failures else measured_of
+    study_record.write()
     if progress is not None:
         for text in failures:
             progress.say(f"Note: {text}")
     return True
 
 
-def say_repaired(ledger: Ledger, progress: Progress) -> None:
+def say_repaired(study_record: StudyRecord, progress: Progress) -> None:
     """Say that `study.json` could not be used, if so; it is made anew."""
-    if ledger.repaired:
-        folder = ledger.store.folder
+    if study_record.repaired:
+        record = study_record.store.folder / "study.json"
         progress.say(
-            f"Note: {folder / 'study.json'}: {ledger.repaired}; it is made anew, and moved to "
-            f"{folder / 'parts' / 'damaged'}; what it told of earlier runs is lost"
+            f"Note: {record}: {study_record.repaired}; it is made anew, and moved to "
+            f"{record.parent / 'parts' / 'damaged'}; what it told of earlier runs is lost"
         )
 
 
-def _may_replace(ledger: Ledger, extent: Extent, progress: Progress | None) -> bool:
+def _may_replace(study_record: StudyRecord, extent: Extent, progress: Progress | None) -> bool:
     """Return whether tables that rest on `extent` may replace those that there are."""
-    folder = ledger.store.folder
+    folder = study_record.store.folder
     there = any((folder / f"{name}.parquet").exists() for name in MEASURED)
-    words = lost(ledger.extent, extent) if there else ""
+    words = lost(study_record.extent, extent) if there else ""
     if progress is None:
-        known = bool(ledger.tables) or not there
+        known = bool(study_record.tables) or not there
         return bool(extent) and known and not words
     if not extent:
-        raise ResultsError(f"{folder}: holds no rows of {ledger.study.name}: no tables are made")
+        raise ResultsError(
+            f"{folder}: holds no rows of {study_record.study.name}: no tables are made"
+        )
     if words:
         progress.say(f"Note: {words}; {LEFT}")
     return not words

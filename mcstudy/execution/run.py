@@ -13,12 +13,12 @@ from mcstudy.execution.options import RunOptions, counted, scheduler_of
 from mcstudy.execution.progress import Progress, duration
 from mcstudy.execution.refresh import say_repaired, update_tables
 from mcstudy.execution.run_loop import RunLoop
-from mcstudy.execution.shards import Share, share_of
+from mcstudy.execution.shards import Shard, share_of
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.storage.retry import check_retried, reopen
 from mcstudy.storage.store import Store
-from mcstudy.storage.study_record import Ledger
+from mcstudy.storage.study_record import StudyRecord
 from mcstudy.storage.versions import versions
 from mcstudy.study import Study
 from mcstudy.tables.summary import ends_in_words
@@ -114,26 +114,26 @@ def run(
             )
         return _run_share(study, store, wanted, share, changed, progress, keep_going=keep_going)
     with progress.logged(), store.locked():
-        ledger = Ledger(study, store)
+        study_record = StudyRecord(study, store)
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")
-        say_repaired(ledger, progress)
+        say_repaired(study_record, progress)
         if changed == "verify":
             from mcstudy.execution.verify import verify
 
-            verify(ledger, wanted, progress)
+            verify(study_record, wanted, progress)
             changed = "keep"
-        ledger.settle_changes(changed, wanted.methods)
-        if said := ledger.remeasured():
+        study_record.settle_changes(changed, wanted.methods)
+        if said := study_record.remeasured():
             progress.say(f"Note: {said}")
-        for line in ledger.without_truth():
+        for line in study_record.without_truth():
             progress.say(f"Note: {line}")
         if retry:
-            taken = reopen(ledger, retry, wanted.methods)
+            taken = reopen(study_record, retry, wanted.methods)
             progress.say(f"Note: {counted(taken, 'fit')} with status {' or '.join(retry)} to retry")
-        bench = RunLoop(ledger, wanted, progress, keep_going=keep_going)
+        bench = RunLoop(study_record, wanted, progress, keep_going=keep_going)
         begun, stopped = time.monotonic(), _complete(bench)
         computed = bench.computed
-        for line in ledger.close(wanted.replicates, bench.workers, computed):
+        for line in study_record.close(wanted.replicates, bench.workers, computed):
             progress.say(f"Note: {line}")
         if stopped is not None:
             progress.note(str(stopped))
@@ -156,7 +156,7 @@ def _complete(bench: RunLoop) -> FitsFailedError | None:
             except FitsFailedError as error:
                 stopped = error
         bench.clear()
-        whole = update_tables(bench.ledger, bench.progress)
+        whole = update_tables(bench.study_record, bench.progress)
         whole = whole and (stopped is not None or not bench.missing())
     if not bench.computed:
         bench.progress.say(f"Nothing is missing: {bench.stored_in_words()}.")
@@ -167,7 +167,7 @@ def _run_share(
     study: Study,
     store: Store,
     wanted: RunOptions,
-    share: Share,
+    share: Shard,
     changed: str | None,
     progress: Progress,
     *,
@@ -181,9 +181,9 @@ def _run_share(
             f"before the shares start: mcstudy {verb} STUDY --changed {changed}"
         )
     with progress.logged(), store.locked(f"{share.number}-{share.of}"):
-        ledger = Ledger(study, store)
-        ledger.settle_changes(None)
-        bench = RunLoop(ledger, wanted, progress, share, keep_going=keep_going)
+        study_record = StudyRecord(study, store)
+        study_record.settle_changes(None)
+        bench = RunLoop(study_record, wanted, progress, share, keep_going=keep_going)
         if missing := bench.missing():
             bench.compute(missing)
         else:

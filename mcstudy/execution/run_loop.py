@@ -17,36 +17,36 @@ from mcstudy.execution.process_pool import local_executor
 from mcstudy.execution.progress import PrintedLines, Progress
 from mcstudy.execution.refresh import update_tables
 from mcstudy.execution.scheduler import JobQueue, covered, fits_of
-from mcstudy.execution.shards import Share
-from mcstudy.execution.stopping import Goals
+from mcstudy.execution.shards import Shard
+from mcstudy.execution.stopping import StoppingRule
 from mcstudy.simulation.replicates import Job
-from mcstudy.storage.study_record import Ledger
+from mcstudy.storage.study_record import StudyRecord
 
 LOOK_SECONDS = 60.0
 _LOOK_SHARE = 20
 
 
 class RunLoop:
-    """A run at work: the ledger, what is wanted, and what is shown."""
+    """A run at work: the study_record, what is wanted, and what is shown."""
 
     def __init__(
         self,
-        ledger: Ledger,
+        study_record: StudyRecord,
         wanted: RunOptions,
         progress: Progress,
-        share: Share | None = None,
+        share: Shard | None = None,
         *,
         keep_going: bool = False,
     ) -> None:
-        self.ledger = ledger
-        self.study = ledger.study
-        self.store = ledger.store
+        self.study_record = study_record
+        self.study = study_record.study
+        self.store = study_record.store
         self.wanted = wanted
         self.progress = progress
         self.share = share
         self.keep_going = keep_going
         self.computed = 0
-        self.goals = Goals(ledger, wanted.methods, wanted.replicates, share)
+        self.goals = StoppingRule(study_record, wanted.methods, wanted.replicates, share)
         self.workers = wanted.workers
 
     def missing(self) -> list[Job]:
@@ -74,30 +74,30 @@ class RunLoop:
             open_ended = self.study.precision is not None and not self.share
             progress.begin(fits, self.store.folder, at_least=open_ended)
             if not self.share:
-                self.ledger.write()
+                self.study_record.write()
             with progress:
-                stored = itertools.chain.from_iterable(self.ledger.stored().values())
+                stored = itertools.chain.from_iterable(self.study_record.stored().values())
                 early_stop = EarlyStop(missing, self.study.keep, () if self.keep_going else stored)
                 self._work_off(job_queue, workers, early_stop)
 
     def clear(self) -> None:
         """Move away what was discarded, now that the study has shown that it runs."""
-        if moved := self.ledger.clear():
+        if moved := self.study_record.clear():
             self.progress.say(f"Note: {moved}")
-        before, now = self.ledger.discarded_up_to, self.wanted.replicates
+        before, now = self.study_record.discarded_up_to, self.wanted.replicates
         if before > now:
             self.progress.say(
                 f"Note: up to {before} replicates of a condition are discarded, and {now} are "
                 f"computed in their place; --replicates {before} (replicates={before}) computes "
                 "as many as before"
             )
-        self.ledger.discarded_up_to = 0
+        self.study_record.discarded_up_to = 0
 
     def stored_in_words(self) -> str:
         """Return "4 conditions x 2 methods x 60 replicates are stored", and what was asked for."""
         counts = [
             covered(items, method, 0)[0]
-            for items in self.ledger.stored().values()
+            for items in self.study_record.stored().values()
             for method in self.wanted.methods
         ]
         asked = self.wanted.replicates
@@ -109,7 +109,7 @@ class RunLoop:
     @contextmanager
     def _hired(self, replicates: int) -> Iterator[Executor]:
         """Provide the workers that were asked for, as far as there is work for them."""
-        wanted, marks = self.wanted, self.ledger.marks
+        wanted, marks = self.wanted, self.study_record.marks
         if wanted.scheduler is not None:
             say = self.progress.say
             with dask_executor(self.study, marks, wanted.scheduler, say) as cluster:
@@ -155,7 +155,7 @@ class RunLoop:
                     raise FitsFailedError(useless)
             now = time.monotonic()
             if not self.share and now - looked > max(LOOK_SECONDS, _LOOK_SHARE * look_cost):
-                update_tables(self.ledger)
-                self.ledger.write()
+                update_tables(self.study_record)
+                self.study_record.write()
                 looked, look_cost = time.monotonic(), time.monotonic() - now
         printed.close()

@@ -14,7 +14,7 @@ MOST_SHARES = 100_000  # the job arrays of schedulers end below: SLURM's MaxArra
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Share `number` of `of`, counted from 1: a run of replicates of every condition.
 
     All shares together are the study, each replicate is in one of them, and two shares differ by
@@ -58,31 +58,31 @@ class Share:
         return cut
 
 
-def share_of(part: object) -> Share:
+def share_of(part: object) -> Shard:
     """Return the share that ``(3, 100)`` names; raise StudyError if it names none."""
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise StudyError(f"part is {part!r}; give (K, N) with K from 1 to N, e.g. (3, 100)")
-    return Share(part[0], part[1])
+    return Shard(part[0], part[1])
 
 
-def parse_share(text: str) -> Share:
+def parse_share(text: str) -> Shard:
     """Return the share that a text like ``3/100`` names; raise StudyError if it names none."""
     found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
     if not found:
         raise StudyError(f"part is {text!r}; give K/N with K from 1 to N, e.g. 3/100")
-    return Share(int(found[1]), int(found[2]))
+    return Shard(int(found[1]), int(found[2]))
 
 
 def shares_of(
     jobs: Sequence[Job], of: int, conditions: Iterable[Condition], replicates: int
-) -> list[Share]:
+) -> list[Shard]:
     """Return the shares that would compute something of the jobs."""
     conditions = list(conditions)
-    shares = (Share(number, of) for number in range(1, of + 1))
+    shares = (Shard(number, of) for number in range(1, of + 1))
     return [share for share in shares if share.of_jobs(jobs, conditions, replicates)]
 
 
-def _range(index: int, replicates: int, share: Share) -> range:
+def _range(index: int, replicates: int, share: Shard) -> range:
     """Return the replicates of the condition at a place in the order of conditions.
 
     Where the number of shares does not divide that of replicates, some shares get one more. Those

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import check_exist, existing, reached
 from mcstudy.execution.scheduler import missing_jobs
-from mcstudy.execution.shards import Share
+from mcstudy.execution.shards import Shard
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.parts import DamagedError, Part
 from mcstudy.storage.rows import StudyRows
-from mcstudy.storage.study_record import Ledger
+from mcstudy.storage.study_record import StudyRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,30 +36,30 @@ def counts(start: int, most: int) -> Iterator[int]:
             yield count
 
 
-class Goals:
+class StoppingRule:
     """The number of replicates that each condition is to have by now, raised while it must be.
 
     Parameters
     ----------
-    ledger : Ledger
+    study_record : StudyRecord
         The study and its stored rows; `asked` in it is kept up to date.
     methods : sequence of str
         Those that are run, and judged.
     replicates : int
         What each condition starts with.
-    share : Share, optional
+    share : Shard, optional
         The share of these replicates that is to be had; nothing is judged by a share.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        study_record: StudyRecord,
         methods: Sequence[str],
         replicates: int,
-        share: Share | None = None,
+        share: Shard | None = None,
     ) -> None:
-        study = ledger.study
-        self._ledger = ledger
+        study = study_record.study
+        self._study_record = study_record
         self._methods = tuple(methods)
         self._replicates = replicates
         self._share = share
@@ -71,7 +71,7 @@ class Goals:
         self._settled: set[Condition] = set()
         self._unseen = set(study.conditions)
         self._existing: set[str] = set()
-        ledger.asked = {
+        study_record.asked = {
             "replicates": replicates,
             "methods": list(self._methods),
             "goals": self._raised,
@@ -82,7 +82,7 @@ class Goals:
         jobs = [job for condition in conditions for job in self._missing(condition)]
         if self._share is None:
             return jobs
-        return self._share.of_jobs(jobs, self._ledger.study.conditions, self._replicates)
+        return self._share.of_jobs(jobs, self._study_record.study.conditions, self._replicates)
 
     def raised(self, condition: Condition) -> list[Job]:
         """Return what a condition at its goal needs beyond it: nothing if it is enough."""
@@ -90,7 +90,7 @@ class Goals:
 
     def _missing(self, condition: Condition) -> list[Job]:
         while True:
-            stored = self._ledger.manifest.stored_of(condition)
+            stored = self._study_record.manifest.stored_of(condition)
             goal = self._goals[condition]
             jobs = missing_jobs([condition], self._methods, goal, {condition: stored})
             if jobs or self._precision is None or condition in self._settled:
@@ -98,7 +98,7 @@ class Goals:
             try:
                 enough = self._enough(condition, stored, self._precision)
             except DamagedError as error:
-                self._ledger.store.set_aside(error.path)
+                self._study_record.store.set_aside(error.path)
                 continue
             further = None if enough else next(self._ahead[condition], None)
             if further is None:
@@ -110,10 +110,10 @@ class Goals:
         self, condition: Condition, stored: Sequence[Part], precision: Mapping[str, float]
     ) -> bool:
         """Judge a condition by exactly as many replicates as its goal, were there more."""
-        study = self._ledger.study
+        study = self._study_record.study
         judged = StudyRows(
             {condition: [part for part in stored if part.method in self._methods]},
-            {condition: self._ledger.truths[condition]},
+            {condition: self._study_record.truths[condition]},
             level=study.level,
             first=self._goals[condition],
         )
@@ -128,4 +128,4 @@ class Goals:
         self._existing |= existing(performance)
         self._unseen.discard(condition)
         if not self._unseen:
-            check_exist(precision, self._existing, f"{self._ledger.study.name}: precision")
+            check_exist(precision, self._existing, f"{self._study_record.study.name}: precision")

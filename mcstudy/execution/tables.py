@@ -22,7 +22,7 @@ from mcstudy.study import Study
 
 
 @dataclass(frozen=True)
-class Wishes:
+class MeasureOptions:
     """What a study wants measured, beside what every study gets; as in `Study`."""
 
     measures: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Wishes:
     precision: Mapping[str, float] | None = None
 
     @classmethod
-    def of(cls, study: Study) -> Wishes:
+    def of(cls, study: Study) -> MeasureOptions:
         """Return those of a study."""
         return cls(study.measures, study.null, study.reference, study.precision)
 
@@ -60,7 +60,7 @@ def write_measures(
     stored: Stored,
     truths: Mapping[Condition, Mapping[str, float]],
     facts: Mapping[str, Any],
-    wishes: Wishes,
+    measure_options: MeasureOptions,
 ) -> list[str]:
     """Measure the rows and write the tables of measures.
 
@@ -75,16 +75,16 @@ def write_measures(
         Where a part turns out to be damaged.
     """
     failures: list[str] = []
-    comparer = Comparer(reference=wishes.reference, null=wishes.null)
+    comparer = Comparer(reference=measure_options.reference, null=measure_options.null)
     rows = _rows(stored, truths, facts)
     table = measured_rows(
         rows,
-        measures=wishes.measures,
-        null=wishes.null,
+        measures=measure_options.measures,
+        null=measure_options.null,
         tell=failures.append,
         also=comparer.add,
     )
-    table = with_reached(table, wishes.precision)
+    table = with_reached(table, measure_options.precision)
     metadata = _metadata(facts)
     write_table(folder / "performance.parquet", table, metadata)
     table = comparer.table(conditions_table(rows.conditions))

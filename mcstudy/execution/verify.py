@@ -15,14 +15,14 @@ from mcstudy.errors import ChangedError
 from mcstudy.execution.options import RunOptions, counted
 from mcstudy.execution.progress import Progress
 from mcstudy.execution.run_loop import RunLoop
-from mcstudy.execution.shards import Share
+from mcstudy.execution.shards import Shard
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.answer import Answer, read_answer
 from mcstudy.storage.parts import DamagedError, Part, read, read_content
 from mcstudy.storage.store import Store
-from mcstudy.storage.study_record import Ledger
+from mcstudy.storage.study_record import StudyRecord
 
 MOST_EACH, MOST = 20, 1000
 """How many fits of a method under a condition are compared, and about how many in all; as many
@@ -32,12 +32,12 @@ case of twenty (.86**20)."""
 Cell = tuple[Condition, str]
 
 
-def verify(ledger: Ledger, wanted: RunOptions, progress: Progress) -> None:
+def verify(study_record: StudyRecord, wanted: RunOptions, progress: Progress) -> None:
     """Compute a sample of the rows again that something else has made, and compare.
 
     Parameters
     ----------
-    ledger : Ledger
+    study_record : StudyRecord
         The study and its stored rows, on which nothing is decided yet.
     wanted : RunOptions
         Who does the work.
@@ -49,19 +49,22 @@ def verify(ledger: Ledger, wanted: RunOptions, progress: Progress) -> None:
     ChangedError
         Where a fit is not equal bit for bit, with the first such.
     """
-    older = _whole(ledger)
+    older = _whole(study_record)
     if not older:
         return
-    folder, ways = ledger.store.folder, '--changed keep (changed="keep") or discard'
-    if ledger.study.keep != "rows":
+    folder, ways = study_record.store.folder, '--changed keep (changed="keep") or discard'
+    if study_record.study.keep != "rows":
         raise ChangedError(f"{folder}: keeps no rows that could be compared; say {ways}")
-    if any(_other_seed(ledger, part) for part in older):
+    if any(_other_seed(study_record, part) for part in older):
         return  # rows of another seed are other rows: that is said where it is decided on them
-    sample = _sample(ledger, older)
+    sample = _sample(study_record, older)
     total = sum(map(len, sample.values()))
     progress.say(f"Note: {counted(total, 'stored fit')} computed again, to compare")
     differing: list[str] = []
-    new, stored = _computed(ledger, sample, wanted), dict(_answers(ledger, older, sample))
+    new, stored = (
+        _computed(study_record, sample, wanted),
+        dict(_answers(study_record, older, sample)),
+    )
     for address, answer in new.items():
         if said := answer.differences(stored[address]):
             key, replicate, method = address
@@ -74,22 +77,22 @@ def verify(ledger: Ledger, wanted: RunOptions, progress: Progress) -> None:
     progress.say(f"Note: {total} of {total} fits are equal bit for bit; the stored rows are kept")
 
 
-def _whole(ledger: Ledger) -> list[Part]:
+def _whole(study_record: StudyRecord) -> list[Part]:
     """Return the parts to verify; a damaged one is set aside, and computed by the run."""
-    for part in ledger.older_parts():
+    for part in study_record.older_parts():
         try:
             read_content(part.path)
         except DamagedError:
-            ledger.store.set_aside(part.path)
-    return ledger.older_parts()
+            study_record.store.set_aside(part.path)
+    return study_record.older_parts()
 
 
-def _other_seed(ledger: Ledger, part: Part) -> bool:
-    head = ledger.store.head_like(part)
-    return head is not None and head.provenance["seed"] != str(ledger.study.seed)
+def _other_seed(study_record: StudyRecord, part: Part) -> bool:
+    head = study_record.store.head_like(part)
+    return head is not None and head.provenance["seed"] != str(study_record.study.seed)
 
 
-def _sample(ledger: Ledger, older: Sequence[Part]) -> dict[Cell, list[int]]:
+def _sample(study_record: StudyRecord, older: Sequence[Part]) -> dict[Cell, list[int]]:
     """Return the replicates to compare: spread evenly over those there are, and over those not ok.
 
     The latter are few as a rule, and what a change of code is about.
@@ -98,7 +101,7 @@ def _sample(ledger: Ledger, older: Sequence[Part]) -> dict[Cell, list[int]]:
     not_ok: dict[Cell, set[int]] = defaultdict(set)
     for part in older:
         rows = read(part.path, ["replicate", "status"])
-        cell = ledger.manifest.conditions[part.condition], part.method
+        cell = study_record.manifest.conditions[part.condition], part.method
         there[cell] |= set(range(part.start, part.stop))
         bad = pc.not_equal(rows["status"].cast(pa.string()), str(Status.OK))
         not_ok[cell].update(rows["replicate"].filter(bad).to_pylist())
@@ -117,7 +120,7 @@ def _spread(numbers: Sequence[int], count: int) -> list[int]:
 
 
 def _computed(
-    ledger: Ledger, sample: Mapping[Cell, Sequence[int]], wanted: RunOptions
+    study_record: StudyRecord, sample: Mapping[Cell, Sequence[int]], wanted: RunOptions
 ) -> dict[tuple[str, int, str], Answer]:
     """Return the answers of the code of now, computed as in a run, by address."""
     methods: dict[tuple[Condition, int], list[str]] = defaultdict(list)
@@ -128,17 +131,17 @@ def _computed(
     with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
         store = Store(Path(name))
         with store.locked():
-            again = Ledger(ledger.study, store)
-            RunLoop(again, wanted, Progress(True), Share(1, 1), keep_going=True).compute(jobs)
+            again = StudyRecord(study_record.study, store)
+            RunLoop(again, wanted, Progress(True), Shard(1, 1), keep_going=True).compute(jobs)
             return dict(_answers(again, store.parts(), sample))
 
 
 def _answers(
-    ledger: Ledger, parts: Sequence[Part], sample: Mapping[Cell, Sequence[int]]
+    study_record: StudyRecord, parts: Sequence[Part], sample: Mapping[Cell, Sequence[int]]
 ) -> Iterator[tuple[tuple[str, int, str], Answer]]:
     """Yield the answers of a sample that some parts hold, by address."""
     for part in parts:
-        rows, condition = read(part.path), ledger.manifest.conditions[part.condition]
+        rows, condition = read(part.path), study_record.manifest.conditions[part.condition]
         for replicate in sample.get((condition, part.method), ()):
             if answer := read_answer(rows, replicate, {}):
                 yield (condition.key, replicate, part.method), answer

@@ -24,7 +24,7 @@ _TAKEN = ("measure", *NUMBERS)
 
 
 @dataclass(frozen=True)
-class Roles:
+class ColumnMap:
     """Which columns play which role, and how they make a cell.
 
     Parameters
@@ -45,7 +45,9 @@ class Roles:
     level: float
 
     @classmethod
-    def of(cls, source: Source, by: list[str], roles: Mapping[str, Any], *, level: float) -> Roles:
+    def of(
+        cls, source: Source, by: list[str], roles: Mapping[str, Any], *, level: float
+    ) -> ColumnMap:
         """Return the roles that the columns of a table can play.
 
         Parameters

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
-from mcstudy.analysis.performance import Meter, numbers
+from mcstudy.analysis.performance import MeasureSet, numbers
 from mcstudy.arguments import as_texts
 from mcstudy.errors import StudyError, TableError
-from mcstudy.external.columns import MADE, Roles
+from mcstudy.external.columns import MADE, ColumnMap
 from mcstudy.external.group import CellIndex, gathered
 from mcstudy.external.readers import Source, open_source
 from mcstudy.measure import check_measures, check_null, null_of
@@ -95,10 +95,10 @@ def performance(
         "upper": upper,
     }
     names_of |= {"replicate": replicate, "truth": truth, "df": df}
-    roles = Roles.of(source, names, names_of, level=level)
+    roles = ColumnMap.of(source, names, names_of, level=level)
     roles.check_measures(own)
     try:
-        return _measured(source, roles, Meter(customs(own), normal=mcse == "normal"), null)
+        return _measured(source, roles, MeasureSet(customs(own), normal=mcse == "normal"), null)
     except pa.ArrowNotImplementedError as error:  # of lists and the like, which are no levels
         reason = " ".join(str(error).split())
         raise TableError(
@@ -107,7 +107,7 @@ def performance(
 
 
 def _measured(
-    source: Source, roles: Roles, meter: Meter, null: float | Mapping[str, float] | None
+    source: Source, roles: ColumnMap, meter: MeasureSet, null: float | Mapping[str, float] | None
 ) -> pd.DataFrame:
     """Return the measures of every cell."""
     index = CellIndex(roles.by)

@@ -14,7 +14,7 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.storage import parts
-from mcstudy.storage.folder import Holding
+from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.manifest import Stored
 from mcstudy.storage.parts import DamagedError, Part
 from mcstudy.storage.sum_parts import read_summaries
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 def troubled_fits(
-    holding: Holding,
+    recorded: RecordedStudy,
 ) -> tuple[pd.DataFrame, Stored, int]:
     """Return a row for each fit that failed or warned, what is stored, and the damaged parts.
 
@@ -56,7 +56,7 @@ def troubled_fits(
         The number of parts.
     """
     for _ in range(_TRIES):
-        stored = holding.stored()
+        stored = recorded.stored()
         found, lost = _read_all(stored)
         if all(part.path.exists() for part in lost):
             break

@@ -20,7 +20,7 @@ from mcstudy.arguments import as_path, short, suggestion
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.grid import Condition
 from mcstudy.inspection.save import data_text
-from mcstudy.inspection.status import open_holding
+from mcstudy.inspection.status import open_recorded
 from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
 from mcstudy.simulation.call import attempt
@@ -245,7 +245,7 @@ def _that_count(
     """Return the parts of a condition that count: in the tables, or else in those of a run now."""
     record, stored = store.record, []
     if record or has_parts(store.folder):
-        stored = open_holding(store.folder).stored().get(condition, [])
+        stored = open_recorded(store.folder).stored().get(condition, [])
     known = {part.method for part in stored}
     now = _manifest(store, study, condition, marks)
     return [*stored, *(part for part in now.stored_of(condition) if part.method not in known)]

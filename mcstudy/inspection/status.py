@@ -15,7 +15,7 @@ from mcstudy.grid import Condition
 from mcstudy.inspection.failures import kinds_of, troubled_fits
 from mcstudy.inspection.status_report import StatusReport
 from mcstudy.results import Results, folder_of
-from mcstudy.storage.folder import Holding, has_tables
+from mcstudy.storage.folder import RecordedStudy, has_tables
 from mcstudy.storage.manifest import kept_as
 from mcstudy.storage.parts import Head, Part
 from mcstudy.storage.provenance import Mark
@@ -36,17 +36,17 @@ def status(results: Results | str | Path) -> StatusReport:
     ResultsError
         If the folder holds no record of a run, and no part of a share.
     """
-    holding = open_holding(folder_of(results))
-    troubled, stored, damaged = troubled_fits(holding)
-    asked = set(holding.methods)
+    recorded = open_recorded(folder_of(results))
+    troubled, stored, damaged = troubled_fits(recorded)
+    asked = set(recorded.methods)
     lines = [
         (
             condition.key,
             method,
-            *covered(parts, method, holding.goal(condition) if method in asked else 0),
+            *covered(parts, method, recorded.goal(condition) if method in asked else 0),
         )
         for condition, parts in stored.items()
-        for method in _methods(holding, parts)
+        for method in _methods(recorded, parts)
     ]
     fits = pd.DataFrame(lines, columns=["condition", "method", "done", "missing"])
     for kind in ("failed", "warned"):
@@ -54,27 +54,27 @@ def status(results: Results | str | Path) -> StatusReport:
         counts = some.groupby(["condition", "method"], observed=True)["count"].sum().to_dict()
         keys = zip(fits["condition"], fits["method"], strict=True)
         fits[kind] = [int(counts.get(key, 0)) for key in keys]
-    collected = "asked" in holding.record  # a run, or `collect`, writes down what was asked for
+    collected = "asked" in recorded.record  # a run, or `collect`, writes down what was asked for
     return StatusReport(
-        folder=holding.folder,
-        name=holding.record["name"],
-        running=holding.store.busy,
+        folder=recorded.folder,
+        name=recorded.record["name"],
+        running=recorded.store.busy,
         fits=fits if collected else fits.drop(columns="missing"),
         failures=kinds_of(troubled[troubled["failed"]]),
         warnings=kinds_of(troubled[troubled["warned"]]),
-        damaged=damaged + len(holding.store.strays()),
-        conditions=holding.conditions,
+        damaged=damaged + len(recorded.store.strays()),
+        conditions=recorded.conditions,
         collected=collected,
     )
 
 
-def _methods(holding: Holding, parts: Sequence[Part]) -> list[str]:
+def _methods(recorded: RecordedStudy, parts: Sequence[Part]) -> list[str]:
     """Return the methods that were asked for or have rows."""
-    names = sorted({*holding.methods, *(part.method for part in parts)})
-    return in_order(names, holding.record.get(METHODS_IN_ORDER, ()))
+    names = sorted({*recorded.methods, *(part.method for part in parts)})
+    return in_order(names, recorded.record.get(METHODS_IN_ORDER, ()))
 
 
-def open_holding(folder: Path) -> Holding:
+def open_recorded(folder: Path) -> RecordedStudy:
     """Open a folder for looking, one that holds nothing but parts as well.
 
     Raises
@@ -84,8 +84,8 @@ def open_holding(folder: Path) -> Holding:
     """
     store = Store(folder)
     if not store.record and not has_tables(folder) and (record := _record_of(store)):
-        return Holding(folder, record, store)
-    return Holding.of(folder)
+        return RecordedStudy(folder, record, store)
+    return RecordedStudy.of(folder)
 
 
 def _record_of(store: Store) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from mcstudy.errors import ResultsError
 from mcstudy.execution.extent import Extent, extent_of, lost
 from mcstudy.execution.options import counted
 from mcstudy.execution.refresh import LEFT
-from mcstudy.execution.tables import Wishes, write_measures, write_rows
+from mcstudy.execution.tables import MeasureOptions, write_measures, write_rows
 from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
-from mcstudy.storage.folder import Holding
+from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.manifest import Stored
 from mcstudy.storage.parts import DamagedError
 from mcstudy.storage.store import Store
@@ -58,21 +58,21 @@ def summarize(
         found, or is not trusted.
     """
     where = folder_of(results)
-    holding = Holding.of(where)
-    wishes = _wishes(holding, study, trust)
-    if not holding.store.busy:
-        # A lock of its own: what `holding` finds damaged is left where it is.
-        with Store(holding.folder).locked(for_tables=True):
+    recorded = RecordedStudy.of(where)
+    measure_options = _measure_options(recorded, study, trust)
+    if not recorded.store.busy:
+        # A lock of its own: what `recorded` finds damaged is left where it is.
+        with Store(recorded.folder).locked(for_tables=True):
             # Anew: a run may have worked here until now.
-            _make(replace(holding, record=holding.store.record), holding.folder, wishes)
-        return Results(holding.folder)
-    folder = Path(tempfile.mkdtemp(prefix=f"mcstudy-{holding.folder.name}-"))
+            _make(replace(recorded, record=recorded.store.record), recorded.folder, measure_options)
+        return Results(recorded.folder)
+    folder = Path(tempfile.mkdtemp(prefix=f"mcstudy-{recorded.folder.name}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _make(holding, folder, wishes)
+    _make(recorded, folder, measure_options)
     return Results(folder)
 
 
-def _make(holding: Holding, folder: Path, wishes: Wishes) -> None:
+def _make(recorded: RecordedStudy, folder: Path, measure_options: MeasureOptions) -> None:
     """Write the tables without what is damaged, unless better ones are there."""
     damaged: set[Path] = set()
     made_of: Stored | None = None
@@ -81,38 +81,44 @@ def _make(holding: Holding, folder: Path, wishes: Wishes) -> None:
             # Read anew each time: a run at work may have joined parts meanwhile.
             stored = {
                 condition: [part for part in parts if part.path not in damaged]
-                for condition, parts in holding.stored().items()
+                for condition, parts in recorded.stored().items()
             }
-            _check_better(holding, folder, extent_of(stored), damaged)
+            _check_better(recorded, folder, extent_of(stored), damaged)
             try:
-                write_rows(made, stored, holding.truths, holding.facts)
-                if holding.facts["keep"] == "rows":
-                    write_measures(made, stored, holding.truths, holding.facts, wishes)
+                write_rows(made, stored, recorded.truths, recorded.facts)
+                if recorded.facts["keep"] == "rows":
+                    write_measures(made, stored, recorded.truths, recorded.facts, measure_options)
                 made_of = stored
             except DamagedError as error:
                 damaged.add(error.path)
         seals = put_in_places(made, folder)
     written = {"made_of": None, "tables": seals, "counts": extent_of(made_of)}
-    Store(folder).write_record({**holding.record, **written})
+    Store(folder).write_record({**recorded.record, **written})
 
 
-def _check_better(holding: Holding, folder: Path, extent: Extent, damaged: set[Path]) -> None:
+def _check_better(
+    recorded: RecordedStudy, folder: Path, extent: Extent, damaged: set[Path]
+) -> None:
     """Raise ResultsError where tables would be replaced by poorer ones, or there are no rows."""
-    words = lost(holding.record.get("counts", {}), extent)
+    words = lost(recorded.record.get("counts", {}), extent)
     if words and (folder / "performance.parquet").exists():
-        count = len(damaged.union(holding.store.damaged()))
+        count = len(damaged.union(recorded.store.damaged()))
         words += f" ({counted(count, 'damaged part')})" if count else ""
         raise ResultsError(f"{folder}: {words}; {LEFT}")
     if not extent:
-        raise ResultsError(f"{holding.folder}: holds no rows of its study, so no tables are made")
+        raise ResultsError(f"{recorded.folder}: holds no rows of its study, so no tables are made")
 
 
-def _wishes(holding: Holding, given: Study | str | Path | None, trust: bool) -> Wishes:
+def _measure_options(
+    recorded: RecordedStudy, given: Study | str | Path | None, trust: bool
+) -> MeasureOptions:
     """Return what the record says; measures of the user's own need the study."""
-    record, folder = holding.record, holding.folder
-    wishes = Wishes({}, record["null"], record["reference"], record.get("precision"))
+    record, folder = recorded.record, recorded.folder
+    measure_options = MeasureOptions(
+        {}, record["null"], record["reference"], record.get("precision")
+    )
     if not (names := record["measures"]):
-        return wishes
+        return measure_options
     if given is not None:
         study = given if isinstance(given, Study) else load_study(given)
         check_name(folder, record, study)
@@ -123,4 +129,4 @@ def _wishes(holding: Holding, given: Study | str | Path | None, trust: bool) -> 
                 f"{', '.join(names)}; call mcstudy.summarize(..., study=study) there"
             )
         study = recorded_study(folder, record, '--study FILE (study="FILE")', trust=trust)
-    return replace(wishes, measures=study.measures)
+    return replace(measure_options, measures=study.measures)

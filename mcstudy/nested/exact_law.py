@@ -14,7 +14,7 @@ import numpy as np
 
 from mcstudy.analysis.load import EstimandRows
 from mcstudy.analysis.measures import share
-from mcstudy.analysis.performance import Meter, numbers
+from mcstudy.analysis.performance import MeasureSet, numbers
 from mcstudy.columns import VALUES, WARNED
 from mcstudy.grid import Condition
 from mcstudy.method import Status
@@ -123,7 +123,7 @@ def _table(
         rows = EstimandRows(
             truths[name], of.value, of.std_error, dict(sorted(of.intervals.items()))
         )
-        lines += [(name, *line) for line in Meter().lines(rows, np.nan, "")]
+        lines += [(name, *line) for line in MeasureSet().lines(rows, np.nan, "")]
     columns = ["estimand", "interval", "measure", *VALUES, "used"]
     table = pd.DataFrame(lines, columns=columns)
     table.insert(0, "method", "reml" if method.restricted else "ml")

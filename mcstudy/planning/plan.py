@@ -37,7 +37,7 @@ from mcstudy.planning.pilot import Pilot, run_pilot
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.manifest import Stored, ranges_of, replicates_in
 from mcstudy.storage.store import Store
-from mcstudy.storage.study_record import Ledger
+from mcstudy.storage.study_record import StudyRecord
 from mcstudy.study import Study, check_replicates
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
@@ -234,10 +234,10 @@ def plan(
     wanted = study.precision if targets is None else targets
     if targets is not None:
         check_targets(targets, _TARGETS, "the target", study.measures)
-    ledger = Ledger(study, Store(as_path(results, "results") / study.name))
-    stored, changed = ledger.stored(), ""
+    study_record = StudyRecord(study, Store(as_path(results, "results") / study.name))
+    stored, changed = study_record.stored(), ""
     try:
-        ledger.settle_changes(None)
+        study_record.settle_changes(None)
     except ChangedError as error:
         changed = str(error)
     pilot = run_pilot(study, workers, seconds)

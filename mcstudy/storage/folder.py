@@ -21,7 +21,7 @@ MOST_WITHIN = 5
 
 
 @dataclass(frozen=True)
-class Holding:
+class RecordedStudy:
     """The stored rows of a folder, and what the last run wrote down about them.
 
     Parameters
@@ -39,7 +39,7 @@ class Holding:
     store: Store
 
     @classmethod
-    def of(cls, folder: Path) -> Holding:
+    def of(cls, folder: Path) -> RecordedStudy:
         """Open a folder for looking.
 
         Raises

@@ -14,7 +14,7 @@ from mcstudy.storage import parts
 from mcstudy.storage.parts import DamagedError, Part
 from mcstudy.storage.rows import estimands_of, judged
 from mcstudy.storage.store import Store
-from mcstudy.storage.study_record import Ledger
+from mcstudy.storage.study_record import StudyRecord
 
 RETRIED = tuple(status for status in Status if status is not Status.OK)
 
@@ -30,7 +30,7 @@ def check_retried(statuses: Sequence[str]) -> None:
             )
 
 
-def reopen(ledger: Ledger, statuses: Collection[str], methods: Collection[str]) -> int:
+def reopen(study_record: StudyRecord, statuses: Collection[str], methods: Collection[str]) -> int:
     """Take the fits with one of these statuses out of the parts that hold them.
 
     What else a part holds is on disk, whole, before the part is removed; after a kill in between
@@ -38,7 +38,7 @@ def reopen(ledger: Ledger, statuses: Collection[str], methods: Collection[str]) 
 
     Parameters
     ----------
-    ledger : Ledger
+    study_record : StudyRecord
         Of a folder that is held by this run alone. Only rows that count as the study's are looked
         at.
     statuses : collection of str
@@ -56,21 +56,21 @@ def reopen(ledger: Ledger, statuses: Collection[str], methods: Collection[str]) 
     StudyError
         Where sums are kept in place of rows.
     """
-    if ledger.study.keep != "rows":
-        folder = ledger.store.folder
+    if study_record.study.keep != "rows":
+        folder = study_record.store.folder
         raise StudyError(f"{folder}: keeps no rows, so none of its fits can be retried")
     wanted, taken = sorted(statuses), 0
-    for stored in ledger.stored().values():
+    for stored in study_record.stored().values():
         for method in methods:
-            own = _whole(ledger.store, [part for part in stored if part.method == method])
+            own = _whole(study_record.store, [part for part in stored if part.method == method])
             estimands = estimands_of(own.values())
             for part in own:
                 try:
-                    taken += _reopen(ledger.store, part, wanted, estimands)
+                    taken += _reopen(study_record.store, part, wanted, estimands)
                 except DamagedError as error:
-                    ledger.store.set_aside(error.path)
+                    study_record.store.set_aside(error.path)
     if taken:
-        ledger.made_of = None  # the same replicates will be there again, with other rows
+        study_record.made_of = None  # the same replicates will be there again, with other rows
     return taken
 
 

@@ -24,7 +24,7 @@ from mcstudy.study import Study
 _MOST_NAMES = 5  # of estimands in a line
 
 
-class Ledger:
+class StudyRecord:
     """The stored rows of a study, and the record of what made them (`study.json`).
 
     Parameters

@@ -14,7 +14,7 @@ import pytest
 
 from mcstudy import MCStudyError, Study, load_study, run
 from mcstudy.cli import main
-from mcstudy.execution import dask, scheduler
+from mcstudy.execution import dask, scheduler, worker
 from mcstudy.execution.transport import pack
 
 pytest.importorskip("distributed")
@@ -155,7 +155,7 @@ def test_contract_a_study_made_in_a_session_and_shares(study_file, tmp_path, run
 def test_contract_other_packages_on_a_worker_are_refused(
     study_file, tmp_path, running, monkeypatch, capfd
 ):
-    monkeypatch.setattr(dask, "versions", lambda: {**real(), "statsmodels": "99"})
+    monkeypatch.setattr(worker, "versions", lambda: {**real(), "statsmodels": "99"})
     real = sys.modules["mcstudy.storage.versions"].versions
     options = ["--backend", "dask", "--scheduler", str(running.file), "--results", str(tmp_path)]
     assert main(["run", str(study_file()), *options]) == 2

@@ -172,7 +172,7 @@ def forecast(
     return Forecast(
         wall=Range.around(wall, relative),
         cpu=Range.around(cpu, relative),
-        parts=Range.around(_part_bytes(pilot, jobs, cpu), _DISK),
+        parts=Range.around(_part_bytes(pilot, jobs), _DISK),
         tables=Range.around(fixed + per_fit * (fits + fits_stored), _DISK),
         memory=Range.around(here + workers * pilot.memory, _MEMORY),
     )
@@ -189,19 +189,18 @@ def _table_bytes(pilot: Pilot) -> tuple[float, float]:
     return per_fit, max(small - per_fit * few, 0.0)
 
 
-def _part_bytes(pilot: Pilot, jobs: Sequence[Job], cpu: float) -> float:
-    """Return the bytes of the parts that these jobs will leave."""
+def _part_bytes(pilot: Pilot, jobs: Sequence[Job]) -> float:
+    """Return the bytes of the parts that these jobs will leave, joined at the end of the run."""
     laps = [lap for some in pilot.laps.values() for lap in some]
-    if pilot.keep == "measures":
-        # Sums are joined to one part a condition, whatever the number of replicates.
-        return len({job.condition for job in jobs}) * max(lap.size for lap in laps)
+    conditions = len({job.condition for job in jobs})
+    if pilot.keep == "measures":  # sums are as large for any number of replicates
+        return conditions * max(lap.size for lap in laps)
     singles = [lap.size for lap in laps if lap.replicates == 1]
     fixed = _mean(singles) if singles else 0.0
     longer = [lap for lap in laps if lap.replicates > 1]
     more = sum(lap.replicates - 1 for lap in longer)
     each = sum(lap.size - fixed for lap in longer) / more if more else fixed
-    count = max(len(jobs), cpu / JOB_SECONDS)
-    return count * fixed + max(each, 0.0) * sum(len(job) for job in jobs)
+    return conditions * fixed + max(each, 0.0) * sum(len(job) for job in jobs)
 
 
 def method_costs(pilot: Pilot, jobs: Sequence[Job]) -> pd.DataFrame:

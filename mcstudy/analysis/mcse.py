@@ -104,7 +104,8 @@ def mad_mcse(x: Floats, distance: Floats, half: float) -> float:
     n = len(x)
     step = MAD_SCALE * half * n**-0.2
     at_left, at_centre, at_right = (
-        np.count_nonzero(np.abs(x - place) <= step) / (2 * step * n) for place in (-half, 0, half)
+        np.count_nonzero(away <= step) / (2 * step * n)
+        for away in (np.abs(x + half), distance, np.abs(x - half))
     )
     if not (at_centre > 0 and at_left + at_right > 0):
         return np.nan

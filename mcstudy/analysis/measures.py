@@ -76,14 +76,54 @@ class Cell:
         return self.finite_estimate - self.truth if np.isfinite(self.truth) else np.empty(0)
 
     @cached_property
+    def squared_error(self) -> Floats:
+        """Squares of the errors."""
+        return self.error**2
+
+    @cached_property
+    def mean_error(self) -> Measured:
+        """Mean error; MCSE sd/sqrt(n)."""
+        return mean_of(self.error)
+
+    @cached_property
+    def spread(self) -> float:
+        """The standard deviation of the finite estimates."""
+        return sd(self.deviation)
+
+    @cached_property
+    def spreads_left_out(self) -> Floats:
+        """The same with one of them left out."""
+        return sd_left_out(self.deviation)
+
+    @cached_property
     def squared_std_error(self) -> Floats:
         """Squares of the finite standard errors."""
         return finite(self.std_error) ** 2
 
     @cached_property
+    def model_se_left_out(self) -> Floats:
+        """By how much the model SE changes with one standard error left out."""
+        return root_left_out(self.squared_std_error)
+
+    @cached_property
+    def middle(self) -> Floats:
+        """The finite estimates that matter to the median, which `median_weights` places, sorted."""
+        n = len(self.finite_estimate)
+        begin, weights = median_weights(n)
+        end = begin + len(weights)
+        return np.sort(np.partition(self.finite_estimate, sorted({begin, end - 1}))[begin:end])
+
+    @cached_property
+    def median(self) -> float:
+        """Their median; there must be one."""
+        return _middle_of(self.middle, len(self.finite_estimate))
+
+    @cached_property
     def with_both(self) -> Cell:
         """The replicates that have an estimate and a standard error, without intervals."""
         both = np.isfinite(self.estimate) & np.isfinite(self.std_error)
+        if both.all():
+            return self
         return Cell(self.truth, self.estimate[both], self.std_error[both])
 
     @cached_property
@@ -102,41 +142,39 @@ class Cell:
 
 def bias(cell: Cell) -> Measured:
     """Mean error; MCSE sd/sqrt(n) (Morris, White & Crowther 2019, Table 6)."""
-    return mean_of(cell.error)
+    return cell.mean_error
 
 
 def relative_bias(cell: Cell) -> Measured:
     """Mean error over the truth; MCSE sd/sqrt(n). Does not exist where the truth is 0."""
     if cell.truth == 0:
         return MISSING
-    value, mcse, used, _ = bias(cell)
+    value, mcse, used, _ = cell.mean_error
     return Measured(value / cell.truth, mcse / abs(cell.truth), used)
 
 
 def standardized_bias(cell: Cell) -> Measured:
     """Mean error over the empirical SE; jackknife MCSE (Collins, Schafer & Kam 2001, as share)."""
-    value, _, n, _ = bias(cell)
-    d, spread = cell.deviation, sd(cell.deviation)
-    if not (n > 1 and spread > 0):
+    value, _, n, _ = cell.mean_error
+    if not (n > 1 and cell.spread > 0):
         return Measured(np.nan, np.nan, n)
-    left_out = (value - d / (n - 1)) / sd_left_out(d)
-    return Measured(value / spread, jackknife(left_out), n)
+    left_out = (value - cell.deviation / (n - 1)) / cell.spreads_left_out
+    return Measured(value / cell.spread, jackknife(left_out), n)
 
 
 def empirical_se(cell: Cell) -> Measured:
     """Spread of the estimates, their standard deviation; jackknife MCSE."""
-    d = cell.deviation
-    return Measured(sd(d), jackknife(sd_left_out(d)), len(d))
+    return Measured(cell.spread, jackknife(cell.spreads_left_out), len(cell.deviation))
 
 
 def mse(cell: Cell) -> Measured:
     """Mean squared error; MCSE sd/sqrt(n) of the squared errors (Morris et al. 2019, Table 6)."""
-    return mean_of(cell.error**2)
+    return mean_of(cell.squared_error)
 
 
 def rmse(cell: Cell) -> Measured:
     """Root of the mean squared error; jackknife MCSE."""
-    return _root_mean(cell.error**2)
+    return _root_mean(cell.squared_error, root_left_out(cell.squared_error))
 
 
 def median_bias(cell: Cell) -> Measured:
@@ -144,10 +182,8 @@ def median_bias(cell: Cell) -> Measured:
     n = len(cell.error)
     if n == 0:
         return MISSING
-    begin, weights = median_weights(n)
-    end = begin + len(weights)
-    middle = np.sort(np.partition(cell.error, sorted({begin, end - 1}))[begin:end])
-    value = (middle[(n - 1) // 2 - begin] + middle[n // 2 - begin]) / 2
+    middle, weights = cell.middle - cell.truth, median_weights(n)[1]
+    value = _middle_of(middle, n)
     away = middle - value
     spread = (weights * away**2).sum() - (weights * away).sum() ** 2
     return Measured(value, math.sqrt(max(spread, 0.0)) if n > 1 else math.nan, n)
@@ -162,7 +198,7 @@ def mad(cell: Cell) -> Measured:
     n = len(cell.finite_estimate)
     if n == 0:
         return MISSING
-    x = cell.finite_estimate - median(cell.finite_estimate)
+    x = cell.finite_estimate - cell.median
     distance = np.abs(x)
     half = median(distance)
     mcse = mad_mcse(x, distance, half) if n > 2 and half > 0 else np.nan
@@ -171,7 +207,7 @@ def mad(cell: Cell) -> Measured:
 
 def model_se(cell: Cell) -> Measured:
     """Root of the mean squared standard error; jackknife MCSE."""
-    return _root_mean(cell.squared_std_error)
+    return _root_mean(cell.squared_std_error, cell.model_se_left_out)
 
 
 def relative_error_model_se(cell: Cell) -> Measured:
@@ -180,13 +216,12 @@ def relative_error_model_se(cell: Cell) -> Measured:
     Both are those of the replicates that have an estimate and a standard error.
     """
     cell = cell.with_both
-    square, d = cell.squared_std_error, cell.deviation
-    used, spread = len(d), sd(d)
-    if not (used and spread > 0):
+    square, used = cell.squared_std_error, len(cell.deviation)
+    if not (used and cell.spread > 0):
         return Measured(np.nan, np.nan, used)
     model = np.sqrt(mean(square))
-    left_out = (model + root_left_out(square)) / sd_left_out(d)
-    return Measured(model / spread - 1, jackknife(left_out), used)
+    left_out = (model + cell.model_se_left_out) / cell.spreads_left_out
+    return Measured(model / cell.spread - 1, jackknife(left_out), used)
 
 
 def coverage(cell: Cell) -> Measured:
@@ -201,7 +236,7 @@ def bias_eliminated_coverage(cell: Cell) -> Measured:
     and where they are skewed the share moves with the mean.
     """
     hits = cell.hits(cell.mean)
-    measured, step = share(hits), sd(cell.deviation) * max(len(hits), 1) ** -0.2
+    measured, step = share(hits), cell.spread * max(len(hits), 1) ** -0.2
     if not (measured.used > 1 and step > 0):
         return measured
     right, left = (np.count_nonzero(cell.hits(cell.mean + side)) for side in (step, -step))
@@ -275,12 +310,18 @@ def mean_of(x: Floats) -> Measured:
     return Measured(value, sd(x - value) / math.sqrt(n), n)
 
 
-def _root_mean(squares: Floats) -> Measured:
+def _middle_of(middle: Floats, n: int) -> float:
+    """Return the median of `n` values from those in their middle."""
+    begin = median_weights(n)[0]
+    return float(middle[(n - 1) // 2 - begin] + middle[n // 2 - begin]) / 2
+
+
+def _root_mean(squares: Floats, left_out: Floats) -> Measured:
     """Root of a mean of squares; jackknife MCSE."""
     n = len(squares)
     if n == 0:
         return MISSING
-    return Measured(float(np.sqrt(squares.mean())), jackknife(root_left_out(squares)), n)
+    return Measured(float(np.sqrt(squares.mean())), jackknife(left_out), n)
 
 
 def _with_estimated_centre(
@@ -289,11 +330,14 @@ def _with_estimated_centre(
     """Return a share whose MCSE also has the error of the mean that the hits were judged by."""
     assert cell.lower is not None
     assert cell.upper is not None
-    influence = np.zeros(len(cell.estimate))
+    influence: Floats = np.zeros(len(cell.estimate))
     has_limits = ~(np.isnan(cell.lower) | np.isnan(cell.upper))
     has_estimate = np.isfinite(cell.estimate)
-    influence[has_limits] += (hits - measured.value) / len(hits)
-    influence[has_estimate] += slope * cell.deviation / len(cell.deviation)
+    for exist, piece in (
+        (has_limits, (hits - measured.value) / len(hits)),
+        (has_estimate, slope * cell.deviation / len(cell.deviation)),
+    ):
+        influence[... if exist.all() else exist] += piece
     mcse = float(np.sqrt((influence**2).sum()))
     if not (mcse > 0 and 0 < measured.value < 1):
         return measured

@@ -51,11 +51,12 @@ class CellIndex:
 
     def codes(self, batch: pa.RecordBatch) -> Codes:
         """Return the number of each row's cell."""
-        code = np.zeros(batch.num_rows, dtype=np.int64)
-        values = []
-        for name in self.by:
-            indices, known = _encoded(batch.column(name))
-            values.append(known)
+        encoded = [_encoded(batch.column(name)) for name in self.by]
+        values = [known for _, known in encoded]
+        code = np.zeros(
+            batch.num_rows, np.int32 if math.prod(map(len, values)) <= SMALL else np.int64
+        )
+        for indices, known in encoded:
             code = code * len(known) + indices
         self.types = self.types or [_value_type(batch.schema.field(name).type) for name in self.by]
         most = math.prod(map(len, values))
@@ -138,14 +139,18 @@ def _in_memory(
             column.append(values)
     if not codes:
         return
-    code = np.concatenate(codes)
+    code = _joined(codes)
     order = _order(code)
     joined = []
     for column in columns:
-        values = np.concatenate(column)
+        values = _joined(column)
         column.clear()
         joined.append(values if order is None else values[order])
     yield from _split(code if order is None else code[order], joined)
+
+
+def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def _split(code: NDArray[Any], columns: Columns) -> Iterator[tuple[int, Columns]]:
@@ -205,7 +210,7 @@ def _as_they_come(
                 pieces.append([column.copy() for column in columns])
             else:
                 pieces.append(columns)
-                yield cell, [np.concatenate(column) for column in zip(*pieces, strict=True)]
+                yield cell, [_joined(column) for column in zip(*pieces, strict=True)]
                 del held[cell]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,9 +17,14 @@ from mcstudy.analysis.performance import MeasureSet, numbers
 from mcstudy.arguments import as_texts
 from mcstudy.errors import StudyError, TableError
 from mcstudy.external.columns import MADE, ColumnMap
-from mcstudy.external.group import CellIndex, gathered
+from mcstudy.external.group import CellIndex, Columns, gathered
 from mcstudy.external.readers import Source, open_source
 from mcstudy.measure import check_measures, check_null, null_of
+
+LONG = 2**15  # rows: threads that measure shorter cells only wait for each other, as was measured
+THREADS = 2  # that measure: more would wait for the one that reads
+Gathered: TypeAlias = tuple[int, Columns]
+B = TypeVar("B")
 
 
 def performance(
@@ -111,33 +118,59 @@ def _measured(
 ) -> pd.DataFrame:
     """Return the measures of every cell."""
     index = CellIndex(roles.by)
-    lines: list[tuple[Any, ...]] = []
-    seen: set[str] = set()
     without = () if "std_error" in roles.columns else ("model_se", "relative_error_model_se")
-    for number, columns in gathered(source, index, roles.numbers):
+
+    def measured(gathered_cell: Gathered) -> list[tuple[Any, ...]]:
+        number, columns = gathered_cell
         factors = index.values(number)
         where = ", ".join(f"{name}={value}" for name, value in factors.items()) or source.name
         cell = roles.cell(columns, where)
-        estimand = str(factors.get("estimand"))
-        seen.add(estimand)
-        cell = dataclasses.replace(cell, null=null_of(null, estimand))
+        cell = dataclasses.replace(cell, null=null_of(null, str(factors.get("estimand"))))
         answers = [*meter.of_estimates(cell, where)]
         answers += meter.of_intervals(cell, where) if roles.has_limits else ()
-        lines += [
+        return [
             (number, name, *numbers(answer), len(cell.estimate))
             for name, answer in answers
             if name not in without
         ]
+
+    # A measure of the user's own is called where the user calls: it may know of no threads.
+    threads = 0 if meter.own else THREADS
+    lines: list[tuple[Any, ...]] = []
+    for some in _ahead(measured, gathered(source, index, roles.numbers), threads):
+        lines += some
         for failure in meter.failures():
             raise StudyError(f"performance: {failure}")
     if not lines:
         raise TableError(f"{source.name}: has no rows")
+    seen = {str(index.values(number).get("estimand")) for number in range(len(index))}
     if isinstance(null, Mapping) and (unknown := [name for name in null if name not in seen]):
         raise TableError(
             f"null names {unknown[0]!r}, which is no estimand here; there are "
             f"{', '.join(sorted(seen))}"
         )
     return _frame(index, lines)
+
+
+def _ahead(
+    function: Callable[[Gathered], B], cells: Iterable[Gathered], threads: int
+) -> Iterator[B]:
+    """Yield what a function makes of each cell, in order; long ones are left to other threads.
+
+    Reading and numpy's loops over long arrays let other threads work meanwhile.
+    """
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        waiting: deque[Future[B]] = deque()
+        for cell in cells:
+            if threads and len(cell[1][0]) >= LONG:
+                waiting.append(pool.submit(function, cell))
+            else:
+                waiting.append(Future())
+                waiting[-1].set_result(function(cell))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _frame(index: CellIndex, lines: list[tuple[Any, ...]]) -> pd.DataFrame:

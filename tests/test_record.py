@@ -7,11 +7,12 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from mcstudy import MCStudyError, open_results, run
+from mcstudy import Estimate, MCStudyError, Study, grid, open_results, run
 from mcstudy.cli import main
 from mcstudy.storage import parts
 from mcstudy.storage.record import as_json, record_content
 from mcstudy.storage.schema import HEAD, RECORD, misfit
+from mcstudy.storage.store import Store
 
 
 @pytest.fixture
@@ -218,6 +219,39 @@ def test_contract_a_part_of_rows_and_its_name_and_head_agree(small):
     part.rename(other)
     with pytest.raises(MCStudyError, match="damaged"):
         parts.read_head(other)
+
+
+ODD_NAMES = "a/b .. .hidden damaged discarded x.parquet 50% %41 \u4e2d\u6587 A a".split()
+    "a/b",
+    "..",
+    ".hidden",
+    "damaged",
+    "discarded",
+    "x.parquet",
+    "50 %",
+    "%41",
+    "\u4e2d\u6587",
+    "A",
+    "a",
+]
+
+
+def test_contract_any_name_of_a_method_is_a_folder_of_its_own(tmp_path):
+    study = Study(
+        name="odd",
+        simulate=lambda rng: rng.normal(),
+        estimands=lambda: {"mean": 0.0},
+        methods={name: lambda number: {"mean": Estimate(number)} for name in ODD_NAMES},
+        conditions=grid(),
+        replicates=3,
+        seed=1,
+    )
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    stored = Store(results.folder).parts()
+    assert sorted(part.method for part in stored) == sorted(ODD_NAMES)
+    assert all(parts.read_head(part.path).method == part.method for part in stored)
+    assert len(run(study, tmp_path, jobs=1, quiet=True).fits) == 3 * len(ODD_NAMES)
+    assert not (results.folder / "parts" / "damaged").exists()
 
 
 def test_contract_what_is_written_fits_the_schema(small):

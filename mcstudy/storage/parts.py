@@ -36,7 +36,8 @@ from mcstudy.storage.schema import FORMAT, HEAD, misfit
 _METADATA = b"mcstudy"
 ASIDE = ("damaged", "discarded")
 """The folders beside those of the methods: of what was set aside, and of what no longer counts."""
-_ESCAPED = re.compile(r"[^\w .,;=+@!^&#~'()\[\]{}-]|^[.]")  # what not every file system takes
+# What not every file system takes, and what would make the folder look hidden, or like a part.
+_ESCAPED = re.compile(r"[^\w .,;=+@!^&#~'()\[\]{}-]|^[.]|[.](?=parquet$)")
 _PLACE = re.compile(r"([0-9a-f]{16})/([0-9a-f]{16})-(\d{10})-(\d{10})\.parquet")
 _UNREADABLE = (OSError, pa.ArrowException, TypeError, KeyError, ValueError, RecursionError)
 
@@ -144,9 +145,8 @@ def hex_digits(text: str) -> str:
 
 def folder_name(method: str) -> str:
     """Return the name of a method's folder: letters that a file name cannot have are escaped."""
-    first = "^." if method in ASIDE else ""  # no method's folder is taken for one of those
-    pattern = re.compile(f"{_ESCAPED.pattern}|{first}") if first else _ESCAPED
-    return pattern.sub(lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), method)
+    name = _ESCAPED.sub(lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), method)
+    return f"%{ord(name[0]):02X}{name[1:]}" if name in ASIDE else name
 
 
 def part_at(path: Path) -> Part | None:

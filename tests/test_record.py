@@ -7,8 +7,9 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from mcstudy import MCStudyError, open_results, run
+from mcstudy import MCStudyError, open_results, run, status
 from mcstudy.cli import main
+from mcstudy.errors import StudyError
 from mcstudy.storage import parts
 from mcstudy.storage.record import as_json, record_content
 from mcstudy.storage.schema import HEAD, RECORD, misfit
@@ -227,3 +228,21 @@ def test_contract_what_is_written_fits_the_schema(small):
     assert misfit({**record, "kept": [1]}, RECORD) == "'kept'[0] is 1"
     assert misfit({}, HEAD) == "'condition' is missing"
     assert misfit(5, HEAD) == "it is 5"
+
+
+def test_contract_a_method_may_be_called_as_a_file_is(study_file, tmp_path):
+    path = study_file(('"average"', '"fit.parquet"'))
+    first = run(path, tmp_path, jobs=1, quiet=True)
+    again = run(path, tmp_path, jobs=1, quiet=True)
+    assert again.digests() == first.digests()
+    assert not status(first.folder).damaged
+    assert "fit.parquet" in set(first.fits["method"])
+
+
+def test_contract_a_name_too_long_for_a_folder_is_one_line_before_anything_starts(
+    study_file, tmp_path
+):
+    path = study_file(('"average"', f'"{"é" * 150}"'))
+    with pytest.raises(StudyError, match="has a name of 300 bytes"):
+        run(path, tmp_path / "results", jobs=1, quiet=True)
+    assert not list((tmp_path / "results").glob("*/study.json"))

@@ -36,7 +36,8 @@ from mcstudy.storage.schema import FORMAT, HEAD, misfit
 _METADATA = b"mcstudy"
 ASIDE = ("damaged", "discarded")
 """The folders beside those of the methods: of what was set aside, and of what no longer counts."""
-_ESCAPED = re.compile(r"[^\w .,;=+@!^&#~'()\[\]{}-]|^[.]")  # what not every file system takes
+# What not every file system takes, and a name that would be taken for that of a part.
+_ESCAPED = re.compile(r"[^\w .,;=+@!^&#~'()\[\]{}-]|^[.]|[.](?=parquet\Z)")
 _PLACE = re.compile(r"([0-9a-f]{16})/([0-9a-f]{16})-(\d{10})-(\d{10})\.parquet")
 _UNREADABLE = (OSError, pa.ArrowException, TypeError, KeyError, ValueError, RecursionError)
 

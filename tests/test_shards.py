@@ -198,6 +198,24 @@ def test_contract_collecting_again_brings_back_no_row_that_was_retried(
     assert collect(path, nodes, **where).results.digests() == digests
 
 
+def test_contract_of_a_part_that_is_here_by_half_the_other_half_is_collected(
+    study_file, tmp_path, monkeypatch
+):
+    bad_day = "    import os\n    if sample[0] > 1 and 'BAD_DAY' in os.environ: raise OSError\n"
+    path = study_file(("    se =", f"{bad_day}    se ="))
+    here, there = ({"results": tmp_path / name, "jobs": 1, "quiet": True} for name in "ab")
+    monkeypatch.setenv("BAD_DAY", "1")
+    run(path, replicates=20, **here)
+    run(path, **there)
+    monkeypatch.delenv("BAD_DAY")
+    run(path, replicates=20, retry=["error"], **here)
+    joined = collect(path, [there["results"]], results=here["results"], quiet=True)
+    assert not joined.missing
+    failed = joined.results.fits.query("status == 'error'")
+    assert len(failed)
+    assert failed["replicate"].min() >= 20
+
+
 def test_contract_status_counts_shares_made_by_two_versions_of_the_code(study_file, tmp_path):
     run(study_file(), tmp_path, part=(1, 2), jobs=1, quiet=True)
     other = study_file(("sample.mean(), se,", "sample.mean() + 1, se,"))

@@ -74,6 +74,7 @@ class RunLoop:
             open_ended = self.study.precision is not None and not self.share
             progress.begin(fits, self.store.folder, at_least=open_ended)
             if not self.share:
+                self.ledger.made_of = None  # what was lost may come back otherwise: a time-out
                 self.ledger.write()
             with progress:
                 stored = itertools.chain.from_iterable(self.ledger.stored().values())

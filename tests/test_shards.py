@@ -216,6 +216,18 @@ def test_contract_of_a_part_that_is_here_by_half_the_other_half_is_collected(
     assert failed["replicate"].min() >= 20
 
 
+def test_contract_code_changed_back_is_that_of_the_rows_in_the_tables(study_file, tmp_path):
+    path = study_file()
+    where = {"results": tmp_path / "b", "jobs": 1, "quiet": True}
+    a = run(path, tmp_path / "a", replicates=20, jobs=1, quiet=True)
+    study_file(("sample.mean()", "(sample.mean() + 9)"))
+    run(path, **where)
+    collect(path, [tmp_path / "a"], results=tmp_path / "b", changed="keep", quiet=True)
+    study_file()
+    back = run(path, changed="keep", **where).estimates.query("replicate < 20")
+    assert back["estimate"].tolist() == a.estimates["estimate"].tolist()
+
+
 def test_contract_status_counts_shares_made_by_two_versions_of_the_code(study_file, tmp_path):
     run(study_file(), tmp_path, part=(1, 2), jobs=1, quiet=True)
     other = study_file(("sample.mean(), se,", "sample.mean() + 1, se,"))

@@ -216,12 +216,13 @@ class Ledger:
 
     def tables_digest(self, stored: Stored) -> str:
         """Return the digest of all that the tables are made of: the same after parts are joined."""
-        made: dict[str, list[tuple[int, int]]] = {}
+        made: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
         for parts in stored.values():
             for part in parts:
-                cell = f"{part.method}/{part.fingerprint}/{part.condition}"
+                cell = part.condition, part.method, part.fingerprint
                 made.setdefault(cell, []).append((part.start, part.stop))
-        held = {cell: merged_ranges(ranges) for cell, ranges in made.items()}
+        # Those of a method stay in their order: where two hold a replicate the first one counts.
+        held = [(cell, merged_ranges(made[cell])) for cell in sorted(made, key=lambda c: c[:2])]
         return digest([held, self.facts(), truths_record(self.truths)])
 
     def older_rows(self, stored: Stored) -> list[str]:

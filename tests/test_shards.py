@@ -6,12 +6,15 @@ import shutil
 
 import pytest
 
-from mcstudy import MCStudyError, run, status
+from mcstudy import MCStudyError, replay, run, status
 from mcstudy.cli import main
 from mcstudy.execution.collect import collect
 from mcstudy.execution.shards import Share
 from mcstudy.grid import grid
 from mcstudy.simulation.replicates import Job
+from mcstudy.storage import parts
+from mcstudy.storage.compaction import compact
+from mcstudy.storage.manifest import Manifest
 from mcstudy.storage.store import Store
 
 
@@ -246,3 +249,52 @@ def test_contract_a_command_line_can_be_pasted_whatever_the_folder_is_called(
     command = capfd.readouterr().out.splitlines()[-1].rpartition("to compute them: ")[2]
     assert main([path if word == "STUDY" else word for word in shlex.split(command)[1:]]) == 0
     assert main(["collect", path, "--results", where]) == 0
+
+
+@pytest.mark.parametrize("keep", ["rows", "measures"])
+@pytest.mark.parametrize("step", ["listed", "read"])
+def test_contract_parts_joined_while_one_looks_are_not_lost(
+    study_file, tmp_path, monkeypatch, keep, step
+):
+    path = study_file(("seed=7", f"seed=7, keep={keep!r}"))
+    run(path, tmp_path, replicates=20, jobs=1, quiet=True)
+    for number in (1, 2):
+        run(path, tmp_path, part=(number, 2), jobs=1, quiet=True)
+    (folder,) = (path.parent for path in tmp_path.glob("*/parts"))
+    before, joined = status(folder), []
+    of, name = (Store, "parts") if step == "listed" else (parts, "read")
+    function = getattr(of, name)
+
+    def joining(*arguments):
+        found = function(*arguments)
+        if not joined:
+            joined.append(True)
+            compact(Store(folder), fewest=2)
+        return found
+
+    monkeypatch.setattr(of, name, joining)
+    assert Store(folder).strays() == []
+    for look in (status(folder), status(folder)):
+        assert not look.damaged
+        assert look.fits.equals(before.fits)
+
+
+def test_contract_a_replay_finds_what_is_joined_meanwhile(study_file, tmp_path, monkeypatch):
+    path = study_file()
+    for number in (1, 2):
+        run(path, tmp_path, part=(number, 2), jobs=1, quiet=True)
+    (folder,) = (path.parent for path in tmp_path.glob("*/parts"))
+    listed, joined = Manifest.stored, []
+
+    def joining(manifest):
+        found = listed(manifest)
+        if not joined:
+            joined.append(True)
+            compact(Store(folder), fewest=2)
+        return found
+
+    monkeypatch.setattr(Manifest, "stored", joining)
+    again = replay(path, "n=5, mean=0", 1, results=tmp_path)
+    assert joined
+    assert again.equal
+    assert not again.unstored

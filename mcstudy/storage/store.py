@@ -174,7 +174,7 @@ class Store:
     def _list(self) -> dict[str, dict[Path, Part]]:
         listed: dict[str, dict[Path, Part]] = {}
         for path in _files_below(self._parts):
-            part = part_at(path) if path.parent.parent.parent == self._parts else None
+            part = self._part_at(path)
             if part is not None:
                 listed.setdefault(part.condition, {})[path] = part
                 continue
@@ -184,10 +184,12 @@ class Store:
                 self.set_aside(path)
         return listed
 
+    def _part_at(self, path: Path) -> Part | None:
+        return part_at(path) if path.parent.parent.parent == self._parts else None
+
     def strays(self) -> list[Path]:
         """Return the Parquet files that are named as no part is."""
-        known = {part.path for part in self.parts()}
-        return [path for path in _files_below(self._parts) if path not in known]
+        return [path for path in _files_below(self._parts) if self._part_at(path) is None]
 
     def damaged(self) -> list[Path]:
         """Return the parts that are not what was written, every byte verified, and the strays."""

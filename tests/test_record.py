@@ -194,6 +194,9 @@ def test_contract_a_part_of_another_version_is_one_line_and_left_alone(
         else:
             pq.write_table(table.replace_schema_metadata({"mcstudy": json.dumps(head)}), part)
     content = part.read_bytes()
+    beside = part.with_name("0.parquet")  # damaged, in a folder that is another version's
+    if version != "newer":
+        beside.write_bytes(b"")
     for verb in (
         ["run", path, "--results", tmp_path, "--jobs", 1],
         ["status", results.folder],
@@ -205,6 +208,7 @@ def test_contract_a_part_of_another_version_is_one_line_and_left_alone(
         assert err.count("\n") == 1, err
         assert f"{part}: was written by another version of mcstudy" in err
     assert part.read_bytes() == content
+    assert beside.exists() == (version != "newer")
 
 
 def test_contract_a_part_of_rows_and_its_name_and_head_agree(small):

@@ -173,14 +173,17 @@ class Store:
 
     def _list(self) -> dict[str, dict[Path, Part]]:
         listed: dict[str, dict[Path, Part]] = {}
+        strays = []
         for path in _files_below(self._parts):
             part = self._part_at(path)
             if part is not None:
                 listed.setdefault(part.condition, {})[path] = part
                 continue
+            strays.append(path)
             with suppress(DamagedError):
-                read_head(path)  # says so where it is of an earlier format
-            if self._held:
+                read_head(path)  # says so where it is of an earlier format, before any is moved
+        if self._held:
+            for path in strays:
                 self.set_aside(path)
         return listed
 

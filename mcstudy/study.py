@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mcstudy.arguments import is_number, short
+from mcstudy.arguments import is_number
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid, check_levels, is_plain
 from mcstudy.measure import LEVEL, check_measures, check_null, check_targets
@@ -21,7 +21,6 @@ MAX_REPLICATES = 2**32  # the spawn key of a stream is one word of 32 bits (mcst
 MAX_SECONDS = 1e9
 """Of a time limit: the timer of a process counts nanoseconds in 63 bits."""
 SIMULATE = "simulate"
-_MOST_LETTERS = 80  # of a method's name, which names a folder: up to 255 bytes there
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -191,10 +190,9 @@ class Study:
             )
         for name, method in self.methods.items():
             named = isinstance(name, str) and name and name == name.strip() and is_plain(name)
-            if not named or "," in name or len(name) > _MOST_LETTERS:
+            if not named or "," in name:
                 raise StudyError(
-                    f"{self.name}: {short(name)} cannot name a method; use a text of at most "
-                    f"{_MOST_LETTERS} letters without commas"
+                    f"{self.name}: {name!r} cannot name a method; use a text without commas"
                 )
             _check_method(name, method, self.name)
         if self.reference is not None and self.reference not in list(self.methods):

@@ -184,3 +184,13 @@ def test_contract_the_record_is_json_and_says_what_is_there(go):
     assert record["replicates"] == 10
     assert record["asked"]["replicates"] == 4
     assert set(results.conditions.condition) == {"n=True", "n=0", "n=1", "n=inf"}
+
+
+def test_contract_code_changed_back_and_forth_is_asked_about_each_time(go):
+    go(study(m=plus(0)))
+    go(study(m=plus(100)), changed="discard")
+    back = go(study(m=plus(0)), changed="discard")
+    with pytest.raises(ChangedError, match="the code of method 'm'"):
+        go(study(m=plus(100)))
+    assert rounded(back) == [0] * 10
+    assert rounded(go(study(m=plus(100)), changed="keep")) == [0] * 10

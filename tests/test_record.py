@@ -9,6 +9,7 @@ import pytest
 
 from mcstudy import Estimate, MCStudyError, Study, grid, open_results, run
 from mcstudy.cli import main
+from mcstudy.errors import StudyError
 from mcstudy.storage import parts
 from mcstudy.storage.record import as_json, record_content
 from mcstudy.storage.schema import HEAD, RECORD, misfit
@@ -194,6 +195,9 @@ def test_contract_a_part_of_another_version_is_one_line_and_left_alone(
         else:
             pq.write_table(table.replace_schema_metadata({"mcstudy": json.dumps(head)}), part)
     content = part.read_bytes()
+    beside = part.with_name("0.parquet")  # damaged, in a folder that is another version's
+    if version != "newer":
+        beside.write_bytes(b"")
     for verb in (
         ["run", path, "--results", tmp_path, "--jobs", 1],
         ["status", results.folder],
@@ -205,6 +209,7 @@ def test_contract_a_part_of_another_version_is_one_line_and_left_alone(
         assert err.count("\n") == 1, err
         assert f"{part}: was written by another version of mcstudy" in err
     assert part.read_bytes() == content
+    assert beside.exists() == (version != "newer")
 
 
 def test_contract_a_part_of_rows_and_its_name_and_head_agree(small):
@@ -261,3 +266,12 @@ def test_contract_what_is_written_fits_the_schema(small):
     assert misfit({**record, "kept": [1]}, RECORD) == "'kept'[0] is 1"
     assert misfit({}, HEAD) == "'condition' is missing"
     assert misfit(5, HEAD) == "it is 5"
+
+
+def test_contract_a_name_too_long_for_a_folder_is_one_line_before_anything_starts(
+    study_file, tmp_path
+):
+    path = study_file(('"average"', f'"{"é" * 150}"'))
+    with pytest.raises(StudyError, match="has a name of 300 bytes"):
+        run(path, tmp_path / "results", jobs=1, quiet=True)
+    assert not list((tmp_path / "results").glob("*/study.json"))

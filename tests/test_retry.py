@@ -115,3 +115,35 @@ def test_contract_what_cannot_be_retried_is_said(buggy_file, tmp_path, capsys):
         run(path, tmp_path, part=(1, 2), retry=["error"], quiet=True)
     with pytest.raises(StudyError, match="give a list of names"):
         run(path, tmp_path, retry="error", quiet=True)
+
+
+def test_contract_after_a_retry_that_was_killed_the_tables_are_those_of_the_new_rows(
+    study_file, tmp_path, monkeypatch
+):
+    bad_day = "    import os\n    if sample[0] > 1 and 'BAD_DAY' in os.environ: raise OSError\n"
+    path = study_file(("    se =", f"{bad_day}    se ="))
+    monkeypatch.setenv("BAD_DAY", "1")
+    assert run(path, tmp_path, jobs=1, quiet=True).fits["status"].eq("error").any()
+    monkeypatch.delenv("BAD_DAY")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mcstudy.execution.run._complete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(path, tmp_path, retry=["error"], jobs=1, quiet=True)
+    assert run(path, tmp_path, jobs=1, quiet=True).fits["status"].eq("ok").all()
+
+
+def test_contract_fits_that_come_out_otherwise_than_lost_ones_are_in_the_tables(
+    study_file, tmp_path, monkeypatch
+):
+    bad_day = "    import os\n    if sample[0] > 1 and 'BAD_DAY' in os.environ: raise OSError\n"
+    path = study_file(("    se =", f"{bad_day}    se ="))
+    monkeypatch.setenv("BAD_DAY", "1")
+    before = run(path, tmp_path, jobs=1, quiet=True)
+    monkeypatch.delenv("BAD_DAY")
+    for part in (before.folder / "parts").glob("*/*/*.parquet"):
+        part.write_bytes(b"")
+    assert run(path, tmp_path, jobs=1, quiet=True).fits["status"].eq("ok").all()

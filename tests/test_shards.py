@@ -6,12 +6,15 @@ import shutil
 
 import pytest
 
-from mcstudy import MCStudyError, run, status
+from mcstudy import MCStudyError, replay, run, status
 from mcstudy.cli import main
 from mcstudy.execution.collect import collect
 from mcstudy.execution.shards import Shard
 from mcstudy.grid import grid
 from mcstudy.simulation.replicates import Job
+from mcstudy.storage import parts
+from mcstudy.storage.compaction import compact
+from mcstudy.storage.manifest import Manifest
 from mcstudy.storage.store import Store
 
 
@@ -198,6 +201,36 @@ def test_contract_collecting_again_brings_back_no_row_that_was_retried(
     assert collect(path, nodes, **where).results.digests() == digests
 
 
+def test_contract_of_a_part_that_is_here_by_half_the_other_half_is_collected(
+    study_file, tmp_path, monkeypatch
+):
+    bad_day = "    import os\n    if sample[0] > 1 and 'BAD_DAY' in os.environ: raise OSError\n"
+    path = study_file(("    se =", f"{bad_day}    se ="))
+    here, there = ({"results": tmp_path / name, "jobs": 1, "quiet": True} for name in "ab")
+    monkeypatch.setenv("BAD_DAY", "1")
+    run(path, replicates=20, **here)
+    run(path, **there)
+    monkeypatch.delenv("BAD_DAY")
+    run(path, replicates=20, retry=["error"], **here)
+    joined = collect(path, [there["results"]], results=here["results"], quiet=True)
+    assert not joined.missing
+    failed = joined.results.fits.query("status == 'error'")
+    assert len(failed)
+    assert failed["replicate"].min() >= 20
+
+
+def test_contract_code_changed_back_is_that_of_the_rows_in_the_tables(study_file, tmp_path):
+    path = study_file()
+    where = {"results": tmp_path / "b", "jobs": 1, "quiet": True}
+    a = run(path, tmp_path / "a", replicates=20, jobs=1, quiet=True)
+    study_file(("sample.mean()", "(sample.mean() + 9)"))
+    run(path, **where)
+    collect(path, [tmp_path / "a"], results=tmp_path / "b", changed="keep", quiet=True)
+    study_file()
+    back = run(path, changed="keep", **where).estimates.query("replicate < 20")
+    assert back["estimate"].tolist() == a.estimates["estimate"].tolist()
+
+
 def test_contract_status_counts_shares_made_by_two_versions_of_the_code(study_file, tmp_path):
     run(study_file(), tmp_path, part=(1, 2), jobs=1, quiet=True)
     other = study_file(("sample.mean(), se,", "sample.mean() + 1, se,"))
@@ -216,3 +249,52 @@ def test_contract_a_command_line_can_be_pasted_whatever_the_folder_is_called(
     command = capfd.readouterr().out.splitlines()[-1].rpartition("to compute them: ")[2]
     assert main([path if word == "STUDY" else word for word in shlex.split(command)[1:]]) == 0
     assert main(["collect", path, "--results", where]) == 0
+
+
+@pytest.mark.parametrize("keep", ["rows", "measures"])
+@pytest.mark.parametrize("step", ["listed", "read"])
+def test_contract_parts_joined_while_one_looks_are_not_lost(
+    study_file, tmp_path, monkeypatch, keep, step
+):
+    path = study_file(("seed=7", f"seed=7, keep={keep!r}"))
+    run(path, tmp_path, replicates=20, jobs=1, quiet=True)
+    for number in (1, 2):
+        run(path, tmp_path, part=(number, 2), jobs=1, quiet=True)
+    (folder,) = (path.parent for path in tmp_path.glob("*/parts"))
+    before, joined = status(folder), []
+    of, name = (Store, "parts") if step == "listed" else (parts, "read")
+    function = getattr(of, name)
+
+    def joining(*arguments):
+        found = function(*arguments)
+        if not joined:
+            joined.append(True)
+            compact(Store(folder), fewest=2)
+        return found
+
+    monkeypatch.setattr(of, name, joining)
+    assert Store(folder).strays() == []
+    for look in (status(folder), status(folder)):
+        assert not look.damaged
+        assert look.fits.equals(before.fits)
+
+
+def test_contract_a_replay_finds_what_is_joined_meanwhile(study_file, tmp_path, monkeypatch):
+    path = study_file()
+    for number in (1, 2):
+        run(path, tmp_path, part=(number, 2), jobs=1, quiet=True)
+    (folder,) = (path.parent for path in tmp_path.glob("*/parts"))
+    listed, joined = Manifest.stored, []
+
+    def joining(manifest):
+        found = listed(manifest)
+        if not joined:
+            joined.append(True)
+            compact(Store(folder), fewest=2)
+        return found
+
+    monkeypatch.setattr(Manifest, "stored", joining)
+    again = replay(path, "n=5, mean=0", 1, results=tmp_path)
+    assert joined
+    assert again.equal
+    assert not again.unstored

@@ -46,7 +46,6 @@ def rambles(*, n):
         ),
         ({"methods": {"m": lambda: None}}, "'m' cannot be called with a data set: too many"),
         ({"methods": {"\ud800": len}}, "cannot name a method"),
-        ({"methods": {"m" * 81: len}}, "at most 80 letters"),
         ({"replicates": 2**32}, "replicates is 4294967296; give an integer of 1 or more, below"),
         ({"replicates": np.array([1, 2])}, "give an integer of 1 or more"),
     ],

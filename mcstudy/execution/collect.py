@@ -16,8 +16,16 @@ from mcstudy.execution.stopping import StoppingRule
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.simulation.replicates import Job
-from mcstudy.storage.manifest import replicates_in
-from mcstudy.storage.parts import DamagedError, NewPart, Part, read_content
+from mcstudy.storage.manifest import missing_ranges
+from mcstudy.storage.parts import (
+    DamagedError,
+    NewPart,
+    Part,
+    new_part,
+    read,
+    read_content,
+    read_head,
+)
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import StudyRecord
 from mcstudy.study import Study, check_replicates
@@ -163,18 +171,35 @@ def _copy(study_record: StudyRecord, other: Store, changed: str | None, progress
         held.setdefault(_cell(part), []).append((part.start, part.stop))
     damaged = other.strays()
     for part in other.parts():
-        # A retry leaves the rows that stay in pieces: a copy of the whole would bring back the
-        # others.
-        own = replicates_in(held.get(_cell(part), ()), part.start, part.stop)
-        if study_record.manifest.counts(part) and own < part.stop - part.start:
+        own = held.setdefault(_cell(part), [])
+        gaps = missing_ranges(own, part.start, part.stop)
+        if study_record.manifest.counts(part) and gaps:
             try:
-                content = read_content(part.path)
+                lacking = _lacking(part, gaps, study_record.study.keep)
             except DamagedError as error:
                 damaged.append(error.path)
-            else:
-                study_record.store.add(NewPart(part.place, content))
+                continue
+            study_record.outdate_tables()
+            for new in lacking:
+                study_record.store.add(new)
+            own.append((part.start, part.stop))
     for path in damaged:
         progress.say(f"{path}: damaged, left where it is")
+
+
+def _lacking(part: Part, gaps: Sequence[tuple[int, int]], keep: str) -> list[NewPart]:
+    """Return what a part holds of some replicates, verified.
+
+    Rows that are here already may be those of a retry: a copy of the whole would bring back the
+    ones before. Sums are never retried.
+    """
+    if keep == "measures" or list(gaps) == [(part.start, part.stop)]:
+        return [NewPart(part.place, read_content(part.path))]
+    rows, head = read(part.path), read_head(part.path)
+    return [
+        new_part(rows.slice(start - part.start, stop - start), head.over(start, stop))
+        for start, stop in gaps
+    ]
 
 
 def _cell(part: Part) -> tuple[str, str, str]:

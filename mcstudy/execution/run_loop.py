@@ -74,6 +74,8 @@ class RunLoop:
             open_ended = self.study.precision is not None and not self.share
             progress.begin(fits, self.store.folder, at_least=open_ended)
             if not self.share:
+                # What was lost may come back otherwise, such as a time-out.
+                self.study_record.made_of = None
                 self.study_record.write()
             with progress:
                 stored = itertools.chain.from_iterable(self.study_record.stored().values())

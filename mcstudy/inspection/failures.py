@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from mcstudy.storage import parts
 from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.manifest import Stored
 from mcstudy.storage.parts import DamagedError, Part
-from mcstudy.storage.sum_parts import read_summaries
+from mcstudy.storage.sum_parts import summaries
 
 NOWHERE = -1
 """The replicate of failures whose address was not kept."""
@@ -25,7 +26,7 @@ _GOOD = (str(Status.OK), str(Status.BOUNDARY), str(Status.SKIPPED))
 _OF_PART = ["replicate", *ENDING]
 _ALL = ["condition", "count", "replicate", "method", *ENDING]
 _TOO_MANY = "(of kinds too many to be kept)"
-_TRIES = 3  # a run may join parts while one looks, but not three times within a look
+TRIES = 3  # a run may join parts while one looks, but not three times within a look
 
 
 class Place(NamedTuple):
@@ -55,10 +56,10 @@ def troubled_fits(
     damaged : int
         The number of parts.
     """
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         stored = recorded.stored()
         found, lost = _read_all(stored)
-        if all(part.path.exists() for part in lost):
+        if all(os.path.lexists(part.path) for part in lost):
             break
         # A run at work has joined parts meanwhile: look again.
     stored = {c: [part for part in parts if part not in lost] for c, parts in stored.items()}
@@ -66,7 +67,7 @@ def troubled_fits(
     troubled = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
     troubled["warned"] = troubled["warned"].astype(bool)
     troubled["failed"] = ~troubled["status"].isin(_GOOD)
-    return troubled, stored, len(lost)
+    return troubled, stored, sum(os.path.lexists(part.path) for part in lost)
 
 
 def kinds_of(failed: pd.DataFrame) -> pd.DataFrame:
@@ -103,6 +104,7 @@ def _read_all(stored: Stored) -> tuple[list[pd.DataFrame], list[Part]]:
     lost: list[Part] = []
     for condition, own in stored.items():
         held: dict[str, list[tuple[int, int]]] = {}
+        sums: list[tuple[Part, pa.Table]] = []
         for part in own:
             try:
                 rows = parts.read(part.path)
@@ -110,11 +112,12 @@ def _read_all(stored: Stored) -> tuple[list[pd.DataFrame], list[Part]]:
                 lost.append(part)
                 continue
             if "size" in rows.column_names:
-                continue  # of moments, which are counted together
+                sums.append((part, rows))  # of moments, which are counted together
+                continue
             before = held.setdefault(part.method, [])
             found.append(_not_yet(_of_rows(condition, part, rows), before))
             before.append((part.start, part.stop))
-        if sums := [part for part in own if part.method not in held and part not in lost]:
+        if sums:
             found.append(_of_sums(condition, sums))
     return found, lost
 
@@ -135,10 +138,10 @@ def _of_rows(condition: Condition, part: Part, rows: pa.Table) -> pd.DataFrame:
     return pd.DataFrame(columns, columns=_ALL, index=range(bad.num_rows))
 
 
-def _of_sums(condition: Condition, sums: Sequence[Part]) -> pd.DataFrame:
+def _of_sums(condition: Condition, sums: Sequence[tuple[Part, pa.Table]]) -> pd.DataFrame:
     """Return a row for each address that was kept, the first of its kind with the count of all."""
     lines: list[tuple[Any, ...]] = []
-    for method, kept in read_summaries(sums).items():
+    for method, kept in summaries(sums).items():
         for outcome, fits in sorted(kept.outcomes.items(), key=lambda item: item[0].kind is None):
             if outcome.status in _GOOD and not outcome.warned:
                 continue

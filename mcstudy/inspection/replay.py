@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import os
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from mcstudy.analysis.query import find_condition
 from mcstudy.arguments import as_path, short, suggestion
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.grid import Condition
+from mcstudy.inspection.failures import TRIES
 from mcstudy.inspection.save import data_text
 from mcstudy.inspection.status import open_recorded
 from mcstudy.loader import check_name, load_study, recorded_study
@@ -165,14 +167,18 @@ def replay(
     names = sorted(study.methods) if method is None else [method]
     current = method_marks(study)
     truths = study.truths(found)
-    parts = [
-        part
-        for part in _that_count(store, study, found, current)
-        if part.start <= replicate < part.stop and part.method in names
-    ]
     sums = study.keep == "measures"
-    stored, marks = stored_answers(() if sums else parts, replicate, truths)
-    endings, notes = stored_endings(parts if sums else (), replicate)
+    for _ in range(TRIES):
+        parts = [
+            part
+            for part in _that_count(store, study, found, current)
+            if part.start <= replicate < part.stop and part.method in names
+        ]
+        stored, marks = stored_answers(() if sums else parts, replicate, truths)
+        endings, notes = stored_endings(parts if sums else (), replicate)
+        if all(os.path.lexists(part.path) for part in parts):
+            break
+        # A run at work has joined parts meanwhile: look again.
     if not set(names) <= stored.keys():
         notes += _damaged(_manifest(store, study, found, current), replicate)
     if not stored and not notes:

@@ -82,6 +82,9 @@ class Decisions:
             Where something has changed and it is not told, or not possible, what to do.
         """
         found = _Changes(dict.fromkeys(truths))
+        # Rows of the code of now count, whatever was decided on it before: another change of it is
+        # another question.
+        self.discarded.difference_update(self.manifest.present.values())
         for part, head in self._others(store):
             self._check_kept(store, head)
             found.of_sums |= dict.fromkeys(self.manifest.other_references(head))

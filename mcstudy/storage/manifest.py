@@ -85,7 +85,7 @@ class Manifest:
 
     def is_present(self, part: Part) -> bool:
         """Return whether a part is made by the study as it is."""
-        return self._present.get(part.method) == part.fingerprint
+        return self.present.get(part.method) == part.fingerprint
 
     def is_of_study(self, part: Part) -> bool:
         """Return whether the study has the method and the condition of a part."""
@@ -102,7 +102,7 @@ class Manifest:
         return []
 
     @cached_property
-    def _present(self) -> dict[str, str]:
+    def present(self) -> dict[str, str]:
         """The fingerprint of each method now."""
         return {name: fingerprint_of(name, mark, self.keep) for name, mark in self.marks.items()}
 
@@ -138,6 +138,18 @@ def replicates_in(
     last = math.inf if stop is None else stop
     cut = ((max(first, start), min(end, last)) for first, end in merged_ranges(ranges))
     return sum(max(int(end - first), 0) for first, end in cut)
+
+
+def missing_ranges(
+    ranges: Iterable[tuple[int, int]], start: int, stop: int
+) -> list[tuple[int, int]]:
+    """Return the replicates from `start` to `stop` that are in none of the ranges, as ranges."""
+    missing = []
+    for first, end in [*merged_ranges(ranges), (stop, stop)]:
+        if start < min(first, stop):
+            missing.append((start, min(first, stop)))
+        start = max(start, end)
+    return missing
 
 
 def merged_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -66,11 +66,9 @@ def reopen(study_record: StudyRecord, statuses: Collection[str], methods: Collec
             estimands = estimands_of(own.values())
             for part in own:
                 try:
-                    taken += _reopen(study_record.store, part, wanted, estimands)
+                    taken += _reopen(study_record, part, wanted, estimands)
                 except DamagedError as error:
                     study_record.store.set_aside(error.path)
-    if taken:
-        study_record.made_of = None  # the same replicates will be there again, with other rows
     return taken
 
 
@@ -85,7 +83,9 @@ def _whole(store: Store, stored: Sequence[Part]) -> dict[Part, parts.Types]:
     return found
 
 
-def _reopen(store: Store, part: Part, statuses: Sequence[str], estimands: Sequence[str]) -> int:
+def _reopen(
+    study_record: StudyRecord, part: Part, statuses: Sequence[str], estimands: Sequence[str]
+) -> int:
     """Take fits out of one part; return how many."""
     import pyarrow.compute as pc
 
@@ -94,10 +94,11 @@ def _reopen(store: Store, part: Part, statuses: Sequence[str], estimands: Sequen
     gone = rows["replicate"].filter(pc.is_in(status, pa.array(statuses, pa.string()))).to_pylist()
     if not gone:
         return 0
+    study_record.outdate_tables()
     edges = [part.start - 1, *sorted(gone), part.stop]
     for before, after in itertools.pairwise(edges):
         if before + 1 < after:
             kept = rows.slice(before + 1 - part.start, after - before - 1)
-            store.add(parts.new_part(kept, head.over(before + 1, after)))
-    store.discard([part])
+            study_record.store.add(parts.new_part(kept, head.over(before + 1, after)))
+    study_record.store.discard([part])
     return len(gone)

@@ -173,21 +173,26 @@ class Store:
 
     def _list(self) -> dict[str, dict[Path, Part]]:
         listed: dict[str, dict[Path, Part]] = {}
+        strays = []
         for path in _files_below(self._parts):
-            part = part_at(path) if path.parent.parent.parent == self._parts else None
+            part = self._part_at(path)
             if part is not None:
                 listed.setdefault(part.condition, {})[path] = part
                 continue
+            strays.append(path)
             with suppress(DamagedError):
-                read_head(path)  # says so where it is of an earlier format
-            if self._held:
+                read_head(path)  # says so where it is of an earlier format, before any is moved
+        if self._held:
+            for path in strays:
                 self.set_aside(path)
         return listed
 
+    def _part_at(self, path: Path) -> Part | None:
+        return part_at(path) if path.parent.parent.parent == self._parts else None
+
     def strays(self) -> list[Path]:
         """Return the Parquet files that are named as no part is."""
-        known = {part.path for part in self.parts()}
-        return [path for path in _files_below(self._parts) if path not in known]
+        return [path for path in _files_below(self._parts) if self._part_at(path) is None]
 
     def damaged(self) -> list[Path]:
         """Return the parts that are not what was written, every byte verified, and the strays."""

@@ -10,18 +10,20 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
 from mcstudy.storage.changes import Decisions
 from mcstudy.storage.facts import commit_of, digest, facts_of, measures_record, truths_record
 from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of, replicates_in
-from mcstudy.storage.parts import Part
+from mcstudy.storage.parts import Part, folder_name
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
 from mcstudy.storage.record import RecordError
 from mcstudy.storage.store import Store
 from mcstudy.study import Study
 
 _MOST_NAMES = 5  # of estimands in a line
+_LONGEST_NAME = 255  # bytes, of a file or folder on most systems (NAME_MAX of Linux)
 
 
 class StudyRecord:
@@ -42,6 +44,7 @@ class StudyRecord:
         self.marks = method_marks(study)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
         self._check_null()
+        self._check_names()
         take_as_unchanged(study, self.marks)
         self.repaired, self._wrote = "", False
         self._record = self._record_of(store)
@@ -101,6 +104,15 @@ class StudyRecord:
                 f"{self.study.name}: null is given for {', '.join(map(repr, unknown))}; "
                 f"the estimands are {', '.join(sorted(known))}"
             )
+
+    def _check_names(self) -> None:
+        """Raise StudyError for a method whose name is too long for that of its folder."""
+        for name in self.study.methods:
+            if (length := len(folder_name(name).encode())) > _LONGEST_NAME:
+                raise StudyError(
+                    f"{self.study.name}: method {short(name)} has a name of {length} bytes as a "
+                    f"folder is called, and {_LONGEST_NAME} is the most; give it a shorter one"
+                )
 
     def without_truth(self) -> list[str]:
         """Say in words which estimands have no truth, or one under some conditions only."""
@@ -204,12 +216,13 @@ class StudyRecord:
 
     def tables_digest(self, stored: Stored) -> str:
         """Return the digest of all that the tables are made of: the same after parts are joined."""
-        made: dict[str, list[tuple[int, int]]] = {}
+        made: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
         for parts in stored.values():
             for part in parts:
-                cell = f"{part.method}/{part.fingerprint}/{part.condition}"
+                cell = part.condition, part.method, part.fingerprint
                 made.setdefault(cell, []).append((part.start, part.stop))
-        held = {cell: merged_ranges(ranges) for cell, ranges in made.items()}
+        # Those of a method stay in their order: where two hold a replicate the first one counts.
+        held = [(cell, merged_ranges(made[cell])) for cell in sorted(made, key=lambda c: c[:2])]
         return digest([held, self.facts(), truths_record(self.truths)])
 
     def older_rows(self, stored: Stored) -> list[str]:
@@ -232,6 +245,12 @@ class StudyRecord:
     def measures_digest(self, made_of: str) -> str:
         """Return the digest of all that the measures and comparisons are made of."""
         return digest([made_of, measures_record(self.study)])
+
+    def outdate_tables(self) -> None:
+        """Write down that rows change, before they do: the same replicates may get other rows."""
+        if self.made_of is not None:
+            self.made_of = None
+            self.write()
 
     def write(self) -> None:
         """Bring `study.json` up to date."""

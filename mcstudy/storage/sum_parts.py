@@ -85,10 +85,14 @@ def read_summaries(stored: Sequence[Part]) -> dict[str, Summary]:
     DamagedError
         Where a part turns out to be damaged.
     """
+    return summaries([(part, parts.read(part.path)) for part in stored])
+
+
+def summaries(read: Sequence[tuple[Part, pa.Table]]) -> dict[str, Summary]:
+    """Return the same of parts that have been read."""
     tables: dict[str, dict[str, list[pa.Table]]] = {}
-    for part in stored:
-        of_code = tables.setdefault(part.method, {}).setdefault(part.fingerprint, [])
-        of_code.append(parts.read(part.path))
+    for part, table in read:
+        tables.setdefault(part.method, {}).setdefault(part.fingerprint, []).append(table)
     return {
         method: summary([joined_moments(same) for same in own.values()])
         for method, own in tables.items()

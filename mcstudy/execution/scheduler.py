@@ -124,7 +124,9 @@ class JobQueue:
         self._count_waiting(job, -1)
         seconds = self._slice_seconds()
         cost = self._group(job).cost
-        size = math.ceil(len(job) / self._workers)
+        # Workers share a job only where there are not enough for all of them: each slice is a file.
+        enough = len(self._waiting) >= self._workers
+        size = len(job) if enough else math.ceil(len(job) / self._workers)
         if cost is None:
             size = min(size, _UNMEASURED)
         else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -26,6 +26,7 @@ _GOOD = (str(Status.OK), str(Status.BOUNDARY), str(Status.SKIPPED))
 _OF_PART = ["replicate", *ENDING]
 _ALL = ["condition", "count", "replicate", "method", *ENDING]
 _TOO_MANY = "(of kinds too many to be kept)"
+_Line: TypeAlias = tuple[str, int, int, str, str, str, bool]
 TRIES = 3  # a run may join parts while one looks, but not three times within a look
 
 
@@ -63,8 +64,7 @@ def troubled_fits(
             break
         # A run at work has joined parts meanwhile: look again.
     stored = {c: [part for part in parts if part not in lost] for c, parts in stored.items()}
-    tables = [table for table in found if len(table)]
-    troubled = pd.concat(tables) if tables else pd.DataFrame(columns=_ALL)
+    troubled = pd.DataFrame(found, columns=_ALL)
     troubled["warned"] = troubled["warned"].astype(bool)
     troubled["failed"] = ~troubled["status"].isin(_GOOD)
     return troubled, stored, sum(os.path.lexists(part.path) for part in lost)
@@ -98,9 +98,9 @@ def places_of(rows: pd.DataFrame) -> tuple[Place, ...]:
     )
 
 
-def _read_all(stored: Stored) -> tuple[list[pd.DataFrame], list[Part]]:
+def _read_all(stored: Stored) -> tuple[list[_Line], list[Part]]:
     """Return the troubled fits of each part, and the parts that could not be read."""
-    found: list[pd.DataFrame] = []
+    found: list[_Line] = []
     lost: list[Part] = []
     for condition, own in stored.items():
         held: dict[str, list[tuple[int, int]]] = {}
@@ -115,32 +115,28 @@ def _read_all(stored: Stored) -> tuple[list[pd.DataFrame], list[Part]]:
                 sums.append((part, rows))  # of moments, which are counted together
                 continue
             before = held.setdefault(part.method, [])
-            found.append(_not_yet(_of_rows(condition, part, rows), before))
+            found += _of_rows(condition, part, rows, before)
             before.append((part.start, part.stop))
         if sums:
-            found.append(_of_sums(condition, sums))
+            found += _of_sums(condition, sums)
     return found, lost
 
 
-def _not_yet(failed: pd.DataFrame, held: Sequence[tuple[int, int]]) -> pd.DataFrame:
-    """Return the failures of replicates that no part before holds: of two the first one counts."""
-    for start, stop in held:
-        failed = failed[~failed["replicate"].between(start, stop, inclusive="left")]
-    return failed
-
-
-def _of_rows(condition: Condition, part: Part, rows: pa.Table) -> pd.DataFrame:
+def _of_rows(
+    condition: Condition, part: Part, rows: pa.Table, held: Sequence[tuple[int, int]]
+) -> Iterator[_Line]:
+    """Yield a line for each fit, but for those that a part before holds: the first one counts."""
     good = pc.is_in(rows["status"].cast(pa.string()), value_set=pa.array(_GOOD))
-    bad = rows.filter(pc.or_(pc.invert(good), rows[WARNED]))
-    columns: dict[str, Any] = {name: bad[name].to_pylist() for name in _OF_PART}
-    columns["message"] = [message or "" for message in columns["message"]]
-    columns |= {"condition": condition.key, "method": part.method, "count": 1}
-    return pd.DataFrame(columns, columns=_ALL, index=range(bad.num_rows))
+    bad = rows.select(_OF_PART).filter(pc.or_(pc.invert(good), rows[WARNED]))
+    for row in bad.to_pylist():
+        replicate = row["replicate"]
+        if not any(start <= replicate < stop for start, stop in held):
+            address = (condition.key, 1, replicate, part.method)
+            yield (*address, row["status"], row["message"] or "", row[WARNED])
 
 
-def _of_sums(condition: Condition, sums: Sequence[tuple[Part, pa.Table]]) -> pd.DataFrame:
-    """Return a row for each address that was kept, the first of its kind with the count of all."""
-    lines: list[tuple[Any, ...]] = []
+def _of_sums(condition: Condition, sums: Sequence[tuple[Part, pa.Table]]) -> Iterator[_Line]:
+    """Yield a line for each address that was kept, the first of its kind with the count of all."""
     for method, kept in summaries(sums).items():
         for outcome, fits in sorted(kept.outcomes.items(), key=lambda item: item[0].kind is None):
             if outcome.status in _GOOD and not outcome.warned:
@@ -149,5 +145,4 @@ def _of_sums(condition: Condition, sums: Sequence[tuple[Part, pa.Table]]) -> pd.
             for i, (replicate, text) in enumerate(addresses):
                 count = 1 if i else fits - len(addresses) + 1
                 address = (condition.key, count, replicate, method)
-                lines.append((*address, outcome.status, text, outcome.warned))
-    return pd.DataFrame(lines, columns=_ALL)
+                yield (*address, outcome.status, text, outcome.warned)

@@ -77,9 +77,8 @@ def commit_of(study: Study) -> str | None:
 
 def _factors(study: Study) -> dict[str, list[Any]]:
     """Return the levels of each factor, in order, each once."""
-    factors: dict[str, list[Any]] = {name: [] for name in study.conditions.factors}
+    factors: dict[str, dict[str, Any]] = {name: {} for name in study.conditions.factors}
     for condition in sorted(study.conditions, key=lambda condition: condition.sort_key):
         for name, level in condition.factors.items():
-            if level_text(level) not in map(level_text, factors[name]):
-                factors[name].append(level)
-    return factors
+            factors[name].setdefault(level_text(level), level)
+    return {name: list(levels.values()) for name, levels in factors.items()}

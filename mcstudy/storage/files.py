@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ import pyarrow.parquet as pq
 
 from mcstudy.errors import ResultsError
 from mcstudy.storage.checksums import seal_file
+
+GROUP_ROWS = 2**15
+"""The rows of a row group, or more: below some thousands its description outweighs them."""
 
 
 @contextmanager
@@ -47,6 +51,8 @@ class TableWriters:
     ) -> None:
         self._paths = {name: folder / f"{name}.parquet" for name in schemas}
         self._writers = {}
+        self._waiting: defaultdict[str, list[pa.Table]] = defaultdict(list)
+        self._rows_waiting: Counter[str] = Counter()
         for name, path in self._paths.items():
             with writing(path):
                 schema = schemas[name].with_metadata(dict(metadata))
@@ -57,16 +63,24 @@ class TableWriters:
         return self
 
     def write(self, tables: Mapping[str, pa.Table]) -> None:
-        """Append a row group to each."""
+        """Append rows to each; small tables share a row group."""
         for name, table in tables.items():
-            writer = self._writers[name]
-            rows = max(table.num_rows, 1)
-            with writing(self._paths[name]):
-                writer.write_table(table.cast(writer.schema).combine_chunks(), row_group_size=rows)
+            self._waiting[name].append(table.cast(self._writers[name].schema))
+            self._rows_waiting[name] += table.num_rows
+            if self._rows_waiting[name] >= GROUP_ROWS:
+                self._write_group(name)
+
+    def _write_group(self, name: str) -> None:
+        table = pa.concat_tables(self._waiting.pop(name)).combine_chunks()
+        self._rows_waiting[name] = 0
+        with writing(self._paths[name]):
+            self._writers[name].write_table(table, row_group_size=max(table.num_rows, 1))
 
     def __exit__(self, kind: Any, *_: object) -> None:
         try:
             if kind is None:
+                for name in list(self._waiting):
+                    self._write_group(name)
                 for name, path in self._paths.items():
                     with writing(path):
                         self._writers[name].close()

@@ -140,9 +140,10 @@ class Store:
     def add(self, part: NewPart) -> None:
         """Store a part, whole or not at all."""
         path = self._parts / part.place
-        with writing(path):
-            for folder in (path.parent.parent, path.parent):
-                folder.mkdir(exist_ok=True)
+        if not path.parent.is_dir():
+            with writing(path):
+                for folder in (path.parent.parent, path.parent):
+                    folder.mkdir(exist_ok=True)
         self._write(path, part.content)
         if self._listed is not None and (added := part_at(path)):
             self._listed.setdefault(added.condition, {})[path] = added

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TypeAlias
+
 from mcstudy.errors import ResultsError
-from mcstudy.execution.extent import Extent, extent_of, lost
 from mcstudy.execution.progress import Progress
+from mcstudy.execution.scheduler import covered
 from mcstudy.execution.tables import MeasureOptions, write_measures, write_rows
 from mcstudy.storage.compaction import WORTHWHILE, compact
 from mcstudy.storage.export import MEASURED, TABLES_OF, tables_of_rows
+from mcstudy.storage.manifest import Stored
 from mcstudy.storage.parts import DamagedError
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import StudyRecord
@@ -122,3 +126,38 @@ LEFT = (
     "the tables stay as they are. Run the study again with all its methods and as many replicates "
     "to compute what is gone, or delete the tables first to have them of what is left"
 )
+
+
+Extent: TypeAlias = dict[str, dict[str, int]]
+
+
+def extent_of(stored: Stored) -> Extent:
+    """Return the number of replicates by condition and method."""
+    return {
+        condition.key: {
+            method: covered(parts, method, 0)[0]
+            for method in sorted({part.method for part in parts})
+        }
+        for condition, parts in stored.items()
+        if parts
+    }
+
+
+def lost(before: Extent, now: Extent) -> str:
+    """Say in words what tables of `before` rest on and those of `now` would not, if anything."""
+    cells = list(_lost(before, now))
+    if not cells:
+        return ""
+    condition, method, had, has = cells[0]
+    more = f", and {len(cells) - 1} more such cells" if len(cells) > 1 else ""
+    return (
+        f"the tables rest on {had} replicates of '{method}' at {condition}, and {has} of these are "
+        f"stored{more}"
+    )
+
+
+def _lost(before: Extent, now: Extent) -> Iterator[tuple[str, str, int, int]]:
+    for condition, methods in before.items():
+        for method, had in methods.items():
+            if (has := now.get(condition, {}).get(method, 0)) < had:
+                yield condition, method, had, has

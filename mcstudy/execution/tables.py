@@ -1,23 +1,29 @@
-"""Stored rows to all the tables of a folder: first those of rows, then the measures of them."""
+"""Stored rows, or sums, to all the tables of a folder: rows first, then the measures of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcstudy.analysis.performance import measured_rows
+import pyarrow as pa
+
+from mcstudy.analysis.moment_measures import summary_lines
+from mcstudy.analysis.performance import assembled, measured_rows
 from mcstudy.analysis.precision import with_reached
+from mcstudy.columns import WARNED
 from mcstudy.comparison.paired import Comparer
-from mcstudy.execution.sum_tables import write_summed_tables
 from mcstudy.grid import Condition
 from mcstudy.measure import LEVEL
 from mcstudy.storage.export import conditions_table, write_tables
 from mcstudy.storage.files import write_table
 from mcstudy.storage.manifest import Stored
+from mcstudy.storage.moment_tables import Summary
+from mcstudy.storage.parts import read_head
 from mcstudy.storage.record import as_json
-from mcstudy.storage.rows import StudyRows
+from mcstudy.storage.rows import StudyRows, existing
+from mcstudy.storage.sum_parts import nulls_of, read_summaries
 from mcstudy.study import Study
 
 
@@ -102,3 +108,58 @@ def _rows(
 
 def _metadata(facts: Mapping[str, Any]) -> dict[str, str]:
     return {"mcstudy": as_json(facts)}
+
+
+_ENDINGS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("condition", "method", "status", "kind")),
+        (WARNED, pa.bool_()),
+        *(("fits", pa.int64()), ("replicate", pa.int64()), ("message", pa.string())),
+    ]
+)
+
+
+def write_summed_tables(
+    folder: Path,
+    stored: Stored,
+    truths: Mapping[Condition, Mapping[str, float]],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write conditions, endings and performance into `folder`.
+
+    `endings` has a row for each fit whose address was kept: how it ended, how many fits ended so
+    (`fits`), its replicate and its message.
+
+    Raises
+    ------
+    DamagedError
+        Where a part turns out to be damaged.
+    """
+    conditions = sorted(stored, key=lambda condition: condition.sort_key)
+    table = conditions_table(conditions)
+    lines: list[tuple[Any, ...]] = []
+    endings: list[tuple[Any, ...]] = []
+    found = {condition: read_summaries(stored[condition]) for condition in conditions}
+    given = {c: {m: kept.given for m, kept in of.items()} for c, of in found.items()}
+    keys = existing(given, truths)
+    for place, condition in enumerate(conditions):
+        summaries, own = found[condition], truths[condition]
+        nulls = nulls_of([read_head(part.path) for part in stored[condition][:1]])
+        lines += [(place, *line) for line in summary_lines(summaries, keys[condition], own, nulls)]
+        endings += _ending_rows(condition, summaries)
+    columns = list(zip(*endings, strict=True)) or [()] * len(_ENDINGS)
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, _ENDINGS, strict=True)]
+    write_table(folder / "conditions.parquet", table, metadata)
+    write_table(folder / "endings.parquet", pa.table(arrays, schema=_ENDINGS), metadata)
+    write_table(folder / "performance.parquet", assembled(lines, table), metadata)
+
+
+def _ending_rows(
+    condition: Condition, summaries: Mapping[str, Summary]
+) -> Iterator[tuple[Any, ...]]:
+    for method, kept in sorted(summaries.items()):
+        for outcome, addresses in sorted(kept.addresses.items()):
+            status, kind, warned = outcome
+            for replicate, message in addresses:
+                key = (condition.key, method, status, kind or None, warned)
+                yield *key, kept.outcomes[outcome], replicate, message or None

@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mcstudy.errors import ResultsError
-from mcstudy.execution.extent import Extent, extent_of, lost
 from mcstudy.execution.options import counted
-from mcstudy.execution.refresh import LEFT
+from mcstudy.execution.refresh import LEFT, Extent, extent_of, lost
 from mcstudy.execution.tables import MeasureOptions, write_measures, write_rows
 from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,10 +17,8 @@ from mcstudy.external.frames import as_pandas, is_frame
 from mcstudy.grid import Condition
 from mcstudy.simulation.global_random import do_seeded_job
 from mcstudy.simulation.replicates import Job
-from mcstudy.storage.parts import encode
-from mcstudy.storage.provenance import method_marks
+from mcstudy.storage.parts import RowsInMemory
 from mcstudy.storage.rows import StudyRows
-from mcstudy.storage.store import Store
 from mcstudy.study import Study
 
 FALSE_ALARM = 0.001  # that any cell of a right study is off: 1 of 1000 checks, as the docs say
@@ -151,15 +147,8 @@ def _performance(
     study: Study, condition: Condition, methods: tuple[str, ...], seconds: float
 ) -> tuple[pd.DataFrame, int]:
     """Return the measures of as many replicates as time allows, and how many these are."""
-    marks = method_marks(study)
-    with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
-        store = Store(Path(name))
-        with store.locked():
-            job = Job(condition, 0, _ENOUGH, methods)
-            done, answers = do_seeded_job(study, job, seconds)
-            for part in encode(done, answers, marks).values():
-                store.add(part)
-            truths = {condition: study.truths(condition)}
-            rows = StudyRows({condition: store.parts()}, truths, level=study.level)
-            table = measured_rows(rows, measures=study.measures, null=study.null)
-        return table.to_pandas(), len(done)
+    done, answers = do_seeded_job(study, Job(condition, 0, _ENOUGH, methods), seconds)
+    made = [RowsInMemory.of(name, done, own) for name, own in sorted(answers.items())]
+    rows = StudyRows({condition: made}, {condition: study.truths(condition)}, level=study.level)
+    table = measured_rows(rows, measures=study.measures, null=study.null)
+    return table.to_pandas(), len(done)

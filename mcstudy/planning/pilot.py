@@ -21,7 +21,7 @@ from mcstudy.analysis.unusable import unusable
 from mcstudy.errors import StudyError
 from mcstudy.execution.executor import Died, Executor, Finished
 from mcstudy.execution.process_pool import local_executor
-from mcstudy.execution.sum_tables import write_summed_tables
+from mcstudy.execution.tables import write_summed_tables
 from mcstudy.grid import Condition
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.export import write_tables

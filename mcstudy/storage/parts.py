@@ -76,6 +76,35 @@ class Part:
         """Where it is below the folder of parts."""
         return Path(*self.path.parts[-3:])
 
+    def types(self) -> Types:
+        """Return the names and types of its columns; raise DamagedError if it is damaged."""
+        return read_types(self.path)
+
+    def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return its rows, verified; raise DamagedError if it is damaged."""
+        return read(self.path, columns)
+
+
+@dataclass(frozen=True)
+class RowsInMemory(Part):
+    """Rows that are not stored, to be read as those of a part are."""
+
+    table: pa.Table
+
+    @classmethod
+    def of(cls, method: str, job: Job, answers: Answers) -> RowsInMemory:
+        """Return the rows of a method's answers in a finished job."""
+        rows = rows_of(answers, job.start)
+        return cls(Path(method), method, "", job.condition.digest, job.start, job.stop, rows)
+
+    def types(self) -> Types:
+        """Return the names and types of its columns."""
+        return dict(zip(self.table.column_names, self.table.schema.types, strict=True))
+
+    def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return its rows."""
+        return self.table if columns is None else self.table.select(columns)
+
 
 class NewPart(NamedTuple):
     """A part that is not stored yet: where it belongs below the folder of parts, and its bytes."""

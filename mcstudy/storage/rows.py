@@ -57,9 +57,7 @@ class StudyRows:
             condition: [part for part in stored[condition] if first is None or part.start < first]
             for condition in self.conditions
         }
-        self._types = {
-            part.path: parts.read_types(part.path) for own in self._stored.values() for part in own
-        }
+        self._types = {part.path: part.types() for own in self._stored.values() for part in own}
         kinds = {condition: self._kinds(condition) for condition in self.conditions}
         self._formed = {
             condition: {} if level is None else formed(of) for condition, of in kinds.items()
@@ -148,7 +146,7 @@ class StudyRows:
                     if rows is None:
                         keys = {name: key_of(name) for name in self._types[part.path]}
                         own = [name for name, key in keys.items() if key[0] and wanted(key)]
-                        rows = parts.read(part.path, [*_OF_FIT, *own])
+                        rows = part.rows([*_OF_FIT, *own])
                     if part.stop > stop:
                         read[part.path] = rows
                     first, last = max(start, part.start), min(stop, part.stop)

@@ -165,6 +165,19 @@ def test_contract_what_is_no_part_of_this_condition_is_set_aside(study_file, tmp
     assert (parts / "damaged" / "folder.parquet.1").is_dir()
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+def test_contract_a_file_in_the_place_of_a_folder_of_parts_is_set_aside(
+    study_file, tmp_path, capfd, whole, depth
+):
+    folder, digests = whole
+    place = min((folder / "parts").glob("*/*/*.parquet")).parents[1 - depth]
+    shutil.rmtree(place)
+    place.write_text("a file")
+    assert run(study_file(), tmp_path, jobs=1).digests() == digests
+    assert f"{place}: damaged, or no part; set aside" in capfd.readouterr().err
+    assert (folder / "parts" / "damaged" / place.relative_to(folder / "parts")).is_file()
+
+
 def test_contract_a_part_of_another_study_is_told_or_dropped(study_file, tmp_path, capfd, whole):
     folder, digests = whole
     other = study_file(("0.01 * rng", "0.02 * rng"), ("seed=7", "seed=8"))

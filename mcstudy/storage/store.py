@@ -141,8 +141,10 @@ class Store:
         """Store a part, whole or not at all."""
         path = self._parts / part.place
         if not path.parent.is_dir():
-            with writing(path):
-                for folder in (path.parent.parent, path.parent):
+            for folder in (path.parent.parent, path.parent):
+                if os.path.lexists(folder) and not folder.is_dir():
+                    self.set_aside(folder)
+                with writing(folder):
                     folder.mkdir(exist_ok=True)
         self._write(path, part.content)
         if self._listed is not None and (added := part_at(path)):

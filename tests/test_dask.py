@@ -101,8 +101,8 @@ def workers_of(where):
     for entry in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):
             session = int(Path("/proc", entry, "stat").read_text().rsplit(")", 1)[1].split()[3])
-            command = Path("/proc", entry, "cmdline").read_text()
-            if session in sessions and "loky" in command and "resource_tracker" not in command:
+            command = Path("/proc", entry, "cmdline").read_bytes()
+            if session in sessions and b"loky" in command and b"resource_tracker" not in command:
                 found.append(int(entry))
     return found
 

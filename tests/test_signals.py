@@ -41,12 +41,12 @@ def processes_of(session):
     for entry in os.listdir("/proc"):
         try:
             fields = Path("/proc", entry, "stat").read_text().rsplit(")", 1)[1].split()
-            command = Path("/proc", entry, "cmdline").read_text()
+            command = Path("/proc", entry, "cmdline").read_bytes()
         except (OSError, IndexError):
             continue
         if int(fields[3]) == session and fields[0] != "Z":
             found.append(int(entry))
-            if "popen_loky" in command:
+            if b"popen_loky" in command:
                 workers.append(int(entry))
     return found, workers
 

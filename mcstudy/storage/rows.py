@@ -208,16 +208,17 @@ def existing(
 
 def _with_limits(rows: pa.Table, estimands: Sequence[str], level: float) -> pa.Table:
     """Return rows with the interval formed from the standard error of each of the estimands."""
+    columns = dict(zip(rows.column_names, rows.columns, strict=True))
     for estimand in estimands:
-        estimate, std_error, df = (
-            numbers_of(rows, kind, estimand, "").to_numpy(zero_copy_only=False)
-            for kind in ("estimate", "std_error", "df")
+        limits = wald_limits(
+            array_of(rows, "estimate", estimand, ""),
+            array_of(rows, "std_error", estimand, ""),
+            level,
+            array_of(rows, "df", estimand, ""),
         )
-        for kind, limit in zip(
-            ("lower", "upper"), wald_limits(estimate, std_error, level, df), strict=True
-        ):
-            rows = rows.append_column(parts.column_name(kind, estimand, WALD), pa.array(limit))
-    return rows
+        for kind, limit in zip(("lower", "upper"), limits, strict=True):
+            columns[parts.column_name(kind, estimand, WALD)] = pa.array(limit)
+    return pa.table(columns)
 
 
 def _sorted_once(tables: list[pa.Table]) -> pa.Table:
@@ -248,10 +249,9 @@ def judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
 
 def column_of(rows: pa.Table, *key: str) -> pa.ChunkedArray | pa.Array:
     """Return a column of numbers or a diagnostic; all missing where the rows have none."""
-    name = parts.column_name(*key)
-    if name in rows.column_names:
-        return rows[name]
-    return pa.nulls(rows.num_rows, pa.float64())
+    # Not `in rows.column_names`, which makes a list of all the names for each column.
+    place = rows.schema.get_field_index(parts.column_name(*key))
+    return rows.column(place) if place >= 0 else pa.nulls(rows.num_rows, pa.float64())
 
 
 def numbers_of(rows: pa.Table, *key: str) -> pa.Array:

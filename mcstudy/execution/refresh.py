@@ -8,7 +8,7 @@ from typing import TypeAlias
 from mcstudy.errors import ResultsError
 from mcstudy.execution.progress import Progress
 from mcstudy.execution.scheduler import covered
-from mcstudy.execution.tables import MeasureOptions, write_measures, write_rows
+from mcstudy.execution.tables import MeasureOptions, make_tables
 from mcstudy.storage.compaction import WORTHWHILE, compact
 from mcstudy.storage.export import MEASURED, TABLES_OF, tables_of_rows
 from mcstudy.storage.manifest import Stored
@@ -75,15 +75,15 @@ def _update(study_record: StudyRecord, progress: Progress | None) -> bool:
     extent = extent_of(stored)
     if not _may_replace(study_record, extent, progress):
         return True
-    failures: list[str] = []
     with made_apart(folder) as made:
-        if not has_rows:
-            write_rows(made, stored, study_record.truths, study_record.facts())
-        if keep == "rows":
-            measure_options = MeasureOptions.of(study_record.study)
-            failures = write_measures(
-                made, stored, study_record.truths, study_record.facts(), measure_options
-            )
+        failures = make_tables(
+            made,
+            stored,
+            study_record.truths,
+            study_record.facts(),
+            MeasureOptions.of(study_record.study),
+            of_rows=not has_rows,
+        )
         seals = put_in_places(made, folder)
     study_record.tables = {**study_record.tables, **seals}
     study_record.made_of, study_record.extent = made_of, extent

@@ -42,33 +42,31 @@ class MeasureOptions:
         return cls(study.measures, study.null, study.reference, study.precision)
 
 
-def write_rows(
-    folder: Path,
-    stored: Stored,
-    truths: Mapping[Condition, Mapping[str, float]],
-    facts: Mapping[str, Any],
-) -> None:
-    """Write the tables of rows; where sums are kept in their place, all tables that there are.
-
-    Raises
-    ------
-    DamagedError
-        Where a part turns out to be damaged.
-    """
-    if facts["keep"] == "measures":
-        write_summed_tables(folder, stored, truths, _metadata(facts))
-    else:
-        write_tables(folder, _rows(stored, truths, facts), _metadata(facts))
-
-
-def write_measures(
+def make_tables(
     folder: Path,
     stored: Stored,
     truths: Mapping[Condition, Mapping[str, float]],
     facts: Mapping[str, Any],
     measure_options: MeasureOptions,
+    *,
+    of_rows: bool = True,
 ) -> list[str]:
-    """Measure the rows and write the tables of measures.
+    """Write the tables of rows and those of measures; of sums, all tables that there are.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are written.
+    stored : Stored
+        The parts that count.
+    truths : mapping of Condition to mapping of str to float
+        The true values.
+    facts : mapping of str to Any
+        What `study.json` says of the study; joins the metadata of every table.
+    measure_options : MeasureOptions
+        What is measured.
+    of_rows : bool, optional
+        False where the tables of rows are there already.
 
     Returns
     -------
@@ -80,9 +78,16 @@ def write_measures(
     DamagedError
         Where a part turns out to be damaged.
     """
+    metadata = {"mcstudy": as_json(facts)}
+    if facts["keep"] == "measures":
+        if of_rows:
+            write_summed_tables(folder, stored, truths, metadata)
+        return []
+    rows = StudyRows(stored, truths, level=facts.get("level", LEVEL))
+    if of_rows:
+        write_tables(folder, rows, metadata)
     failures: list[str] = []
     comparer = Comparer(reference=measure_options.reference, null=measure_options.null)
-    rows = _rows(stored, truths, facts)
     table = measured_rows(
         rows,
         measures=measure_options.measures,
@@ -91,23 +96,10 @@ def write_measures(
         also=comparer.add,
     )
     table = with_reached(table, measure_options.precision)
-    metadata = _metadata(facts)
     write_table(folder / "performance.parquet", table, metadata)
     table = comparer.table(conditions_table(rows.conditions))
     write_table(folder / "comparisons.parquet", table, metadata)
     return failures
-
-
-def _rows(
-    stored: Stored,
-    truths: Mapping[Condition, Mapping[str, float]],
-    facts: Mapping[str, Any],
-) -> StudyRows:
-    return StudyRows(stored, truths, level=facts.get("level", LEVEL))
-
-
-def _metadata(facts: Mapping[str, Any]) -> dict[str, str]:
-    return {"mcstudy": as_json(facts)}
 
 
 _ENDINGS = pa.schema(

@@ -11,7 +11,7 @@ from pathlib import Path
 from mcstudy.errors import ResultsError
 from mcstudy.execution.options import counted
 from mcstudy.execution.refresh import LEFT, Extent, extent_of, lost
-from mcstudy.execution.tables import MeasureOptions, write_measures, write_rows
+from mcstudy.execution.tables import MeasureOptions, make_tables
 from mcstudy.loader import check_name, load_study, recorded_study
 from mcstudy.results import Results, folder_of
 from mcstudy.storage.folder import RecordedStudy
@@ -84,9 +84,7 @@ def _make(recorded: RecordedStudy, folder: Path, measure_options: MeasureOptions
             }
             _check_better(recorded, folder, extent_of(stored), damaged)
             try:
-                write_rows(made, stored, recorded.truths, recorded.facts)
-                if recorded.facts["keep"] == "rows":
-                    write_measures(made, stored, recorded.truths, recorded.facts, measure_options)
+                make_tables(made, stored, recorded.truths, recorded.facts, measure_options)
                 made_of = stored
             except DamagedError as error:
                 damaged.add(error.path)

@@ -19,6 +19,8 @@ from mcstudy.wald import WALD, wald_limits
 
 BLOCK = 2**15
 """Replicates that are held at a time, and the rows of a row group of the tables hold."""
+KEPT = 2**25
+"""Bytes of rows that are kept for a second reading, of many small conditions."""
 _OF_FIT = ("replicate", "status", "message", WARNED, "seconds")
 
 Key: TypeAlias = tuple[str, ...]
@@ -74,6 +76,8 @@ class StudyRows:
         }
         self.keys = existing(self._given, truths)
         """(estimand, interval) of the rows that there are, by condition and method, sorted."""
+        self._kept: dict[Condition, dict[str, pa.Table]] = {}
+        self._room = KEPT
 
     def _kinds(self, condition: Condition) -> dict[str, set[Key]]:
         """Return by method the keys of the columns of numbers, over all of its parts."""
@@ -99,7 +103,7 @@ class StudyRows:
         return sum(part.stop - part.start for part in self._stored[condition])
 
     def blocks(
-        self, condition: Condition, wanted: Callable[[Key], bool] = lambda key: True
+        self, condition: Condition, wanted: Callable[[Key], bool] | None = None
     ) -> Iterator[dict[str, pa.Table]]:
         """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once.
 
@@ -118,6 +122,25 @@ class StudyRows:
         DamagedError
             Where a part turns out to be damaged.
         """
+        if condition in self._kept:
+            yield self._kept[condition]
+            return
+        blocks = self._judged(condition, wanted or (lambda key: True))
+        block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+        size = sum(table.nbytes for table in block.values())
+        if (second := next(blocks, None)) is not None:
+            yield second
+            yield from blocks
+        elif wanted is None and size <= self._room:
+            self._kept[condition], self._room = block, self._room - size
+
+    def _judged(
+        self, condition: Condition, wanted: Callable[[Key], bool]
+    ) -> Iterator[dict[str, pa.Table]]:
+        """Yield blocks, judged and with the intervals formed."""
         given = self._given[condition]
         for block in self._read(condition, wanted):
             whole = {

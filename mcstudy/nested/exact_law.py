@@ -71,7 +71,8 @@ def exact_law(
     none = MeanSquares((np.empty(0),) * 3, (a - 1, a * (b - 1), a * b * (r - 1)), b, r)
     variances = np.array([float(truths[name]) for name in COMPONENTS])
     squares = drawn_squares(none, variances, np.random.default_rng(seed), draws)
-    rngs = streams(seed, Condition(condition).key, range(draws)) if method.draws else []
+    draw = "bootstrap" in method.intervals
+    rngs = streams(seed, Condition(condition).key, range(draws)) if draw else []
     solutions, limits = [], []
     for begin in range(0, draws, _CHUNK):
         some = slice(begin, begin + _CHUNK)

@@ -14,7 +14,7 @@ from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
 from mcstudy.nested.frames import as_nested
-from mcstudy.nested.intervals import Basis, formula_limits, unweighted_mean_squares
+from mcstudy.nested.intervals import formula_limits, unweighted_mean_squares
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.solution import COMPONENTS, Limits, Solution
 from mcstudy.nested.solve import Working, as_batch
@@ -112,11 +112,6 @@ class ExactMethod:
         status: Any = fit.status
         return Fit(estimates, status[0], fit.message[0], diagnostics)
 
-    @property
-    def draws(self) -> bool:
-        """Whether some of the intervals draw random numbers."""
-        return "bootstrap" in self.intervals
-
     def _limits(
         self, working: Working, solution: Solution, rngs: Sequence[np.random.Generator]
     ) -> dict[str, Limits]:
@@ -138,23 +133,14 @@ class ExactMethod:
     ) -> dict[str, Limits]:
         """Return the limits of each kind of interval that exists.
 
-        Parameters
-        ----------
-        solution : Solution
-            The fits of R replicates.
-        squares : MeanSquares, optional
-            Their mean squares; of unweighted means where the data are unbalanced.
-        rngs : sequence of generators
-            One for each replicate.
-        batch : NestedBatch, optional
-            The data, where the mean squares are not all that they say.
+        The mean squares are of unweighted means where the data are unbalanced; the batch is given
+        where the mean squares are not all that the data say.
         """
-        basis, level = Basis(solution.variances, solution.std_errors, squares), self.level
-        reml, found = self.restricted, {}
+        level, reml, found = self.level, self.restricted, {}
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for kind in self.intervals:
                 if kind not in ("profile", "bootstrap"):
-                    found[kind] = formula_limits(kind, basis, level)
+                    found[kind] = formula_limits(kind, solution, squares, level)
                 elif batch is not None and kind == "profile":
                     found[kind] = profile(batch, solution, level, reml=reml)
                 elif batch is not None:

@@ -79,10 +79,13 @@ class ExactMethod:
         solutions, limits, begin = [], [], 0
         for part in given:
             working = Working(part)
-            solution = working.solution(reml=self.restricted)
-            found = self._limits(working, solution, rngs[begin : begin + len(part)])
+            solution, squares = working.solution(reml=self.restricted), working.squares
+            data = None if squares is not None else working.batch
+            if data is not None and not data.covariates:
+                squares = unweighted_mean_squares(working.cells)
+            found = self.limits(solution, squares, rngs[begin : begin + len(part)], data)
             solutions.append(working.given(solution, reml=self.restricted))
-            limits.append(found)
+            limits.append({kind: working.given_limits(of) for kind, of in found.items()})
             begin += len(part)
         solution = Solution.joined(solutions)
         statuses = solution.statuses()
@@ -111,18 +114,6 @@ class ExactMethod:
         diagnostics = {name: column[0].item() for name, column in (fit.diagnostics or {}).items()}
         status: Any = fit.status
         return Fit(estimates, status[0], fit.message[0], diagnostics)
-
-    def _limits(
-        self, working: Working, solution: Solution, rngs: Sequence[np.random.Generator]
-    ) -> dict[str, Limits]:
-        """Return the limits in the units of the response as it was given."""
-        batch, squares = working.batch, working.squares
-        if squares is not None:
-            found = self.limits(solution, squares, rngs)
-        else:
-            squares = None if batch.covariates else unweighted_mean_squares(working.cells)
-            found = self.limits(solution, squares, rngs, batch)
-        return {kind: working.given_limits(limits) for kind, limits in found.items()}
 
     def limits(
         self,

@@ -21,18 +21,11 @@ def crossing(
 ) -> Floats:
     """Return the root in each bracket, and spend nothing on those that are found.
 
-    Parameters
-    ----------
-    function : callable
-        Takes points of shape (n,) and which replicates they belong to; returns shape (n,).
-    low, high : pairs of arrays of shape (R,)
-        The ends of the brackets and the function there; where both have one sign, or one is
-        missing, NaN comes back.
-    precision : float
-        Relative to the root, and to a hundredth of it to the bracket.
+    The function takes points of shape (n,) and which replicates they belong to. `low` and `high`
+    are the ends of the brackets and the function there; where both have one sign, or one is
+    missing, NaN comes back. The precision is relative to the root, and to a hundredth of it to the
+    bracket.
 
-    Notes
-    -----
     False position by Anderson & Bjorck (1973), BIT 13:253, with a bisection now and then. Each
     root depends on its own bracket alone.
     """

@@ -22,8 +22,8 @@ def balanced_solution(squares: MeanSquares, centre: Floats, *, reml: bool) -> So
     a = squares.degrees[0] + 1
     levels = isotonic_levels(squares, reml=reml)
     variances = level_variances(levels, squares)
-    std_errors = _std_errors(levels, variances, squares, reml=reml)
-    llf = _llf(levels, squares, reml=reml)
+    std_errors = level_std_errors(levels, variances, squares, reml=reml)
+    llf = balanced_llf(levels, squares, reml=reml)
     lost = ~np.isfinite(llf)
     identified = np.array([a > 1 and b > 1, b > 1 and r > 1, r > 1])
     variances[:, ~identified] = std_errors[:, ~identified] = np.nan
@@ -81,7 +81,9 @@ def level_variances(levels: Floats, squares: MeanSquares) -> Floats:
     return np.stack([(first - second) / (b * r), (second - third) / r, third], axis=1)
 
 
-def _std_errors(levels: Floats, variances: Floats, squares: MeanSquares, *, reml: bool) -> Floats:
+def level_std_errors(
+    levels: Floats, variances: Floats, squares: MeanSquares, *, reml: bool
+) -> Floats:
     """Return the standard errors of fitted variances, shape (R, 3); NaN for those at zero.
 
     A level has variance 2 l**2 / n; levels pooled into one share their degrees of freedom.
@@ -100,7 +102,7 @@ def _std_errors(levels: Floats, variances: Floats, squares: MeanSquares, *, reml
     return np.sqrt(np.where(square > 0, square, np.nan))
 
 
-def _llf(levels: Floats, squares: MeanSquares, *, reml: bool) -> Floats:
+def balanced_llf(levels: Floats, squares: MeanSquares, *, reml: bool) -> Floats:
     """Return the log-likelihood at falling levels, shape (R,), in the convention of statsmodels."""
     rows = sum(squares.degrees) + 1
     deviance = np.full(len(levels), (rows - reml) * np.log(2 * np.pi) + reml * np.log(rows))

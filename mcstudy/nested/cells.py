@@ -21,30 +21,14 @@ CHUNK = 65_536  # numbers at a time, half a MB: they stay in a core's cache
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells of each replicate.
+    """The cells of R replicates: a groups, at most b cells in each."""
 
-    Parameters
-    ----------
-    count : array of shape (R, a, b) or (1, a, b)
-        Rows in each cell, as floats; 0 where a group 1 has no such cell.
-    mean : array of shape (R, a, b)
-        Mean of each cell, less the reference; 0 where the cell is empty.
-    within : array of shape (R,)
-        Sum of squares of the rows about their cell's mean.
-    reference : array of shape (R,)
-        A value near the data, subtracted so that squares keep their digits.
-    sizes : array of shape (K,)
-        The sizes that a cell can have, rising; fixed by the design, not by what was dropped.
-    balanced : (a, b, r), optional
-        Numbers of group 1, of group 2 in each, of rows in each cell, where all are equal.
-    """
-
-    count: Floats
-    mean: Floats
-    within: Floats
-    reference: Floats
-    sizes: Floats
-    balanced: tuple[int, int, int] | None = None
+    count: Floats  # (R, a, b) or (1, a, b): rows in each cell; 0 where there is no such cell
+    mean: Floats  # (R, a, b): of each cell, less the reference; 0 where the cell is empty
+    within: Floats  # (R,): sum of squares of the rows about their cell's mean
+    reference: Floats  # (R,): a value near the data, without which squares keep their digits
+    sizes: Floats  # (K,): that a cell can have, rising; by the design, not by what was dropped
+    balanced: tuple[int, int, int] | None = None  # a, b and r, where all are equal
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -61,22 +45,14 @@ class MeanSquares(NamedTuple):
     """The mean squares of balanced data: of group 1, of group 2 and the unexplained one.
 
     They are independent, and l chi-square(df) / df with l = b r s1 + r s2 + se for group 1,
-    r s2 + se for group 2, se for the unexplained. Without degrees of freedom they are 0.
-
-    Parameters
-    ----------
-    values : three arrays of shape (R,)
-        The mean squares.
-    degrees : three int
-        a - 1, a (b - 1) and a b (r - 1); arrays of shape (R,) where replicates differ.
-    n_group2, n_rep : int
-        b and r; arrays likewise.
+    r s2 + se for group 2, se for the unexplained. Without degrees of freedom they are 0. Degrees
+    and sizes are arrays of shape (R,) where replicates differ.
     """
 
-    values: tuple[Floats, Floats, Floats]
-    degrees: tuple[Any, Any, Any]
-    n_group2: Any
-    n_rep: Any
+    values: tuple[Floats, Floats, Floats]  # each (R,)
+    degrees: tuple[Any, Any, Any]  # a - 1, a (b - 1) and a b (r - 1)
+    n_group2: Any  # b
+    n_rep: Any  # r
 
 
 def cells_of(batch: NestedBatch) -> Cells:
@@ -168,9 +144,8 @@ def layout_of(design: NestedDesign) -> Layout:
         a, b, r = design.balanced
         starts = np.arange(0, a * b * r, r)
         return Layout(starts, np.full(a * b, float(r)), r, a, b, None)
-    group_of_row, cell_of_row = design.places
-    starts = np.flatnonzero(np.diff(cell_of_row, prepend=-1))
-    group = group_of_row[starts]
+    starts = design.firsts
+    group = design.places[0][starts]
     first_cell = np.searchsorted(group, np.arange(group[-1] + 1))
     place = np.arange(len(starts)) - first_cell[group]
     count = np.diff(starts, append=len(design.group1))

@@ -32,20 +32,13 @@ _PAIRS = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
 class Evaluation(NamedTuple):
     """The likelihood at one point, in the units of the sums; R replicates, p fixed effects."""
 
-    value: Floats
-    """-2 log-likelihood, without multiples of log 2 pi, (R,)."""
-    gradient: Floats
-    """Its derivatives with respect to s1, s2 and se, (R, 3)."""
-    expected: Floats
-    """The expectation of its second derivatives, (R, 3, 3)."""
-    observed: Floats
-    """Their value, (R, 3, 3)."""
-    fixed: Floats
-    """The generalised least squares estimates, (R, p)."""
-    root: Floats
-    """root' root is their covariance, (R, p, p)."""
-    full_rank: Booleans
-    """Whether the fixed effects can be told apart, (R,)."""
+    value: Floats  # (R,): -2 log-likelihood, without multiples of log 2 pi
+    gradient: Floats  # (R, 3): its derivatives with respect to s1, s2 and se
+    expected: Floats  # (R, 3, 3): expectation of its second derivatives
+    observed: Floats  # (R, 3, 3): their value
+    fixed: Floats  # (R, p): the generalised least squares estimates
+    root: Floats  # (R, p, p): root' root is their covariance
+    full_rank: Booleans  # (R,): whether the fixed effects can be told apart
 
 
 class _Moments(NamedTuple):

@@ -20,7 +20,7 @@ from mcstudy.nested.balanced import isotonic_levels, level_variances, weighted_g
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
 from mcstudy.nested.optimizer import free_components, least_deviance
-from mcstudy.nested.roots import crossing
+from mcstudy.nested.roots import crossing, cubic_roots, newton_step
 from mcstudy.nested.solution import COMPONENTS, Limits, Pair, Solution
 from mcstudy.nested.solve import reduced
 from mcstudy.nested.sufficient import Sums
@@ -144,39 +144,14 @@ def _best_shifted(
         -w1 * p * d**2,
     )
     best, least = np.full_like(p, np.nan), np.full_like(p, np.inf)
-    for root in _cubic_roots(*coefficients):
+    for root in cubic_roots(*coefficients):
         value = _term(w1, p, root) + _term(w2, q, root + d)
         better = (value < least) & (root * scale >= lowest) & (root * scale <= highest)
         best, least = np.where(better, root, best), np.where(better, value, least)
     for _ in range(2):
-        best = best - _newton_step(best, *coefficients)
+        best = best - newton_step(best, *coefficients)
     found: Floats = best * scale
     return found
-
-
-def _cubic_roots(a: Floats, b: Floats, c: Floats, d: Floats) -> list[Floats]:
-    """Return the three real roots of a x^3 + b x^2 + c x + d; where there is one, it thrice."""
-    shift = b / (3 * a)
-    p = (c / a - 3 * shift**2) / 3
-    q = (d / a - shift * c / a + 2 * shift**3) / 2
-    discriminant = q**2 + p**3
-    size = np.sqrt(np.maximum(-p, 0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        angle = np.arccos(np.clip(np.where(size > 0, -q / size**3, 0.0), -1, 1)) / 3
-    root = np.sqrt(np.maximum(discriminant, 0))
-    single = np.cbrt(-q + root) + np.cbrt(-q - root)
-    found = []
-    for turn in range(3):
-        real = np.where(discriminant > 0, single, 2 * size * np.cos(angle - 2 * np.pi * turn / 3))
-        x = real - shift
-        x = x - _newton_step(x, a, b, c, d)
-        found.append(np.where(x > 0, x, np.nan))
-    return found
-
-
-def _newton_step(x: Floats, a: Floats, b: Floats, c: Floats, d: Floats) -> Floats:
-    slope = (3 * a * x + 2 * b) * x + c
-    return (((a * x + b) * x + c) * x + d) / np.where(slope == 0, np.inf, slope)
 
 
 def _limits(

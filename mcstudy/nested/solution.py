@@ -22,39 +22,17 @@ _FLOATS = np.finfo(np.float64)  # between its tiny and its max they have all the
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Fitted variances of R replicates, in the order of `COMPONENTS`; p fixed effects.
+    """Fitted variances of R replicates, in the order of `COMPONENTS`; p fixed effects."""
 
-    Parameters
-    ----------
-    variances : array of shape (R, 3)
-        The estimates; NaN where the design cannot tell a variance.
-    std_errors : array of shape (R, 3)
-        From the observed information, given the variances at zero; NaN for those.
-    llf : array of shape (R,)
-        Log-likelihood at the estimates, restricted under REML.
-    fixed_effects : array of shape (R, p)
-        Intercept first.
-    fixed_effects_cov : array of shape (R, p, p)
-        Their covariance, given the variances.
-    iterations : int array of shape (R,)
-        Evaluations of the likelihood; 0 for a closed form.
-    identified : bool array of shape (R, 3)
-        Which of the variances the design can tell.
-    converged : bool array of shape (R,)
-        Whether the maximum was found.
-    fault : str array of shape (R,)
-        What is wrong with the data, in words, where that is known.
-    """
-
-    variances: Floats
-    std_errors: Floats
-    llf: Floats
-    fixed_effects: Floats
-    fixed_effects_cov: Floats
-    iterations: Integers
-    identified: Booleans
-    converged: Booleans
-    fault: NDArray[np.str_]
+    variances: Floats  # (R, 3): NaN where the design cannot tell a variance
+    std_errors: Floats  # (R, 3): from the observed information, given those at zero: they have none
+    llf: Floats  # (R,): log-likelihood at the estimates, restricted under REML
+    fixed_effects: Floats  # (R, p): intercept first
+    fixed_effects_cov: Floats  # (R, p, p): given the variances
+    iterations: Integers  # (R,): evaluations of the likelihood; 0 for a closed form
+    identified: Booleans  # (R, 3): which of the variances the design can tell
+    converged: Booleans  # (R,): whether the maximum was found
+    fault: NDArray[np.str_]  # (R,): what is wrong with the data, in words, where that is known
 
     def __len__(self) -> int:
         return len(self.llf)

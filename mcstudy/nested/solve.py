@@ -108,7 +108,7 @@ def reduced(batch: NestedBatch, cells: Cells | None = None) -> list[Sums]:
 
     One part, or one for each data set where the sizes of cells are too many to share.
     """
-    cells = cells or cells_of(batch)
+    cells = cells_of(batch) if cells is None else cells
     if len(cells.sizes) <= _MOST_SIZES or len(cells.count) < len(cells):
         return [sums_of(cells, batch)]
     return [sums_of(cells.of_one(i), batch[i : i + 1]) for i in range(len(cells))]

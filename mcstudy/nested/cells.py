@@ -26,7 +26,7 @@ class Cells:
     count: Floats  # (R, a, b) or (1, a, b): rows in each cell; 0 where there is no such cell
     mean: Floats  # (R, a, b): of each cell, less the reference; 0 where the cell is empty
     within: Floats  # (R,): sum of squares of the rows about their cell's mean
-    reference: Floats  # (R,): a value near the data, without which squares keep their digits
+    reference: Floats  # (R,): near the data, and subtracted so that squares keep their digits
     sizes: Floats  # (K,): that a cell can have, rising; by the design, not by what was dropped
     balanced: tuple[int, int, int] | None = None  # a, b and r, where all are equal
 
@@ -63,7 +63,7 @@ def cells_of(batch: NestedBatch) -> Cells:
     layout, kept = layout_of(batch.design), batch.kept
     first = 0 if kept is None else kept.argmax(axis=1)
     reference = batch.y[np.arange(len(batch)), first]
-    means = np.empty((len(batch), layout.n_cells))
+    means = np.empty((len(batch), len(layout.starts)))
     within = np.empty(len(batch))
     count = layout.sizes[None] if kept is None else np.empty_like(means)
     step = max(1, CHUNK // batch.y.shape[1])
@@ -91,8 +91,7 @@ def cells_of(batch: NestedBatch) -> Cells:
 
 def mean_squares(cells: Cells) -> MeanSquares:
     """Return the mean squares of balanced cells."""
-    if cells.balanced is None:
-        raise ValueError("mean squares need a balanced design")
+    assert cells.balanced is not None
     a, b, r = cells.balanced
     group = (cells.mean @ np.full((b, 1), 1 / b))[..., 0]
     grand = group.mean(axis=1)
@@ -102,11 +101,9 @@ def mean_squares(cells: Cells) -> MeanSquares:
         r * squared((cells.mean - group[..., None]).reshape(len(cells), -1)),
         cells.within,
     )
-    first, second, third = (
-        square / df if df else np.zeros(len(cells))
-        for square, df in zip(squares, degrees, strict=True)
-    )
-    return MeanSquares((first, second, third), degrees, b, r)
+    pairs = zip(squares, degrees, strict=True)
+    values = [square / df if df else np.zeros(len(cells)) for square, df in pairs]
+    return MeanSquares((values[0], values[1], values[2]), degrees, b, r)
 
 
 class Layout(NamedTuple):
@@ -122,11 +119,6 @@ class Layout(NamedTuple):
     n_group2: int
     position: NDArray[np.intp] | None
 
-    @property
-    def n_cells(self) -> int:
-        """The number of cells that have rows."""
-        return len(self.starts)
-
     def padded(self, values: Floats) -> Floats:
         """Spread values of cells, shape (R, cells), over (R, a, b), with 0 for the absent."""
         shape = (len(values), self.n_group1, self.n_group2)
@@ -140,10 +132,6 @@ class Layout(NamedTuple):
 @lru_cache(maxsize=64)
 def layout_of(design: NestedDesign) -> Layout:
     """Find the cells of a design, whose rows must be sorted."""
-    if design.balanced is not None:
-        a, b, r = design.balanced
-        starts = np.arange(0, a * b * r, r)
-        return Layout(starts, np.full(a * b, float(r)), r, a, b, None)
     starts = design.firsts
     group = design.places[0][starts]
     first_cell = np.searchsorted(group, np.arange(group[-1] + 1))
@@ -158,7 +146,7 @@ def layout_of(design: NestedDesign) -> Layout:
 def cell_sums(values: Floats, layout: Layout) -> Floats:
     """Add the rows of each cell: (R, N) to (R, cells)."""
     if layout.equal:
-        rows = values.reshape(len(values), layout.n_cells, layout.equal)
+        rows = values.reshape(len(values), len(layout.starts), layout.equal)
         return (rows @ np.ones((layout.equal, 1)))[..., 0]
     return np.add.reduceat(values, layout.starts, axis=1)
 

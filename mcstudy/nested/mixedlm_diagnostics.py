@@ -79,14 +79,9 @@ def _gram(data: NestedData) -> Floats:
 def judge(result: Any) -> Judgement:
     """Judge where MixedLM stopped.
 
-    A ratio counts as zero if it is small beside its standard error and the likelihood rises
-    towards zero. Without the zeros, the fit has converged if a Newton step would raise the
-    log-likelihood by less than `RISE`.
-
-    Parameters
-    ----------
-    result : statsmodels MixedLMResults
-        Of a model with one random intercept and one variance component.
+    The result is of a model with one random intercept and one variance component. A ratio counts as
+    zero if it is small beside its standard error and the likelihood rises towards zero. Without the
+    zeros, the fit has converged if a Newton step raises the log-likelihood by less than `RISE`.
     """
     ratios = _ratios(result)
     if not np.isfinite([*ratios, result.scale]).all():

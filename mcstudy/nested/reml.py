@@ -67,17 +67,12 @@ class ExactMethod:
         """Return the method with other intervals."""
         return replace(self, intervals=kinds, level=level)
 
-    def batch(
-        self,
-        batch: NestedBatch | Sequence[Any],
-        rngs: Sequence[np.random.Generator],
-    ) -> Fit:
+    def batch(self, batch: NestedBatch | Sequence[Any], rngs: Sequence[np.random.Generator]) -> Fit:
         """Fit each data set of a batch, or of a list of nested data or data frames."""
-        given = (
-            [batch] if isinstance(batch, NestedBatch) else [as_batch(as_nested(x)) for x in batch]
-        )
+        single = [batch] if isinstance(batch, NestedBatch) else batch
         solutions, limits, begin = [], [], 0
-        for part in given:
+        for given in single:
+            part = given if isinstance(given, NestedBatch) else as_batch(as_nested(given))
             working = Working(part)
             solution, squares = working.solution(reml=self.restricted), working.squares
             data = None if squares is not None else working.batch
@@ -100,17 +95,11 @@ class ExactMethod:
     def __call__(self, data: Any, rng: np.random.Generator) -> Fit:
         """Fit one data set: nested data, or a data frame with y, group1 and group2."""
         fit = self.batch([data], [rng])
-        estimates = {
-            name: Estimate(
-                value=float(estimate.value[0]),
-                std_error=float(estimate.std_error[0]),
-                intervals={
-                    kind: (float(lower[0]), float(upper[0]))
-                    for kind, (lower, upper) in (estimate.intervals or {}).items()
-                },
-            )
-            for name, estimate in fit.estimates.items()
-        }
+        estimates = {}
+        for name, of in fit.estimates.items():
+            intervals = (of.intervals or {}).items()
+            limits = {kind: (low.item(), high.item()) for kind, (low, high) in intervals}
+            estimates[name] = Estimate(of.value.item(), of.std_error.item(), intervals=limits)
         diagnostics = {name: column[0].item() for name, column in (fit.diagnostics or {}).items()}
         status: Any = fit.status
         return Fit(estimates, status[0], fit.message[0], diagnostics)

@@ -71,7 +71,7 @@ def sums_of(cells: Cells, batch: NestedBatch | None = None) -> Sums:
     means, within, *rest = (np.concatenate(part) for part in zip(*chunks, strict=True))
     centre, spread, triangle, fault = rest
     layout = layout_of(batch.design)
-    flat = layout.padded(means.reshape(-1, layout.n_cells))
+    flat = layout.padded(means.reshape(-1, len(layout.starts)))
     means = flat.reshape(*means.shape[:2], *flat.shape[1:])
     present = cells.count[:, None] > 0
     columns = np.concatenate([means[:, :-1] * present, cells.mean[:, None]], axis=1)
@@ -95,7 +95,7 @@ def _columns(batch: NestedBatch, names: tuple[str, ...]) -> tuple[NDArray[Any], 
     rows = columns.reshape(-1, columns.shape[2])
     away = deviations(rows, None, layout).reshape(columns.shape) * kept
     count = cell_sums(np.broadcast_to(kept, away[:, :1].shape).reshape(lanes, -1), layout)
-    sums = cell_sums(away.reshape(rows.shape), layout).reshape(lanes, -1, layout.n_cells)
+    sums = cell_sums(away.reshape(rows.shape), layout).reshape(lanes, -1, len(layout.starts))
     means = sums / np.maximum(count, 1)[:, None]
     products = away @ away.swapaxes(1, 2) - sums @ means.swapaxes(1, 2)
     firsts = rows[:, layout.starts].reshape(means.shape)

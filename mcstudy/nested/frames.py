@@ -27,15 +27,10 @@ _MORE_LABELS = 2
 
 
 def as_nested(data: Any) -> NestedData:
-    """Return nested data as they are, and a frame as nested data.
+    """Return nested data as they are, and a frame as nested data; raise TableError for others.
 
     A frame has the columns y, group1 and group2; all further columns are covariates with fixed
     effects, as in `NestedData.frame`.
-
-    Raises
-    ------
-    TableError
-        For anything else.
     """
     if isinstance(data, NestedData):
         return data
@@ -67,13 +62,7 @@ def names_of(exog: Any) -> list[Hashable]:
 def nested_data(
     frame: pd.DataFrame, response: Hashable, groups: tuple[Hashable, ...], exog: list[Hashable]
 ) -> NestedData:
-    """Return the nested data of a frame, rows sorted by groups.
-
-    Raises
-    ------
-    TableError
-        For columns that are not there or cannot be used.
-    """
+    """Return the nested data of a frame, rows sorted; raise TableError for bad columns."""
     wanted = [response, *groups, *exog]
     _check_there(frame, wanted)
     for name in wanted:
@@ -135,11 +124,8 @@ def shared_labels(design: NestedDesign, group1: str, group2: str) -> str:
 def codes_of(column: pd.Series[Any], name: str) -> Integers:
     """Return the labels of groups as integers from 0, in the order of meeting.
 
-    Raises
-    ------
-    TableError
-        For missing labels, and for labels of which it is not clear whether they are the same, as
-        1 and "1".
+    Missing labels are an error, and labels of which it is not clear whether they are the same, as
+    1 and "1".
     """
     import pandas as pd
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mcstudy import nested
-from mcstudy.nested.distributions import shape
+from mcstudy.nested.generate import shape
 
 PLAIN = {
     "n_group1": 8,

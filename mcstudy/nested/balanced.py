@@ -13,37 +13,25 @@ import numpy as np
 
 from mcstudy.arrays import Floats
 from mcstudy.nested.cells import MeanSquares
-from mcstudy.nested.solution import Solution, std_errors_of
+from mcstudy.nested.solution import Solution
 
 
 def balanced_solution(squares: MeanSquares, centre: Floats, *, reml: bool) -> Solution:
-    """Fit balanced data.
-
-    Parameters
-    ----------
-    squares : MeanSquares
-        Of R replicates.
-    centre : array of shape (R,)
-        Their grand means.
-    reml : bool
-        Restricted likelihood, or the full one.
-    """
+    """Fit balanced data of R replicates, from their mean squares and grand means."""
     b, r = squares.n_group2, squares.n_rep
     a = squares.degrees[0] + 1
     levels = isotonic_levels(squares, reml=reml)
     variances = level_variances(levels, squares)
-    covariance = level_covariance(levels, variances, squares, reml=reml)
+    std_errors = level_std_errors(levels, variances, squares, reml=reml)
     llf = balanced_llf(levels, squares, reml=reml)
     lost = ~np.isfinite(llf)
     identified = np.array([a > 1 and b > 1, b > 1 and r > 1, r > 1])
-    variances[:, ~identified] = np.nan
-    covariance[:, ~identified] = covariance[:, :, ~identified] = np.nan
-    for array in (variances, covariance, llf):
+    variances[:, ~identified] = std_errors[:, ~identified] = np.nan
+    for array in (variances, std_errors, llf):
         array[lost] = np.nan
     return Solution(
         variances=variances,
-        covariance=covariance,
-        std_errors=std_errors_of(covariance),
+        std_errors=std_errors,
         llf=llf,
         fixed_effects=centre[:, None],
         fixed_effects_cov=(levels[:, 0] / (a * b * r))[:, None, None],
@@ -93,10 +81,10 @@ def level_variances(levels: Floats, squares: MeanSquares) -> Floats:
     return np.stack([(first - second) / (b * r), (second - third) / r, third], axis=1)
 
 
-def level_covariance(
+def level_std_errors(
     levels: Floats, variances: Floats, squares: MeanSquares, *, reml: bool
 ) -> Floats:
-    """Return the covariance of fitted variances, shape (R, 3, 3); NaN for those at zero.
+    """Return the standard errors of fitted variances, shape (R, 3); NaN for those at zero.
 
     A level has variance 2 l**2 / n; levels pooled into one share their degrees of freedom.
     """
@@ -108,20 +96,10 @@ def level_covariance(
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = 2 * levels**2 / np.stack([first, second, third], axis=1)
     b, r = squares.n_group2, squares.n_rep
-    step1, step2 = b * r, r
-    covariance = np.empty((len(levels), 3, 3))
-    covariance[:, 0, 0] = (spread[:, 0] + spread[:, 1]) / step1**2
-    covariance[:, 1, 1] = (spread[:, 1] + spread[:, 2]) / step2**2
-    covariance[:, 2, 2] = spread[:, 2]
-    covariance[:, 0, 1] = -spread[:, 1] / (step1 * step2)
-    covariance[:, 1, 2] = -spread[:, 2] / step2
-    covariance[:, 0, 2] = np.where(joined2, -spread[:, 1] / step1, 0.0)
-    covariance[:, 1, 0], covariance[:, 2, 1] = covariance[:, 0, 1], covariance[:, 1, 2]
-    covariance[:, 2, 0] = covariance[:, 0, 2]
-    for component, joined in ((0, joined1), (1, joined2)):
-        covariance[joined, component] = np.nan
-        covariance[joined, :, component] = np.nan
-    return covariance
+    square = spread.copy()
+    square[:, 0] = np.where(joined1, np.nan, (spread[:, 0] + spread[:, 1]) / (b * r) ** 2)
+    square[:, 1] = np.where(joined2, np.nan, (spread[:, 1] + spread[:, 2]) / r**2)
+    return np.sqrt(np.where(square > 0, square, np.nan))
 
 
 def balanced_llf(levels: Floats, squares: MeanSquares, *, reml: bool) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 from mcstudy.arrays import Floats
 from mcstudy.nested.balanced import isotonic_levels, level_variances
 from mcstudy.nested.cells import MeanSquares
-from mcstudy.nested.data import NestedBatch, NestedData
+from mcstudy.nested.data import NestedBatch
 from mcstudy.nested.solution import COMPONENTS, Limits, Solution
 from mcstudy.nested.solve import solve
 
@@ -46,11 +46,21 @@ def bootstrap(
     reml: bool,
 ) -> Limits:
     """Return percentile intervals for any data."""
-    drawn = [
-        _refitted(batch[i], variances, rng, reml=reml)
-        for i, (variances, rng) in enumerate(zip(solution.variances, rngs, strict=True))
-    ]
-    return _percentiles(np.stack(drawn), level)
+    drawn = np.full((len(rngs), DRAWS, 3), np.nan)
+    for i, (variances, rng) in enumerate(zip(solution.variances, rngs, strict=True)):
+        if not np.isfinite(variances).all():
+            continue
+        data, deviations = batch[i], np.sqrt(variances)
+        group, cell = data.design.places
+        step = max(1, _ROWS_AT_ONCE // len(cell))
+        for start in range(0, DRAWS, step):
+            count = min(step, DRAWS - start)
+            y = deviations[2] * rng.standard_normal((count, len(cell)))
+            y += deviations[0] * rng.standard_normal((count, group[-1] + 1))[:, group]
+            y += deviations[1] * rng.standard_normal((count, cell[-1] + 1))[:, cell]
+            again = NestedBatch(y, data.design, covariates=data.covariates)
+            drawn[i, start : start + count] = solve(again, reml=reml).variances
+    return _percentiles(drawn, level)
 
 
 def drawn_squares(
@@ -65,25 +75,6 @@ def drawn_squares(
         for level, df in zip(levels, design.degrees, strict=True)
     )
     return design._replace(values=(group1, group2, unexplained))
-
-
-def _refitted(
-    data: NestedData, variances: Floats, rng: np.random.Generator, *, reml: bool
-) -> Floats:
-    """Return the variances fitted to data drawn from a fit, shape (DRAWS, 3)."""
-    if not np.isfinite(variances).all():
-        return np.full((DRAWS, 3), np.nan)
-    group, cell = data.design.places
-    deviations, rows = np.sqrt(variances), len(data.y)
-    found = []
-    for start in range(0, DRAWS, step := max(1, _ROWS_AT_ONCE // rows)):
-        count = min(step, DRAWS - start)
-        y = deviations[2] * rng.standard_normal((count, rows))
-        y += deviations[0] * rng.standard_normal((count, group.max() + 1))[:, group]
-        y += deviations[1] * rng.standard_normal((count, cell.max() + 1))[:, cell]
-        drawn = NestedBatch(y, data.design, covariates=data.covariates)
-        found.append(solve(drawn, reml=reml).variances)
-    return np.concatenate(found)
 
 
 def _percentiles(drawn: Floats, level: float) -> Limits:

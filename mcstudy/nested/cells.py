@@ -21,30 +21,14 @@ CHUNK = 65_536  # numbers at a time, half a MB: they stay in a core's cache
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells of each replicate.
+    """The cells of R replicates: a groups, at most b cells in each."""
 
-    Parameters
-    ----------
-    count : array of shape (R, a, b) or (1, a, b)
-        Rows in each cell, as floats; 0 where a group 1 has no such cell.
-    mean : array of shape (R, a, b)
-        Mean of each cell, less the reference; 0 where the cell is empty.
-    within : array of shape (R,)
-        Sum of squares of the rows about their cell's mean.
-    reference : array of shape (R,)
-        A value near the data, subtracted so that squares keep their digits.
-    sizes : array of shape (K,)
-        The sizes that a cell can have, rising; fixed by the design, not by what was dropped.
-    balanced : (a, b, r), optional
-        Numbers of group 1, of group 2 in each, of rows in each cell, where all are equal.
-    """
-
-    count: Floats
-    mean: Floats
-    within: Floats
-    reference: Floats
-    sizes: Floats
-    balanced: tuple[int, int, int] | None = None
+    count: Floats  # (R, a, b) or (1, a, b): rows in each cell; 0 where there is no such cell
+    mean: Floats  # (R, a, b): of each cell, less the reference; 0 where the cell is empty
+    within: Floats  # (R,): sum of squares of the rows about their cell's mean
+    reference: Floats  # (R,): near the data, and subtracted so that squares keep their digits
+    sizes: Floats  # (K,): that a cell can have, rising; by the design, not by what was dropped
+    balanced: tuple[int, int, int] | None = None  # a, b and r, where all are equal
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -61,22 +45,14 @@ class MeanSquares(NamedTuple):
     """The mean squares of balanced data: of group 1, of group 2 and the unexplained one.
 
     They are independent, and l chi-square(df) / df with l = b r s1 + r s2 + se for group 1,
-    r s2 + se for group 2, se for the unexplained. Without degrees of freedom they are 0.
-
-    Parameters
-    ----------
-    values : three arrays of shape (R,)
-        The mean squares.
-    degrees : three int
-        a - 1, a (b - 1) and a b (r - 1); arrays of shape (R,) where replicates differ.
-    n_group2, n_rep : int
-        b and r; arrays likewise.
+    r s2 + se for group 2, se for the unexplained. Without degrees of freedom they are 0. Degrees
+    and sizes are arrays of shape (R,) where replicates differ.
     """
 
-    values: tuple[Floats, Floats, Floats]
-    degrees: tuple[Any, Any, Any]
-    n_group2: Any
-    n_rep: Any
+    values: tuple[Floats, Floats, Floats]  # each (R,)
+    degrees: tuple[Any, Any, Any]  # a - 1, a (b - 1) and a b (r - 1)
+    n_group2: Any  # b
+    n_rep: Any  # r
 
 
 def cells_of(batch: NestedBatch) -> Cells:
@@ -87,7 +63,7 @@ def cells_of(batch: NestedBatch) -> Cells:
     layout, kept = layout_of(batch.design), batch.kept
     first = 0 if kept is None else kept.argmax(axis=1)
     reference = batch.y[np.arange(len(batch)), first]
-    means = np.empty((len(batch), layout.n_cells))
+    means = np.empty((len(batch), len(layout.starts)))
     within = np.empty(len(batch))
     count = layout.sizes[None] if kept is None else np.empty_like(means)
     step = max(1, CHUNK // batch.y.shape[1])
@@ -115,8 +91,7 @@ def cells_of(batch: NestedBatch) -> Cells:
 
 def mean_squares(cells: Cells) -> MeanSquares:
     """Return the mean squares of balanced cells."""
-    if cells.balanced is None:
-        raise ValueError("mean squares need a balanced design")
+    assert cells.balanced is not None
     a, b, r = cells.balanced
     group = (cells.mean @ np.full((b, 1), 1 / b))[..., 0]
     grand = group.mean(axis=1)
@@ -126,11 +101,9 @@ def mean_squares(cells: Cells) -> MeanSquares:
         r * squared((cells.mean - group[..., None]).reshape(len(cells), -1)),
         cells.within,
     )
-    first, second, third = (
-        square / df if df else np.zeros(len(cells))
-        for square, df in zip(squares, degrees, strict=True)
-    )
-    return MeanSquares((first, second, third), degrees, b, r)
+    pairs = zip(squares, degrees, strict=True)
+    values = [square / df if df else np.zeros(len(cells)) for square, df in pairs]
+    return MeanSquares((values[0], values[1], values[2]), degrees, b, r)
 
 
 class Layout(NamedTuple):
@@ -146,11 +119,6 @@ class Layout(NamedTuple):
     n_group2: int
     position: NDArray[np.intp] | None
 
-    @property
-    def n_cells(self) -> int:
-        """The number of cells that have rows."""
-        return len(self.starts)
-
     def padded(self, values: Floats) -> Floats:
         """Spread values of cells, shape (R, cells), over (R, a, b), with 0 for the absent."""
         shape = (len(values), self.n_group1, self.n_group2)
@@ -164,13 +132,8 @@ class Layout(NamedTuple):
 @lru_cache(maxsize=64)
 def layout_of(design: NestedDesign) -> Layout:
     """Find the cells of a design, whose rows must be sorted."""
-    if design.balanced is not None:
-        a, b, r = design.balanced
-        starts = np.arange(0, a * b * r, r)
-        return Layout(starts, np.full(a * b, float(r)), r, a, b, None)
-    group_of_row, cell_of_row = design.places
-    starts = np.flatnonzero(np.diff(cell_of_row, prepend=-1))
-    group = group_of_row[starts]
+    starts = design.firsts
+    group = design.places[0][starts]
     first_cell = np.searchsorted(group, np.arange(group[-1] + 1))
     place = np.arange(len(starts)) - first_cell[group]
     count = np.diff(starts, append=len(design.group1))
@@ -183,7 +146,7 @@ def layout_of(design: NestedDesign) -> Layout:
 def cell_sums(values: Floats, layout: Layout) -> Floats:
     """Add the rows of each cell: (R, N) to (R, cells)."""
     if layout.equal:
-        rows = values.reshape(len(values), layout.n_cells, layout.equal)
+        rows = values.reshape(len(values), len(layout.starts), layout.equal)
         return (rows @ np.ones((layout.equal, 1)))[..., 0]
     return np.add.reduceat(values, layout.starts, axis=1)
 

@@ -24,28 +24,16 @@ class Columns(NamedTuple):
     """Covariates of R replicates, c of them over N rows.
 
     Covariate j, less its centre and over its spread, is the sum over i of column i times
-    ``triangle[i, j]``, which is 0 where i > j.
-
-    Parameters
-    ----------
-    values : array of shape (R, c, N)
-        The columns, of mean 0 and mean square 1 over the rows kept; 0 where there is a fault.
-    centre, spread : arrays of shape (R, c)
-        Of the covariates.
-    triangle : array of shape (R, c, c)
-        With a diagonal above 0.
-    infinite, constant, dependent : bool arrays of shape (R, c)
-        Covariates that are not finite, that are constant, and that are linear combinations of those
-        before them.
+    ``triangle[i, j]``, which is 0 where i > j and positive where i = j.
     """
 
-    values: Floats
-    centre: Floats
-    spread: Floats
-    triangle: Floats
-    infinite: Booleans
-    constant: Booleans
-    dependent: Booleans
+    values: Floats  # (R, c, N): of mean 0 and mean square 1 over the rows kept; 0 where at fault
+    centre: Floats  # (R, c): of the covariates
+    spread: Floats  # (R, c)
+    triangle: Floats  # (R, c, c)
+    infinite: Booleans  # (R, c): which are not finite
+    constant: Booleans  # (R, c)
+    dependent: Booleans  # (R, c): linear combinations of those before them
 
     def faults(self, names: tuple[str, ...]) -> NDArray[np.str_]:
         """Return for each replicate which covariate is at fault and why, empty where none is."""
@@ -57,14 +45,9 @@ class Columns(NamedTuple):
 
 
 def columns_of(given: Floats, kept: Floats) -> Columns:
-    """Return the columns of covariates.
+    """Return the columns of covariates of shape (R, c, N), which are overwritten.
 
-    Parameters
-    ----------
-    given : array of shape (R, c, N)
-        The covariates; overwritten.
-    kept : array of shape (R, 1, N) or (1, 1, 1)
-        1 for the rows that count, 0 for the others.
+    `kept`, of shape (R, 1, N) or (1, 1, 1), is 1 for the rows that count, 0 for the others.
     """
     lanes, _, rows = given.shape
     n_rows = np.maximum(np.broadcast_to(kept, (lanes, 1, rows)).sum(axis=2), 1)
@@ -84,13 +67,6 @@ def columns_of(given: Floats, kept: Floats) -> Columns:
     triangle, dependent = _untangled(given, kept, n_rows[:, 0], rounding / spread)
     faults = infinite, constant & ~infinite, dependent & ~constant
     return Columns(given, centre * unit, spread * unit, triangle, *faults)
-
-
-def fault_of(data: NestedData) -> str:
-    """Return which covariate of a data set is at fault and why, empty where none is."""
-    if not data.covariates:
-        return ""
-    return str(columns_of_data(data).faults(tuple(data.covariates))[0])
 
 
 def columns_of_data(data: NestedData) -> Columns:

@@ -80,6 +80,22 @@ class NestedDesign(_Unchanging):
             balanced=(n_group1, n_group2, n_rep),
         )
 
+    @classmethod
+    def of_rows(cls, group1: Integers, group2: Integers) -> NestedDesign:
+        """Return the design of sorted rows, balanced where it is."""
+        design = cls(group1, group2)
+        firsts = design.firsts
+        rows = np.diff(firsts, append=len(group1))
+        cells = np.unique(group1[firsts], return_counts=True)[1]
+        if np.ptp(rows) or np.ptp(cells):
+            return design
+        return cls(group1, group2, (len(cells), int(cells[0]), int(rows[0])))
+
+    @property
+    def firsts(self) -> Integers:
+        """The first row of each cell."""
+        return np.flatnonzero(np.diff(self.places[1], prepend=-1))
+
     @property
     def places(self) -> tuple[Integers, Integers]:
         """Which group 1 and which cell each row is in, both counted from 0, shape (N,)."""

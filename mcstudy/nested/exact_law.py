@@ -65,13 +65,22 @@ def exact_law(
     ValueError
         For a design that is not balanced and normal, or that cannot tell the variances apart.
     """
-    recipe = _recipe(condition)
+    if missing := [name for name in _DESIGN if name not in condition]:
+        raise ValueError(f"exact_law: the condition lacks {', '.join(missing)}")
+    usual = {item.name: item.default for item in fields(Recipe)}
+    free = (*_DESIGN, "intercept")
+    if other := [x for x in condition if x not in free and condition[x] != usual.get(x, MISSING)]:
+        raise ValueError(f"exact_law: known for balanced normal data only, not {', '.join(other)}")
+    recipe = Recipe(**condition)
     a, b, r = recipe.n_group1, recipe.n_group2, recipe.n_rep
+    if min(a, b, r) < 2:
+        raise ValueError("exact_law: n_group1, n_group2 and n_rep must be 2 or more")
     truths = true_variances(**condition)
     none = MeanSquares((np.empty(0),) * 3, (a - 1, a * (b - 1), a * b * (r - 1)), b, r)
     variances = np.array([float(truths[name]) for name in COMPONENTS])
     squares = drawn_squares(none, variances, np.random.default_rng(seed), draws)
-    rngs = streams(seed, Condition(condition).key, range(draws)) if method.draws else []
+    draw = "bootstrap" in method.intervals
+    rngs = streams(seed, Condition(condition).key, range(draws)) if draw else []
     solutions, limits = [], []
     for begin in range(0, draws, _CHUNK):
         some = slice(begin, begin + _CHUNK)
@@ -84,24 +93,6 @@ def exact_law(
     for position, factor in enumerate(sorted(condition)):
         table.insert(position, factor, condition[factor])
     return table.assign(replicates=draws)
-
-
-def _recipe(condition: Mapping[str, Any]) -> Recipe:
-    """Return how the data of a condition are made; raise unless they are balanced and normal."""
-    if missing := [name for name in _DESIGN if name not in condition]:
-        raise ValueError(f"exact_law: the condition lacks {', '.join(missing)}")
-    usual = {item.name: item.default for item in fields(Recipe)}
-    other = [
-        name
-        for name, value in condition.items()
-        if name not in (*_DESIGN, "intercept") and value != usual.get(name, MISSING)
-    ]
-    if other:
-        raise ValueError(f"exact_law: known for balanced normal data only, not {', '.join(other)}")
-    recipe = Recipe(**condition)
-    if min(condition[name] for name in _DESIGN[:3]) < 2:
-        raise ValueError("exact_law: n_group1, n_group2 and n_rep must be 2 or more")
-    return recipe
 
 
 def _table(

@@ -105,14 +105,13 @@ class NestedFit:
             "",
             f"{'':<{width}}{'estimate':>14}{'std. error':>14}{f'{100 * level:g} % interval':>30}",
         ]
-        lines += [
-            _row(name, width, self.variances, self.std_errors)
-            + f"  {_number(lower):>12} to {_number(upper):>12}"
-            for name in COMPONENTS
-            for lower, upper in [limits[name]]
-        ]
-        fixed = (self.fixed_effects, self.fixed_effects_std_errors)
-        lines += ["", *(_row(name, width, *fixed) for name in self.fixed_effects)]
+        for name, (lower, upper) in limits.items():
+            numbers = f"{_number(self.variances[name]):>14}{_number(self.std_errors[name]):>14}"
+            lines += [f"{name:<{width}}{numbers}  {_number(lower):>12} to {_number(upper):>12}"]
+        lines += [""]
+        for name, value in self.fixed_effects.items():
+            error = self.fixed_effects_std_errors[name]
+            lines += [f"{name:<{width}}{_number(value):>14}{_number(error):>14}"]
         for note in self.notes:
             lines += ["", textwrap.fill(f"note: {note}", 88, subsequent_indent="  ")]
         return "\n".join(lines)
@@ -178,10 +177,6 @@ def fit(
         data=data,
         notes=tuple(filter(None, [shared_labels(data.design, *map(str, groups))])),
     )
-
-
-def _row(name: str, width: int, values: dict[str, float], std_errors: dict[str, float]) -> str:
-    return f"{name:<{width}}{_number(values[name]):>14}{_number(std_errors[name]):>14}"
 
 
 def _number(value: float) -> str:

@@ -27,15 +27,10 @@ _MORE_LABELS = 2
 
 
 def as_nested(data: Any) -> NestedData:
-    """Return nested data as they are, and a frame as nested data.
+    """Return nested data as they are, and a frame as nested data; raise TableError for others.
 
     A frame has the columns y, group1 and group2; all further columns are covariates with fixed
     effects, as in `NestedData.frame`.
-
-    Raises
-    ------
-    TableError
-        For anything else.
     """
     if isinstance(data, NestedData):
         return data
@@ -67,13 +62,7 @@ def names_of(exog: Any) -> list[Hashable]:
 def nested_data(
     frame: pd.DataFrame, response: Hashable, groups: tuple[Hashable, ...], exog: list[Hashable]
 ) -> NestedData:
-    """Return the nested data of a frame, rows sorted by groups.
-
-    Raises
-    ------
-    TableError
-        For columns that are not there or cannot be used.
-    """
+    """Return the nested data of a frame, rows sorted; raise TableError for bad columns."""
     wanted = [response, *groups, *exog]
     _check_there(frame, wanted)
     for name in wanted:
@@ -85,9 +74,20 @@ def nested_data(
         raise TableError("the frame has no rows")
     first, second = (codes_of(frame[name], str(name)) for name in groups)
     order = np.lexsort((second, first))
-    design = _design(first[order], second[order])
+    design = NestedDesign.of_rows(first[order], second[order])
     y = numbers_of(frame[response], str(response))[order]
-    return NestedData(y, design, _covariates(frame, exog, order))
+    covariates: dict[str, Floats] = {}
+    for name in exog:
+        for label, column in covariates_of(frame[name], str(name)).items():
+            if label == CONSTANT:
+                raise TableError(
+                    f"exog: {label!r} is the name of the constant, which is always there; rename "
+                    "the column, or leave it out"
+                )
+            if label in covariates:
+                raise TableError(f"exog: two columns are called {label!r}; rename one")
+            covariates[label] = column[order]
+    return NestedData(y, design, covariates)
 
 
 def _check_there(frame: pd.DataFrame, names: Iterable[Hashable]) -> None:
@@ -100,43 +100,12 @@ def _check_there(frame: pd.DataFrame, names: Iterable[Hashable]) -> None:
         raise TableError(f"the frame has no {kind} {names_missing}; it has {have}{more}")
 
 
-def _covariates(frame: pd.DataFrame, exog: list[Hashable], order: Integers) -> dict[str, Floats]:
-    found: dict[str, Floats] = {}
-    for name in exog:
-        for label, column in covariates_of(frame[name], str(name)).items():
-            if label == CONSTANT:
-                raise TableError(
-                    f"exog: {label!r} is the name of the constant, which is always there; rename "
-                    "the column, or leave it out"
-                )
-            if label in found:
-                raise TableError(f"exog: two columns are called {label!r}; rename one")
-            found[label] = column[order]
-    return found
-
-
-def _design(group1: Integers, group2: Integers) -> NestedDesign:
-    """Return the design of sorted rows, balanced where it is."""
-    design = NestedDesign(group1, group2)
-    group, cell = design.places
-    count = np.bincount(cell)
-    in_group = np.bincount(group[np.flatnonzero(np.diff(cell, prepend=-1))])
-    if (count == count[0]).all() and (in_group == in_group[0]).all():
-        return NestedDesign(group1, group2, (len(in_group), int(in_group[0]), int(count[0])))
-    return design
-
-
 def shared_labels(design: NestedDesign, group1: str, group2: str) -> str:
     """Return a note on labels of group 2 that may be one thing in many groups, else nothing.
 
-    Parameters
-    ----------
-    design : NestedDesign
-        Its integers stand for the labels as they were given.
-    group1, group2 : str
-        Names of the columns.
+    The integers of the design stand for the labels of the columns `group1` and `group2`.
     """
-    firsts = np.flatnonzero(np.diff(design.places[1], prepend=-1))
+    firsts = design.firsts
     under = np.unique(design.group2[firsts], return_counts=True)[1]
     in_group = np.unique(design.group1[firsts], return_counts=True)[1]
     rows, groups = len(design.group1) / len(firsts), len(in_group)
@@ -155,11 +124,8 @@ def shared_labels(design: NestedDesign, group1: str, group2: str) -> str:
 def codes_of(column: pd.Series[Any], name: str) -> Integers:
     """Return the labels of groups as integers from 0, in the order of meeting.
 
-    Raises
-    ------
-    TableError
-        For missing labels, and for labels of which it is not clear whether they are the same, as
-        1 and "1".
+    Missing labels are an error, and labels of which it is not clear whether they are the same, as
+    1 and "1".
     """
     import pandas as pd
 
@@ -188,7 +154,11 @@ def _check_labels(column: pd.Series[Any], labels: Any, name: str) -> None:
         )
     of: dict[Any, Any] = {}
     for label in labels:
-        other = of.setdefault(_as_number(label), label)
+        try:
+            number = float(label) if isinstance(label, str) else label
+        except ValueError:
+            number = label
+        other = of.setdefault(number, label)
         if isinstance(other, str) != isinstance(label, str):
             raise TableError(
                 f"column {name!r} has the labels {other!r} and {label!r}; make them one type, as "
@@ -196,18 +166,8 @@ def _check_labels(column: pd.Series[Any], labels: Any, name: str) -> None:
             )
 
 
-def _as_number(label: Any) -> Any:
-    """Return the number that a label is or writes down, else the label itself."""
-    if not isinstance(label, str):
-        return label
-    try:
-        return float(label)
-    except ValueError:
-        return label
-
-
 def numbers_of(column: pd.Series[Any], name: str) -> Floats:
-    """Return a column of finite numbers."""
+    """Return a column of finite numbers; raise TableError for any other."""
     import pandas as pd
 
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)

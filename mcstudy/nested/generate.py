@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from numbers import Real
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mcstudy.arrays import Booleans, Floats
+from mcstudy.arrays import Booleans, Floats, Integers
 from mcstudy.method import batch_form
 from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
-from mcstudy.nested.distributions import shape
 
 _CACHED = 2**16  # numbers at a time, half a MB: they stay in a core's cache
-SLOPES = {"row_slope": "x_row", "cell_slope": "x_cell", "group_slope": "x_group"}
+_CALL = re.compile(r"(\w+)\s*(?:\(([^()]*)\))?")  # a shape in words
 
 
 def variances(
@@ -30,6 +30,49 @@ def variances(
         "group2_var": group2_sd**2,
         "unexplained_var": unexplained_sd**2,
     }
+
+
+@lru_cache(maxsize=256)
+def shape(text: str) -> Callable[[np.random.Generator, int], Floats]:
+    """Return what draws from a shape given in words, with mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    text : str
+        ``"normal"``, ``"t(df)"`` with df above 2, ``"chi_square(df)"``, or
+        ``"contaminated(share, ratio)"``: normal, a share of it with `ratio` times the standard
+        deviation of the rest.
+
+    Raises
+    ------
+    ValueError
+        For any other text.
+    """
+    found = _CALL.fullmatch(text.strip()) if isinstance(text, str) else None
+    try:
+        words = (found[2] or "").split(",") if found else []
+        match found and found[1], [float(word) for word in words if word.strip()]:
+            case "normal", []:
+                return lambda rng, size: rng.standard_normal(size)
+            case "t", [df] if 2 < df < np.inf:
+                return lambda rng, size: rng.standard_t(df, size) * np.sqrt((df - 2) / df)
+            case "chi_square", [df] if 0 < df < np.inf:
+                return lambda rng, size: (rng.chisquare(df, size) - df) / np.sqrt(2 * df)
+            case "contaminated", [share, ratio] if 0 <= share <= 1 and 0 < ratio < np.inf:
+                return partial(_contaminated, share, ratio)
+    except ValueError:
+        pass
+    raise ValueError(
+        f"the shape {text!r} is not known; write normal, t(5), chi_square(3) or "
+        "contaminated(0.1, 5)"
+    )
+
+
+def _contaminated(share: float, ratio: float, rng: np.random.Generator, size: int) -> Floats:
+    values = rng.standard_normal(size)
+    values[rng.random(size) < share] *= ratio
+    standardised: Floats = values / np.sqrt(1 - share + share * ratio**2)
+    return standardised
 
 
 @dataclass(frozen=True)
@@ -54,48 +97,73 @@ class Recipe:
     group_slope: float | None = None
 
     def __post_init__(self) -> None:
-        sizes, shares = ("n_group1", "n_group2", "n_rep"), ("dropped_rows", "dropped_cells")
         for name, value in vars(self).items():
             number = isinstance(value, Real) and math.isfinite(value)
-            if name in sizes and not (number and value >= 1 and int(value) == value):
-                raise ValueError(f"{name} is {value!r}; give an integer of 1 or more")
+            if name in ("n_group1", "n_group2", "n_rep"):
+                if not (number and value >= 1 and int(value) == value):
+                    raise ValueError(f"{name} is {value!r}; give an integer of 1 or more")
+                object.__setattr__(self, name, int(value))
             if name.endswith("_sd") and not (number and value >= 0):
                 raise ValueError(f"{name} is {value!r}; give a finite number of 0 or more")
-            if name in shares and not (number and 0 <= value < 1):
+            if name.startswith("dropped") and not (number and 0 <= value < 1):
                 raise ValueError(f"{name} is {value!r}; give a share from 0 to below 1")
-            free = name == "intercept" or (name in SLOPES and value is not None)
+            free = name == "intercept" or (name.endswith("_slope") and value is not None)
             if free and not number:
                 raise ValueError(f"{name} is {value!r}; give a finite number")
-        for name in sizes:
-            object.__setattr__(self, name, int(getattr(self, name)))
 
-    @property
-    def design(self) -> NestedDesign:
-        """The rows before any are dropped."""
-        sizes = self.n_group1, self.n_group2, self.n_rep
-        if self.cell_sizes is None:
-            return _balanced(*sizes)
-        return _of_cell_sizes(*sizes[:2], self.cell_sizes)
+
+@lru_cache(maxsize=64)
+def _layout(
+    n_group1: int, n_group2: int, n_rep: int, cell_sizes: str | None
+) -> tuple[NestedDesign, Integers]:
+    """Return the design before any rows are dropped, and which cell each row is in, from 0."""
+    if cell_sizes is None:
+        design = NestedDesign.of_sizes(n_group1, n_group2, n_rep)
+    else:
+        try:
+            sizes = [int(size) for size in cell_sizes.replace(",", " ").split()]
+            if not sizes or min(sizes) < 1:
+                raise ValueError
+        except (AttributeError, ValueError):
+            raise ValueError(
+                f"cell_sizes is {cell_sizes!r}; write numbers of rows, as '2 5 9'"
+            ) from None
+        rows = np.resize(sizes, n_group1 * n_group2)
+        design = NestedDesign(
+            group1=np.repeat(np.repeat(np.arange(n_group1), n_group2), rows),
+            group2=np.repeat(np.tile(np.arange(n_group2), n_group1), rows),
+        )
+    return design, design.group1 * n_group2 + design.group2
 
 
 def _generate_batch(rngs: Sequence[np.random.Generator], **factors: object) -> NestedBatch:
     """Do what `generate_nested` does for each of the generators."""
     recipe = Recipe(**factors)  # type: ignore[arg-type]
-    design = recipe.design
-    rows, groups, cells = len(design.group1), recipe.n_group1, recipe.n_group1 * recipe.n_group2
-    drawn = np.empty((len(rngs), groups + cells + rows))
+    groups, n_group2 = recipe.n_group1, recipe.n_group2
+    design, cell = _layout(groups, n_group2, recipe.n_rep, recipe.cell_sizes)
+    counts = (groups, groups * n_group2, len(cell))
+    drawn = np.empty((len(rngs), sum(counts)))
     step = max(1, _CACHED // drawn.shape[1])
     for start in range(0, len(rngs), step):
-        some = slice(start, start + step)
-        _draw(rngs[some], recipe, drawn[some], (groups, cells, rows))
-        _add_effects(recipe, design, drawn[some], groups, cells)
-    y = drawn[:, groups + cells :]
-    covariates = _add_covariates(rngs, recipe, design, y)
-    return NestedBatch(y, design, _kept(rngs, recipe, design), covariates)
+        some = drawn[start : start + step]
+        _draw(rngs[start : start + step], recipe, counts, some)
+        group1, group2, y = np.split(some, np.cumsum(counts[:2]), axis=1)
+        effects = recipe.group1_sd * group1[..., None]
+        effects = effects + recipe.group2_sd * group2.reshape(-1, groups, n_group2)
+        if recipe.intercept:
+            effects += recipe.intercept
+        y *= recipe.unexplained_sd
+        if design.balanced is not None:
+            y += np.repeat(effects, recipe.n_rep).reshape(y.shape)
+        else:
+            y += effects.reshape(len(y), -1)[:, cell]
+    y = drawn[:, -len(cell) :]
+    covariates = _add_covariates(rngs, recipe, cell, y)
+    return NestedBatch(y, design, _kept(rngs, recipe, cell), covariates)
 
 
 def _draw(
-    rngs: Sequence[np.random.Generator], recipe: Recipe, drawn: Floats, counts: tuple[int, int, int]
+    rngs: Sequence[np.random.Generator], recipe: Recipe, counts: tuple[int, ...], drawn: Floats
 ) -> None:
     """Fill each row with standardised effects of group 1, of group 2, and errors."""
     shapes = recipe.group1_shape, recipe.group2_shape, recipe.unexplained_shape
@@ -108,21 +176,33 @@ def _draw(
         row[:] = np.concatenate([draw(rng, n) for draw, n in zip(draws, counts, strict=True)])
 
 
-def _add_effects(
-    recipe: Recipe, design: NestedDesign, drawn: Floats, groups: int, cells: int
-) -> None:
-    """Turn the errors into responses."""
-    group1 = drawn[:, :groups].reshape(-1, groups, 1)
-    group2 = drawn[:, groups : groups + cells].reshape(-1, groups, recipe.n_group2)
-    effects = recipe.group1_sd * group1 + recipe.group2_sd * group2
-    if recipe.intercept:
-        effects += recipe.intercept
-    y = drawn[:, groups + cells :]
-    y *= recipe.unexplained_sd
-    if design.balanced is not None:
-        y += np.repeat(effects, recipe.n_rep).reshape(y.shape)
-    else:
-        y += effects.reshape(len(y), -1)[:, _cell_of_row(design, recipe.n_group2)]
+def _add_covariates(
+    rngs: Sequence[np.random.Generator], recipe: Recipe, cell: Integers, y: Floats
+) -> dict[str, Floats]:
+    """Draw the covariates that have a coefficient, and add their effects to y."""
+    covariates = {}
+    for name, place in {"row": None, "cell": cell, "group": cell // recipe.n_group2}.items():
+        coefficient = getattr(recipe, f"{name}_slope")
+        if coefficient is not None:
+            count = len(cell) if place is None else int(place[-1]) + 1
+            drawn = np.stack([rng.standard_normal(count) for rng in rngs])
+            covariates[f"x_{name}"] = column = drawn if place is None else drawn[:, place]
+            y += coefficient * column
+    return covariates
+
+
+def _kept(rngs: Sequence[np.random.Generator], recipe: Recipe, cell: Integers) -> Booleans | None:
+    """Draw which rows stay; at least one does."""
+    if not recipe.dropped_rows and not recipe.dropped_cells:
+        return None
+    kept = np.ones((len(rngs), len(cell)), dtype=bool)
+    for rng, row in zip(rngs, kept, strict=True):
+        if recipe.dropped_rows:
+            row &= rng.random(len(cell), dtype=np.float32) >= np.float32(recipe.dropped_rows)
+        if recipe.dropped_cells:
+            row &= (rng.random(recipe.n_group1 * recipe.n_group2) >= recipe.dropped_cells)[cell]
+        row[0] |= not row.any()
+    return kept
 
 
 @batch_form(_generate_batch)
@@ -166,76 +246,10 @@ def generate_nested(rng: np.random.Generator, **factors: object) -> NestedData:
     return data
 
 
-def _signature(first: str, kind: type) -> inspect.Signature:
-    """Return the signature of a generator: its random part, then the recipe by keyword."""
-    leading = inspect.Parameter(first, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
-    rest = inspect.signature(Recipe).parameters.values()
-    return inspect.Signature(
-        [leading, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in rest)]
+_function: Any
+for _function in (generate_nested, _generate_batch):  # the fields of the recipe, by keyword
+    _random = next(iter(inspect.signature(_function).parameters.values()))
+    _fields = inspect.signature(Recipe).parameters.values()
+    _function.__signature__ = inspect.Signature(
+        [_random, *(field.replace(kind=inspect.Parameter.KEYWORD_ONLY) for field in _fields)]
     )
-
-
-generate_nested.__signature__ = _signature("rng", np.random.Generator)  # type: ignore[attr-defined]
-_generate_batch.__signature__ = _signature("rngs", list)  # type: ignore[attr-defined]
-
-
-def _add_covariates(
-    rngs: Sequence[np.random.Generator], recipe: Recipe, design: NestedDesign, y: Floats
-) -> dict[str, Floats]:
-    """Draw the covariates that have a coefficient, and add their effects to y."""
-    cell = _cell_of_row(design, recipe.n_group2)
-    places = {"row_slope": None, "cell_slope": cell, "group_slope": cell // recipe.n_group2}
-    covariates = {}
-    for slope, place in places.items():
-        coefficient = getattr(recipe, slope)
-        if coefficient is not None:
-            count = len(design.group1) if place is None else int(place.max()) + 1
-            drawn = np.stack([rng.standard_normal(count) for rng in rngs])
-            column = drawn if place is None else drawn[:, place]
-            y += coefficient * column
-            covariates[SLOPES[slope]] = column
-    return covariates
-
-
-def _kept(
-    rngs: Sequence[np.random.Generator], recipe: Recipe, design: NestedDesign
-) -> Booleans | None:
-    """Draw which rows stay; at least one does."""
-    if not recipe.dropped_rows and not recipe.dropped_cells:
-        return None
-    cell = _cell_of_row(design, recipe.n_group2)
-    kept = np.ones((len(rngs), len(cell)), dtype=bool)
-    for rng, row in zip(rngs, kept, strict=True):
-        if recipe.dropped_rows:
-            row &= rng.random(len(cell), dtype=np.float32) >= np.float32(recipe.dropped_rows)
-        if recipe.dropped_cells:
-            row &= (rng.random(recipe.n_group1 * recipe.n_group2) >= recipe.dropped_cells)[cell]
-        row[0] |= not row.any()
-    return kept
-
-
-@lru_cache(maxsize=64)
-def _balanced(n_group1: int, n_group2: int, n_rep: int) -> NestedDesign:
-    return NestedDesign.of_sizes(n_group1, n_group2, n_rep)
-
-
-@lru_cache(maxsize=64)
-def _of_cell_sizes(n_group1: int, n_group2: int, text: str) -> NestedDesign:
-    try:
-        sizes = [int(size) for size in text.replace(",", " ").split()]
-        if not sizes or min(sizes) < 1:
-            raise ValueError
-    except (AttributeError, ValueError):
-        raise ValueError(f"cell_sizes is {text!r}; write numbers of rows, as '2 5 9'") from None
-    cells = n_group1 * n_group2
-    rows = np.resize(sizes, cells)
-    return NestedDesign(
-        group1=np.repeat(np.repeat(np.arange(n_group1), n_group2), rows),
-        group2=np.repeat(np.tile(np.arange(n_group2), n_group1), rows),
-    )
-
-
-@lru_cache(maxsize=64)
-def _cell_of_row(design: NestedDesign, n_group2: int) -> NDArray[np.int64]:
-    """Return which cell each row is in, counted from 0."""
-    return design.group1 * n_group2 + design.group2

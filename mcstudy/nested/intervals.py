@@ -17,7 +17,7 @@ from scipy.special import chdtrc, chdtri, fdtri, ndtri
 from mcstudy.arrays import Floats
 from mcstudy.nested.cells import Cells, MeanSquares
 from mcstudy.nested.roots import crossing
-from mcstudy.nested.solution import COMPONENTS, Limits, Pair
+from mcstudy.nested.solution import COMPONENTS, Limits, Pair, Solution
 from mcstudy.wald import wald_limits
 
 _TINY = np.finfo(float).tiny  # in place of 0, by which nothing is divided
@@ -25,43 +25,21 @@ _TINY = np.finfo(float).tiny  # in place of 0, by which nothing is divided
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
-class Basis(NamedTuple):
-    """What the intervals are computed from.
-
-    Parameters
-    ----------
-    variances, std_errors : arrays of shape (R, 3)
-        In the order of `COMPONENTS`.
-    squares : MeanSquares, optional
-        The mean squares; of unweighted cell means where the data are unbalanced, none where there
-        are covariates.
-    """
-
-    variances: Floats
-    std_errors: Floats
-    squares: MeanSquares | None
-
-
-def formula_limits(kind: str, basis: Basis, level: float) -> Limits:
+def formula_limits(
+    kind: str, solution: Solution, squares: MeanSquares | None, level: float
+) -> Limits:
     """Return the limits of one of the kinds that have a formula; none where it needs squares.
 
-    Parameters
-    ----------
-    kind : str
-        ``"exact"``, the chi-square interval of the unexplained variance, or a name in
-        `OF_ESTIMATES` or `OF_SQUARES`, to which the exact one is added.
-    basis : Basis
-        Of R replicates.
-    level : float
-        Nominal coverage.
+    The kind is ``"exact"``, the chi-square interval of the unexplained variance, or a name in
+    `OF_ESTIMATES` or `OF_SQUARES`, to which the exact one is added.
     """
     if kind in OF_ESTIMATES:
-        columns = zip(COMPONENTS, basis.variances.T, basis.std_errors.T, strict=True)
+        columns = zip(COMPONENTS, solution.variances.T, solution.std_errors.T, strict=True)
         of = OF_ESTIMATES[kind]
         return {name: of(value, error, level) for name, value, error in columns}
-    if basis.squares is None:
+    if squares is None:
         return {}
-    (first, second, third), (n1, n2, n3), b, r = basis.squares
+    (first, second, third), (n1, n2, n3), b, r = squares
     limits = {"unexplained_var": _chi_square(third, n3, level)}
     if kind == "exact":
         return limits
@@ -108,8 +86,8 @@ def modified_large_sample(of: Difference, level: float) -> Pair:
     """
     tail = (1 - level) / 2
     c, s1, n1, s2, n2 = of
-    g1, g2 = (1 - n / upper_quantile(n, tail) for n in (n1, n2))
-    h1, h2 = (n / upper_quantile(n, 1 - tail) - 1 for n in (n1, n2))
+    (high1, low1), (high2, low2) = (_quantiles(n, tail) for n in (n1, n2))
+    g1, g2, h1, h2 = 1 - n1 / high1, 1 - n2 / high2, n1 / low1 - 1, n2 / low2 - 1
     f_up, f_low = fdtri(n1, n2, 1 - tail), fdtri(n1, n2, tail)
     g12 = ((f_up - 1) ** 2 - g1**2 * f_up**2 - h2**2) / f_up
     h12 = ((1 - f_low) ** 2 - h1**2 * f_low**2 - g2**2) / f_low
@@ -166,19 +144,18 @@ OF_SQUARES: Mapping[str, Callable[[Difference, float], Pair]] = {
 }
 
 
-def upper_quantile(degrees: Any, tail: float) -> Floats:
-    """Return the chi-square quantile that is exceeded with probability `tail`.
+def _quantiles(degrees: Any, tail: float) -> Pair:
+    """Return the chi-square quantiles exceeded with probability `tail` and 1 - `tail`.
 
-    It takes some microseconds, and many replicates share their degrees of freedom.
+    They take some microseconds, and many replicates share their degrees of freedom.
     """
     distinct, place = np.unique(degrees, return_inverse=True)
-    quantiles: Floats = chdtri(distinct, tail)[place]
-    return quantiles
+    return chdtri(distinct, tail)[place], chdtri(distinct, 1 - tail)[place]
 
 
 def _chi_square(mean_square: Floats, degrees: Any, level: float) -> Pair:
-    tail, total = (1 - level) / 2, degrees * mean_square
-    return total / upper_quantile(degrees, tail), total / upper_quantile(degrees, 1 - tail)
+    total, (high, low) = degrees * mean_square, _quantiles(degrees, (1 - level) / 2)
+    return total / high, total / low
 
 
 def unweighted_mean_squares(cells: Cells) -> MeanSquares:

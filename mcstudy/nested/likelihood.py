@@ -30,31 +30,15 @@ _PAIRS = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
 
 
 class Evaluation(NamedTuple):
-    """The likelihood at one point, in the units of the sums; p fixed effects.
+    """The likelihood at one point, in the units of the sums; R replicates, p fixed effects."""
 
-    Parameters
-    ----------
-    value : array of shape (R,)
-        -2 log-likelihood, without multiples of log 2 pi.
-    gradient : array of shape (R, 3)
-        Its derivatives with respect to s1, s2 and se.
-    expected, observed : arrays of shape (R, 3, 3)
-        Expectation and value of its second derivatives.
-    fixed : array of shape (R, p)
-        The generalised least squares estimates.
-    root : array of shape (R, p, p)
-        root' root is their covariance.
-    full_rank : bool array of shape (R,)
-        Whether the fixed effects can be told apart.
-    """
-
-    value: Floats
-    gradient: Floats
-    expected: Floats
-    observed: Floats
-    fixed: Floats
-    root: Floats
-    full_rank: Booleans
+    value: Floats  # (R,): -2 log-likelihood, without multiples of log 2 pi
+    gradient: Floats  # (R, 3): its derivatives with respect to s1, s2 and se
+    expected: Floats  # (R, 3, 3): expectation of its second derivatives
+    observed: Floats  # (R, 3, 3): their value
+    fixed: Floats  # (R, p): the generalised least squares estimates
+    root: Floats  # (R, p, p): root' root is their covariance
+    full_rank: Booleans  # (R,): whether the fixed effects can be told apart
 
 
 class _Moments(NamedTuple):
@@ -66,18 +50,50 @@ class _Moments(NamedTuple):
     h_group: Floats
     shrunk: Floats
 
+    @classmethod
+    def at(cls, sums: Sums, variances: Floats) -> _Moments:
+        """Weigh the sums."""
+        lanes, q, a = sums.level.shape
+        s1, s2, se = variances.T[..., None]
+        u = 1 / sums.sizes
+        w = 1 / (s2 + se * u)
+        weights = np.stack([w, w**2, u * w**2, w**3, u * w**3, u**2 * w**3], axis=1)
+        count = weights @ sums.count
+        total = np.zeros((lanes, q, 6, a))
+        np.matmul(weights[:, None], sums.total, out=total[:, 1:])
+        square = np.zeros((lanes, 6, q, q))
+        pooled = weights @ sums.square.reshape(lanes, len(u), -1)
+        square[:, :, 1:, 1:] = pooled.reshape(lanes, 6, q - 1, q - 1)
+        for moment, power in ((0, 1), (2, 2), (5, 3)):
+            square[:, moment, 1:, 1:] += sums.within / se[..., None] ** power
+        h_group = 1 / (1 + s1 * count[:, 0])
+        return cls(count, total, square, h_group, s1 * h_group)
+
+    def inverse_applied(self, level: Floats) -> tuple[Floats, Floats]:
+        """Return eta and rho of each column and group."""
+        total, h_group = self.total[:, :, 0], self.h_group[:, None]
+        eta = (level * self.number[:, None, 0] + total) * h_group
+        return eta, level * h_group - total * self.shrunk[:, None]
+
+    def combined(self, whitener: Floats) -> _Moments:
+        """Return those of combinations of the columns."""
+        lanes, q, _, a = self.total.shape
+        total = (whitener @ self.total.reshape(lanes, q, -1)).reshape(lanes, q, 6, a)
+        square = whitener @ self.square.swapaxes(1, 2).reshape(lanes, q, -1)
+        square = (square.reshape(lanes, -1, q) @ _t(whitener)).reshape(lanes, q, 6, q)
+        return self._replace(total=total, square=square.swapaxes(1, 2))
+
 
 def evaluate(sums: Sums, variances: Floats, *, reml: bool) -> Evaluation:
     """Evaluate the likelihood at variances (s1, s2, se) of shape (R, 3), se above 0."""
-    moments = _moments(sums, variances)
-    eta, rho = _inverse_applied(moments, sums.level)
+    moments = _Moments.at(sums, variances)
+    eta, rho = moments.inverse_applied(sums.level)
     products = sums.level @ _t(eta) + moments.total[:, :, 0] @ _t(rho) + moments.square[:, 0]
     whitener, log_det, residual, full_rank = _whitening(products)
-    first, second = _quadratic(_transformed(moments, whitener), whitener @ sums.level)
+    first, second = _quadratic(moments.combined(whitener), whitener @ sums.level)
     value, slope, curve = _determinant(sums, moments, variances)
 
     p = sums.n_fixed
-    among = first[:, :, :p, :p].reshape(len(sums), 3, -1)
     across = first[:, :, :p, p]
     diagonal = np.diagonal(first, axis1=2, axis2=3)
     value = value + residual
@@ -88,35 +104,11 @@ def evaluate(sums: Sums, variances: Floats, *, reml: bool) -> Evaluation:
         curve = curve + second[..., :p].sum(axis=2)
     curve = curve[:, _PAIRS]
     if reml:
+        among = first[:, :, :p, :p].reshape(len(sums), 3, -1)
         curve = curve - among @ _t(among)
     fit = second[..., p][:, _PAIRS] - 2 * (across @ _t(across))
     fixed, root = -whitener[:, p, :p], whitener[:, :p, :p]
     return Evaluation(value, slope, -curve, curve + fit, fixed, root, full_rank)
-
-
-def _moments(sums: Sums, variances: Floats) -> _Moments:
-    lanes, q, a = sums.level.shape
-    s1, s2, se = variances.T[..., None]
-    u = 1 / sums.sizes
-    w = 1 / (s2 + se * u)
-    weights = np.stack([w, w**2, u * w**2, w**3, u * w**3, u**2 * w**3], axis=1)
-    count = weights @ sums.count
-    total = np.zeros((lanes, q, 6, a))
-    np.matmul(weights[:, None], sums.total, out=total[:, 1:])
-    square = np.zeros((lanes, 6, q, q))
-    pooled = weights @ sums.square.reshape(lanes, len(u), -1)
-    square[:, :, 1:, 1:] = pooled.reshape(lanes, 6, q - 1, q - 1)
-    for moment, power in ((0, 1), (2, 2), (5, 3)):
-        square[:, moment, 1:, 1:] += sums.within / se[..., None] ** power
-    h_group = 1 / (1 + s1 * count[:, 0])
-    return _Moments(count, total, square, h_group, s1 * h_group)
-
-
-def _inverse_applied(moments: _Moments, level: Floats) -> tuple[Floats, Floats]:
-    """Return eta and rho of each column and group."""
-    total, h_group = moments.total[:, :, 0], moments.h_group[:, None]
-    eta = (level * moments.number[:, None, 0] + total) * h_group
-    return eta, level * h_group - total * moments.shrunk[:, None]
 
 
 def _whitening(products: Floats) -> tuple[Floats, Floats, Floats, Booleans]:
@@ -145,19 +137,11 @@ def _whitening(products: Floats) -> tuple[Floats, Floats, Floats, Booleans]:
     return whitener, log_det, left[:, -1, -1], full_rank
 
 
-def _transformed(moments: _Moments, whitener: Floats) -> _Moments:
-    lanes, q, _, a = moments.total.shape
-    total = (whitener @ moments.total.reshape(lanes, q, -1)).reshape(lanes, q, 6, a)
-    square = whitener @ moments.square.swapaxes(1, 2).reshape(lanes, q, -1)
-    square = (square.reshape(lanes, -1, q) @ _t(whitener)).reshape(lanes, q, 6, q)
-    return moments._replace(total=total, square=square.swapaxes(1, 2))
-
-
 def _quadratic(moments: _Moments, level: Floats) -> tuple[Floats, Floats]:
     """Return derivatives of z'V^-1 z: first (R, 3, q, q), and second's diagonals (R, 6, q)."""
     count, total, square = moments.number[:, None], moments.total, moments.square
     h_group, shrunk = moments.h_group[:, None], moments.shrunk[:, None]
-    eta, rho = _inverse_applied(moments, level)
+    eta, rho = moments.inverse_applied(level)
     tau_2, tau_e = (total[:, :, i] + count[:, :, i] * rho for i in (1, 2))
     first = np.stack(
         [

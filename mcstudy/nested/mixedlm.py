@@ -22,7 +22,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VC
 
 from mcstudy.arrays import Floats
 from mcstudy.method import Estimate, Fit, Status
-from mcstudy.nested.columns import fault_of
+from mcstudy.nested.columns import columns_of_data
 from mcstudy.nested.data import NestedData, NestedDesign
 from mcstudy.nested.frames import as_nested
 from mcstudy.nested.intervals import log_wald
@@ -124,8 +124,9 @@ def _answer(given: Any, build: Callable[[NestedData], MixedLM], options: dict[st
     """Fit the model and say what came out, as far as the design can tell it."""
     data = as_nested(given)
     nothing = dict.fromkeys(COMPONENTS, Estimate(None))
-    if fault := fault_of(data):
-        return Fit(nothing, Status.NOT_IDENTIFIABLE, fault)
+    names = tuple(data.covariates)
+    if names and (fault := columns_of_data(data).faults(names)[0]):
+        return Fit(nothing, Status.NOT_IDENTIFIABLE, str(fault))
     told = identifiable(data)
     if not told:
         reason = "the design identifies none of the variances"
@@ -149,9 +150,8 @@ def _answer(given: Any, build: Callable[[NestedData], MixedLM], options: dict[st
         "group2_var_reported_se": float(reported[1]),
     }
     if not lost:
-        judgement = judge(result)
-        estimates = _estimates(values, judgement.std_errors, reported)
-        return Fit(estimates, judgement.status, judgement.reason, diagnostics)
+        status, reason, std_errors = judge(result)
+        return Fit(_estimates(values, std_errors, reported), status, reason, diagnostics)
     if can_rise(result):
         reason += "; the likelihood can still rise"
     kept = {
@@ -167,11 +167,8 @@ def _estimates(values: Floats, std_errors: Floats, reported: Floats) -> dict[str
         "wald": wald_limits(values, std_errors, _LEVEL),
         "log": log_wald(values, std_errors, _LEVEL),
     }
-    return {
-        name: Estimate(
-            values[i],
-            std_errors[i],
-            intervals={kind: (low[i], high[i]) for kind, (low, high) in intervals.items()},
-        )
-        for i, name in enumerate(COMPONENTS)
-    }
+    found = {}
+    for i, name in enumerate(COMPONENTS):
+        limits = {kind: (low[i], high[i]) for kind, (low, high) in intervals.items()}
+        found[name] = Estimate(values[i], std_errors[i], intervals=limits)
+    return found

@@ -9,7 +9,7 @@ J = [[s I + T g'], [g']], the delta method for variances T s(T) with the spread 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +28,6 @@ _STEP = 1e-4  # of a ratio: the difference errs by its square, 1e-8, and by as m
 _SMALL = 1e-2  # a ratio below it may fall to 0, and half of it is a step
 _FLAT = 1e-6  # of a curvature: below it the direction is the ridge's
 _DEPENDENT = 1e-9  # relative: far above the roundings of sums over rows
-
-
-class Judgement(NamedTuple):
-    """Status, its reason in words, and the standard errors of the three variances."""
-
-    status: Status
-    reason: str
-    std_errors: Floats
 
 
 def identifiable(data: NestedData) -> tuple[str, ...]:
@@ -76,21 +68,16 @@ def _gram(data: NestedData) -> Floats:
     return gram
 
 
-def judge(result: Any) -> Judgement:
-    """Judge where MixedLM stopped.
+def judge(result: Any) -> tuple[Status, str, Floats]:
+    """Return the status, its reason in words, and the standard errors of the three variances.
 
-    A ratio counts as zero if it is small beside its standard error and the likelihood rises
-    towards zero. Without the zeros, the fit has converged if a Newton step would raise the
-    log-likelihood by less than `RISE`.
-
-    Parameters
-    ----------
-    result : statsmodels MixedLMResults
-        Of a model with one random intercept and one variance component.
+    The result is of a model with one random intercept and one variance component. A ratio counts as
+    zero if it is small beside its standard error and the likelihood rises towards zero. Without the
+    zeros, the fit has converged if a Newton step raises the log-likelihood by less than `RISE`.
     """
     ratios = _ratios(result)
     if not np.isfinite([*ratios, result.scale]).all():
-        return Judgement(Status.NOT_FINITE, "a variance is not finite", np.full(3, np.nan))
+        return Status.NOT_FINITE, "a variance is not finite", np.full(3, np.nan)
     score, information, zero = _slopes(result, ratios)
     free = ~zero
     rise = float((-score * ratios)[zero].sum())
@@ -100,11 +87,11 @@ def judge(result: Any) -> Judgement:
         rise += float(slope @ np.linalg.solve(within, slope)) / 2 if maximum else np.inf
     std_errors = _natural_std_errors(result, ratios, information, zero)
     if not rise < RISE:
-        return Judgement(Status.NOT_CONVERGED, "the likelihood can still rise", std_errors)
+        return Status.NOT_CONVERGED, "the likelihood can still rise", std_errors
     if zero.any():
         names = " and ".join(np.array(COMPONENTS[:2])[zero])
-        return Judgement(Status.BOUNDARY, f"zero: {names}", std_errors)
-    return Judgement(Status.OK, "", std_errors)
+        return Status.BOUNDARY, f"zero: {names}", std_errors
+    return Status.OK, "", std_errors
 
 
 def can_rise(result: Any) -> bool:

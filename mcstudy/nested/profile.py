@@ -8,7 +8,8 @@ where the order asks for it. Other data go through the engine, with the variance
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +20,12 @@ from mcstudy.nested.balanced import isotonic_levels, level_variances, weighted_g
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
 from mcstudy.nested.optimizer import free_components, least_deviance
-from mcstudy.nested.roots import crossing
+from mcstudy.nested.roots import crossing, cubic_roots, newton_step
 from mcstudy.nested.solution import COMPONENTS, Limits, Pair, Solution
 from mcstudy.nested.solve import reduced
 from mcstudy.nested.sufficient import Sums
 
 Lanes = NDArray[np.intp]
-
-_Weights = tuple[float, float, float]
 
 _UNEXPLAINED = 2  # its place in `COMPONENTS`
 _WIDEN = 60  # doublings of a step: a limit that they do not reach is missing
@@ -55,18 +54,17 @@ def balanced_profile(squares: MeanSquares, level: float, *, reml: bool) -> Limit
     levels = isotonic_levels(squares, reml=reml)
     values = level_variances(levels, squares)
     first, weight = weighted_group1(squares, reml=reml)
-    stages = np.stack([squares.values[2], squares.values[1], first])
+    stages = np.stack([squares.values[2], squares.values[1], first])  # the lowest level first
     weights = (squares.degrees[2], squares.degrees[1], weight)
-    terms = [_term(w, s, x) for w, s, x in zip(weights, stages, levels.T[::-1], strict=True)]
-    least = terms[0] + terms[1] + terms[2]
+    least = _deviance(weights, stages, list(levels.T[::-1]))
     reach = float(np.sqrt(chdtri(1, 1 - level)))
     b, r = squares.n_group2, squares.n_rep
-    profiles = (_group1_deviance, _group2_deviance, _unexplained_deviance)
     limits = {}
     for i, (name, step) in enumerate(zip(COMPONENTS, (b * r, r, 1), strict=True)):
 
         def beyond(point: Floats, lanes: Lanes, i: int = i, step: int = step) -> Floats:
-            rise = profiles[i](stages[:, lanes], weights, step * point) - least[lanes]
+            held = _unexplained_held if i == _UNEXPLAINED else partial(_group_held, lower=1 - i)
+            rise: Floats = held(weights, stages[:, lanes], step * point) - least[lanes]
             return np.sqrt(np.maximum(rise, 0)) - reach
 
         limits[name] = _limits(beyond, values[:, i], levels[:, i] / step, reach)
@@ -80,61 +78,51 @@ def _term(weight: float, square: Floats, expected: Floats) -> Floats:
     return np.where(expected > 0, term, np.inf)
 
 
-def _pool(w1: float, s1: Floats, w2: float, s2: Floats) -> tuple[float, Floats]:
-    return w1 + w2, (w1 * s1 + w2 * s2) / (w1 + w2)
+def _deviance(weights: Sequence[float], stages: Floats, levels: Sequence[Floats]) -> Floats:
+    first, second, third = map(_term, weights, stages, levels)
+    return first + second + third
 
 
-def _group1_deviance(stages: Floats, weights: _Weights, k: Floats) -> Floats:
-    """Profile with group 1's expectation k above group 2's."""
-    (e, c, g), (we, wc, wg) = stages, weights
+def _group_held(weights: Sequence[float], stages: Floats, k: Floats, lower: int) -> Floats:
+    """Profile with the expectation of stage `lower` + 1 held k above that of stage `lower`.
 
-    def total(e: Floats, c: Floats, g: Floats, k: Floats, x: Floats) -> Floats:
-        return _term(we, e, np.minimum(e, x)) + _term(wc, c, x) + _term(wg, g, x + k)
+    The third stage, below or above these two, is free as long as the order allows it.
+    """
+    upper, free = lower + 1, 2 - 2 * lower
 
-    x = _best_shifted(wc, c, wg, g, k)
-    found = total(e, c, g, k, x)
-    bound = x < e
+    def total(stages: Floats, k: Floats, x: Floats) -> Floats:
+        levels = [x, x + k]
+        if free:
+            return _deviance(weights, stages, [*levels, np.maximum(stages[2], levels[1])])
+        return _deviance(weights, stages, [np.minimum(stages[0], x), *levels])
+
+    pair = weights[lower], weights[upper]
+    x = _best_shifted(pair, stages[lower:][:2], k)
+    found = total(stages, k, x)
+    bound = x + k > stages[2] if free else x < stages[0]
     if bound.any():
-        e, c, g, k = e[bound], c[bound], g[bound], k[bound]
-        w, both = _pool(we, e, wc, c)
-        pooled = _best_shifted(w, both, wg, g, k)
-        apart = _best_shifted(wc, c, wg, g, k, lowest=e)
-        found[bound] = np.fmin(total(e, c, g, k, pooled), total(e, c, g, k, apart))
+        stages, k = stages[:, bound], k[bound]
+        near, w = (upper if free else lower), list(weights)
+        w[near] += w[free]
+        both = stages.copy()
+        both[near] = (weights[free] * stages[free] + weights[near] * stages[near]) / w[near]
+        pooled = _best_shifted((w[lower], w[upper]), both[lower:][:2], k)
+        lowest, highest = (0.0, stages[2] - k) if free else (stages[0], np.inf)
+        apart = _best_shifted(pair, stages[lower:][:2], k, lowest=lowest, highest=highest)
+        found[bound] = np.fmin(total(stages, k, pooled), total(stages, k, apart))
     return found
 
 
-def _group2_deviance(stages: Floats, weights: _Weights, k: Floats) -> Floats:
-    """Profile with group 2's expectation k above the unexplained."""
-    (e, c, g), (we, wc, wg) = stages, weights
-
-    def total(e: Floats, c: Floats, g: Floats, k: Floats, x: Floats) -> Floats:
-        return _term(we, e, x) + _term(wc, c, x + k) + _term(wg, g, np.maximum(g, x + k))
-
-    x = _best_shifted(we, e, wc, c, k)
-    found = total(e, c, g, k, x)
-    bound = x + k > g
-    if bound.any():
-        e, c, g, k = e[bound], c[bound], g[bound], k[bound]
-        w, both = _pool(wc, c, wg, g)
-        pooled = _best_shifted(we, e, w, both, k)
-        apart = _best_shifted(we, e, wc, c, k, highest=g - k)
-        found[bound] = np.fmin(total(e, c, g, k, pooled), total(e, c, g, k, apart))
-    return found
-
-
-def _unexplained_deviance(stages: Floats, weights: _Weights, value: Floats) -> Floats:
-    (e, c, g), (we, wc, wg) = stages, weights
-    both = _pool(wc, c, wg, g)[1]
-    middle, high = np.minimum(c, both), np.maximum(g, both)
-    middle, high = np.maximum(middle, value), np.maximum(high, value)
-    return _term(we, e, value) + _term(wc, c, middle) + _term(wg, g, high)
+def _unexplained_held(weights: Sequence[float], stages: Floats, value: Floats) -> Floats:
+    _, second, third = stages
+    both = (weights[1] * second + weights[2] * third) / (weights[1] + weights[2])
+    middle = np.maximum(np.minimum(second, both), value)
+    return _deviance(weights, stages, [value, middle, np.maximum(np.maximum(third, both), value)])
 
 
 def _best_shifted(
-    w1: float,
-    s1: Floats,
-    w2: float,
-    s2: Floats,
+    weights: tuple[float, float],
+    squares: Floats,
     k: Floats,
     *,
     lowest: Floats | float = 0.0,
@@ -145,6 +133,7 @@ def _best_shifted(
     Each root of the cubic by its trigonometric or hyperbolic form; the best within the range
     counts, polished by Newton. NaN where none is.
     """
+    (w1, w2), (s1, s2) = weights, squares
     scale = np.maximum(np.maximum(s1, s2), k)
     scale = np.where(scale > 0, scale, 1.0)
     p, q, d = s1 / scale, s2 / scale, k / scale
@@ -155,38 +144,14 @@ def _best_shifted(
         -w1 * p * d**2,
     )
     best, least = np.full_like(p, np.nan), np.full_like(p, np.inf)
-    for root in _cubic_roots(*coefficients):
+    for root in cubic_roots(*coefficients):
         value = _term(w1, p, root) + _term(w2, q, root + d)
         better = (value < least) & (root * scale >= lowest) & (root * scale <= highest)
         best, least = np.where(better, root, best), np.where(better, value, least)
     for _ in range(2):
-        best = best - _newton_step(best, *coefficients)
-    return best * scale
-
-
-def _cubic_roots(a: Floats, b: Floats, c: Floats, d: Floats) -> list[Floats]:
-    """Return the three real roots of a x^3 + b x^2 + c x + d; where there is one, it thrice."""
-    shift = b / (3 * a)
-    p = (c / a - 3 * shift**2) / 3
-    q = (d / a - shift * c / a + 2 * shift**3) / 2
-    discriminant = q**2 + p**3
-    size = np.sqrt(np.maximum(-p, 0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        angle = np.arccos(np.clip(np.where(size > 0, -q / size**3, 0.0), -1, 1)) / 3
-    root = np.sqrt(np.maximum(discriminant, 0))
-    single = np.cbrt(-q + root) + np.cbrt(-q - root)
-    found = []
-    for turn in range(3):
-        real = np.where(discriminant > 0, single, 2 * size * np.cos(angle - 2 * np.pi * turn / 3))
-        x = real - shift
-        x = x - _newton_step(x, a, b, c, d)
-        found.append(np.where(x > 0, x, np.nan))
+        best = best - newton_step(best, *coefficients)
+    found: Floats = best * scale
     return found
-
-
-def _newton_step(x: Floats, a: Floats, b: Floats, c: Floats, d: Floats) -> Floats:
-    slope = (3 * a * x + 2 * b) * x + c
-    return (((a * x + b) * x + c) * x + d) / np.where(slope == 0, np.inf, slope)
 
 
 def _limits(
@@ -223,77 +188,63 @@ def _unbalanced_limits(
     free = free_components(sums)
     start = np.where(np.isnan(best), free, best)
     least, _ = least_deviance(sums, start, free, reml=reml)
+
+    def above_reach(component: int) -> Callable[[Floats, Lanes], Floats]:
+        others, latest = free.copy(), start.copy()
+        others[:, component] = False
+
+        def beyond(values: Floats, lanes: Lanes) -> Floats:
+            """Each search starts where the last one of its replicate ended, so that it is short."""
+            held = latest[lanes]
+            held[:, component] = values
+            lowest, latest[lanes] = least_deviance(sums.take(lanes), held, others[lanes], reml=reml)
+            rise: Floats = np.sqrt(np.maximum(lowest - least[lanes], 0)) - reach
+            return rise
+
+        return beyond
+
     found = np.empty((2, 3, len(sums)))
-    for component in range(3):
-        held = _Held(sums, component, reach, free, start, least, reml=reml)
-        found[:, component] = held.limits(best[:, component], errors[:, component])
+    for component, (value, error) in enumerate(zip(best.T, errors.T, strict=True)):
+        lanes = np.flatnonzero(np.isfinite(value) & np.isfinite(least))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            width = np.minimum(_AWAY * error / value, _FARTHEST)
+        factor = np.exp(np.where(np.isfinite(width), width, _FARTHEST))
+        step = np.where(value > 0, value * (factor - 1), start.sum(axis=1))
+        top = (value, np.full(len(value), -reach))
+        steps = [value + 2.0**turn * step for turn in range(_WIDEN)]
+        found[1, component] = _search_outwards(above_reach(component), top, lanes, steps)
+        if component == _UNEXPLAINED:
+            steps = [value / factor ** (turn + 1) for turn in range(_WIDEN)]
+            found[0, component] = _search_outwards(above_reach(component), top, lanes, steps)
+        else:
+            found[0, component] = _search_above_zero(above_reach(component), top, lanes)
     return found * square[:, 0]
 
 
-class _Held:
-    """How far the profile of one variance is above the reach.
+def _search_above_zero(
+    beyond: Callable[[Floats, Lanes], Floats], top: Pair, lanes: Lanes
+) -> Floats:
+    """Return the limit below the estimate, 0 where the rise at 0 does not reach as far."""
+    limit, at_zero = np.full(len(top[0]), np.nan), np.full(len(top[0]), np.nan)
+    limit[lanes] = 0.0
+    inner = lanes[top[0][lanes] > 0]
+    at_zero[inner] = beyond(np.zeros(len(inner)), inner)
+    inside = crossing(beyond, top, (np.zeros(len(limit)), at_zero), _PRECISION)
+    return np.where(at_zero > 0, inside, limit)
 
-    Each search starts where the last one of its replicate ended, so that it is short.
-    """
 
-    def __init__(
-        self,
-        sums: Sums,
-        component: int,
-        reach: float,
-        free: NDArray[np.bool_],
-        start: Floats,
-        least: Floats,
-        *,
-        reml: bool,
-    ) -> None:
-        self._sums, self._component, self._reach = sums, component, reach
-        self._free, self._start, self._latest = free.copy(), start, start.copy()
-        self._free[:, component] = False
-        self._least, self._reml = least, reml
-
-    def __call__(self, values: Floats, lanes: Lanes) -> Floats:
-        """Return the root of the deviance's rise, less the reach, for some of the replicates."""
-        start = self._latest[lanes]
-        start[:, self._component] = values
-        least, self._latest[lanes] = least_deviance(
-            self._sums.take(lanes), start, self._free[lanes], reml=self._reml
-        )
-        return np.sqrt(np.maximum(least - self._least[lanes], 0)) - self._reach
-
-    def limits(self, best: Floats, error: Floats) -> Pair:
-        """Return the limits on both sides of the estimate."""
-        lanes = np.flatnonzero(np.isfinite(best) & np.isfinite(self._least))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            width = np.minimum(_AWAY * error / best, _FARTHEST)
-        factor = np.exp(np.where(np.isfinite(width), width, _FARTHEST))
-        step = np.where(best > 0, best * (factor - 1), self._start.sum(axis=1))
-        upper = self._beyond(best, lanes, lambda turn: best + 2.0**turn * step)
-        if self._component == _UNEXPLAINED:
-            return self._beyond(best, lanes, lambda turn: best / factor ** (turn + 1)), upper
-        return self._above_zero(best, lanes), upper
-
-    def _beyond(self, best: Floats, lanes: Lanes, far: Callable[[int], Floats]) -> Floats:
-        """Return the limit on the side of ever farther points, `far` of 0, 1, 2 ..."""
-        self._latest = self._start.copy()
-        near = [best.copy(), np.full(len(best), -self._reach)]
-        end = [best.copy(), np.full(len(best), np.nan)]
-        for turn in range(_WIDEN):
-            if not len(lanes):
-                break
-            end[0][lanes] = far(turn)[lanes]
-            end[1][lanes] = self(end[0][lanes], lanes)
-            lanes = lanes[end[1][lanes] <= 0]
-            for kept, latest in zip(near, end, strict=True):
-                kept[lanes] = latest[lanes]
-        return crossing(self, (near[0], near[1]), (end[0], end[1]), _PRECISION)
-
-    def _above_zero(self, best: Floats, lanes: Lanes) -> Floats:
-        """Return the limit below the estimate, 0 where the rise at 0 does not reach as far."""
-        self._latest = self._start.copy()
-        limit, at_zero = np.full(len(best), np.nan), np.full(len(best), np.nan)
-        limit[lanes] = 0.0
-        inner = lanes[best[lanes] > 0]
-        at_zero[inner] = self(np.zeros(len(inner)), inner)
-        ends = (best, np.full(len(best), -self._reach)), (np.zeros(len(best)), at_zero)
-        return np.where(at_zero > 0, crossing(self, *ends, _PRECISION), limit)
+def _search_outwards(
+    beyond: Callable[[Floats, Lanes], Floats], top: Pair, lanes: Lanes, points: list[Floats]
+) -> Floats:
+    """Return the limit on the side of ever farther points."""
+    near = [part.copy() for part in top]
+    end = [top[0].copy(), np.full(len(top[0]), np.nan)]
+    for point in points:
+        if not len(lanes):
+            break
+        end[0][lanes] = point[lanes]
+        end[1][lanes] = beyond(end[0][lanes], lanes)
+        lanes = lanes[end[1][lanes] <= 0]
+        for kept, latest in zip(near, end, strict=True):
+            kept[lanes] = latest[lanes]
+    return crossing(beyond, (near[0], near[1]), (end[0], end[1]), _PRECISION)

@@ -14,7 +14,7 @@ from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
 from mcstudy.nested.frames import as_nested
-from mcstudy.nested.intervals import Basis, formula_limits, unweighted_mean_squares
+from mcstudy.nested.intervals import formula_limits, unweighted_mean_squares
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.solution import COMPONENTS, Limits, Solution
 from mcstudy.nested.solve import Working, as_batch
@@ -67,22 +67,20 @@ class ExactMethod:
         """Return the method with other intervals."""
         return replace(self, intervals=kinds, level=level)
 
-    def batch(
-        self,
-        batch: NestedBatch | Sequence[Any],
-        rngs: Sequence[np.random.Generator],
-    ) -> Fit:
+    def batch(self, batch: NestedBatch | Sequence[Any], rngs: Sequence[np.random.Generator]) -> Fit:
         """Fit each data set of a batch, or of a list of nested data or data frames."""
-        given = (
-            [batch] if isinstance(batch, NestedBatch) else [as_batch(as_nested(x)) for x in batch]
-        )
+        single = [batch] if isinstance(batch, NestedBatch) else batch
         solutions, limits, begin = [], [], 0
-        for part in given:
+        for given in single:
+            part = given if isinstance(given, NestedBatch) else as_batch(as_nested(given))
             working = Working(part)
-            solution = working.solution(reml=self.restricted)
-            found = self._limits(working, solution, rngs[begin : begin + len(part)])
+            solution, squares = working.solution(reml=self.restricted), working.squares
+            data = None if squares is not None else working.batch
+            if data is not None and not data.covariates:
+                squares = unweighted_mean_squares(working.cells)
+            found = self.limits(solution, squares, rngs[begin : begin + len(part)], data)
             solutions.append(working.given(solution, reml=self.restricted))
-            limits.append(found)
+            limits.append({kind: working.given_limits(of) for kind, of in found.items()})
             begin += len(part)
         solution = Solution.joined(solutions)
         statuses = solution.statuses()
@@ -97,37 +95,14 @@ class ExactMethod:
     def __call__(self, data: Any, rng: np.random.Generator) -> Fit:
         """Fit one data set: nested data, or a data frame with y, group1 and group2."""
         fit = self.batch([data], [rng])
-        estimates = {
-            name: Estimate(
-                value=float(estimate.value[0]),
-                std_error=float(estimate.std_error[0]),
-                intervals={
-                    kind: (float(lower[0]), float(upper[0]))
-                    for kind, (lower, upper) in (estimate.intervals or {}).items()
-                },
-            )
-            for name, estimate in fit.estimates.items()
-        }
+        estimates = {}
+        for name, of in fit.estimates.items():
+            intervals = (of.intervals or {}).items()
+            limits = {kind: (low.item(), high.item()) for kind, (low, high) in intervals}
+            estimates[name] = Estimate(of.value.item(), of.std_error.item(), intervals=limits)
         diagnostics = {name: column[0].item() for name, column in (fit.diagnostics or {}).items()}
         status: Any = fit.status
         return Fit(estimates, status[0], fit.message[0], diagnostics)
-
-    @property
-    def draws(self) -> bool:
-        """Whether some of the intervals draw random numbers."""
-        return "bootstrap" in self.intervals
-
-    def _limits(
-        self, working: Working, solution: Solution, rngs: Sequence[np.random.Generator]
-    ) -> dict[str, Limits]:
-        """Return the limits in the units of the response as it was given."""
-        batch, squares = working.batch, working.squares
-        if squares is not None:
-            found = self.limits(solution, squares, rngs)
-        else:
-            squares = None if batch.covariates else unweighted_mean_squares(working.cells)
-            found = self.limits(solution, squares, rngs, batch)
-        return {kind: working.given_limits(limits) for kind, limits in found.items()}
 
     def limits(
         self,
@@ -138,23 +113,14 @@ class ExactMethod:
     ) -> dict[str, Limits]:
         """Return the limits of each kind of interval that exists.
 
-        Parameters
-        ----------
-        solution : Solution
-            The fits of R replicates.
-        squares : MeanSquares, optional
-            Their mean squares; of unweighted means where the data are unbalanced.
-        rngs : sequence of generators
-            One for each replicate.
-        batch : NestedBatch, optional
-            The data, where the mean squares are not all that they say.
+        The mean squares are of unweighted means where the data are unbalanced; the batch is given
+        where the mean squares are not all that the data say.
         """
-        basis, level = Basis(solution.variances, solution.std_errors, squares), self.level
-        reml, found = self.restricted, {}
+        level, reml, found = self.level, self.restricted, {}
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for kind in self.intervals:
                 if kind not in ("profile", "bootstrap"):
-                    found[kind] = formula_limits(kind, basis, level)
+                    found[kind] = formula_limits(kind, solution, squares, level)
                 elif batch is not None and kind == "profile":
                     found[kind] = profile(batch, solution, level, reml=reml)
                 elif batch is not None:

@@ -1,4 +1,4 @@
-"""Where a function of one number per replicate crosses zero, for all replicates at once."""
+"""Roots for all replicates at once: of a function of one number each, and of cubics."""
 
 from __future__ import annotations
 
@@ -21,18 +21,11 @@ def crossing(
 ) -> Floats:
     """Return the root in each bracket, and spend nothing on those that are found.
 
-    Parameters
-    ----------
-    function : callable
-        Takes points of shape (n,) and which replicates they belong to; returns shape (n,).
-    low, high : pairs of arrays of shape (R,)
-        The ends of the brackets and the function there; where both have one sign, or one is
-        missing, NaN comes back.
-    precision : float
-        Relative to the root, and to a hundredth of it to the bracket.
+    The function takes points of shape (n,) and which replicates they belong to. `low` and `high`
+    are the ends of the brackets and the function there; where both have one sign, or one is
+    missing, NaN comes back. The precision is relative to the root, and to a hundredth of it to the
+    bracket.
 
-    Notes
-    -----
     False position by Anderson & Bjorck (1973), BIT 13:253, with a bisection now and then. Each
     root depends on its own bracket alone.
     """
@@ -62,3 +55,29 @@ def crossing(
         lanes = lanes[~done]
     found[lanes] = b[lanes]
     return found
+
+
+def cubic_roots(a: Floats, b: Floats, c: Floats, d: Floats) -> list[Floats]:
+    """Return the three real roots of a x^3 + b x^2 + c x + d; where there is one, it thrice."""
+    shift = b / (3 * a)
+    p = (c / a - 3 * shift**2) / 3
+    q = (d / a - shift * c / a + 2 * shift**3) / 2
+    discriminant = q**2 + p**3
+    size = np.sqrt(np.maximum(-p, 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        angle = np.arccos(np.clip(np.where(size > 0, -q / size**3, 0.0), -1, 1)) / 3
+    root = np.sqrt(np.maximum(discriminant, 0))
+    single = np.cbrt(-q + root) + np.cbrt(-q - root)
+    found = []
+    for turn in range(3):
+        real = np.where(discriminant > 0, single, 2 * size * np.cos(angle - 2 * np.pi * turn / 3))
+        x = real - shift
+        x = x - newton_step(x, a, b, c, d)
+        found.append(np.where(x > 0, x, np.nan))
+    return found
+
+
+def newton_step(x: Floats, a: Floats, b: Floats, c: Floats, d: Floats) -> Floats:
+    """Return the step of Newton's method towards the root of a x^3 + b x^2 + c x + d near x."""
+    slope = (3 * a * x + 2 * b) * x + c
+    return (((a * x + b) * x + c) * x + d) / np.where(slope == 0, np.inf, slope)

@@ -22,42 +22,17 @@ _FLOATS = np.finfo(np.float64)  # between its tiny and its max they have all the
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Fitted variances of R replicates, in the order of `COMPONENTS`; p fixed effects.
+    """Fitted variances of R replicates, in the order of `COMPONENTS`; p fixed effects."""
 
-    Parameters
-    ----------
-    variances : array of shape (R, 3)
-        The estimates; NaN where the design cannot tell a variance.
-    covariance : array of shape (R, 3, 3)
-        Inverse of the observed information, given the variances at zero; NaN for those.
-    std_errors : array of shape (R, 3)
-        The roots of its diagonal.
-    llf : array of shape (R,)
-        Log-likelihood at the estimates, restricted under REML.
-    fixed_effects : array of shape (R, p)
-        Intercept first.
-    fixed_effects_cov : array of shape (R, p, p)
-        Their covariance, given the variances.
-    iterations : int array of shape (R,)
-        Evaluations of the likelihood; 0 for a closed form.
-    identified : bool array of shape (R, 3)
-        Which of the variances the design can tell.
-    converged : bool array of shape (R,)
-        Whether the maximum was found.
-    fault : str array of shape (R,)
-        What is wrong with the data, in words, where that is known.
-    """
-
-    variances: Floats
-    covariance: Floats
-    std_errors: Floats
-    llf: Floats
-    fixed_effects: Floats
-    fixed_effects_cov: Floats
-    iterations: Integers
-    identified: Booleans
-    converged: Booleans
-    fault: NDArray[np.str_]
+    variances: Floats  # (R, 3): NaN where the design cannot tell a variance
+    std_errors: Floats  # (R, 3): from the observed information, given those at zero: they have none
+    llf: Floats  # (R,): log-likelihood at the estimates, restricted under REML
+    fixed_effects: Floats  # (R, p): intercept first
+    fixed_effects_cov: Floats  # (R, p, p): given the variances
+    iterations: Integers  # (R,): evaluations of the likelihood; 0 for a closed form
+    identified: Booleans  # (R, 3): which of the variances the design can tell
+    converged: Booleans  # (R,): whether the maximum was found
+    fault: NDArray[np.str_]  # (R,): what is wrong with the data, in words, where that is known
 
     def __len__(self) -> int:
         return len(self.llf)
@@ -75,16 +50,10 @@ class Solution:
         )
 
     def times(self, scale: Floats, used: Floats) -> Solution:
-        """Return the solution for the response times `scale`, shape (R,), a power of 2.
+        """Return the solution for the response times `scale`, powers of 2 of shape (R,).
 
+        Of each replicate, `used` rows count in its likelihood: under REML, less the fixed effects.
         Variances that no floating-point number can hold are a fault.
-
-        Parameters
-        ----------
-        scale : array of shape (R,)
-            By what the response is to be multiplied.
-        used : array of shape (R,)
-            Rows that count in the likelihood; under REML, less the fixed effects.
         """
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             square = scale[:, None] ** 2
@@ -96,7 +65,6 @@ class Solution:
             return replace(
                 self,
                 variances=variances,
-                covariance=self.covariance * square[..., None] ** 2,
                 std_errors=np.where(lost[:, None], np.nan, self.std_errors * square),
                 llf=np.where(lost, np.nan, self.llf - used * np.log(scale)),
                 fixed_effects=self.fixed_effects * scale[:, None],
@@ -129,28 +97,20 @@ class Solution:
 
     def messages(self, statuses: list[Status]) -> list[str]:
         """Return the reasons in words, empty where all is well."""
-        return [
-            "" if status is Status.OK else self._reason(lane, status)
-            for lane, status in enumerate(statuses)
-        ]
 
-    def _reason(self, lane: int, status: Status) -> str:
-        if status is Status.BOUNDARY:
-            return f"zero: {_names(self.at_zero[lane])}"
-        if self.fault[lane] and status in (Status.NOT_IDENTIFIABLE, Status.NOT_FINITE):
-            return str(self.fault[lane])
-        if status is Status.NOT_IDENTIFIABLE:
-            return f"the design cannot tell: {_names(~self.identified[lane])}"
-        if status is Status.NOT_FINITE:
-            return "the likelihood has no finite maximum"
-        return "the likelihood can still rise"
+        def named(which: Booleans) -> str:
+            return " and ".join(np.array(COMPONENTS)[which].tolist())
 
-
-def std_errors_of(covariance: Floats) -> Floats:
-    """Return the standard errors of a covariance of shape (R, k, k); NaN where there is none."""
-    squares = np.diagonal(covariance, axis1=1, axis2=2)
-    return np.sqrt(np.where(squares > 0, squares, np.nan))
-
-
-def _names(which: Booleans) -> str:
-    return " and ".join(name for name, yes in zip(COMPONENTS, which, strict=True) if yes)
+        found = [""] * len(statuses)
+        for lane, status in enumerate(statuses):
+            if status is Status.BOUNDARY:
+                found[lane] = f"zero: {named(self.at_zero[lane])}"
+            elif status is Status.NOT_CONVERGED:
+                found[lane] = "the likelihood can still rise"
+            elif status is not Status.OK and self.fault[lane]:
+                found[lane] = str(self.fault[lane])
+            elif status is Status.NOT_IDENTIFIABLE:
+                found[lane] = f"the design cannot tell: {named(~self.identified[lane])}"
+            elif status is Status.NOT_FINITE:
+                found[lane] = "the likelihood has no finite maximum"
+        return found

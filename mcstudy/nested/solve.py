@@ -33,22 +33,8 @@ def solve(batch: NestedBatch, *, reml: bool = True) -> Solution:
 class Working:
     """A batch in units in which its squares are numbers: of y times 1e-170 they are 0 otherwise.
 
-    The unit is a power of 2, so that results in it and in the response's own differ by nothing
-    else.
-
-    Parameters
-    ----------
-    batch : NestedBatch
-        R data sets.
-
-    Attributes
-    ----------
-    batch : NestedBatch
-        The response of each divided by `scale` where that is not 1.
-    cells : Cells
-        Those of this batch.
-    scale : array of shape (R,), optional
-        The units; 1 where the response varies by an ordinary amount, None where all do.
+    `scale` has the units where they are not all 1: powers of 2, so that results in them and in the
+    response's own differ by nothing else. `batch` and `cells` are in these units.
     """
 
     def __init__(self, batch: NestedBatch) -> None:
@@ -56,7 +42,11 @@ class Working:
         self.scale: Floats | None = None
         with np.errstate(over="ignore", invalid="ignore"):
             self.cells = cells_of(batch)
-            strange = ~_ordinary(self.cells)
+            # Of which replicates the variation between and within cells cannot be squared twice.
+            flat = self.cells.mean.reshape(len(batch), -1)
+            size = np.maximum(flat.max(axis=1), -flat.min(axis=1))
+            size = np.maximum(size, np.sqrt(self.cells.within))
+            strange = ~((size > 1 / _LARGE) & (size < _LARGE))
         if strange.any():
             self._find_units(strange)
 
@@ -69,7 +59,7 @@ class Working:
     def solution(self, *, reml: bool) -> Solution:
         """Fit the batch, in these units."""
         if self.squares is None:
-            parts = _sums(self.cells, self.batch)
+            parts = reduced(self.batch, self.cells)
             return Solution.joined([maximise(part, reml=reml) for part in parts])
         grand = self.cells.mean.reshape(len(self.cells), -1).mean(axis=1)
         return balanced_solution(self.squares, self.cells.reference + grand, reml=reml)
@@ -113,22 +103,12 @@ class Working:
                 self.cells = cells_of(self.batch)
 
 
-def _ordinary(cells: Cells) -> Booleans:
-    """Return of which replicates the variation between and within cells can be squared twice."""
-    flat = cells.mean.reshape(len(cells), -1)
-    size = np.maximum(np.maximum(flat.max(axis=1), -flat.min(axis=1)), np.sqrt(cells.within))
-    ordinary: Booleans = (size > 1 / _LARGE) & (size < _LARGE)
-    return ordinary
+def reduced(batch: NestedBatch, cells: Cells | None = None) -> list[Sums]:
+    """Return the sums of a batch with all its covariates, in parts that follow one another.
 
-
-def reduced(batch: NestedBatch) -> list[Sums]:
-    """Return the sums of a batch with all its covariates, in parts that follow one another."""
-    return _sums(cells_of(batch), batch)
-
-
-def _sums(cells: Cells, batch: NestedBatch) -> list[Sums]:
-    """Reduce cells to sums: all together, or one by one where sizes are too many to share."""
-    pairs = [(cells, batch)]
-    if len(cells.sizes) > _MOST_SIZES and len(cells.count) == len(cells):
-        pairs = [(cells.of_one(i), batch[i : i + 1]) for i in range(len(cells))]
-    return [sums_of(*pair) for pair in pairs]
+    One part, or one for each data set where the sizes of cells are too many to share.
+    """
+    cells = cells_of(batch) if cells is None else cells
+    if len(cells.sizes) <= _MOST_SIZES or len(cells.count) < len(cells):
+        return [sums_of(cells, batch)]
+    return [sums_of(cells.of_one(i), batch[i : i + 1]) for i in range(len(cells))]

@@ -7,6 +7,7 @@ left out. The response is scaled, the covariates are made columns near 1 that ca
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -23,47 +24,24 @@ from mcstudy.nested.data import NestedBatch
 class Sums:
     """The reduced data of R replicates: K distinct cell sizes, a groups, q columns.
 
-    Parameters
-    ----------
-    sizes : array of shape (K,)
-        Rows in a cell.
-    count : array of shape (R, K, a) or (1, K, a)
-        Cells of each size in each group 1.
-    level : array of shape (R, q, a)
-        The level of each column in each group 1.
-    total : array of shape (R, q - 1, K, a)
-        Sums of the cells' deviations from the level, without the intercept.
-    square : array of shape (R, K, q - 1, q - 1)
-        Sums of products of the deviations, over all groups.
-    within : array of shape (R, q - 1, q - 1)
-        Sums of products of rows about their cell's mean.
-    n_rows, n_cells : arrays of shape (R,)
-        Numbers of rows and of cells that have rows.
-    reference, scale : arrays of shape (R,)
-        The response is reference + scale * its column; the scale is a power of 2.
-    centre, spread : arrays of shape (R, q - 2)
-        Of the covariates.
-    triangle : array of shape (R, q - 2, q - 2)
-        A covariate is its centre, and its spread times the columns times its column of the
-        triangle.
-    fault : str array of shape (R,)
-        Which covariate cannot be told from the others, in words; empty where all can.
+    The response is reference + scale * its column. A covariate is its centre, and its spread times
+    the columns times its column of the triangle.
     """
 
-    sizes: Floats
-    count: Floats
-    level: Floats
-    total: Floats
-    square: Floats
-    within: Floats
-    n_rows: Floats
-    n_cells: Floats
-    reference: Floats
-    scale: Floats
-    centre: Floats
-    spread: Floats
-    triangle: Floats
-    fault: NDArray[np.str_]
+    sizes: Floats  # (K,): rows in a cell
+    count: Floats  # (R, K, a) or (1, K, a): cells of each size in each group 1
+    level: Floats  # (R, q, a): the level of each column in each group 1
+    total: Floats  # (R, q - 1, K, a): sums of the deviations from it, without the intercept
+    square: Floats  # (R, K, q - 1, q - 1): sums of their products, over all groups
+    within: Floats  # (R, q - 1, q - 1): sums of products of rows about their cell's mean
+    n_rows: Floats  # (R,)
+    n_cells: Floats  # (R,): that have rows
+    reference: Floats  # (R,)
+    scale: Floats  # (R,): a power of 2
+    centre: Floats  # (R, q - 2)
+    spread: Floats  # (R, q - 2)
+    triangle: Floats  # (R, q - 2, q - 2)
+    fault: NDArray[np.str_]  # (R,): which covariate cannot be told from the others, if any
 
     def __len__(self) -> int:
         return len(self.level)
@@ -93,7 +71,7 @@ def sums_of(cells: Cells, batch: NestedBatch | None = None) -> Sums:
     means, within, *rest = (np.concatenate(part) for part in zip(*chunks, strict=True))
     centre, spread, triangle, fault = rest
     layout = layout_of(batch.design)
-    flat = layout.padded(means.reshape(-1, layout.n_cells))
+    flat = layout.padded(means.reshape(-1, len(layout.starts)))
     means = flat.reshape(*means.shape[:2], *flat.shape[1:])
     present = cells.count[:, None] > 0
     columns = np.concatenate([means[:, :-1] * present, cells.mean[:, None]], axis=1)
@@ -117,7 +95,7 @@ def _columns(batch: NestedBatch, names: tuple[str, ...]) -> tuple[NDArray[Any], 
     rows = columns.reshape(-1, columns.shape[2])
     away = deviations(rows, None, layout).reshape(columns.shape) * kept
     count = cell_sums(np.broadcast_to(kept, away[:, :1].shape).reshape(lanes, -1), layout)
-    sums = cell_sums(away.reshape(rows.shape), layout).reshape(lanes, -1, layout.n_cells)
+    sums = cell_sums(away.reshape(rows.shape), layout).reshape(lanes, -1, len(layout.starts))
     means = sums / np.maximum(count, 1)[:, None]
     products = away @ away.swapaxes(1, 2) - sums @ means.swapaxes(1, 2)
     firsts = rows[:, layout.starts].reshape(means.shape)
@@ -136,8 +114,9 @@ def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
     n_cells = per_group.sum(axis=1)
     level *= (per_group > 0)[:, None]
     n_rows = cells.count.sum(axis=(1, 2)) * np.ones(lanes)
-    variance = within[:, -1, -1] / np.maximum(n_rows, 1)
-    scale = _power_of_two(level[:, -1], away[:, -1], variance)
+    largest = np.maximum(np.ptp(level[:, -1], axis=1), np.abs(away[:, -1]).max(axis=(1, 2)))
+    largest = np.maximum(largest, np.sqrt(within[:, -1, -1] / np.maximum(n_rows, 1)))
+    scale: Floats = np.ldexp(1.0, np.frexp(largest)[1])  # near the response's standard deviation
     level[:, -1] /= scale[:, None]
     away[:, -1] /= scale[:, None, None]
     within = within.copy()
@@ -145,15 +124,15 @@ def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
     within[:, :, -1] /= scale[:, None]
     kinds = len(cells.sizes)
     size = np.searchsorted(cells.sizes, cells.count) + kinds * np.arange(lanes)[:, None, None]
-    total = np.stack([_by_size_and_group(away[:, j], size, kinds) for j in range(q)], axis=1)
-    pairs = [(i, j) for i in range(q) for j in range(q)]
-    square = np.stack([_by_size(away[:, i] * away[:, j], size, kinds) for i, j in pairs], axis=-1)
+    totals = [_by_size(away[:, j], size, kinds, by_group=True) for j in range(q)]
+    products = (away[:, i] * away[:, j] for i in range(q) for j in range(q))
+    squares = [_by_size(product, size, kinds, by_group=False) for product in products]
     return Sums(
         sizes=cells.sizes,
-        count=_by_size_and_group(present, size, kinds),
+        count=_by_size(present, size, kinds, by_group=True),
         level=np.concatenate([np.ones((lanes, 1, a)), level], axis=1),
-        total=total,
-        square=square.reshape(lanes, -1, q, q),
+        total=np.stack(totals, axis=1),
+        square=np.stack(squares, axis=-1).reshape(lanes, -1, q, q),
         within=within,
         n_rows=n_rows,
         n_cells=n_cells * np.ones(lanes),
@@ -166,37 +145,18 @@ def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
     )
 
 
-def _by_size_and_group(values: Floats, size: Integers, kinds: int) -> Floats:
-    """Add up (R, a, b) over the cells of equal size of each group 1, to (R, K, a).
+def _by_size(values: Floats, size: Integers, kinds: int, *, by_group: bool) -> Floats:
+    """Add up (R, a, b) over the cells of equal size, to (R, K), or of each group 1, to (R, K, a).
 
     `size` has the place of each cell's size, plus K times the replicate's place.
     """
     lanes, groups, _ = values.shape
     if kinds == 1:
         summed: Floats = values.sum(axis=2)[:, None]
-        return summed
-    place = size[:lanes] * groups + np.arange(groups)[:, None]
-    sums: Floats = np.bincount(
-        place.ravel(), values.ravel(), minlength=lanes * kinds * groups
-    ).astype(np.float64, copy=False)
-    return sums.reshape(lanes, kinds, groups)
-
-
-def _by_size(values: Floats, size: Integers, kinds: int) -> Floats:
-    """Add up (R, a, b) over the cells of equal size, to (R, K)."""
-    lanes = len(values)
-    if kinds == 1:
-        summed: Floats = values.reshape(lanes, -1).sum(axis=1, keepdims=True)
-        return summed
-    sums: Floats = np.bincount(
-        size[:lanes].ravel(), values.ravel(), minlength=lanes * kinds
-    ).astype(np.float64, copy=False)
-    return sums.reshape(lanes, kinds)
-
-
-def _power_of_two(level: Floats, away: Floats, variance: Floats) -> Floats:
-    """Return the power of 2 near the response's standard deviation."""
-    spread = level.max(axis=1) - level.min(axis=1)
-    largest = np.maximum(spread, np.abs(away).reshape(len(away), -1).max(axis=1))
-    scale: Floats = np.ldexp(1.0, np.frexp(np.maximum(largest, np.sqrt(variance)))[1])
-    return scale
+        return summed if by_group else values.reshape(lanes, -1).sum(axis=1, keepdims=True)
+    place = size[:lanes]
+    shape: tuple[int, ...] = (lanes, kinds)
+    if by_group:
+        place, shape = place * groups + np.arange(groups)[:, None], (lanes, kinds, groups)
+    sums = np.bincount(place.ravel(), values.ravel(), minlength=math.prod(shape))
+    return sums.astype(np.float64, copy=False).reshape(shape)

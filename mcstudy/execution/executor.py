@@ -6,11 +6,14 @@ The messages between a run and a worker are the same for one of this machine and
 
 from __future__ import annotations
 
+import functools
+import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.simulation.first_replicate import check_first_replicate
@@ -22,6 +25,9 @@ from mcstudy.storage.parts import NewPart, encode
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.sum_parts import encode_sums
 from mcstudy.study import Study
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 @dataclass(frozen=True)
@@ -242,11 +248,9 @@ def compute_part(
     StudyError
         If a fit has drawn from a global random state; nothing of such a job is kept.
     """
-    from threadpoolctl import threadpool_limits
-
     job = task.job
     begun = time.perf_counter()
-    with threadpool_limits(1), Capture(tape) as capture:
+    with _thread_pools(len(sys.modules)).limit(limits=1), Capture(tape) as capture:
         done, answers = do_seeded_job(
             study, job, task.seconds, policy=task.policy, watch=watch, capture=capture
         )
@@ -259,3 +263,14 @@ def compute_part(
         parts = encode(done, answers, marks)
     seconds = time.perf_counter() - begun
     return Finished(job, done, parts, seconds, tuple(capture.printed), capture.calls)
+
+
+@functools.lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> ThreadpoolController:
+    """Return the libraries of linear algebra, sought anew (5 ms) where more modules are loaded.
+
+    One that comes otherwise begins with one thread, by the environment.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

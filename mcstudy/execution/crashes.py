@@ -25,13 +25,7 @@ MOST_CRASHES, MOST_KILLS = 2, 4
 
 
 class CrashLog:
-    """The deaths of one run, and how its jobs are to be done after them.
-
-    Parameters
-    ----------
-    study : Study
-        Its time limits stand in the message of a fit that was over one.
-    """
+    """The deaths of one run, and how its jobs are to be done after them."""
 
     def __init__(self, study: Study) -> None:
         self._study = study

@@ -44,20 +44,8 @@ class Task:
 class Finished:
     """A job that ended with a part.
 
-    Parameters
-    ----------
-    given, done : Job
-        What was to be done, and what was done of it.
-    parts : mapping of str to NewPart
-        What is to be stored, by method.
-    seconds : float
-        The worker's time.
-    printed : tuple of Printed
-        What the first calls have printed.
-    calls_that_printed : int
-        How many have.
-    memory : int
-        The largest resident set of the worker so far, in bytes; 0 where that is not known.
+    `done` is what was done of `given`, `printed` what the first calls have printed, `memory` the
+    largest resident set of the worker so far in bytes, 0 where that is not known.
     """
 
     given: Job
@@ -73,17 +61,8 @@ class Finished:
 class Died:
     """A worker that ended in the middle of a job.
 
-    Parameters
-    ----------
-    given : Job
-        What it was at; nothing of it is done.
-    call : Call or None
-        The call in which it ended; None where that is not known.
-    reason : str
-        How it ended, in a word or two.
-    overran : float
-        The seconds after which it was ended because the call was over its time limit; 0 where it
-        ended by itself.
+    `call` is None where it is not known; `overran` are the seconds after which it was ended because
+    the call was over its time limit, 0 where it ended by itself.
     """
 
     given: Job
@@ -101,19 +80,7 @@ class Died:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What came of a task.
-
-    Parameters
-    ----------
-    end : Finished or Died, optional
-        How its job ended.
-    notes : tuple of str
-        What a check says, a line each.
-    refusal : str
-        An error that is the user's to mend.
-    bug : str
-        A traceback that is ours.
-    """
+    """What came of a task. `refusal` is the user's to mend, `bug` a traceback of ours."""
 
     end: Finished | Died | None = None
     notes: tuple[str, ...] = ()

@@ -106,7 +106,11 @@ def collect(
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     store = Store(as_path(results, "results") / study.name)
-    others = [other for other in _stores(study, folders) if not _same(other, store)]
+    others = [
+        other
+        for other in _stores(study, folders)
+        if other.folder.resolve() != store.folder.resolve()
+    ]
     _check_any(study, (store, *others))
     progress = Progress(quiet)
     with store.locked():
@@ -157,10 +161,6 @@ def _check_any(study: Study, stores: Sequence[Store]) -> None:
             "were given as --results (results), or compute them first: "
             "mcstudy run STUDY --part K/N"
         )
-
-
-def _same(one: Store, other: Store) -> bool:
-    return one.folder.resolve() == other.folder.resolve()
 
 
 def _copy(study_record: StudyRecord, other: Store, changed: str | None, progress: Progress) -> None:

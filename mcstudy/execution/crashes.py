@@ -70,10 +70,12 @@ class CrashLog:
         condition = died.given.condition
         address = (condition, call.first, call.method)
         self._deaths_in_call[address] += 1
+        own = died.reason in CRASH_SIGNALS or died.reason.startswith(("exit code", "a call has"))
+        most = MOST_CRASHES if own else MOST_KILLS
         limit = self._study.limit_of(call.method)
         if died.overran and limit is not None:
             status, said = Status.TIMEOUT, str(TimeLimitExceeded(limit))
-        elif alone and self._deaths_in_call[address] >= _most_deaths(died.reason):
+        elif alone and self._deaths_in_call[address] >= most:
             status, said = Status.CRASHED, f"ended its worker process ({died.reason})"
         else:
             return
@@ -91,9 +93,3 @@ class CrashLog:
             return [replace(job, methods=(name,)) for name in job.methods]
         self._record_death(died, Call(job.methods[0], job.start, 1), alone=True)
         return [job]
-
-
-def _most_deaths(reason: str) -> int:
-    """Return how many deaths for a reason make a call a known failure."""
-    own = reason in CRASH_SIGNALS or reason.startswith(("exit code", "a call has"))
-    return MOST_CRASHES if own else MOST_KILLS

@@ -189,26 +189,9 @@ def do_task(
     watch: Watch | None = None,
     tape: Tape | None = None,
 ) -> TaskResult:
-    """Do a job and make its parts, or check its first replicate.
+    """Do a job, or its beginning until its seconds have passed; or check its first replicate.
 
     `watch` hears of the calls; `tape` has what compiled code prints in a worker process.
-    """
-    if not task.check:
-        return TaskResult(compute_part(study, marks, task, watch=watch, tape=tape))
-    with Capture(tape):  # the run itself will show it
-        said = check_first_replicate(study, task.job, task.job.methods, watch=watch)
-    return TaskResult(notes=tuple(said))
-
-
-def compute_part(
-    study: Study,
-    marks: dict[str, Mark],
-    task: Task,
-    *,
-    watch: Watch | None = None,
-    tape: Tape | None = None,
-) -> Finished:
-    """Do a job, or its beginning until its seconds have passed, and make its parts.
 
     Raises
     ------
@@ -216,6 +199,10 @@ def compute_part(
         If a fit has drawn from a global random state; nothing of such a job is kept.
     """
     job = task.job
+    if task.check:
+        with Capture(tape):  # the run itself will show it
+            said = check_first_replicate(study, job, job.methods, watch=watch)
+        return TaskResult(notes=tuple(said))
     begun = time.perf_counter()
     with _thread_pools(len(sys.modules)).limit(limits=1), Capture(tape) as capture:
         done, answers = do_seeded_job(
@@ -229,7 +216,8 @@ def compute_part(
     else:
         parts = encode(done, answers, marks)
     seconds = time.perf_counter() - begun
-    return Finished(job, done, parts, seconds, tuple(capture.printed), capture.calls)
+    printed = tuple(capture.printed)
+    return TaskResult(Finished(job, done, parts, seconds, printed, capture.calls))
 
 
 @functools.lru_cache(maxsize=1)

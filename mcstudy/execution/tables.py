@@ -56,9 +56,9 @@ def write_rows(
         Where a part turns out to be damaged.
     """
     if facts["keep"] == "measures":
-        write_summed_tables(folder, stored, truths, _metadata(facts))
+        write_summed_tables(folder, stored, truths, {"mcstudy": as_json(facts)})
     else:
-        write_tables(folder, _rows(stored, truths, facts), _metadata(facts))
+        write_tables(folder, _rows(stored, truths, facts), {"mcstudy": as_json(facts)})
 
 
 def write_measures(
@@ -91,7 +91,7 @@ def write_measures(
         also=comparer.add,
     )
     table = with_reached(table, measure_options.precision)
-    metadata = _metadata(facts)
+    metadata = {"mcstudy": as_json(facts)}
     write_table(folder / "performance.parquet", table, metadata)
     table = comparer.table(conditions_table(rows.conditions))
     write_table(folder / "comparisons.parquet", table, metadata)
@@ -104,10 +104,6 @@ def _rows(
     facts: Mapping[str, Any],
 ) -> StudyRows:
     return StudyRows(stored, truths, level=facts.get("level", LEVEL))
-
-
-def _metadata(facts: Mapping[str, Any]) -> dict[str, str]:
-    return {"mcstudy": as_json(facts)}
 
 
 _ENDINGS = pa.schema(

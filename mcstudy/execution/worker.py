@@ -142,7 +142,10 @@ def worker_main(connection: Connection, config: WorkerConfig, note: str) -> None
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _end_with(config.parent)
+    if sys.platform == "linux":  # ends this process when its parent dies, however it dies
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != config.parent:
+            os._exit(1)
     with suppress(OSError):
         os.setpgid(0, 0)  # a fit that kills its process group kills this process, not the run
     current, tape = CurrentCall(note, config.limits), Tape()
@@ -156,14 +159,6 @@ def worker_main(connection: Connection, config: WorkerConfig, note: str) -> None
         result = TaskResult.of(functools.partial(work, message))
         current.begin_task(0)
         connection.send_bytes(pickle.dumps(result))
-
-
-def _end_with(parent: int) -> None:
-    """Let the system end this process when its parent dies, however it dies (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def _task_function(

@@ -29,6 +29,7 @@ _INIT_B, _MULT_B = 0x8B51F9DD, 0x58F38DED
 _MIX_LEFT, _MIX_RIGHT = np.uint32(0xCA01F9DD), np.uint32(0x4973F715)
 _SHIFT = np.uint32(16)  # XSHIFT there: half a word
 _POOL = 4  # words, DEFAULT_POOL_SIZE of numpy's SeedSequence
+_WORTHWHILE = 8  # fewer generators take numpy 20 us each, hashed together 180 us in all
 
 
 def stream(seed: int, condition: str, replicate: int, method: str = "") -> np.random.Generator:
@@ -58,6 +59,8 @@ def streams(
     seed: int, condition: str, replicates: Sequence[int], method: str = ""
 ) -> list[np.random.Generator]:
     """Return `stream` of every replicate, bit for bit, hashed together."""
+    if len(replicates) < _WORTHWHILE:
+        return [stream(seed, condition, replicate, method) for replicate in replicates]
     states = _states(_address(seed, condition, method), np.asarray(replicates, dtype=np.uint32))
     hashed: list[Any] = [
         _Hashed(state, (seed, condition, replicate, method))

@@ -106,8 +106,17 @@ def collect(
     if changed not in (None, "keep", "discard"):
         raise StudyError(f"changed is {changed!r}; say 'keep' or 'discard'")
     store = Store(as_path(results, "results") / study.name)
-    others = [other for other in _stores(study, folders) if not _same(other, store)]
-    _check_any(study, (store, *others))
+    others = [
+        other
+        for other in _stores(study, folders)
+        if other.folder.resolve() != store.folder.resolve()
+    ]
+    if not any(each.parts() or each.strays() for each in (store, *others)):
+        raise ResultsError(
+            f"{store.folder}: holds no parts of {study.name}; name the folder that its shares "
+            "were given as --results (results), or compute them first: "
+            "mcstudy run STUDY --part K/N"
+        )
     progress = Progress(quiet)
     with store.locked():
         study_record = StudyRecord(study, store)
@@ -147,20 +156,6 @@ def _stores(study: Study, folders: Iterable[str | Path]) -> Iterator[Store]:
                 f"{folder}: holds no parts of {study.name}; name the folder that its shares were "
                 "given as --results (results)"
             )
-
-
-def _check_any(study: Study, stores: Sequence[Store]) -> None:
-    """Raise unless one of the folders holds something; nothing is written anywhere before."""
-    if not any(store.parts() or store.strays() for store in stores):
-        raise ResultsError(
-            f"{stores[0].folder}: holds no parts of {study.name}; name the folder that its shares "
-            "were given as --results (results), or compute them first: "
-            "mcstudy run STUDY --part K/N"
-        )
-
-
-def _same(one: Store, other: Store) -> bool:
-    return one.folder.resolve() == other.folder.resolve()
 
 
 def _copy(study_record: StudyRecord, other: Store, changed: str | None, progress: Progress) -> None:

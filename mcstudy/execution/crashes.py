@@ -25,13 +25,7 @@ MOST_CRASHES, MOST_KILLS = 2, 4
 
 
 class CrashLog:
-    """The deaths of one run, and how its jobs are to be done after them.
-
-    Parameters
-    ----------
-    study : Study
-        Its time limits stand in the message of a fit that was over one.
-    """
+    """The deaths of one run, and how its jobs are to be done after them."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -76,10 +70,12 @@ class CrashLog:
         condition = died.given.condition
         address = (condition, call.first, call.method)
         self._deaths_in_call[address] += 1
+        own = died.reason in CRASH_SIGNALS or died.reason.startswith(("exit code", "a call has"))
+        most = MOST_CRASHES if own else MOST_KILLS
         limit = self._study.limit_of(call.method)
         if died.overran and limit is not None:
             status, said = Status.TIMEOUT, str(TimeLimitExceeded(limit))
-        elif alone and self._deaths_in_call[address] >= _most_deaths(died.reason):
+        elif alone and self._deaths_in_call[address] >= most:
             status, said = Status.CRASHED, f"ended its worker process ({died.reason})"
         else:
             return
@@ -97,9 +93,3 @@ class CrashLog:
             return [replace(job, methods=(name,)) for name in job.methods]
         self._record_death(died, Call(job.methods[0], job.start, 1), alone=True)
         return [job]
-
-
-def _most_deaths(reason: str) -> int:
-    """Return how many deaths for a reason make a call a known failure."""
-    own = reason in CRASH_SIGNALS or reason.startswith(("exit code", "a call has"))
-    return MOST_CRASHES if own else MOST_KILLS

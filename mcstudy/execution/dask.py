@@ -103,19 +103,7 @@ def _connected(scheduler: str) -> Any:
 
 
 class DaskExecutor(Executor):
-    """Jobs sent to a dask scheduler, two for each thread that its workers have at the time.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Connected.
-    config : WorkerConfig
-        Goes with every task.
-    scheduler : str
-        What the user calls it.
-    say : callable
-        Is told in a line that there is no worker.
-    """
+    """Jobs sent to a dask scheduler, two for each thread that its workers have at the time."""
 
     def __init__(
         self, client: Any, config: WorkerConfig, scheduler: str, say: Callable[[str], None]

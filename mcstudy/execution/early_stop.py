@@ -26,14 +26,8 @@ ENOUGH_FITS = 200
 class EarlyStop:
     """Says when a run is of no use: the methods without a usable fit yet, and how their fits ended.
 
-    Parameters
-    ----------
-    missing : iterable of Job
-        What a run is to do: a method counts when each of its conditions has been tried.
-    keep : {"rows", "measures"}
-        What parts hold.
-    stored : iterable of Part
-        What earlier runs have stored: a method of which anything is usable there does not count.
+    A method counts when each condition that it misses has been tried; not if anything of it that
+    earlier runs have stored is usable.
     """
 
     def __init__(self, missing: Iterable[Job], keep: str, stored: Iterable[Part] = ()) -> None:

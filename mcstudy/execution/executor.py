@@ -6,11 +6,14 @@ The messages between a run and a worker are the same for one of this machine and
 
 from __future__ import annotations
 
+import functools
+import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.simulation.first_replicate import check_first_replicate
@@ -22,6 +25,9 @@ from mcstudy.storage.parts import NewPart, encode
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.sum_parts import encode_sums
 from mcstudy.study import Study
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 @dataclass(frozen=True)
@@ -38,20 +44,8 @@ class Task:
 class Finished:
     """A job that ended with a part.
 
-    Parameters
-    ----------
-    given, done : Job
-        What was to be done, and what was done of it.
-    parts : mapping of str to NewPart
-        What is to be stored, by method.
-    seconds : float
-        The worker's time.
-    printed : tuple of Printed
-        What the first calls have printed.
-    calls_that_printed : int
-        How many have.
-    memory : int
-        The largest resident set of the worker so far, in bytes; 0 where that is not known.
+    `done` is what was done of `given`, `printed` what the first calls have printed, `memory` the
+    largest resident set of the worker so far in bytes, 0 where that is not known.
     """
 
     given: Job
@@ -67,17 +61,8 @@ class Finished:
 class Died:
     """A worker that ended in the middle of a job.
 
-    Parameters
-    ----------
-    given : Job
-        What it was at; nothing of it is done.
-    call : Call or None
-        The call in which it ended; None where that is not known.
-    reason : str
-        How it ended, in a word or two.
-    overran : float
-        The seconds after which it was ended because the call was over its time limit; 0 where it
-        ended by itself.
+    `call` is None where it is not known; `overran` are the seconds after which it was ended because
+    the call was over its time limit, 0 where it ended by itself.
     """
 
     given: Job
@@ -95,19 +80,7 @@ class Died:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What came of a task.
-
-    Parameters
-    ----------
-    end : Finished or Died, optional
-        How its job ended.
-    notes : tuple of str
-        What a check says, a line each.
-    refusal : str
-        An error that is the user's to mend.
-    bug : str
-        A traceback that is ours.
-    """
+    """What came of a task. `refusal` is the user's to mend, `bug` a traceback of ours."""
 
     end: Finished | Died | None = None
     notes: tuple[str, ...] = ()
@@ -216,37 +189,22 @@ def do_task(
     watch: Watch | None = None,
     tape: Tape | None = None,
 ) -> TaskResult:
-    """Do a job and make its parts, or check its first replicate.
+    """Do a job, or its beginning until its seconds have passed; or check its first replicate.
 
     `watch` hears of the calls; `tape` has what compiled code prints in a worker process.
-    """
-    if not task.check:
-        return TaskResult(compute_part(study, marks, task, watch=watch, tape=tape))
-    with Capture(tape):  # the run itself will show it
-        said = check_first_replicate(study, task.job, task.job.methods, watch=watch)
-    return TaskResult(notes=tuple(said))
-
-
-def compute_part(
-    study: Study,
-    marks: dict[str, Mark],
-    task: Task,
-    *,
-    watch: Watch | None = None,
-    tape: Tape | None = None,
-) -> Finished:
-    """Do a job, or its beginning until its seconds have passed, and make its parts.
 
     Raises
     ------
     StudyError
         If a fit has drawn from a global random state; nothing of such a job is kept.
     """
-    from threadpoolctl import threadpool_limits
-
     job = task.job
+    if task.check:
+        with Capture(tape):  # the run itself will show it
+            said = check_first_replicate(study, job, job.methods, watch=watch)
+        return TaskResult(notes=tuple(said))
     begun = time.perf_counter()
-    with threadpool_limits(1), Capture(tape) as capture:
+    with _thread_pools(len(sys.modules)).limit(limits=1), Capture(tape) as capture:
         done, answers = do_seeded_job(
             study, job, task.seconds, policy=task.policy, watch=watch, capture=capture
         )
@@ -258,4 +216,16 @@ def compute_part(
     else:
         parts = encode(done, answers, marks)
     seconds = time.perf_counter() - begun
-    return Finished(job, done, parts, seconds, tuple(capture.printed), capture.calls)
+    printed = tuple(capture.printed)
+    return TaskResult(Finished(job, done, parts, seconds, printed, capture.calls))
+
+
+@functools.lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> ThreadpoolController:
+    """Return the libraries of linear algebra, sought anew (5 ms) where more modules are loaded.
+
+    One that comes otherwise begins with one thread, by the environment.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -80,15 +80,7 @@ def local_executor(
 
 
 class ProcessPool(Executor):
-    """Worker processes; one that dies is replaced, and costs the job that it was at.
-
-    Parameters
-    ----------
-    config : WorkerConfig
-        For each worker.
-    count : int
-        How many.
-    """
+    """Worker processes; one that dies is replaced, and costs the job that it was at."""
 
     def __init__(self, config: WorkerConfig, count: int) -> None:
         self._config = config
@@ -156,15 +148,7 @@ class ProcessPool(Executor):
 
 
 class _Worker:
-    """One process, the tasks it has, and a thread that reads its results.
-
-    Parameters
-    ----------
-    config : WorkerConfig
-        For the process.
-    deliver : callable
-        Gets each result with this worker, and None when the process has ended.
-    """
+    """One process, the tasks it has, and a thread that reads its results."""
 
     def __init__(
         self, config: WorkerConfig, deliver: Callable[[tuple[_Worker, bytes | None]], None]

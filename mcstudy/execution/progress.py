@@ -150,13 +150,7 @@ class _LogFile(logging.Handler):
 
 
 class PrintedLines:
-    """Says what the first calls of a run have printed, and in the end how many more did.
-
-    Parameters
-    ----------
-    progress : Progress
-        Shows it where the run's lines are shown, and writes it into the log.
-    """
+    """Says what the first calls of a run have printed, and in the end how many more did."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -129,7 +129,7 @@ class RunLoop:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
         crash_log, printed = CrashLog(self.study), PrintedLines(self.progress)
         looked, look_cost = time.monotonic(), 0.0
-        under_way = fits = 0
+        under_way, before = 0, self.computed
         while job_queue or under_way:
             while job_queue and workers.has_room():
                 job, seconds = job_queue.take()
@@ -148,11 +148,10 @@ class RunLoop:
                     self.store.add(part)
                 job_queue.task_done(finished.given, finished.done, finished.seconds)
                 useless = "" if self.keep_going else early_stop.reason(finished)
-                fits += fits_of([finished.done])
                 self.computed += fits_of([finished.done])
                 if job_queue.is_done_with(finished.done.condition):
                     job_queue.add(self.goals.raised(finished.done.condition))
-                self.progress.advance(fits, job_queue)
+                self.progress.advance(self.computed - before, job_queue)
                 if useless and (job_queue or under_way):
                     raise FitsFailedError(useless)
             now = time.monotonic()

@@ -39,16 +39,8 @@ def counts(start: int, most: int) -> Iterator[int]:
 class StoppingRule:
     """The number of replicates that each condition is to have by now, raised while it must be.
 
-    Parameters
-    ----------
-    study_record : StudyRecord
-        The study and its stored rows; `asked` in it is kept up to date.
-    methods : sequence of str
-        Those that are run, and judged.
-    replicates : int
-        What each condition starts with.
-    share : Shard, optional
-        The share of these replicates that is to be had; nothing is judged by a share.
+    `replicates` is what each condition starts with. Only `methods` are judged, and nothing by a
+    share. What was asked for is kept up to date in the study's record.
     """
 
     def __init__(

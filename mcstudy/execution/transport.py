@@ -49,14 +49,7 @@ class StudyPayload:
 
 
 def pack(study: Study, *, with_files: bool = False) -> StudyPayload:
-    """Return the payload of a study.
-
-    Parameters
-    ----------
-    study : Study
-        With or without a file.
-    with_files : bool, default False
-        It goes to another machine, which has no such file.
+    """Return the payload of a study; `with_files` for a machine that has no such file.
 
     Raises
     ------

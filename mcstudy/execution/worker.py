@@ -45,20 +45,9 @@ _LAYOUT = struct.Struct("<qqqqq")
 class WorkerConfig:
     """What a worker must know before its first task.
 
-    Parameters
-    ----------
-    payload : StudyPayload
-        The study.
-    marks : dict
-        Of its methods.
-    limits : dict
-        The seconds that a call of each method may take, of simulate under the empty name.
-    parent : int
-        The process with which it ends.
-    run : str
-        For a worker of dask: names the run; no two have the same name.
-    versions : dict
-        For a worker of dask: of the packages where the run is.
+    `limits` are the seconds that a call of each method may take, of simulate under the empty name;
+    `parent` is the process with which it ends. For a worker of dask, `run` names the run, as no
+    other is named, and `versions` are those of the packages where the run is.
     """
 
     payload: StudyPayload
@@ -91,15 +80,9 @@ class WorkerConfig:
 class WorkerState:
     """What a worker is at.
 
-    Parameters
-    ----------
-    task : int
-        The number of its task, from 1 in the order in which they arrived; 0 between two.
-    call : Call or None
-        The call that it is in.
-    begun : float
-        When its time began to count, in seconds of the system's monotonic clock, which processes
-        share; 0 before and after the user's function is at work.
+    Its `task` is numbered from 1 in the order in which they arrived, 0 between two. `begun` is when
+    the time of the call began to count, in seconds of the system's monotonic clock, which processes
+    share; 0 before and after the user's function is at work.
     """
 
     task: int
@@ -110,12 +93,7 @@ class WorkerState:
 class CurrentCall:
     """The note of one worker's current call; the worker writes it, its parent reads it.
 
-    Parameters
-    ----------
-    path : str
-        Of a file that `note_file` provides.
-    methods : iterable of str
-        The names of what is called, in the same order on both sides.
+    `path` is that of a `note_file`; `methods` must have the same order on both sides.
     """
 
     def __init__(self, path: str, methods: Iterable[str]) -> None:
@@ -159,18 +137,15 @@ def note_file() -> Iterator[str]:
 def worker_main(connection: Connection, config: WorkerConfig, note: str) -> None:
     """Do the tasks that arrive until the run ends this process.
 
-    Parameters
-    ----------
-    connection : Connection
-        Brings pickled tasks, takes their pickled results in the same order.
-    config : WorkerConfig
-        Of the run.
-    note : str
-        The file for the current call.
+    `connection` brings pickled tasks and takes their pickled results in the same order; `note` is
+    the file for the current call.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _end_with(config.parent)
+    if sys.platform == "linux":  # ends this process when its parent dies, however it dies
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != config.parent:
+            os._exit(1)
     with suppress(OSError):
         os.setpgid(0, 0)  # a fit that kills its process group kills this process, not the run
     current, tape = CurrentCall(note, config.limits), Tape()
@@ -184,14 +159,6 @@ def worker_main(connection: Connection, config: WorkerConfig, note: str) -> None
         result = TaskResult.of(functools.partial(work, message))
         current.begin_task(0)
         connection.send_bytes(pickle.dumps(result))
-
-
-def _end_with(parent: int) -> None:
-    """Let the system end this process when its parent dies, however it dies (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def _task_function(

@@ -13,13 +13,7 @@ from mcstudy.simulation.validation import CODES, Answer, Column
 
 
 class Answers:
-    """The answers of one method to a run of replicates, in columns.
-
-    Parameters
-    ----------
-    count : int
-        The number of replicates; each starts as a failed fit without a message.
-    """
+    """The answers of one method to a run of replicates, in columns. Each starts as a failed fit."""
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -18,17 +18,7 @@ from mcstudy.study import Study
 
 
 class Extras:
-    """The arguments that a method asks for by name: its own generators, the factor values.
-
-    Parameters
-    ----------
-    study : Study
-        Has the method.
-    condition : Condition
-        Whose factor values it gets.
-    name : str
-        The method's.
-    """
+    """The arguments that a method asks for by name: its own generators, the factor values."""
 
     def __init__(self, study: Study, condition: Condition, name: str) -> None:
         self._address = study.seed, condition.key

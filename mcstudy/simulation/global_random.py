@@ -39,17 +39,9 @@ _NO_LIMIT = 1e9  # seconds
 
 
 class Draws:
-    """A watch that sees which calls draw from a shared state.
+    """A watch that sees which calls draw from a shared state; `found` is what each one drew from.
 
-    Parameters
-    ----------
-    watch : Watch, optional
-        Hears of the calls as well.
-
-    Attributes
-    ----------
-    found : dict of Call to list of str
-        The states that a call drew from.
+    Another `watch` hears of the calls as well.
     """
 
     def __init__(self, watch: Watch | None = None) -> None:

@@ -26,17 +26,7 @@ _DEBUGGERS = frozenset({"pdb", "bdb", "cmd", "IPython.core.debugger"})
 
 @dataclass(frozen=True)
 class Printed:
-    """The beginning of what a call has printed.
-
-    Parameters
-    ----------
-    call : Call
-        The call.
-    text : str
-        In one line, without control characters.
-    more : int
-        How many characters are left out.
-    """
+    """The beginning of what a call has printed, in one line, and how many more characters."""
 
     call: Call
     text: str
@@ -115,17 +105,8 @@ def _open_files() -> dict[int, tuple[int, int]]:
 class Capture:
     """Takes the place of `sys.stdout` and `sys.stderr` while jobs are done.
 
-    Parameters
-    ----------
-    tape : Tape, optional
-        Of a worker process, which has what compiled code prints.
-
-    Attributes
-    ----------
-    printed : list of Printed
-        The first calls that have printed.
-    calls : int
-        How many have.
+    `printed` is of the first calls that have printed, `calls` how many have. The tape of a worker
+    process has what compiled code prints.
     """
 
     def __init__(self, tape: Tape | None = None) -> None:

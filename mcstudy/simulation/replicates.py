@@ -87,8 +87,8 @@ def do_job(
         work = _Work(study, job, answers, caller, tell, policy, watch, capture)
         while done < len(job):
             largest = 1 if policy.singly else work.largest_batch
-            # The first batch is one replicate; eight times as many each time are soon a thousand.
-            size = max(1, min(8 * size, largest, len(job) - done))
+            # The first batch is one replicate; sixteen times as many each time are soon 1024.
+            size = max(1, min(16 * size, largest, len(job) - done))
             work.fit(job.methods, range(job.start + done, job.start + done + size))
             done += size
             elapsed = time.perf_counter() - begun

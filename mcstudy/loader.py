@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
 import linecache
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,9 +19,10 @@ from typing import Any
 
 from mcstudy.arguments import as_path
 from mcstudy.errors import ResultsError, StudyError
-from mcstudy.installed import OURS, file_of, is_installed_package, is_installed_path
 from mcstudy.study import Study
 
+_FOLDERS_OF_PACKAGES = ("site-packages", "dist-packages")
+OURS = "mcstudy"
 _run_here: set[Path] = set()
 """The study files that this process has run, since somebody named or trusted them."""
 
@@ -183,3 +186,41 @@ def _is_in_the_way(name: str, module: ModuleType, folder: Path) -> bool:
     if path.endswith((".so", ".pyd")) or is_installed_path(path):
         return False
     return (folder / f"{top}.py").exists() or any((folder / top).glob("*.py"))
+
+
+@functools.cache
+def is_installed_path(path: str) -> bool:
+    """Return whether a file belongs to Python itself or to an installed package."""
+    place = Path(path)
+    return any(name in place.parts for name in _FOLDERS_OF_PACKAGES) or any(
+        place.is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")
+    )
+
+
+def file_of(module: ModuleType | None) -> str | None:
+    """Return a module's file, of a package without one its folder; None where there is neither."""
+    known = getattr(module, "__dict__", {})
+    path = known.get("__file__") or next(iter(known.get("__path__", ())), None)
+    return path if isinstance(path, str) else None
+
+
+def is_installed(name: str) -> bool:
+    """Return whether a module is installed, by its name, wherever mcstudy itself stands."""
+    top = name.partition(".")[0]
+    if top in ("", "__main__"):
+        return False
+    if top == OURS:
+        return True
+    path = file_of(sys.modules.get(name) or sys.modules.get(top))
+    if path is not None:
+        return is_installed_path(path)
+    return top in sys.stdlib_module_names or is_installed_package(top)
+
+
+def is_installed_package(top: str) -> bool:
+    """Return whether something installed has this name, wherever else it may stand too."""
+    places = [place for place in sys.path if is_installed_path(place)]
+    found = PathFinder.find_spec(top, places)
+    if found is None:
+        return False
+    return bool(found.origin or found.submodule_search_locations)

@@ -31,17 +31,10 @@ COLUMNS = ["condition", *_CELL, "value", "mcse", "used", "expected", "error", "z
 
 @dataclass(frozen=True)
 class OracleComparison:
-    """The comparison with the oracle.
+    """The comparison with the oracle: a row per cell that could be compared, the worst first.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        One row per cell that could be compared, the worst first: value and mcse of the study,
-        `expected` by the oracle, `error` of the difference, z, and whether it is `off`.
-    limit : float
-        From which abs(z) a cell is off: no cell of a right study reaches it in 999 of 1000 checks.
-    conditions, replicates : int
-        How many conditions the oracle knows, and the fewest replicates of one.
+    A cell is `off` from abs(z) = `limit`: none of a right study reaches it in 999 of 1000 checks.
+    `conditions` and `replicates` are how many the oracle knows, and the fewest of one of these.
     """
 
     cells: pd.DataFrame

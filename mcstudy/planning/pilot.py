@@ -43,19 +43,7 @@ _SHORTEST = 0.01  # seconds of a lap: a clock and one replicate need some
 
 @dataclass(frozen=True)
 class PilotRun:
-    """A job of the pilot: how many replicates, how long, how many bytes.
-
-    Parameters
-    ----------
-    replicates : int
-        How many it did.
-    seconds : float
-        The worker's time for all of them.
-    size : int
-        Of the part, in bytes.
-    by_method : dict of str to float
-        The mean time of a fit, in seconds.
-    """
+    """A job of the pilot: its replicates, seconds, bytes of the part, mean seconds of a fit."""
 
     replicates: int
     seconds: float
@@ -77,27 +65,10 @@ class PilotRun:
 class Pilot:
     """What the pilot saw.
 
-    Parameters
-    ----------
-    laps : dict of Condition to list of PilotRun
-        The jobs, by condition; the first one is a single replicate, whose cost counts only where
-        there is no other.
-    performance : DataFrame
-        The measures of its rows.
-    start : float
-        Seconds from hiring the workers to their first answer, without the fit itself.
-    small, large : tuple of (int, int)
-        Fits in the tables and the bytes of these: of first replicates, and of all.
-    table_seconds : float
-        To make the tables of all.
-    memory : int
-        The largest resident set of a worker, in bytes; 0 if the work was done in this process.
-    died : int
-        How many of its jobs ended their worker.
-    unusable : list of str
-        A line for each method that had no usable fit under some condition.
-    keep : {"rows", "measures"}
-        What the parts and tables are of.
+    The first of a condition's laps is a single replicate, whose cost counts only where there is no
+    other. `start` is from hiring the workers to their first answer, without the fit itself; `small`
+    and `large` are fits and bytes of the tables of first replicates, and of all. `memory` is the
+    largest resident set of a worker, in bytes, 0 if the work was done in this process.
     """
 
     laps: dict[Condition, list[PilotRun]] = field(default_factory=dict)
@@ -139,8 +110,7 @@ class Pilot:
 
     def laps_that_count(self, condition: Condition) -> list[PilotRun]:
         """Return the laps after the first, whose functions were warm; or that one alone."""
-        laps = self.laps.get(condition, [])
-        return laps[1:] or laps
+        return self.laps[condition][1:] or self.laps[condition]
 
 
 def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:

@@ -151,7 +151,11 @@ def _look_around(folder: Path) -> None:
     or from before an edit. What is installed comes first all the same.
     """
     for name, module in list(sys.modules.items()):
-        if _is_in_the_way(name, module, folder):
+        top, path = name.partition(".")[0], file_of(module)
+        if top in (OURS, "__main__") or path is None or path.endswith((".so", ".pyd")):
+            continue
+        is_neighbour = (folder / f"{top}.py").exists() or any((folder / top).glob("*.py"))
+        if is_neighbour and not is_installed_path(path):
             del sys.modules[name]
     importlib.invalidate_caches()
     _Finder.folder = str(folder)
@@ -174,18 +178,8 @@ class _Finder:
         if path is not None or name == OURS or name in sys.stdlib_module_names:
             return None
         found = PathFinder.find_spec(name, [cls.folder])
-        if found is None or found.origin is None or is_installed_package(name):
-            return None
-        return found
-
-
-def _is_in_the_way(name: str, module: ModuleType, folder: Path) -> bool:
-    top, path = name.partition(".")[0], file_of(module)
-    if top in (OURS, "__main__") or path is None:
-        return False
-    if path.endswith((".so", ".pyd")) or is_installed_path(path):
-        return False
-    return (folder / f"{top}.py").exists() or any((folder / top).glob("*.py"))
+        ours = found is not None and found.origin is not None and not is_installed_package(name)
+        return found if ours else None
 
 
 @functools.cache
@@ -221,6 +215,4 @@ def is_installed_package(top: str) -> bool:
     """Return whether something installed has this name, wherever else it may stand too."""
     places = [place for place in sys.path if is_installed_path(place)]
     found = PathFinder.find_spec(top, places)
-    if found is None:
-        return False
-    return bool(found.origin or found.submodule_search_locations)
+    return found is not None and bool(found.origin or found.submodule_search_locations)

@@ -157,7 +157,7 @@ class Results(Printed):
         from mcstudy.comparison.paired import check_pair, compare
 
         self._check_rows()
-        check_pair(self._methods, method, reference)
+        check_pair(levels_of(self.performance, "method"), method, reference)
         null = self.study.get("null")
         return compare(
             self.folder,
@@ -175,7 +175,7 @@ class Results(Printed):
         from mcstudy.comparison.paired import check_pair
 
         self._check_rows()
-        check_pair(self._methods, method, reference)
+        check_pair(levels_of(self.performance, "method"), method, reference)
         return equivalence(self.folder, method, reference)
 
     def sensitivity(
@@ -221,10 +221,6 @@ class Results(Printed):
         select(self.performance, where)
         fits = self.fits if self._keep == "rows" else self.endings
         return warning_kinds(self.folder, fits, where, self.study)
-
-    @property
-    def _methods(self) -> list[str]:
-        return levels_of(self.performance, "method")
 
     def anova(self, measure: str, *, where: Where = None) -> Anova:
         """Show which factors drive a measure; see `mcstudy.comparison.anova.anova`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 import os
 import traceback
 from collections.abc import Callable, Mapping
@@ -33,7 +32,7 @@ from mcstudy.storage.manifest import Manifest
 from mcstudy.storage.parts import DamagedError, Part, read_content, rows_of
 from mcstudy.storage.provenance import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.storage.store import Store
-from mcstudy.study import MAX_REPLICATES, Study
+from mcstudy.study import MAX_REPLICATES, Study, as_integer
 from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed
 
@@ -158,7 +157,10 @@ def replay(
     known = store.record.get("conditions", {})
     also = [Condition(factors) for factors in known.values()] if isinstance(known, dict) else []
     found = find_condition(condition, [*study.conditions, *also])
-    replicate = _whole(replicate)
+    number = as_integer(replicate)
+    if not isinstance(number, int) or not 0 <= number < MAX_REPLICATES:
+        raise StudyError(f"replicate is {replicate!r}; give an integer of 0 or more")
+    replicate = int(number)
     if method is not None and (not isinstance(method, str) or method not in study.methods):
         raise StudyError(
             f"{study.name}: no method {short(method)}"
@@ -232,17 +234,6 @@ def _located(
         return study, folder if has_parts(folder) else folder / study.name
     check_name(folder, record, study)
     return study, folder
-
-
-def _whole(replicate: SupportsIndex) -> int:
-    """Return the number of a replicate, also of numpy's kinds."""
-    try:
-        number = operator.index(replicate)
-    except TypeError:
-        number = -1
-    if not 0 <= number < MAX_REPLICATES:
-        raise StudyError(f"replicate is {replicate!r}; give an integer of 0 or more")
-    return number
 
 
 def _that_count(

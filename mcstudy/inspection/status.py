@@ -23,7 +23,7 @@ from mcstudy.inspection.failures import NOWHERE, Place, kinds_of, troubled_fits
 from mcstudy.results import Results, folder_of
 from mcstudy.storage.folder import RecordedStudy, has_tables
 from mcstudy.storage.manifest import kept_as
-from mcstudy.storage.parts import Head, Part
+from mcstudy.storage.parts import Head
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import nulls_of, truths_of
@@ -215,7 +215,10 @@ def status(results: Results | str | Path) -> StatusReport:
             *covered(parts, method, recorded.goal(condition) if method in asked else 0),
         )
         for condition, parts in stored.items()
-        for method in _methods(recorded, parts)
+        for method in in_order(
+            sorted({*recorded.methods, *(part.method for part in parts)}),
+            recorded.record.get(METHODS_IN_ORDER, ()),
+        )
     ]
     fits = pd.DataFrame(lines, columns=["condition", "method", "done", "missing"])
     for kind in ("failed", "warned"):
@@ -235,12 +238,6 @@ def status(results: Results | str | Path) -> StatusReport:
         conditions=recorded.conditions,
         collected=collected,
     )
-
-
-def _methods(recorded: RecordedStudy, parts: Sequence[Part]) -> list[str]:
-    """Return the methods that were asked for or have rows."""
-    names = sorted({*recorded.methods, *(part.method for part in parts)})
-    return in_order(names, recorded.record.get(METHODS_IN_ORDER, ()))
 
 
 def open_recorded(folder: Path) -> RecordedStudy:

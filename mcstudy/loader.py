@@ -58,23 +58,10 @@ def load_study(path: str | Path) -> Study:
 
 
 def recorded_study(folder: Path, record: Mapping[str, Any], how: str, *, trust: bool) -> Study:
-    """Run the study file that a record names; whoever has made the folder has chosen that file.
+    """Run the study file that the record of a folder names; whoever made the folder has chosen it.
 
-    Parameters
-    ----------
-    folder : Path
-        Begins the messages.
-    record : mapping
-        What its ``study.json`` says; it names a file.
-    how : str
-        How to name another file instead, in words.
-    trust : bool
-        Run it, whoever made the folder. One that this process has run before is run in any case.
-
-    Raises
-    ------
-    ResultsError
-        If the file is gone, or not trusted.
+    Raises ResultsError if it is gone, or not trusted: without `trust` only a file is run that this
+    process has run before. `how` says in words how to name another file instead.
     """
     path = Path(str(record["study_file"]))
     if not path.is_file():

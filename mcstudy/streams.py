@@ -32,18 +32,9 @@ _POOL = 4  # words, DEFAULT_POOL_SIZE of numpy's SeedSequence
 
 
 def stream(seed: int, condition: str, replicate: int, method: str = "") -> np.random.Generator:
-    """Return the generator of one address.
+    """Return the generator of one address; without a method it is that of simulate.
 
-    Parameters
-    ----------
-    seed : int
-        The study's seed.
-    condition : str
-        The condition's key.
-    replicate : int
-        From 0, below 2**32.
-    method : str, optional
-        The method whose own stream it is; empty for the stream of simulate.
+    `condition` is the condition's key, `replicate` is from 0, below 2**32.
     """
     return np.random.default_rng(seed_sequence(seed, condition, replicate, method))
 

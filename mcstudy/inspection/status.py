@@ -34,7 +34,6 @@ from mcstudy.tables.formats import Printed
 MOST_LINES = 30
 MOST_GROUPS = 20
 MOST_CONDITIONS = 6
-MOST_NUMBERS = 5
 MOST_LETTERS = 200
 _TRUST = (
     "mcstudy replay runs the study file that the folder names: add --trust if you trust it, or "
@@ -168,8 +167,8 @@ class StatusReport(Printed):
             (key, list(some)) for key, some in itertools.groupby(places, key=lambda p: p.condition)
         ]
         for key, some in by_condition[:MOST_CONDITIONS]:
-            said = "; ".join(f"{_numbers(place)} by {', '.join(place.methods)}" for place in some)
-            yield f"at {self._words(key)}: {said}"
+            said = [f"{place.in_words()} by {', '.join(place.methods)}" for place in some]
+            yield f"at {self._words(key)}: {'; '.join(said)}"
         if (more := len(by_condition) - MOST_CONDITIONS) > 0:
             yield f"and at {counted(more, 'more condition')}"
 
@@ -181,15 +180,6 @@ class StatusReport(Printed):
             f"mcstudy replay {shlex.quote(str(self.folder))} --condition {condition} "
             f"--replicate {failure['replicate']} --method {shlex.quote(failure['method'])}{study}"
         )
-
-
-def _numbers(place: Place) -> str:
-    """Return the first replicates of a place, and how many more there are."""
-    if not place.replicates:
-        return counted(place.fits, "fit")
-    known = place.replicates[:MOST_NUMBERS]
-    more = f" and {place.fits - len(known)} more" if place.fits > len(known) else ""
-    return f"replicate{'s' * (place.fits != 1)} {', '.join(map(str, known))}{more}"
 
 
 def status(results: Results | str | Path) -> StatusReport:

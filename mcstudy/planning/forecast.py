@@ -7,7 +7,7 @@ import resource
 import statistics
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,6 +42,11 @@ class Range(NamedTuple):
         """Return the range of a positive quantity with this relative standard error."""
         factor = math.exp(2 * relative_error)
         return cls(value / factor, value, value * factor)
+
+    def in_words(self, words: Callable[[float], str]) -> str:
+        """Return the forecast, and its limits where these are other words."""
+        low, value, high = map(words, self)
+        return value if low == high else f"{value} ({low} to {high})"
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def forecast(
         errors[job.condition] += len(job) * costs.error(job.condition)
     own = math.sqrt(sum(error**2 for error in errors.values())) / cpu if cpu else 0.0
     fits = sum(len(job) * len(job.methods) for job in jobs)
-    per_fit, fixed = _table_bytes(pilot)
+    per_fit, fixed = pilot.table_bytes
     table_seconds = pilot.table_seconds * (fits + fits_stored) / pilot.large[0]
     longest = max((costs.replicate(job.condition, job.methods) for job in jobs), default=0.0)
     wall = check_seconds + max(pilot.start, 0) + max(cpu / workers, longest) + table_seconds
@@ -131,35 +136,10 @@ def forecast(
     return Forecast(
         wall=Range.around(wall, relative),
         cpu=Range.around(cpu, relative),
-        parts=Range.around(_part_bytes(pilot, jobs), _DISK),
+        parts=Range.around(pilot.part_bytes(jobs), _DISK),
         tables=Range.around(fixed + per_fit * (fits + fits_stored), _DISK),
         memory=Range.around(here + rows + workers * pilot.memory, _MEMORY),
     )
-
-
-def _table_bytes(pilot: Pilot) -> tuple[float, float]:
-    """Return bytes a fit and bytes that the tables have anyway."""
-    (few, small), (many, large) = pilot.small, pilot.large
-    if pilot.keep == "measures":
-        return 0.0, large
-    if many == few:
-        return large / many, 0.0
-    per_fit = (large - small) / (many - few)
-    return per_fit, max(small - per_fit * few, 0.0)
-
-
-def _part_bytes(pilot: Pilot, jobs: Sequence[Job]) -> float:
-    """Return the bytes of the parts that these jobs will leave, joined at the end of the run."""
-    laps = [lap for some in pilot.laps.values() for lap in some]
-    conditions = len({job.condition for job in jobs})
-    if pilot.keep == "measures":  # sums are as large for any number of replicates
-        return conditions * max(lap.size for lap in laps)
-    singles = [lap.size for lap in laps if lap.replicates == 1]
-    fixed = statistics.fmean(singles) if singles else 0.0
-    longer = [lap for lap in laps if lap.replicates > 1]
-    more = sum(lap.replicates - 1 for lap in longer)
-    each = sum(lap.size - fixed for lap in longer) / more if more else fixed
-    return conditions * fixed + max(each, 0.0) * sum(len(job) for job in jobs)
 
 
 def method_costs(pilot: Pilot, jobs: Sequence[Job]) -> pd.DataFrame:

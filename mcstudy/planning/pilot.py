@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,19 @@ class PilotRun:
     seconds: float
     size: int
     by_method: dict[str, float]
+
+    @classmethod
+    def of(cls, finished: Finished, keep: str) -> PilotRun:
+        """Return what a finished job has cost."""
+        count, parts = len(finished.done), finished.parts
+        size = sum(len(part.content) for part in parts.values())
+        if keep == "measures":
+            means = {name: summary_of(part).seconds / count for name, part in parts.items()}
+        else:
+            means = {
+                name: pc.mean(rows_in(part)["seconds"]).as_py() for name, part in parts.items()
+            }
+        return cls(count, finished.seconds, size, means)
 
     @property
     def in_methods(self) -> float:
@@ -101,6 +114,30 @@ class Pilot:
         """What a job costs beside its replicates, in seconds."""
         single, longer = self._beside
         return max(single - longer, 0.0)
+
+    @property
+    def table_bytes(self) -> tuple[float, float]:
+        """Bytes of the tables a fit, and those that they have anyway."""
+        (few, small), (many, large) = self.small, self.large
+        if self.keep == "measures":
+            return 0.0, large
+        if many == few:
+            return large / many, 0.0
+        per_fit = (large - small) / (many - few)
+        return per_fit, max(small - per_fit * few, 0.0)
+
+    def part_bytes(self, jobs: Sequence[Job]) -> float:
+        """Return the bytes of the parts that jobs will leave, joined at the end of the run."""
+        laps = [lap for some in self.laps.values() for lap in some]
+        conditions = len({job.condition for job in jobs})
+        if self.keep == "measures":  # sums are as large for any number of replicates
+            return conditions * max(lap.size for lap in laps)
+        singles = [lap.size for lap in laps if lap.replicates == 1]
+        fixed = statistics.fmean(singles) if singles else 0.0
+        longer = [lap for lap in laps if lap.replicates > 1]
+        more = sum(lap.replicates - 1 for lap in longer)
+        each = sum(lap.size - fixed for lap in longer) / more if more else fixed
+        return conditions * fixed + max(each, 0.0) * sum(len(job) for job in jobs)
 
     def cost(self, lap: PilotRun) -> float:
         """Return the seconds a replicate of a lap, without those of the job."""
@@ -172,22 +209,9 @@ def _work(
                 store.add(part)
             pilot.memory = max(pilot.memory, finished.memory)
             laps_of = pilot.laps.setdefault(finished.done.condition, [])
-            size = sum(len(part.content) for part in finished.parts.values())
-            laps_of.append(
-                PilotRun(len(finished.done), finished.seconds, size, _means(study, finished))
-            )
+            laps_of.append(PilotRun.of(finished, study.keep))
             if len(laps_of) < len(_SHARES):
                 turns.append((finished.done.condition, finished.done.stop))
-
-
-def _means(study: Study, finished: Finished) -> dict[str, float]:
-    """Return the mean time of a fit by each method."""
-    if study.keep == "measures":
-        count = len(finished.done)
-        return {name: summary_of(part).seconds / count for name, part in finished.parts.items()}
-    return {
-        name: pc.mean(rows_in(part)["seconds"]).as_py() for name, part in finished.parts.items()
-    }
 
 
 def _make_tables(study: Study, store: Store, marks: Mapping[str, Mark], pilot: Pilot) -> None:

@@ -12,13 +12,8 @@ def number_with_error(
 ) -> str:
     """Return ``value (mcse)``: the error to two digits, the value to the same decimals.
 
-    Parameters
-    ----------
-    value, mcse : float
-        A measure and its Monte Carlo standard error.
-    lower, upper : float, optional
-        Its Monte Carlo limits. Where the error is 0, as that of a share of 1 is, the limit on the
-        other side stands in its place: ``1 (>0.91)``.
+    Where the error is 0, as that of a share of 1 is, the Monte Carlo limit on the other side stands
+    in its place: ``1 (>0.91)``.
     """
     if math.isnan(value):
         return "-"

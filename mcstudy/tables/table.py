@@ -39,17 +39,10 @@ _NUMBERS = ("value", "mcse", *COUNTS)
 
 @dataclass(frozen=True)
 class Layout:
-    """What a table shows and where.
+    """What a table shows and where: dimensions that run down and across, and their levels.
 
-    Parameters
-    ----------
-    row_names, column_names : tuple of str
-        The dimensions that run down and across.
-    rows, columns : tuple of tuples
-        The levels of each row and each column.
-    entries : mapping of (int, int) to namedtuple
-        By row and column: value, mcse, lower, upper, used, replicates, and whether it is `marked`
-        as off its target by more than its error. A cell that does not exist is not there.
+    An entry, by row and column, has value, mcse, lower, upper, used, replicates, and whether it is
+    `marked` as off its target by more than its error. A cell that does not exist is not there.
     """
 
     row_names: tuple[str, ...]

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, SupportsIndex
 
 import pandas as pd
@@ -278,8 +277,14 @@ def _answers(study: Study, job: Job, truths: Mapping[str, float]) -> dict[str, A
     for name in job.methods:
         answer = read_answer(rows_of(columns[name], job.start), job.start, truths)
         assert answer is not None
-        texts = [_traceback(t.exception) for t in troubles if t.method in ("", name)]
-        answers[name] = replace(answer, traceback=texts[-1] if texts else "")
+        for trouble in troubles:
+            if trouble.method in ("", name):
+                exception, step = trouble.exception, trouble.exception.__traceback__
+                while step and step.tb_frame.f_code.co_filename.startswith(_OURS):
+                    step = step.tb_next
+                text = "".join(traceback.format_exception(type(exception), exception, step))
+                answer = replace(answer, traceback=text.rstrip())
+        answers[name] = answer
     return answers
 
 
@@ -295,11 +300,3 @@ def _answer_lines(answer: Answer) -> list[str]:
         lines.append(", ".join(f"{name}={value}" for name, value in answer.diagnostics.items()))
     lines += answer.traceback.splitlines()
     return [f"  {part}" for line in lines for part in line.split("\n")]
-
-
-def _traceback(exception: BaseException) -> str:
-    """Return the traceback from the user's function on."""
-    step: TracebackType | None = exception.__traceback__
-    while step and step.tb_frame.f_code.co_filename.startswith(_OURS):
-        step = step.tb_next
-    return "".join(traceback.format_exception(type(exception), exception, step)).rstrip()

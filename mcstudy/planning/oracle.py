@@ -116,7 +116,10 @@ def _compared(
 ) -> tuple[pd.DataFrame, int]:
     """Return the cells of one condition with their z, and how many replicates they rest on."""
     methods = tuple(sorted(expected["method"].unique()))
-    performance, count = _performance(study, condition, methods, seconds)
+    done, answers = do_seeded_job(study, Job(condition, 0, _ENOUGH, methods), seconds)
+    made = [RowsInMemory.of(name, done, own) for name, own in sorted(answers.items())]
+    rows = StudyRows({condition: made}, {condition: study.truths(condition)}, level=study.level)
+    performance = measured_rows(rows, measures=study.measures, null=study.null).to_pandas()
     for table in (performance, expected):
         table[["estimand", "interval"]] = table[["estimand", "interval"]].astype(object).fillna("")
     expected = expected.rename(columns={"value": "expected", "mcse": "oracle_mcse"})
@@ -133,15 +136,4 @@ def _compared(
     with np.errstate(divide="ignore", invalid="ignore"):
         cells["z"] = np.where(difference == 0, 0.0, difference / cells["error"])
     cells["condition"], cells["off"] = condition.key, False
-    return cells[cells["z"].notna()][COLUMNS], count
-
-
-def _performance(
-    study: Study, condition: Condition, methods: tuple[str, ...], seconds: float
-) -> tuple[pd.DataFrame, int]:
-    """Return the measures of as many replicates as time allows, and how many these are."""
-    done, answers = do_seeded_job(study, Job(condition, 0, _ENOUGH, methods), seconds)
-    made = [RowsInMemory.of(name, done, own) for name, own in sorted(answers.items())]
-    rows = StudyRows({condition: made}, {condition: study.truths(condition)}, level=study.level)
-    table = measured_rows(rows, measures=study.measures, null=study.null)
-    return table.to_pandas(), len(done)
+    return cells[cells["z"].notna()][COLUMNS], len(done)

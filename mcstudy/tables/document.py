@@ -64,6 +64,10 @@ class Block:
     grid: Grid | None = None
     lines: Sequence[str] = ()
 
+    def texts(self) -> list[str]:
+        """Return the lines of the heading and those below, without empty ones."""
+        return [line for line in (*self.heading.split("\n"), *self.lines) if line]
+
 
 @dataclass(frozen=True)
 class Document:
@@ -77,3 +81,15 @@ class Document:
     blocks: Sequence[Block | Document] = ()
     notes: Sequence[str] = ()
     frames: Sequence[pd.DataFrame | Callable[[], pd.DataFrame]] = ()
+
+    def sections(self) -> list[Block]:
+        """Return all blocks in order, title and notes among them; a lone table has both itself."""
+        sections = list[Block]()
+        for block in self.blocks:
+            sections += block.sections() if isinstance(block, Document) else [block]
+        if len(sections) == 1 and sections[0].grid:
+            (section,) = sections
+            heading = f"{self.title}\n{section.heading}".strip("\n")
+            return [replace(section, heading=heading, lines=[*section.lines, *self.notes])]
+        title = [Block(self.title)] if self.title else []
+        return [*title, *sections, *([Block(lines=self.notes)] if self.notes else [])]

@@ -12,12 +12,11 @@ import shutil
 import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from numbers import Number
 
 from mcstudy.arguments import short
 from mcstudy.errors import ResultsError
-from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.document import Document, Grid
 from mcstudy.terminal import harmless, harmless_line
 
 _INDENT = "  "
@@ -68,23 +67,6 @@ def checked_format(format: object) -> str:  # noqa: A002 - the command line's wo
     if not isinstance(format, str) or format not in FORMATS:
         raise ResultsError(f"format is {short(format)}; choose from {', '.join(FORMATS)}")
     return format
-
-
-def _sections(document: Document) -> list[Block]:
-    """Return all blocks in order, title and notes among them; a single table has both itself."""
-    sections = list[Block]()
-    for block in document.blocks:
-        sections += _sections(block) if isinstance(block, Document) else [block]
-    if len(sections) == 1 and sections[0].grid:
-        (section,) = sections
-        heading = f"{document.title}\n{section.heading}".strip("\n")
-        return [replace(section, heading=heading, lines=[*section.lines, *document.notes])]
-    title = [Block(document.title)] if document.title else []
-    return [*title, *sections, *([Block(lines=document.notes)] if document.notes else [])]
-
-
-def _lines(block: Block) -> list[str]:
-    return [line for line in (*block.heading.split("\n"), *block.lines) if line]
 
 
 def _runs(lines: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
@@ -167,7 +149,7 @@ def padded(column: Sequence[str], to_side: Callable[[str, int], str]) -> list[st
 def markdown(document: Document) -> str:
     """Return the document in GitHub's Markdown, the columns of its tables aligned."""
     parts = list[str]()
-    for block in _sections(document):
+    for block in document.sections():
         parts += map(_in_markdown, block.heading.split("\n"))
         parts += [_markdown_grid(block.grid.flat())] if block.grid else []
         for plain, lines in _runs(block.lines):
@@ -194,13 +176,13 @@ def _in_markdown(cell: str) -> str:
 def latex(document: Document) -> str:
     """Return the document in LaTeX that needs no package, its tables as floats."""
     parts = []
-    for block in _sections(document):
+    for block in document.sections():
         # A line that begins with a blank keeps its blanks, in the letters of a typewriter.
         lines = [
             rf"\texttt{{{_in_latex(line).replace(' ', '~')}}}"
             if line[:1] == " "
             else _in_latex(" ".join(line.split()))
-            for line in _lines(block)
+            for line in block.texts()
         ]
         caption = ". ".join(line[:1].upper() + line[1:] for line in lines)
         parts.append(_latex_grid(block.grid.flat(), caption) if block.grid else "\n\n".join(lines))
@@ -232,8 +214,8 @@ def csv_text(document: Document) -> str:
 
     Without frames these are its tables, and without a table its lines.
     """
-    sections = _sections(document)
-    lines = [[x] for block in sections for x in _lines(block)]
+    sections = document.sections()
+    lines = [[x] for block in sections for x in block.texts()]
     texts = []
     for table in list(_tables(document)) or [lines]:
         out = io.StringIO()
@@ -269,9 +251,9 @@ def _guarded(cell: object) -> object:
 def html(document: Document) -> str:
     """Return the document as a fragment of HTML that a screen reader can find its way in."""
     parts = []
-    for block in _sections(document):
+    for block in document.sections():
         words = ""
-        for plain, lines in _runs(_lines(block)):
+        for plain, lines in _runs(block.texts()):
             shown = list(map(web.escape, lines))
             words += "<br/>".join(shown) if plain else f"<pre>{chr(10).join(shown)}</pre>"
         grid = block.grid

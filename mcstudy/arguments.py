@@ -17,23 +17,9 @@ _MOST_LETTERS = 80  # a line of a terminal
 def as_path(
     value: object, name: str, error: type[MCStudyError] = ResultsError, *, of: str = "a folder"
 ) -> Path:
-    """Return a path that the user has given.
+    """Return a path that the user has given; raise `error` for anything else.
 
-    Parameters
-    ----------
-    value : object
-        What was given; a text or a `Path` is right.
-    name : str
-        Of the argument; begins the message.
-    error : type of MCStudyError, default ResultsError
-        What is raised.
-    of : str, default "a folder"
-        What the path is to lead to.
-
-    Raises
-    ------
-    MCStudyError
-        For anything else, an empty text, or what no system can open.
+    `name` is that of the argument, `of` says what the path is to lead to: both stand in messages.
     """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(text, str) or not text.strip():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 from mcstudy import verbs
 from mcstudy.errors import MCStudyError, ResultsError, StudyError
@@ -17,7 +18,11 @@ from mcstudy.terminal import complain, give_up, harmless_line, show_any_letter
 if TYPE_CHECKING:
     from mcstudy.execution.shards import Shard
 
+Argument: TypeAlias = tuple[str, dict[str, Any]]
+
 _CURE = "give a value, or leave it out"
+_FOLDER: dict[str, Any] = {"metavar": "DIR", "default": "results"}
+_SWITCH: dict[str, Any] = {"action": "store_true"}
 
 
 def text(given: str) -> str:
@@ -63,22 +68,22 @@ def integer(flag: str, least: int = 1) -> Callable[[str], int]:
 
 def seconds(given: str) -> float:
     """Return a time above 0."""
-    number = _float(given)
-    if not 0 < number < float("inf"):
-        raise StudyError(f"--seconds is {given!r}; give a number above 0")
-    return number
+    return between(given, math.inf, "--seconds", "give a number above 0")
 
 
 def proportion(flag: str) -> Callable[[str], float]:
     """Return the type of an option that takes a number between 0 and 1."""
+    return lambda given: between(given, 1, flag, "give a share like 0.95")
 
-    def number(given: str) -> float:
-        value = _float(given)
-        if not 0 < value < 1:
-            raise ResultsError(f"{flag} is {given!r}; give a share like 0.95")
-        return value
 
-    return number
+def between(given: str, most: float, flag: str, cure: str) -> float:
+    """Return a number between 0 and another one."""
+    try:
+        if 0 < (number := float(text(given))) < most:
+            return number
+    except ValueError:
+        pass
+    raise StudyError(f"{flag} is {given!r}; {cure}")
 
 
 def target(given: str) -> tuple[str, float]:
@@ -97,21 +102,6 @@ def share(given: str) -> Shard:
     return parse_share(text(given))
 
 
-def _float(given: str) -> float:
-    """Return a number, NaN where there is none."""
-    try:
-        return float(text(given))
-    except ValueError:
-        return float("nan")
-
-
-class Argument(NamedTuple):
-    """An argument of a verb: its name, and what argparse is told of it."""
-
-    name: str
-    settings: dict[str, Any]
-
-
 class Verb(NamedTuple):
     """A verb: what it does, what is said of it in the list of verbs and above its own help."""
 
@@ -121,29 +111,26 @@ class Verb(NamedTuple):
     arguments: tuple[Argument, ...]
 
 
-def _takes(name: str, metavar: str, said: str, **settings: Any) -> Argument:
-    return Argument(name, {"metavar": metavar, "help": said, **settings})
+def option(name: str, said: str, metavar: str | None = None, **settings: Any) -> Argument:
+    """Return an argument: its name, and what argparse is told of it."""
+    if metavar is not None:
+        settings["metavar"] = metavar
+    return name, {"help": said, **settings}
 
 
-def _takes_names(name: str, said: str, **settings: Any) -> Argument:
-    return _takes(name, "A,B", said, **{"type": names, **settings})
+def names_option(name: str, said: str, **settings: Any) -> Argument:
+    """Return an option that takes a list of names."""
+    return option(name, said, "A,B", **{"type": names, **settings})
 
 
-def _takes_integer(name: str, said: str, least: int = 1, **settings: Any) -> Argument:
-    return _takes(name, "N", said, type=integer(name, least), **settings)
+def integer_option(name: str, said: str, least: int = 1, **settings: Any) -> Argument:
+    """Return an option that takes an integer."""
+    return option(name, said, "N", type=integer(name, least), **settings)
 
 
-def _takes_folder(said: str) -> Argument:
-    return _takes("--results", "DIR", f"{said}; default: results", default="results")
-
-
-def _switch(name: str, said: str) -> Argument:
-    return Argument(name, {"action": "store_true", "help": said})
-
-
-_STUDY = _takes("study", "STUDY", "a study file, e.g. configs/quickstart.py")
-_RESULTS = _takes("results", "RESULTS", "a folder like results/<study name>")
-_REPLICATES = _takes_integer(
+_STUDY = option("study", "a study file, e.g. configs/quickstart.py", "STUDY")
+_RESULTS = option("results", "a folder like results/<study name>", "RESULTS")
+_REPLICATES = integer_option(
     "--replicates", "of each condition, in place of the study's own number"
 )
 _CHANGED_SAID = (
@@ -151,26 +138,24 @@ _CHANGED_SAID = (
     "or are computed again, or (run only) stay if a sample of the fits comes out equal; without it "
     "such a change stops the command"
 )
-_CHANGED = Argument("--changed", {"choices": ("keep", "discard", "verify"), "help": _CHANGED_SAID})
-_WHERE = _takes(
+_CHANGED = option("--changed", _CHANGED_SAID, choices=("keep", "discard", "verify"))
+_WHERE = option(
     "--where",
-    "A=X|Y",
     "which cells, e.g. estimand=group1_var or n=10|30; a text with , = | or that looks like a "
     "number in double quotes; can be given again",
+    "A=X|Y",
     action="append",
 )
-_LEVEL = Argument(
-    "--level",
-    {"help": "nominal coverage; default: 0.95", "default": 0.95, "type": proportion("--level")},
+_LEVEL = option(
+    "--level", "nominal coverage; default: 0.95", default=0.95, type=proportion("--level")
 )
-_STUDY_FILE = _takes("--study", "FILE", "the study file, where it is now")
-_TRUST = _switch(
-    "--trust", "run the study file that the folder names: code of whoever made the folder"
+_STUDY_FILE = option("--study", "the study file, where it is now", "FILE")
+_TRUST = option(
+    "--trust",
+    "run the study file that the folder names: code of whoever made the folder",
+    **_SWITCH,
 )
-_FORMAT = Argument(
-    "--format",
-    {"choices": tuple(FORMATS), "default": "text", "help": "of the answer; default: text"},
-)
+_FORMAT = option("--format", "of the answer; default: text", choices=tuple(FORMATS), default="text")
 
 VERBS = {
     "check": Verb(
@@ -180,10 +165,10 @@ VERBS = {
         "stored. Exit status 0: no problem, 1: there are some, 2: no usable study.",
         (
             _STUDY,
-            _takes(
+            option(
                 "--seconds",
-                "S",
                 "how long to compare with the oracle, where the study has one; default: 5",
+                "S",
                 type=seconds,
             ),
         ),
@@ -196,18 +181,27 @@ VERBS = {
         (
             _STUDY,
             _REPLICATES,
-            _takes(
+            option(
                 "--target",
-                "MEASURE=ERROR",
                 "say how many replicates this Monte Carlo error needs, e.g. coverage=0.005; can be "
                 "given again",
+                "MEASURE=ERROR",
                 action="append",
                 default=[],
                 type=target,
             ),
-            _takes("--seconds", "S", "how long the pilot works; default: 4", type=seconds),
-            _takes_integer("--jobs", "worker processes; one per core by default"),
-            _takes_folder("where the run would store; what is there counts as done"),
+            option(
+                "--seconds",
+                "how long the pilot works; default: 4",
+                "S",
+                type=seconds,
+            ),
+            integer_option("--jobs", "worker processes; one per core by default"),
+            option(
+                "--results",
+                "where the run would store; what is there counts as done; default: results",
+                **_FOLDER,
+            ),
         ),
     ),
     "run": Verb(
@@ -219,33 +213,34 @@ VERBS = {
         (
             _STUDY,
             _REPLICATES,
-            _takes_integer(
+            integer_option(
                 "--jobs", "worker processes; one per core by default, 1 works in this process"
             ),
-            _takes_names("--methods", "run only these methods of the study"),
-            _takes(
+            names_option("--methods", "run only these methods of the study"),
+            option(
                 "--part",
-                "K/N",
                 "compute share K of N only, on any machine; mcstudy collect joins the shares",
+                "K/N",
                 type=share,
             ),
-            _takes("--backend", "NAME", "whose workers: local (default) or dask", default="local"),
-            _takes("--scheduler", "ADDRESS", "of dask, e.g. tcp://127.0.0.1:8786"),
-            _takes_folder("where to store"),
+            option("--backend", "whose workers: local (default) or dask", "NAME", default="local"),
+            option("--scheduler", "of dask, e.g. tcp://127.0.0.1:8786", "ADDRESS"),
+            option("--results", "where to store; default: results", **_FOLDER),
             _CHANGED,
-            _takes_names(
+            names_option(
                 "--retry",
                 "compute stored fits again that ended so, e.g. error or timeout,crashed; after a "
                 "method was mended, --changed keep --retry error keeps the rows of its other fits",
                 default=(),
             ),
-            _takes("--log", "FILE", "append to this file what is done, with the time"),
-            _switch(
+            option("--log", "append to this file what is done, with the time", "FILE"),
+            option(
                 "--keep-going",
                 "go on though the first fits of a method, 200 or more, all fail with the same "
                 "message",
+                **_SWITCH,
             ),
-            _switch("--quiet", "show no progress, only the measures"),
+            option("--quiet", "show no progress, only the measures", **_SWITCH),
         ),
     ),
     "collect": Verb(
@@ -256,15 +251,17 @@ VERBS = {
         "method has no usable fit under some condition.",
         (
             _STUDY,
-            _takes(
+            option(
                 "folders",
-                "FOLDER",
                 "the --results of shares that have one of their own",
+                "FOLDER",
                 nargs="*",
                 default=[],
             ),
             _REPLICATES,
-            _takes_folder("where the parts and tables are to be"),
+            option(
+                "--results", "where the parts and tables are to be; default: results", **_FOLDER
+            ),
             _CHANGED,
         ),
     ),
@@ -290,25 +287,27 @@ VERBS = {
         "status 0: all is as stored, 1: something is not, 2: bad input, 3: a fit has nothing "
         "stored to compare with, or none was made.",
         (
-            _takes(
+            option(
                 "results",
-                "RESULTS",
                 "a folder like results/quickstart, or the study file: then the folder of its name "
                 "in results",
+                "RESULTS",
             ),
-            _takes(
+            option(
                 "--condition",
-                "TEXT",
                 "factor values, e.g. 'n=5, mean=0'; those that tell it from the others are enough, "
                 "and a study with one condition needs none",
+                "TEXT",
             ),
-            _takes_integer("--replicate", "its number; the first one is 0", 0, required=True),
-            _takes("--method", "NAME", "fit by this method only; all by default"),
+            integer_option("--replicate", "its number; the first one is 0", 0, required=True),
+            option("--method", "fit by this method only; all by default", "NAME"),
             _STUDY_FILE,
             _TRUST,
-            _takes("--save", "FILE", "write the data set to a file: .parquet, .csv or .pkl"),
-            _switch("--shell", "open a Python prompt with data, methods, answers"),
-            _switch("--force", "fit even where the stored fit crashed or ran out of time"),
+            option("--save", "write the data set to a file: .parquet, .csv or .pkl", "FILE"),
+            option("--shell", "open a Python prompt with data, methods, answers", **_SWITCH),
+            option(
+                "--force", "fit even where the stored fit crashed or ran out of time", **_SWITCH
+            ),
         ),
     ),
     "table": Verb(
@@ -317,9 +316,9 @@ VERBS = {
         None,
         (
             _RESULTS,
-            _takes_names("--measure", "e.g. coverage", required=True),
-            _takes_names("--rows", "what runs down first; all else that varies follows"),
-            _takes_names("--columns", "what runs across; method by default"),
+            names_option("--measure", "e.g. coverage", required=True),
+            names_option("--rows", "what runs down first; all else that varies follows"),
+            names_option("--columns", "what runs across; method by default"),
             _WHERE,
             _LEVEL,
         ),
@@ -328,7 +327,7 @@ VERBS = {
         verbs.anova,
         "show which factors drive a measure",
         None,
-        (_RESULTS, Argument("--measure", {"required": True, "help": "e.g. coverage"}), _WHERE),
+        (_RESULTS, option("--measure", "e.g. coverage", required=True), _WHERE),
     ),
     "failures": Verb(
         verbs.failures,
@@ -336,8 +335,8 @@ VERBS = {
         None,
         (
             _RESULTS,
-            _takes_names("--measure", "by what methods are ranked; rmse and coverage by default"),
-            _takes_names(
+            names_option("--measure", "by what methods are ranked; rmse and coverage by default"),
+            names_option(
                 "--failed",
                 "statuses that count as failed, beside fits without an estimate; default: "
                 "not_converged; warned for fits with a warning; 'none' for none of them",
@@ -353,29 +352,28 @@ VERBS = {
         "With two folders: did any number move from A to B? Exit status 0: nothing did, 1: "
         "something did. With one folder and --methods: two methods on the same data.",
         (
-            _takes("a", "RESULTS", "a folder like results/<study name>"),
-            _takes("b", "RESULTS", "another one", nargs="?"),
-            _takes_names(
+            option("a", "a folder like results/<study name>", "RESULTS"),
+            option("b", "another one", "RESULTS", nargs="?"),
+            names_option(
                 "--methods",
                 "the method and its reference",
                 type=pair("--methods", "the reference"),
             ),
-            _switch(
+            option(
                 "--equivalence",
                 "with --methods: how far apart two methods are that are meant to be equal",
+                **_SWITCH,
             ),
-            _takes_names(
+            names_option(
                 "--intervals",
                 "with --methods: an interval of each, by default those of the same name",
                 type=pair("--intervals", "the reference's"),
             ),
             _WHERE,
-            Argument(
+            option(
                 "--alpha",
-                {
-                    "help": "chance that anything seems to have moved; default: 0.05",
-                    "type": proportion("--alpha"),
-                },
+                "chance that anything seems to have moved; default: 0.05",
+                type=proportion("--alpha"),
             ),
         ),
     ),
@@ -411,8 +409,8 @@ def _parser() -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(name, help=verb.help, description=verb.description)
         subparser.set_defaults(verb=verb.does)
         subparser.register("type", None, text)  # of all that have no other
-        for argument in (*verb.arguments, _FORMAT):
-            subparser.add_argument(argument.name, **argument.settings)
+        for argument, settings in (*verb.arguments, _FORMAT):
+            subparser.add_argument(argument, **settings)
     return parser
 
 

@@ -36,7 +36,10 @@ class Condition:
     @cached_property
     def key(self) -> str:
         """Return the text that stands for the condition in every table, ``a=1, b="x"``."""
-        return ", ".join(f"{name}={level_text(level)}" for name, level in self._sorted) or "only"
+        return (
+            ", ".join(f"{name}={level_text(level)}" for name, level in sorted(self.factors.items()))
+            or "only"
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -46,11 +49,7 @@ class Condition:
     @cached_property
     def sort_key(self) -> tuple[tuple[int, Any], ...]:
         """Return what orders conditions: by factor name, numbers as numbers."""
-        return tuple(_rank(level) for _, level in self._sorted)
-
-    @property
-    def _sorted(self) -> list[tuple[str, Level]]:
-        return sorted(self.factors.items())
+        return tuple(_rank(level) for _, level in sorted(self.factors.items()))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Condition) and self.key == other.key
@@ -111,9 +110,16 @@ class Grid:
                 f"where: the function asks for {_names(unknown)}; "
                 f"the factors are {_names(self.factors)}"
             )
-        return Grid(
-            tuple(condition for condition in self.conditions if _is_kept(condition, keep, wanted))
-        )
+        kept = []
+        for condition in self:
+            named = {k: v for k, v in condition.factors.items() if wanted is None or k in wanted}
+            try:
+                if keep(**named):
+                    kept.append(condition)
+            except Exception as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                raise StudyError(f"where: fails at {condition.key}: {reason}") from error
+        return Grid(tuple(kept))
 
 
 def grid(**factors: Iterable[Level]) -> Grid:
@@ -201,7 +207,12 @@ def check_levels(conditions: Grid) -> None:
         levels = [condition.factors[name] for condition in conditions]
         if any(isinstance(level, bool | str) for level in levels):
             continue  # text, or truth values
-        others = [level for level in levels if not _is_whole(level)]
+        others = [  # that a column of 64-bit integers cannot hold
+            level
+            for level in levels
+            if level is None
+            or (isinstance(level, float) and not (level.is_integer() and -(2**63) <= level < 2**63))
+        ]
         for level in levels:
             if others and isinstance(level, int) and int(float(level)) != level:
                 raise StudyError(
@@ -209,13 +220,6 @@ def check_levels(conditions: Grid) -> None:
                     f"table the first would be {int(float(level))}: write it as a text, or leave "
                     "one out"
                 )
-
-
-def _is_whole(level: Level) -> bool:
-    """Return whether a level is a number that a column of 64-bit integers can hold."""
-    return isinstance(level, int) or (
-        isinstance(level, float) and level.is_integer() and -(2**63) <= level < 2**63
-    )
 
 
 def is_plain(text: str) -> bool:
@@ -244,17 +248,6 @@ def _rank(level: Level) -> tuple[int, Any]:
     if isinstance(level, bool):
         return (1, level)
     return (3, level) if isinstance(level, str) else (2, level)
-
-
-def _is_kept(condition: Condition, keep: Callable[..., bool], wanted: set[str] | None) -> bool:
-    named = {k: v for k, v in condition.factors.items() if wanted is None or k in wanted}
-    try:
-        return bool(keep(**named))
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise StudyError(
-            f"where: fails at {condition.key}: {type(error).__name__}: {reason}"
-        ) from error
 
 
 def _argument_names(function: Callable[..., Any]) -> tuple[set[str] | None, set[str]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
 import linecache
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,9 +19,10 @@ from typing import Any
 
 from mcstudy.arguments import as_path
 from mcstudy.errors import ResultsError, StudyError
-from mcstudy.installed import OURS, file_of, is_installed_package, is_installed_path
 from mcstudy.study import Study
 
+_FOLDERS_OF_PACKAGES = ("site-packages", "dist-packages")
+OURS = "mcstudy"
 _run_here: set[Path] = set()
 """The study files that this process has run, since somebody named or trusted them."""
 
@@ -55,23 +58,10 @@ def load_study(path: str | Path) -> Study:
 
 
 def recorded_study(folder: Path, record: Mapping[str, Any], how: str, *, trust: bool) -> Study:
-    """Run the study file that a record names; whoever has made the folder has chosen that file.
+    """Run the study file that the record of a folder names; whoever made the folder has chosen it.
 
-    Parameters
-    ----------
-    folder : Path
-        Begins the messages.
-    record : mapping
-        What its ``study.json`` says; it names a file.
-    how : str
-        How to name another file instead, in words.
-    trust : bool
-        Run it, whoever made the folder. One that this process has run before is run in any case.
-
-    Raises
-    ------
-    ResultsError
-        If the file is gone, or not trusted.
+    Raises ResultsError if it is gone, or not trusted: without `trust` only a file is run that this
+    process has run before. `how` says in words how to name another file instead.
     """
     path = Path(str(record["study_file"]))
     if not path.is_file():
@@ -148,7 +138,11 @@ def _look_around(folder: Path) -> None:
     or from before an edit. What is installed comes first all the same.
     """
     for name, module in list(sys.modules.items()):
-        if _is_in_the_way(name, module, folder):
+        top, path = name.partition(".")[0], file_of(module)
+        if top in (OURS, "__main__") or path is None or path.endswith((".so", ".pyd")):
+            continue
+        is_neighbour = (folder / f"{top}.py").exists() or any((folder / top).glob("*.py"))
+        if is_neighbour and not is_installed_path(path):
             del sys.modules[name]
     importlib.invalidate_caches()
     _Finder.folder = str(folder)
@@ -171,15 +165,41 @@ class _Finder:
         if path is not None or name == OURS or name in sys.stdlib_module_names:
             return None
         found = PathFinder.find_spec(name, [cls.folder])
-        if found is None or found.origin is None or is_installed_package(name):
-            return None
-        return found
+        ours = found is not None and found.origin is not None and not is_installed_package(name)
+        return found if ours else None
 
 
-def _is_in_the_way(name: str, module: ModuleType, folder: Path) -> bool:
-    top, path = name.partition(".")[0], file_of(module)
-    if top in (OURS, "__main__") or path is None:
+@functools.cache
+def is_installed_path(path: str) -> bool:
+    """Return whether a file belongs to Python itself or to an installed package."""
+    place = Path(path)
+    return any(name in place.parts for name in _FOLDERS_OF_PACKAGES) or any(
+        place.is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")
+    )
+
+
+def file_of(module: ModuleType | None) -> str | None:
+    """Return a module's file, of a package without one its folder; None where there is neither."""
+    known = getattr(module, "__dict__", {})
+    path = known.get("__file__") or next(iter(known.get("__path__", ())), None)
+    return path if isinstance(path, str) else None
+
+
+def is_installed(name: str) -> bool:
+    """Return whether a module is installed, by its name, wherever mcstudy itself stands."""
+    top = name.partition(".")[0]
+    if top in ("", "__main__"):
         return False
-    if path.endswith((".so", ".pyd")) or is_installed_path(path):
-        return False
-    return (folder / f"{top}.py").exists() or any((folder / top).glob("*.py"))
+    if top == OURS:
+        return True
+    path = file_of(sys.modules.get(name) or sys.modules.get(top))
+    if path is not None:
+        return is_installed_path(path)
+    return top in sys.stdlib_module_names or is_installed_package(top)
+
+
+def is_installed_package(top: str) -> bool:
+    """Return whether something installed has this name, wherever else it may stand too."""
+    places = [place for place in sys.path if is_installed_path(place)]
+    found = PathFinder.find_spec(top, places)
+    return found is not None and bool(found.origin or found.submodule_search_locations)

@@ -84,12 +84,7 @@ def why_absent(measure: str) -> str:
 def check_measures(measures: object, where: str) -> None:
     """Raise StudyError unless `measures` maps new names to functions of a cell's columns.
 
-    Parameters
-    ----------
-    measures : mapping of str to callable
-        Each function's arguments are among `COLUMNS`; others need a default.
-    where : str
-        Begins the message.
+    Each function's arguments are among `COLUMNS`; others need a default.
     """
     if not isinstance(measures, Mapping):
         raise StudyError(f"{where}: measures is {measures!r}; write {{'name': function}}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -154,28 +154,19 @@ class Results(Printed):
         intervals: Sequence[str] | None = None,
     ) -> Comparison:
         """Compare two methods on the same data; see `mcstudy.comparison.paired.compare`."""
-        from mcstudy.comparison.paired import check_pair, compare
+        from mcstudy.comparison.paired import compare
 
-        self._check_rows()
-        check_pair(self._methods, method, reference)
-        null = self.study.get("null")
+        self._check_pair(method, reference)
+        pair, null, record = (method, reference), self.study.get("null"), self.study
         return compare(
-            self.folder,
-            method,
-            reference,
-            where=where,
-            null=null,
-            intervals=intervals,
-            record=self.study,
+            self.folder, *pair, where=where, null=null, intervals=intervals, record=record
         )
 
     def equivalence(self, method: str, reference: str) -> Equivalence:
         """Show how far apart two methods are; see `mcstudy.comparison.equivalence.equivalence`."""
         from mcstudy.comparison.equivalence import equivalence
-        from mcstudy.comparison.paired import check_pair
 
-        self._check_rows()
-        check_pair(self._methods, method, reference)
+        self._check_pair(method, reference)
         return equivalence(self.folder, method, reference)
 
     def sensitivity(
@@ -222,10 +213,6 @@ class Results(Printed):
         fits = self.fits if self._keep == "rows" else self.endings
         return warning_kinds(self.folder, fits, where, self.study)
 
-    @property
-    def _methods(self) -> list[str]:
-        return levels_of(self.performance, "method")
-
     def anova(self, measure: str, *, where: Where = None) -> Anova:
         """Show which factors drive a measure; see `mcstudy.comparison.anova.anova`."""
         from mcstudy.comparison.anova import anova
@@ -245,6 +232,12 @@ class Results(Printed):
         with ExitStack() as stack:
             opened = open_tables(self.folder, names, stack)
             return {name: hashlib.sha256(file.read()).hexdigest() for name, file in opened.items()}
+
+    def _check_pair(self, method: str, reference: str) -> None:
+        from mcstudy.comparison.paired import check_pair
+
+        self._check_rows()
+        check_pair(levels_of(self.performance, "method"), method, reference)
 
     def _check_rows(self) -> None:
         if self._keep != "rows":
@@ -269,18 +262,13 @@ class Results(Printed):
                 f"{self.folder}: has no table '{name}', the study keeps {self._keep}; it has "
                 f"{', '.join(TABLES_OF[self._keep])}"
             )
-        try:
-            return self._read(name, read, self.study["tables"])
-        except OtherStateError:
-            table = self._read(name, read)
-            self._check_state()
-            return table
-
-    def _read(
-        self, name: str, read: Callable[[Any], T], seals: Mapping[str, str] | None = None
-    ) -> T:
         with ExitStack() as stack:
-            return read(open_tables(self.folder, [name], stack, seals)[name])
+            try:
+                return read(open_tables(self.folder, [name], stack, self.study["tables"])[name])
+            except OtherStateError:
+                table = read(open_tables(self.folder, [name], stack)[name])
+                self._check_state()
+                return table
 
     def _check_state(self) -> None:
         """Go on with the tables that are there now; what was read of others is not to be mixed."""

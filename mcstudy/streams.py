@@ -33,18 +33,9 @@ _WORTHWHILE = 8  # fewer generators take numpy 20 us each, hashed together 180 u
 
 
 def stream(seed: int, condition: str, replicate: int, method: str = "") -> np.random.Generator:
-    """Return the generator of one address.
+    """Return the generator of one address; without a method it is that of simulate.
 
-    Parameters
-    ----------
-    seed : int
-        The study's seed.
-    condition : str
-        The condition's key.
-    replicate : int
-        From 0, below 2**32.
-    method : str, optional
-        The method whose own stream it is; empty for the stream of simulate.
+    `condition` is the condition's key, `replicate` is from 0, below 2**32.
     """
     return np.random.default_rng(seed_sequence(seed, condition, replicate, method))
 

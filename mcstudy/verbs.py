@@ -226,9 +226,19 @@ def failures(options: argparse.Namespace) -> None:
 
 def compare(options: argparse.Namespace) -> int:
     """Print what differs; return 1 if a number moved between two runs."""
-    _check_compare(options)
+    two, one_run = options.b is not None, options.methods is not None
+    if two == one_run:
+        raise ResultsError("compare: give two folders, or one folder and --methods A,B")
+    if options.intervals is not None and (two or options.equivalence):
+        raise ResultsError("--intervals goes with one folder and --methods; leave it out")
+    if two and options.equivalence:
+        raise ResultsError("--equivalence is for two methods of one run; give one folder")
+    if options.alpha is not None and not two:
+        raise ResultsError("--alpha is for two runs; give two folders")
+    if options.equivalence and options.where:
+        raise ResultsError("--where does not go with --equivalence; leave one of them out")
     where = _where(options)
-    if options.b is not None:
+    if two:
         alpha = options.alpha or 0.05  # as often as a test of size 5 % is wrong
         moves = mcstudy.compare_runs(options.a, options.b, where=where, alpha=alpha)
         _show(options, moves)
@@ -239,19 +249,6 @@ def compare(options: argparse.Namespace) -> int:
     else:
         _show(options, results.compare(*options.methods, where=where, intervals=options.intervals))
     return 0
-
-
-def _check_compare(options: argparse.Namespace) -> None:
-    if (options.b is None) == (options.methods is None):
-        raise ResultsError("compare: give two folders, or one folder and --methods A,B")
-    if options.intervals is not None and (options.b is not None or options.equivalence):
-        raise ResultsError("--intervals goes with one folder and --methods; leave it out")
-    if options.b is not None and options.equivalence:
-        raise ResultsError("--equivalence is for two methods of one run; give one folder")
-    if options.b is None and options.alpha is not None:
-        raise ResultsError("--alpha is for two runs; give two folders")
-    if options.equivalence and options.where:
-        raise ResultsError("--where does not go with --equivalence; leave one of them out")
 
 
 def _where(options: argparse.Namespace) -> str | None:

@@ -14,17 +14,10 @@ WALD = "wald"
 def wald_limits(
     estimate: Floats, std_error: Floats, level: float, df: Any = None
 ) -> tuple[Floats, Floats]:
-    """Return the limits of a Wald interval; an estimate that is not finite has none.
+    """Return the limits of a Wald interval, of shape (R,); an estimate not finite has none.
 
-    Parameters
-    ----------
-    estimate, std_error : arrays of shape (R,)
-        NaN is missing.
-    level : float
-        Of the interval, between 0 and 1.
-    df : float or array of shape (R,), optional
-        Degrees of freedom of the standard error: the limits are those of t; normal where it is
-        missing or infinite.
+    With degrees of freedom `df`, a number or of shape (R,), they are those of t; normal where it is
+    missing or infinite.
     """
     from scipy import special  # not above: it is half of the time in which a worker starts
 

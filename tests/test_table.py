@@ -16,9 +16,9 @@ from mcstudy import MCStudyError, run
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.select import select
 from mcstudy.cli import main
+from mcstudy.tables.formats import text
 from mcstudy.tables.numbers import number_with_error
 from mcstudy.tables.table import table
-from mcstudy.tables.text import text
 
 SPECIAL = r"a_b & 50% #1 {x} $y$ ~ ^ \z <q> |"
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import cloudpickle
 
 from mcstudy.errors import MCStudyError, StudyError
-from mcstudy.installed import OURS, file_of, is_installed_path
-from mcstudy.loader import load_study
+from mcstudy.loader import OURS, file_of, is_installed_path, load_study
 from mcstudy.storage.provenance import reference_digests
 from mcstudy.study import Study
 

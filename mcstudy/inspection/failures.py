@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcstudy.columns import ENDING, WARNED
+from mcstudy.execution.options import counted
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
@@ -27,6 +28,7 @@ _OF_PART = ["replicate", *ENDING]
 _ALL = ["condition", "count", "replicate", "method", *ENDING]
 _TOO_MANY = "(of kinds too many to be kept)"
 _Line: TypeAlias = tuple[str, int, int, str, str, str, bool]
+MOST_NUMBERS = 5  # of the replicates of a place: those to replay; the frames have all
 TRIES = 3  # a run may join parts while one looks, but not three times within a look
 
 
@@ -41,21 +43,21 @@ class Place(NamedTuple):
     replicates: tuple[int, ...]
     fits: int
 
+    def in_words(self) -> str:
+        """Return the first replicates of the place, and how many more there are."""
+        if not self.replicates:
+            return counted(self.fits, "fit")
+        known = self.replicates[:MOST_NUMBERS]
+        more = f" and {self.fits - len(known)} more" if self.fits > len(known) else ""
+        return f"replicate{'s' * (self.fits != 1)} {', '.join(map(str, known))}{more}"
 
-def troubled_fits(
-    recorded: RecordedStudy,
-) -> tuple[pd.DataFrame, Stored, int]:
-    """Return a row for each fit that failed or warned, what is stored, and the damaged parts.
 
-    Returns
-    -------
-    troubled : DataFrame
-        condition, replicate, method, status, message, `warned`, `failed` (ended neither ok nor at a
-        boundary), and `count`: 1, or more for sums, which keep the first addresses only.
-    stored : mapping of Condition to sequence of Part
-        The rows that were there at that moment, without those of the damaged parts.
-    damaged : int
-        The number of parts.
+def troubled_fits(recorded: RecordedStudy) -> tuple[pd.DataFrame, Stored, int]:
+    """Return a row for each fit that failed or warned, what is stored, how many parts are damaged.
+
+    A row has condition, replicate, method, status, message, `warned`, `failed` (ended neither ok
+    nor at a boundary), and `count`: 1, or more for sums, which keep the first addresses only. What
+    is stored is that of the same moment, without the damaged parts.
     """
     for _ in range(TRIES):
         stored = recorded.stored()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import operator
 import os
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, SupportsIndex
 
 import pandas as pd
@@ -33,7 +31,7 @@ from mcstudy.storage.manifest import Manifest
 from mcstudy.storage.parts import DamagedError, Part, read_content, rows_of
 from mcstudy.storage.provenance import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.storage.store import Store
-from mcstudy.study import MAX_REPLICATES, Study
+from mcstudy.study import MAX_REPLICATES, Study, as_integer
 from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed
 
@@ -158,7 +156,10 @@ def replay(
     known = store.record.get("conditions", {})
     also = [Condition(factors) for factors in known.values()] if isinstance(known, dict) else []
     found = find_condition(condition, [*study.conditions, *also])
-    replicate = _whole(replicate)
+    number = as_integer(replicate)
+    if not isinstance(number, int) or not 0 <= number < MAX_REPLICATES:
+        raise StudyError(f"replicate is {replicate!r}; give an integer of 0 or more")
+    replicate = int(number)
     if method is not None and (not isinstance(method, str) or method not in study.methods):
         raise StudyError(
             f"{study.name}: no method {short(method)}"
@@ -234,17 +235,6 @@ def _located(
     return study, folder
 
 
-def _whole(replicate: SupportsIndex) -> int:
-    """Return the number of a replicate, also of numpy's kinds."""
-    try:
-        number = operator.index(replicate)
-    except TypeError:
-        number = -1
-    if not 0 <= number < MAX_REPLICATES:
-        raise StudyError(f"replicate is {replicate!r}; give an integer of 0 or more")
-    return number
-
-
 def _that_count(
     store: Store, study: Study, condition: Condition, marks: Mapping[str, Mark]
 ) -> list[Part]:
@@ -287,8 +277,14 @@ def _answers(study: Study, job: Job, truths: Mapping[str, float]) -> dict[str, A
     for name in job.methods:
         answer = read_answer(rows_of(columns[name], job.start), job.start, truths)
         assert answer is not None
-        texts = [_traceback(t.exception) for t in troubles if t.method in ("", name)]
-        answers[name] = replace(answer, traceback=texts[-1] if texts else "")
+        for trouble in troubles:
+            if trouble.method in ("", name):
+                exception, step = trouble.exception, trouble.exception.__traceback__
+                while step and step.tb_frame.f_code.co_filename.startswith(_OURS):
+                    step = step.tb_next
+                text = "".join(traceback.format_exception(type(exception), exception, step))
+                answer = replace(answer, traceback=text.rstrip())
+        answers[name] = answer
     return answers
 
 
@@ -304,11 +300,3 @@ def _answer_lines(answer: Answer) -> list[str]:
         lines.append(", ".join(f"{name}={value}" for name, value in answer.diagnostics.items()))
     lines += answer.traceback.splitlines()
     return [f"  {part}" for line in lines for part in line.split("\n")]
-
-
-def _traceback(exception: BaseException) -> str:
-    """Return the traceback from the user's function on."""
-    step: TracebackType | None = exception.__traceback__
-    while step and step.tb_frame.f_code.co_filename.startswith(_OURS):
-        step = step.tb_next
-    return "".join(traceback.format_exception(type(exception), exception, step)).rstrip()

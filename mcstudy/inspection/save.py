@@ -35,17 +35,8 @@ def check_path(path: str | Path) -> None:
 def save_data(data: Any, path: str | Path) -> None:
     """Write a data set to a file, by its suffix ``.parquet``, ``.csv`` or ``.pkl``.
 
-    Parameters
-    ----------
-    data : object
-        A DataFrame, an array, something with a ``frame`` or, for ``.pkl``, anything.
-    path : path
-        Replaced if it is there.
-
-    Raises
-    ------
-    ResultsError
-        If the suffix is another one, the data is no table, or the file cannot be written.
+    It is a DataFrame, an array, something with a ``frame`` or, for ``.pkl``, anything. ResultsError
+    says what is no table, or cannot be written.
     """
     path = Path(path)
     check_path(path)

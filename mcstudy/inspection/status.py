@@ -2,25 +2,184 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+import shlex
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mcstudy.analysis.query import factors_of
-from mcstudy.analysis.select import METHODS_IN_ORDER, in_order
+from mcstudy.analysis.query import factors_of, written_condition
+from mcstudy.analysis.select import METHODS_IN_ORDER, factors_in_words, in_order
+from mcstudy.execution.options import counted
 from mcstudy.execution.scheduler import covered
-from mcstudy.grid import Condition
-from mcstudy.inspection.failures import kinds_of, troubled_fits
-from mcstudy.inspection.status_report import StatusReport
+from mcstudy.grid import Condition, level_text
+from mcstudy.inspection.failures import NOWHERE, Place, kinds_of, troubled_fits
 from mcstudy.results import Results, folder_of
 from mcstudy.storage.folder import RecordedStudy, has_tables
 from mcstudy.storage.manifest import kept_as
-from mcstudy.storage.parts import Head, Part
+from mcstudy.storage.parts import Head
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import nulls_of, truths_of
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.formats import Printed
+
+# What is shown of each, so that the answer is a few screens at most; the frames have all.
+MOST_LINES = 30
+MOST_GROUPS = 20
+MOST_CONDITIONS = 6
+MOST_LETTERS = 200
+_TRUST = (
+    "mcstudy replay runs the study file that the folder names: add --trust if you trust it, or "
+    "--study FILE"
+)
+
+
+@dataclass(frozen=True)
+class StatusReport(Printed):
+    """How far a study is.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/<study name>``.
+    name : str
+        Of the study.
+    running : bool
+        Whether a run is at work.
+    fits : DataFrame
+        One row per condition and method: done, missing (of what the last run was asked for; not
+        there for shares that are not collected), failed (ended neither ok nor at a boundary) and
+        warned (gave a warning, whatever their status).
+    failures : DataFrame
+        One row per kind of failure: status, message (numbers that differ are #), count,
+        condition, replicate and method of the first one, and `places`, where all of them are.
+    warnings : DataFrame
+        The same of the fits with a warning.
+    damaged : int
+        How many parts cannot be read; the next run sets them aside.
+    conditions : sequence of Condition
+        Those of the study, or of the parts that are there.
+    collected : bool
+        False for shares of which nobody has made tables.
+    """
+
+    folder: Path
+    name: str
+    running: bool
+    fits: pd.DataFrame
+    failures: pd.DataFrame
+    warnings: pd.DataFrame
+    damaged: int
+    conditions: Sequence[Condition]
+    collected: bool
+
+    @property
+    def headline(self) -> str:
+        """How much is done, in one line."""
+        done, failed = int(self.fits["done"].sum()), int(self.fits["failed"].sum())
+        text = f"{self.name}: {done} {'fit is' if done == 1 else 'fits are'} stored"
+        if self.collected:
+            missing = int(self.fits["missing"].sum())
+            text += f", {missing} missing"
+            text += f" ({math.floor(100 * done / (done + missing))}% done)" if missing else ""
+        text += f", {failed} failed" if failed else ""
+        warned = int(self.fits["warned"].sum())
+        text += f", {warned} with a warning" if warned else ""
+        return text + ("; a run is at work" if self.running else "")
+
+    def document(self) -> Document:
+        """Return what is done and missing by condition, and the kinds of failures and warnings."""
+        lines = []
+        if not self.collected:
+            how = f"mcstudy collect STUDY --results {shlex.quote(str(self.folder.parent))}"
+            lines.append(f"these are shares; to see what is missing and make the tables: {how}")
+        if self._fixed:
+            lines.append(f"throughout: {factors_in_words(self._fixed)}")
+        blocks = [Block(self.headline, lines=lines), self._table()]
+        if self.damaged:
+            parts = f"{counted(self.damaged, 'damaged part')}, not counted"
+            blocks.append(Block(lines=[f"{parts}; the next run computes what was in there"]))
+        for name, kinds in (("failures", self.failures), ("warnings", self.warnings)):
+            if len(kinds):
+                lines = list(self._kind_lines(kinds, name))
+                blocks.append(Block(f"{name.capitalize()}, by kind", lines=lines))
+        kinds = pd.concat([self.failures, self.warnings])
+        if self.collected and (kinds["replicate"] != NOWHERE).any():
+            blocks.append(Block(lines=[_TRUST]))
+        frames = [self.fits, *(k.drop(columns="places") for k in (self.failures, self.warnings))]
+        return Document(blocks=blocks, frames=[frame for frame in frames if len(frame)])
+
+    @cached_property
+    def _fixed(self) -> dict[str, Any]:
+        """The factors that have one level only, where others vary."""
+        if len(self.conditions) < 2:
+            return {}
+        factors = self.conditions[0].factors
+        levels = {name: {level_text(c.factors[name]) for c in self.conditions} for name in factors}
+        return {name: factors[name] for name in sorted(factors) if len(levels[name]) == 1}
+
+    @cached_property
+    def _varying(self) -> dict[str, Condition]:
+        """By the key of a condition what tells it from the others."""
+        return {
+            c.key: Condition({n: level for n, level in c.factors.items() if n not in self._fixed})
+            for c in self.conditions
+        }
+
+    def _words(self, key: str) -> str:
+        return factors_in_words(dict(sorted(self._varying[key].factors.items()))) or key
+
+    def _table(self) -> Block:
+        """Return the table, cut where it is long; what misses or failed comes first then."""
+        shown = self.fits
+        if len(shown) > MOST_LINES:
+            troubled = shown["failed"] > 0
+            if self.collected:
+                troubled |= shown["missing"] > 0
+            shown = pd.concat([shown[troubled], shown[~troubled]]).head(MOST_LINES)
+        rows: Iterable[tuple[Any, ...]] = shown.itertuples(index=False, name=None)
+        lines = [(self._words(str(key)), *map(str, rest)) for key, *rest in rows]
+        more = len(self.fits) - len(shown)
+        left_out = [f"  ... and {counted(more, 'more line')}, in status(...).fits"] if more else []
+        grid = Grid(list(shown.columns), lines, labels=2, repeated=1)
+        return Block(grid=grid, lines=left_out)
+
+    def _kind_lines(self, kinds: pd.DataFrame, name: str) -> Iterator[str]:
+        for row in kinds.head(MOST_GROUPS).to_dict("records"):
+            message = textwrap.shorten(row["message"], MOST_LETTERS) or "(no message)"
+            yield f"  {row['count']} x {row['status']}: {message}"
+            yield from (f"      {line}" for line in self._place_lines(row["places"]))
+            if row["replicate"] != NOWHERE:
+                yield f"      {self.replay_command(row)}"
+        if (more := len(kinds) - MOST_GROUPS) > 0:
+            yield f"  ... and {counted(more, 'more kind')}, in status(...).{name}"
+
+    def _place_lines(self, places: Sequence[Place]) -> Iterator[str]:
+        """Yield a line for each condition, and how many more there are."""
+        by_condition = [
+            (key, list(some)) for key, some in itertools.groupby(places, key=lambda p: p.condition)
+        ]
+        for key, some in by_condition[:MOST_CONDITIONS]:
+            said = [f"{place.in_words()} by {', '.join(place.methods)}" for place in some]
+            yield f"at {self._words(key)}: {'; '.join(said)}"
+        if (more := len(by_condition) - MOST_CONDITIONS) > 0:
+            yield f"and at {counted(more, 'more condition')}"
+
+    def replay_command(self, failure: Mapping[Any, Any]) -> str:
+        """Return the command line that shows a failure again."""
+        condition = shlex.quote(written_condition(self._varying[failure["condition"]].factors))
+        study = "" if self.collected else " --study STUDY"
+        return (
+            f"mcstudy replay {shlex.quote(str(self.folder))} --condition {condition} "
+            f"--replicate {failure['replicate']} --method {shlex.quote(failure['method'])}{study}"
+        )
 
 
 def status(results: Results | str | Path) -> StatusReport:
@@ -46,7 +205,10 @@ def status(results: Results | str | Path) -> StatusReport:
             *covered(parts, method, recorded.goal(condition) if method in asked else 0),
         )
         for condition, parts in stored.items()
-        for method in _methods(recorded, parts)
+        for method in in_order(
+            sorted({*recorded.methods, *(part.method for part in parts)}),
+            recorded.record.get(METHODS_IN_ORDER, ()),
+        )
     ]
     fits = pd.DataFrame(lines, columns=["condition", "method", "done", "missing"])
     for kind in ("failed", "warned"):
@@ -66,12 +228,6 @@ def status(results: Results | str | Path) -> StatusReport:
         conditions=recorded.conditions,
         collected=collected,
     )
-
-
-def _methods(recorded: RecordedStudy, parts: Sequence[Part]) -> list[str]:
-    """Return the methods that were asked for or have rows."""
-    names = sorted({*recorded.methods, *(part.method for part in parts)})
-    return in_order(names, recorded.record.get(METHODS_IN_ORDER, ()))
 
 
 def open_recorded(folder: Path) -> RecordedStudy:

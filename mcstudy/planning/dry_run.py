@@ -38,17 +38,7 @@ _OTHER_LIMIT = {"lower": "upper", "upper": "lower"}
 
 @dataclass
 class Trial:
-    """What the first replicates showed.
-
-    Parameters
-    ----------
-    study : Study
-        The one that is tried.
-    seconds : dict of str to list of float
-        The time of each fit, by method.
-    worked : set of str
-        The methods that have given an answer; an empty name is simulate's.
-    """
+    """What the first replicates showed, by method; an empty name is simulate's."""
 
     study: Study
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -94,12 +84,11 @@ class Trial:
         """Remember which numbers of a method are ever there, and its time."""
         self._answers.setdefault(method, []).append(answers)
         self.seconds.setdefault(method, []).append(float(answers.seconds[0]))
-        for column, values in answers.numbers.items():
-            key = (method, column)
-            there = np.isfinite(values[0])
-            if column.kind not in ("estimate", "std_error"):
-                there = not np.isnan(values[0])  # one to a side that has no limit is infinite
-            self._there[key] = self._there.get(key, False) or bool(there)
+        for column, (first, *_) in answers.numbers.items():
+            # A limit may be infinite: that of a side which has none.
+            finite = column.kind in ("estimate", "std_error")
+            there = bool(np.isfinite(first) if finite else not np.isnan(first))
+            self._there[method, column] = self._there.get((method, column), False) or there
 
     def judge_columns(self) -> None:
         """Say which numbers are never there; an estimate must be, the others may not exist."""

@@ -6,7 +6,8 @@ import math
 import resource
 import statistics
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,19 +43,18 @@ class Range(NamedTuple):
         factor = math.exp(2 * relative_error)
         return cls(value / factor, value, value * factor)
 
+    def in_words(self, words: Callable[[float], str]) -> str:
+        """Return the forecast, and its limits where these are other words."""
+        low, value, high = map(words, self)
+        return value if low == high else f"{value} ({low} to {high})"
+
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run will cost.
+    """What a run will cost: seconds, of all workers together for `cpu`, and bytes.
 
-    Parameters
-    ----------
-    wall, cpu : Range
-        Seconds: from start to end, and of all workers together.
-    parts, tables : Range
-        Bytes: of what will be added to the parts, and of all tables after it.
-    memory : Range
-        Bytes of this process and the workers together, at most.
+    `parts` are those that will be added, `tables` all after it, `memory` is the most that this
+    process and the workers hold together.
     """
 
     wall: Range
@@ -65,13 +65,7 @@ class Forecast:
 
 
 class Costs:
-    """Seconds by condition, as a pilot measured them; one not tried costs the average of all.
-
-    Parameters
-    ----------
-    pilot : Pilot
-        What was measured.
-    """
+    """Seconds by condition, as a pilot measured them; one not tried costs the average of all."""
 
     def __init__(self, pilot: Pilot) -> None:
         self._replicate: dict[Condition, float] = {}
@@ -81,25 +75,20 @@ class Costs:
             laps = pilot.laps_that_count(condition)
             costs, counts = [pilot.cost(lap) for lap in laps], [lap.replicates for lap in laps]
             # Longer laps count for more: their batches are larger.
-            self._replicate[condition] = _weighted(costs, counts)
+            self._replicate[condition] = statistics.fmean(costs, counts)
             self._errors[condition] = spread(costs)
             self._fits[condition] = {
-                name: _weighted([lap.by_method[name] for lap in laps], counts)
+                name: statistics.fmean([lap.by_method[name] for lap in laps], counts)
                 for name in laps[0].by_method
             }
         means, fits = list(self._replicate.values()), list(self._fits.values())
-        self._usual = _mean(means)
+        self._usual = statistics.fmean(means)
         self._usual_error = float(np.std(means, ddof=1)) if len(means) > 1 else self._usual
-        self._usual_fits = {name: _mean([of[name] for of in fits]) for name in fits[0]}
-
-    @property
-    def methods(self) -> list[str]:
-        """The methods that were tried."""
-        return list(self._usual_fits)
+        self.usual_fits = {name: statistics.fmean(of[name] for of in fits) for name in fits[0]}
 
     def fits(self, condition: Condition) -> Mapping[str, float]:
         """Return the seconds of a fit by each method."""
-        return self._fits.get(condition, self._usual_fits)
+        return self._fits.get(condition, self.usual_fits)
 
     def replicate(self, condition: Condition, methods: Iterable[str]) -> float:
         """Return the seconds of a replicate by some methods, with simulation and storing."""
@@ -112,15 +101,6 @@ class Costs:
         return self._errors.get(condition, self._usual_error)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _weighted(values: Sequence[float], weights: Sequence[int]) -> float:
-    products = [value * weight for value, weight in zip(values, weights, strict=True)]
-    return sum(products) / sum(weights)
-
-
 def spread(costs: Sequence[float]) -> float:
     """Return the standard error of the mean of the costs that laps had; half of a single one."""
     if len(costs) < 2:
@@ -128,91 +108,48 @@ def spread(costs: Sequence[float]) -> float:
     return statistics.stdev(costs) / math.sqrt(len(costs))
 
 
-def memory_here() -> int:
-    """Return the largest resident set of this process so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def forecast(
     pilot: Pilot, jobs: Sequence[Job], *, workers: int, fits_stored: int, check_seconds: float
 ) -> Forecast:
-    """Return what the jobs will cost on so many workers.
+    """Return what the missing jobs will cost on so many workers.
 
-    Parameters
-    ----------
-    pilot : Pilot
-        What was measured.
-    jobs : sequence of Job
-        What is missing.
-    workers : int
-        How many processes do them.
-    fits_stored : int
-        Rows that are there already and will be in the tables.
-    check_seconds : float
-        What `run` does before: load the study and look at the first replicate.
+    The tables will also have what is stored; `check_seconds` is what `run` takes before the jobs.
     """
     costs = Costs(pilot)
     cpu = sum(len(job) * costs.replicate(job.condition, job.methods) for job in jobs)
     cpu += pilot.job_seconds * max(len(jobs), cpu / JOB_SECONDS)
-    errors: dict[Condition, float] = {}
+    errors = defaultdict[Condition, float](float)
     for job in jobs:
-        error = len(job) * costs.error(job.condition)
-        errors[job.condition] = errors.get(job.condition, 0.0) + error
+        errors[job.condition] += len(job) * costs.error(job.condition)
     own = math.sqrt(sum(error**2 for error in errors.values())) / cpu if cpu else 0.0
     fits = sum(len(job) * len(job.methods) for job in jobs)
-    per_fit, fixed = _table_bytes(pilot)
+    per_fit, fixed = pilot.table_bytes
     table_seconds = pilot.table_seconds * (fits + fits_stored) / pilot.large[0]
     longest = max((costs.replicate(job.condition, job.methods) for job in jobs), default=0.0)
     wall = check_seconds + max(pilot.start, 0) + max(cpu / workers, longest) + table_seconds
     relative = math.hypot(own, MACHINE)
     most = max((len(job) * len(job.methods) for job in jobs), default=0)
     columns = pilot.performance.groupby(["method", "estimand", "interval"], dropna=False).ngroups
-    here = memory_here() + most * _ROW_BYTES * columns / len(costs.methods)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes, of ru_maxrss
+    here = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    rows = most * _ROW_BYTES * columns / len(costs.usual_fits)
     return Forecast(
         wall=Range.around(wall, relative),
         cpu=Range.around(cpu, relative),
-        parts=Range.around(_part_bytes(pilot, jobs), _DISK),
+        parts=Range.around(pilot.part_bytes(jobs), _DISK),
         tables=Range.around(fixed + per_fit * (fits + fits_stored), _DISK),
-        memory=Range.around(here + workers * pilot.memory, _MEMORY),
+        memory=Range.around(here + rows + workers * pilot.memory, _MEMORY),
     )
-
-
-def _table_bytes(pilot: Pilot) -> tuple[float, float]:
-    """Return bytes a fit and bytes that the tables have anyway."""
-    (few, small), (many, large) = pilot.small, pilot.large
-    if pilot.keep == "measures":
-        return 0.0, large
-    if many == few:
-        return large / many, 0.0
-    per_fit = (large - small) / (many - few)
-    return per_fit, max(small - per_fit * few, 0.0)
-
-
-def _part_bytes(pilot: Pilot, jobs: Sequence[Job]) -> float:
-    """Return the bytes of the parts that these jobs will leave, joined at the end of the run."""
-    laps = [lap for some in pilot.laps.values() for lap in some]
-    conditions = len({job.condition for job in jobs})
-    if pilot.keep == "measures":  # sums are as large for any number of replicates
-        return conditions * max(lap.size for lap in laps)
-    singles = [lap.size for lap in laps if lap.replicates == 1]
-    fixed = _mean(singles) if singles else 0.0
-    longer = [lap for lap in laps if lap.replicates > 1]
-    more = sum(lap.replicates - 1 for lap in longer)
-    each = sum(lap.size - fixed for lap in longer) / more if more else fixed
-    return conditions * fixed + max(each, 0.0) * sum(len(job) for job in jobs)
 
 
 def method_costs(pilot: Pilot, jobs: Sequence[Job]) -> pd.DataFrame:
     """Return seconds a fit and in all by method, over the jobs; the most expensive first."""
     costs = Costs(pilot)
-    fits: dict[str, int] = {}
-    seconds: dict[str, float] = {}
+    fits, seconds = Counter[str](), defaultdict[str, float](float)
     for job in jobs:
         for name in job.methods:
-            fits[name] = fits.get(name, 0) + len(job)
-            spent = len(job) * costs.fits(job.condition)[name]
-            seconds[name] = seconds.get(name, 0.0) + spent
+            fits[name] += len(job)
+            seconds[name] += len(job) * costs.fits(job.condition)[name]
     lines = [(name, fits[name], seconds[name] / fits[name], seconds[name]) for name in fits]
     frame = pd.DataFrame(lines, columns=["method", "fits", "seconds_each", "seconds"])
     return frame.sort_values("seconds", ascending=False, ignore_index=True)

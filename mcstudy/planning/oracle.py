@@ -31,17 +31,10 @@ COLUMNS = ["condition", *_CELL, "value", "mcse", "used", "expected", "error", "z
 
 @dataclass(frozen=True)
 class OracleComparison:
-    """The comparison with the oracle.
+    """The comparison with the oracle: a row per cell that could be compared, the worst first.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        One row per cell that could be compared, the worst first: value and mcse of the study,
-        `expected` by the oracle, `error` of the difference, z, and whether it is `off`.
-    limit : float
-        From which abs(z) a cell is off: no cell of a right study reaches it in 999 of 1000 checks.
-    conditions, replicates : int
-        How many conditions the oracle knows, and the fewest replicates of one.
+    A cell is `off` from abs(z) = `limit`: none of a right study reaches it in 999 of 1000 checks.
+    `conditions` and `replicates` are how many the oracle knows, and the fewest of one of these.
     """
 
     cells: pd.DataFrame
@@ -123,7 +116,10 @@ def _compared(
 ) -> tuple[pd.DataFrame, int]:
     """Return the cells of one condition with their z, and how many replicates they rest on."""
     methods = tuple(sorted(expected["method"].unique()))
-    performance, count = _performance(study, condition, methods, seconds)
+    done, answers = do_seeded_job(study, Job(condition, 0, _ENOUGH, methods), seconds)
+    made = [RowsInMemory.of(name, done, own) for name, own in sorted(answers.items())]
+    rows = StudyRows({condition: made}, {condition: study.truths(condition)}, level=study.level)
+    performance = measured_rows(rows, measures=study.measures, null=study.null).to_pandas()
     for table in (performance, expected):
         table[["estimand", "interval"]] = table[["estimand", "interval"]].astype(object).fillna("")
     expected = expected.rename(columns={"value": "expected", "mcse": "oracle_mcse"})
@@ -140,15 +136,4 @@ def _compared(
     with np.errstate(divide="ignore", invalid="ignore"):
         cells["z"] = np.where(difference == 0, 0.0, difference / cells["error"])
     cells["condition"], cells["off"] = condition.key, False
-    return cells[cells["z"].notna()][COLUMNS], count
-
-
-def _performance(
-    study: Study, condition: Condition, methods: tuple[str, ...], seconds: float
-) -> tuple[pd.DataFrame, int]:
-    """Return the measures of as many replicates as time allows, and how many these are."""
-    done, answers = do_seeded_job(study, Job(condition, 0, _ENOUGH, methods), seconds)
-    made = [RowsInMemory.of(name, done, own) for name, own in sorted(answers.items())]
-    rows = StudyRows({condition: made}, {condition: study.truths(condition)}, level=study.level)
-    table = measured_rows(rows, measures=study.measures, null=study.null)
-    return table.to_pandas(), len(done)
+    return cells[cells["z"].notna()][COLUMNS], len(done)

@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,24 +43,25 @@ _SHORTEST = 0.01  # seconds of a lap: a clock and one replicate need some
 
 @dataclass(frozen=True)
 class PilotRun:
-    """A job of the pilot: how many replicates, how long, how many bytes.
-
-    Parameters
-    ----------
-    replicates : int
-        How many it did.
-    seconds : float
-        The worker's time for all of them.
-    size : int
-        Of the part, in bytes.
-    by_method : dict of str to float
-        The mean time of a fit, in seconds.
-    """
+    """A job of the pilot: its replicates, seconds, bytes of the part, mean seconds of a fit."""
 
     replicates: int
     seconds: float
     size: int
     by_method: dict[str, float]
+
+    @classmethod
+    def of(cls, finished: Finished, keep: str) -> PilotRun:
+        """Return what a finished job has cost."""
+        count, parts = len(finished.done), finished.parts
+        size = sum(len(part.content) for part in parts.values())
+        if keep == "measures":
+            means = {name: summary_of(part).seconds / count for name, part in parts.items()}
+        else:
+            means = {
+                name: pc.mean(rows_in(part)["seconds"]).as_py() for name, part in parts.items()
+            }
+        return cls(count, finished.seconds, size, means)
 
     @property
     def in_methods(self) -> float:
@@ -77,27 +78,10 @@ class PilotRun:
 class Pilot:
     """What the pilot saw.
 
-    Parameters
-    ----------
-    laps : dict of Condition to list of PilotRun
-        The jobs, by condition; the first one is a single replicate, whose cost counts only where
-        there is no other.
-    performance : DataFrame
-        The measures of its rows.
-    start : float
-        Seconds from hiring the workers to their first answer, without the fit itself.
-    small, large : tuple of (int, int)
-        Fits in the tables and the bytes of these: of first replicates, and of all.
-    table_seconds : float
-        To make the tables of all.
-    memory : int
-        The largest resident set of a worker, in bytes; 0 if the work was done in this process.
-    died : int
-        How many of its jobs ended their worker.
-    unusable : list of str
-        A line for each method that had no usable fit under some condition.
-    keep : {"rows", "measures"}
-        What the parts and tables are of.
+    The first of a condition's laps is a single replicate, whose cost counts only where there is no
+    other. `start` is from hiring the workers to their first answer, without the fit itself; `small`
+    and `large` are fits and bytes of the tables of first replicates, and of all. `memory` is the
+    largest resident set of a worker, in bytes, 0 if the work was done in this process.
     """
 
     laps: dict[Condition, list[PilotRun]] = field(default_factory=dict)
@@ -131,6 +115,30 @@ class Pilot:
         single, longer = self._beside
         return max(single - longer, 0.0)
 
+    @property
+    def table_bytes(self) -> tuple[float, float]:
+        """Bytes of the tables a fit, and those that they have anyway."""
+        (few, small), (many, large) = self.small, self.large
+        if self.keep == "measures":
+            return 0.0, large
+        if many == few:
+            return large / many, 0.0
+        per_fit = (large - small) / (many - few)
+        return per_fit, max(small - per_fit * few, 0.0)
+
+    def part_bytes(self, jobs: Sequence[Job]) -> float:
+        """Return the bytes of the parts that jobs will leave, joined at the end of the run."""
+        laps = [lap for some in self.laps.values() for lap in some]
+        conditions = len({job.condition for job in jobs})
+        if self.keep == "measures":  # sums are as large for any number of replicates
+            return conditions * max(lap.size for lap in laps)
+        singles = [lap.size for lap in laps if lap.replicates == 1]
+        fixed = statistics.fmean(singles) if singles else 0.0
+        longer = [lap for lap in laps if lap.replicates > 1]
+        more = sum(lap.replicates - 1 for lap in longer)
+        each = sum(lap.size - fixed for lap in longer) / more if more else fixed
+        return conditions * fixed + max(each, 0.0) * sum(len(job) for job in jobs)
+
     def cost(self, lap: PilotRun) -> float:
         """Return the seconds a replicate of a lap, without those of the job."""
         if lap.replicates == 1:
@@ -139,8 +147,7 @@ class Pilot:
 
     def laps_that_count(self, condition: Condition) -> list[PilotRun]:
         """Return the laps after the first, whose functions were warm; or that one alone."""
-        laps = self.laps.get(condition, [])
-        return laps[1:] or laps
+        return self.laps[condition][1:] or self.laps[condition]
 
 
 def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
@@ -202,22 +209,9 @@ def _work(
                 store.add(part)
             pilot.memory = max(pilot.memory, finished.memory)
             laps_of = pilot.laps.setdefault(finished.done.condition, [])
-            size = sum(len(part.content) for part in finished.parts.values())
-            laps_of.append(
-                PilotRun(len(finished.done), finished.seconds, size, _means(study, finished))
-            )
+            laps_of.append(PilotRun.of(finished, study.keep))
             if len(laps_of) < len(_SHARES):
                 turns.append((finished.done.condition, finished.done.stop))
-
-
-def _means(study: Study, finished: Finished) -> dict[str, float]:
-    """Return the mean time of a fit by each method."""
-    if study.keep == "measures":
-        count = len(finished.done)
-        return {name: summary_of(part).seconds / count for name, part in finished.parts.items()}
-    return {
-        name: pc.mean(rows_in(part)["seconds"]).as_py() for name, part in finished.parts.items()
-    }
 
 
 def _make_tables(study: Study, store: Store, marks: Mapping[str, Mark], pilot: Pilot) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,10 +103,17 @@ class Plan(Printed):
     def document(self) -> Document:
         """Return what the run costs, the errors to expect, and what the targets need."""
         fits = "1 fit to do" if self.fits == 1 else f"{self.fits} fits to do"
-        fits = f"{self._about if self.fits else ''}{fits}"
+        fits = f"{self.about if self.fits else ''}{fits}"
         stored = f"{self.stored} {'is' if self.stored == 1 else 'are'} stored"
+        tried, died = len(self.pilot.laps), self.pilot.died
+        of = f"{tried} of {self.conditions} conditions; the others are taken to be alike"
+        of = "every condition by every method" if tried == self.conditions else of
+        pilot = f"pilot: {replicates_in_words(*self.pilot.replicates)} of {of}"
+        if died:
+            ended = "ended its worker and is" if died == 1 else "ended their workers and are"
+            pilot += f"; {counted(died, 'job')} {ended} not counted"
         lines = [self.stops] if self.stops else []
-        lines += [self._pilot_text(), *self._cost_lines()]
+        lines += [pilot, *self._cost_lines()]
         lines += [f"note: in the pilot {text}" for text in self.pilot.unusable]
         if self.changed:
             lines.append(
@@ -123,32 +130,29 @@ class Plan(Printed):
         )
 
     @property
-    def _about(self) -> str:
+    def about(self) -> str:
+        """The word before numbers that a precision decides."""
         return "about " if self.stops else ""
-
-    def _pilot_text(self) -> str:
-        tried = len(self.pilot.laps)
-        of = f"{tried} of {self.conditions} conditions; the others are taken to be alike"
-        of = "every condition by every method" if tried == self.conditions else of
-        text = f"pilot: {replicates_in_words(*self.pilot.replicates)} of {of}"
-        died = self.pilot.died
-        ended = "ended its worker and is" if died == 1 else "ended their workers and are"
-        return text + (f"; {counted(died, 'job')} {ended} not counted" if died else "")
 
     def _cost_lines(self) -> list[str]:
         if not self.fits:
             return ["nothing to do"]
         cost, plural = self.forecast, "" if self.workers == 1 else "s"
+        wall, cpu = (seconds.in_words(in_seconds) for seconds in (cost.wall, cost.cpu))
+        parts, tables, memory = (
+            size.in_words(lambda value: in_unit(value, _BYTES))
+            for size in (cost.parts, cost.tables, cost.memory)
+        )
         lines = [
-            f"time on {self.workers} worker{plural}: {_times(cost.wall)}; CPU {_times(cost.cpu)}",
-            f"disk: {_sizes(cost.parts)} of parts, {_sizes(cost.tables)} of tables",
-            f"memory: {_sizes(cost.memory)} at most",
+            f"time on {self.workers} worker{plural}: {wall}; CPU {cpu}",
+            f"disk: {parts} of parts, {tables} of tables",
+            f"memory: {memory} at most",
         ]
         total = self.methods["seconds"].sum()
         for row in self.methods.head(5).to_dict("records"):
             share = row["seconds"] / total if total else 0.0
             lines.append(
-                f"  {row['method']}: {_with_unit(row['seconds_each'], _SECONDS)} a fit, "
+                f"  {row['method']}: {in_unit(row['seconds_each'], _SECONDS)} a fit, "
                 f"{share:.0%} of the time in methods"
             )
         return lines
@@ -165,7 +169,7 @@ class Plan(Printed):
             lines.append((str(cell["measure"]), *errors, cell_in_words(cell, shown)))
         few = self.pilot.replicates[0]
         title = (
-            f"Monte Carlo standard errors to expect at {self._about}"
+            f"Monte Carlo standard errors to expect at {self.about}"
             f"{replicates_in_words(*self.replicates)} a condition"
         )
         if few < _FEW:
@@ -174,13 +178,8 @@ class Plan(Printed):
 
     def _targets(self) -> Iterator[Block]:
         lines = [
-            (
-                f"{row['measure']} {row['target']:g}",
-                str(row["needed"]),
-                duration(row["seconds"]),
-                str(row["cell"]),
-            )
-            for row in self.targets.to_dict("records")
+            (f"{measure} {target:g}", str(number), duration(seconds), str(cell))
+            for measure, target, number, seconds, cell in self.targets.itertuples(index=False)
         ]
         head = ("target", "replicates", "time", "for the sake of")
         most = self.replicates[1]
@@ -318,22 +317,12 @@ def _planned(work: _Work, count: int, targets: Mapping[str, float], changed: str
     )
 
 
-def _times(given: Range) -> str:
-    """Return seconds: ``3.4 min (2.1 min to 5 min)``."""
-    return _with_limits(given, lambda seconds: duration(seconds) if seconds >= 0.95 else "< 1 s")
+def in_seconds(seconds: float) -> str:
+    """Return a time in words."""
+    return duration(seconds) if seconds >= 0.95 else "< 1 s"
 
 
-def _sizes(given: Range) -> str:
-    """Return bytes: ``61 kB (45 kB to 82 kB)``."""
-    return _with_limits(given, lambda size: _with_unit(size, _BYTES))
-
-
-def _with_limits(given: Range, words: Callable[[float], str]) -> str:
-    low, value, high = map(words, given)
-    return value if low == high else f"{value} ({low} to {high})"
-
-
-def _with_unit(value: float, units: Mapping[str, float]) -> str:
+def in_unit(value: float, units: Mapping[str, float]) -> str:
     """Return a number to three digits in the first unit in which it is below 1000, or the last."""
     unit = next((name for name, one in units.items() if value / one < 999.5), list(units)[-1])
     return f"{value / units[unit]:.3g} {unit}"

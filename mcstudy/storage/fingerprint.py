@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from mcstudy.installed import OURS, file_of, is_installed, is_installed_package
+from mcstudy.loader import OURS, file_of, is_installed, is_installed_package
 
 T = TypeVar("T")
 

@@ -12,25 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of cells that are text already.
+    """A table of cells that are text already; a head of several levels has a line for each.
 
-    Parameters
-    ----------
-    heads : sequence of str
-        Of the columns; a head of several levels has a line for each.
-    rows : sequence of sequence of str
-        Every cell of every row; `repeated` says which of them need not be shown.
-    labels : int, default 1
-        How many columns, the first ones, name the row.
-    left : int, default 0
-        How many columns stand flush left, where they are more than the labels.
-    repeated : int, default 0
-        How many of the first columns stay blank where they repeat the row above.
-    grouped : bool, default False
-        Whether the first column, as the condition is, stands in a line of its own above its rows;
-        if it is empty everywhere it is not shown.
-    folds : bool, default False
-        Whether text that is too wide for the page breaks into blocks of columns.
+    The first columns, so many as `labels`, name the row; `left` of them stand flush left, if that
+    is more; `repeated` of them stay blank where they repeat the row above. If `grouped`, the first
+    column, as the condition is, stands in a line of its own above its rows, and is not shown if it
+    is empty everywhere. What `folds` breaks into blocks of columns where text is too wide.
     """
 
     heads: Sequence[str]
@@ -70,38 +57,39 @@ class Grid:
 class Block:
     """A heading, a table and lines below it, each of which may be missing.
 
-    Parameters
-    ----------
-    heading : str
-        One line.
-    grid : Grid, optional
-        The table.
-    lines : sequence of str
-        One line each. Those that begin with a blank (commands, tracebacks, data) keep their blanks.
+    Lines that begin with a blank (commands, tracebacks, data) keep their blanks.
     """
 
     heading: str = ""
     grid: Grid | None = None
     lines: Sequence[str] = ()
 
+    def texts(self) -> list[str]:
+        """Return the lines of the heading and those below, without empty ones."""
+        return [line for line in (*self.heading.split("\n"), *self.lines) if line]
+
 
 @dataclass(frozen=True)
 class Document:
-    """A title, blocks and notes.
+    """A title, blocks and notes: sentences, which text breaks at the width of the page.
 
-    Parameters
-    ----------
-    title : str
-        What the whole shows.
-    blocks : sequence of Block or Document
-        In order.
-    notes : sequence of str
-        Sentences, which text breaks at the width of the page; like `Block.lines` else.
-    frames : sequence of DataFrame, or of functions that return one
-        The numbers in full, for CSV; without them it has the cells of the tables.
+    `frames` are the numbers in full, for CSV, or functions that return them; without any it has the
+    cells of the tables.
     """
 
     title: str = ""
     blocks: Sequence[Block | Document] = ()
     notes: Sequence[str] = ()
     frames: Sequence[pd.DataFrame | Callable[[], pd.DataFrame]] = ()
+
+    def sections(self) -> list[Block]:
+        """Return all blocks in order, title and notes among them; a lone table has both itself."""
+        sections = list[Block]()
+        for block in self.blocks:
+            sections += block.sections() if isinstance(block, Document) else [block]
+        if len(sections) == 1 and sections[0].grid:
+            (section,) = sections
+            heading = f"{self.title}\n{section.heading}".strip("\n")
+            return [replace(section, heading=heading, lines=[*section.lines, *self.notes])]
+        title = [Block(self.title)] if self.title else []
+        return [*title, *sections, *([Block(lines=self.notes)] if self.notes else [])]

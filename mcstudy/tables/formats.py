@@ -6,18 +6,20 @@ import csv
 import html as web
 import io
 import itertools
+import math
 import re
+import shutil
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from numbers import Number
 
 from mcstudy.arguments import short
 from mcstudy.errors import ResultsError
-from mcstudy.tables.document import Block, Document, Grid
-from mcstudy.tables.text import padded, text
-from mcstudy.terminal import harmless
+from mcstudy.tables.document import Document, Grid
+from mcstudy.terminal import harmless, harmless_line
 
+_INDENT = "  "
 _NUMBER = re.compile(r"[-+]?(?:inf|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -67,33 +69,87 @@ def checked_format(format: object) -> str:  # noqa: A002 - the command line's wo
     return format
 
 
-def _sections(document: Document) -> list[Block]:
-    """Return all blocks in order, title and notes among them; a single table has both itself."""
-    sections = list[Block]()
-    for block in document.blocks:
-        sections += _sections(block) if isinstance(block, Document) else [block]
-    if len(sections) == 1 and sections[0].grid:
-        (section,) = sections
-        heading = f"{document.title}\n{section.heading}".strip("\n")
-        return [replace(section, heading=heading, lines=[*section.lines, *document.notes])]
-    title = [Block(document.title)] if document.title else []
-    return [*title, *sections, *([Block(lines=document.notes)] if document.notes else [])]
-
-
-def _lines(block: Block) -> list[str]:
-    return [line for line in (*block.heading.split("\n"), *block.lines) if line]
-
-
 def _runs(lines: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
     """Yield neighbouring lines that are all sentences (True), or all keep their blanks."""
     for plain, some in itertools.groupby(lines, lambda line: line[:1] != " "):
         yield plain, list(some)
 
 
+def text(document: Document, width: int | None = None) -> str:
+    """Return the document for a terminal.
+
+    Parameters
+    ----------
+    document : Document
+        What is shown.
+    width : int, optional
+        Of the page, in characters; the terminal's by default.
+    """
+    width = width or shutil.get_terminal_size().columns
+    parts = [_wrapped(document.title.split("\n"), width)]
+    for block in document.blocks:
+        if isinstance(block, Document):
+            parts.append(text(block, width))
+            continue
+        lines = [harmless_line(block.heading)] if block.heading else []
+        lines += _grid_lines(block.grid, width) if block.grid else []
+        parts.append("\n".join([*lines, *map(harmless_line, block.lines)]))
+    parts.append(_wrapped(document.notes, width))
+    return "\n\n".join(filter(None, parts))
+
+
+def _wrapped(notes: Iterable[str], width: int) -> str:
+    lines = ([note] if note[:1] == " " else textwrap.wrap(note, width) for note in notes)
+    return "\n".join(map(harmless_line, itertools.chain.from_iterable(lines)))
+
+
+def _grid_lines(grid: Grid, width: int) -> Iterator[str]:
+    """Yield the lines of a table, in blocks of columns where it folds."""
+    heads = [[harmless_line(line) for line in head.split("\n")] for head in grid.heads]
+    depth = max(map(len, heads))
+    heads = [[""] * (depth - len(head)) + head for head in heads]
+    rows = [[harmless_line(cell) for cell in row] for row in grid.without_repeats()]
+    bodies = list(zip(*rows, strict=True)) or [()] * len(heads)
+    left = max(grid.labels, grid.left)
+    labels = [padded([*heads[j], *bodies[j]], str.ljust) for j in range(grid.grouped, left)]
+    room = width + 2 - len(_INDENT) - sum(len(label[0]) + 2 for label in labels)
+    sizes = {j: max(map(len, [*heads[j], *bodies[j]])) + 2 for j in range(left, len(heads))}
+    for number, block in enumerate(_folded(sizes, room if grid.folds else math.inf)):
+        columns, before = list(labels), [""] * depth
+        for j in block:
+            # What the head of the column before says already is left out, but for the last level.
+            same = sum(1 for _ in itertools.takewhile(bool, map(str.__eq__, heads[j], before)))
+            same = min(same, depth - 1)
+            columns.append(padded([*[""] * same, *heads[j][same:], *bodies[j]], str.rjust))
+            before = heads[j]
+        lines = [(_INDENT + "  ".join(line)).rstrip() for line in zip(*columns, strict=True)]
+        yield from ([""] if number else []) + lines[:depth]
+        for row, line in zip(rows, lines[depth:], strict=True):
+            yield from [row[0], line] if grid.grouped and row[0] else [line]
+
+
+def _folded(sizes: dict[int, int], room: float) -> list[list[int]]:
+    """Return the columns in blocks of which each fits the room, or is one column."""
+    blocks, taken = [list[int]()], 0
+    for j, size in sizes.items():
+        if blocks[-1] and taken + size > room:
+            blocks.append([])
+            taken = 0
+        blocks[-1].append(j)
+        taken += size
+    return blocks
+
+
+def padded(column: Sequence[str], to_side: Callable[[str, int], str]) -> list[str]:
+    """Return the cells of a column, all as wide as the widest."""
+    width = max(map(len, column))
+    return [to_side(cell, width) for cell in column]
+
+
 def markdown(document: Document) -> str:
     """Return the document in GitHub's Markdown, the columns of its tables aligned."""
     parts = list[str]()
-    for block in _sections(document):
+    for block in document.sections():
         parts += map(_in_markdown, block.heading.split("\n"))
         parts += [_markdown_grid(block.grid.flat())] if block.grid else []
         for plain, lines in _runs(block.lines):
@@ -120,13 +176,13 @@ def _in_markdown(cell: str) -> str:
 def latex(document: Document) -> str:
     """Return the document in LaTeX that needs no package, its tables as floats."""
     parts = []
-    for block in _sections(document):
+    for block in document.sections():
         # A line that begins with a blank keeps its blanks, in the letters of a typewriter.
         lines = [
             rf"\texttt{{{_in_latex(line).replace(' ', '~')}}}"
             if line[:1] == " "
             else _in_latex(" ".join(line.split()))
-            for line in _lines(block)
+            for line in block.texts()
         ]
         caption = ". ".join(line[:1].upper() + line[1:] for line in lines)
         parts.append(_latex_grid(block.grid.flat(), caption) if block.grid else "\n\n".join(lines))
@@ -158,8 +214,8 @@ def csv_text(document: Document) -> str:
 
     Without frames these are its tables, and without a table its lines.
     """
-    sections = _sections(document)
-    lines = [[x] for block in sections for x in _lines(block)]
+    sections = document.sections()
+    lines = [[x] for block in sections for x in block.texts()]
     texts = []
     for table in list(_tables(document)) or [lines]:
         out = io.StringIO()
@@ -195,9 +251,9 @@ def _guarded(cell: object) -> object:
 def html(document: Document) -> str:
     """Return the document as a fragment of HTML that a screen reader can find its way in."""
     parts = []
-    for block in _sections(document):
+    for block in document.sections():
         words = ""
-        for plain, lines in _runs(_lines(block)):
+        for plain, lines in _runs(block.texts()):
             shown = list(map(web.escape, lines))
             words += "<br/>".join(shown) if plain else f"<pre>{chr(10).join(shown)}</pre>"
         grid = block.grid

@@ -12,13 +12,8 @@ def number_with_error(
 ) -> str:
     """Return ``value (mcse)``: the error to two digits, the value to the same decimals.
 
-    Parameters
-    ----------
-    value, mcse : float
-        A measure and its Monte Carlo standard error.
-    lower, upper : float, optional
-        Its Monte Carlo limits. Where the error is 0, as that of a share of 1 is, the limit on the
-        other side stands in its place: ``1 (>0.91)``.
+    Where the error is 0, as that of a share of 1 is, the Monte Carlo limit on the other side stands
+    in its place: ``1 (>0.91)``.
     """
     if math.isnan(value):
         return "-"
@@ -31,7 +26,9 @@ def number_with_error(
     if places > 6 or digit > 5:
         size = math.floor(math.log10(abs(value))) if value else digit
         return f"{value:.{min(max(size - digit + 1, 0), 6)}e} ({mcse:.1e})"
-    return f"{_plain(value, places)} ({mcse:.{places}f})"
+    text = f"{value:.{places}f}"
+    shown = text if text.strip("-0.") else text.removeprefix("-")  # no minus before a zero
+    return f"{shown} ({mcse:.{places}f})"
 
 
 def _one_sided(value: float, lower: float, upper: float) -> str:
@@ -47,9 +44,3 @@ def _one_sided(value: float, lower: float, upper: float) -> str:
         places = max(2, -math.floor(math.log10(max(below, above))))
         return f"±{math.ceil(max(below, above) * 10**places) / 10**places:.{places}f}"
     return "0"
-
-
-def _plain(value: float, places: int) -> str:
-    """Return a number with so many decimals, and no minus before a zero."""
-    text = f"{value:.{places}f}"
-    return text.removeprefix("-") if not text.strip("-0.") else text

@@ -39,17 +39,10 @@ _NUMBERS = ("value", "mcse", *COUNTS)
 
 @dataclass(frozen=True)
 class Layout:
-    """What a table shows and where.
+    """What a table shows and where: dimensions that run down and across, and their levels.
 
-    Parameters
-    ----------
-    row_names, column_names : tuple of str
-        The dimensions that run down and across.
-    rows, columns : tuple of tuples
-        The levels of each row and each column.
-    entries : mapping of (int, int) to namedtuple
-        By row and column: value, mcse, lower, upper, used, replicates, and whether it is `marked`
-        as off its target by more than its error. A cell that does not exist is not there.
+    An entry, by row and column, has value, mcse, lower, upper, used, replicates, and whether it is
+    `marked` as off its target by more than its error. A cell that does not exist is not there.
     """
 
     row_names: tuple[str, ...]
@@ -91,11 +84,11 @@ class Table(Printed):
         of = self.layout
         # What a measure does not have, as bias has no interval, is left blank.
         labels = [
-            ["" if n in WORDS and pd.isna(x) else _one_line(in_words(x)) for n, x in pairs]
+            ["" if n in WORDS and pd.isna(x) else " ".join(in_words(x).split()) for n, x in pairs]
             for pairs in (zip(of.row_names, row, strict=True) for row in of.rows)
         ]
         heads = [
-            [_one_line(text) for text in map(named, of.column_names, column)]
+            [" ".join(text.split()) for text in map(named, of.column_names, column)]
             for column in of.columns
         ]
         lines = [[of.entries.get((i, j)) for j in range(len(heads))] for i in range(len(labels))]
@@ -113,10 +106,6 @@ class Table(Printed):
         kinds = [" ".join([*head, kind]) for head in heads for kind in _NUMBERS]
         frame = pd.DataFrame(numbers, columns=[*of.row_names, *kinds], dtype=object)
         return Document(self.title, [Block(grid=grid)], self.notes, [frame])
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _column_in_words(entries: Sequence[Any], whole: bool) -> list[str]:
@@ -190,15 +179,14 @@ def table(
     for name in frame.columns.intersection(["estimand", "interval"]):
         if len(levels := frame[name].dropna().unique()) == 1:
             frame = frame.assign(**{name: frame[name].fillna(levels[0])})
-    down, across = _places(frame, _listed(rows, "rows"), _listed(columns, "columns"), measures)
+    down, across = _places(frame, rows, columns, measures)
     # A measure without a target has NaN for one, which no limit excludes.
     goals = pd.Series([target(str(name), level) for name in frame["measure"]], frame.index)
     off = (frame["lower"] > goals) | (frame["upper"] < goals)
     orders = wheres(where) | {"measure": measures}
     asked = {name: levels for name, levels in wheres(where).items() if name == "method"}
     notes = [
-        *_notes(frame, [*down, *across]),
-        *_marks(set(zip(goals[off], frame["measure"][off], strict=True))),
+        *_notes(frame, [*down, *across], set(zip(goals[off], frame["measure"][off], strict=True))),
         *_lacking(select(performance, asked), frame, measures),
     ]
     title = f"{', '.join(_levels(frame, 'measure', orders))}: value (Monte Carlo standard error)"
@@ -206,13 +194,8 @@ def table(
     return Table(title, layout, tuple(notes), frame.reset_index(drop=True), format)
 
 
-def _listed(names: Names, which: str) -> list[str] | None:
-    empty = isinstance(names, list | tuple) and not names
-    return None if names is None else [] if empty else names_of(names, which)
-
-
 def _places(
-    frame: pd.DataFrame, rows: list[str] | None, columns: list[str] | None, measures: list[str]
+    frame: pd.DataFrame, rows: Names, columns: Names, measures: list[str]
 ) -> tuple[list[str], list[str]]:
     """Return the dimensions that run down, all that varies and has no place, and across.
 
@@ -222,14 +205,20 @@ def _places(
         For an unknown one, one that is in both, where two numbers share a place, and where there
         is no number.
     """
-    for name in [*(rows or ()), *(columns or ())]:
+    # An empty list is no name at all; an empty text is refused.
+    down, across = (
+        []
+        if names is None or (isinstance(names, list | tuple) and not names)
+        else names_of(names, which)
+        for names, which in ((rows, "rows"), (columns, "columns"))
+    )
+    for name in [*down, *across]:
         known_column(frame, name)
-    if both := set(rows or ()) & set(columns or ()):
+    if both := set(down) & set(across):
         raise ResultsError(f"{min(both)} is in rows and in columns; give it one place")
     vary = varying(frame, dimensions(frame))
-    down = rows or []
-    across = [name for name in vary if name == "method"] if columns is None else columns
-    across = [name for name in across if name not in down]
+    if columns is None and "method" in vary and "method" not in down:
+        across = ["method"]
     if len(measures) > 1 and "measure" not in [*down, *across]:
         across = [*across, "measure"]
     down = [*down, *(name for name in vary if name not in [*down, *across])]
@@ -280,8 +269,8 @@ def _levels(frame: pd.DataFrame, name: str, orders: Orders) -> list[Any]:
     return sorted(levels, key=lambda v: wanted.index(v) if v in wanted else len(wanted))
 
 
-def _notes(frame: pd.DataFrame, placed: list[str]) -> Iterator[str]:
-    """Yield what is fixed, and how many replicates there are."""
+def _notes(frame: pd.DataFrame, placed: list[str], marked: set[tuple[float, str]]) -> Iterator[str]:
+    """Yield what is fixed, how many replicates there are, and what an asterisk means."""
     throughout = [
         f"{name}={in_words(levels_of(frame, name)[0])}"
         for name in dimensions(frame)
@@ -296,10 +285,6 @@ def _notes(frame: pd.DataFrame, placed: list[str]) -> Iterator[str]:
     yield count + ("; a/b: the number rests on a of b" if some_used else "")
     if frame["value"].isna().any():
         yield "-: no number"
-
-
-def _marks(marked: set[tuple[float, str]]) -> Iterator[str]:
-    """Yield what an asterisk means."""
     for goal, pairs in itertools.groupby(sorted(marked), lambda pair: pair[0]):
         names = ", ".join(name for _, name in pairs)
         yield f"* the 95 % Monte Carlo limits of {names} exclude {goal:g}"

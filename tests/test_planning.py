@@ -432,7 +432,7 @@ def test_contract_a_run_that_stops_by_itself_says_at_least(study_file, tmp_path,
 def test_contract_plan_knows_where_precision_will_lead(study_file, tmp_path):
     precise = ("replicates=60", 'replicates=20, precision={"bias": 0.05}, max_replicates=160')
     path = study_file(precise, ("n=[5, 10]", "n=[2, 100]"))
-    planned = plan(path, jobs=1, results=tmp_path, seconds=1.0)
+    planned = plan(path, jobs=1, results=tmp_path, seconds=4.0)
     assert "x about 20 to 160 replicates" in planned.size
     assert planned.replicates == (20, 160)
     text = str(planned)
@@ -503,12 +503,12 @@ def test_contract_plan_says_what_the_run_will_say(study_file, tmp_path):
     precise = ("replicates=60", 'replicates=20, precision={"coverage": 0.01}, max_replicates=40')
     path = study_file(broken, precise, body=ONE_SIDED)
     run(path, tmp_path, jobs=1, replicates=20, methods=["one_sided"], quiet=True)
-    text = str(plan(path, jobs=1, results=tmp_path, seconds=0.2))
+    text = str(plan(path, jobs=1, results=tmp_path, seconds=2.0))
     assert "note: in the pilot method 'half' has no usable fit under 4 of 4 conditions" in text
     assert text.endswith("\nnote: max_replicates, 40, is too few for coverage")
     assert "Nothing was done" not in text
     other = study_file(broken, ("seed=7", "seed=8"), body=ONE_SIDED, name="other.py")
-    planned = plan(other, jobs=1, results=tmp_path, seconds=0.2)
+    planned = plan(other, jobs=1, results=tmp_path, seconds=2.0)
     assert planned.stored == 0
     assert "normal: holds rows of seed 7 and this study has seed 8" in planned.changed
     told = f"count as missing here; run will say: {planned.changed}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import linecache
 import sys
 import traceback
@@ -49,6 +50,7 @@ def load_study(path: str | Path) -> Study:
         raise StudyError(f"{path}: defines no 'study'; end it with study = Study(...)")
     if not isinstance(study, Study):
         raise StudyError(f"{path}: 'study' is a {type(study).__name__}; make it study = Study(...)")
+    object.__setattr__(study, "aims", inspect.cleandoc(study.aims or module.__doc__ or ""))
     object.__setattr__(study, "source", path.resolve())
     object.__setattr__(study, "source_digest", hashlib.sha256(source).hexdigest())
     return study

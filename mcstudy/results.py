@@ -68,6 +68,16 @@ class Results(Printed):
             raise ResultsError(f"{self.folder}: {why_not_there(self.folder)}")
         return record
 
+    @property
+    def aims(self) -> str:
+        """What the study is to find out, as it says; empty where it does not."""
+        return str(self.study.get("aims", ""))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The words that stand for names, as the study gives them; see `mcstudy.labels`."""
+        return dict(self.study.get("labels", {}))
+
     @cached_property
     def conditions(self) -> pd.DataFrame:
         """One row per condition: its key and its factor values."""

@@ -11,8 +11,9 @@ import mcstudy
 ROOT = Path(mcstudy.__file__).parent
 ORDER = (
     *("terminal", "errors", "arguments", "arrays", "wald", "columns", "grid", "streams", "method"),
-    *("measure", "study", "installed", "loader", "simulation", "storage", "analysis", "tables"),
-    *("comparison", "external", "results", "execution", "planning", "inspection", "verbs", "cli"),
+    *("measure", "labels", "study", "installed", "loader", "simulation", "storage", "analysis"),
+    *("tables", "comparison", "external", "results", "execution", "planning", "inspection"),
+    *("verbs", "cli"),
 )
 """Modules and folders at the top: each imports only those before it."""
 BEFORE_NESTED = {*ORDER[: ORDER.index("simulation")], "analysis", "external"}

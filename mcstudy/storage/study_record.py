@@ -43,7 +43,7 @@ class StudyRecord:
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.marks = method_marks(study)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
-        self._check_null()
+        self._check_estimands()
         self._check_names()
         take_as_unchanged(study, self.marks)
         self.repaired, self._wrote = "", False
@@ -95,9 +95,10 @@ class StudyRecord:
     def extent(self, extent: dict[str, dict[str, int]]) -> None:
         self._extent = extent
 
-    def _check_null(self) -> None:
-        """Raise StudyError for a null value of what is no estimand."""
+    def _check_estimands(self) -> None:
+        """Raise StudyError for a null value, or a label, of what is no estimand."""
         known = {estimand for truths in self.truths.values() for estimand in truths}
+        self.study.check_labelled(known)
         named = self.study.null if isinstance(self.study.null, Mapping) else ()
         if unknown := [estimand for estimand in named if estimand not in known]:
             raise StudyError(
@@ -260,6 +261,8 @@ class StudyRecord:
         self._record = {
             **self.facts(),
             "facts": list(self.facts()),
+            "aims": self.study.aims,
+            "labels": dict(self.study.labels),
             "method_order": list(self.study.methods),
             "conditions": {
                 c.key: dict(c.factors)

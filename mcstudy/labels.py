@@ -33,6 +33,8 @@ def label(labels: Labels, name: str, kind: str = "") -> str:
 
 def level_label(labels: Labels, factor: str, level: Any) -> str | None:
     """Return the words for the level of a factor, None where it has no label."""
+    if not labels:
+        return None
     return labels.get(f"{factor}={level}", labels.get(f"{factor}={level_text(level)}"))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
+from mcstudy.measure import BUILT_IN
 from mcstudy.storage.changes import Decisions
 from mcstudy.storage.facts import commit_of, digest, facts_of, measures_record, truths_record
 from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of, replicates_in
@@ -245,7 +246,7 @@ class StudyRecord:
 
     def measures_digest(self, made_of: str) -> str:
         """Return the digest of all that the measures and comparisons are made of."""
-        return digest([made_of, measures_record(self.study)])
+        return digest([made_of, measures_record(self.study), BUILT_IN])
 
     def outdate_tables(self) -> None:
         """Write down that rows change, before they do: the same replicates may get other rows."""

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 
+FEW_MISSING = 0.01  # of the intervals: so few move a coverage by less than its usual error
+BOUNDS_MEANING = (
+    "[a, b]: the coverage if each missing interval counts as a miss, and as a hit; given where "
+    "more than 1 % are missing"
+)
 _ROUNDING = 1e-12  # of the value: a smaller error is that of the arithmetic
 
 
@@ -32,6 +37,34 @@ def number_with_error(
         size = math.floor(math.log10(abs(value))) if value else digit
         return f"{value:.{min(max(size - digit + 1, 0), 6)}e} ({mcse:.1e})"
     return f"{_plain(value, places)} ({mcse:.{places}f})"
+
+
+def coverage_bounds(
+    measure: str, value: float, used: int, replicates: int
+) -> tuple[float, float] | None:
+    """Return the coverage with missing intervals counted as misses, and as hits.
+
+    None for another measure, where few intervals are missing and where there are none.
+
+    Parameters
+    ----------
+    measure : str
+        Bounds are those of ``"coverage"``.
+    value : float
+        Of the intervals that exist.
+    used, replicates : int
+        How many exist, of how many.
+    """
+    missing = replicates - used
+    if measure != "coverage" or not used or missing <= FEW_MISSING * replicates:
+        return None
+    hits = value * used
+    return hits / replicates, (hits + missing) / replicates
+
+
+def bounds_in_words(bounds: tuple[float, float] | None) -> str:
+    """Return bounds as ``[0.750, 0.993]``, nothing where there are none."""
+    return "" if bounds is None else f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
 
 
 def _one_sided(value: float, lower: float, upper: float) -> str:

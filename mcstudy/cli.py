@@ -167,6 +167,7 @@ _STUDY_FILE = _takes("--study", "FILE", "the study file, where it is now")
 _TRUST = _switch(
     "--trust", "run the study file that the folder names: code of whoever made the folder"
 )
+_VERBOSE = _switch("--verbose", "show the measures of every condition, not a screen of them")
 _FORMAT = Argument(
     "--format",
     {"choices": tuple(FORMATS), "default": "text", "help": "of the answer; default: text"},
@@ -246,6 +247,7 @@ VERBS = {
                 "message",
             ),
             _switch("--quiet", "show no progress, only the measures"),
+            _VERBOSE,
         ),
     ),
     "collect": Verb(
@@ -266,6 +268,7 @@ VERBS = {
             _REPLICATES,
             _takes_folder("where the parts and tables are to be"),
             _CHANGED,
+            _VERBOSE,
         ),
     ),
     "status": Verb(
@@ -281,7 +284,7 @@ VERBS = {
         "Make the tables anew from what is stored, and show the measures. While a run is at work "
         "there they are only shown. Tables that rest on more than is stored by now stay as they "
         "are: exit status 2.",
-        (_RESULTS, _STUDY_FILE, _TRUST),
+        (_RESULTS, _STUDY_FILE, _TRUST, _VERBOSE),
     ),
     "replay": Verb(
         verbs.replay,

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         again += [] if options.results == "results" else ["--results", options.results]
         show(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
         return 0
-    _show(options, results)
+    _show(options, results.document(verbose=options.verbose))
     lines = unusable(results.folder, results.measures, options.methods)
     for line in lines if options.quiet else ():
         complain(f"mcstudy: {line}")
@@ -94,7 +94,8 @@ def collect(options: argparse.Namespace) -> int:
             replicates=options.replicates,
             changed=options.changed,
         )
-    tables = [collected.results] if len(collected.results.measures["measure"]) else []
+    has_tables = len(collected.results.measures["measure"])
+    tables = [collected.results.document(verbose=options.verbose)] if has_tables else []
     _show(options, *tables, collected.summary)
     if collected.missing:
         return 1
@@ -115,7 +116,11 @@ def summarize(options: argparse.Namespace) -> None:
         results = mcstudy.summarize(options.results, study=options.study, trust=options.trust)
     kept = results.folder == Path(options.results)
     where = None if kept else "not kept, since a run is at work there"
-    _show(options, mcstudy.status(options.results).headline, results.document(where))
+    _show(
+        options,
+        mcstudy.status(options.results).headline,
+        results.document(where, verbose=options.verbose),
+    )
 
 
 def replay(options: argparse.Namespace) -> int:

@@ -93,7 +93,7 @@ def test_contract_bounds_stand_where_more_than_one_percent_are_missing():
     assert coverage_bounds("coverage", 0.5, 99, 100) is None
     assert coverage_bounds("coverage", np.nan, 0, 100) is None
     assert coverage_bounds("width", 0.5, 98, 100) is None
-    assert bounds_in_words(coverage_bounds("coverage", 0.99, 30291, 40000)) == "[0.750, 0.992]"
+    assert bounds_in_words(coverage_bounds("coverage", 0.99, 30291, 40000)) == "[0.75, 0.99]"
 
 
 def test_contract_printed_tables_give_the_bounds(results, study_file, tmp_path):

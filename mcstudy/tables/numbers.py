@@ -63,8 +63,8 @@ def coverage_bounds(
 
 
 def bounds_in_words(bounds: tuple[float, float] | None) -> str:
-    """Return bounds as ``[0.750, 0.993]``, nothing where there are none."""
-    return "" if bounds is None else f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
+    """Return bounds as ``[0.75, 0.99]``, nothing where there are none."""
+    return "" if bounds is None else f"[{bounds[0]:.2f}, {bounds[1]:.2f}]"
 
 
 def _one_sided(value: float, lower: float, upper: float) -> str:

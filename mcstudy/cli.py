@@ -211,6 +211,30 @@ VERBS = {
             _takes_folder("where the run would store; what is there counts as done"),
         ),
     ),
+    "protocol": Verb(
+        verbs.protocol,
+        "write the plan of a study, in the order of ADEMP",
+        "Write the plan of a study from its declarations: the questions of ADEMP-PreReg (Siepe et "
+        "al. 2024), with what only a person can say marked. Nothing is run, but for a pilot.",
+        (
+            _STUDY,
+            _takes(
+                "--pilot",
+                "S",
+                "justify the number of replicates by a pilot of so many seconds too",
+                type=seconds,
+            ),
+            _takes("--output", "FILE", "write it to a new file, e.g. protocol.md"),
+            Argument(
+                "--format",
+                {
+                    "choices": tuple(FORMATS),
+                    "default": "markdown",
+                    "help": "of the plan; default: markdown",
+                },
+            ),
+        ),
+    ),
     "run": Verb(
         verbs.run,
         "compute what is missing of a study and show its measures",
@@ -414,7 +438,8 @@ def _parser() -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(name, help=verb.help, description=verb.description)
         subparser.set_defaults(verb=verb.does)
         subparser.register("type", None, text)  # of all that have no other
-        for argument in (*verb.arguments, _FORMAT):
+        named = {argument.name for argument in verb.arguments}
+        for argument in (*verb.arguments, *(() if _FORMAT.name in named else (_FORMAT,))):
             subparser.add_argument(argument.name, **argument.settings)
     return parser
 

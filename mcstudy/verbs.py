@@ -17,7 +17,7 @@ import mcstudy
 from mcstudy.errors import ResultsError
 from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed, render
-from mcstudy.terminal import complain, show
+from mcstudy.terminal import complain, harmless, show
 
 if TYPE_CHECKING:
     from mcstudy.inspection.replay import Replay
@@ -49,6 +49,25 @@ def plan(options: argparse.Namespace) -> None:
             seconds=options.seconds or PILOT_SECONDS,
         )
     _show(options, planned)
+
+
+def protocol(options: argparse.Namespace) -> None:
+    """Print the plan of a study, or write it to a file that does not exist yet."""
+    output = Path(options.output) if options.output else None
+    if output is not None and output.exists():
+        raise ResultsError(
+            f"{output}: is there already, and may hold what a person has written; name a new file"
+        )
+    with _answers_alone():
+        made = mcstudy.protocol(options.study, pilot=options.pilot)
+    if output is None:
+        _show(options, made)
+        return
+    try:
+        output.write_text(harmless(made.to(options.format)) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ResultsError(f"{output}: cannot be written ({error.strerror})") from None
+    show(f"Protocol: {output}")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -78,11 +78,14 @@ class Block:
         The table.
     lines : sequence of str
         One line each. Those that begin with a blank (commands, tracebacks, data) keep their blanks.
+    level : int, default 0
+        Of a heading of a text with chapters, 1 to 3; such a block has nothing but it.
     """
 
     heading: str = ""
     grid: Grid | None = None
     lines: Sequence[str] = ()
+    level: int = 0
 
 
 @dataclass(frozen=True)

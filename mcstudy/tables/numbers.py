@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 
 FEW_MISSING = 0.01  # of the intervals: so few move a coverage by less than its usual error
-BOUNDS_MEANING = (
-    "[a, b]: the coverage if each missing interval counts as a miss, and as a hit; given where "
-    "more than 1 % are missing"
-)
+BOUNDS_MEANING = "[a, b]: coverage if missing intervals (over 1 %) count as misses, and as hits"
 _ROUNDING = 1e-12  # of the value: a smaller error is that of the arithmetic
 
 

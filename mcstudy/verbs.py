@@ -224,7 +224,7 @@ def failures(options: argparse.Namespace) -> None:
     fits = {n: levels for n, levels in wheres(where).items() if n not in WORDS or n == "method"}
     chosen = select(results.performance, fits)
     answers: list[Printed | Document | str] = [
-        Document(blocks=[endings(columns_of(chosen), method_order(results.study))])
+        Document(blocks=[endings(columns_of(chosen), method_order(results.study), results.labels)])
     ]
     if len(kinds := results.warnings(where=where)):
         answers.append(warnings_document(kinds))

@@ -108,3 +108,34 @@ def test_contract_a_folder_from_before_has_no_aims_and_no_labels(study_file, tmp
     assert "labels" not in json.loads((results.folder / NAME).read_text())
     before = open_results(results.folder)
     assert (before.aims, before.labels) == ("", {})
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "latex", "html"])
+def test_contract_printed_tables_have_the_words_in_every_format(form, study_file, tmp_path, capsys):
+    from mcstudy.cli import main
+
+    failing = (
+        "    se = sample",
+        "    if sample[0] > 1: raise ValueError('no')\n    se = sample",
+    )
+    other = ("replicates=60,", "replicates=20, reference='jittered',")
+    labels = {"average": "the-mean", "jittered": "noisy", "n": "size", "n=5": "few", "rmse": "RMS"}
+    named = ("seed=7", f"seed=7, labels={labels | {'coverage': 'hits', 'estimand=mean': 'centre'}}")
+    results = run(study_file(failing, other, named), tmp_path, jobs=1, quiet=True)
+    folder = str(results.folder)
+    for command, words in (
+        (
+            ["table", folder, "--measure", "rmse,coverage"],
+            ("the-mean", "few", "RMS", "hits", "size"),
+        ),
+        (["anova", folder, "--measure", "rmse"], ("RMS", "size", "few")),
+        (["failures", folder], ("the-mean", "noisy", "size=few", "Ranking of the methods by RMS")),
+        (["compare", folder, "--methods", "average,jittered"], ("he-mean against noisy", "few")),
+        (["summarize", folder], ("the-mean", "centre", "size=few", "hits")),
+    ):
+        assert main([*command, "--format", form]) == 0
+        shown = capsys.readouterr().out
+        for word in words:
+            assert word in shown, (command, word)
+    assert main(["table", folder, "--measure", "rmse", "--format", "csv"]) == 0
+    assert "the-mean" not in capsys.readouterr().out

@@ -111,11 +111,11 @@ def test_contract_verbose_shows_every_condition(study_file, tmp_path, capsys):
     path = str(study_file(("n=[5, 10]", "n=list(range(5, 25))"), ("replicates=60", "replicates=2")))
     command = ["--results", str(tmp_path), "--jobs", "1", "--quiet"]
     assert main(["run", path, *command]) == 0
-    assert "mean=0, n=7" not in capsys.readouterr().out
+    assert "\nmean=0, n=7\n" not in capsys.readouterr().out
     assert main(["run", path, *command, "--verbose"]) == 0
-    assert "mean=0, n=7" in capsys.readouterr().out
+    assert "\nmean=0, n=7\n" in capsys.readouterr().out
     assert main(["summarize", str(tmp_path / "normal"), "--verbose"]) == 0
-    assert "mean=0, n=7" in capsys.readouterr().out
+    assert "\nmean=0, n=7\n" in capsys.readouterr().out
 
 
 def test_contract_a_study_without_any_estimate_says_how_its_fits_ended(study_file, tmp_path):

@@ -71,6 +71,12 @@ def with_record(frame: pd.DataFrame, record: Mapping[str, Any]) -> pd.DataFrame:
     return frame
 
 
+def with_labels(frame: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """Return a table that knows the words of a study for its names, and nothing else of it."""
+    frame.attrs[LABELS] = dict(labels)
+    return frame
+
+
 def labels_of(frame: pd.DataFrame) -> Labels:
     """Return the labels of the study that a table of measures is of."""
     found: Labels = frame.attrs.get(LABELS, {})

@@ -14,7 +14,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.select import Where, factor_columns, select, varying, with_record
+from mcstudy.analysis.select import (
+    Where,
+    factor_columns,
+    labels_of,
+    select,
+    varying,
+    with_record,
+)
 from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.comparison.paired_measures import (
     COMPARISONS,
@@ -24,6 +31,7 @@ from mcstudy.comparison.paired_measures import (
     rejection_difference,
 )
 from mcstudy.errors import ResultsError
+from mcstudy.labels import label
 from mcstudy.measure import null_of
 from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Document
@@ -213,7 +221,9 @@ class Comparison(Printed):
             if len(cells):
                 rows = varying(cells, [*factor_columns(cells), "estimand", "interval"])
                 blocks.append(table(cells, measures, rows=rows, columns=["measure"]).document())
-        title = f"{self.method} against {self.reference}, paired by replicate"
+        words = labels_of(self.frame)
+        one, other = (label(words, name, "method") for name in (self.method, self.reference))
+        title = f"{one} against {other}, paired by replicate"
         return Document(title, blocks, self.notes, [self.frame])
 
     @property

@@ -1,5 +1,7 @@
 """The summary that ends a run: a screen whatever the size of the study, and what is asked for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -123,3 +125,22 @@ def test_contract_a_study_without_any_estimate_says_how_its_fits_ended(study_fil
     shown = str(run(study_file(failing), tmp_path, jobs=1, quiet=True, keep_going=True))
     assert "Estimates" not in shown
     assert "error" in shown
+
+
+def test_contract_the_worst_counts_missing_intervals_as_misses(tmp_path):
+    """A coverage of 1 of the intervals that exist is no good news where a third are missing."""
+
+    def often_missing(data):
+        value = float(data.mean())
+        far = abs(value) > 0.15
+        half = np.nan if far else 0.6
+        return {"x": Estimate(value, intervals={"i": (value - half, value + half)})}
+
+    made = study(levels=range(30))
+    made = dataclasses.replace(made, methods={**made.methods, "often_missing": often_missing})
+    made = dataclasses.replace(made, replicates=40)
+    lines = lines_of(made, tmp_path)
+    first = lines.index(next(line for line in lines if line.startswith("Intervals"))) + 2
+    assert lines[first].split()[0] == "often_missing"
+    assert "1 (>0." in lines[first]
+    assert ", 1.00]" in lines[first]

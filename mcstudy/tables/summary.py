@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,13 +20,14 @@ from mcstudy.analysis.select import (
     method_order,
 )
 from mcstudy.arguments import cut
-from mcstudy.columns import VALUES, WARNED, WARNED_MEANING
+from mcstudy.columns import COUNTS, VALUES, WARNED, WARNED_MEANING
 from mcstudy.labels import Labels, label
 from mcstudy.measure import BUILT_IN
 from mcstudy.method import Status
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.numbers import (
     BOUNDS_MEANING,
+    FEW_MISSING,
     bounds_in_words,
     coverage_bounds,
     number_with_error,
@@ -46,8 +48,6 @@ _SHOWN = {"rmse": "RMSE"}
 _NAMES = ("method", "estimand", "interval")
 _ALL = "--verbose, or mcstudy table"
 _Key: TypeAlias = tuple[Any, ...]
-_Found: TypeAlias = Mapping[_Key, Mapping[str, list[int]]]
-"""By method, estimand and, of intervals, interval: the rows of each measure that have a number."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,32 @@ class _Study:
         labels = record.get("labels", {})
         return cls(table, levels, names, varied, method_order(record), labels)
 
+    @cached_property
+    def conditions(self) -> dict[tuple[Any, ...], None]:
+        """The levels of each condition, in order."""
+        return dict.fromkeys(self.levels)
+
+    @cached_property
+    def least(self) -> list[float]:
+        """Each number; of a coverage that lacks intervals its lower bound."""
+        value, used, of = (self.table[name] for name in ("value", *COUNTS))
+        lacks = (self.table["measure"] == "coverage") & (of - used > FEW_MISSING * of) & (used > 0)
+        found: list[float] = np.where(lacks, value * used / np.maximum(of, 1), value).tolist()
+        return found
+
     def condition(self, levels: tuple[Any, ...], which: Iterable[str]) -> str:
         """Return some of the levels of a condition in words."""
         return at(dict(zip(self.names, levels, strict=True)), list(which), self.labels)
 
     def title(self, name: str) -> str:
         """Return what the summary is about, and below it what is the same throughout."""
-        conditions, fixed = set(self.levels), [n for n in self.names if n not in self.varied]
+        fixed = [name for name in self.names if name not in self.varied]
         counts = self.table["replicates"]
         fewest, most = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
-        counts_of = ((len(conditions), "condition"), (len(set(self.table["method"])), "method"))
+        counts_of = (
+            (len(self.conditions), "condition"),
+            (len(set(self.table["method"])), "method"),
+        )
         size = [f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts_of]
         size += [f"{most} replicates" if fewest == most else f"{fewest} to {most} replicates"]
         title = f"{name}: {' x '.join(size)}"
@@ -125,10 +141,14 @@ class _Study:
         """Return on how many replicates a number rests, of how many."""
         return f"{self.table['used'][row]}/{self.table['replicates'][row]}"
 
-    def bounds(self, row: int) -> str:
-        """Return the bounds of a coverage that lacks intervals, in words."""
-        value, used, of = (self.table[name][row] for name in ("value", "used", "replicates"))
-        return bounds_in_words(coverage_bounds(self.table["measure"][row], value, used, of))
+    def bounds(self, row: int) -> tuple[float, float] | None:
+        """Return the bounds of a coverage that lacks intervals."""
+        return coverage_bounds(*(self.table[n][row] for n in ("measure", "value", *COUNTS)))
+
+    def where(self, row: int) -> tuple[str, str]:
+        """Return the bounds of a coverage and its condition, in words."""
+        condition = self.condition(self.levels[row], self.varied)
+        return bounds_in_words(self.bounds(row)), cut(condition, _LONGEST_AT)
 
     def words(self, cell: _Key) -> list[str]:
         """Return method, estimand and, where there is one, interval as a reader knows them."""
@@ -160,88 +180,94 @@ def performance_summary(
         Every condition in any case.
     """
     study = _Study.of(table, record)
+    parts = [
+        _Part.of(study, "Estimates", ("bias", "rmse"), of_intervals=False),
+        _Part.of(study, "Intervals", ("coverage", "rejection"), of_intervals=True),
+    ]
+    title = study.title(record["name"])
     for most in (len(table["measure"]),) if verbose else _MOST_ROWS:
         short = 0 if verbose else most
-        sections = [
-            _section(study, "Estimates", ("bias", "rmse"), short, of_intervals=False),
-            _section(study, "Intervals", ("coverage", "rejection"), short, of_intervals=True),
-        ]
-        blocks = [section for section in sections if section is not None]
+        blocks = [_section(study, part, short) for part in parts if part.measures]
         blocks.append(endings(table, study.order, study.labels, most=short))
-        made = Document(study.title(record["name"]), [*blocks, *beside])
+        made = Document(title, [*blocks, *beside])
         if verbose or text(made).count("\n") < SCREEN:
             break
     return made
 
 
-def _section(
-    study: _Study, heading: str, built_in: Sequence[str], most: int, *, of_intervals: bool
-) -> Block | None:
-    """Return the table of the measures of estimates, or of intervals; None if none has a number.
+@dataclass(frozen=True)
+class _Part:
+    """The measures of estimates, or those of intervals.
 
     Parameters
     ----------
-    study : _Study
-        The measures.
     heading : str
-        Above the table.
-    built_in : sequence of str
-        What is shown beside the study's own measures.
-    most : int
-        How many rows; 0 shows all conditions.
-    of_intervals : bool
-        Which measures.
+        Above their table.
+    measures : list of str
+        Those that have a number somewhere: what every study has, then its own.
+    found : mapping
+        By method, estimand and, of intervals, interval: the rows of each measure with a number.
+    unknown : list of tuple
+        The intervals without any.
     """
-    found, unknown = _found(study, built_in, of_intervals=of_intervals)
-    measures = list(dict.fromkeys(name for of in found.values() for name in of))
-    measures.sort(key=lambda name: built_in.index(name) if name in built_in else len(built_in))
-    shown = measures[: _MOST_COLUMNS if most else None]
-    if not shown:
-        return None
-    rows = sum(max(map(len, of.values())) for of in found.values())
-    conditions = len(set(study.levels))
+
+    heading: str
+    measures: list[str]
+    found: Mapping[_Key, Mapping[str, list[int]]]
+    unknown: list[_Key]
+
+    @classmethod
+    def of(
+        cls, study: _Study, heading: str, built_in: Sequence[str], *, of_intervals: bool
+    ) -> _Part:
+        """Return the part with the measures `built_in` and the study's own."""
+        table = study.table
+        names, missing = table["measure"].tolist(), np.isnan(table["value"]).tolist()
+        own = {n for n in names if n not in BUILT_IN and n != WARNED and not n.startswith("share_")}
+        keys = list(zip(*(table[name].tolist() for name in _NAMES), strict=True))
+        found: dict[_Key, dict[str, list[int]]] = {}
+        for row, name in enumerate(names):
+            if (name in built_in or name in own) and isinstance(keys[row][2], str) == of_intervals:
+                of = found.setdefault(keys[row] if of_intervals else keys[row][:2], {})
+                if not missing[row]:
+                    of.setdefault(name, []).append(row)
+        order = in_order(dict.fromkeys(cell[0] for cell in found), study.order)
+        cells = sorted(found, key=lambda cell: order.index(cell[0]))
+        measures = dict.fromkeys(name for of in found.values() for name in of)
+        known = [name for name in built_in if name in measures]
+        unknown = [cell for cell in cells if not found[cell]] if of_intervals else []
+        return cls(
+            heading,
+            [*known, *(name for name in measures if name not in known)],
+            {cell: found[cell] for cell in cells if found[cell]},
+            unknown,
+        )
+
+
+def _section(study: _Study, part: _Part, most: int) -> Block:
+    """Return the table of a part with at most so many rows; 0 shows all conditions."""
+    shown = part.measures[: _MOST_COLUMNS if most else None]
+    rows = sum(max(map(len, of.values())) for of in part.found.values())
+    conditions = len(study.conditions)
     headings = conditions if rows > conditions else 0
     if most and conditions > 1 and rows + headings > most:
-        block = _worst(study, heading, found, shown, most)
+        block = _worst(study, part, shown, most)
     else:
-        block = _every(study, heading, found, shown, most)
+        block = _every(study, part, shown, most)
     notes = list(block.lines)
-    if unknown:
-        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        notes.append(f"no interval in any replicate: {', '.join(study.words(unknown[0]))}{more}")
-    if left := len(measures) - len(shown):
+    if part.unknown:
+        more = f" and {len(part.unknown) - 1} more" if len(part.unknown) > 1 else ""
+        first = ", ".join(study.words(part.unknown[0]))
+        notes.append(f"no interval in any replicate: {first}{more}")
+    if left := len(part.measures) - len(shown):
         notes.append(f"{left} more measure{'s' * (left > 1)}: {_ALL}")
     return replace(block, lines=notes)
 
 
-def _found(
-    study: _Study, built_in: Sequence[str], *, of_intervals: bool
-) -> tuple[dict[_Key, dict[str, list[int]]], list[_Key]]:
-    """Return by cell and measure the rows that have a number, and the cells that have none."""
-    table = study.table
-    names = set(np.unique(table["measure"].astype(str))) if len(table["measure"]) else set()
-    own = {n for n in names if n not in BUILT_IN and n != WARNED and not n.startswith("share_")}
-    rows = np.flatnonzero(np.isin(table["measure"].astype(str), [*built_in, *own])).tolist()
-    count = 3 if of_intervals else 2
-    found: dict[_Key, dict[str, list[int]]] = {}
-    for row in rows:
-        if isinstance(table["interval"][row], str) == of_intervals:
-            cell = tuple(table[n][row] for n in _NAMES[:count])
-            of = found.setdefault(cell, {})
-            if not np.isnan(table["value"][row]):
-                of.setdefault(table["measure"][row], []).append(row)
-    order = in_order(dict.fromkeys(cell[0] for cell in found), study.order)
-    cells = sorted(found, key=lambda cell: order.index(cell[0]))
-    unknown = [cell for cell in cells if not found[cell]] if of_intervals else []
-    return {cell: found[cell] for cell in cells if found[cell]}, unknown
-
-
-def _every(study: _Study, heading: str, found: _Found, measures: Sequence[str], most: int) -> Block:
+def _every(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Block:
     """Return a row for each condition and cell."""
-    by_condition: dict[_Key, dict[_Key, dict[str, int]]] = {}
-    for levels in dict.fromkeys(study.levels):
-        by_condition[levels] = {}
-    for cell, of in found.items():
+    by_condition: dict[_Key, dict[_Key, dict[str, int]]] = {key: {} for key in study.conditions}
+    for cell, of in part.found.items():
         for measure in measures:
             for place in of.get(measure, ()):
                 by_condition[study.levels[place]].setdefault(cell, {})[measure] = place
@@ -251,45 +277,45 @@ def _every(study: _Study, heading: str, found: _Found, measures: Sequence[str], 
         for cell, places in cells.items():
             numbers = [study.number(places[m]) if m in places else "-" for m in measures]
             first = next(iter(places.values()))
-            extra = [study.used(first), study.bounds(first)]
+            extra = [study.used(first), bounds_in_words(study.bounds(first))]
             lines.append([where, *study.words(cell), *numbers, *extra])
     notes = []
     if most and len(lines) > most:
         notes.append(f"{most} of {len(lines)} rows; all: {_ALL}")
         lines = lines[:most]
-    names = ["condition", *_NAMES[: len(next(iter(found)))]]
+    names = ["condition", *_NAMES[: len(next(iter(part.found)))]]
     heads = [*names, *(study.head(measure) for measure in measures), "used/of", "bounds"]
-    heading += f": value {_ERROR}"
+    heading = f"{part.heading}: value {_ERROR}"
     return _block(heading, heads, lines, notes, labels=len(names), short=most > 0)
 
 
-def _worst(study: _Study, heading: str, found: _Found, measures: Sequence[str], most: int) -> Block:
+def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Block:
     """Return a row for each cell, with the worst of its conditions; the lowest coverage first."""
-    value = study.table["value"]
-    lines, lowest = [], []
-    for cell, of in found.items():
-        numbers, where, bounds = [], "", ""
+    least, lines, lowest = study.least.__getitem__, [], []
+    for cell, of in part.found.items():
+        line, low = study.words(cell), np.inf
         for measure in measures:
-            places = sorted(of.get(measure, ()), key=lambda place: value[place])
-            numbers.append(study.worst(measure, places) if places else "-")
-            if places and measure == "coverage":
-                where = cut(study.condition(study.levels[places[0]], study.varied), _LONGEST_AT)
-                bounds = study.bounds(places[0])
-        lowest.append(min(value[of["coverage"]]) if "coverage" in of else np.inf)
-        lines.append([*study.words(cell), *numbers, bounds, where])
+            places = sorted(of.get(measure, ()), key=least)
+            line.append(study.worst(measure, places) if places else "-")
+            if measure == "coverage":
+                line += study.where(places[0]) if places else ("", "")
+                low = least(places[0]) if places else low
+        lines.append(line)
+        lowest.append(low)
     order = np.argsort(lowest, kind="stable").tolist()[:most]
     notes = []
     if len(lines) > most:
         which = ", those with the lowest coverage" if "coverage" in measures else ""
         notes.append(f"{most} of {len(lines)} rows{which}; all: {_ALL}")
-    names = _NAMES[: len(next(iter(found)))]
-    heads = [*names, *(study.head(measure) for measure in measures), "bounds", "at"]
+    names = _NAMES[: len(next(iter(part.found)))]
+    heads = [*names]
+    for measure in measures:
+        heads += [study.head(measure), *(("bounds", "at") if measure == "coverage" else ())]
     worst = [f"{_WORST[m]} {study.head(m)}" for m in measures if m in _WORST]
     others = ["range of the others"] if worst and len(worst) < len(measures) else []
     said = ", ".join([*worst, *others]) or "range"
-    heading += f": {said} of {len(set(study.levels))} conditions {_ERROR}"
-    rows = [lines[i] for i in order]
-    return _block(heading, heads, rows, notes, labels=len(names), short=True)
+    heading = f"{part.heading}: {said} of {len(study.conditions)} conditions {_ERROR}"
+    return _block(heading, heads, [lines[i] for i in order], notes, labels=len(names), short=True)
 
 
 def _block(

@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.select import labelled
+from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.execution.options import check_jobs, counted, workers_for
 from mcstudy.grid import Level, level_text
@@ -104,7 +105,7 @@ def protocol(study: Study | str | Path, *, pilot: float | None = None) -> Protoc
 def _expected(study: Study, seconds: float) -> tuple[int, pd.DataFrame]:
     """Return the fewest replicates of a pilot, and the largest error of each measure to expect."""
     if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise StudyError(f"pilot is {seconds!r}; give seconds, a number above 0")
+        raise StudyError(f"pilot is {short(seconds)}; give seconds, a number above 0")
     workers = workers_for(check_jobs(None), study.replicates * len(study.conditions))
     made = run_pilot(study, workers, seconds)
     cells = expected_errors(unit_errors(made.performance), study.replicates)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mcstudy import Study, grid, load_study, open_results, run
+from mcstudy import Study, check, grid, load_study, open_results, run
 from mcstudy.errors import StudyError
 from mcstudy.labels import label, level_label
 
@@ -139,3 +139,10 @@ def test_contract_printed_tables_have_the_words_in_every_format(form, study_file
             assert word in shown, (command, word)
     assert main(["table", folder, "--measure", "rmse", "--format", "csv"]) == 0
     assert "the-mean" not in capsys.readouterr().out
+
+
+def test_contract_check_names_the_label_of_no_estimand(study_file):
+    wrong = study_file(("seed=7", "seed=7, labels={'maen': 'a mean'}"))
+    assert any("labels names 'maen'" in problem for problem in check(wrong).problems)
+    right = study_file(("seed=7", "seed=7, labels={'estimand=mean': 'a mean'}"))
+    assert check(right).clean

@@ -419,11 +419,12 @@ def endings(
         methods = [name for name in methods if name in first]
     lines = [
         (
-            labelled("method", method, words_of),
+            cut(name, _LONGEST) if most else name,
             str(totals[method]),
             *(str(round(counts[word][method])) for word in words),
         )
         for method in methods
+        for name in [labelled("method", method, words_of)]
     ]
     notes += [f"{word}: {meanings[word]}" for word in words if word != Status.OK]
     grid = Grid(("method", "fits", *words), lines, folds=bool(most))

@@ -110,3 +110,10 @@ def test_contract_printed_tables_give_the_bounds(results, study_file, tmp_path):
 def test_contract_it_is_there_for_tables_rankings_and_anova(results):
     assert "coverage_of_all" in str(results.table("coverage_of_all"))
     assert "coverage_of_all" in str(results.anova("coverage_of_all"))
+
+
+def test_contract_tables_from_before_it_are_named_as_such(results):
+    before = results.performance.query("measure != 'coverage_of_all'")
+    with pytest.raises(mcstudy.MCStudyError, match="older than it; mcstudy summarize makes them"):
+        mcstudy.table(before, "coverage_of_all")
+    assert "as hits" in str(mcstudy.table(before, "coverage"))

@@ -206,6 +206,11 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
     wanted = names_of(measures, "measure")
     known = [str(name) for name in frame["measure"].unique()]
     for name in wanted:
+        if name == "coverage_of_all" and name not in known and "coverage" in known:
+            raise ResultsError(
+                f"there is no {name} here: the tables are older than it; mcstudy summarize makes "
+                "them anew"
+            )
         if name in BUILT_IN and name not in known and known:
             raise ResultsError(f"there is no {name} here: {why_absent(name)}")
         if name not in known:

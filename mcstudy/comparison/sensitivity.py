@@ -94,7 +94,8 @@ class Sensitivity(Printed):
         lines, above, words = [], "", labels_of(self.frame)
         for views in zip(*(rows[i :: len(VIEWS)] for i in range(len(VIEWS))), strict=True):
             row, cell = views[0], at(views[0], names)
-            named = [labelled(name, row[name], words) for name in (*labels, "method")]
+            named = [labelled(name, row[name], words) for name in labels]
+            named.append(label(words, row["method"], "method"))
             differs = f" ({row['differs_in']})" if row["differs_in"] else ""
             ranking = "" if cell == above else f"{row['ranking']}{differs}"
             failed = f"{row['failed']}/{row['replicates']}"

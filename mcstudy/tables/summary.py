@@ -15,7 +15,6 @@ from mcstudy.analysis.select import (
     at,
     factor_columns,
     in_order,
-    labelled,
     levels_by_row,
     method_order,
 )
@@ -152,7 +151,7 @@ class _Study:
 
     def words(self, cell: _Key) -> list[str]:
         """Return method, estimand and, where there is one, interval as a reader knows them."""
-        return [labelled(n, x, self.labels) for n, x in zip(_NAMES, cell, strict=False)]
+        return [label(self.labels, x, n) for n, x in zip(_NAMES, cell, strict=False)]
 
 
 def performance_summary(
@@ -424,7 +423,7 @@ def endings(
             *(str(round(counts[word][method])) for word in words),
         )
         for method in methods
-        for name in [labelled("method", method, words_of)]
+        for name in [label(words_of, method, "method")]
     ]
     notes += [f"{word}: {meanings[word]}" for word in words if word != Status.OK]
     grid = Grid(("method", "fits", *words), lines, folds=bool(most))

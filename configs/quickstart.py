@@ -3,7 +3,7 @@
 20 groups (say districts) of 5 (say schools) with 5 rows each, fitted by MixedLM (`formula`) and by
 the exact engine (`reml`). The interval `reported` is what one computes from the standard error that
 statsmodels prints; `wald` uses the standard error brought to the scale of the variance, `mls` needs
-none. Nominal coverage is 95 %: look at the last columns.
+none. Nominal coverage is 95 %: look at the coverage.
 """
 
 from mcstudy import Study, grid, nested

@@ -30,6 +30,7 @@ __all__ = [
     "open_results",
     "performance",
     "plan",
+    "protocol",
     "replay",
     "run",
     "status",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mcstudy.measure import Measured
     from mcstudy.planning.check import check
     from mcstudy.planning.plan import plan
+    from mcstudy.planning.protocol import protocol
     from mcstudy.results import Results, compare_runs, open_results
     from mcstudy.tables.table import table
 
@@ -59,6 +61,7 @@ _HOMES = {
     "open_results": "results",
     "performance": "external.performance",
     "plan": "planning.plan",
+    "protocol": "planning.protocol",
     "replay": "inspection.replay",
     "run": "execution.run",
     "status": "inspection.status",

@@ -155,6 +155,9 @@ _TRUST = option(
     "run the study file that the folder names: code of whoever made the folder",
     **_SWITCH,
 )
+_VERBOSE = option(
+    "--verbose", "show the measures of every condition, not a screen of them", **_SWITCH
+)
 _FORMAT = option("--format", "of the answer; default: text", choices=tuple(FORMATS), default="text")
 
 VERBS = {
@@ -204,6 +207,28 @@ VERBS = {
             ),
         ),
     ),
+    "protocol": Verb(
+        verbs.protocol,
+        "write the plan of a study, in the order of ADEMP",
+        "Write the plan of a study from its declarations: the questions of ADEMP-PreReg (Siepe et "
+        "al. 2024), with what only a person can say marked. Nothing is run, but for a pilot.",
+        (
+            _STUDY,
+            option(
+                "--pilot",
+                "justify the number of replicates by a pilot of so many seconds too",
+                "S",
+                type=seconds,
+            ),
+            option("--output", "write it to a new file, e.g. protocol.md", "FILE"),
+            option(
+                "--format",
+                "of the plan; default: markdown",
+                choices=tuple(FORMATS),
+                default="markdown",
+            ),
+        ),
+    ),
     "run": Verb(
         verbs.run,
         "compute what is missing of a study and show its measures",
@@ -241,6 +266,7 @@ VERBS = {
                 **_SWITCH,
             ),
             option("--quiet", "show no progress, only the measures", **_SWITCH),
+            _VERBOSE,
         ),
     ),
     "collect": Verb(
@@ -263,6 +289,7 @@ VERBS = {
                 "--results", "where the parts and tables are to be; default: results", **_FOLDER
             ),
             _CHANGED,
+            _VERBOSE,
         ),
     ),
     "status": Verb(
@@ -278,7 +305,7 @@ VERBS = {
         "Make the tables anew from what is stored, and show the measures. While a run is at work "
         "there they are only shown. Tables that rest on more than is stored by now stay as they "
         "are: exit status 2.",
-        (_RESULTS, _STUDY_FILE, _TRUST),
+        (_RESULTS, _STUDY_FILE, _TRUST, _VERBOSE),
     ),
     "replay": Verb(
         verbs.replay,
@@ -409,7 +436,8 @@ def _parser() -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(name, help=verb.help, description=verb.description)
         subparser.set_defaults(verb=verb.does)
         subparser.register("type", None, text)  # of all that have no other
-        for argument, settings in (*verb.arguments, _FORMAT):
+        named = {name for name, _ in verb.arguments}
+        for argument, settings in (*verb.arguments, *(() if _FORMAT[0] in named else (_FORMAT,))):
             subparser.add_argument(argument, **settings)
     return parser
 

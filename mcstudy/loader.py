@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import linecache
 import sys
 import sysconfig
@@ -52,6 +53,7 @@ def load_study(path: str | Path) -> Study:
         raise StudyError(f"{path}: defines no 'study'; end it with study = Study(...)")
     if not isinstance(study, Study):
         raise StudyError(f"{path}: 'study' is a {type(study).__name__}; make it study = Study(...)")
+    object.__setattr__(study, "aims", inspect.cleandoc(study.aims or module.__doc__ or ""))
     object.__setattr__(study, "source", path.resolve())
     object.__setattr__(study, "source_digest", hashlib.sha256(source).hexdigest())
     return study

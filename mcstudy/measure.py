@@ -19,7 +19,8 @@ COLUMNS = ("truth", "estimate", "std_error", "lower", "upper")
 BUILT_IN = (
     *("bias", "relative_bias", "standardized_bias", "empirical_se", "mse", "rmse"),
     *("median_bias", "mad", "model_se", "relative_error_model_se"),
-    *("coverage", "bias_eliminated_coverage", "miss_below", "miss_above", "width", "rejection"),
+    *("coverage", "coverage_of_all", "bias_eliminated_coverage"),
+    *("miss_below", "miss_above", "width", "rejection"),
 )
 
 OF_INTERVALS = BUILT_IN[BUILT_IN.index("coverage") :]

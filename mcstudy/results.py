@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from mcstudy.analysis.moment_measures import NEED_ROWS
 from mcstudy.analysis.precision import precision_lines
 from mcstudy.analysis.query import names_of
-from mcstudy.analysis.select import Columns, Where, levels_of, method_order, select, with_record
+from mcstudy.analysis.select import Columns, Where, levels_of, select, with_record
 from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
 from mcstudy.columns import COUNTS, VALUES
@@ -67,6 +67,16 @@ class Results(Printed):
         if not record:
             raise ResultsError(f"{self.folder}: {why_not_there(self.folder)}")
         return record
+
+    @property
+    def aims(self) -> str:
+        """What the study is to find out, as it says; empty where it does not."""
+        return str(self.study.get("aims", ""))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The words that stand for names, as the study gives them; see `mcstudy.labels`."""
+        return dict(self.study.get("labels", {}))
 
     @cached_property
     def conditions(self) -> pd.DataFrame:
@@ -283,16 +293,34 @@ class Results(Printed):
 
     @property
     def summary(self) -> str:
-        """The measures that matter most and how the fits ended, as text."""
-        return render(Document(blocks=[*self._blocks()]), "text")
+        """The measures that matter most and how the fits ended, as text: a screen at most."""
+        return render(self._summary([*self._remarks()], verbose=False), "text")
 
-    def document(self, tables: str | None = None) -> Document:
-        """Return the summary and where the tables are: in the folder, if `tables` does not say."""
-        where = Block(lines=[f"Tables: {self.folder if tables is None else tables}"])
-        return Document(blocks=[*self._blocks(), where], frames=[lambda: self.performance])
+    def document(self, tables: str | None = None, *, verbose: bool = False) -> Document:
+        """Return the summary and where tables and report are.
 
-    def _blocks(self) -> Iterator[Block | Document]:
-        yield performance_summary(self.study["name"], self.measures, method_order(self.study))
+        Parameters
+        ----------
+        tables : str, optional
+            Where the tables are, in place of the folder.
+        verbose : bool, default False
+            Every cell, however many there are, in place of a screen.
+        """
+        places = [f"Tables: {self.folder if tables is None else tables}", *self._report()]
+        beside = [*self._remarks(), Block(lines=places)]
+        made = self._summary(beside, verbose=verbose)
+        return replace(made, frames=[lambda: self.performance])
+
+    def _report(self) -> Iterator[str]:
+        """Yield where the report is, if there is one."""
+        if (report := self.folder / "report.html").exists():
+            yield f"Report: {report}"
+
+    def _summary(self, beside: Sequence[Block], *, verbose: bool) -> Document:
+        return performance_summary(self.measures, self.study, beside=beside, verbose=verbose)
+
+    def _remarks(self) -> Iterator[Block]:
+        """Yield what is to be known of this kind of study."""
         if self._keep == "measures":
             lost = (
                 f"No rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mcstudy.arguments import is_number
+from mcstudy.arguments import is_number, short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid, check_levels, is_plain
+from mcstudy.labels import check_labelled, check_labels
 from mcstudy.measure import LEVEL, check_measures, check_null, check_targets
 from mcstudy.method import batch_of, wraps_batched
 
@@ -74,6 +75,13 @@ class Study:
     level : float, default 0.95
         Of the interval ``"wald"``, which is formed where a method gives a standard error and no
         interval of an estimand. None: no interval is formed.
+    aims : str, optional
+        What the study is to find out, for its report and protocol. The docstring of the study
+        file where it is not given.
+    labels : mapping of str to str, optional
+        The words that tables, figures and the report show for a name: of a factor, method,
+        estimand or measure, or of a level, ``{"n": "districts", "n=10": "few"}``. Before the name
+        its kind may stand, as it must for an interval and a diagnostic: ``"interval=wald"``.
 
     Raises
     ------
@@ -97,6 +105,8 @@ class Study:
     null: float | Mapping[str, float] | None = None
     reference: str | None = None
     level: float | None = LEVEL
+    aims: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -125,6 +135,11 @@ class Study:
         check_measures(self.measures, self.name)
         check_null(self.null, self.name)
         self._check_level()
+        if not isinstance(self.aims, str) or not is_plain(self.aims):
+            raise StudyError(f"{self.name}: aims is {short(self.aims)}; give a text")
+        check_labels(self.labels, self.name)
+        object.__setattr__(self, "labels", dict(self.labels))
+        self.check_labelled()
         if self.keep == "measures" and self.measures:
             raise StudyError(
                 f"{self.name}: measures of your own need the rows, and keep='measures' has none; "
@@ -173,6 +188,11 @@ class Study:
                 f"{self.name}: max_replicates is {self.max_replicates}, below replicates "
                 f"{self.replicates}; give a larger one"
             )
+
+    def check_labelled(self, estimands: Collection[str] | None = None) -> None:
+        """Raise StudyError for a label of what is not there; see `mcstudy.labels`."""
+        names = {"method": list(self.methods), "measure": list(self.measures)}
+        check_labelled(self.labels, self.name, self.conditions, names, estimands)
 
     def _check_level(self) -> None:
         if self.level is None:

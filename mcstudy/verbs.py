@@ -17,7 +17,7 @@ import mcstudy
 from mcstudy.errors import ResultsError
 from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed, render
-from mcstudy.terminal import complain, show
+from mcstudy.terminal import complain, harmless, show
 
 if TYPE_CHECKING:
     from mcstudy.inspection.replay import Replay
@@ -51,6 +51,25 @@ def plan(options: argparse.Namespace) -> None:
     _show(options, planned)
 
 
+def protocol(options: argparse.Namespace) -> None:
+    """Print the plan of a study, or write it to a file that does not exist yet."""
+    output = Path(options.output) if options.output else None
+    if output is not None and output.exists():
+        raise ResultsError(
+            f"{output}: is there already, and may hold what a person has written; name a new file"
+        )
+    with _answers_alone():
+        made = mcstudy.protocol(options.study, pilot=options.pilot)
+    if output is None:
+        _show(options, made)
+        return
+    try:
+        output.write_text(harmless(made.to(options.format)) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ResultsError(f"{output}: cannot be written ({error.strerror})") from None
+    show(f"Protocol: {output}")
+
+
 def run(options: argparse.Namespace) -> int:
     """Run a study and print its measures; return 3 if a method has no usable fit somewhere."""
     from mcstudy.analysis.unusable import unusable
@@ -77,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         again += [] if options.results == "results" else ["--results", options.results]
         show(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
         return 0
-    _show(options, results)
+    _show(options, results.document(verbose=options.verbose))
     lines = unusable(results.folder, results.measures, options.methods)
     for line in lines if options.quiet else ():
         complain(f"mcstudy: {line}")
@@ -94,7 +113,8 @@ def collect(options: argparse.Namespace) -> int:
             replicates=options.replicates,
             changed=options.changed,
         )
-    tables = [collected.results] if len(collected.results.measures["measure"]) else []
+    has_tables = len(collected.results.measures["measure"])
+    tables = [collected.results.document(verbose=options.verbose)] if has_tables else []
     _show(options, *tables, collected.summary)
     if collected.missing:
         return 1
@@ -115,7 +135,11 @@ def summarize(options: argparse.Namespace) -> None:
         results = mcstudy.summarize(options.results, study=options.study, trust=options.trust)
     kept = results.folder == Path(options.results)
     where = None if kept else "not kept, since a run is at work there"
-    _show(options, mcstudy.status(options.results).headline, results.document(where))
+    _show(
+        options,
+        mcstudy.status(options.results).headline,
+        results.document(where, verbose=options.verbose),
+    )
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -200,7 +224,7 @@ def failures(options: argparse.Namespace) -> None:
     fits = {n: levels for n, levels in wheres(where).items() if n not in WORDS or n == "method"}
     chosen = select(results.performance, fits)
     answers: list[Printed | Document | str] = [
-        Document(blocks=[endings(columns_of(chosen), method_order(results.study))])
+        Document(blocks=[endings(columns_of(chosen), method_order(results.study), results.labels)])
     ]
     if len(kinds := results.warnings(where=where)):
         answers.append(warnings_document(kinds))

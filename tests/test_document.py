@@ -195,6 +195,7 @@ COMMANDS = {
     "collect": [],
     "plan": ["--seconds", "0.2", "--jobs", "1"],
     "check": ["--seconds", "0.2"],
+    "protocol": [],
 }
 
 
@@ -202,15 +203,16 @@ def test_contract_every_verb_takes_a_format():
     actions = _parser()._actions
     (verbs,) = [a.choices for a in actions if isinstance(a, argparse._SubParsersAction)]
     assert set(verbs) == set(COMMANDS)
-    for parser in verbs.values():
+    for verb, parser in verbs.items():
         (found,) = [a for a in parser._actions if a.dest == "format"]
-        assert (tuple(found.choices), found.default) == (tuple(FORMATS), "text")
+        usual = "markdown" if verb == "protocol" else "text"
+        assert (tuple(found.choices), found.default) == (tuple(FORMATS), usual)
 
 
 @pytest.mark.parametrize("verb", list(COMMANDS))
 def test_contract_every_verb_prints_its_answer_in_the_format(made, verb, capsys):
     folder, _, path = made
-    of_study = verb in ("run", "collect", "plan", "check")
+    of_study = verb in ("run", "collect", "plan", "check", "protocol")
     target = [str(path)] if of_study else [str(folder)]
     target += ["--study", str(path)] if verb == "replay" else []
     target += ["--results", str(folder.parent)] if verb in ("run", "collect", "plan") else []

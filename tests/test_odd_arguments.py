@@ -29,7 +29,7 @@ NOT_FUNCTIONS = {
     "Fit",
     "Measured",
 }
-COSTLY = {"plan", "run", "summarize", "replay", "collect"}
+COSTLY = {"plan", "protocol", "run", "summarize", "replay", "collect"}
 FUNCTIONS = sorted(set(mcstudy.__all__) - NOT_FUNCTIONS)
 
 
@@ -67,6 +67,7 @@ def usual(tmp_path_factory):
         "open_results": {"folder": folder},
         "performance": {"data": frame},
         "plan": {"study": path, "seconds": 0.1, "jobs": 1, "results": where / "results"},
+        "protocol": {"study": path},
         "replay": {"source": path, "condition": "n=5, mean=0", "results": folder},
         "run": {"study": path, "results": where / "results", **quick},
         "status": {"results": folder},

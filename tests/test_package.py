@@ -11,7 +11,7 @@ import mcstudy
 ROOT = Path(mcstudy.__file__).parent
 ORDER = (
     *("terminal", "errors", "arguments", "arrays", "wald", "columns", "grid", "streams", "method"),
-    *("measure", "study", "loader", "simulation", "storage", "analysis", "tables"),
+    *("measure", "labels", "study", "loader", "simulation", "storage", "analysis", "tables"),
     *("comparison", "external", "results", "execution", "planning", "inspection", "verbs", "cli"),
 )
 """Modules and folders at the top: each imports only those before it."""

@@ -11,6 +11,7 @@ from mcstudy.cli import main
 from mcstudy.comparison.paired import condition_comparisons, pairs_of
 from mcstudy.comparison.paired_measures import (
     COMPARISONS,
+    INTERVAL_COMPARISONS,
     Pair,
     coverage_difference,
     empirical_se_ratio,
@@ -230,7 +231,7 @@ def test_contract_intervals_without_a_partner_are_named(study_file, tmp_path, ca
 def test_contract_permuting_rows_changes_nothing():
     plain = condition(["a", "b", "c"])
     known = compared(plain)
-    assert len(known) == 3 * (len(COMPARISONS) + 2)
+    assert len(known) == 3 * (len(COMPARISONS) + len(INTERVAL_COMPARISONS))
     for seed in range(10):
         methods = {
             name: permuted(rows, 7 * seed + i)

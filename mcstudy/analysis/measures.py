@@ -229,6 +229,13 @@ def coverage(cell: Cell) -> Measured:
     return share(cell.hits(cell.truth))
 
 
+def coverage_of_all(cell: Cell) -> Measured:
+    """Share of all replicates whose interval exists and contains the truth; binomial MCSE."""
+    if not np.isfinite(cell.truth):
+        return MISSING
+    return share_of(int(np.count_nonzero(cell.hits(cell.truth))), len(cell.estimate))
+
+
 def bias_eliminated_coverage(cell: Cell) -> Measured:
     """Share of intervals that contain the mean of the estimates.
 
@@ -280,6 +287,7 @@ MEASURES: Mapping[str, Callable[[Cell], Measured]] = {
 }
 INTERVAL_MEASURES: Mapping[str, Callable[[Cell], Measured]] = {
     "coverage": coverage,
+    "coverage_of_all": coverage_of_all,
     "bias_eliminated_coverage": bias_eliminated_coverage,
     "miss_below": miss_below,
     "miss_above": miss_above,

@@ -49,7 +49,7 @@ def summary_lines(
                 continue
             truth, null = truths.get(estimand, NAN), nulls.get(estimand, NAN)
             if interval:
-                found = _of_interval(kept.of("width", estimand, interval), truth, null)
+                found = _of_interval(kept.of("width", estimand, interval), truth, null, count)
             else:
                 error, variance, both = (
                     kept.of(q, estimand) for q in ("error", "variance", "both")
@@ -79,11 +79,12 @@ def _of_estimates(
     }
 
 
-def _of_interval(width: Moments, truth: float, null: float) -> dict[str, Measured]:
+def _of_interval(width: Moments, truth: float, null: float, count: int) -> dict[str, Measured]:
     n = width.intervals
-    about_truth = n if math.isfinite(truth) else 0
+    about_truth, all_about_truth = (n, count) if math.isfinite(truth) else (0, 0)
     found = {
         "coverage": share_of(width.covered, about_truth),
+        "coverage_of_all": share_of(width.covered, all_about_truth),
         "miss_below": share_of(width.below, about_truth),
         "miss_above": share_of(width.above, about_truth),
         "width": _mean(_Central.of_x(width)),

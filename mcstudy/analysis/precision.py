@@ -151,7 +151,7 @@ def _some(cells: pd.DataFrame) -> str:
 
 def target(measure: str, level: float) -> float:
     """Return what a measure should be: `level` for coverage, 0 for bias; NaN if there is none."""
-    if measure in ("coverage", "bias_eliminated_coverage"):
+    if measure in ("coverage", "coverage_of_all", "bias_eliminated_coverage"):
         return level
     if measure in ("miss_below", "miss_above"):
         return (1 - level) / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ from mcstudy.arguments import short, suggestion
 from mcstudy.columns import NUMBERS, WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
+from mcstudy.labels import Labels, label, level_label
 from mcstudy.measure import BUILT_IN, why_absent
 from mcstudy.terminal import harmless_line
 
@@ -33,8 +35,9 @@ Where: TypeAlias = Mapping[str, Any] | str | None
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 """A table of measures as an array for each column, which needs no pandas."""
 
-FACTORS, METHODS = "factors", "methods"
-"""What a table of measures carries of its study: levels by factor, methods in order."""
+FACTORS, METHODS, LABELS = "factors", "methods", "labels"
+"""What a table of measures carries of its study: levels by factor, methods in order, words."""
+_NO_LABELS: Labels = MappingProxyType({})
 METHODS_IN_ORDER = "method_order"
 """Where the record of a study has its methods as the study gives them."""
 
@@ -64,7 +67,20 @@ def with_record(frame: pd.DataFrame, record: Mapping[str, Any]) -> pd.DataFrame:
     if isinstance(factors := record.get("factors"), Mapping):
         frame.attrs[FACTORS] = {name: list(levels) for name, levels in factors.items()}
     frame.attrs[METHODS] = method_order(record)
+    frame.attrs[LABELS] = dict(record.get("labels", {}))
     return frame
+
+
+def with_labels(frame: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """Return a table that knows the words of a study for its names, and nothing else of it."""
+    frame.attrs[LABELS] = dict(labels)
+    return frame
+
+
+def labels_of(frame: pd.DataFrame) -> Labels:
+    """Return the labels of the study that a table of measures is of."""
+    found: Labels = frame.attrs.get(LABELS, {})
+    return found
 
 
 def method_order(record: Mapping[str, Any]) -> list[str]:
@@ -190,6 +206,11 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
     wanted = names_of(measures, "measure")
     known = [str(name) for name in frame["measure"].unique()]
     for name in wanted:
+        if name == "coverage_of_all" and name not in known and "coverage" in known:
+            raise ResultsError(
+                f"there is no {name} here: the tables are older than it; mcstudy summarize makes "
+                "them anew"
+            )
         if name in BUILT_IN and name not in known and known:
             raise ResultsError(f"there is no {name} here: {why_absent(name)}")
         if name not in known:
@@ -214,11 +235,19 @@ def in_words(level: Any) -> str:
     return level_text(level)
 
 
-def named(name: str, level: Any) -> str:
+def labelled(name: str, level: Any, labels: Labels) -> str:
+    """Return a level of a factor, or a method, estimand and so on, in the words of a study."""
+    if name in WORDS and isinstance(level, str):
+        words = label(labels, level, "method" if name == "reference" else name)
+        return in_words(level) if words == level else words
+    return (None if is_missing(level) else level_label(labels, name, level)) or in_words(level)
+
+
+def named(name: str, level: Any, labels: Labels = _NO_LABELS) -> str:
     """Return a level so that it explains itself: ``n=10``, but a method by its name alone."""
     if name in WORDS:
-        return f"no {name}" if is_missing(level) else in_words(level)
-    return f"{name}={in_words(level)}"
+        return f"no {name}" if is_missing(level) else labelled(name, level, labels)
+    return f"{label(labels, name, 'factor')}={labelled(name, level, labels)}"
 
 
 def beside(factors: Mapping[str, Any], taken: Sequence[str]) -> dict[str, Any]:
@@ -232,9 +261,9 @@ def beside(factors: Mapping[str, Any], taken: Sequence[str]) -> dict[str, Any]:
     return made
 
 
-def factors_in_words(factors: Mapping[str, Any]) -> str:
+def factors_in_words(factors: Mapping[str, Any], labels: Labels = _NO_LABELS) -> str:
     """Return factor values in words, ``n=5, mean=0``."""
-    return ", ".join(f"{name}={in_words(level)}" for name, level in factors.items())
+    return ", ".join(named(name, level, labels) for name, level in factors.items())
 
 
 def columns_of(frame: pd.DataFrame) -> Columns:
@@ -254,9 +283,9 @@ def levels_by_row(table: Columns, names: Iterable[str]) -> list[tuple[Any, ...]]
     return list(zip(*known, strict=True)) if known else [()] * len(table["method"])
 
 
-def at(levels: Mapping[Any, Any], names: Sequence[str]) -> str:
+def at(levels: Mapping[Any, Any], names: Sequence[str], labels: Labels = _NO_LABELS) -> str:
     """Return some of the levels as a heading: ``n=10, sigma=2``."""
-    return factors_in_words({name: levels[name] for name in names})
+    return factors_in_words({name: levels[name] for name in names}, labels)
 
 
 def varying(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:

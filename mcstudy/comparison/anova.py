@@ -21,16 +21,19 @@ from mcstudy.analysis.precision import errors
 from mcstudy.analysis.select import (
     Where,
     dimensions,
-    in_words,
     known_measures,
+    labelled,
+    labels_of,
     levels_of,
     select,
     varying,
+    with_labels,
 )
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
+from mcstudy.labels import label
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
@@ -67,9 +70,10 @@ class Anova(Printed):
         """Return the terms, the largest share first."""
         order = self.frame["share"].where(~self.frame["term"].isin(["residual", "total"]))
         shown = self.frame.iloc[np.argsort(-order.fillna(-1).to_numpy(), kind="stable")]
+        words = labels_of(self.frame)
         lines = [
             (
-                row["term"],
+                ":".join(label(words, name, "factor") for name in row["term"].split(":")),
                 str(row["df"]),
                 *("-" if np.isnan(x) else f"{x:.4f}" for x in (row["share"], row["noise_share"])),
                 _p_text(row["p_value"]),
@@ -77,7 +81,8 @@ class Anova(Printed):
             for row in shown.to_dict("records")
         ]
         grid = Grid(("term", "df", "share", "noise", "p (noise alone)"), lines)
-        title = f"{self.measure}: share of the variance between cells, Monte Carlo error taken off"
+        measure = label(words, self.measure, "measure")
+        title = f"{measure}: share of the variance between cells, Monte Carlo error taken off"
         return Document(title, [Block(grid=grid)], self.notes, [self.frame])
 
 
@@ -124,9 +129,10 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
             f"anova: {len(cells)} cell{'s have' if len(cells) != 1 else ' has'} a {name} with an "
             "error and nothing varies; it needs a factor with several levels, or several methods"
         )
-    value = cells["value"].to_numpy(dtype=float)
+    value, words = cells["value"].to_numpy(dtype=float), labels_of(performance)
     levels = [
-        f"{factor}: {', '.join(in_words(level) for level in levels_of(cells, factor))}"
+        f"{label(words, factor, 'factor')}: "
+        f"{', '.join(labelled(factor, level, words) for level in levels_of(cells, factor))}"
         for factor in factors
     ]
     lost = f"; {left_out} cells without value or error left out" if left_out else ""
@@ -150,7 +156,7 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
             f"{', '.join(shared)}: on the same data, so their errors go together; terms among them "
             "have less noise than shown and the others more: take one of them (where) to be exact"
         )
-    return Anova(name, frame, tuple(notes))
+    return Anova(name, with_labels(frame, words), tuple(notes))
 
 
 def _about_shares(frame: pd.DataFrame) -> Iterator[str]:

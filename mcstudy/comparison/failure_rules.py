@@ -18,7 +18,7 @@ _NEAR_ZERO = ("bias", "relative_bias", "standardized_bias")
 _SMALL = ("empirical_se", "mse", "rmse", "width")
 FAILED = (Status.NOT_CONVERGED,)
 """What counts as failed beside fits without an estimate, where nothing else is said."""
-NEAR_LEVEL = ("coverage", "bias_eliminated_coverage")
+NEAR_LEVEL = ("coverage", "coverage_of_all", "bias_eliminated_coverage")
 RANKED = (*_NEAR_ZERO, *_SMALL, *NEAR_LEVEL)
 
 

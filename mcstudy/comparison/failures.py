@@ -21,10 +21,12 @@ from mcstudy.analysis.select import (
     beside,
     factor_columns,
     in_order,
-    in_words,
+    labelled,
+    labels_of,
     select,
     varying,
     wheres,
+    with_labels,
     with_record,
 )
 from mcstudy.arguments import as_texts, cut, suggestion
@@ -32,6 +34,7 @@ from mcstudy.columns import WARNED, WORDS
 from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.paired import matched
 from mcstudy.errors import ResultsError
+from mcstudy.labels import label
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.storage.table_set import read_table
@@ -118,9 +121,11 @@ class Overlap(Printed):
         if some.empty:
             nothing = "No two methods failed under the same condition."
             return Document(notes=[nothing, rule], frames=[self.frame])
+        words = labels_of(self.frame)
         lines = [
             [
-                *(in_words(row[name]) for name in (*varied, *_NAMES)),
+                *(labelled(name, row[name], words) for name in varied),
+                *(labelled("method", row[name], words) for name in _NAMES),
                 *(str(row[name]) for name in _COUNTS[:-1]),
                 f"{row['expected']:.1f}",
             ]
@@ -128,7 +133,8 @@ class Overlap(Printed):
         ]
         counts = ("replicates", "fails", "other fails", "together", "if independent")
         count = len(varied)
-        grid = Grid((*varied, *_NAMES, *counts), lines, labels=count + 2, repeated=count)
+        heads = [*(label(words, name, "factor") for name in varied), *_NAMES, *counts]
+        grid = Grid(heads, lines, labels=count + 2, repeated=count)
         return Document("Failures together", [Block(grid=grid)], [rule], [self.frame])
 
 
@@ -167,7 +173,8 @@ def failure_overlap(
             names = {"method": name, "other": other}
             line = beside(rows.factors, _TAKEN) | names | dict(zip(_COUNTS, counts, strict=True))
             lines.append(line)
-    return Overlap(pd.DataFrame(lines, columns=None if lines else [*_NAMES, *_COUNTS]), words)
+    frame = pd.DataFrame(lines, columns=None if lines else [*_NAMES, *_COUNTS])
+    return Overlap(with_labels(frame, record.get("labels", {})), words)
 
 
 @dataclass(frozen=True)

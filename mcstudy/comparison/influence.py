@@ -126,6 +126,7 @@ def _about_mean(cell: Cell) -> Floats:
 
 _LIMITS_INFLUENCE: Mapping[str, Callable[[Cell], Floats | tuple[Floats, Floats]]] = {
     "coverage": lambda cell: _hits(cell, cell.truth),
+    "coverage_of_all": lambda cell: np.nan_to_num(_hits(cell, cell.truth)),
     "bias_eliminated_coverage": _about_mean,
     "miss_below": lambda cell: _where_limits(cell, np.asarray(cell.upper) < cell.truth),
     "miss_above": lambda cell: _where_limits(cell, np.asarray(cell.lower) > cell.truth),

@@ -14,7 +14,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.select import Where, factor_columns, select, varying, with_record
+from mcstudy.analysis.select import (
+    Where,
+    factor_columns,
+    labels_of,
+    select,
+    varying,
+    with_record,
+)
 from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.comparison.paired_measures import (
     COMPARISONS,
@@ -24,10 +31,12 @@ from mcstudy.comparison.paired_measures import (
     rejection_difference,
 )
 from mcstudy.errors import ResultsError
+from mcstudy.labels import label
 from mcstudy.measure import null_of
 from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Document
 from mcstudy.tables.formats import Printed
+from mcstudy.tables.numbers import FEW_MISSING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +46,10 @@ Null: TypeAlias = float | Mapping[str, float] | None
 
 _SHOWN = (
     ("bias_difference", "empirical_se_ratio", "relative_efficiency"),
-    ("coverage_difference", "rejection_difference", "width_difference"),
+    (
+        *("coverage_difference", "coverage_of_all_difference"),
+        *("rejection_difference", "width_difference"),
+    ),
 )
 
 
@@ -203,12 +215,22 @@ class Comparison(Printed):
         blocks = []
         for kind in _SHOWN:
             measures = [name for name in kind if (self.frame["measure"] == name).any()]
+            if not self._lacks_intervals and "coverage_of_all_difference" in measures:
+                measures.remove("coverage_of_all_difference")
             cells = self.frame[self.frame["measure"].isin(measures)]
             if len(cells):
                 rows = varying(cells, [*factor_columns(cells), "estimand", "interval"])
                 blocks.append(table(cells, measures, rows=rows, columns=["measure"]).document())
-        title = f"{self.method} against {self.reference}, paired by replicate"
+        words = labels_of(self.frame)
+        one, other = (label(words, name, "method") for name in (self.method, self.reference))
+        title = f"{one} against {other}, paired by replicate"
         return Document(title, blocks, self.notes, [self.frame])
+
+    @property
+    def _lacks_intervals(self) -> bool:
+        """Whether more intervals are missing than can be passed over."""
+        cells = self.frame[self.frame["measure"] == "coverage_difference"]
+        return bool((cells["used"] < (1 - FEW_MISSING) * cells["replicates"]).any())
 
 
 def compare(

@@ -118,10 +118,14 @@ def coverage_difference(pair: Pair) -> Compared:
     The limits are Agresti and Min's (2005, Statistics in Medicine 24:729): half a replicate more
     in each of the four cells of the pairs, so that methods that never differ have limits too.
     """
-    (lower, upper), (lower_r, upper_r) = _both(pair)
-    covers = (lower <= pair.truth) & (pair.truth <= upper)
-    reference = (lower_r <= pair.truth) & (pair.truth <= upper_r)
-    return _share_difference(covers, reference)
+    return _coverage_difference(pair, *_both(pair))
+
+
+def coverage_of_all_difference(pair: Pair) -> Compared:
+    """Difference of coverage, of all replicates that both have: a missing interval is a miss."""
+    assert pair.limits is not None
+    assert pair.reference_limits is not None
+    return _coverage_difference(pair, pair.limits, pair.reference_limits)
 
 
 def rejection_difference(pair: Pair) -> Compared:
@@ -149,6 +153,7 @@ COMPARISONS: Mapping[str, Callable[[Pair], Compared]] = {
 }
 INTERVAL_COMPARISONS: Mapping[str, Callable[[Pair], Compared]] = {
     "coverage_difference": coverage_difference,
+    "coverage_of_all_difference": coverage_of_all_difference,
     "width_difference": width_difference,
 }
 
@@ -165,6 +170,16 @@ def _both(pair: Pair) -> tuple[Limits, Limits]:
     exist = ~np.isnan(np.stack([*pair.limits, *pair.reference_limits])).any(axis=0)
     (lower, upper), (lower_r, upper_r) = pair.limits, pair.reference_limits
     return (lower[exist], upper[exist]), (lower_r[exist], upper_r[exist])
+
+
+def _coverage_difference(pair: Pair, limits: Limits, reference_limits: Limits) -> Compared:
+    """Return by how much more limits contain the truth; nothing where there is no truth."""
+    if not np.isfinite(pair.truth):
+        return _nothing(0)
+    covers, reference = (
+        (lower <= pair.truth) & (pair.truth <= upper) for lower, upper in (limits, reference_limits)
+    )
+    return _share_difference(covers, reference)
 
 
 def _mean(differences: Floats) -> Compared:

@@ -30,9 +30,11 @@ from mcstudy.analysis.select import (
     beside,
     factor_columns,
     in_order,
-    in_words,
+    labelled,
+    labels_of,
     select,
     varying,
+    with_labels,
     with_record,
 )
 from mcstudy.arguments import suggestion
@@ -41,6 +43,7 @@ from mcstudy.comparison.failure_rules import FAILED, NEAR_LEVEL, RANKED, VIEWS, 
 from mcstudy.comparison.failures import checked_statuses, failed_fits, rule_in_words
 from mcstudy.comparison.influence import cells_of, contributions, error_of_difference
 from mcstudy.errors import ResultsError
+from mcstudy.labels import label
 from mcstudy.measure import Measured, Z
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
@@ -88,10 +91,11 @@ class Sensitivity(Printed):
         touched = self.frame[cells["failed"].transform("max") > 0]
         shown = touched if len(touched) else self.frame[cells.ngroup() < _MOST_CELLS]
         rows = shown.to_dict("records")
-        lines, above = [], ""
+        lines, above, words = [], "", labels_of(self.frame)
         for views in zip(*(rows[i :: len(VIEWS)] for i in range(len(VIEWS))), strict=True):
             row, cell = views[0], at(views[0], names)
-            label = (at(row, shared), *(in_words(row[name]) for name in labels), row["method"])
+            named = [labelled(name, row[name], words) for name in labels]
+            named.append(label(words, row["method"], "method"))
             differs = f" ({row['differs_in']})" if row["differs_in"] else ""
             ranking = "" if cell == above else f"{row['ranking']}{differs}"
             failed = f"{row['failed']}/{row['replicates']}"
@@ -99,13 +103,14 @@ class Sensitivity(Printed):
                 f"{number_with_error(*(of[name] for name in VALUES))} {of['rank'] or '-'}"
                 for of in views
             )
-            lines.append((*label, failed, *ranks, ranking))
+            lines.append((at(row, shared, words), *named, failed, *ranks, ranking))
             above = cell
         head = ("condition", *labels, "method", "failed", *VIEWS, "ranking")
         count = 1 + len(labels)
         grid = Grid(head, lines, labels=count + 1, repeated=count, grouped=True)
+        measure = label(words, self.measure, "measure")
         return Document(
-            f"Ranking of the methods by {self.measure}: value (Monte Carlo standard error) rank",
+            f"Ranking of the methods by {measure}: value (Monte Carlo standard error) rank",
             [Block(grid=grid)],
             list(self._notes(cells.ngroups, touched, names)),
             [self.frame],
@@ -198,7 +203,9 @@ def sensitivity(
         raise ResultsError(f"no cell has {measure} of two methods or more here{names_of}")
     order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
     ordered = frame.iloc[np.argsort(order, kind="stable")]
-    return Sensitivity(measure, ordered, words, tuple(sorted(alone)))
+    return Sensitivity(
+        measure, with_labels(ordered, record.get("labels", {})), words, tuple(sorted(alone))
+    )
 
 
 def _cells(

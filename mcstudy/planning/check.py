@@ -91,6 +91,12 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
     with threadpool_limits(1):
         trial = try_out(study)
         problems, compared = trial.lines("problem"), None
+        if study.labels and not problems:
+            try:
+                truths = [study.truths(condition) for condition in study.conditions]
+                study.check_labelled({name for of in truths for name in of})
+            except StudyError as error:
+                problems.append(str(error).removeprefix(f"{study.name}: "))
         if study.oracle is not None and not problems:
             try:
                 compared = compare_with_oracle(study, seconds)

@@ -53,6 +53,8 @@ RECORD = {
     "versions": Each(_TEXT),
     "precision": Optional(Each(_NUMBER)),
     "max_replicates": Optional(_WHOLE + _NONE),
+    "aims": Optional(_TEXT),
+    "labels": Optional(Each(_TEXT)),
     "facts": [_TEXT],
     "conditions": Each(Each(_LEVEL)),
     "study_file": _TEXT + _NONE,

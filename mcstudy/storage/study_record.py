@@ -13,6 +13,7 @@ from typing import Any
 from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
+from mcstudy.measure import BUILT_IN
 from mcstudy.storage.changes import Decisions
 from mcstudy.storage.facts import commit_of, digest, facts_of, measures_record, truths_record
 from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of, replicates_in
@@ -43,7 +44,7 @@ class StudyRecord:
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.marks = method_marks(study)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
-        self._check_null()
+        self._check_estimands()
         self._check_names()
         take_as_unchanged(study, self.marks)
         self.repaired, self._wrote = "", False
@@ -95,9 +96,10 @@ class StudyRecord:
     def extent(self, extent: dict[str, dict[str, int]]) -> None:
         self._extent = extent
 
-    def _check_null(self) -> None:
-        """Raise StudyError for a null value of what is no estimand."""
+    def _check_estimands(self) -> None:
+        """Raise StudyError for a null value, or a label, of what is no estimand."""
         known = {estimand for truths in self.truths.values() for estimand in truths}
+        self.study.check_labelled(known)
         named = self.study.null if isinstance(self.study.null, Mapping) else ()
         if unknown := [estimand for estimand in named if estimand not in known]:
             raise StudyError(
@@ -244,7 +246,7 @@ class StudyRecord:
 
     def measures_digest(self, made_of: str) -> str:
         """Return the digest of all that the measures and comparisons are made of."""
-        return digest([made_of, measures_record(self.study)])
+        return digest([made_of, measures_record(self.study), BUILT_IN])
 
     def outdate_tables(self) -> None:
         """Write down that rows change, before they do: the same replicates may get other rows."""
@@ -260,6 +262,8 @@ class StudyRecord:
         self._record = {
             **self.facts(),
             "facts": list(self.facts()),
+            "aims": self.study.aims,
+            "labels": dict(self.study.labels),
             "method_order": list(self.study.methods),
             "conditions": {
                 c.key: dict(c.factors)

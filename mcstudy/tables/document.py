@@ -57,12 +57,14 @@ class Grid:
 class Block:
     """A heading, a table and lines below it, each of which may be missing.
 
-    Lines that begin with a blank (commands, tracebacks, data) keep their blanks.
+    Lines that begin with a blank (commands, tracebacks, data) keep their blanks. `level` is of a
+    heading in a text with chapters, 1 to 3; such a block has nothing but it.
     """
 
     heading: str = ""
     grid: Grid | None = None
     lines: Sequence[str] = ()
+    level: int = 0
 
     def texts(self) -> list[str]:
         """Return the lines of the heading and those below, without empty ones."""

@@ -150,7 +150,8 @@ def markdown(document: Document) -> str:
     """Return the document in GitHub's Markdown, the columns of its tables aligned."""
     parts = list[str]()
     for block in document.sections():
-        parts += map(_in_markdown, block.heading.split("\n"))
+        begins = "#" * block.level + " " if block.level else ""
+        parts += [begins + _in_markdown(line) for line in block.heading.split("\n") if line]
         parts += [_markdown_grid(block.grid.flat())] if block.grid else []
         for plain, lines in _runs(block.lines):
             indented = "\n".join(f"    {line}" for line in lines)
@@ -184,6 +185,8 @@ def latex(document: Document) -> str:
             else _in_latex(" ".join(line.split()))
             for line in block.texts()
         ]
+        if block.level:
+            lines = [rf"\{'sub' * (block.level - 1)}section*{{{line}}}" for line in lines]
         caption = ". ".join(line[:1].upper() + line[1:] for line in lines)
         parts.append(_latex_grid(block.grid.flat(), caption) if block.grid else "\n\n".join(lines))
     return "\n\n".join(parts)
@@ -257,6 +260,9 @@ def html(document: Document) -> str:
             shown = list(map(web.escape, lines))
             words += "<br/>".join(shown) if plain else f"<pre>{chr(10).join(shown)}</pre>"
         grid = block.grid
+        if block.level:
+            parts.append(f"<h{block.level}>{words}</h{block.level}>")
+            continue
         parts.append(_html_grid(grid.flat(), words) if grid else f"<div>{words}</div>")
     return parts[0] if len(parts) == 1 else "\n".join(["<div>", *parts, "</div>"])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+FEW_MISSING = 0.01  # of the intervals: so few move a coverage by less than its usual error
+BOUNDS_MEANING = "[a, b]: coverage if missing intervals (over 1 %) count as misses, and as hits"
 _ROUNDING = 1e-12  # of the value: a smaller error is that of the arithmetic
 
 
@@ -29,6 +31,34 @@ def number_with_error(
     text = f"{value:.{places}f}"
     shown = text if text.strip("-0.") else text.removeprefix("-")  # no minus before a zero
     return f"{shown} ({mcse:.{places}f})"
+
+
+def coverage_bounds(
+    measure: str, value: float, used: int, replicates: int
+) -> tuple[float, float] | None:
+    """Return the coverage with missing intervals counted as misses, and as hits.
+
+    None for another measure, where few intervals are missing and where there are none.
+
+    Parameters
+    ----------
+    measure : str
+        Bounds are those of ``"coverage"``.
+    value : float
+        Of the intervals that exist.
+    used, replicates : int
+        How many exist, of how many.
+    """
+    missing = replicates - used
+    if measure != "coverage" or not used or missing <= FEW_MISSING * replicates:
+        return None
+    hits = value * used
+    return hits / replicates, (hits + missing) / replicates
+
+
+def bounds_in_words(bounds: tuple[float, float] | None) -> str:
+    """Return bounds as ``[0.75, 0.99]``, nothing where there are none."""
+    return "" if bounds is None else f"[{bounds[0]:.2f}, {bounds[1]:.2f}]"
 
 
 def _one_sided(value: float, lower: float, upper: float) -> str:

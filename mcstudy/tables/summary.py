@@ -1,85 +1,368 @@
-"""Measures to the table that ends a run."""
+"""Measures to what ends a run: the worst of each method and estimand, and how the fits ended."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from mcstudy.analysis.select import Columns, at, factor_columns, in_order, levels_by_row
+from mcstudy.analysis.select import (
+    Columns,
+    at,
+    factor_columns,
+    in_order,
+    levels_by_row,
+    method_order,
+)
+from mcstudy.arguments import cut
 from mcstudy.columns import COUNTS, VALUES, WARNED, WARNED_MEANING
+from mcstudy.labels import Labels, label
+from mcstudy.measure import BUILT_IN
 from mcstudy.method import Status
 from mcstudy.tables.document import Block, Document, Grid
-from mcstudy.tables.numbers import number_with_error
+from mcstudy.tables.formats import text
+from mcstudy.tables.numbers import (
+    BOUNDS_MEANING,
+    FEW_MISSING,
+    bounds_in_words,
+    coverage_bounds,
+    number_with_error,
+)
 
-MOST_CONDITIONS = 24  # a screen or two, with a line for each interval; the table has all
+SCREEN = 40
+"""Lines that a short summary has at most, in a terminal of any usual width."""
+_MOST_ROWS = (16, 12, 10, 8, 6, 4, 2)
+"""Of each table in a short summary; the first with which all of it is a screen."""
+_MOST_COLUMNS = 5  # measures of a table; a terminal has no room for more
+_LONGEST, _LONGEST_AT = 28, 44  # letters of a name, and of a condition, in a short summary
+_WORST = {"bias": "largest", "rmse": "highest", "coverage": "lowest"}
+"""What is the worst of a measure over conditions; of others both ends are shown."""
+_ERROR = "(Monte Carlo standard error)"
+_SHOWN = {"rmse": "RMSE"}
+
+_NAMES = ("method", "estimand", "interval")
+_ALL = "--verbose, or mcstudy table"
+_Key: TypeAlias = tuple[Any, ...]
 
 
-def performance_summary(name: str, table: Columns, order: Sequence[str]) -> Document:
-    """Return bias, RMSE and coverage of every cell of a study, and how its fits ended.
+@dataclass(frozen=True)
+class _Study:
+    """The table of measures of a study with what its names mean.
 
     Parameters
     ----------
-    name : str
-        Of the study.
     table : Columns
         The measures.
-    order : sequence of str
-        Of the methods.
+    levels : list of tuple
+        Of the factors, by row of the table.
+    names, varied : list of str
+        The factors, and those with more than one level.
+    order : list of str
+        The methods.
+    labels : mapping of str to str
+        As in `Study`.
     """
-    names = factor_columns(table)
-    levels = levels_by_row(table, names)
-    varied = [name for j, name in enumerate(names) if len({key[j] for key in levels}) > 1]
-    fixed = [name for name in names if name not in varied]
-    conditions: dict[tuple[Any, ...], list[int]] = {}
-    for row, key in enumerate(levels):
-        conditions.setdefault(key, []).append(row)
-    title = f"{name}: value (Monte Carlo standard error)"
-    if fixed:
-        title += f"\nthroughout: {at(dict(zip(names, levels[0], strict=True)), fixed)}"
-    lines = [
-        (at(dict(zip(names, key, strict=True)), varied), *line)
-        for key, rows in list(conditions.items())[:MOST_CONDITIONS]
-        for line in _condition_lines({n: table[n][rows].tolist() for n in _READ}, order)
-    ]
-    head = ("condition", "method", "estimand", "interval", "bias", "RMSE", "coverage", "used/of")
-    notes = []
-    left = len(conditions) - MOST_CONDITIONS
-    if left > 0:
-        notes.append(f"... and {left} more conditions in performance.parquet")
-    if np.any(table["used"] < table["replicates"]):
-        notes.append(
-            "used/of: intervals that exist (estimates, where a method gives none) of replicates"
+
+    table: Columns
+    levels: list[tuple[Any, ...]]
+    names: list[str]
+    varied: list[str]
+    order: list[str]
+    labels: Labels
+
+    @classmethod
+    def of(cls, table: Columns, record: Mapping[str, Any]) -> _Study:
+        names = factor_columns(table)
+        levels = levels_by_row(table, names)
+        varied = [name for j, name in enumerate(names) if len({key[j] for key in levels}) > 1]
+        labels = record.get("labels", {})
+        return cls(table, levels, names, varied, method_order(record), labels)
+
+    @cached_property
+    def conditions(self) -> dict[tuple[Any, ...], None]:
+        """The levels of each condition, in order."""
+        return dict.fromkeys(self.levels)
+
+    @cached_property
+    def least(self) -> list[float]:
+        """Each number; of a coverage that lacks intervals its lower bound."""
+        value, used, of = (self.table[name] for name in ("value", *COUNTS))
+        lacks = (self.table["measure"] == "coverage") & (of - used > FEW_MISSING * of) & (used > 0)
+        found: list[float] = np.where(lacks, value * used / np.maximum(of, 1), value).tolist()
+        return found
+
+    def condition(self, levels: tuple[Any, ...], which: Iterable[str]) -> str:
+        """Return some of the levels of a condition in words."""
+        return at(dict(zip(self.names, levels, strict=True)), list(which), self.labels)
+
+    def title(self, name: str) -> str:
+        """Return what the summary is about, and below it what is the same throughout."""
+        fixed = [name for name in self.names if name not in self.varied]
+        counts = self.table["replicates"]
+        fewest, most = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
+        counts_of = (
+            (len(self.conditions), "condition"),
+            (len(set(self.table["method"])), "method"),
         )
-    grid = Grid(head, lines, labels=4, repeated=3, grouped=True)
-    return Document(title, [Block(grid=grid, lines=notes), endings(table, order)])
+        size = [f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts_of]
+        size += [f"{most} replicates" if fewest == most else f"{fewest} to {most} replicates"]
+        title = f"{name}: {' x '.join(size)}"
+        if fixed and self.levels:
+            title += f"\nthroughout: {self.condition(self.levels[0], fixed)}"
+        return title
+
+    def number(self, row: int) -> str:
+        """Return a number with its error."""
+        return number_with_error(*(float(self.table[name][row]) for name in VALUES))
+
+    def worst(self, measure: str, places: Sequence[int]) -> str:
+        """Return the worst of some numbers, which rise, or the first and the last one."""
+        value = self.table["value"]
+        match _WORST.get(measure):
+            case "largest":
+                return self.number(max(places, key=lambda place: abs(value[place])))
+            case "highest":
+                return self.number(places[-1])
+            case "lowest":
+                return self.number(places[0])
+        return " to ".join(dict.fromkeys(self.number(places[i]) for i in (0, -1)))
+
+    def head(self, measure: str) -> str:
+        """Return what a measure is called above its numbers."""
+        words = label(self.labels, measure, "measure")
+        return cut(_SHOWN.get(words, words), _LONGEST)
+
+    def used(self, row: int) -> str:
+        """Return on how many replicates a number rests, of how many."""
+        return f"{self.table['used'][row]}/{self.table['replicates'][row]}"
+
+    def bounds(self, row: int) -> tuple[float, float] | None:
+        """Return the bounds of a coverage that lacks intervals."""
+        return coverage_bounds(*(self.table[n][row] for n in ("measure", "value", *COUNTS)))
+
+    def where(self, row: int) -> tuple[str, str]:
+        """Return the bounds of a coverage and its condition, in words."""
+        condition = self.condition(self.levels[row], self.varied)
+        return bounds_in_words(self.bounds(row)), cut(condition, _LONGEST_AT)
+
+    def words(self, cell: _Key) -> list[str]:
+        """Return method, estimand and, where there is one, interval as a reader knows them."""
+        return [label(self.labels, x, n) for n, x in zip(_NAMES, cell, strict=False)]
 
 
-_READ = ("method", "estimand", "interval", "measure", *VALUES, *COUNTS)
+def performance_summary(
+    table: Columns,
+    record: Mapping[str, Any],
+    *,
+    beside: Sequence[Block] = (),
+    verbose: bool = False,
+) -> Document:
+    """Return what a person needs to know of the measures of a study, and how its fits ended.
+
+    Bias and RMSE of each method and estimand, coverage and rejection of each interval, and the
+    study's own measures: of every condition, or the worst of all conditions where that is more
+    than a screen.
+
+    Parameters
+    ----------
+    table : Columns
+        The measures.
+    record : mapping
+        Of the study.
+    beside : sequence of Block
+        What follows it on the same screen.
+    verbose : bool, default False
+        Every condition in any case.
+    """
+    study = _Study.of(table, record)
+    parts = [
+        _Part.of(study, "Estimates", ("bias", "rmse"), of_intervals=False),
+        _Part.of(study, "Intervals", ("coverage", "rejection"), of_intervals=True),
+    ]
+    title = study.title(record["name"])
+    for most in (len(table["measure"]),) if verbose else _MOST_ROWS:
+        short = 0 if verbose else most
+        blocks = [_section(study, part, short) for part in parts if part.measures]
+        blocks.append(endings(table, study.order, study.labels, most=short))
+        made = Document(title, [*blocks, *beside])
+        if verbose or text(made).count("\n") < SCREEN:
+            break
+    return made
 
 
-def _condition_lines(
-    columns: Mapping[str, list[Any]], order: Sequence[str]
-) -> Iterator[tuple[str, ...]]:
-    """Yield the lines of one condition; bias and RMSE stand in the first of each estimand."""
-    cells: dict[tuple[str, str], dict[tuple[str, str], dict[str, Any]]] = {}
-    for values in zip(*columns.values(), strict=True):
-        row = dict(zip(columns, values, strict=True))
-        if isinstance(row["estimand"], str):
-            interval = row["interval"] if isinstance(row["interval"], str) else ""
-            cell = cells.setdefault((row["method"], row["estimand"]), {})
-            cell[interval, row["measure"]] = row
-    methods = in_order(dict.fromkeys(method for method, _ in cells), order)
-    for method, estimand in sorted(cells, key=lambda cell: methods.index(cell[0])):
-        rows = cells[method, estimand]
-        bias = rows["", "bias"]
-        some = "" if bias["used"] == bias["replicates"] else f" {_used(bias)}"
-        for i, interval in enumerate(list(dict.fromkeys(i for i, _ in rows if i)) or [""]):
-            own = ("", "") if i else (_shown(bias) + some, _shown(rows.get(("", "rmse"))))
-            coverage = rows.get((interval, "coverage"))
-            yield (method, estimand, interval, *own, _shown(coverage), _used(coverage or bias))
+@dataclass(frozen=True)
+class _Part:
+    """The measures of estimates, or those of intervals.
+
+    Parameters
+    ----------
+    heading : str
+        Above their table.
+    measures : list of str
+        Those that have a number somewhere: what every study has, then its own.
+    found : mapping
+        By method, estimand and, of intervals, interval: the rows of each measure with a number.
+    unknown : list of tuple
+        The intervals without any.
+    """
+
+    heading: str
+    measures: list[str]
+    found: Mapping[_Key, Mapping[str, list[int]]]
+    unknown: list[_Key]
+
+    @classmethod
+    def of(
+        cls, study: _Study, heading: str, built_in: Sequence[str], *, of_intervals: bool
+    ) -> _Part:
+        """Return the part with the measures `built_in` and the study's own."""
+        table = study.table
+        names, missing = table["measure"].tolist(), np.isnan(table["value"]).tolist()
+        own = {n for n in names if n not in BUILT_IN and n != WARNED and not n.startswith("share_")}
+        keys = list(zip(*(table[name].tolist() for name in _NAMES), strict=True))
+        found: dict[_Key, dict[str, list[int]]] = {}
+        for row, name in enumerate(names):
+            if (name in built_in or name in own) and isinstance(keys[row][2], str) == of_intervals:
+                of = found.setdefault(keys[row] if of_intervals else keys[row][:2], {})
+                if not missing[row]:
+                    of.setdefault(name, []).append(row)
+        order = in_order(dict.fromkeys(cell[0] for cell in found), study.order)
+        cells = sorted(found, key=lambda cell: order.index(cell[0]))
+        measures = dict.fromkeys(name for of in found.values() for name in of)
+        known = [name for name in built_in if name in measures]
+        unknown = [cell for cell in cells if not found[cell]] if of_intervals else []
+        return cls(
+            heading,
+            [*known, *(name for name in measures if name not in known)],
+            {cell: found[cell] for cell in cells if found[cell]},
+            unknown,
+        )
+
+
+def _section(study: _Study, part: _Part, most: int) -> Block:
+    """Return the table of a part with at most so many rows; 0 shows all conditions."""
+    shown = part.measures[: _MOST_COLUMNS if most else None]
+    rows = sum(max(map(len, of.values())) for of in part.found.values())
+    conditions = len(study.conditions)
+    headings = conditions if rows > conditions else 0
+    if most and conditions > 1 and rows + headings > most:
+        block = _worst(study, part, shown, most)
+    else:
+        block = _every(study, part, shown, most)
+    notes = list(block.lines)
+    if part.unknown:
+        more = f" and {len(part.unknown) - 1} more" if len(part.unknown) > 1 else ""
+        first = ", ".join(study.words(part.unknown[0]))
+        notes.append(f"no interval in any replicate: {first}{more}")
+    if left := len(part.measures) - len(shown):
+        notes.append(f"{left} more measure{'s' * (left > 1)}: {_ALL}")
+    return replace(block, lines=notes)
+
+
+def _every(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Block:
+    """Return a row for each condition and cell."""
+    by_condition: dict[_Key, dict[_Key, dict[str, int]]] = {key: {} for key in study.conditions}
+    for cell, of in part.found.items():
+        for measure in measures:
+            for place in of.get(measure, ()):
+                by_condition[study.levels[place]].setdefault(cell, {})[measure] = place
+    lines = []
+    for levels, cells in by_condition.items():
+        where = study.condition(levels, study.varied)
+        for cell, places in cells.items():
+            numbers = [study.number(places[m]) if m in places else "-" for m in measures]
+            first = next(iter(places.values()))
+            extra = [study.used(first), bounds_in_words(study.bounds(first))]
+            lines.append([where, *study.words(cell), *numbers, *extra])
+    notes = []
+    if most and len(lines) > most:
+        notes.append(f"{most} of {len(lines)} rows; all: {_ALL}")
+        lines = lines[:most]
+    names = ["condition", *_NAMES[: len(next(iter(part.found)))]]
+    heads = [*names, *(study.head(measure) for measure in measures), "used/of", "bounds"]
+    heading = f"{part.heading}: value {_ERROR}"
+    return _block(heading, heads, lines, notes, labels=len(names), short=most > 0)
+
+
+def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Block:
+    """Return a row for each cell, with the worst of its conditions; the lowest coverage first."""
+    least, lines, lowest = study.least.__getitem__, [], []
+    for cell, of in part.found.items():
+        line, low = study.words(cell), np.inf
+        for measure in measures:
+            places = sorted(of.get(measure, ()), key=least)
+            line.append(study.worst(measure, places) if places else "-")
+            if measure == "coverage":
+                line += study.where(places[0]) if places else ("", "")
+                low = least(places[0]) if places else low
+        lines.append(line)
+        lowest.append(low)
+    order = np.argsort(lowest, kind="stable").tolist()[:most]
+    notes = []
+    if len(lines) > most:
+        which = ", those with the lowest coverage" if "coverage" in measures else ""
+        notes.append(f"{most} of {len(lines)} rows{which}; all: {_ALL}")
+    names = _NAMES[: len(next(iter(part.found)))]
+    heads = [*names]
+    for measure in measures:
+        heads += [study.head(measure), *(("bounds", "at") if measure == "coverage" else ())]
+    worst = [f"{_WORST[m]} {study.head(m)}" for m in measures if m in _WORST]
+    others = ["range of the others"] if worst and len(worst) < len(measures) else []
+    said = ", ".join([*worst, *others]) or "range"
+    heading = f"{part.heading}: {said} of {len(study.conditions)} conditions {_ERROR}"
+    return _block(heading, heads, [lines[i] for i in order], notes, labels=len(names), short=True)
+
+
+def _block(
+    heading: str,
+    heads: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    notes: list[str],
+    *,
+    labels: int,
+    short: bool,
+) -> Block:
+    """Return a table without the columns behind its labels that say nothing."""
+    columns = [[line[j] for line in lines] for j in range(len(heads))]
+    kept = [
+        j
+        for j, head in enumerate(heads)
+        if j < labels
+        or (any(columns[j]) and not (head == "used/of" and all(map(_is_whole, columns[j]))))
+    ]
+    has_conditions = heads[0] == "condition"
+    grouped = has_conditions and len(set(columns[0])) < len(lines)
+    if has_conditions and not any(columns[0]):
+        kept, labels, has_conditions, grouped = kept[1:], labels - 1, False, False
+    rows = [
+        [
+            cut(line[j], _LONGEST_AT if heads[j] == "condition" else _LONGEST)
+            if short and j in kept[:labels] and not (j == 0 and grouped)
+            else line[j]
+            for j in kept
+        ]
+        for line in lines
+    ]
+    if "bounds" in (heads[j] for j in kept):
+        notes = [*notes, BOUNDS_MEANING]
+    grid = Grid(
+        [heads[j] for j in kept],
+        rows,
+        labels=labels,
+        repeated=labels - 1,
+        grouped=grouped,
+        folds=True,
+    )
+    return Block(heading, grid, notes)
+
+
+def _is_whole(used: str) -> bool:
+    first, _, of = used.partition("/")
+    return first == of
 
 
 def ends_in_words(table: Columns) -> str:
@@ -102,25 +385,46 @@ def _counts_of(table: Columns, measure: str, *, all_fits: bool = False) -> Count
     return made
 
 
-def endings(table: Columns, order: Sequence[str]) -> Block:
-    """Return how many fits ended how, by method, over all conditions."""
-    totals = _counts_of(table, f"share_{Status.OK}", all_fits=True)
+def endings(
+    table: Columns, order: Sequence[str], labels: Labels | None = None, *, most: int = 0
+) -> Block:
+    """Return how many fits ended how, by method, over all conditions.
+
+    Parameters
+    ----------
+    table : Columns
+        The measures.
+    order : sequence of str
+        Of the methods.
+    labels : mapping of str to str, optional
+        As in `Study`.
+    most : int, optional
+        How many methods, those with the most fits that did not end ok; all by default. Where all
+        fits ended ok it is one line.
+    """
+    words_of, ok = labels or {}, str(Status.OK)
+    totals = _counts_of(table, f"share_{ok}", all_fits=True)
     meanings = {str(word): word.meaning for word in Status} | {WARNED: WARNED_MEANING}
     counts = {
         word: _counts_of(table, word if word == WARNED else f"share_{word}") for word in meanings
     }
     words = [word for word, count in counts.items() if count.total() > 0]
+    if most and words == [ok]:
+        return Block(lines=[f"All {totals.total():.0f} fits ended ok"])
+    methods, notes = in_order(totals, order), []
+    if most and len(methods) > most:
+        first = sorted(methods, key=lambda name: counts[ok][name] - totals[name])[:most]
+        notes.append(f"{most} of {len(methods)} methods, those with the fewest fits that ended ok")
+        methods = [name for name in methods if name in first]
     lines = [
-        (method, str(totals[method]), *(str(round(counts[word][method])) for word in words))
-        for method in in_order(totals, order)
+        (
+            cut(name, _LONGEST) if most else name,
+            str(totals[method]),
+            *(str(round(counts[word][method])) for word in words),
+        )
+        for method in methods
+        for name in [label(words_of, method, "method")]
     ]
-    notes = [f"{word}: {meanings[word]}" for word in words if word != Status.OK]
-    return Block("How the fits ended", Grid(("method", "fits", *words), lines), notes)
-
-
-def _shown(row: Mapping[str, Any] | None) -> str:
-    return number_with_error(*(row[name] for name in VALUES)) if row else ""
-
-
-def _used(row: Mapping[str, Any]) -> str:
-    return f"{row['used']}/{row['replicates']}"
+    notes += [f"{word}: {meanings[word]}" for word in words if word != Status.OK]
+    grid = Grid(("method", "fits", *words), lines, folds=bool(most))
+    return Block("How the fits ended", grid, notes)

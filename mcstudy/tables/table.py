@@ -14,9 +14,10 @@ from mcstudy.analysis.query import names_of
 from mcstudy.analysis.select import (
     Where,
     dimensions,
-    in_words,
     known_column,
     known_measures,
+    labelled,
+    labels_of,
     levels_of,
     named,
     select,
@@ -26,9 +27,15 @@ from mcstudy.analysis.select import (
 from mcstudy.arguments import is_proportion, short
 from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.errors import ResultsError
+from mcstudy.labels import Labels, label
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed, checked_format
-from mcstudy.tables.numbers import number_with_error
+from mcstudy.tables.numbers import (
+    BOUNDS_MEANING,
+    bounds_in_words,
+    coverage_bounds,
+    number_with_error,
+)
 
 Names: TypeAlias = str | Sequence[str] | None
 Orders: TypeAlias = Mapping[str, Sequence[Any]]
@@ -41,8 +48,9 @@ _NUMBERS = ("value", "mcse", *COUNTS)
 class Layout:
     """What a table shows and where: dimensions that run down and across, and their levels.
 
-    An entry, by row and column, has value, mcse, lower, upper, used, replicates, and whether it is
-    `marked` as off its target by more than its error. A cell that does not exist is not there.
+    An entry, by row and column, has value, mcse, lower, upper, used, replicates, whether it is
+    `marked` as off its target by more than its error, and the `bounds` of a coverage, in words. A
+    cell that does not exist is not there.
     """
 
     row_names: tuple[str, ...]
@@ -81,50 +89,67 @@ class Table(Printed):
 
     def document(self) -> Document:
         """Return the table as text cells, and its numbers as a frame."""
-        of = self.layout
-        # What a measure does not have, as bias has no interval, is left blank.
-        labels = [
-            ["" if n in WORDS and pd.isna(x) else " ".join(in_words(x).split()) for n, x in pairs]
-            for pairs in (zip(of.row_names, row, strict=True) for row in of.rows)
-        ]
-        heads = [
-            [" ".join(text.split()) for text in map(named, of.column_names, column)]
-            for column in of.columns
-        ]
+        of, words = self.layout, labels_of(self.frame)
+        labels, heads = self._labels(words), self._heads(words)
         lines = [[of.entries.get((i, j)) for j in range(len(heads))] for i in range(len(labels))]
         # On how many replicates a number rests is left out where all have the same.
         whole = self.frame["replicates"].nunique() == 1
         columns = [_column_in_words(column, whole) for column in zip(*lines, strict=True)]
         rows = [[*a, *b] for a, b in zip(labels, zip(*columns, strict=True), strict=True)]
         count = len(of.row_names)
-        names = [*of.row_names, *("\n".join(head) or "value" for head in heads)]
+        names = [label(words, name, "factor") for name in of.row_names]
+        names += ["\n".join(head) or "value" for head in heads]
         grid = Grid(names, rows, labels=count, repeated=count, folds=True)
         numbers = [
-            [*label, *(getattr(entry, kind, None) for entry in line for kind in _NUMBERS)]
-            for label, line in zip(labels, lines, strict=True)
+            [*levels, *(getattr(entry, kind, None) for entry in line for kind in _NUMBERS)]
+            for levels, line in zip(self._labels({}), lines, strict=True)
         ]
-        kinds = [" ".join([*head, kind]) for head in heads for kind in _NUMBERS]
+        kinds = [" ".join([*head, kind]) for head in self._heads({}) for kind in _NUMBERS]
         frame = pd.DataFrame(numbers, columns=[*of.row_names, *kinds], dtype=object)
         return Document(self.title, [Block(grid=grid)], self.notes, [frame])
 
+    def _labels(self, words: Labels) -> list[list[str]]:
+        """Return what names each row: blank what a measure does not have, as bias no interval."""
+        names = self.layout.row_names
+        return [
+            [
+                "" if n in WORDS and pd.isna(x) else _one_line(labelled(n, x, words))
+                for n, x in zip(names, row, strict=True)
+            ]
+            for row in self.layout.rows
+        ]
+
+    def _heads(self, words: Labels) -> list[list[str]]:
+        """Return what names each column, a text for each dimension."""
+        names = self.layout.column_names
+        return [
+            [_one_line(named(n, x, words)) for n, x in zip(names, column, strict=True)]
+            for column in self.layout.columns
+        ]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
 
 def _column_in_words(entries: Sequence[Any], whole: bool) -> list[str]:
-    """Return the entries of a column, their parts in line: value and mark, error, used/of."""
+    """Return the entries of a column: value and mark, error, used/of, bounds, each in line."""
     parts = []
     for entry in entries:
         if entry is None:
-            parts.append(("", "", "", ""))
+            parts.append(("",) * 5)
             continue
         shown = number_with_error(entry.value, entry.mcse, entry.lower, entry.upper)
         value, _, error = shown.partition(" ")
         all_used = whole and entry.used == entry.replicates
         used = "" if all_used else f"{entry.used}/{entry.replicates}"
-        parts.append((value, "*" if entry.marked else "", error, used))
+        parts.append((value, "*" if entry.marked else "", error, used, entry.bounds))
     widths = [max(map(len, part)) for part in zip(*parts, strict=True)]
     return [
         f"{value:>{widths[0]}}{mark:<{widths[1]}} {error:>{widths[2]}}"
         + (f" {used:>{widths[3]}}" if widths[3] else "")
-        for value, mark, error, used in parts
+        + (f" {bounds:>{widths[4]}}" if widths[4] else "")
+        for value, mark, error, used, bounds in parts
     ]
 
 
@@ -186,10 +211,13 @@ def table(
     orders = wheres(where) | {"measure": measures}
     asked = {name: levels for name, levels in wheres(where).items() if name == "method"}
     notes = [
-        *_notes(frame, [*down, *across], set(zip(goals[off], frame["measure"][off], strict=True))),
+        *_notes(frame, [*down, *across]),
+        *_marks(set(zip(goals[off], frame["measure"][off], strict=True)), labels_of(frame)),
         *_lacking(select(performance, asked), frame, measures),
     ]
-    title = f"{', '.join(_levels(frame, 'measure', orders))}: value (Monte Carlo standard error)"
+    words = labels_of(frame)
+    shown = (label(words, name, "measure") for name in _levels(frame, "measure", orders))
+    title = f"{', '.join(shown)}: value (Monte Carlo standard error)"
     layout = _lay_out(frame, (down, across), orders, off)
     return Table(title, layout, tuple(notes), frame.reset_index(drop=True), format)
 
@@ -245,7 +273,17 @@ def _lay_out(
             sorted(set(keys), key=lambda k: [at[x] for at, x in zip(order, k, strict=True)])
         )
     rows, columns = ({key: i for i, key in enumerate(some)} for some in labels)
-    numbers = frame[[*VALUES, *COUNTS]].astype(dict.fromkeys(COUNTS, int)).assign(marked=off)
+    numbers = (
+        frame[[*VALUES, *COUNTS]]
+        .astype(dict.fromkeys(COUNTS, int))
+        .assign(
+            marked=off,
+            bounds=[
+                bounds_in_words(coverage_bounds(*cell))
+                for cell in zip(*(frame[n] for n in ("measure", "value", *COUNTS)), strict=True)
+            ],
+        )
+    )
     entries = {
         (rows[row], columns[column]): entry
         for row, column, entry in zip(
@@ -269,10 +307,11 @@ def _levels(frame: pd.DataFrame, name: str, orders: Orders) -> list[Any]:
     return sorted(levels, key=lambda v: wanted.index(v) if v in wanted else len(wanted))
 
 
-def _notes(frame: pd.DataFrame, placed: list[str], marked: set[tuple[float, str]]) -> Iterator[str]:
-    """Yield what is fixed, how many replicates there are, and what an asterisk means."""
+def _notes(frame: pd.DataFrame, placed: list[str]) -> Iterator[str]:
+    """Yield what is fixed, and how many replicates there are."""
+    words = labels_of(frame)
     throughout = [
-        f"{name}={in_words(levels_of(frame, name)[0])}"
+        f"{label(words, name, 'factor')}={labelled(name, levels_of(frame, name)[0], words)}"
         for name in dimensions(frame)
         if name not in (*placed, "measure")
         and not (name in ("estimand", "interval") and frame[name].isna().all())
@@ -285,14 +324,23 @@ def _notes(frame: pd.DataFrame, placed: list[str], marked: set[tuple[float, str]
     yield count + ("; a/b: the number rests on a of b" if some_used else "")
     if frame["value"].isna().any():
         yield "-: no number"
+    counted = zip(*(frame[n] for n in ("measure", "value", *COUNTS)), strict=True)
+    if any(coverage_bounds(*cell) for cell in counted):
+        yield BOUNDS_MEANING
+
+
+def _marks(marked: set[tuple[float, str]], words: Labels) -> Iterator[str]:
+    """Yield what an asterisk means."""
     for goal, pairs in itertools.groupby(sorted(marked), lambda pair: pair[0]):
-        names = ", ".join(name for _, name in pairs)
+        names = ", ".join(label(words, name, "measure") for _, name in pairs)
         yield f"* the 95 % Monte Carlo limits of {names} exclude {goal:g}"
 
 
 def _lacking(asked: pd.DataFrame, frame: pd.DataFrame, measures: list[str]) -> Iterator[str]:
     """Say which methods, of those that were asked for, have no cell of a measure."""
+    words = labels_of(frame)
     for measure in measures if "method" in asked.columns else ():
         have = set(frame["method"][frame["measure"] == measure])
-        if names := [in_words(name) for name in levels_of(asked, "method") if name not in have]:
-            yield f"no {measure} of {', '.join(names)}"
+        lacking = [name for name in levels_of(asked, "method") if name not in have]
+        if names := [labelled("method", name, words) for name in lacking]:
+            yield f"no {label(words, measure, 'measure')} of {', '.join(names)}"

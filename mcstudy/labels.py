@@ -1,0 +1,107 @@
+"""Names to the words that a reader sees: the `labels` of a study, checked and looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from mcstudy.arguments import short, suggestion
+from mcstudy.columns import WARNED
+from mcstudy.errors import StudyError
+from mcstudy.grid import Grid, is_plain, level_text
+from mcstudy.measure import BUILT_IN
+from mcstudy.method import Status
+
+Labels = Mapping[str, str]
+_KNOWN_LATER = ("interval", "diagnostic")  # by what the methods return
+
+
+def label(labels: Labels, name: str, kind: str = "") -> str:
+    """Return the words for a name; the name itself where it has no label.
+
+    Parameters
+    ----------
+    labels : mapping of str to str
+        As in `Study`.
+    name : str
+        Of a factor, method, estimand, interval, measure or diagnostic.
+    kind : str, optional
+        Which of these: a label of ``interval=wald`` comes before one of ``wald``.
+    """
+    return labels.get(f"{kind}={name}", labels.get(name, name))
+
+
+def level_label(labels: Labels, factor: str, level: Any) -> str | None:
+    """Return the words for the level of a factor, None where it has no label."""
+    if not labels:
+        return None
+    return labels.get(f"{factor}={level}", labels.get(f"{factor}={level_text(level)}"))
+
+
+def check_labels(labels: object, where: str) -> None:
+    """Raise StudyError unless `labels` maps texts to texts of one line; `where` begins it."""
+    if not isinstance(labels, Mapping):
+        raise StudyError(f"{where}: labels is {short(labels)}; write {{'name': 'words'}}")
+    for name, words in labels.items():
+        if not isinstance(name, str) or not name or not is_plain(name):
+            raise StudyError(f"{where}: labels names {short(name)}; give a name as text")
+        usable = isinstance(words, str) and words.strip() and is_plain(words)
+        if not usable or len(words.splitlines()) > 1:
+            raise StudyError(
+                f"{where}: the label of {short(name)} is {short(words)}; give a text of one line"
+            )
+
+
+def check_labelled(
+    labels: Labels,
+    where: str,
+    conditions: Grid,
+    names: Mapping[str, Collection[str]],
+    estimands: Collection[str] | None = None,
+) -> None:
+    """Raise StudyError for the label of what a study does not have.
+
+    Parameters
+    ----------
+    labels : mapping of str to str
+        What `check_labels` has let pass.
+    where : str
+        Begins the message.
+    conditions : Grid
+        Of the study.
+    names : mapping of str to collection of str
+        Its names by kind: ``"method"`` and, of its own, ``"measure"``.
+    estimands : collection of str, optional
+        Its estimands. Without them, as they are known by the true values only, a name that may be
+        one passes.
+    """
+    if not labels:
+        return
+    factors = list(conditions.factors)
+    shares = (f"share_{status}" for status in Status)
+    known = {
+        "factor": factors,
+        "method": names["method"],
+        "estimand": estimands or (),
+        "measure": [*BUILT_IN, *shares, WARNED, *names["measure"]],
+    }
+    levels = {
+        f"{factor}={text}"
+        for condition in conditions
+        for factor, level in condition.factors.items()
+        for text in (level, level_text(level))
+    }
+    every = [name for of in known.values() for name in of]
+    for name in labels:
+        kind, _, rest = name.partition("=")
+        if name in every or name in levels or rest in known.get(kind, ()):
+            continue
+        if rest and kind in _KNOWN_LATER:
+            continue
+        if estimands is None and kind not in (*factors, "factor", "method", "measure"):
+            continue
+        raise StudyError(
+            f"{where}: labels names {short(name)}{suggestion(name, [*every, *sorted(levels)])}, "
+            "which is no factor, method, estimand or measure, and no level like 'n=10'; an "
+            "interval and a diagnostic are named as 'interval=NAME', 'diagnostic=NAME'"
+        )

@@ -1,0 +1,422 @@
+"""`protocol`: the plan of a study in the order of ADEMP, from its declarations.
+
+The twenty questions are those of ADEMP-PreReg (B. S. Siepe, F. Bartoš, T. P. Morris, A.-L.
+Boulesteix, D. W. Heck & S. Pawel, "Simulation studies for methodological research in psychology: a
+standardized template for planning, preregistration, and reporting", 2024, Psychological Methods,
+doi:10.1037/met0000695), in our own words.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import os
+import platform
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mcstudy.analysis.select import labelled
+from mcstudy.arguments import short
+from mcstudy.errors import StudyError
+from mcstudy.execution.options import check_jobs, counted, workers_for
+from mcstudy.grid import Level, level_text
+from mcstudy.labels import label
+from mcstudy.loader import load_study, neighbours_forgotten
+from mcstudy.measure import is_share, null_of
+from mcstudy.method import Status, batch_of
+from mcstudy.planning.forecast import cell_in_words, expected_errors, stops_in_words, unit_errors
+from mcstudy.planning.forecast import worst as worst_of
+from mcstudy.planning.pilot import run_pilot
+from mcstudy.storage.facts import commit_of
+from mcstudy.storage.versions import versions
+from mcstudy.study import Study
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.formats import Printed
+
+PERSON = "FOR A PERSON"
+"""Begins what the declarations of a study do not tell."""
+_MOST_CODE = 60  # lines of a function; a longer one is better read in the study file
+_MOST_LEVELS = 30  # of a factor, shown one by one
+_TITLE, _PART, _QUESTION = 1, 2, 3  # levels of headings
+_MEASURES = (
+    ("bias", "mean of e", "sd(e)/sqrt(n)"),
+    ("empirical_se", "standard deviation of the estimates", "jackknife"),
+    ("mse", "mean of e^2", "sd(e^2)/sqrt(n)"),
+    ("rmse", "sqrt(mean of e^2)", "jackknife"),
+    ("model_se", "sqrt(mean of the squared standard errors)", "jackknife"),
+    ("relative_error_model_se", "model_se/empirical_se - 1", "jackknife"),
+    ("coverage", "share c of the intervals that contain the truth", "sqrt(c(1 - c)/n)"),
+    ("coverage_of_all", "the same; a missing interval is a miss", "sqrt(c(1 - c)/n)"),
+    ("width", "mean width of the finite intervals", "sd/sqrt(n)"),
+    ("rejection", "share r of the intervals without the null value", "sqrt(r(1 - r)/n)"),
+)
+_SHARES = (0.95, 0.8, 0.5)  # a nominal coverage, a usual power, and where the error is largest
+
+
+@dataclass(frozen=True)
+class Protocol(Printed):
+    """The plan of a study; ``to("markdown")`` is a file to be completed and registered.
+
+    Parameters
+    ----------
+    sections : tuple of Block
+        Title, parts and questions with their answers.
+    """
+
+    sections: tuple[Block, ...]
+
+    def document(self) -> Document:
+        """Return the sections in order."""
+        return Document(blocks=self.sections)
+
+
+@neighbours_forgotten()
+def protocol(study: Study | str | Path, *, pilot: float | None = None) -> Protocol:
+    """Write the plan of a study from its declarations, in the order of ADEMP.
+
+    What the declarations do not tell is marked: ``FOR A PERSON``. Nothing is stored.
+
+    Parameters
+    ----------
+    study : Study or path
+        A study, or the path of a study file.
+    pilot : float, optional
+        Seconds of a pilot, from which the Monte Carlo errors of bias and the like are had; without
+        one they are given as a share of the spread of the estimates.
+
+    Raises
+    ------
+    StudyError
+        For a study that cannot be used.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    truths = [study.truths(condition) for condition in study.conditions]
+    study.check_labelled({name for of in truths for name in of})
+    expected = None if pilot is None else _expected(study, pilot)
+    return Protocol(tuple(_sections(study, truths, expected)))
+
+
+def _expected(study: Study, seconds: float) -> tuple[int, pd.DataFrame]:
+    """Return the fewest replicates of a pilot, and the largest error of each measure to expect."""
+    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise StudyError(f"pilot is {short(seconds)}; give seconds, a number above 0")
+    workers = workers_for(check_jobs(None), study.replicates * len(study.conditions))
+    made = run_pilot(study, workers, seconds)
+    cells = expected_errors(unit_errors(made.performance), study.replicates)
+    cells = cells[~cells["measure"].str.match("share_|warned$")]
+    rows = [
+        (cell["measure"], f"{cell['mcse']:.2g}", cell_in_words(cell, cells))
+        for _, cell in worst_of(cells, "mcse").iterrows()
+    ]
+    return made.replicates[0], pd.DataFrame(rows, columns=["measure", "largest error", "at"])
+
+
+def _sections(
+    study: Study, truths: Sequence[Mapping[str, float]], expected: tuple[int, pd.DataFrame] | None
+) -> Iterator[Block]:
+    """Yield the title, and by part its questions and answers."""
+    yield Block(f"Protocol of the simulation study {study.name}", level=_TITLE)
+    yield Block(
+        lines=[
+            "In the order of ADEMP-PreReg (Siepe et al. 2024, doi:10.1037/met0000695). What is "
+            f"marked {PERSON} the declarations of the study do not tell; write it, then register "
+            "the whole before the run."
+        ]
+    )
+    parts: dict[str, list[tuple[str, list[Block]]]] = {
+        "General information": _general(study),
+        "Aims": [("What is the study to find out?", _aims(study))],
+        "Data-generating mechanism": _mechanism(study),
+        "Estimands and targets": [
+            ("What is estimated, and what is its true value?", _estimands(study, truths))
+        ],
+        "Methods": [("Which methods are compared, and what is taken from each?", _methods(study))],
+        "Performance measures": _performance(study, expected),
+        "Other": _other(study),
+    }
+    number = 0
+    for part, questions in parts.items():
+        yield Block(part, level=_PART)
+        for question, answer in questions:
+            number += 1
+            yield Block(f"{number}. {question}", level=_QUESTION)
+            yield from answer
+
+
+def _person(text: str) -> Block:
+    return Block(lines=[f"{PERSON}: {text}"])
+
+
+def _said(*lines: str) -> Block:
+    return Block(lines=lines)
+
+
+def _general(study: Study) -> list[tuple[str, list[Block]]]:
+    conditions, methods = len(study.conditions), len(study.methods)
+    about = (
+        f"{counted(study.replicates, 'data set')} are simulated under each of "
+        f"{counted(conditions, 'condition')} and analysed by {counted(methods, 'method')}: "
+        f"{counted(study.replicates * conditions * methods, 'fit')}."
+    )
+    return [
+        ("What is the title of the project?", [_said(study.name), _person("a title to read.")]),
+        ("Who takes part?", [_person("names, now and later.")]),
+        (
+            "What is the project about?",
+            [_said(about), _person("the rest of the project, such as data it will analyse.")],
+        ),
+        (
+            "Have those who take part simulated on this question before, pilots included?",
+            [_person("earlier studies, and what is known from them.")],
+        ),
+    ]
+
+
+def _aims(study: Study) -> list[Block]:
+    given = [" ".join(part.split()) for part in study.aims.split("\n\n")]
+    more = "the task (estimation, testing, prediction, selection, design), and what is expected."
+    if not study.aims:
+        return [_person(f"the aims; {more}")]
+    return [_said(*filter(None, given)), _person(more)]
+
+
+def _mechanism(study: Study) -> list[tuple[str, list[Block]]]:
+    levels = _levels(study)
+    varied = [name for name in levels if len(levels[name]) > 1]
+    words = [label(study.labels, name, "factor") for name in varied]
+    full = math.prod(len(of) for of in levels.values())
+    count = len(study.conditions)
+    design = (
+        f"Fully factorial: {' x '.join(str(len(levels[name])) for name in varied) or '1'} = "
+        f"{counted(count, 'condition')}."
+        if count == full
+        else f"Partially factorial: {count} of the {full} combinations are conditions."
+    )
+    rows = [
+        (
+            name,
+            label(study.labels, name, "factor") if name in study.labels else "",
+            ", ".join(labelled(name, level, study.labels) for level in of[:_MOST_LEVELS])
+            + (f", ... ({len(of)} levels)" if len(of) > _MOST_LEVELS else ""),
+        )
+        for name, of in levels.items()
+    ]
+    table = Block(grid=Grid(("factor", "in words", "values"), rows, left=3)) if rows else None
+    return [
+        (
+            "How do data arise, and where do the parameters come from?",
+            [
+                *_code("simulate", study.simulate),
+                _person("parametric, parametric after real data, or resampled; and why."),
+            ],
+        ),
+        (
+            "Which factors vary?",
+            [_said(f"{', '.join(words)}." if words else "None: there is one condition.")],
+        ),
+        ("Which values do they have?", [*([table] if table else []), _person("why these.")]),
+        ("How are they combined, and how many conditions are there?", [_said(design)]),
+    ]
+
+
+def _levels(study: Study) -> dict[str, list[Level]]:
+    """Return the levels of each factor, in the order of the conditions."""
+    found: dict[str, dict[str, Level]] = {name: {} for name in study.conditions.factors}
+    for condition in study.conditions:
+        for name, level in condition.factors.items():
+            found[name].setdefault(level_text(level), level)
+    return {name: list(of.values()) for name, of in found.items()}
+
+
+def _estimands(study: Study, truths: Sequence[Mapping[str, float]]) -> list[Block]:
+    rows = []
+    for name in dict.fromkeys(name for of in truths for name in of):
+        values = [of[name] for of in truths if name in of]
+        known = [value for value in values if math.isfinite(value)]
+        ends = dict.fromkeys(f"{value:.6g}" for value in (min(known), max(known))) if known else ()
+        null = null_of(study.null, name)
+        words = label(study.labels, name, "estimand")
+        rows.append(
+            (
+                name,
+                "" if words == name else words,
+                " to ".join(ends) or "none",
+                "" if math.isnan(null) else f"{null:g}",
+            )
+        )
+    kept = [j for j in range(4) if j in (0, 2) or any(row[j] for row in rows)]
+    heads = ("estimand", "in words", "true value", "null value")
+    grid = Grid([heads[j] for j in kept], [[row[j] for j in kept] for row in rows], left=len(kept))
+    return [
+        Block(grid=grid),
+        *_code("estimands", study.estimands),
+        _person("which of them are primary."),
+    ]
+
+
+def _methods(study: Study) -> list[Block]:
+    blocks = []
+    for name, method in study.methods.items():
+        words = label(study.labels, name, "method")
+        blocks += _code(name if words == name else f"{name} ({words})", method)
+    taken = "Of each fit: the estimates, with what of standard errors and intervals it returns, "
+    taken += "how it ended, its warnings and its time."
+    if study.level is not None:
+        taken += (
+            f" Where a method gives a standard error and no interval, a Wald interval of level "
+            f"{study.level:g} is formed."
+        )
+    if study.reference is not None:
+        taken += f" The others are compared with {study.reference}, on the same data sets."
+    if study.time_limit is not None:
+        limit = study.time_limit
+        limits = limit if isinstance(limit, Mapping) else {"": limit}
+        each = (f"{most:g} s{f' ({name})' if name else ''}" for name, most in limits.items())
+        taken += f" A fit is ended after {', '.join(each)}."
+    return [*blocks, _said(taken), _person("why these methods, and which defaults they leave.")]
+
+
+def _performance(
+    study: Study, expected: tuple[int, pd.DataFrame] | None
+) -> list[tuple[str, list[Block]]]:
+    rows = [row for row in _MEASURES if row[0] != "rejection" or study.null is not None]
+    rows += [
+        (name, (inspect.getdoc(function) or "the study's own").split("\n")[0], "see question 13")
+        for name, function in study.measures.items()
+    ]
+    named = [(label(study.labels, name, "measure"), *rest) for name, *rest in rows]
+    statuses = ", ".join(f"{word} ({word.meaning})" for word in Status)
+    uncertainty = (
+        "Every number is reported with its Monte Carlo standard error and 95 % limits, in tables "
+        "and figures: by the formulas of question 12, by the jackknife where these assume normal "
+        "estimates; limits of shares are Wilson's. Methods see the same data sets, so the errors "
+        "of their differences are paired. A measure of the study's own that gives no error has "
+        "the binomial one where it is a share, else a jackknife over 40 groups of replicates."
+    )
+    missing = (
+        f"A fit that fails is a row with a status: {statuses}. No data set is drawn anew and "
+        "none is replaced. A measure rests on the fits that have what it needs, and says on how "
+        "many of how many. Where more than 1 % of the intervals are missing, coverage is also "
+        "given with each missing one counted as a miss, and as a hit. Rankings of methods are "
+        "given for available fits, for replicates in which no method failed, and with failures "
+        "counted as the worst."
+    )
+    return [
+        (
+            "Which performance measures are used?",
+            [
+                _said("e is estimate minus truth, n the number of replicates."),
+                Block(grid=Grid(("measure", "what it is", "Monte Carlo error"), named, left=3)),
+                _person("which are primary, and why."),
+            ],
+        ),
+        ("How is their Monte Carlo uncertainty computed and reported?", [_said(uncertainty)]),
+        ("How many replicates are run of each condition, and why?", _replicates(study, expected)),
+        (
+            "What becomes of fits that fail or do not converge?",
+            [_said(missing), _person("from what share of failures on a condition is left out.")],
+        ),
+        (
+            "How will the measures be read? (optional)",
+            [_person("what difference matters; what is acceptable, such as a coverage of 93 %.")],
+        ),
+    ]
+
+
+def _replicates(study: Study, expected: tuple[int, pd.DataFrame] | None) -> list[Block]:
+    """Return the number of replicates and the Monte Carlo errors that it gives."""
+    n = study.replicates
+    stops = stops_in_words(study, n)
+    shares = "; ".join(
+        f"{math.sqrt(p * (1 - p) / n):.2g} where the share is {p:g}" for p in _SHARES
+    )
+    spread = 1 / math.sqrt(n)
+    lines = [
+        f"{counted(n, 'replicate')}.{f' {stops[0].upper()}{stops[1:]}.' if stops else ''}",
+        f"Shares, such as coverage and rejection, have the Monte Carlo error sqrt(p(1 - p)/n): "
+        f"{shares}.",
+        f"Bias has sd/sqrt(n), which is {spread:.2g} of the empirical SE; the empirical SE itself, "
+        f"where estimates are normal, 1/sqrt(2(n - 1)) of its value"
+        f"{f', which is {1 / math.sqrt(2 * (n - 1)):.2g}' if n > 1 else ''}.",
+    ]
+    for name, goal in (study.precision or {}).items():
+        if is_share(name):
+            most = math.ceil(0.25 / goal**2)
+            lines.append(f"An error of {goal:g} of {name} takes at most 0.25/{goal:g}^2 = {most}.")
+    blocks = [_said(*lines)]
+    if expected is None:
+        blocks.append(
+            _said(
+                "No pilot was made. mcstudy protocol STUDY --pilot 10 adds the errors to expect of "
+                "all measures from a pilot of 10 seconds."
+            )
+        )
+    else:
+        fewest, frame = expected
+        about = f"A pilot of at least {counted(fewest, 'replicate')} of each condition it tried "
+        about += f"lets these errors be expected at {counted(n, 'replicate')}:"
+        rows = frame.astype(str).to_numpy().tolist()
+        blocks += [_said(about), Block(grid=Grid(tuple(frame.columns), rows, left=3))]
+    return [*blocks, _person("whether these errors are small enough for what is to be claimed.")]
+
+
+def _other(study: Study) -> list[tuple[str, list[Block]]]:
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    where = f"{platform.platform()}, {counted(os.cpu_count() or 1, 'core')}."
+    made = [
+        f"Seed {study.seed}. Each condition, replicate and method has a random stream of its own, "
+        "so the tables are the same for any number of workers and any order, and any replicate can "
+        "be replayed by its address.",
+        "Stored are "
+        + (
+            "all answers of all fits, with checksums"
+            if study.keep == "rows"
+            else "the sums that measures are made of, with checksums"
+        )
+        + "; the record names the versions and the code that made them.",
+    ]
+    if study.source is not None:
+        commit = commit_of(study)
+        made.append(
+            f"Study file: {study.source.name}, SHA-256 {study.source_digest}"
+            f"{f', commit {commit}' if commit else ''}. To run it: mcstudy run {study.source.name}"
+        )
+    return [
+        ("Which software is used?", [_said(f"{packages}.")]),
+        (
+            "On which computers is it run?",
+            [_said(f"This protocol was written on {where}"), _person("others, if there are any.")],
+        ),
+        (
+            "What else makes the results reproducible? (optional)",
+            [_said(*made), _person("where code and results will be put.")],
+        ),
+        ("What else is laid down beforehand? (optional)", [_person("anything else.")]),
+    ]
+
+
+def _code(name: str, function: Callable[..., Any]) -> list[Block]:
+    """Return what a function is called, its docstring's first line and its code."""
+    inner: Any = batch_of(function) or function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    inner = inspect.unwrap(inner)
+    home = f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', '')}".strip(".")
+    of_study = home.startswith(("mcstudy_study_", "__main__"))
+    said = (inspect.getdoc(inner) or "").split("\n\n")[0]
+    title = name if of_study or not home else f"{name}: {home}"
+    lines = [f"{title}{f'. {said}' if said else ''}"]
+    if of_study:
+        try:
+            code = textwrap.dedent(inspect.getsource(inner)).splitlines()
+        except (OSError, TypeError):
+            code = []
+        more = [f"... {len(code) - _MOST_CODE} more lines"] if len(code) > _MOST_CODE else []
+        lines += [f"  {line}" for line in [*code[:_MOST_CODE], *more]]
+    return [_said(*lines)]

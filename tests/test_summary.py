@@ -1,0 +1,146 @@
+"""The summary that ends a run: a screen whatever the size of the study, and what is asked for."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mcstudy import Estimate, Study, grid, run
+from mcstudy.cli import main
+from mcstudy.tables.summary import SCREEN
+
+LONG = "a method whose name goes on and on and says nothing more " * 3
+
+
+def study(
+    *, methods=("a",), estimands=("x",), intervals=("i",), levels=range(2), own=None, **options
+):
+    def fit(name):
+        def method(data):
+            value = float(data.mean()) + len(name) / 50
+            limits = dict.fromkeys(intervals, (value - 0.6, value + 0.6))
+            return {each: Estimate(value, intervals=limits) for each in estimands}
+
+        return method
+
+    return Study(
+        name="s",
+        simulate=lambda rng, *, level: rng.normal(size=9),
+        estimands=lambda *, level: dict.fromkeys(estimands, 0.0),
+        methods={name: fit(name) for name in methods},
+        conditions=grid(level=list(levels)),
+        replicates=4,
+        seed=3,
+        measures=own or {},
+        **options,
+    )
+
+
+def lines_of(made, tmp_path):
+    return str(run(made, tmp_path, jobs=1, quiet=True)).splitlines()
+
+
+@pytest.mark.parametrize("width", ["80", "200"])
+@pytest.mark.parametrize(
+    "size",
+    [
+        {},
+        {"levels": range(60)},
+        {"methods": [f"m{i}" for i in range(20)], "levels": range(5)},
+        {"methods": [LONG + str(i) for i in range(9)], "intervals": ["a", "b", "c" * 60]},
+        {"estimands": [f"e{i}" for i in range(40)]},
+        {"own": {f"own {i}": lambda estimate: np.mean(estimate) for i in range(9)}},
+        {"null": 0.0, "levels": [f"a level of very many words number {i}" * 2 for i in range(20)]},
+    ],
+)
+def test_contract_it_is_a_screen_whatever_the_size(size, width, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", width)
+    assert len(lines_of(study(**size), tmp_path)) <= SCREEN
+
+
+def test_contract_what_is_small_is_shown_in_full(tmp_path):
+    shown = "\n".join(lines_of(study(), tmp_path))
+    assert "s: 2 conditions x 1 method x 4 replicates" in shown
+    assert "level=0 " in shown
+    assert "level=1 " in shown
+    assert "conditions (Monte" not in shown
+
+
+def test_contract_no_column_is_empty(tmp_path):
+    shown = "\n".join(lines_of(study(intervals=()), tmp_path))
+    assert "coverage" not in shown
+    assert "bias" in shown
+    assert "rejection" not in shown
+    assert "All 8 fits ended ok" in shown
+
+
+def test_contract_it_fits_the_study(tmp_path):
+    own = {"share above": lambda estimate: np.mean(estimate > 0)}
+    shown = "\n".join(lines_of(study(own=own, null=1.0), tmp_path))
+    assert "share above" in shown
+    assert "rejection" in shown
+
+
+def test_contract_the_worst_of_many_conditions_stands_first(tmp_path):
+    results = run(study(methods=["a", "b" * 30], levels=range(40)), tmp_path, jobs=1, quiet=True)
+    coverage = results.performance.query("measure == 'coverage'")
+    worst = coverage.loc[coverage.value.idxmin()]
+    lines = str(results).splitlines()
+    first = lines.index(next(line for line in lines if line.startswith("Intervals"))) + 2
+    assert lines[first].split()[0][:10] == worst["method"][:10]
+    assert f"{worst.value:g} (" in lines[first]
+    assert "lowest coverage of 40 conditions" in lines[first - 2]
+    rmse = results.performance.query("measure == 'rmse' and method == 'a'").value.max()
+    assert any(f"{rmse:.2f}" in line for line in lines)
+
+
+def test_contract_labels_stand_in_place_of_names(tmp_path):
+    labels = {"a": "the mean", "level": "size", "level=1": "large", "interval=i": "plain"}
+    labels |= {"x": "centre", "coverage": "hit rate"}
+    shown = "\n".join(lines_of(study(labels=labels), tmp_path))
+    for words in ("the mean", "size=large", "plain", "centre", "hit rate"):
+        assert words in shown
+
+
+def test_contract_bounds_stand_where_intervals_are_missing(study_file, tmp_path):
+    some = ("    return {", "    if abs(sample[0]) > 1: se = np.nan\n    return {")
+    shown = str(run(study_file(some), tmp_path, jobs=1, quiet=True))
+    assert "count as misses, and as hits" in shown
+    assert "[0." in shown
+
+
+def test_contract_verbose_shows_every_condition(study_file, tmp_path, capsys):
+    path = str(study_file(("n=[5, 10]", "n=list(range(5, 25))"), ("replicates=60", "replicates=2")))
+    command = ["--results", str(tmp_path), "--jobs", "1", "--quiet"]
+    assert main(["run", path, *command]) == 0
+    assert "\nmean=0, n=7\n" not in capsys.readouterr().out
+    assert main(["run", path, *command, "--verbose"]) == 0
+    assert "\nmean=0, n=7\n" in capsys.readouterr().out
+    assert main(["summarize", str(tmp_path / "normal"), "--verbose"]) == 0
+    assert "\nmean=0, n=7\n" in capsys.readouterr().out
+
+
+def test_contract_a_study_without_any_estimate_says_how_its_fits_ended(study_file, tmp_path):
+    failing = ("return rng.normal(mean, size=n)", "raise ValueError('no')")
+    shown = str(run(study_file(failing), tmp_path, jobs=1, quiet=True, keep_going=True))
+    assert "Estimates" not in shown
+    assert "error" in shown
+
+
+def test_contract_the_worst_counts_missing_intervals_as_misses(tmp_path):
+    """A coverage of 1 of the intervals that exist is no good news where a third are missing."""
+
+    def often_missing(data):
+        value = float(data.mean())
+        far = abs(value) > 0.15
+        half = np.nan if far else 0.6
+        return {"x": Estimate(value, intervals={"i": (value - half, value + half)})}
+
+    made = study(levels=range(30))
+    made = dataclasses.replace(made, methods={**made.methods, "often_missing": often_missing})
+    made = dataclasses.replace(made, replicates=40)
+    lines = lines_of(made, tmp_path)
+    first = lines.index(next(line for line in lines if line.startswith("Intervals"))) + 2
+    assert lines[first].split()[0] == "often_missing"
+    assert "1 (>0." in lines[first]
+    assert ", 1.00]" in lines[first]

@@ -324,6 +324,39 @@ VERBS = {
             _LEVEL,
         ),
     ),
+    "plot": Verb(
+        verbs.plot,
+        "draw a figure: a measure against a factor, zip, lolly, heat ...",
+        "Draw a figure into a file. NAME is a measure, as coverage, or one of zip, lolly, "
+        "nested_loop, heat, estimates, se_against_estimate, methods, bias_se_rmse, statuses, "
+        "pvalues, path. While a run is at work the figure shows what is stored by now.",
+        (
+            _RESULTS,
+            _takes("figure", "NAME", "which figure, e.g. coverage or zip"),
+            _takes("--x", "FACTOR", "on the axis; by default the one that drives the measure most"),
+            _takes("--y", "FACTOR", "of heat: the other axis"),
+            _takes_names("--facets", "what has panels of its own; by default all that is legible"),
+            _takes("--measure", "NAME", "of lolly, nested_loop, heat and path; default: coverage"),
+            _WHERE,
+            _takes_names("--estimand", "only these estimands"),
+            _takes_names("--method", "only these methods"),
+            _takes_names("--interval", "only these intervals"),
+            Argument(
+                "--level",
+                {
+                    "help": "nominal coverage; by default the study's",
+                    "type": proportion("--level"),
+                },
+            ),
+            _takes(
+                "--output",
+                "FILE",
+                "the file to write; it ends in .svg, .pdf, .png or .html (for a browser, with "
+                "tooltips)",
+                required=True,
+            ),
+        ),
+    ),
     "anova": Verb(
         verbs.anova,
         "show which factors drive a measure",

@@ -14,9 +14,11 @@ from mcstudy.analysis.select import Where, known_column, select
 from mcstudy.arguments import is_proportion, short, suggestion
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, where_of
+from mcstudy.figures.grid import heat, nested_loop
 from mcstudy.figures.lolly import lolly
 from mcstudy.figures.measure import bias_se_rmse, measure_figure
 from mcstudy.figures.output import KINDS, rendered, save, specification
+from mcstudy.figures.statuses import statuses
 from mcstudy.figures.style import label
 from mcstudy.measure import LEVEL
 
@@ -27,6 +29,9 @@ __all__ = ["FIGURES", "KINDS", "figure", "label", "rendered", "save", "specifica
 
 FIGURES: Mapping[str, Callable[[Request], Any]] = {
     "lolly": lolly,
+    "nested_loop": nested_loop,
+    "heat": heat,
+    "statuses": statuses,
     "bias_se_rmse": bias_se_rmse,
 }
 """The figures by name; any measure is one too."""

@@ -139,8 +139,8 @@ class Cells:
         return name in self.frame and self.frame[name].nunique(dropna=False) > 1
 
 
-def cells_of(request: Request, measures: str | Sequence[str]) -> Cells:
-    """Return the cells of some measures.
+def cells_of(request: Request, measures: Sequence[str], driven: str | None = None) -> Cells:
+    """Return the cells of some measures; factors by their influence on the first, or on `driven`.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def cells_of(request: Request, measures: str | Sequence[str]) -> Cells:
     lost, frame = int((~there).sum()), frame[there]
     places = [name for name in dimensions(frame) if name != "measure"]
     vary = varying(frame, places)
-    factors = by_influence(performance, names[0], request.where, vary)
+    factors = by_influence(performance, driven or names[0], request.where, vary)
     fixed = {
         name: levels_of(frame, name)[0]
         for name in places
@@ -252,7 +252,9 @@ def level_codes(frame: pd.DataFrame, name: str) -> np.ndarray[Any, Any]:
     return np.array([order[None if is_missing(level) else level] for level in frame[name]], int)
 
 
-def places(request: Request, frame: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str]]:
+def places(
+    request: Request, frame: pd.DataFrame, names: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Return the place of each row in words by some dimensions, and all places in order."""
     if not names:
         return [""] * len(frame), [""]
@@ -344,19 +346,18 @@ def _spread(levels: np.ndarray[Any, Any]) -> tuple[str, np.ndarray[Any, Any]]:
 
 
 def thinned(frame: pd.DataFrame, most: int = MOST_CELLS) -> tuple[pd.DataFrame, str]:
-    """Return at most so many rows, evenly over the table, whole conditions; and a note if fewer."""
+    """Return at most so many rows, of conditions drawn once and for all; and a note if fewer."""
     if len(frame) <= most:
         return frame, ""
     factors = [n for n in dimensions(frame) if n not in WORDS]
-    condition = (
-        frame.groupby(factors, sort=False, dropna=False).ngroup().to_numpy()
-        if factors
-        else np.zeros(len(frame), int)
-    )
+    if not factors:
+        return frame.iloc[:most], f"the first {most} of {len(frame)} cells"
+    condition = frame.groupby(factors, sort=False, dropna=False).ngroup().to_numpy()
     total = int(condition.max()) + 1
-    every = math.ceil(len(frame) / most)
-    kept = frame[condition % every == 0].iloc[:most]
-    return kept, f"every {every}th of {total} conditions, as there are too many for a figure"
+    count = max(1, total * most // len(frame))
+    drawn = np.random.default_rng(0).permutation(total)[:count]  # the same ones each time
+    kept = frame[np.isin(condition, drawn)].iloc[:most]
+    return kept, f"{count} of {total} conditions, drawn at random; where= shows others"
 
 
 def shown(row: Mapping[str, Any]) -> str:
@@ -364,7 +365,9 @@ def shown(row: Mapping[str, Any]) -> str:
     return number_with_error(row["value"], row["mcse"], row["lower"], row["upper"])
 
 
-def records(request: Request, frame: pd.DataFrame, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def records(
+    request: Request, frame: pd.DataFrame, names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     """Yield what a mark says of each cell: value, limits, method, and words for the tooltip."""
     labels = request.method_labels
     for row in frame.to_dict("records"):

@@ -116,9 +116,7 @@ def stacked(blocks: Sequence[Any], names: Sequence[str]) -> Any:
     return alt.vconcat(*titled, spacing=14).resolve_scale(color="shared", shape="shared")
 
 
-def finished(
-    chart: Any, title: str, lines: Sequence[str], alternative: str = ""
-) -> Any:
+def finished(chart: Any, title: str, lines: Sequence[str], alternative: str = "") -> Any:
     """Return a chart with title, caption, text alternative and the look of all figures.
 
     `usermeta` of the chart has both, ``{"title": ..., "caption": [...]}``, for a page around it.
@@ -129,7 +127,9 @@ def finished(
     if isinstance(chart, alt.VConcatChart | alt.HConcatChart | alt.ConcatChart | alt.FacetChart):
         pass
     described = ". ".join([title, *caption, *([alternative] if alternative else [])])
-    return chart.properties(title=head, description=described, usermeta=said, config=theme()["config"])
+    return chart.properties(
+        title=head, description=described, usermeta=said, config=theme()["config"]
+    )
 
 
 def folded(line: str, letters: int = LETTERS) -> list[str]:

@@ -52,8 +52,10 @@ def lolly_of(request: Request, cells: Cells, measures: Sequence[str]) -> Any:
         own = frame[frame["estimand"].isna() if estimand is None else frame["estimand"] == estimand]
         blocks.append(_block(request, own, (rows, columns, by, names), measure, methods))
     ends = "lines begin at" if wanted is not None else ""
-    notes = f"bars: 95 % Monte Carlo intervals; {ends} {wanted:g}" if wanted is not None else (
-        "bars: 95 % Monte Carlo intervals"
+    notes = (
+        f"bars: 95 % Monte Carlo intervals; {ends} {wanted:g}"
+        if wanted is not None
+        else ("bars: 95 % Monte Carlo intervals")
     )
     return finished(
         stacked(blocks, [request.say(str(name)) for name in estimands]),
@@ -93,9 +95,7 @@ def _block(
     line, all_lines = places(request, frame, by)
     drawn = [
         {**record, "y": y, "r": r, "k": k}
-        for record, y, r, k in zip(
-            records(request, frame, names), line, row, column, strict=True
-        )
+        for record, y, r, k in zip(records(request, frame, names), line, row, column, strict=True)
     ]
     words, wanted = request.say(measure), goal(measure, request.level)
     base, paint = alt.Chart(), colour(request, methods, legend=False)
@@ -106,7 +106,9 @@ def _block(
     if wanted is not None:
         stick = base.mark_rule(strokeWidth=1, opacity=0.5)
         layers.append(stick.encode(x=x, x2=alt.X2Datum(wanted), y=y, color=paint))
-    layers.append(base.mark_rule(strokeWidth=2.5, opacity=0.8).encode(x=ends, x2="u:Q", y=y, color=paint))
+    layers.append(
+        base.mark_rule(strokeWidth=2.5, opacity=0.8).encode(x=ends, x2="u:Q", y=y, color=paint)
+    )
     layers.append(
         base.mark_point(filled=True, size=60, opacity=1).encode(
             x=x,

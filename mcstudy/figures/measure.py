@@ -64,7 +64,7 @@ def measure_figure(request: Request, measure: str) -> Any:
 def bias_se_rmse(request: Request) -> Any:
     """Return bias, empirical SE, model SE and RMSE on one scale."""
     known = set(request.results.performance["measure"])
-    cells = cells_of(request, [name for name in _ONE_SCALE if name in known])
+    cells = cells_of(request, [name for name in _ONE_SCALE if name in known], "rmse")
     x = checked_factor(request, request.x, cells) or (
         cells.factors[0] if cells.factors else "method"
     )
@@ -137,7 +137,9 @@ def _block(
     else:
         columns, all_columns = places(request, frame, panels.columns)
     spots, gap = _dodged(frame, axis, panels.within, methods)
-    named = [n for n in frame.columns if n in {axis.name, *panels.rows, *panels.columns, *panels.within}]
+    named = [
+        n for n in frame.columns if n in {axis.name, *panels.rows, *panels.columns, *panels.within}
+    ]
     named = [n for n in named if n not in ("method", "measure")]
     drawn = [
         {**record, "x": round(float(spot), 2), "r": r, "k": k}

@@ -18,6 +18,14 @@ from mcstudy.figures.grid import heat, nested_loop
 from mcstudy.figures.lolly import lolly
 from mcstudy.figures.measure import bias_se_rmse, measure_figure
 from mcstudy.figures.output import KINDS, rendered, save, specification
+from mcstudy.figures.path import path
+from mcstudy.figures.replicates import (
+    estimates,
+    methods_figure,
+    pvalues,
+    se_against_estimate,
+    zip_plot,
+)
 from mcstudy.figures.statuses import statuses
 from mcstudy.figures.style import label
 from mcstudy.measure import LEVEL
@@ -28,11 +36,17 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES", "KINDS", "figure", "label", "rendered", "save", "specification"]
 
 FIGURES: Mapping[str, Callable[[Request], Any]] = {
+    "zip": zip_plot,
     "lolly": lolly,
     "nested_loop": nested_loop,
     "heat": heat,
-    "statuses": statuses,
+    "estimates": estimates,
+    "se_against_estimate": se_against_estimate,
+    "methods": methods_figure,
     "bias_se_rmse": bias_se_rmse,
+    "statuses": statuses,
+    "pvalues": pvalues,
+    "path": path,
 }
 """The figures by name; any measure is one too."""
 

@@ -308,8 +308,13 @@ class Axis:
 _LEAST_GAP = 0.3  # of an equal distance: levels closer than that are hard to tell apart
 
 
-def axis_of(request: Request, frame: pd.DataFrame, name: str | None, width: float) -> Axis:
-    """Return the axis of a dimension; without one there is one place, in the middle."""
+def axis_of(
+    request: Request, frame: pd.DataFrame, name: str | None, width: float, *, equal: bool = False
+) -> Axis:
+    """Return the axis of a dimension; without one there is one place, in the middle.
+
+    With `equal` the levels of a number have equal distances too, which leaves room beside them.
+    """
     if name is None:
         return Axis("", "", [width / 2], [""], width * 0.6, width, False)
     levels = levels_of(frame, name)
@@ -317,7 +322,9 @@ def axis_of(request: Request, frame: pd.DataFrame, name: str | None, width: floa
     numeric = name not in WORDS and len(numbers) == len(levels) > 1
     numeric = numeric and not any(isinstance(x, bool | np.bool_) for x in levels)
     scale, spots = ("", np.arange(len(levels), dtype=float))
-    if numeric:
+    if numeric and equal:
+        scale = "equal"
+    elif numeric:
         scale, spots = _spread(np.array(levels, dtype=float))
     labels = request.levels(name, levels)
     if name not in WORDS:

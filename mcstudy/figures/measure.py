@@ -88,7 +88,7 @@ def _drawn(request: Request, cells: Cells, x: str, measures: Sequence[str]) -> A
     estimands = levels_of(frame, "estimand")
     columns = len(places(request, frame, panels.columns)[1])
     width = min(420.0, max(120.0, _PAGE / columns))
-    axis = axis_of(request, frame, x, round(width))
+    axis = axis_of(request, frame, x, round(width), equal=bool(panels.within))
     blocks = []
     for estimand in estimands:
         own = frame[frame["estimand"].isna() if estimand is None else frame["estimand"] == estimand]

@@ -173,8 +173,7 @@ def heat(request: Request) -> Any:
     cells = cells_of(request, [measure])
     x, y, facets = _sides(request, cells)
     frame, thin = thinned(cells.frame)
-    column, all_columns = places(request, frame, x)
-    row, all_rows = places(request, frame, y)
+    all_columns, all_rows = places(request, frame, x)[1], places(request, frame, y)[1]
     panel, all_panels = places(request, frame, facets)
     if max(len(all_columns), len(all_rows)) > _MOST_SIDE or len(all_panels) > MOST_PANELS:
         raise ResultsError(

@@ -26,7 +26,9 @@ _PAGE = """<!DOCTYPE html>
 <div id="figure" role="img" aria-label="{description}"></div>
 <script>{javascript}</script>
 <script type="application/json" id="specification">{spec}</script>
-<script>vegaEmbed("#figure", JSON.parse(document.getElementById("specification").textContent));</script>
+<script>
+vegaEmbed("#figure", JSON.parse(document.getElementById("specification").textContent));
+</script>
 </body>
 </html>
 """

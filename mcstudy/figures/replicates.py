@@ -24,7 +24,7 @@ from mcstudy.figures.rows import (
     labels_in_order,
     replicates_of,
 )
-from mcstudy.figures.style import FAINT, INK, MISS
+from mcstudy.figures.style import FAINT, INK, MISS, method_colours
 from mcstudy.tables.numbers import number_with_error
 
 _MOST_PANELS = 36
@@ -90,7 +90,7 @@ def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool]
     share = float(hit.mean())
     low, high = wilson(share, count)
     y = alt.Y("y:Q", title="Rank of |z|, %", scale=alt.Scale(domain=[0, 100]))
-    scale = alt.Scale(domain=_bounds(np.concatenate([lower, upper, [one.truth]])), nice=False)
+    scale = alt.Scale(domain=_bounds(lower, upper, one.truth), nice=False)
     x = alt.X("l:Q", title=None, scale=scale, axis=alt.Axis(tickCount=4))
     paint = alt.Color(
         "h:N",
@@ -114,10 +114,10 @@ def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool]
     return titled(both, head), len(picked) < count
 
 
-def _bounds(values: Floats) -> list[float]:
-    """Return the range of values without the outermost 1 % on each side, for a panel that clips."""
-    known = values[np.isfinite(values)]
-    low, high = np.quantile(known, [0.01, 0.99])
+def _bounds(lower: Floats, upper: Floats, truth: float) -> list[float]:
+    """Return a range with the truth and all but the outermost 5 % of the limits on each side."""
+    low = min(float(np.quantile(lower, 0.05)), truth)
+    high = max(float(np.quantile(upper, 0.95)), truth)
     far = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     return [float(f"{low - far:.6g}"), float(f"{high + far:.6g}")]
 
@@ -286,14 +286,12 @@ def _one_grid(request: Request, panels: Sequence[tuple[Replicates, Any]], *, hei
     width = round(max(150, min(430, _PAGE / across - 60)))
     rows = []
     for estimand in estimands:
-        own = [(one, panel) for one, panel in panels if one.estimand == estimand]
-        titled = [
-            titled(panel.properties(width=width, height=height), folded(one.condition, 34)[:3])
-            if across > 1
-            else panel.properties(width=width, height=height)
-            for one, panel in own
-        ]
-        rows.append(alt.hconcat(*titled, spacing=24))
+        row = []
+        for one, panel in panels:
+            if one.estimand == estimand:
+                sized = panel.properties(width=width, height=height)
+                row.append(titled(sized, folded(one.condition, 34)[:3]) if across > 1 else sized)
+        rows.append(alt.hconcat(*row, spacing=24))
     return stacked(rows, [request.say(name) for name in estimands])
 
 
@@ -420,7 +418,7 @@ def _pair(
     spread = float((a - b).std(ddof=1)) if len(a) > 1 else 0.0
     base = alt.Chart(data(drawn))
     shown = tips([("r", "replicate"), ("a", names[0]), ("b", names[1]), ("d", "difference")])
-    paint = colour(request, [one.method], legend=False).scale.range[0]
+    paint = method_colours(request.methods)[one.method]
     dots = base.mark_point(filled=True, size=14, opacity=0.55, color=paint)
     ends = [rounded(float(v)) for v in (min(a.min(), b.min()), max(a.max(), b.max()))]
     equal = alt.Chart(data([{"a": v, "b": v} for v in ends])).mark_line(

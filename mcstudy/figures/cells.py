@@ -302,7 +302,8 @@ class Axis:
     @property
     def label_expression(self) -> str:
         """The Vega expression from a place to its label."""
-        return f"{json.dumps(list(self.labels))}[indexof({json.dumps(list(self.places))}, datum.value)]"
+        labels, places = json.dumps(list(self.labels)), json.dumps(list(self.places))
+        return f"{labels}[indexof({places}, datum.value)]"
 
 
 _LEAST_GAP = 0.3  # of an equal distance: levels closer than that are hard to tell apart
@@ -367,7 +368,7 @@ def thinned(frame: pd.DataFrame, most: int = MOST_CELLS) -> tuple[pd.DataFrame, 
     return kept, f"{count} of {total} conditions, drawn at random; where= shows others"
 
 
-def shown(row: Mapping[str, Any]) -> str:
+def shown(row: Mapping[Any, Any]) -> str:
     """Return value and error as the tables show them."""
     return number_with_error(row["value"], row["mcse"], row["lower"], row["upper"])
 

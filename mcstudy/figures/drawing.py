@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 
-from mcstudy.figures.cells import Axis, Cells, Request
+from mcstudy.figures.cells import Axis, Cells, Request, shown
 from mcstudy.figures.style import FAINT, method_colours, method_shapes, theme
 
 Records = Sequence[Mapping[str, Any]]
@@ -16,7 +17,8 @@ LETTERS = 110  # of a line of a caption, at the width of a page
 
 def data(records: Records) -> alt.Data:
     """Return records as the data of a chart."""
-    return alt.Data(values=list(records))
+    made: alt.Data = alt.Data(values=list(records))  # type: ignore[no-untyped-call]
+    return made
 
 
 def colour(request: Request, methods: Sequence[str], *, legend: bool = True) -> alt.Color:
@@ -73,12 +75,12 @@ def _crowded(axis: Axis) -> bool:
     return not axis.numeric and max(map(len, axis.labels)) * 6 > axis.step
 
 
-def reference(value: float | None, *, across: bool = False) -> alt.Chart | None:
+def reference(value: float | None, *, across: bool = False) -> Any:
     """Return the line of a target, None where there is none."""
     if value is None:
         return None
-    at = {"x" if across else "y": alt.XDatum(value) if across else alt.YDatum(value)}
-    return alt.Chart(data([{}])).mark_rule(strokeDash=[5, 3], color=FAINT, size=1.2).encode(**at)
+    line = alt.Chart(data([{}])).mark_rule(strokeDash=[5, 3], color=FAINT, size=1.2)
+    return line.encode(x=alt.XDatum(value)) if across else line.encode(y=alt.YDatum(value))
 
 
 def faceted(
@@ -124,8 +126,6 @@ def finished(chart: Any, title: str, lines: Sequence[str], alternative: str = ""
     caption = [text for line in lines if line for text in folded(line)]
     said = {"title": title, "caption": caption}
     head = alt.TitleParams(title, subtitle=caption)
-    if isinstance(chart, alt.VConcatChart | alt.HConcatChart | alt.ConcatChart | alt.FacetChart):
-        pass
     described = ". ".join([title, *caption, *([alternative] if alternative else [])])
     return chart.properties(
         title=head, description=described, usermeta=said, config=theme()["config"]
@@ -134,8 +134,6 @@ def finished(chart: Any, title: str, lines: Sequence[str], alternative: str = ""
 
 def folded(line: str, letters: int = LETTERS) -> list[str]:
     """Return a line in pieces of at most so many letters, cut between words where there are any."""
-    import textwrap
-
     return textwrap.wrap(line, letters) or []
 
 
@@ -158,16 +156,12 @@ def only_method(request: Request, cells: Cells) -> str:
 
 def extremes(request: Request, cells: Cells, measure: str, factors: Sequence[str]) -> str:
     """Return the lowest and the highest value in words, the text alternative's main numbers."""
-    from mcstudy.figures.cells import shown
-
     frame = cells.frame[cells.frame["measure"] == measure]
     names = [*factors, *(n for n in ("method", "estimand", "interval") if cells.varies(n))]
     said = []
-    for word, row in (("lowest", frame["value"].idxmin()), ("highest", frame["value"].idxmax())):
-        one = frame.loc[row].to_dict()
+    values = frame["value"].to_numpy(dtype=float)
+    for word, row in (("lowest", values.argmin()), ("highest", values.argmax())):
+        one = frame.iloc[int(row)].to_dict()
         where = request.at({name: one[name] for name in names})
         said.append(f"{word} {shown(one)}" + (f" at {where}" if where else ""))
     return f"{request.say(measure)} of {len(frame)} cells: {'; '.join(said)}"
-
-
-Draw = Callable[[Request], Any]

@@ -242,7 +242,7 @@ def _short(
     texts = dict(zip(all_long, all_long, strict=True))
     if names != ["method"]:
         for text, row in zip(long, frame[list(names)].to_dict("records"), strict=True):
-            said = [request.levels(n, [level])[0] for n, level in row.items()]
+            said = [request.levels(str(n), [level])[0] for n, level in row.items()]
             alone = [
                 t.removeprefix(f"{request.say(str(n))} = ") for n, t in zip(row, said, strict=True)
             ]

@@ -66,7 +66,7 @@ def lolly_of(request: Request, cells: Cells, measures: Sequence[str]) -> Any:
 
 
 def _furthest(request: Request, cells: Cells, wanted: float | None) -> tuple[Cells, str]:
-    """Return the conditions whose worst cell is furthest from the target, where all are too many."""
+    """Return the conditions whose worst cell is furthest off, where all are too many."""
     frame = cells.frame
     if len(frame) <= _MOST_LINES or not cells.factors:
         return cells, ""

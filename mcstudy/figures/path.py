@@ -9,7 +9,6 @@ import numpy as np
 
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell
 from mcstudy.analysis.performance import measured
-from mcstudy.arrays import Floats
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, goal, rounded
 from mcstudy.figures.drawing import colour, data, finished, reference
@@ -52,12 +51,8 @@ def _panel(request: Request, one: Replicates, measure: str) -> Any:
     drawn, last = [], ""
     label = request.method_labels[one.method]
     for n in steps.tolist():
-
-        def first(values: Floats, n: int = n) -> Floats:
-            return values[:n]
-
-        limits = (first(one.lower), first(one.upper)) if one.interval else (None, None)
-        cell = Cell(one.truth, first(one.estimate), first(one.std_error), *limits, null)
+        lower, upper = (one.lower[:n], one.upper[:n]) if one.interval else (None, None)
+        cell = Cell(one.truth, one.estimate[:n], one.std_error[:n], lower, upper, null)
         answer = measured(measure, cell)
         if np.isfinite(answer.value):
             last = number_with_error(answer.value, answer.mcse, answer.lower, answer.upper)

@@ -322,18 +322,19 @@ def _se_panel(
     request: Request, rows: Sequence[Replicates], methods: Sequence[str], most: int
 ) -> Any:
     points, spreads = [], []
+    low, high, top = np.inf, -np.inf, 0.0
     for one in rows:
         there = np.flatnonzero(np.isfinite(one.estimate) & np.isfinite(one.std_error))
         label = request.method_labels[one.method]
-        for i in there[evenly(len(there), most)].tolist():
-            points.append(
-                {"x": rounded(one.estimate[i]), "y": rounded(one.std_error[i]), "m": label}
-                | {"r": int(one.replicate[i])}
-            )
+        picked = there[evenly(len(there), most)]
+        x, y = one.estimate[picked], one.std_error[picked]
+        points += [
+            {"x": rounded(a), "y": rounded(b), "m": label, "r": int(r)}
+            for a, b, r in zip(x.tolist(), y.tolist(), one.replicate[picked], strict=True)
+        ]
+        low, high, top = min(low, x.min()), max(high, x.max()), max(top, y.max())
         if len(there) > 1:
             spreads.append({"y": rounded(float(one.estimate[there].std(ddof=1))), "m": label})
-    low, high = min(p["x"] for p in points), max(p["x"] for p in points)
-    top = max(p["y"] for p in points)
     tall = alt.Scale(domain=[0, 1.05 * top or 1.0], nice=False)
     x = alt.X("x:Q", title=request.say(rows[0].estimand), scale=alt.Scale(zero=False))
     y = alt.Y("y:Q", title="Standard error", scale=tall)
@@ -388,8 +389,8 @@ def methods_figure(request: Request) -> Any:
     shown = f"{most} replicates of each pair are drawn, evenly by their number" if thin else ""
     lines = [
         "; ".join(filter(None, [only(conditions), note])),
-        "dashed: equal; right panels: mean difference with its 95 % Monte Carlo interval (band) and "
-        "the limits of agreement, mean ± 1.96 SD (dotted)" + (f"; {shown}" if shown else ""),
+        "dashed: equal; right panels: mean difference with its 95 % Monte Carlo interval (band) "
+        "and the limits of agreement, mean ± 1.96 SD (dotted)" + (f"; {shown}" if shown else ""),
     ]
     chart = rows_of_panels(request, charts, height=180)
     title = f"Methods against {request.method_labels[str(first)]}, on the same data"
@@ -478,7 +479,7 @@ def pvalues(request: Request) -> Any:
         only(conditions),
         note,
         "share of p-values of the true value at or below p, less p: 0 if calibrated; above: p is "
-        "too small too often; grey: 95 % acceptance band of the whole curve, for the fewest p-values",
+        "too small too often; grey: 95 % acceptance band of the whole curve",
     ]
     chart = _one_grid(request, charts, height=190)
     said = [

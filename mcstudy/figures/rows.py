@@ -160,7 +160,8 @@ def _wanted(request: Request, frame: pd.DataFrame) -> pd.DataFrame:
 def _grouped(
     request: Request, frame: pd.DataFrame, conditions: dict[str, str]
 ) -> Iterator[Replicates]:
-    groups = dict(list(frame.groupby(["condition", "estimand", "method", "interval"], sort=False)))
+    by = frame.groupby(["condition", "estimand", "method", "interval"], sort=False)
+    groups = {tuple(map(str, key)): rows for key, rows in by}
     methods = in_order(dict.fromkeys(key[2] for key in groups), request.methods)
     places = {key: i for i, key in enumerate(conditions)}
     for key in sorted(groups, key=lambda k: (places[k[0]], k[1], methods.index(k[2]), k[3])):

@@ -74,7 +74,8 @@ def _lines(request: Request, frame: pd.DataFrame) -> list[dict[str, Any]]:
     labels = request.method_labels
     sums = frame.groupby([_PLACE, "method", "status"], sort=False)[_COUNT].sum()
     totals = frame.groupby([_PLACE, "method"], sort=False)[_COUNT].sum()
-    for (place, method), total in totals.items():
+    for key, total in totals.to_dict().items():
+        place, method = map(str, key)  # type: ignore[call-overload]  # a pair
         begin = 0.0
         for status in Status:
             count = int(sums.get((place, method, str(status)), 0))

@@ -102,7 +102,13 @@ def faceted(
         angle = -90 if max(map(len, rows)) * 6 < height else 0
         head = alt.Header(labelAngle=angle, labelOrient="right", labelAlign="center")
         if angle == 0:
-            head = alt.Header(labelAngle=0, labelOrient="right", labelAlign="left")
+            head = alt.Header(
+                labelAngle=0,
+                labelOrient="top",
+                labelAnchor="start",
+                labelAlign="left",
+                labelLimit=600,
+            )
         facets["row"] = alt.Row("r:N", sort=list(rows), title=None, header=head)
     return chart.facet(**facets).resolve_axis(x="shared") if facets else chart
 

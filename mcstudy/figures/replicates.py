@@ -129,7 +129,7 @@ def tips(names: Sequence[tuple[str, str]]) -> list[alt.Tooltip]:
 
 def titled(chart: Any, lines: Sequence[str]) -> Any:
     """Return a panel under a small title of several lines, each cut to its width."""
-    texts = [line if len(line) <= 34 else line[:33] + "…" for line in lines if line]
+    texts = [line if len(line) <= 62 else line[:61] + "…" for line in lines if line]
     head, *rest = texts or [""]
     title = alt.TitleParams(head, subtitle=rest, fontSize=11, subtitleFontSize=10, offset=5)
     return chart.properties(title=title)
@@ -290,7 +290,11 @@ def _one_grid(request: Request, panels: Sequence[tuple[Replicates, Any]], *, hei
         for one, panel in panels:
             if one.estimand == estimand:
                 sized = panel.properties(width=width, height=height)
-                row.append(titled(sized, folded(one.condition, 34)[:3]) if across > 1 else sized)
+                row.append(
+                    titled(sized, folded(one.condition, max(34, width // 7))[:3])
+                    if across > 1
+                    else sized
+                )
         rows.append(alt.hconcat(*row, spacing=24))
     return stacked(rows, [request.say(name) for name in estimands])
 

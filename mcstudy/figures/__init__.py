@@ -7,13 +7,13 @@ before a figure is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcstudy.analysis.query import names_of
 from mcstudy.analysis.select import Where, known_column, select
 from mcstudy.arguments import is_proportion, short, suggestion
 from mcstudy.errors import ResultsError
-from mcstudy.figures.cells import Request, where_of
+from mcstudy.figures.cells import Request, StudyTables, where_of
 from mcstudy.figures.grid import heat, nested_loop
 from mcstudy.figures.lolly import lolly
 from mcstudy.figures.measure import bias_se_rmse, measure_figure
@@ -29,9 +29,6 @@ from mcstudy.figures.replicates import (
 from mcstudy.figures.statuses import statuses
 from mcstudy.figures.style import label
 from mcstudy.measure import LEVEL
-
-if TYPE_CHECKING:
-    from mcstudy.results import Results
 
 __all__ = ["FIGURES", "KINDS", "figure", "label", "rendered", "save", "specification"]
 
@@ -52,7 +49,7 @@ FIGURES: Mapping[str, Callable[[Request], Any]] = {
 
 
 def figure(
-    results: Results,
+    results: StudyTables,
     name: str,
     *,
     x: str | None = None,

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -39,12 +39,28 @@ from mcstudy.figures.style import (
 from mcstudy.measure import LEVEL
 from mcstudy.tables.numbers import number_with_error
 
-if TYPE_CHECKING:
-    from mcstudy.results import Results
-
 MOST_PANELS = 24  # what a page still shows legibly
 MOST_COLUMNS = 5
 MOST_CELLS = 4000  # of 200 bytes each, so that a figure stays below a megabyte
+
+
+class StudyTables(Protocol):
+    """What a figure reads of a study: `mcstudy.results.Results` has it."""
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """The record, with labels."""
+
+    @property
+    def performance(self) -> pd.DataFrame:
+        """The measures."""
+
+    @property
+    def conditions(self) -> pd.DataFrame:
+        """The conditions: key and factors."""
+
+    def rows(self, table: str, conditions: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of a table under some conditions."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,7 @@ class Request:
         The nominal level of the intervals.
     """
 
-    results: Results
+    results: StudyTables
     x: str | None = None
     y: str | None = None
     facets: Sequence[str] | None = None

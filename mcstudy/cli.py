@@ -350,6 +350,37 @@ VERBS = {
             _LEVEL,
         ),
     ),
+    "plot": Verb(
+        verbs.plot,
+        "draw a figure: a measure against a factor, zip, lolly, heat ...",
+        "Draw a figure into a file. NAME is a measure, as coverage, or one of zip, lolly, "
+        "nested_loop, heat, estimates, se_against_estimate, methods, bias_se_rmse, statuses, "
+        "pvalues, path. While a run is at work the figure shows what is stored by now.",
+        (
+            _RESULTS,
+            option("figure", "which figure, e.g. coverage or zip", "NAME"),
+            option("--x", "on the axis; by default what drives the measure most", "FACTOR"),
+            option("--y", "of heat: the other axis", "FACTOR"),
+            names_option("--facets", "what has panels of its own; by default all that is legible"),
+            option("--measure", "of lolly, nested_loop, heat and path; default: coverage", "NAME"),
+            _WHERE,
+            names_option("--estimand", "only these estimands"),
+            names_option("--method", "only these methods"),
+            names_option("--interval", "only these intervals"),
+            option(
+                "--level",
+                "nominal coverage; by default the study's",
+                type=proportion("--level"),
+            ),
+            option(
+                "--output",
+                "the file to write; it ends in .svg, .pdf, .png or .html (for a browser, with "
+                "tooltips)",
+                "FILE",
+                required=True,
+            ),
+        ),
+    ),
     "anova": Verb(
         verbs.anova,
         "show which factors drive a measure",

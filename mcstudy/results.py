@@ -155,6 +155,26 @@ class Results(Printed):
             frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
         )
 
+    def plot(self, name: str, **options: Any) -> Any:
+        """Return a figure, a chart of Altair: see `mcstudy.figures.figure`, which has the options.
+
+        ``results.plot("coverage", x="n")`` shows a measure against a factor, and there are more
+        by name: ``results.plot("zip")``.
+        """
+        from mcstudy.figures import figure
+
+        return figure(self, name, **options)
+
+    def rows(self, table: str, conditions: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of a table under some conditions, given by their keys."""
+        wanted = [("condition", "in", list(conditions))]
+
+        def read(file: Any) -> pd.DataFrame:
+            found: pd.DataFrame = pq.read_table(file, filters=wanted).to_pandas()
+            return found
+
+        return self._table(table, read)
+
     def compare(
         self,
         method: str,

@@ -204,6 +204,29 @@ def table(options: argparse.Namespace) -> None:
     _show(options, laid_out)
 
 
+def plot(options: argparse.Namespace) -> None:
+    """Draw a figure into a file, and say where it is."""
+    from mcstudy.figures.output import kind_of, save
+    from mcstudy.inspection.summarize import results_now
+
+    kind_of(options.output)
+    with _answers_alone():
+        figure = results_now(options.results).plot(
+            options.figure,
+            x=options.x,
+            y=options.y,
+            facets=options.facets,
+            measure=options.measure,
+            where=_where(options),
+            estimand=options.estimand,
+            method=options.method,
+            interval=options.interval,
+            level=options.level,
+        )
+    save(figure, options.output)
+    _show(options, f"Figure: {options.output}")
+
+
 def anova(options: argparse.Namespace) -> None:
     """Print the analysis of variance of a measure."""
     results = mcstudy.open_results(options.results)

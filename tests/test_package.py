@@ -12,7 +12,8 @@ ROOT = Path(mcstudy.__file__).parent
 ORDER = (
     *("terminal", "errors", "arguments", "arrays", "wald", "columns", "grid", "streams", "method"),
     *("measure", "labels", "study", "loader", "simulation", "storage", "analysis", "tables"),
-    *("comparison", "external", "results", "execution", "planning", "inspection", "verbs", "cli"),
+    *("comparison", "external", "figures", "results", "execution", "planning", "inspection"),
+    *("verbs", "cli"),
 )
 """Modules and folders at the top: each imports only those before it."""
 BEFORE_NESTED = {*ORDER[: ORDER.index("simulation")], "analysis", "external"}

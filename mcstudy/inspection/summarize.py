@@ -13,7 +13,7 @@ from mcstudy.execution.options import counted
 from mcstudy.execution.refresh import LEFT, Extent, extent_of, lost
 from mcstudy.execution.tables import MeasureOptions, make_tables
 from mcstudy.loader import check_name, load_study, recorded_study
-from mcstudy.results import Results, folder_of
+from mcstudy.results import Results, folder_of, open_results
 from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.manifest import Stored
 from mcstudy.storage.parts import DamagedError
@@ -69,6 +69,22 @@ def summarize(
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     _make(recorded, folder, measure_options)
     return Results(folder)
+
+
+def results_now(results: Results | str | Path) -> Results:
+    """Return what there is by now, for figures and reports: the tables, or newer ones of a run.
+
+    While a run is at work its rows are measured in a temporary folder; where that cannot be done,
+    the tables that are there are taken.
+    """
+    where = folder_of(results)
+    try:
+        if RecordedStudy.of(where).store.busy:
+            return summarize(where)
+    except ResultsError:
+        if not (where / "performance.parquet").exists():
+            raise
+    return open_results(where)
 
 
 def _make(recorded: RecordedStudy, folder: Path, measure_options: MeasureOptions) -> None:

@@ -1,0 +1,437 @@
+"""Which cells of the measures a figure shows, and where: axis, colour, panels, order within."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from mcstudy.analysis.precision import target, with_limits
+from mcstudy.analysis.query import names_of
+from mcstudy.analysis.select import (
+    Where,
+    dimensions,
+    is_missing,
+    known_column,
+    known_measures,
+    levels_of,
+    method_order,
+    select,
+    varying,
+    wheres,
+)
+from mcstudy.columns import WORDS
+from mcstudy.comparison.anova import anova
+from mcstudy.errors import MCStudyError, ResultsError
+from mcstudy.figures.style import (
+    MEASURE_WORDS,
+    label,
+    labelled,
+    level_label,
+    method_labels,
+    unlike,
+)
+from mcstudy.measure import LEVEL
+from mcstudy.tables.numbers import number_with_error
+
+MOST_PANELS = 24  # what a page still shows legibly
+MOST_COLUMNS = 5
+MOST_CELLS = 4000  # of 200 bytes each, so that a figure stays below a megabyte
+
+
+class StudyTables(Protocol):
+    """What a figure reads of a study: `mcstudy.results.Results` has it."""
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """The record, with labels."""
+
+    @property
+    def performance(self) -> pd.DataFrame:
+        """The measures."""
+
+    @property
+    def conditions(self) -> pd.DataFrame:
+        """The conditions: key and factors."""
+
+    def rows(self, table: str, conditions: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of a table under some conditions."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a figure.
+
+    Parameters
+    ----------
+    results : Results
+        Of the study.
+    x, y : str, optional
+        The factors on the axes.
+    facets : sequence of str, optional
+        What has panels of its own.
+    measure : str, optional
+        Of a figure that can show several.
+    where : mapping
+        Levels by column.
+    level : float
+        The nominal level of the intervals.
+    """
+
+    results: StudyTables
+    x: str | None = None
+    y: str | None = None
+    facets: Sequence[str] | None = None
+    measure: str | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    level: float = LEVEL
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The study's, with its labels."""
+        return self.results.study
+
+    @property
+    def methods(self) -> list[str]:
+        """All methods of the study, in its order, whatever is shown."""
+        known = method_order(self.record)
+        there = levels_of(self.results.performance, "method")
+        return [*known, *(name for name in there if name not in known)]
+
+    @property
+    def method_labels(self) -> dict[str, str]:
+        """Their labels."""
+        return method_labels(self.record, self.methods)
+
+    def say(self, name: str) -> str:
+        """Return a name in the words of the study."""
+        kind = "measure" if name in MEASURE_WORDS else ""
+        return label(self.record, name, kind)
+
+    def levels(self, name: str, levels: Sequence[Any]) -> list[str]:
+        """Return levels as they are shown, each its own."""
+        if name == "method":
+            return [self.method_labels.get(level, str(level)) for level in levels]
+        return unlike([labelled(self.record, name, level) for level in levels])
+
+    def at(self, levels: Mapping[str, Any]) -> str:
+        """Return a place in words: ``districts = 10, log``."""
+        shown = [
+            labelled(self.record, name, level)
+            for name, level in levels.items()
+            if not (is_missing(level) and name in WORDS)
+        ]
+        return ", ".join(shown)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The numbers of a figure and how they vary.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows of `performance` that have a value, with limits.
+    factors : list of str
+        The factors that vary, the one that drives the measure most first.
+    fixed : mapping of str to level
+        The factors that do not, and estimand and interval where there is one.
+    lost : int
+        How many cells have no value.
+    """
+
+    frame: pd.DataFrame
+    factors: list[str]
+    fixed: Mapping[str, Any]
+    lost: int
+
+    def varies(self, name: str) -> bool:
+        """Return whether a column has several levels."""
+        return name in self.frame and self.frame[name].nunique(dropna=False) > 1
+
+
+def cells_of(request: Request, measures: Sequence[str], driven: str | None = None) -> Cells:
+    """Return the cells of some measures; factors by their influence on the first, or on `driven`.
+
+    Raises
+    ------
+    ResultsError
+        If none of them has a value.
+    """
+    performance = request.results.performance
+    names = known_measures(performance, measures)
+    chosen = select(performance[performance["measure"].isin(names)], request.where)
+    frame = with_limits(chosen)
+    if frame.empty:
+        raise ResultsError(f"no cell of {', '.join(names)} meets every condition of where")
+    there = np.isfinite(frame["value"].to_numpy(dtype=float, na_value=np.nan))
+    if not there.any():
+        raise ResultsError(
+            f"no cell has a value of {', '.join(names)}: {len(frame)} cells, none with "
+            "replicates to measure; see mcstudy failures"
+        )
+    lost, frame = int((~there).sum()), frame[there]
+    places = [name for name in dimensions(frame) if name != "measure"]
+    vary = varying(frame, places)
+    factors = by_influence(performance, driven or names[0], request.where, vary)
+    fixed = {
+        name: levels_of(frame, name)[0]
+        for name in places
+        if name not in vary and not (name in WORDS and frame[name].isna().all())
+    }
+    return Cells(frame, factors, fixed, lost)
+
+
+def by_influence(
+    performance: pd.DataFrame, measure: str, where: Where, vary: Sequence[str]
+) -> list[str]:
+    """Return the factors that vary, by their share in the analysis of variance of a measure."""
+    factors = [name for name in vary if name not in WORDS]
+    if len(factors) < 2:
+        return factors
+    try:
+        found = anova(performance, measure, where=where).frame
+    except MCStudyError:  # nothing random, too few cells
+        return factors
+    share = dict(zip(found["term"], found["share"].fillna(0), strict=True))
+    return sorted(factors, key=lambda name: -share.get(name, 0.0))
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Which dimensions have rows and columns of panels, and which stand beside one another.
+
+    Parameters
+    ----------
+    rows, columns, within : list of str
+        Dimensions.
+    """
+
+    rows: list[str]
+    columns: list[str]
+    within: list[str]
+
+
+def panels_of(request: Request, cells: Cells, taken: Sequence[str]) -> Panels:
+    """Lay out what varies and is not `taken` by axis or colour; the estimand has blocks of its own.
+
+    Raises
+    ------
+    ResultsError
+        If the panels that were asked for are too many.
+    """
+    count = {n: cells.frame[n].nunique(dropna=False) for n in cells.frame}
+    blocks = count["estimand"] if "estimand" not in taken else 1
+    free = [n for n in ("interval", *cells.factors) if cells.varies(n) and n not in taken]
+    if request.facets is not None:
+        wanted = [name for name in request.facets if name in free]
+        panels = math.prod(count[name] for name in wanted) * blocks
+        if panels > MOST_PANELS:
+            raise ResultsError(
+                f"facets {', '.join(wanted)}: {panels} panels are too many for a figure "
+                f"({MOST_PANELS}); give fewer, or choose levels with where"
+            )
+        rest = [name for name in free if name not in wanted]
+        return Panels(wanted[1:], wanted[:1], rest)
+    rows, columns, within = list[str](), list[str](), list[str]()
+    across, down = 1, blocks
+    for name in free:
+        if across * count[name] <= MOST_COLUMNS and across * count[name] * down <= MOST_PANELS:
+            columns.append(name)
+            across *= count[name]
+        elif down * count[name] * across <= MOST_PANELS and not rows:
+            rows.append(name)
+            down *= count[name]
+        else:
+            within.append(name)
+    return Panels(rows, columns, within)
+
+
+def checked_factor(request: Request, name: str | None, cells: Cells) -> str | None:
+    """Return a factor that was asked for; ResultsError if there is none of this name."""
+    if name is not None:
+        known_column(cells.frame, name)
+        if name == "measure":
+            raise ResultsError("the measure is on the other axis; give a factor")
+    return name
+
+
+def level_codes(frame: pd.DataFrame, name: str) -> np.ndarray[Any, Any]:
+    """Return the place of each row's level among those of a column, in their order."""
+    levels = levels_of(frame, name)
+    order = {None if is_missing(level) else level: i for i, level in enumerate(levels)}
+    return np.array([order[None if is_missing(level) else level] for level in frame[name]], int)
+
+
+def places(
+    request: Request, frame: pd.DataFrame, names: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Return the place of each row in words by some dimensions, and all places in order."""
+    if not names:
+        return [""] * len(frame), [""]
+    shown = [request.levels(name, levels_of(frame, name)) for name in names]
+    keys = list(zip(*(level_codes(frame, name).tolist() for name in names), strict=True))
+    texts = {
+        key: ", ".join(words[i] for words, i in zip(shown, key, strict=True))
+        for key in sorted(set(keys))
+    }
+    texts = dict(zip(texts, unlike(list(texts.values())), strict=True))
+    return [texts[key] for key in keys], list(texts.values())
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where the levels of a dimension stand on an axis of so many pixels.
+
+    Parameters
+    ----------
+    name, title : str
+        The dimension, and its words.
+    places : sequence of float
+        Of the levels.
+    labels : sequence of str
+        Of the levels.
+    step : float
+        The smallest distance of two of them.
+    width : float
+        Of the panel.
+    numeric : bool
+        Whether a line may join the levels.
+    scale : str
+        ``"log"`` or ``"equal"`` where the distances are not those of the numbers; else empty.
+    """
+
+    name: str
+    title: str
+    places: Sequence[float]
+    labels: Sequence[str]
+    step: float
+    width: float
+    numeric: bool
+    scale: str = ""
+
+    @property
+    def label_expression(self) -> str:
+        """The Vega expression from a place to its label."""
+        labels, places = json.dumps(list(self.labels)), json.dumps(list(self.places))
+        return f"{labels}[indexof({places}, datum.value)]"
+
+
+_LEAST_GAP = 0.3  # of an equal distance: levels closer than that are hard to tell apart
+
+
+def axis_of(
+    request: Request, frame: pd.DataFrame, name: str | None, width: float, *, equal: bool = False
+) -> Axis:
+    """Return the axis of a dimension; without one there is one place, in the middle.
+
+    With `equal` the levels of a number have equal distances too, which leaves room beside them.
+    """
+    if name is None:
+        return Axis("", "", [width / 2], [""], width * 0.6, width, False)
+    levels = levels_of(frame, name)
+    numbers = [x for x in levels if isinstance(x, int | float | np.number) and x == x]
+    numeric = name not in WORDS and len(numbers) == len(levels) > 1
+    numeric = numeric and not any(isinstance(x, bool | np.bool_) for x in levels)
+    scale, spots = ("", np.arange(len(levels), dtype=float))
+    if numeric and equal:
+        scale = "equal"
+    elif numeric:
+        scale, spots = _spread(np.array(levels, dtype=float))
+    labels = request.levels(name, levels)
+    if name not in WORDS:
+        labels = unlike([level_label(request.record, name, level) for level in levels])
+    share = np.diff(spots).min() / (spots[-1] - spots[0]) if len(spots) > 1 else 1.0
+    # A margin of half a step on both sides, within which the dodged marks stand.
+    step = width * share / (1 + share) if len(spots) > 1 else width * 0.6
+    unit = (width - step) / (spots[-1] - spots[0]) if len(spots) > 1 else 0.0
+    at = step / 2 + (spots - spots[0]) * unit if len(spots) > 1 else np.array([width / 2])
+    title = request.say(name)
+    return Axis(name, title, [round(float(x), 2) for x in at], labels, step, width, numeric, scale)
+
+
+def _spread(levels: np.ndarray[Any, Any]) -> tuple[str, np.ndarray[Any, Any]]:
+    """Return where numbers stand: as they are, by their logarithms, or at equal distances."""
+
+    def even(spots: np.ndarray[Any, Any]) -> bool:
+        gaps = np.diff(spots)
+        return bool(np.isfinite(spots).all() and gaps.min() >= _LEAST_GAP * gaps.mean())
+
+    if even(levels):
+        return "", levels
+    if levels.min() > 0 and even(np.log(levels)):
+        return "log", np.log(levels)
+    return "equal", np.arange(len(levels), dtype=float)
+
+
+def thinned(frame: pd.DataFrame, most: int = MOST_CELLS) -> tuple[pd.DataFrame, str]:
+    """Return at most so many rows, of conditions drawn once and for all; and a note if fewer."""
+    if len(frame) <= most:
+        return frame, ""
+    factors = [n for n in dimensions(frame) if n not in WORDS]
+    if not factors:
+        return frame.iloc[:most], f"the first {most} of {len(frame)} cells"
+    condition = frame.groupby(factors, sort=False, dropna=False).ngroup().to_numpy()
+    total = int(condition.max()) + 1
+    count = max(1, total * most // len(frame))
+    drawn = np.random.default_rng(0).permutation(total)[:count]  # the same ones each time
+    kept = frame[np.isin(condition, drawn)].iloc[:most]
+    return kept, f"{count} of {total} conditions, drawn at random; where= shows others"
+
+
+def shown(row: Mapping[Any, Any]) -> str:
+    """Return value and error as the tables show them."""
+    return number_with_error(row["value"], row["mcse"], row["lower"], row["upper"])
+
+
+def records(
+    request: Request, frame: pd.DataFrame, names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield what a mark says of each cell: value, limits, method, and words for the tooltip."""
+    labels = request.method_labels
+    for row in frame.to_dict("records"):
+        yield {
+            "v": rounded(row["value"]),
+            "l": rounded(row["lower"]),
+            "u": rounded(row["upper"]),
+            "m": labels[row["method"]],
+            "t": shown(row),
+            "n": f"{row['used']}/{row['replicates']}",
+            "c": request.at({name: row[name] for name in names}),
+        }
+
+
+def rounded(number: float) -> float | None:
+    """Return a number to six digits, None where there is none: more no picture shows."""
+    return float(f"{number:.6g}") if math.isfinite(number) else None
+
+
+def goal(measure: str, level: float) -> float | None:
+    """Return what a measure should be, None where there is no such thing."""
+    if measure == "coverage_of_all":
+        return level
+    wanted = target(measure, level)
+    return None if math.isnan(wanted) else wanted
+
+
+def where_of(where: Where, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `where` and what is given by name as one.
+
+    Raises
+    ------
+    ResultsError
+        If a name stands in both.
+    """
+    found: dict[str, Any] = wheres(where)
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name in found:
+            raise ResultsError(f"{name} is given, and stands in where; give it once")
+        found[name] = names_of(value, name)
+    return found

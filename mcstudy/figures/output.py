@@ -1,0 +1,96 @@
+"""A figure to a file: SVG, PDF and PNG without a browser, HTML that needs no network."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+
+from mcstudy.arguments import as_path, short
+from mcstudy.errors import ResultsError
+
+KINDS = ("svg", "pdf", "png", "html")
+_PIXELS = 2.0  # of a PNG for each of the figure, so that it prints
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>body {{ margin: 1rem; background: white; }}</style>
+</head>
+<body>
+<div id="figure" role="img" aria-label="{description}"></div>
+<script>{javascript}</script>
+<script type="application/json" id="specification">{spec}</script>
+<script>
+vegaEmbed("#figure", JSON.parse(document.getElementById("specification").textContent));
+</script>
+</body>
+</html>
+"""
+
+
+def specification(chart: Any) -> dict[str, Any]:
+    """Return the Vega-Lite specification of a figure, whatever theme the user has enabled."""
+    with alt.theme.enable("none"):
+        made: dict[str, Any] = chart.to_dict()
+    return made
+
+
+def script_safe(thing: Any) -> str:
+    """Return JSON that may stand in a script of HTML: no tag begins or ends in it."""
+    text = json.dumps(thing, sort_keys=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def rendered(chart: Any, kind: str) -> bytes:
+    """Return a figure as "svg", "pdf", "png" or "html"."""
+    import vl_convert
+
+    spec = specification(chart)
+    if kind == "svg":
+        return str(vl_convert.vegalite_to_svg(spec)).encode()
+    if kind == "png":
+        return bytes(vl_convert.vegalite_to_png(spec, scale=_PIXELS))
+    if kind == "pdf":
+        return bytes(vl_convert.vegalite_to_pdf(spec))
+    page = _PAGE.format(
+        title=html.escape(str(spec.get("usermeta", {}).get("title", "Figure"))),
+        description=html.escape(str(spec.get("description", ""))),
+        javascript=vl_convert.javascript_bundle(),  # type: ignore[call-arg]  # its stub errs
+        spec=script_safe(spec),
+    )
+    return page.encode()
+
+
+def kind_of(path: object) -> str:
+    """Return the kind of file that a name asks for; ResultsError for what cannot be written."""
+    name = as_path(path, "output", of="a file")
+    kind = name.suffix.lower().removeprefix(".")
+    if kind not in KINDS:
+        kinds = ", ".join(f".{kind}" for kind in KINDS)
+        raise ResultsError(f"output is {short(str(name))}; give a file that ends in {kinds}")
+    if not name.parent.is_dir():
+        raise ResultsError(f"{name}: there is no folder {name.parent}; make it, or name another")
+    if name.is_dir():
+        raise ResultsError(f"{name}: is a folder; name a file")
+    return kind
+
+
+def save(chart: Any, path: str | Path) -> None:
+    """Write a figure to a file; its name says as what: .svg, .pdf, .png or .html.
+
+    Raises
+    ------
+    ResultsError
+        For a name that ends otherwise, and if the file cannot be written.
+    """
+    content = rendered(chart, kind_of(path))
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written ({error.strerror})") from None

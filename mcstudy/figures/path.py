@@ -1,0 +1,92 @@
+"""A measure over the replicates, as it would have been after fewer of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell
+from mcstudy.analysis.performance import measured
+from mcstudy.errors import ResultsError
+from mcstudy.figures.cells import Request, goal, rounded
+from mcstudy.figures.drawing import colour, data, finished, reference
+from mcstudy.figures.grid import measure_of
+from mcstudy.figures.replicates import check_panels, only, rows_of_panels, tips, titled
+from mcstudy.figures.rows import Replicates, chosen_conditions, replicates_of
+from mcstudy.measure import null_of
+from mcstudy.tables.numbers import number_with_error
+
+_STEPS = 40  # points of a path
+_FIRST = 10  # replicates: before them a measure says nothing
+
+
+def path(request: Request) -> Any:
+    """Return a measure after the first n replicates, with its Monte Carlo interval."""
+    measure = measure_of(request)
+    if measure not in MEASURES and measure not in INTERVAL_MEASURES:
+        known = ", ".join([*MEASURES, *INTERVAL_MEASURES])
+        raise ResultsError(f"path: cannot follow {measure!r}; it can follow {known}")
+    conditions, note = chosen_conditions(request, 2)
+    rows = replicates_of(request, conditions, intervals=measure in INTERVAL_MEASURES)
+    rows = [one for one in rows if np.isfinite(one.estimate).any()]
+    check_panels(rows)
+    panels = [(one, _panel(request, one, measure)) for one in rows]
+    wanted = goal(measure, request.level)
+    line = f"; dashed: {wanted:g}" if wanted is not None else ""
+    lines = [
+        "; ".join(filter(None, [only(conditions), note])),
+        f"band: 95 % Monte Carlo interval{line}; replicates on a log scale",
+    ]
+    title = f"{request.say(measure)} over the replicates"
+    return finished(rows_of_panels(request, panels, height=150), title, lines)
+
+
+def _panel(request: Request, one: Replicates, measure: str) -> Any:
+    """Return the path of one method, estimand and interval."""
+    count = len(one.estimate)
+    steps = np.unique(np.geomspace(min(_FIRST, count), count, _STEPS).round().astype(int))
+    null = null_of(request.record.get("null"), one.estimand)
+    drawn, last = [], ""
+    label = request.method_labels[one.method]
+    for n in steps.tolist():
+        lower, upper = (one.lower[:n], one.upper[:n]) if one.interval else (None, None)
+        cell = Cell(one.truth, one.estimate[:n], one.std_error[:n], lower, upper, null)
+        answer = measured(measure, cell)
+        if np.isfinite(answer.value):
+            last = number_with_error(answer.value, answer.mcse, answer.lower, answer.upper)
+            drawn.append(
+                {"x": n, "v": rounded(answer.value), "m": label, "t": last}
+                | {"l": rounded(answer.lower), "u": rounded(answer.upper)}
+                | {"n": f"{answer.used}/{n}"}
+            )
+    words = request.say(measure)
+    x = alt.X(
+        "x:Q",
+        title="Replicates",
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(tickCount=4, format="~s"),
+    )
+    y = alt.Y("v:Q", title=words, scale=alt.Scale(zero=False))
+    low = alt.Y("l:Q", title=words, scale=alt.Scale(zero=False))
+    base, paint = alt.Chart(data(drawn)), colour(request, [one.method], legend=False)
+    shown = tips(
+        [
+            ("x", "replicates"),
+            ("t", f"{words} (MCSE)"),
+            ("l", "95 % Monte Carlo limits, from"),
+            ("u", "to"),
+            ("n", "used/of"),
+        ]
+    )
+    layers = [
+        base.mark_area(opacity=0.25).encode(x=x, y=low, y2="u:Q", color=paint),
+        reference(goal(measure, request.level)),
+        base.mark_line(strokeWidth=1.6, point=alt.OverlayMarkDef(size=10)).encode(
+            x=x, y=y, color=paint, tooltip=shown
+        ),
+    ]
+    interval = request.say(one.interval) if one.interval else ""
+    made = alt.layer(*(layer for layer in layers if layer is not None))
+    return titled(made, [label, interval, last])

@@ -1,0 +1,126 @@
+"""How the fits ended, by condition and method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from mcstudy.analysis.mcse import wilson
+from mcstudy.analysis.select import levels_of, select
+from mcstudy.figures.cells import Cells, Request, by_influence, places
+from mcstudy.figures.drawing import about, data, faceted, finished
+from mcstudy.figures.style import INK, STATUS_COLOURS
+from mcstudy.method import Status
+
+_MOST_CONDITIONS = 30
+_ALL = "all conditions"
+
+
+def statuses(request: Request) -> Any:
+    """Return the share of each status, the conditions with the fewest good fits first.
+
+    The line ends where the 95 % Monte Carlo interval of the share of good fits (`ok`) does.
+    """
+    shares = [f"share_{word}" for word in Status]
+    frame = select(request.results.performance, request.where)
+    frame = frame[frame["measure"].isin(shares) & (frame["replicates"] > 0)]
+    factors = [
+        name
+        for name in frame.columns[: list(frame.columns).index("method")]
+        if frame[name].nunique(dropna=False) > 1
+    ]
+    order = by_influence(request.results.performance, "share_ok", request.where, factors)
+    frame = frame.assign(status=frame["measure"].str.removeprefix("share_"))
+    condition, conditions = places(request, frame, order)
+    frame = frame.assign(**{_PLACE: condition})
+    count = frame["value"].to_numpy(dtype=float) * frame["replicates"].to_numpy(dtype=float)
+    frame = frame.assign(**{_COUNT: np.rint(count).astype(int)})
+    kept, note = _worst(frame, conditions)
+    lines = _lines(request, frame[frame[_PLACE].isin(kept)])
+    if len(conditions) > 1:
+        lines = [*_lines(request, frame.assign(**{_PLACE: _ALL})), *lines]
+        kept = [_ALL, *kept]
+    methods = [request.method_labels[name] for name in levels_of(frame, "method")]
+    cells = Cells(frame, order, {}, 0)
+    failed = int(frame[_COUNT][frame["status"] != "ok"].sum())
+    total = int(frame[_COUNT].sum())
+    good = "no fit ended otherwise than ok" if not failed else f"{failed:,} of {total:,} not ok"
+    interval = "line: 95 % Monte Carlo interval of the share of ok"
+    chart = _bars(lines, kept, methods)
+    return finished(chart, "How the fits ended", about(request, cells, good, interval, note), good)
+
+
+_PLACE, _COUNT = "\0place", "\0count"  # no factor can be called so
+
+
+def _worst(frame: pd.DataFrame, conditions: list[str]) -> tuple[list[str], str]:
+    """Return the conditions that are shown, all, or those with the fewest good fits."""
+    if len(conditions) <= _MOST_CONDITIONS:
+        return conditions, ""
+    good = frame[frame["status"] == "ok"].groupby(_PLACE)["value"].min()
+    first = sorted(conditions, key=lambda c: float(good.get(c, 0.0)))[:_MOST_CONDITIONS]
+    note = (
+        f"the {len(first)} of {len(conditions)} conditions with the fewest ok; where= shows others"
+    )
+    return first, note
+
+
+def _lines(request: Request, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a record for each status that some fit had, by place and method."""
+    made = []
+    labels = request.method_labels
+    sums = frame.groupby([_PLACE, "method", "status"], sort=False)[_COUNT].sum()
+    totals = frame.groupby([_PLACE, "method"], sort=False)[_COUNT].sum()
+    for key, total in totals.to_dict().items():
+        place, method = map(str, key)  # type: ignore[call-overload]  # a pair
+        begin = 0.0
+        for status in Status:
+            count = int(sums.get((place, method, str(status)), 0))
+            if count == 0 and status != Status.OK:
+                continue
+            lower, upper = wilson(count / total, total)
+            end = begin + count / total
+            made.append(
+                {"p": place, "m": labels[method], "s": str(status).replace("_", " ")}
+                | {"v": round(count / total, 5), "a": round(begin, 5), "b": round(end, 5)}
+                | {"n": f"{count}/{total}", "l": round(lower, 5), "u": round(upper, 5)}
+                | {"h": status.meaning}
+            )
+            begin = end
+    return made
+
+
+def _bars(lines: list[dict[str, Any]], conditions: list[str], methods: list[str]) -> Any:
+    words = [str(word).replace("_", " ") for word in Status]
+    there = [word for word in words if any(line["s"] == word and line["v"] for line in lines)]
+    colours = [STATUS_COLOURS[word.replace(" ", "_")] for word in there]
+    y = alt.Y("p:N", sort=conditions, title=None, axis=alt.Axis(labelLimit=380, grid=False))
+    x = alt.X("a:Q", title="Share of fits", scale=alt.Scale(domain=[0, 1]))
+    tips = [("p", "conditions"), ("m", "method"), ("s", "status"), ("h", "meaning")]
+    tips += [("v", "share"), ("n", "fits"), ("l", "95 % Monte Carlo limits, from"), ("u", "to")]
+    base = alt.Chart()
+    paint = alt.Color(
+        "s:N", scale=alt.Scale(domain=there, range=colours), legend=alt.Legend(title=None)
+    )
+    bars = base.mark_bar(height={"band": 0.78}).encode(
+        x=x,
+        x2="b:Q",
+        y=y,
+        color=paint,
+        tooltip=[alt.Tooltip(f"{name}:N", title=title) for name, title in tips],
+    )
+    error = (
+        base.mark_rule(color=INK, strokeWidth=1.2)
+        .encode(x=alt.X("l:Q", title="Share of fits"), x2="u:Q", y=y)
+        .transform_filter("datum.s == 'ok'")
+    )
+    width = min(420, 760 // len(methods)) if len(methods) <= 5 else 150
+    drawn = [{**line, "k": line["m"]} for line in lines]
+    height = 19 * len(conditions)
+    if len(methods) > 1:
+        chart = alt.layer(bars, error, data=data(drawn)).properties(width=width, height=height)
+        return chart.facet(alt.Facet("k:N", sort=methods, title=None), columns=5)
+    return faceted([bars, error], [""], [""], drawn, width=width, height=height)

@@ -1,0 +1,155 @@
+"""Figures: what they show is what the tables say, in any words, the same each time."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from mcstudy import Estimate, MCStudyError, Study, grid, run
+from mcstudy.cli import main
+from mcstudy.figures import FIGURES, rendered, specification
+from mcstudy.figures.style import method_colours
+
+ODD = ('a "b" <script>alert(1)</script>', "x.y[0]", "\u202eright \U0001f642", "long" * 125)
+
+
+def draw(rng, **factors):
+    return rng.normal(size=12)
+
+
+def mean(x):
+    return {"t.h[0]<b>": Estimate(x.mean(), x.std(ddof=1) / len(x) ** 0.5)}
+
+
+def shrunk(x):
+    return {"t.h[0]<b>": Estimate(0.9 * x.mean(), x.std(ddof=1) / len(x) ** 0.5)}
+
+
+def fails(x):
+    raise ValueError("no")
+
+
+def results_of(folder, methods=None, conditions=None, **options):
+    study = Study(
+        name="s",
+        simulate=draw,
+        estimands=lambda **_: {"t.h[0]<b>": 0.0},
+        methods=methods or {"</script><b>": mean, "other.method[1]": shrunk},
+        conditions=conditions or grid(kind=[*ODD], n=[5, 10, 20]),
+        replicates=30,
+        seed=1,
+        **options,
+    )
+    return run(study, folder, jobs=1, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return results_of(tmp_path_factory.mktemp("odd"))
+
+
+def records(thing):
+    """Yield all data of a specification."""
+    if isinstance(thing, dict):
+        values = thing.get("values")
+        if isinstance(values, list) and all(isinstance(value, dict) for value in values):
+            yield from values
+        for value in thing.values():
+            yield from records(value)
+    elif isinstance(thing, list):
+        for value in thing:
+            yield from records(value)
+
+
+@pytest.mark.parametrize("name", [*FIGURES, "coverage", "bias"])
+def test_contract_each_figure_is_small_the_same_each_time_and_can_be_drawn(results, name):
+    spec = specification(results.plot(name))
+    assert json.dumps(spec) == json.dumps(specification(results.plot(name)))
+    assert len(json.dumps(spec)) < 1_000_000
+    svg = rendered(results.plot(name), "svg")
+    ET.fromstring(svg)
+    assert b"<script" not in svg
+    assert spec["usermeta"]["title"] in spec["description"]
+
+
+def test_identity_a_measure_shows_the_numbers_of_the_table(results):
+    frame = results.performance
+    of = frame[frame["measure"] == "coverage"]
+    shown = [r for r in records(specification(results.plot("coverage", x="n"))) if "v" in r]
+    for ours, theirs in (("v", "value"), ("l", "lower"), ("u", "upper")):
+        expected = sorted(float(f"{x:.6g}") for x in of[theirs])
+        assert sorted(record[ours] for record in shown) == expected
+
+
+def test_identity_a_path_ends_at_the_table(results):
+    frame = results.performance
+    of = frame[(frame["measure"] == "bias") & (frame["n"] == 5) & (frame["kind"] == ODD[1])]
+    where = {"n": 5, "kind": ODD[1]}
+    spec = specification(results.plot("path", measure="bias", where=where))
+    last = {record["v"] for record in records(spec) if record.get("x") == 30}
+    assert sorted(last) == sorted(float(f"{x:.6g}") for x in of["value"])
+
+
+def test_contract_a_method_keeps_its_colour_where_others_are_left_out(results):
+    colours = method_colours(["</script><b>", "other.method[1]"])
+    text = json.dumps(specification(results.plot("bias", x="n", method="other.method[1]")))
+    assert colours["other.method[1]"] in text
+    assert colours["</script><b>"] not in text
+
+
+def test_contract_a_page_needs_no_network_and_holds_no_foreign_script(results):
+    page = rendered(results.plot("coverage", x="n"), "html").decode()
+    spec = re.search(r'id="specification">(.*?)</script>', page, re.DOTALL)[1]
+    assert json.loads(spec) == specification(results.plot("coverage", x="n"))
+    assert not re.search(r'<(script|link)[^>]*(src|href)="http', page)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nonsense"], "no figure 'nonsense'"),
+        (["coverage", "--x", "size"], "no column 'size'"),
+        (["coverage", "--where", "n=7"], "no n=7 here"),
+        (["path", "--measure", "warned"], "cannot follow 'warned'"),
+    ],
+)
+def test_contract_bad_input_is_one_line(results, tmp_path, capsys, arguments, said):
+    out = str(tmp_path / "f.svg")
+    assert main(["plot", str(results.folder), *arguments, "--output", out]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_contract_the_command_writes_a_file_by_its_name(results, tmp_path, capsys):
+    folder = str(results.folder)
+    assert main(["plot", folder, "bias", "--output", str(tmp_path / "f.gif")]) == 2
+    assert "ends in .svg" in capsys.readouterr().err
+    for kind, begin in (("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
+        path = tmp_path / f"f.{kind}"
+        assert main(["plot", folder, "bias", "--x", "n", "--output", str(path)]) == 0
+        assert path.read_bytes().startswith(begin)
+
+
+def test_contract_where_all_fits_failed_only_statuses_can_be_shown(tmp_path):
+    results = results_of(tmp_path, {"m": fails}, grid(), level=0.9)
+    assert "0" in json.dumps(specification(results.plot("statuses")))
+    for name in FIGURES:
+        if name != "statuses":
+            with pytest.raises(MCStudyError):
+                results.plot(name)
+
+
+def test_contract_without_rows_figures_of_measures_work_and_others_say_why(tmp_path):
+    results = results_of(tmp_path, {"m": mean, "k": shrunk}, grid(n=[5, 10]), keep="measures")
+    for name in ("coverage", "lolly", "heat", "nested_loop", "bias_se_rmse", "statuses"):
+        specification(results.plot(name))
+    with pytest.raises(MCStudyError, match="keeps measures"):
+        results.plot("zip")
+
+
+def test_contract_a_study_of_one_condition_and_one_method_has_figures(tmp_path):
+    results = results_of(tmp_path, {"m": mean}, grid())
+    for name in {*FIGURES, "bias"} - {"nested_loop", "methods"}:
+        specification(results.plot(name))

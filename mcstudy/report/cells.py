@@ -1,6 +1,4 @@
-"""The table of measures to what the page's script reads: names once, numbers as short as they are
-true.
-"""
+"""The table of measures to what the page's script reads: names once, numbers without padding."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ def page_data(results: Results) -> dict[str, Any]:
     factors = factor_columns(frame)
     names = {name: levels_of(frame, name) for name in factors}
     listed = {
-        "method": [name for name in _ordered(results, frame)],
+        "method": _ordered(results, frame),
         **{name: levels_of(frame, name) for name in ("estimand", "interval", "measure")},
     }
     listed = {

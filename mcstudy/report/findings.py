@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from mcstudy.analysis.select import factor_columns, varying
 from mcstudy.figures.style import label, labelled
 from mcstudy.measure import LEVEL
@@ -14,12 +16,11 @@ from mcstudy.method import Status
 from mcstudy.tables.numbers import number_with_error
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mcstudy.results import Results
 
 SOUND = (Status.OK, Status.BOUNDARY, Status.SKIPPED)
 """How a fit may end that is no failure."""
+ERRORS = ("value", "mcse", "lower", "upper")
 MOST = 5
 """Sentences of each kind: what is behind them stands in the tables."""
 
@@ -36,7 +37,7 @@ def findings(results: Results) -> list[Finding]:
     """Return what a study found: coverage, bias, standard errors, methods compared, failures."""
     words = _Words(results)
     frame = results.performance
-    found = [
+    return [
         *_coverage(frame, words, float(results.study.get("level") or LEVEL)),
         *_rejection(frame, words),
         *_bias(frame, words),
@@ -44,7 +45,6 @@ def findings(results: Results) -> list[Finding]:
         *_comparisons(results, words),
         *_failures(frame, words),
     ]
-    return found
 
 
 class _Words:
@@ -58,28 +58,30 @@ class _Words:
     def of(self, name: Any, kind: str) -> str:
         return label(self.study, str(name), kind)
 
-    def place(self, row: Mapping[str, Any]) -> str:
+    def place(self, row: Mapping[Any, Any] | pd.Series[Any]) -> str:
         """Return "at n = 10, sigma = 1", empty where there is one condition."""
         at = ", ".join(labelled(self.study, name, row[name]) for name in self.factors)
         return f" at {at}" if at else ""
 
-    def interval(self, row: Mapping[str, Any]) -> str:
+    def interval(self, row: Mapping[Any, Any] | pd.Series[Any]) -> str:
         interval = self.of(row["interval"], "interval")
         return f"the interval {interval} of {self.of(row['method'], 'method')}"
 
 
-def percent(value: float, mcse: float) -> str:
+def percent(value: float, mcse: float, lower: float = math.nan, upper: float = math.nan) -> str:
     """Return a share as "44 % (5)", to the digits that its error allows."""
-    error = 100 * mcse
-    places = 0 if error >= 0.95 or not error else min(4, 1 - math.floor(math.log10(error)) - 1)
-    return f"{100 * value:.{places}f} % ({error:.{places}f})"
+    if not mcse:
+        shown = number_with_error(100 * value, 0.0, 100 * lower, 100 * upper)
+        return shown.replace(" ", " % ", 1)
+    places = max(0, min(4, -math.floor(math.log10(100 * mcse * 1.05))))
+    return f"{100 * value:.{places}f} % ({100 * mcse:.{places}f})"
 
 
 def _range(rows: pd.DataFrame) -> str:
     """Return "42 % (8)", or "42 % (8) to 45 % (8)" of several."""
     low, high = rows.loc[rows["value"].idxmin()], rows.loc[rows["value"].idxmax()]
-    first = percent(low["value"], low["mcse"])
-    return first if len(rows) == 1 else f"{first} to {percent(high['value'], high['mcse'])}"
+    first = percent(*low[[*ERRORS]])
+    return first if len(rows) == 1 else f"{first} to {percent(*high[[*ERRORS]])}"
 
 
 def _of(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -98,29 +100,27 @@ def _coverage(frame: pd.DataFrame, words: _Words, level: float) -> Iterator[Find
         first = rows.loc[rows["value"].idxmin()]
         low = int((rows["upper"] < level).sum())
         where = words.place(first) if len(rows) == 1 else ""
-        in_some = f"; below in {low} of {len(rows)} conditions" if low < len(rows) else ""
-        text = (
+        exists = (rows["used"] < 0.99 * rows["replicates"]).any()
+        in_some = f"; below it in {low} of {len(rows)} conditions" if low < len(rows) else ""
+        yield Finding(
             f"{_capital(words.interval(first))} contains {words.of(first['estimand'], 'estimand')} "
-            f"in {_range(rows)} of the data sets{where}; nominal {100 * level:g} %{in_some}"
+            f"in {_range(rows)} of the data sets{' in which it exists' * bool(exists)}{where}; nominal "
+            f"{100 * level:g} %{in_some}.",
+            warns=True,
         )
-        if (rows["used"] < 0.99 * rows["replicates"]).any():
-            text += "; of the data sets in which the interval exists"
-        yield Finding(f"{text}.", warns=True)
     if len(off) > MOST:
         yield Finding(
             f"{len(off) - MOST} more intervals are below {100 * level:g} % in some condition.", True
         )
     kept = [rows for rows in groups if not (rows["upper"] < level).any()]
     if kept:
-        names = sorted(
-            {words.interval(rows.iloc[0]).removeprefix("the interval ") for rows in kept}
-        )
-        shown = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" * (len(names) > MOST))
-        lowest = min((row for rows in kept for _, row in rows.iterrows()), key=lambda r: r["value"])
+        whole = pd.concat(kept, ignore_index=True)
+        lowest = whole.loc[whole["value"].idxmin()]
+        cells_in_words = f"{len(kept)} of {len(groups)} intervals" if off else "every interval"
         yield Finding(
-            f"Nowhere below {100 * level:g} % by more than the Monte Carlo error, for "
-            f"{'all estimands' if not off else 'the other estimands'}: {shown}; the lowest coverage "
-            f"is {percent(lowest['value'], lowest['mcse'])}."
+            f"{_capital(cells_in_words)}, counted by method and estimand, "
+            f"{'reach' if off else 'reaches'} {100 * level:g} % everywhere within the Monte Carlo "
+            f"error; the lowest coverage among them is {percent(*lowest[[*ERRORS]])}."
         )
 
 
@@ -130,7 +130,7 @@ def _rejection(frame: pd.DataFrame, words: _Words) -> Iterator[Finding]:
     for _, rows in list(groups)[:MOST]:
         first = rows.iloc[0]
         yield Finding(
-            f"{_capital(words.of(first['method'], 'method'))} rejects the null value of "
+            f"{words.of(first['method'], 'method')} rejects the null value of "
             f"{words.of(first['estimand'], 'estimand')} by the interval "
             f"{words.of(first['interval'], 'interval')} in {_range(rows)} of the data sets."
         )
@@ -148,12 +148,12 @@ def _bias(frame: pd.DataFrame, words: _Words) -> Iterator[Finding]:
     worst = seen.sort_values("share", ascending=False, kind="stable")
     worst = worst.drop_duplicates(["method", "estimand"]).head(MOST)
     for row in worst.to_dict("records"):
-        side = "above" if row["value"] > 0 else "below"
+        side = "overestimates" if row["value"] > 0 else "underestimates"
         size = number_with_error(abs(row["value"]), row["mcse"])
         of_rmse = f", {100 * row['share']:.0f} % of the RMSE" if row["share"] > 0 else ""
         yield Finding(
-            f"{_capital(words.of(row['method'], 'method'))} is {side} "
-            f"{words.of(row['estimand'], 'estimand')} by {size} on average{words.place(row)}, its "
+            f"{words.of(row['method'], 'method')} {side} "
+            f"{words.of(row['estimand'], 'estimand')} by {size} on average{words.place(row)}: its "
             f"largest bias{of_rmse}.",
             warns=row["share"] > 0.1,
         )
@@ -171,8 +171,8 @@ def _standard_errors(frame: pd.DataFrame, words: _Words) -> Iterator[Finding]:
         side = "larger" if row["value"] > 0 else "smaller"
         yield Finding(
             f"The standard errors that {words.of(row['method'], 'method')} reports for "
-            f"{words.of(row['estimand'], 'estimand')} are {percent(abs(row['value']), row['mcse'])} "
-            f"{side} than the spread of its estimates{words.place(row)}.",
+            f"{words.of(row['estimand'], 'estimand')} are "
+            f"{percent(abs(row['value']), row['mcse'])} {side} than the spread of its estimates{words.place(row)}.",
             warns=abs(row["value"]) > 0.1,
         )
 
@@ -231,4 +231,4 @@ def _failures(frame: pd.DataFrame, words: _Words) -> Iterator[Finding]:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:] if text.startswith("the ") else text
+    return text[:1].upper() + text[1:]

@@ -262,15 +262,15 @@ def _environment(results: Results, folder: Path) -> Section:
     study = results.study
     runs = study.get("runs") or []
     terms = [(name, str(version)) for name, version in study.get("versions", {}).items()]
-    for run in runs:
-        terms.append(
-            (
-                f"Run of {str(run.get('started', ''))[:16]}",
-                f"{run.get('fits', 0)} fits in {run.get('seconds', 0):g} s on "
-                f"{run.get('workers', '?')} workers, {run.get('platform', '')}, "
-                f"commit {run.get('commit') or 'none'}",
-            )
+    terms += [
+        (
+            f"Run of {str(run.get('started', ''))[:16]}",
+            f"{run.get('fits', 0)} fits in {run.get('seconds', 0):g} s on "
+            f"{run.get('workers', '?')} workers, {run.get('platform', '')}, "
+            f"commit {run.get('commit') or 'none'}",
         )
+        for run in runs
+    ]
     for kind, words in (("kept", "Rows kept from older code"), ("discarded", "Rows discarded")):
         terms.append((words, "none" if not study.get(kind) else str(len(study[kind]))))
     terms += [

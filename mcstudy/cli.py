@@ -381,6 +381,16 @@ VERBS = {
             ),
         ),
     ),
+    "report": Verb(
+        verbs.report,
+        "write the report: findings, figures, tables, one page that opens offline",
+        "Write the report of a study, one HTML file that needs no network. While a run is at work "
+        "it shows what is stored by now.",
+        (
+            _RESULTS,
+            option("--output", "the file; default: report.html in the folder", "FILE"),
+        ),
+    ),
     "anova": Verb(
         verbs.anova,
         "show which factors drive a measure",

@@ -165,6 +165,12 @@ class Results(Printed):
 
         return figure(self, name, **options)
 
+    def report(self, output: str | Path | None = None) -> Path:
+        """Write the report, one HTML page; see `mcstudy.report.page.write_report`."""
+        from mcstudy.report.page import write_report
+
+        return write_report(self, output)
+
     def rows(self, table: str, conditions: Sequence[str]) -> pd.DataFrame:
         """Return the rows of a table under some conditions, given by their keys."""
         wanted = [("condition", "in", list(conditions))]

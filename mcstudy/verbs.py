@@ -227,6 +227,20 @@ def plot(options: argparse.Namespace) -> None:
     _show(options, f"Figure: {options.output}")
 
 
+def report(options: argparse.Namespace) -> None:
+    """Write the report, and say where it is."""
+    from mcstudy.inspection.summarize import results_now
+    from mcstudy.report.page import write_report
+    from mcstudy.results import folder_of
+    from mcstudy.storage.store import Store
+
+    folder = folder_of(options.results)
+    running = Store(folder).busy
+    with _answers_alone():
+        path = write_report(results_now(folder), options.output, folder=folder, running=running)
+    _show(options, f"Report: {path}")
+
+
 def anova(options: argparse.Namespace) -> None:
     """Print the analysis of variance of a measure."""
     results = mcstudy.open_results(options.results)

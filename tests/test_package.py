@@ -12,7 +12,16 @@ ROOT = Path(mcstudy.__file__).parent
 ORDER = (
     *("terminal", "errors", "arguments", "arrays", "wald", "columns", "grid", "streams", "method"),
     *("measure", "labels", "study", "loader", "simulation", "storage", "analysis", "tables"),
-    *("comparison", "external", "figures", "results", "execution", "planning", "inspection"),
+    *(
+        "comparison",
+        "external",
+        "figures",
+        "report",
+        "results",
+        "execution",
+        "planning",
+        "inspection",
+    ),
     *("verbs", "cli"),
 )
 """Modules and folders at the top: each imports only those before it."""

@@ -17,7 +17,7 @@ from mcstudy.figures.style import label, level_label, method_colours, method_sha
 from mcstudy.measure import LEVEL, OF_INTERVALS, Z
 
 if TYPE_CHECKING:
-    from mcstudy.results import Results
+    from mcstudy.report.reported import Reported
 
 _DIGITS = 6  # of a number on the page: its Monte Carlo error is never known to that many
 _TARGETS = {
@@ -26,7 +26,7 @@ _TARGETS = {
 }
 
 
-def page_data(results: Results) -> dict[str, Any]:
+def page_data(results: Reported) -> dict[str, Any]:
     """Return the measures of a study for the page's script.
 
     Names stand once, in lists; a row has their places in these. Limits are left out where they are
@@ -100,7 +100,7 @@ def page_data(results: Results) -> dict[str, Any]:
     }
 
 
-def _ordered(results: Results, frame: Any) -> list[str]:
+def _ordered(results: Reported, frame: Any) -> list[str]:
     there = levels_of(frame, "method")
     order = [name for name in method_order(results.study) if name in there]
     return [*order, *(name for name in there if name not in order)]

@@ -16,7 +16,7 @@ from mcstudy.method import Status
 from mcstudy.tables.numbers import number_with_error
 
 if TYPE_CHECKING:
-    from mcstudy.results import Results
+    from mcstudy.report.reported import Reported
 
 SOUND = (Status.OK, Status.BOUNDARY, Status.SKIPPED)
 """How a fit may end that is no failure."""
@@ -33,7 +33,7 @@ class Finding:
     warns: bool = False
 
 
-def findings(results: Results) -> list[Finding]:
+def findings(results: Reported) -> list[Finding]:
     """Return what a study found: coverage, bias, standard errors, methods compared, failures."""
     words = _Words(results)
     frame = results.performance
@@ -50,7 +50,7 @@ def findings(results: Results) -> list[Finding]:
 class _Words:
     """The words of a study for names and places."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Reported) -> None:
         self.study = results
         frame = results.performance
         self.factors = varying(frame, factor_columns(frame))
@@ -104,8 +104,8 @@ def _coverage(frame: pd.DataFrame, words: _Words, level: float) -> Iterator[Find
         in_some = f"; below it in {low} of {len(rows)} conditions" if low < len(rows) else ""
         yield Finding(
             f"{_capital(words.interval(first))} contains {words.of(first['estimand'], 'estimand')} "
-            f"in {_range(rows)} of the data sets{' in which it exists' * bool(exists)}{where}; nominal "
-            f"{100 * level:g} %{in_some}.",
+            f"in {_range(rows)} of the data sets{' in which it exists' * bool(exists)}{where}; "
+            f"nominal {100 * level:g} %{in_some}.",
             warns=True,
         )
     if len(off) > MOST:
@@ -172,12 +172,13 @@ def _standard_errors(frame: pd.DataFrame, words: _Words) -> Iterator[Finding]:
         yield Finding(
             f"The standard errors that {words.of(row['method'], 'method')} reports for "
             f"{words.of(row['estimand'], 'estimand')} are "
-            f"{percent(abs(row['value']), row['mcse'])} {side} than the spread of its estimates{words.place(row)}.",
+            f"{percent(abs(row['value']), row['mcse'])} {side} than the spread of its "
+            f"estimates{words.place(row)}.",
             warns=abs(row["value"]) > 0.1,
         )
 
 
-def _comparisons(results: Results, words: _Words) -> Iterator[Finding]:
+def _comparisons(results: Reported, words: _Words) -> Iterator[Finding]:
     if results.study.get("keep", "rows") != "rows":
         return
     frame = _of(results.comparisons, "mse_difference")

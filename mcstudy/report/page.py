@@ -15,12 +15,10 @@ from mcstudy.errors import MCStudyError, ResultsError
 from mcstudy.figures import figure, rendered
 from mcstudy.figures.output import script_safe
 from mcstudy.figures.style import label, level_label
-from mcstudy.inspection.summarize import results_now
 from mcstudy.measure import LEVEL
 from mcstudy.report.cells import page_data
 from mcstudy.report.findings import findings
-from mcstudy.results import Results, folder_of
-from mcstudy.storage.store import Store
+from mcstudy.report.reported import Reported
 from mcstudy.tables.formats import render
 
 if TYPE_CHECKING:
@@ -50,15 +48,25 @@ class Section:
     code_title: str = ""
 
 
-def report(results: Results | str | Path, output: str | Path | None = None) -> Path:
+def write_report(
+    results: Reported,
+    output: str | Path | None = None,
+    *,
+    folder: Path | None = None,
+    running: bool = False,
+) -> Path:
     """Write the report of a study, one HTML file that needs no network.
 
     Parameters
     ----------
-    results : Results or path
-        ``results/<study name>``. A run may be at work there.
+    results : Results
+        With all its tables.
     output : path, optional
         The file; ``report.html`` in the folder where it is not given.
+    folder : Path, optional
+        The folder of the study where that of `results` is a temporary one.
+    running : bool, default False
+        Whether a run is at work there.
 
     Returns
     -------
@@ -70,14 +78,13 @@ def report(results: Results | str | Path, output: str | Path | None = None) -> P
     ResultsError
         If there are no tables, or the file cannot be written.
     """
-    folder = folder_of(results)
+    folder = results.folder if folder is None else folder
     path = folder / NAME if output is None else as_path(output, "output", of="a file")
     if path.is_dir():
         raise ResultsError(f"{path}: is a folder; name a file")
     if not path.parent.is_dir():
         raise ResultsError(f"{path}: there is no folder {path.parent}; make it, or name another")
-    running = Store(folder).busy
-    content = page(results_now(results), folder, running=running)
+    content = page(results, folder, running=running)
     try:
         path.write_text(content, encoding="utf-8", newline="\n")
     except OSError as error:
@@ -85,7 +92,7 @@ def report(results: Results | str | Path, output: str | Path | None = None) -> P
     return path
 
 
-def page(results: Results, folder: Path, *, running: bool = False) -> str:
+def page(results: Reported, folder: Path, *, running: bool = False) -> str:
     """Return the page; the same text for the same results."""
     import jinja2
     import vl_convert
@@ -131,7 +138,7 @@ def _text(name: str) -> str:
     return resources.files("mcstudy.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _subtitle(results: Results) -> str:
+def _subtitle(results: Reported) -> str:
     study, frame = results.study, results.performance
     counts = sorted({int(n) for n in frame["replicates"]})
     replicates = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -146,7 +153,7 @@ def _subtitle(results: Results) -> str:
     )
 
 
-def _figures(results: Results) -> tuple[list[Any], list[str]]:
+def _figures(results: Reported) -> tuple[list[Any], list[str]]:
     """Return the figures that the study allows, and a line for each that it does not."""
     drawn, lines = [], []
     for name in _FIGURES:
@@ -158,7 +165,7 @@ def _figures(results: Results) -> tuple[list[Any], list[str]]:
     return drawn, lines
 
 
-def _table_note(results: Results) -> str:
+def _table_note(results: Reported) -> str:
     frame = results.performance
     factors = factor_columns(frame)
     moving = varying(frame, factors)
@@ -180,13 +187,13 @@ def _block(document: Document) -> Any:
     return Markup(f'<div class="scroll">{render(document, "html")}</div>')
 
 
-def _sections(results: Results, folder: Path) -> Iterator[Section]:
+def _sections(results: Reported, folder: Path) -> Iterator[Section]:
     yield _design(results)
     yield _missing(results)
     yield _environment(results, folder)
 
 
-def _design(results: Results) -> Section:
+def _design(results: Reported) -> Section:
     study = results.study
     terms = [
         (
@@ -231,7 +238,7 @@ def _source(study: Mapping[str, Any]) -> tuple[str, str]:
     return text, f"The study file {path.name} as it is now (SHA-256 begins with {digest})"
 
 
-def _missing(results: Results) -> Section:
+def _missing(results: Reported) -> Section:
     lines, blocks = [], []
     frame = results.performance
     short = frame[(frame["used"] < frame["replicates"]) & (frame["measure"] == "coverage")]
@@ -258,7 +265,7 @@ def _missing(results: Results) -> Section:
     return Section("failures", "Failures and missing results", lines, blocks)
 
 
-def _environment(results: Results, folder: Path) -> Section:
+def _environment(results: Reported, folder: Path) -> Section:
     study = results.study
     runs = study.get("runs") or []
     terms = [(name, str(version)) for name, version in study.get("versions", {}).items()]

@@ -1,0 +1,43 @@
+"""What the report reads of a study: `mcstudy.results.Results` has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mcstudy.figures.cells import StudyTables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mcstudy.comparison.failures import Overlap
+    from mcstudy.comparison.sensitivity import Sensitivity
+
+
+class Reported(StudyTables, Protocol):
+    """A study with its tables and what lies between its fits."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its tables are."""
+
+    @property
+    def aims(self) -> str:
+        """What it is to find out."""
+
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        """Two methods on the same data."""
+
+    @property
+    def unusable(self) -> list[str]:
+        """A line for each method without a usable fit under a condition."""
+
+    def warnings(self) -> pd.DataFrame:
+        """Return the kinds of warnings."""
+
+    def failure_overlap(self) -> Overlap:
+        """Return how often methods fail together."""
+
+    def sensitivity(self, measure: str) -> Sensitivity:
+        """Return the rankings of the methods with failures counted in three ways."""

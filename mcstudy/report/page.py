@@ -119,7 +119,7 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         figures=[
             {
                 "title": chart.usermeta["title"],
-                "description": f"{chart.usermeta['caption']}. {chart.description}",
+                "description": chart.description,
                 "svg": Markup(rendered(chart, "svg").decode()),
             }
             for chart in drawn

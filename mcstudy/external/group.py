@@ -7,7 +7,7 @@ together as they come; else they go by groups of cells through temporary files, 
 
 from __future__ import annotations
 
-import math
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -26,7 +27,6 @@ from mcstudy.external.readers import Source
 
 BUDGET = 2**27  # bytes of numbers held at a time, whatever the size of the table
 BUCKET = 2**26  # bytes of a temporary file: half of the budget, as it is sorted in memory
-SMALL = 2**20  # combinations of levels: so many counters cost 8 MB, and no sorting
 Codes: TypeAlias = NDArray[np.int64]
 Columns: TypeAlias = list[Floats]
 
@@ -51,36 +51,21 @@ class CellIndex:
 
     def codes(self, batch: pa.RecordBatch) -> Codes:
         """Return the number of each row's cell."""
-        encoded = [_encoded(batch.column(name)) for name in self.by]
-        values = [known for _, known in encoded]
-        code = np.zeros(
-            batch.num_rows, np.int32 if math.prod(map(len, values)) <= SMALL else np.int64
-        )
-        for indices, known in encoded:
-            code = code * len(known) + indices
-        self.types = self.types or [_value_type(batch.schema.field(name).type) for name in self.by]
-        most = math.prod(map(len, values))
-        if most > SMALL:
-            present, inverse = np.unique(code, return_inverse=True)
-            return self._numbers(present, values)[inverse]
-        present = np.flatnonzero(np.bincount(code, minlength=most))
-        numbers = np.zeros(most, dtype=np.int64)
-        numbers[present] = self._numbers(present, values)
-        return numbers[code]
-
-    def _numbers(self, present: Codes, values: Sequence[Sequence[Any]]) -> Codes:
-        """Return the numbers of the cells that a batch's own codes stand for."""
-        columns: list[list[Any]] = []
-        for known in reversed(values):
-            present, place = np.divmod(present, len(known))
-            columns.append([known[i] for i in place.tolist()])
-        found = []
-        for key in zip(*reversed(columns), strict=True) if columns else [()]:
-            number = self._cells.setdefault(key, len(self.keys))
-            if number == len(self.keys):
-                self.keys.append(key)
-            found.append(number)
-        return np.array(found, dtype=np.int64)
+        kinds = [batch.schema.field(name).type for name in self.by]
+        self.types = self.types or [
+            kind.value_type if pa.types.is_dictionary(kind) else kind for kind in kinds
+        ]
+        code, keys = np.zeros(batch.num_rows, np.int64), [()]
+        for name in self.by:
+            indices, levels = _encoded(batch.column(name))
+            # Column by column: no more codes than rows, whatever the number of combinations.
+            code, present = pd.factorize(code * len(levels) + indices)
+            before, level = np.divmod(present, len(levels))
+            pairs = zip(before.tolist(), level.tolist(), strict=True)
+            keys = [(*keys[key], levels[place]) for key, place in pairs]
+        numbers = [self._cells.setdefault(key, len(self._cells)) for key in keys]
+        self.keys += itertools.islice(self._cells, len(self.keys), None)
+        return np.array(numbers, np.int64)[code]
 
     def values(self, cell: int) -> dict[str, Any]:
         """Return what tells a cell apart."""
@@ -266,10 +251,6 @@ def _encoded(column: pa.Array) -> tuple[NDArray[Any], list[Any]]:
     values = [None if value != value else value for value in column.dictionary.to_pylist()]
     indices = column.indices.cast(pa.int32()).fill_null(len(values))
     return indices.to_numpy(zero_copy_only=False), [*values, None]
-
-
-def _value_type(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _floats(batch: pa.RecordBatch, name: str, source: Source) -> Floats:

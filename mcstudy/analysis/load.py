@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.arrays import Floats
+from mcstudy.arrays import Floats, joined
 from mcstudy.columns import WARNED
 from mcstudy.errors import ResultsError
 from mcstudy.grid import Condition, Level
@@ -241,11 +241,11 @@ class _Collected:
 
     @property
     def of_fit(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-        return _whole(self.replicate), _whole(self.status)
+        return joined(self.replicate), joined(self.status)
 
     @property
     def warned(self) -> NDArray[np.bool_]:
-        return _whole(self.warned_in)
+        return joined(self.warned_in)
 
 
 def _collected(
@@ -272,7 +272,7 @@ def _estimands(
     """Return the rows of each estimand; `numbers` is used up, so that no column is held twice."""
 
     def taken(kind: str, estimand: str, interval: str) -> Floats:
-        return _whole(numbers.pop((kind, estimand, interval)))
+        return joined(numbers.pop((kind, estimand, interval)))
 
     found = {}
     for name in sorted({estimand for estimand, _ in keys}):
@@ -281,10 +281,6 @@ def _estimands(
         limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in intervals}
         found[name] = EstimandRows(truths.get(name, np.nan), estimate, std_error, limits)
     return found
-
-
-def _whole(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _codes(column: Any) -> NDArray[np.int8]:

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.arrays import Floats
+from mcstudy.arrays import Floats, joined
 from mcstudy.errors import TableError
 from mcstudy.external.readers import Source
 
@@ -57,12 +57,18 @@ class CellIndex:
         ]
         code, keys = np.zeros(batch.num_rows, np.int64), [()]
         for name in self.by:
-            indices, levels = _encoded(batch.column(name))
+            column = batch.column(name)
+            if not pa.types.is_dictionary(column.type):
+                column = column.dictionary_encode()
+            levels = [None if level != level else level for level in column.dictionary.to_pylist()]
+            filled = column.indices.cast(pa.int32()).fill_null(len(levels))
+            places = filled.to_numpy(zero_copy_only=False)
+            levels.append(None)  # of the missing ones
             # Column by column: no more codes than rows, whatever the number of combinations.
-            code, present = pd.factorize(code * len(levels) + indices)
+            code, present = pd.factorize(code * len(levels) + places)
             before, level = np.divmod(present, len(levels))
             pairs = zip(before.tolist(), level.tolist(), strict=True)
-            keys = [(*keys[key], levels[place]) for key, place in pairs]
+            keys = [(*keys[key], levels[at]) for key, at in pairs]
         numbers = [self._cells.setdefault(key, len(self._cells)) for key in keys]
         self.keys += itertools.islice(self._cells, len(self.keys), None)
         return np.array(numbers, np.int64)[code]
@@ -124,18 +130,14 @@ def _in_memory(
             column.append(values)
     if not codes:
         return
-    code = _joined(codes)
+    code = joined(codes)
     order = _order(code)
-    joined = []
+    ordered = []
     for column in columns:
-        values = _joined(column)
+        values = joined(column)
         column.clear()
-        joined.append(values if order is None else values[order])
-    yield from _split(code if order is None else code[order], joined)
-
-
-def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+        ordered.append(values if order is None else values[order])
+    yield from _split(code if order is None else code[order], ordered)
 
 
 def _split(code: NDArray[Any], columns: Columns) -> Iterator[tuple[int, Columns]]:
@@ -195,7 +197,7 @@ def _as_they_come(
                 pieces.append([column.copy() for column in columns])
             else:
                 pieces.append(columns)
-                yield cell, [_joined(column) for column in zip(*pieces, strict=True)]
+                yield cell, [joined(column) for column in zip(*pieces, strict=True)]
                 del held[cell]
 
 
@@ -242,15 +244,6 @@ def _parts(path: Path) -> Iterator[tuple[Codes, Columns]]:
         for batch in reader:
             code, *columns = (column.to_numpy() for column in batch.columns)
             yield code, columns
-
-
-def _encoded(column: pa.Array) -> tuple[NDArray[Any], list[Any]]:
-    """Return a column as places in a list of values; the last one is None, for missing ones."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    values = [None if value != value else value for value in column.dictionary.to_pylist()]
-    indices = column.indices.cast(pa.int32()).fill_null(len(values))
-    return indices.to_numpy(zero_copy_only=False), [*values, None]
 
 
 def _floats(batch: pa.RecordBatch, name: str, source: Source) -> Floats:

@@ -14,17 +14,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
+from mcstudy.analysis.performance import numbers
 from mcstudy.analysis.select import Where, factor_columns, select, varying, with_record
 from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.comparison.paired_measures import (
     COMPARISONS,
     INTERVAL_COMPARISONS,
-    Compared,
     Pair,
     rejection_difference,
 )
 from mcstudy.errors import ResultsError
-from mcstudy.measure import null_of
+from mcstudy.measure import Measured, null_of
 from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Document
 from mcstudy.tables.formats import Printed
@@ -86,7 +86,7 @@ def condition_comparisons(
                 with np.errstate(over="ignore", invalid="ignore"):
                     found = list(_measures(both, (places, other_places), named, value))
                 for interval, name, made in found:
-                    yield method, reference, estimand, interval, name, *made, count
+                    yield method, reference, estimand, interval, name, *numbers(made), count
 
 
 def matched(one: MethodRows, other: MethodRows) -> tuple[Places, Places, int]:
@@ -104,14 +104,14 @@ def _measures(
     matched_at: tuple[Places, Places],
     intervals: Sequence[tuple[str, str]],
     null: float,
-) -> Iterator[tuple[str | None, str, Compared]]:
+) -> Iterator[tuple[str | None, str, Measured]]:
     """Yield the comparisons of the estimates, then those of each two intervals that exist."""
     method, reference = both
     places, other = matched_at
     estimates = (method.truth, method.estimate[places], reference.estimate[other])
     for name, measure in COMPARISONS.items():
         yield None, name, measure(Pair(*estimates))
-    measures: dict[str, Callable[[Pair], Compared]] = dict(INTERVAL_COMPARISONS)
+    measures: dict[str, Callable[[Pair], Measured]] = dict(INTERVAL_COMPARISONS)
     if not np.isnan(null):
         measures["rejection_difference"] = rejection_difference
     for one, second in intervals:

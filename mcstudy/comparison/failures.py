@@ -27,13 +27,13 @@ from mcstudy.analysis.select import (
     wheres,
     with_record,
 )
+from mcstudy.analysis.unusable import with_kinds
 from mcstudy.arguments import as_texts, cut, suggestion
 from mcstudy.columns import WARNED, WORDS
 from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.paired import matched
 from mcstudy.errors import ResultsError
 from mcstudy.method import Status
-from mcstudy.simulation.call import message_kind
 from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
@@ -157,7 +157,7 @@ def failure_overlap(
     chosen = Chosen.of(folder, where, record)
     order = record.get(METHODS_IN_ORDER, ())
     lines = []
-    for rows, found in _whole_conditions(folder, words, chosen):
+    for rows, found in failures_by_condition(folder, words, chosen):
         for name, other in itertools.combinations(in_order(sorted(found), order), 2):
             (one, fails), (second, fails_second) = found[name], found[other]
             places, places_second, count = matched(one, second)
@@ -198,7 +198,7 @@ class Chosen:
 Failures = dict[str, tuple[MethodRows, NDArray[np.bool_]]]
 
 
-def _whole_conditions(
+def failures_by_condition(
     folder: Path, failed: Collection[str], chosen: Chosen
 ) -> Iterator[tuple[ConditionRows, Failures]]:
     """Yield each condition with the failures of its methods, pieces of it put together."""
@@ -245,11 +245,7 @@ def warning_kinds(
     chosen = Chosen.of(folder, where, record)
     fits = fits[fits["warned"] & fits["condition"].isin(chosen.conditions)]
     methods = chosen.some("method", fits["method"].unique())
-    fits = fits[fits["method"].isin(methods)]
-    if "kind" in fits:
-        fits = fits.drop_duplicates(["condition", "method", "status", "kind"])
-    else:
-        fits = fits.assign(fits=1, kind=fits["message"].map(message_kind))
+    fits = with_kinds(fits[fits["method"].isin(methods)])
     lines = []
     for (method, kind), rows in fits.groupby(["method", "kind"], sort=False):
         first, texts = rows.iloc[0], rows["message"].unique()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,16 +163,23 @@ def _status_lines(rows: MethodRows) -> Iterator[Line]:
     yield None, None, WARNED, *numbers(share(rows.warned))
 
 
-def assembled(lines: list[Line], conditions: pa.Table) -> pa.Table:
-    """Return the table of measures, sorted, from lines that begin with the place of a condition."""
-    lines.sort(key=lambda line: (line[0], line[1], line[2] or "", line[3] or ""))
-    columns = list(zip(*lines, strict=True)) or [()] * 11
-    table = conditions.take(pa.array(columns[0], pa.int64()))
+def assembled(
+    lines: list[Line],
+    conditions: pa.Table,
+    words: Sequence[str] = ("method", "estimand", "interval", "measure"),
+) -> pa.Table:
+    """Return a table of measures from lines that begin with the place of a condition.
+
+    `words` name their columns before the numbers; the lines are sorted by all but the last.
+    """
+    lines.sort(key=lambda line: (line[0], *[word or "" for word in line[1 : len(words)]]))
     kinds: dict[str, pa.DataType] = {
-        **dict.fromkeys(("method", "estimand", "interval", "measure"), pa.string()),
+        **dict.fromkeys(words, pa.string()),
         **dict.fromkeys(VALUES, pa.float64()),
         **dict.fromkeys(COUNTS, pa.int64()),
     }
-    for (name, kind), column in zip(kinds.items(), columns[1:], strict=True):
+    places, *columns = list(zip(*lines, strict=True)) or [()] * (1 + len(kinds))
+    table = conditions.take(pa.array(places, pa.int64()))
+    for (name, kind), column in zip(kinds.items(), columns, strict=True):
         table = table.append_column(name, pa.array(column, kind, from_pandas=True))  # NaN is null
     return table.drop_columns(["condition"])  # last: without a column it would have no rows

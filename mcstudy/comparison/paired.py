@@ -14,9 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.performance import numbers
+from mcstudy.analysis.performance import assembled, numbers
 from mcstudy.analysis.select import Where, factor_columns, select, varying, with_record
-from mcstudy.columns import COUNTS, VALUES, WORDS
+from mcstudy.columns import WORDS
 from mcstudy.comparison.paired_measures import (
     COMPARISONS,
     INTERVAL_COMPARISONS,
@@ -153,28 +153,10 @@ class Comparer:
         self._lines += [(rows.condition, *line) for line in lines]
 
     def table(self, conditions: pa.Table) -> pa.Table:
-        """Return the comparisons of all rows seen.
-
-        Parameters
-        ----------
-        conditions : pyarrow.Table
-            The table `conditions` of the study.
-
-        Returns
-        -------
-        pyarrow.Table
-            Factors, method, reference, estimand, interval, measure, value, mcse, lower, upper, used
-            and replicates: those that both methods have.
-        """
+        """Return the table `comparisons` of all rows seen; `replicates` are those of both."""
         order = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
         lines = [(order[condition], *line) for condition, *line in self._lines]
-        lines.sort(key=lambda line: (*line[:4], line[4] or ""))
-        columns = list(zip(*lines, strict=True)) or [()] * (1 + len(WORDS + VALUES + COUNTS))
-        made = conditions.take(pa.array(columns[0], pa.int64()))
-        for name, column in zip(WORDS + VALUES + COUNTS, columns[1:], strict=True):
-            kind = pa.string() if name in WORDS else pa.float64() if name in VALUES else pa.int64()
-            made = made.append_column(name, pa.array(column, kind, from_pandas=name in VALUES))
-        return made.drop_columns(["condition"])  # last: without a column it would have no rows
+        return assembled(lines, conditions, WORDS)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mcstudy.analysis.measures import Cell
 from mcstudy.arrays import Floats, joined
 from mcstudy.columns import WARNED
 from mcstudy.errors import ResultsError
@@ -45,6 +46,15 @@ class EstimandRows:
     estimate: Floats
     std_error: Floats
     intervals: Mapping[str, tuple[Floats, Floats]]
+
+    def cells(self, null: float = np.nan) -> Iterator[tuple[str | None, Cell]]:
+        """Yield the estimates, and each interval by its name, as cells of which measures are made.
+
+        `null` is what the intervals test.
+        """
+        yield None, Cell(self.truth, self.estimate, self.std_error)
+        for interval, limits in self.intervals.items():
+            yield interval, Cell(self.truth, self.estimate, self.std_error, *limits, null)
 
 
 @dataclass(frozen=True)
@@ -106,24 +116,18 @@ def without_skipped(rows: ConditionRows) -> ConditionRows:
         if kept.all():
             methods[name] = method
         elif kept.any():
-            methods[name] = _chosen(method, kept)
+            estimands = {
+                estimand: EstimandRows(
+                    of.truth,
+                    of.estimate[kept],
+                    of.std_error[kept],
+                    {interval: (a[kept], b[kept]) for interval, (a, b) in of.intervals.items()},
+                )
+                for estimand, of in method.estimands.items()
+            }
+            replicate, code = method.replicate[kept], method.status_code[kept]
+            methods[name] = MethodRows(replicate, code, estimands, method.warned[kept])
     return replace(rows, methods=methods)
-
-
-def _chosen(method: MethodRows, kept: NDArray[np.bool_]) -> MethodRows:
-    """Return some of the fits of a method."""
-    estimands = {
-        name: EstimandRows(
-            of.truth,
-            of.estimate[kept],
-            of.std_error[kept],
-            {interval: (low[kept], up[kept]) for interval, (low, up) in of.intervals.items()},
-        )
-        for name, of in method.estimands.items()
-    }
-    return MethodRows(
-        method.replicate[kept], method.status_code[kept], estimands, method.warned[kept]
-    )
 
 
 def rows_by_condition(folder: Path, *, budget: int = BUDGET) -> Iterator[ConditionRows]:

@@ -110,13 +110,12 @@ class MeasureSet:
 
     def lines(self, rows: EstimandRows, null: float, where: str) -> Iterator[Line]:
         """Yield (interval, measure, value, mcse, lower, upper, used) of a method's estimand."""
-        cell = Cell(rows.truth, rows.estimate, rows.std_error)
-        for name, answer in self.of_estimates(cell, where):
-            yield None, name, *numbers(answer)
-        del cell  # its arrays make room for those of the intervals
-        for interval, (lower, upper) in rows.intervals.items():
-            bounded = Cell(rows.truth, rows.estimate, rows.std_error, lower, upper, null)
-            for name, answer in self.of_intervals(bounded, f"{where}, interval {interval}"):
+        for interval, cell in rows.cells(null):
+            if interval is None:
+                found = self.of_estimates(cell, where)
+            else:
+                found = self.of_intervals(cell, f"{where}, interval {interval}")
+            for name, answer in found:
                 yield interval, name, *numbers(answer)
 
     def of_estimates(self, cell: Cell, where: str = "") -> Iterator[tuple[str, Measured]]:

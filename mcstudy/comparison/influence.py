@@ -8,25 +8,17 @@ two measures with contributions c and d of the same replicates (Efron & Tibshira
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.analysis.load import EstimandRows
 from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.arrays import Floats
 
 Replicates: TypeAlias = NDArray[np.int64]
-
-
-def cells_of(rows: EstimandRows) -> Iterator[tuple[str | None, Cell]]:
-    """Yield the estimates, and each interval by its name, as cells of which measures are made."""
-    yield None, Cell(rows.truth, rows.estimate, rows.std_error)
-    for interval, limits in rows.intervals.items():
-        yield interval, Cell(rows.truth, rows.estimate, rows.std_error, *limits)
 
 
 def contributions(measure: str, cell: Cell) -> Floats:

@@ -31,7 +31,6 @@ from mcstudy.columns import WARNED
 from mcstudy.comparison.influence import (
     KNOWN,
     OF_LIMITS,
-    cells_of,
     centred,
     contributions,
     error_of_difference,
@@ -251,7 +250,7 @@ def contributions_of_both(
         here, there = (centred(hits.astype(float)) for hits in both)
         yield {"estimand": None, "interval": None, "measure": measure}, here, there
     for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):
-        cells, cells_other = (dict(cells_of(of.estimands[estimand])) for of in (rows, others))
+        cells, cells_other = (dict(of.estimands[estimand].cells()) for of in (rows, others))
         for interval in sorted(cells.keys() & cells_other.keys(), key=lambda name: name or ""):
             for measure in sorted(KNOWN - OF_LIMITS if interval is None else OF_LIMITS):
                 here, there = (contributions(measure, of[interval]) for of in (cells, cells_other))

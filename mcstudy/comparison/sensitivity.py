@@ -39,7 +39,6 @@ from mcstudy.arguments import suggestion
 from mcstudy.columns import VALUES
 from mcstudy.comparison.failure_rules import FAILED, RANKED, VIEWS, Fits, RankingRule
 from mcstudy.comparison.failures import checked_statuses, failed_fits, rule_in_words
-from mcstudy.comparison.influence import cells_of
 from mcstudy.errors import ResultsError
 from mcstudy.measure import Measured
 from mcstudy.tables.document import Block, Document, Grid
@@ -212,7 +211,7 @@ def _cells(
     for name, method in rows.methods.items():
         for estimand, of in method.estimands.items():
             lost = failed_fits(method, failed, [estimand])
-            for interval, cell in cells_of(of):
+            for interval, cell in of.cells():
                 if (interval is None) == (measure in INTERVAL_MEASURES):
                     continue
                 missing = np.isnan(of.intervals[interval]).any(axis=0) if interval else lost

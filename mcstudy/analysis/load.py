@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -201,28 +202,19 @@ def _pieces(
     # Two numbers of 8 bytes each: an estimate with its standard error, or two limits.
     most = max((len(own) for own in keys.values()), default=0)
     held = 16 * most * rows.replicates(condition)
-    if held <= budget or len(names) < 2:
-        shares: list[frozenset[str]] = [frozenset(names)]
-        fits = None
-    else:
+    shares, fits = [names], None
+    if held > budget and len(names) > 1:
         count = min(len(names), -(-held // budget))
         split = np.array_split(np.array(names, object), count)
-        shares = [frozenset(some.tolist()) for some in split]
-        fits = _collected(rows.blocks(condition, lambda key: key[0] == "estimate"), {})
-    for index, some in enumerate(shares):
-        wanted = _of_estimands(some)
+        shares = [some.tolist() for some in split]
+        fits = _methods(rows.blocks(condition, lambda key: key[0] == "estimate"), {}, truths)
+    for index, share in enumerate(shares):
+        some = frozenset(share)
         own = {m: [key for key in of if key[0] in some] for m, of in keys.items()}
-        found = _collected(rows.blocks(condition, wanted), own)
-        methods = {
-            name: MethodRows(
-                *(fits or found)[name].of_fit,
-                estimands=_estimands(found[name].numbers, own[name], truths),
-                warned=(fits or found)[name].warned,
-            )
-            for name in sorted(found)
-        }
-        del found
+        methods = _methods(rows.blocks(condition, _of_estimands(some)), own, truths)
         pa.default_memory_pool().release_unused()
+        if fits is not None:
+            methods = {m: replace(fits[m], estimands=of.estimands) for m, of in methods.items()}
         if methods:
             yield ConditionRows(condition.key, factors, methods, first=index == 0)
 
@@ -231,52 +223,45 @@ def _of_estimands(some: frozenset[str]) -> Callable[[Key], bool]:
     return lambda key: key[0] != "diagnostic" and key[1] in some
 
 
-Column: TypeAlias = tuple[str, str, str]
+Pieces: TypeAlias = dict[Key, list[NDArray[Any]]]
+"""The arrays of one method, block after block: by (kind, estimand, interval), or (column,)."""
 
 
-@dataclass
-class _Collected:
-    """The arrays of one method, block after block."""
-
-    replicate: list[NDArray[np.int64]]
-    status: list[NDArray[np.int8]]
-    warned_in: list[NDArray[np.bool_]]
-    numbers: dict[Column, Any]
-
-    @property
-    def of_fit(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-        return joined(self.replicate), joined(self.status)
-
-    @property
-    def warned(self) -> NDArray[np.bool_]:
-        return joined(self.warned_in)
-
-
-def _collected(
-    blocks: Iterable[Mapping[str, pa.Table]], keys: Mapping[str, Sequence[Key]]
-) -> dict[str, _Collected]:
-    """Return by method the replicates, statuses and warnings, and the numbers of some keys."""
-    found: dict[str, _Collected] = {}
+def _methods(
+    blocks: Iterable[Mapping[str, pa.Table]],
+    keys: Mapping[str, Sequence[Key]],
+    truths: Mapping[str, float],
+) -> dict[str, MethodRows]:
+    """Return the fits of each method, with the numbers of some keys; no column is held twice."""
+    found: dict[str, Pieces] = {}
     for block in blocks:
         for method, table in block.items():
-            of = found.setdefault(method, _Collected([], [], [], {}))
-            of.replicate.append(table["replicate"].to_numpy())
-            of.status.append(_codes(table["status"]))
-            of.warned_in.append(table[WARNED].to_numpy())
+            pieces = found.setdefault(method, defaultdict(list))
+            pieces[("replicate",)].append(table["replicate"].to_numpy())
+            pieces[("status",)].append(_codes(table["status"]))
+            pieces[(WARNED,)].append(table[WARNED].to_numpy())
             for estimand, interval in keys.get(method, ()):
                 for kind in ("lower", "upper") if interval else ("estimate", "std_error"):
                     column = array_of(table, kind, estimand, interval)
-                    of.numbers.setdefault((kind, estimand, interval), []).append(column)
-    return found
+                    pieces[kind, estimand, interval].append(column)
+    return {
+        method: MethodRows(
+            joined(pieces.pop(("replicate",))),
+            joined(pieces.pop(("status",))),
+            _estimands(pieces, keys.get(method, ()), truths),
+            joined(pieces.pop((WARNED,))),
+        )
+        for method, pieces in sorted(found.items())
+    }
 
 
 def _estimands(
-    numbers: dict[Column, list[Floats]], keys: Sequence[Key], truths: Mapping[str, float]
+    pieces: Pieces, keys: Sequence[Key], truths: Mapping[str, float]
 ) -> dict[str, EstimandRows]:
-    """Return the rows of each estimand; `numbers` is used up, so that no column is held twice."""
+    """Return the rows of each estimand; its pieces are used up."""
 
     def taken(kind: str, estimand: str, interval: str) -> Floats:
-        return joined(numbers.pop((kind, estimand, interval)))
+        return joined(pieces.pop((kind, estimand, interval)))
 
     found = {}
     for name in sorted({estimand for estimand, _ in keys}):

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -61,17 +60,9 @@ def condition_comparisons(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield (method, reference, estimand, interval, measure, value, ..., used, replicates).
 
-    Parameters
-    ----------
-    rows : ConditionRows
-        The rows of one condition.
-    pairs : sequence of (method, reference)
-        Which two to compare; a pair of which one has no rows here is passed over.
-    null : float or mapping of str to float, optional
-        The value, or that of each estimand, whose rejection is compared.
-    intervals : (str, str), optional
-        The method's and the reference's to hold against each other, in place of all those that have
-        a name in common.
+    A pair of which one has no rows here is passed over. `null` is the value, or that of each
+    estimand, whose rejection is compared; `intervals` are the method's and the reference's to hold
+    against each other, in place of all those that have a name in common.
     """
     for method, reference in pairs:
         if method in rows.methods and reference in rows.methods:
@@ -128,16 +119,8 @@ def _measures(
 class Comparer:
     """Compares methods as their rows come by, and makes the table `comparisons` of it.
 
-    Parameters
-    ----------
-    pairs : sequence of (method, reference), optional
-        In place of those that `pairs_of` gives.
-    reference : str, optional
-        Against which every method is compared.
-    null : float or mapping of str to float, optional
-        The value, or that of each estimand, whose rejection is compared.
-    intervals : (str, str), optional
-        As in `condition_comparisons`.
+    Each two of them, or each with the `reference`, unless `pairs` names some; for `null` and
+    `intervals` see `condition_comparisons`.
     """
 
     pairs: Sequence[tuple[str, str]] | None = None
@@ -201,7 +184,7 @@ def compare(
     where: Where = None,
     null: Null = None,
     intervals: Sequence[str] | None = None,
-    record: Mapping[str, Any] = MappingProxyType({}),
+    record: Mapping[str, Any],
 ) -> Comparison:
     """Compare a method with a reference on the replicates that both have.
 
@@ -218,7 +201,7 @@ def compare(
     intervals : (str, str), optional
         The method's interval and the reference's to hold against each other; by default those that
         have the same name.
-    record : mapping, optional
+    record : mapping
         The study's, so that factors are known as such.
 
     Raises

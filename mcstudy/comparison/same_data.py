@@ -55,13 +55,6 @@ def pair_runs(
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Find out whether two runs saw the same data, and pair the errors of their measures if so.
 
-    Parameters
-    ----------
-    folders : (Path, Path)
-        The results.
-    records : (mapping, mapping)
-        Their `study.json`.
-
     Returns
     -------
     errors : dict of str to float

@@ -14,7 +14,6 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -142,7 +141,7 @@ def sensitivity(
     where: Where = None,
     failed: Collection[str] = FAILED,
     level: float = 0.95,
-    record: Mapping[str, Any] = MappingProxyType({}),
+    record: Mapping[str, Any],
 ) -> Sensitivity:
     """Rank the methods on a measure with failures counted in three ways.
 
@@ -159,7 +158,7 @@ def sensitivity(
         Statuses that count as failed beside fits without an estimate.
     level : float, default 0.95
         Nominal coverage.
-    record : mapping, optional
+    record : mapping
         The study's, so that factors and the order of methods are known.
 
     Raises

@@ -48,19 +48,9 @@ class ColumnMap:
     def of(
         cls, source: Source, by: list[str], roles: Mapping[str, Any], *, level: float
     ) -> ColumnMap:
-        """Return the roles that the columns of a table can play.
+        """Return the roles that the columns of a table can play; truth and df may be numbers.
 
-        Parameters
-        ----------
-        source : Source
-            The table.
-        by : list of str
-            The columns that tell cells apart.
-        roles : mapping of str to str, float or None
-            The column of each role; truth and df may be numbers. A role whose column has the
-            role's own name is left out where there is no such column.
-        level : float
-            Of the limits formed from standard errors.
+        A role whose column has the role's own name is left out where there is no such column.
         """
         constants, columns = {}, {}
         if not isinstance(roles["estimate"], str):

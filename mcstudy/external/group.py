@@ -33,13 +33,7 @@ Columns: TypeAlias = list[Floats]
 
 @dataclass
 class CellIndex:
-    """The cells met so far: each combination of values has a number, in the order of meeting.
-
-    Parameters
-    ----------
-    by : sequence of str
-        The columns that make the cells.
-    """
+    """The cells met so far: each combination of the values of `by` has a number."""
 
     by: Sequence[str]
     keys: list[tuple[Any, ...]] = field(default_factory=list)
@@ -89,16 +83,8 @@ def gathered(
 ) -> Iterator[tuple[int, Columns]]:
     """Yield the number of each cell and its columns of numbers, rows in the table's order.
 
-    At most `BUDGET` bytes of numbers are held at a time, or one cell's where that needs more.
-
-    Parameters
-    ----------
-    source : Source
-        The table.
-    index : CellIndex
-        Learns the cells.
-    numbers : sequence of str
-        The columns of numbers.
+    At most `BUDGET` bytes of numbers are held at a time, or one cell's where that needs more. The
+    index learns the cells.
     """
     if source.bytes_at_most * len(numbers) <= BUDGET:
         yield from _in_memory(_read(source, index, numbers), len(numbers))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,45 +26,25 @@ from mcstudy.storage.rows import StudyRows
 Line = tuple[Any, ...]
 
 
-def performance_table(
-    rows: Iterable[ConditionRows],
-    conditions: pa.Table,
+def measured_rows(
+    rows: StudyRows,
     *,
     measures: Mapping[str, Callable[..., Any]] | None = None,
     null: float | Mapping[str, float] | None = None,
-    mcse: str = "jackknife",
     tell: Callable[[str], None] | None = None,
     also: Callable[[ConditionRows], None] | None = None,
 ) -> pa.Table:
-    """Return the measures of every cell of some rows.
+    """Return the measures of every cell of the rows of a study.
 
-    Parameters
-    ----------
-    rows : iterable of ConditionRows
-        As `mcstudy.analysis.load` reads them.
-    conditions : pyarrow.Table
-        The table `conditions` of the study.
-    measures : mapping of str to callable, optional
-        Measures of the user's own.
-    null : float or mapping of str to float, optional
-        The null value, or that of each estimand, for `rejection`.
-    mcse : {"jackknife", "normal"}
-        How the MCSEs are had.
-    tell : callable, optional
-        Hears in a line of each of the user's measures that raises; its value is missing there.
-    also : callable, optional
-        Gets the rows too, piece by piece, so that they are read once.
-
-    Returns
-    -------
-    pyarrow.Table
-        One column per factor, then method, estimand, interval, measure, value, mcse, lower, upper,
-        used and replicates. Shares of statuses have no estimand, measures of estimates no interval.
+    Shares of statuses have no estimand, measures of estimates no interval. `measures` and `null`
+    are those of the study; `tell` hears in a line of each of the user's measures that raises, and
+    its value is missing there; `also` gets the rows too, piece by piece, to be read once.
     """
+    conditions = conditions_table(rows.conditions)
     order = {key: i for i, key in enumerate(conditions["condition"].to_pylist())}
-    meter = MeasureSet(customs(measures or {}), normal=mcse == "normal")
+    meter = MeasureSet(customs(measures or {}))
     lines: list[Line] = []
-    for piece in rows:
+    for piece in condition_rows(rows):
         place = order[piece.condition]
         if also is not None:
             also(piece)
@@ -82,11 +62,6 @@ def performance_table(
         for text in meter.failures():
             tell(text)
     return assembled(lines, conditions)
-
-
-def measured_rows(rows: StudyRows, **options: Any) -> pa.Table:
-    """Return the measures of every cell of the rows of a study; `performance_table`'s options."""
-    return performance_table(condition_rows(rows), conditions_table(rows.conditions), **options)
 
 
 def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:

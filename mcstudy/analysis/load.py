@@ -16,7 +16,7 @@ from mcstudy.analysis.measures import Cell
 from mcstudy.arrays import Floats, joined
 from mcstudy.columns import WARNED
 from mcstudy.errors import ResultsError
-from mcstudy.grid import Condition, Level
+from mcstudy.grid import Level
 from mcstudy.measure import LEVEL
 from mcstudy.method import Status
 from mcstudy.simulation.validation import STATUSES
@@ -168,20 +168,10 @@ def rows_by_condition(folder: Path, *, budget: int = BUDGET) -> Iterator[Conditi
 
 
 def condition_rows(rows: StudyRows, *, budget: int = BUDGET) -> Iterator[ConditionRows]:
-    """Yield the rows of a study as arrays, one condition after the other.
+    """Yield the rows of a study as arrays, in the order of the table `conditions`.
 
-    Parameters
-    ----------
-    rows : StudyRows
-        Where they are read.
-    budget : int, optional
-        Bytes. A condition whose numbers need more comes in pieces, each with some of the estimands
-        and all of the methods. One estimand is always whole.
-
-    Yields
-    ------
-    ConditionRows
-        In the order of the table `conditions`; one without rows is left out.
+    A condition whose numbers need more than `budget` bytes comes in pieces, each with some of the
+    estimands and all of the methods. One estimand is always whole. One without rows is left out.
 
     Raises
     ------
@@ -191,32 +181,26 @@ def condition_rows(rows: StudyRows, *, budget: int = BUDGET) -> Iterator[Conditi
     table = conditions_table(rows.conditions).to_pylist()
     for condition, factors in zip(rows.conditions, table, strict=True):
         del factors["condition"]
-        yield from _pieces(rows, condition, factors, budget)
-
-
-def _pieces(
-    rows: StudyRows, condition: Condition, factors: Mapping[str, Level], budget: int
-) -> Iterator[ConditionRows]:
-    keys, truths = rows.keys[condition], rows.truths[condition]
-    names = sorted({estimand for own in keys.values() for estimand, _ in own})
-    # Two numbers of 8 bytes each: an estimate with its standard error, or two limits.
-    most = max((len(own) for own in keys.values()), default=0)
-    held = 16 * most * rows.replicates(condition)
-    shares, fits = [names], None
-    if held > budget and len(names) > 1:
-        count = min(len(names), -(-held // budget))
-        split = np.array_split(np.array(names, object), count)
-        shares = [some.tolist() for some in split]
-        fits = _methods(rows.blocks(condition, lambda key: key[0] == "estimate"), {}, truths)
-    for index, share in enumerate(shares):
-        some = frozenset(share)
-        own = {m: [key for key in of if key[0] in some] for m, of in keys.items()}
-        methods = _methods(rows.blocks(condition, _of_estimands(some)), own, truths)
-        pa.default_memory_pool().release_unused()
-        if fits is not None:
-            methods = {m: replace(fits[m], estimands=of.estimands) for m, of in methods.items()}
-        if methods:
-            yield ConditionRows(condition.key, factors, methods, first=index == 0)
+        keys, truths = rows.keys[condition], rows.truths[condition]
+        names = sorted({estimand for own in keys.values() for estimand, _ in own})
+        # Two numbers of 8 bytes each: an estimate with its standard error, or two limits.
+        most = max((len(own) for own in keys.values()), default=0)
+        held = 16 * most * rows.replicates(condition)
+        shares, fits = [names], None
+        if held > budget and len(names) > 1:
+            count = min(len(names), -(-held // budget))
+            split = np.array_split(np.array(names, object), count)
+            shares = [some.tolist() for some in split]
+            fits = _methods(rows.blocks(condition, lambda key: key[0] == "estimate"), {}, truths)
+        for index, share in enumerate(shares):
+            some = frozenset(share)
+            own = {m: [key for key in of if key[0] in some] for m, of in keys.items()}
+            methods = _methods(rows.blocks(condition, _of_estimands(some)), own, truths)
+            pa.default_memory_pool().release_unused()
+            if fits is not None:
+                methods = {m: replace(fits[m], estimands=of.estimands) for m, of in methods.items()}
+            if methods:
+                yield ConditionRows(condition.key, factors, methods, first=index == 0)
 
 
 def _of_estimands(some: frozenset[str]) -> Callable[[Key], bool]:

@@ -113,8 +113,7 @@ def equivalence(folder: Path, method: str, reference: str) -> Equivalence:
     ResultsError
         If they have no replicate or no estimand in common.
     """
-    lines: dict[tuple[int, str, str, int], dict[str, Any]] = {}
-    places: dict[str, int] = {}
+    lines = []
     for rows in rows_by_condition(folder):
         if method in rows.methods and reference in rows.methods:
             one, other = rows.methods[method], rows.methods[reference]
@@ -124,22 +123,23 @@ def equivalence(folder: Path, method: str, reference: str) -> Equivalence:
             replay = f"mcstudy replay {place} --condition {key} --replicate"
             for estimand in sorted(one.estimands.keys() & other.estimands.keys() if count else ()):
                 both = one.estimands[estimand], other.estimands[estimand]
-                for order, (interval, number, values) in enumerate(numbers_of_both(*both)):
+                for interval, number, values in numbers_of_both(*both):
                     made = distances(values[0][at], values[1][at_other], replicate)
                     first, farthest = made["first_difference"], made["farthest"]
-                    condition = places.setdefault(rows.condition, len(places))
-                    lines[condition, estimand, interval or "", order] = {
-                        **beside(rows.factors, _TAKEN),
-                        "estimand": estimand,
-                        "interval": interval,
-                        "number": number,
-                        **made,
-                        "replay": f"{replay} {first}" if first >= 0 else None,
-                        "replay_farthest": f"{replay} {farthest}" if farthest >= 0 else None,
-                    }
+                    lines.append(
+                        {
+                            **beside(rows.factors, _TAKEN),
+                            "estimand": estimand,
+                            "interval": interval,
+                            "number": number,
+                            **made,
+                            "replay": f"{replay} {first}" if first >= 0 else None,
+                            "replay_farthest": f"{replay} {farthest}" if farthest >= 0 else None,
+                        }
+                    )
     if not lines:
         raise ResultsError(f"{method} and {reference} have no replicate or estimand in common here")
-    return Equivalence(method, reference, pd.DataFrame([lines[key] for key in sorted(lines)]))
+    return Equivalence(method, reference, pd.DataFrame(lines))
 
 
 def numbers_of_both(

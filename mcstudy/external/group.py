@@ -7,7 +7,6 @@ together as they come; else they go by groups of cells through temporary files, 
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,9 +62,11 @@ class CellIndex:
             before, level = np.divmod(present, len(levels))
             pairs = zip(before.tolist(), level.tolist(), strict=True)
             keys = [(*keys[key], levels[at]) for key, at in pairs]
-        numbers = [self._cells.setdefault(key, len(self._cells)) for key in keys]
-        self.keys += itertools.islice(self._cells, len(self.keys), None)
-        return np.array(numbers, np.int64)[code]
+        for key in keys:
+            if key not in self._cells:
+                self._cells[key] = len(self.keys)
+                self.keys.append(key)
+        return np.array([self._cells[key] for key in keys], np.int64)[code]
 
     def values(self, cell: int) -> dict[str, Any]:
         """Return what tells a cell apart."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ class TwoRuns(Printed):
         )
 
     def _grid(self, moved: pd.DataFrame) -> Grid:
-        names = dimensions_of(self.frame)
+        names = itertools.takewhile(lambda name: name != "value_a", map(str, self.frame))
         shared = varying(self.frame, [name for name in names if name not in WORDS])
         labels = [*varying(self.frame, ["method", "estimand", "interval"]), "measure"]
         rows = moved.to_dict("records")
@@ -180,11 +181,6 @@ def different_lengths(both: pd.DataFrame) -> Iterator[str]:
 def z_in_words(z: float) -> str:
     """Return z; where the error is nothing but rounding, that it is large."""
     return f"{z:.1f}" if abs(z) < 1e6 else ">1e6" if z > 0 else "<-1e6"
-
-
-def dimensions_of(frame: pd.DataFrame) -> list[str]:
-    """Return the columns of a comparison that tell its cells apart."""
-    return [str(name) for name in frame.columns[: frame.columns.get_loc("value_a")]]
 
 
 def keyed(frame: pd.DataFrame) -> pd.DataFrame:

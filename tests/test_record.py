@@ -11,8 +11,8 @@ from mcstudy import Estimate, MCStudyError, Study, grid, open_results, run
 from mcstudy.cli import main
 from mcstudy.errors import StudyError
 from mcstudy.storage import parts
-from mcstudy.storage.record import as_json, record_content
-from mcstudy.storage.schema import HEAD, RECORD, misfit
+from mcstudy.storage.parts import Head
+from mcstudy.storage.record import Record, as_json, misfit, record_content
 from mcstudy.storage.store import Store
 
 
@@ -262,10 +262,10 @@ def test_contract_any_name_of_a_method_is_a_folder_of_its_own(tmp_path):
 def test_contract_what_is_written_fits_the_schema(small):
     _, results = small
     record = json.loads(record_content(results.study))
-    assert not misfit(record, RECORD)
-    assert misfit({**record, "kept": [1]}, RECORD) == "'kept'[0] is 1"
-    assert misfit({}, HEAD) == "'condition' is missing"
-    assert misfit(5, HEAD) == "it is 5"
+    assert not misfit(record, Record)
+    assert misfit({**record, "kept": [1]}, Record) == "'kept'[0] is 1"
+    assert misfit({}, Head) == "'condition' is missing"
+    assert misfit(5, Head) == "it is 5"
 
 
 def test_contract_a_name_too_long_for_a_folder_is_one_line_before_anything_starts(

@@ -30,8 +30,7 @@ from mcstudy.storage.checksums import (
     sealed,
 )
 from mcstudy.storage.provenance import Mark
-from mcstudy.storage.record import other_version
-from mcstudy.storage.schema import FORMAT, HEAD, misfit
+from mcstudy.storage.record import FORMAT, misfit, other_version
 
 _METADATA = b"mcstudy"
 ASIDE = ("damaged", "discarded")
@@ -237,10 +236,10 @@ def read_head(path: Path) -> Head:
 
 def _head(path: Path, metadata: Any) -> Head:
     """Return the head that stands in the metadata of a part, held against its rows and path."""
-    head = json.loads(metadata.metadata[_METADATA])
-    if isinstance(head, dict) and head.pop("format", FORMAT) != FORMAT:
+    head = {"references": None} | json.loads(metadata.metadata[_METADATA])
+    if head.pop("format", FORMAT) != FORMAT:
         raise other_version(path)
-    if found := misfit(head, HEAD):
+    if found := misfit(head, Head):
         raise ValueError(found)
     made = Head(**head)
     rows = made.stop - made.start if made.references is None else metadata.num_rows

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from dataclasses import asdict
 
 import pyarrow.parquet as pq
 import pytest
@@ -266,6 +267,10 @@ def test_contract_what_is_written_fits_the_schema(small):
     assert misfit({**record, "kept": [1]}, Record) == "'kept'[0] is 1"
     assert misfit({}, Head) == "'condition' is missing"
     assert misfit(5, Head) == "it is 5"
+    head = Head("n=5", "average", 0, 3, {}, {"the truth of mean": None})
+    assert not misfit(asdict(head), Head)
+    wrong = {**asdict(head), "references": {"the truth of mean": "0"}}
+    assert misfit(wrong, Head) == "'references'['the truth of mean'] is '0'"
 
 
 def test_contract_a_name_too_long_for_a_folder_is_one_line_before_anything_starts(

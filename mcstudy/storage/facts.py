@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,11 +50,6 @@ def truths_record(truths: Truths) -> dict[str, dict[str, float | None]]:
         condition.key: {name: value if value == value else None for name, value in known.items()}
         for condition, known in sorted(truths.items(), key=lambda item: item[0].sort_key)
     }
-
-
-def digest(thing: Any) -> str:
-    """Return the SHA-256 of anything that JSON can say."""
-    return hashlib.sha256(json.dumps(thing, sort_keys=True).encode()).hexdigest()
 
 
 def commit_of(study: Study) -> str | None:

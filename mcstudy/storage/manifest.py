@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mcstudy.grid import Condition
-from mcstudy.storage.facts import digest
-from mcstudy.storage.parts import Head, Part, condition_id, fingerprint_of
+from mcstudy.storage.parts import Head, Part, condition_id, digest, fingerprint_of
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import references

@@ -214,7 +214,7 @@ def misfit(value: object, kind: Any, where: str = "") -> str:
         return "" if "" in tried else max(tried, key=len)  # the one that looked furthest into it
     if outer is list and isinstance(value, list):
         found = (misfit(item, inner[0], f"{where}[{i}]") for i, item in enumerate(value))
-    elif outer is dict and isinstance(value, dict):
+    elif outer in (dict, Mapping) and isinstance(value, dict):
         found = (misfit(item, inner[1], f"{where}[{key!r}]") for key, item in value.items())
     elif outer is Literal and value in inner:
         return ""

@@ -14,9 +14,9 @@ from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
 from mcstudy.storage.changes import Decisions
-from mcstudy.storage.facts import commit_of, digest, facts_of, measures_record, truths_record
+from mcstudy.storage.facts import commit_of, facts_of, measures_record, truths_record
 from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of, replicates_in
-from mcstudy.storage.parts import Part, folder_name
+from mcstudy.storage.parts import Part, digest, folder_name
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
 from mcstudy.storage.record import RecordError
 from mcstudy.storage.store import Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from mcstudy.grid import Condition
@@ -23,21 +23,15 @@ class Manifest:
 
     Parameters
     ----------
-    store : Store
-        Where the parts are.
-    keep : {"rows", "measures"}
-        What the study keeps of its replicates.
     marks : mapping of str to dict
         What the rows of each method are marked with now.
     kept : set of str
         The fingerprints of older rows that count all the same, each beside the code and packages
         for which this was decided (`kept_as`): another change is another decision.
-    truths : mapping of Condition to mapping of str to float
-        The true value of each estimand.
-    null : float or mapping of str to float, optional
-        The null value, or that of each estimand.
     level : float or None
         Of the intervals that are formed.
+    discarded : set of str
+        The fingerprints of rows that were discarded.
     """
 
     store: Store
@@ -47,6 +41,7 @@ class Manifest:
     truths: Mapping[Condition, Mapping[str, float]]
     null: float | Mapping[str, float] | None
     level: float | None
+    discarded: set[str] = field(default_factory=set)
 
     def stored(self) -> dict[Condition, list[Part]]:
         """Return the parts that count, by condition.

@@ -46,6 +46,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._parts = folder / "parts"
+        self._lock, self._tables = self._parts / ".lock", self._parts / ".tables"
         self._held = False
         self._listed: dict[str, dict[Path, Part]] | None = None
         self._heads: dict[tuple[str, str], Head] = {}
@@ -123,14 +124,6 @@ class Store:
     def _run_at_work(self) -> bool:
         return _is_held(self._lock) and not _is_held(self._tables)
 
-    @property
-    def _lock(self) -> Path:
-        return self._parts / ".lock"
-
-    @property
-    def _tables(self) -> Path:
-        return self._parts / ".tables"
-
     def shares(self) -> list[tuple[int, int]]:
         """Return (number, of) of each share that has been at work here."""
         names = [path.name.removeprefix(_SHARE) for path in self._parts.glob(f"{_SHARE}*")]
@@ -170,32 +163,44 @@ class Store:
             listed = self._list()
             if self._held:
                 self._listed = listed
-        if condition is not None:
-            return sorted(listed.get(condition, {}).values(), key=_by_path)
-        return sorted((part for own in listed.values() for part in own.values()), key=_by_path)
+        cells = listed.values() if condition is None else [listed.get(condition, {})]
+        parts = (part for cell in cells for part in cell.values())
+        return sorted(parts, key=lambda part: os.fspath(part.path))
 
     def _list(self) -> dict[str, dict[Path, Part]]:
         listed: dict[str, dict[Path, Part]] = {}
-        strays = []
-        for path in _files_below(self._parts):
-            part = self._part_at(path)
+        found = self._files()
+        for path, part in found.items():
             if part is not None:
                 listed.setdefault(part.condition, {})[path] = part
                 continue
-            strays.append(path)
             with suppress(DamagedError):
                 read_head(path)  # says so where it is of an earlier format, before any is moved
         if self._held:
-            for path in strays:
+            for path in (path for path, part in found.items() if part is None):
                 self.set_aside(path)
         return listed
 
-    def _part_at(self, path: Path) -> Part | None:
-        return part_at(path) if path.parent.parent.parent == self._parts else None
+    def _files(self) -> dict[Path, Part | None]:
+        """Return what is named as Parquet files are, where parts have their places, or beside."""
+        found: dict[Path, Part | None] = {}
+        folders = [(self._parts, 0)]
+        while folders:
+            within, depth = folders.pop()
+            with suppress(OSError), os.scandir(within) as entries:
+                for entry in entries:
+                    if entry.name.startswith(".") or (depth == 0 and entry.name in ASIDE):
+                        continue
+                    path = within / entry.name
+                    if entry.name.endswith(".parquet"):
+                        found[path] = part_at(path) if depth == 2 else None
+                    elif depth < 2 and entry.is_dir():
+                        folders.append((path, depth + 1))
+        return dict(sorted(found.items(), key=lambda item: os.fspath(item[0])))
 
     def strays(self) -> list[Path]:
         """Return the Parquet files that are named as no part is."""
-        return [path for path in _files_below(self._parts) if self._part_at(path) is None]
+        return [path for path, part in self._files().items() if part is None]
 
     def damaged(self) -> list[Path]:
         """Return the parts that are not what was written, every byte verified, and the strays."""
@@ -295,27 +300,6 @@ class Store:
             except OSError:
                 temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
                 raise
-
-
-def _by_path(part: Part) -> str:
-    return os.fspath(part.path)
-
-
-def _files_below(folder: Path) -> list[Path]:
-    """Return what is named as Parquet files are, where parts have their places, or beside."""
-    found: list[Path] = []
-    folders = [(folder, 0)]
-    while folders:
-        within, depth = folders.pop()
-        with suppress(OSError), os.scandir(within) as entries:
-            for entry in entries:
-                if entry.name.startswith(".") or (depth == 0 and entry.name in ASIDE):
-                    continue
-                if entry.name.endswith(".parquet"):
-                    found.append(within / entry.name)
-                elif depth < 2 and entry.is_dir():
-                    folders.append((within / entry.name, depth + 1))
-    return sorted(found, key=os.fspath)
 
 
 def _all_held(files: Sequence[tuple[IO[str] | int, int]]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
-from mcstudy.storage.changes import Decisions
+from mcstudy.storage import changes
 from mcstudy.storage.facts import commit_of, facts_of, measures_record, truths_record
 from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of, replicates_in
 from mcstudy.storage.parts import Part, digest, folder_name
@@ -56,9 +56,8 @@ class StudyRecord:
             self.truths,
             study.null,
             study.level,
+            set(self._record.get("discarded", ())),
         )
-        discarded = set(self._record.get("discarded", ()))
-        self._decisions = Decisions(self.manifest, study.seed, discarded)
         self.made_of: str | None = self._record.get("made_of")
         self._to_clear: list[Part] = []
         self.discarded_up_to = 0
@@ -150,13 +149,9 @@ class StudyRecord:
         wanted = self.marks.keys() if methods is None else set(methods)
         truths = self._changed_truths()
         self.new_truths = truths if changed == "keep" else []
-        self._decisions.settle(self.store, changed, wanted=wanted, truths=truths)
+        changes.settle(self.manifest, self.store, changed, wanted=wanted, truths=truths)
         if changed == "discard":
-            self._to_clear = [
-                part
-                for part in self.store.parts()
-                if self._decisions.is_discarded(self.store, part, wanted)
-            ]
+            self._to_clear = changes.discarded_parts(self.manifest, wanted)
             self.made_of, self._extent = None, {}
             self.discarded_up_to = max((part.stop for part in self._to_clear), default=0)
 
@@ -167,12 +162,12 @@ class StudyRecord:
             for part in self.store.parts()
             if self.manifest.is_of_study(part)
             and not self.manifest.counts(part)
-            and part.fingerprint not in self._decisions.discarded
+            and part.fingerprint not in self.manifest.discarded
         ]
 
     def settle_others(self, store: Store, changed: str | None) -> None:
         """Do the same with the parts of another folder, where nothing is discarded."""
-        self._decisions.settle(store, changed, wanted=self.marks.keys())
+        changes.settle(self.manifest, store, changed, wanted=self.marks.keys())
 
     def remeasured(self) -> str:
         """Say in one sentence that the measures are about another truth than before, or nothing."""
@@ -196,15 +191,15 @@ class StudyRecord:
     def _changed_truths(self) -> list[str]:
         """Say which truth is not what the tables were made with: the first, and how many more."""
         stored = self._record.get("truths", {})
-        changes = [
+        said = [
             f"the truth of {estimand} at {condition.key}: {before} -> {after}"
             for condition, truths in self.truths.items()
             for estimand, before in stored.get(condition.key, {}).items()
             for after in [truths.get(estimand)]
             if before != after and not (before is None and after != after)
         ]
-        more = f" (and of {len(changes) - 1} more)" if len(changes) > 1 else ""
-        return [changes[0] + more] if changes else []
+        more = f" (and of {len(said) - 1} more)" if len(said) > 1 else ""
+        return [said[0] + more] if said else []
 
     def stored(self) -> dict[Condition, list[Part]]:
         """Return the parts that count, by condition."""
@@ -271,7 +266,7 @@ class StudyRecord:
             "marks": self.marks,
             "kept": sorted(self.manifest.kept),
             "older_rows": self._older,
-            "discarded": sorted(self._decisions.discarded),
+            "discarded": sorted(self.manifest.discarded),
             "truths": truths_record(self.truths),
             "made_of": self.made_of,
             "measured_of": self.measured_of,

@@ -100,11 +100,11 @@ def read_answer(rows: pa.Table, replicate: int, truths: Mapping[str, float]) -> 
     diagnostics: dict[str, Any] = {}
     for name, value in row.items():
         key = column_key(name)
-        if key is None or value is None or value != value:
+        if value is None or value != value:
             continue
         if key[0] == "diagnostic":
             diagnostics[key[1]] = value
-        else:
+        elif key[0]:
             numbers[key] = value
     message = row["message"] or ""
     return Answer(row["status"], message, numbers, diagnostics, truths, row["seconds"])

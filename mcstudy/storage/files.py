@@ -37,6 +37,19 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
+def write_content(path: Path, content: bytes) -> None:
+    """Write the bytes of a file, whole or not at all."""
+    temporary = _temporary(path)
+    with writing(path):
+        try:
+            temporary.unlink(missing_ok=True)
+            temporary.write_bytes(content)
+            _put_in_place(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
+            raise
+
+
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> None:
     """Write one table, whole or not at all."""
     with TableWriters(path.parent, {path.stem: table.schema}, metadata) as writers:
@@ -87,7 +100,7 @@ class TableWriters:
                         seal_file(_temporary(path))
                 for path in self._paths.values():
                     with writing(path):
-                        put_in_place(_temporary(path), path)
+                        _put_in_place(_temporary(path), path)
         finally:
             for name, path in self._paths.items():
                 with suppress(OSError):  # of a file that is given up
@@ -112,7 +125,7 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
+def _put_in_place(temporary: Path, path: Path) -> None:
     """Flush a finished file to disk and give it its name, at once and for good."""
     with open(temporary, "rb+") as file:
         os.fsync(file.fileno())

@@ -413,13 +413,10 @@ def _referred(function: FunctionType) -> Iterator[Any]:
         for name, *attributes in sorted(set(_chains(function.__code__, kind, known))):
             if not name.startswith("__"):
                 yield ".".join([name, *attributes]).encode()
-                yield _followed(known[name], attributes)
-
-
-def _followed(found: Any, attributes: list[str]) -> Any:
-    while attributes and isinstance(found, ModuleType) and not is_installed(found.__name__):
-        found = _get(found, attributes.pop(0), object)
-    return found
+                found, left = known[name], deque(attributes)
+                while left and isinstance(found, ModuleType) and not is_installed(found.__name__):
+                    found = _get(found, left.popleft(), object)
+                yield found
 
 
 def _chains(code: CodeType, kind: str, known: Iterable[str]) -> Iterator[tuple[str, ...]]:

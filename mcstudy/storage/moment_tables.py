@@ -98,16 +98,9 @@ class _Held(NamedTuple):
 class Summary:
     """What is known of all the answers of one method under one condition.
 
-    Parameters
-    ----------
-    outcomes : mapping of Outcome to int
-        How many fits ended so.
-    addresses : mapping of Outcome to list of (replicate, message)
-        The first of each; not of plain success, and not of kinds too many to be kept.
-    moments : mapping of (quantity, estimand, interval) to Moments
-        Of all replicates.
-    seconds : float
-        How long they took; the only number that depends on the run.
+    How many fits ended how, and the first addresses (replicate, message) of each; not of plain
+    success, and not of kinds too many to be kept. The moments are of all replicates; only the
+    seconds, which the fits took, depend on the run.
     """
 
     outcomes: Mapping[Outcome, int]
@@ -231,21 +224,18 @@ def _joined(pieces: Sequence[_Held]) -> _Held:
     """Return the blocks of all that count, folded, and the fits of these blocks."""
     keys = sorted({key for piece in pieces for key in piece.keys})
     place = {key: i for i, key in enumerate(keys)}
-    wide = []
-    for piece in pieces:
-        columns = [place[key] for key in piece.keys]
-        spread = []
-        for values in piece.blocks.moments:
-            own = np.zeros((len(values), len(keys)), values.dtype)
-            own[:, columns] = values
-            spread.append(own)
-        wide.append(spread)
     start = np.concatenate([piece.blocks.start for piece in pieces])
     size = np.concatenate([piece.blocks.size for piece in pieces])
-    counting = disjoint(start, size)
-    moments = Moments(*(np.concatenate(v)[counting] for v in zip(*wide, strict=True)))
-    blocks = folded(Blocks(start[counting], size[counting], moments))
     of_piece = np.repeat(np.arange(len(pieces)), [len(piece.blocks.start) for piece in pieces])
+    moments = stacked([Moments()] * len(keys), len(start))
+    first = 0
+    for piece in pieces:
+        rows = slice(first, first + len(piece.blocks.start))
+        columns, first = [place[key] for key in piece.keys], rows.stop
+        for whole, own in zip(moments, piece.blocks.moments, strict=True):
+            whole[rows, columns] = own
+    counting = disjoint(start, size)
+    blocks = folded(Blocks(start[counting], size[counting], moments.rows(counting)))
     counted = set(zip(of_piece[counting].tolist(), start[counting].tolist(), strict=True))
     fits = [
         row._replace(start=int(blocks.start[np.searchsorted(blocks.start, row.start, "right") - 1]))

@@ -284,9 +284,9 @@ def column_name(*key: str) -> str:
     return json.dumps(key)
 
 
-def column_key(name: str) -> tuple[str, ...] | None:
-    """Return the key of a column of numbers or diagnostics, None for the plain columns."""
-    return tuple(json.loads(name)) if name.startswith("[") else None
+def column_key(name: str) -> tuple[str, ...]:
+    """Return the key of a column of numbers or diagnostics, ("",) of the plain columns."""
+    return tuple(json.loads(name)) if name.startswith("[") else ("",)
 
 
 def rows_of(answers: Answers, start: int) -> pa.Table:

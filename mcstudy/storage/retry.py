@@ -34,27 +34,13 @@ def reopen(study_record: StudyRecord, statuses: Collection[str], methods: Collec
     """Take the fits with one of these statuses out of the parts that hold them.
 
     What else a part holds is on disk, whole, before the part is removed; after a kill in between
-    its rows are there twice and count once.
-
-    Parameters
-    ----------
-    study_record : StudyRecord
-        Of a folder that is held by this run alone. Only rows that count as the study's are looked
-        at.
-    statuses : collection of str
-        Of the fits that are to miss afterwards, as the table `fits` has them.
-    methods : collection of str
-        Whose fits.
+    its rows are there twice and count once. Only rows that count as the study's are looked at, in
+    a folder that is held by this run alone. Where sums are kept in place of rows, StudyError.
 
     Returns
     -------
     int
         How many fits miss now.
-
-    Raises
-    ------
-    StudyError
-        Where sums are kept in place of rows.
     """
     if study_record.study.keep != "rows":
         folder = study_record.store.folder

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mcstudy.errors import ResultsError
-from mcstudy.storage.files import put_in_place, writing
+from mcstudy.storage.files import write_content, writing
 from mcstudy.storage.parts import (
     ASIDE,
     DamagedError,
@@ -56,20 +56,10 @@ class Store:
     def locked(self, share: str = "", *, for_tables: bool = False) -> Iterator[None]:
         """Hold the folder for one run; a killed run lets go of it by itself.
 
-        Whoever only looks, or makes the tables anew, is waited for.
-
-        Parameters
-        ----------
-        share : str, optional
-            Such as "3-100". Shares of a study can be at work in one folder at the same time, each
-            once; nothing else can meanwhile.
-        for_tables : bool, default False
-            Hold it to make the tables anew, which is no run.
-
-        Raises
-        ------
-        ResultsError
-            If another run holds it, or it cannot be written.
+        Whoever only looks, or makes the tables anew (`for_tables`, which is no run), is waited
+        for. Shares of a study, such as "3-100", can be at work in one folder at the same time, each
+        once; nothing else can meanwhile. ResultsError if another run holds it, or it cannot be
+        written.
         """
         wanted = {self._lock: fcntl.LOCK_SH if share else fcntl.LOCK_EX}
         if share:
@@ -139,24 +129,16 @@ class Store:
                     self.set_aside(folder)
                 with writing(folder):
                     folder.mkdir(exist_ok=True)
-        self._write(path, part.content)
+        write_content(path, part.content)
         if self._listed is not None and (added := part_at(path)):
             self._listed.setdefault(added.condition, {})[path] = added
 
     def parts(self, condition: str | None = None) -> list[Part]:
         """Return the parts that are stored, by their names alone, in the order of the names.
 
-        Whoever holds the folder sets aside what is named as no part is.
-
-        Parameters
-        ----------
-        condition : str, optional
-            Those of this condition (`condition_id`) only.
-
-        Raises
-        ------
-        ResultsError
-            Where an earlier version of mcstudy has stored parts.
+        Only those of a condition (`condition_id`) if it is given. Whoever holds the folder sets
+        aside what is named as no part is. ResultsError where an earlier version of mcstudy has
+        stored parts.
         """
         listed = self._listed
         if listed is None:
@@ -273,33 +255,16 @@ class Store:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What `study.json` says; empty if there is none.
-
-        Raises
-        ------
-        RecordError
-            If it is not what a run has written.
-        """
+        """What `study.json` says; empty if there is none. RecordError if no run has written it."""
         return read_record(self.folder)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace `study.json`."""
-        self._write(self.folder / NAME, record_content(record))
+        write_content(self.folder / NAME, record_content(record))
 
     def set_record_aside(self) -> None:
         """Move a `study.json` that cannot be used out of the way."""
         self._move(self.folder / NAME, "damaged")
-
-    def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.tmp")
-        with writing(path):
-            try:
-                temporary.unlink(missing_ok=True)
-                temporary.write_bytes(content)
-                put_in_place(temporary, path)
-            except OSError:
-                temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
-                raise
 
 
 def _all_held(files: Sequence[tuple[IO[str] | int, int]]) -> bool:

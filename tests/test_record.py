@@ -220,7 +220,7 @@ def test_contract_a_part_of_rows_and_its_name_and_head_agree(small):
     assert head.place == part.relative_to(results.folder / "parts")
     named = parts.part_at(part)
     assert (named.method, named.start, named.stop) == (head.method, head.start, head.stop)
-    assert parts.read(part).num_rows == head.stop - head.start
+    assert named.rows().num_rows == head.stop - head.start
     other = part.with_name(part.name.replace("-0000000003.", "-0000000004."))
     part.rename(other)
     with pytest.raises(MCStudyError, match="damaged"):

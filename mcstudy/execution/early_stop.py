@@ -14,7 +14,7 @@ from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.moment_tables import Summary
-from mcstudy.storage.parts import DamagedError, NewPart, Part, column_key, read_types, rows_in
+from mcstudy.storage.parts import DamagedError, NewPart, Part, column_key
 from mcstudy.storage.sum_parts import read_summaries, summary_of
 
 ENOUGH_FITS = 200
@@ -73,7 +73,7 @@ def _has_estimates(part: Part, keep: str) -> bool:
     try:
         if keep == "measures":
             return _is_usable(read_summaries([part])[part.method])
-        return any(column_key(name)[0] == "estimate" for name in read_types(part.path))
+        return any(column_key(name)[0] == "estimate" for name in part.types())
     except DamagedError:  # it is set aside when the tables are made
         return False
 
@@ -95,7 +95,7 @@ def _ends_of_sums(part: NewPart) -> tuple[bool, Mapping[tuple[str, str], int]]:
 
 def _ends_of_rows(part: NewPart) -> tuple[bool, Mapping[tuple[str, str], int]]:
     """Return the same of a part that has rows."""
-    rows = rows_in(part)
+    rows = part.rows()
     good = np.zeros(rows.num_rows, bool)
     for name in rows.column_names:
         if column_key(name)[0] == "estimate":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcstudy.storage.parts import DamagedError, Part, column_key, diagnostic_text, read, read_head
+from mcstudy.storage.parts import DamagedError, Part, column_key, diagnostic_text, read_head
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.sum_parts import read_summaries
 
@@ -119,7 +119,7 @@ def stored_answers(
     for part in parts:
         if part.method not in answers:  # of rows that are there twice the tables have the first
             with contextlib.suppress(DamagedError):
-                if answer := read_answer(read(part.path), replicate, truths):
+                if answer := read_answer(part.rows(), replicate, truths):
                     answers[part.method] = answer
                     marks[part.method] = read_head(part.path).provenance
     return answers, marks

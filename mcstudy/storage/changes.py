@@ -36,23 +36,9 @@ def settle(
 ) -> None:
     """Notice what has changed since the parts of a folder were made; decide as told, or stop.
 
-    Parameters
-    ----------
-    manifest : Manifest
-        Which rows count; the decisions on others join it.
-    store : Store
-        The folder.
-    changed : {"keep", "discard"}, optional
-        As in `run`.
-    wanted : collection of str
-        The methods whose rows may be discarded.
-    truths : iterable of str
-        In words, what else has changed.
-
-    Raises
-    ------
-    ChangedError
-        Where something has changed and it is not told, or not possible, what to do.
+    The decisions join the manifest. Only rows of the methods that are `wanted` may be discarded;
+    `truths` says in words what else has changed. ChangedError where something has changed and it
+    is not told, or not possible, what to do.
     """
     # Rows of the code of now count, whatever was decided on it before: another change of it is
     # another question.

@@ -46,7 +46,7 @@ def _held_once(store: Store, cell: Sequence[Part]) -> list[Part]:
         else:
             held.setdefault(left[-1], []).append(part)
     for holder, twice in held.items():
-        parts.read_content(holder.path)  # it must be whole, since it is to stand for them
+        holder.content()  # it must be whole, since it is to stand for them
         store.remove(twice)
     return left
 
@@ -68,7 +68,7 @@ def _runs(cell: Sequence[Part]) -> Iterator[list[Part]]:
 
 def _join(store: Store, run: Sequence[Part]) -> None:
     """Join the parts of a run; one whose columns are of other types begins anew."""
-    read = [(part, parts.read(part.path)) for part in run]
+    read = [(part, part.rows()) for part in run]
     for _, alike in itertools.groupby(read, key=lambda item: _types(item[1])):
         old, tables = zip(*alike, strict=True)
         if len(old) > 1:

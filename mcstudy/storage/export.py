@@ -32,19 +32,8 @@ def tables_of_rows(keep: str) -> tuple[str, ...]:
 def write_tables(folder: Path, rows: StudyRows, metadata: Mapping[str, str]) -> None:
     """Write conditions, fits, estimates, intervals and timings into `folder`.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the tables are; each replaces its predecessor whole.
-    rows : StudyRows
-        The rows there are.
-    metadata : mapping of str to str
-        Joins the schema metadata of every table.
-
-    Raises
-    ------
-    DamagedError
-        Where a part turns out to be damaged.
+    Each replaces its predecessor whole; the metadata joins that of every table's schema.
+    DamagedError where a part turns out to be damaged.
     """
     diagnostics = rows.diagnostics()
     schemas = _schemas(diagnostics)

@@ -81,10 +81,6 @@ class Manifest:
         """Return whether a part is made by the study as it is."""
         return self.present.get(part.method) == part.fingerprint
 
-    def is_of_study(self, part: Part) -> bool:
-        """Return whether the study has the method and the condition of a part."""
-        return part.method in self.marks and part.condition in self.conditions
-
     def other_references(self, head: Head) -> list[str]:
         """Return in words the first truth or null value that a part's sums were not made with."""
         now = self._references.get(head.condition)

@@ -67,11 +67,26 @@ class Part:
 
     def types(self) -> Types:
         """Return the names and types of its columns; raise DamagedError if it is damaged."""
-        return read_types(self.path)
+        with reading(self.path):
+            schema = read_footer(self.path).schema.to_arrow_schema()
+            return dict(zip(schema.names, schema.types, strict=True))
+
+    def content(self) -> bytes:
+        """Return its bytes, all verified; raise DamagedError if it is damaged."""
+        with reading(self.path):
+            content, metadata = read_verified(self.path)
+            _head(self.path, metadata)
+            return content
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return its rows, verified; raise DamagedError if it is damaged."""
-        return read(self.path, columns)
+        """Return its rows, verified, those of the columns that it has; raise DamagedError."""
+        with reading(self.path):
+            content, metadata = read_verified(self.path)
+            _head(self.path, metadata)
+            file = pq.ParquetFile(pa.BufferReader(content), metadata=metadata)
+            there = set(file.schema_arrow.names)
+            wanted = None if columns is None else [name for name in columns if name in there]
+            return file.read(columns=wanted, use_threads=False)
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,10 @@ class NewPart(NamedTuple):
 
     place: Path
     content: bytes
+
+    def rows(self) -> pa.Table:
+        """Return its rows."""
+        return pq.read_table(pa.BufferReader(self.content), use_threads=False)
 
 
 @dataclass(frozen=True)
@@ -243,40 +262,6 @@ def reading(path: Path) -> Iterator[None]:
                 f"{path}: cannot be read ({os.strerror(error.errno)}); mend that and run again"
             ) from error
         raise DamagedError(path, error) from error
-
-
-def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a part's rows, its checksum verified; raise DamagedError if it is damaged.
-
-    Columns that it lacks are left out.
-    """
-    with reading(path):
-        content, metadata = read_verified(path)
-        _head(path, metadata)
-        file = pq.ParquetFile(pa.BufferReader(content), metadata=metadata)
-        there = set(file.schema_arrow.names)
-        wanted = None if columns is None else [name for name in columns if name in there]
-        return file.read(columns=wanted, use_threads=False)
-
-
-def rows_in(part: NewPart) -> pa.Table:
-    """Return the rows of a part that has just been made."""
-    return pq.read_table(pa.BufferReader(part.content), use_threads=False)
-
-
-def read_content(path: Path) -> bytes:
-    """Return the bytes of a part, all of it verified; raise DamagedError if it is damaged."""
-    with reading(path):
-        content, metadata = read_verified(path)
-        _head(path, metadata)
-        return content
-
-
-def read_types(path: Path) -> Types:
-    """Return the names and types of a part's columns; raise DamagedError if it is damaged."""
-    with reading(path):
-        schema = read_footer(path).schema.to_arrow_schema()
-        return dict(zip(schema.names, schema.types, strict=True))
 
 
 def column_name(*key: str) -> str:

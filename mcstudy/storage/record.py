@@ -100,12 +100,8 @@ class RecordError(ResultsError):
 def read_record(folder: Path) -> dict[str, Any]:
     """Return what the `study.json` of a folder says; empty where there is none.
 
-    Raises
-    ------
-    RecordError
-        If it is not what a run has written.
-    ResultsError
-        If it is of another format, or the system does not let us read it.
+    RecordError if it is not what a run has written; another ResultsError if it is of another
+    format, or the system does not let us read it.
     """
     path = folder / NAME
     try:
@@ -134,13 +130,7 @@ def record_content(record: Mapping[str, Any]) -> bytes:
 
 
 def _unusable(path: Path, record: Any) -> str:
-    """Say what is wrong with a record, nothing if it is as it was written.
-
-    Raises
-    ------
-    ResultsError
-        If it is of another format.
-    """
+    """Say what is wrong with a record, nothing if it is right; raise if of another format."""
     if not isinstance(record, dict):
         return f"was damaged or changed by hand (it is {type(record).__name__}, no object)"
     if "format" not in record or _CHECKSUM not in record:
@@ -196,15 +186,8 @@ _hints = functools.cache(get_type_hints)
 def misfit(value: object, kind: Any, where: str = "") -> str:
     """Return where a value read from JSON is not of a type, in words; empty where it is.
 
-    Parameters
-    ----------
-    value : object
-        What was read.
-    kind : type
-        One that JSON has, a union or `Literal`, a list or dict of such types, or a class whose
-        annotations say what is under each key; there may be further keys.
-    where : str
-        What the value is called.
+    The type is one that JSON has, a union or `Literal`, a list or dict of such types, or a class
+    whose annotations say what is under each key; there may be further keys.
     """
     outer, inner = get_origin(kind), get_args(kind)
     if outer in (Union, UnionType, NotRequired):

@@ -63,7 +63,7 @@ def _whole(store: Store, stored: Sequence[Part]) -> dict[Part, parts.Types]:
     found = {}
     for part in stored:
         try:
-            found[part] = parts.read_types(part.path)
+            found[part] = part.types()
         except DamagedError as error:
             store.set_aside(error.path)
     return found
@@ -75,7 +75,7 @@ def _reopen(
     """Take fits out of one part; return how many."""
     import pyarrow.compute as pc
 
-    head, rows = parts.read_head(part.path), parts.read(part.path)
+    head, rows = parts.read_head(part.path), part.rows()
     status = judged(rows, estimands)["status"].cast(pa.string())
     gone = rows["replicate"].filter(pc.is_in(status, pa.array(statuses, pa.string()))).to_pylist()
     if not gone:

@@ -22,7 +22,6 @@ from mcstudy.storage.parts import (
     NewPart,
     Part,
     part_at,
-    read_content,
     read_head,
 )
 from mcstudy.storage.record import NAME, read_record, record_content
@@ -189,7 +188,7 @@ class Store:
         damaged = self.strays()
         for part in self.parts():
             try:
-                read_content(part.path)
+                part.content()
             except DamagedError:
                 damaged.append(part.path)
         return damaged

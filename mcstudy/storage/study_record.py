@@ -27,15 +27,7 @@ _LONGEST_NAME = 255  # bytes, of a file or folder on most systems (NAME_MAX of L
 
 
 class StudyRecord:
-    """The stored rows of a study, and the record of what made them (`study.json`).
-
-    Parameters
-    ----------
-    study : Study
-        As it is now.
-    store : Store
-        Where its rows are.
-    """
+    """The stored rows of a study, and the record of what made them (`study.json`)."""
 
     def __init__(self, study: Study, store: Store) -> None:
         self.study = study
@@ -139,12 +131,8 @@ class StudyRecord:
     def settle_changes(self, changed: str | None, methods: Iterable[str] | None = None) -> None:
         """Notice rows that something else has made; decide on them as told, or stop.
 
-        Parameters
-        ----------
-        changed : {"keep", "discard"}, optional
-            As in `run`. Rows that are discarded no longer count; `clear` moves them away.
-        methods : iterable of str, optional
-            The methods whose rows may be discarded; all of the study's by default.
+        Rows that are discarded no longer count; `clear` moves them away. They are of these methods,
+        by default all of the study's.
         """
         wanted = self.marks.keys() if methods is None else set(methods)
         truths = self._changed_truths()
@@ -160,7 +148,8 @@ class StudyRecord:
         return [
             part
             for part in self.store.parts()
-            if self.manifest.is_of_study(part)
+            if part.method in self.marks
+            and part.condition in self.manifest.conditions
             and not self.manifest.counts(part)
             and part.fingerprint not in self.manifest.discarded
         ]
@@ -280,10 +269,7 @@ class StudyRecord:
     def close(self, replicates: int, workers: int, computed: int) -> list[str]:
         """Write down how a run went; one that computed nothing leaves no line.
 
-        Returns
-        -------
-        list of str
-            What a reader of the tables should know of their rows, a line each.
+        Return what a reader of the tables should know of their rows, a line each.
         """
         stored = self.stored()
         stops = [part.stop for parts in stored.values() for part in parts]

@@ -82,12 +82,9 @@ def nulls_of(heads: Sequence[Head]) -> dict[str, float]:
 def read_summaries(stored: Sequence[Part]) -> dict[str, Summary]:
     """Return what is known of each method in some parts of one condition, each replicate once.
 
-    Raises
-    ------
-    DamagedError
-        Where a part turns out to be damaged.
+    DamagedError where a part turns out to be damaged.
     """
-    return summaries([(part, parts.read(part.path)) for part in stored])
+    return summaries([(part, part.rows()) for part in stored])
 
 
 def summaries(read: Sequence[tuple[Part, pa.Table]]) -> dict[str, Summary]:
@@ -103,4 +100,4 @@ def summaries(read: Sequence[tuple[Part, pa.Table]]) -> dict[str, Summary]:
 
 def summary_of(part: NewPart) -> Summary:
     """Return what is known of the method in a part that has just been made."""
-    return summary([parts.rows_in(part)])
+    return summary([part.rows()])

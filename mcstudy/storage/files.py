@@ -69,8 +69,17 @@ class TableWriters:
         for name, path in self._paths.items():
             with writing(path):
                 schema = schemas[name].with_metadata(dict(metadata))
+                texts = [field.name for field in schema if field.type == pa.string()]
+                numbers = [field.name for field in schema if field.type == pa.float64()]
                 _temporary(path).unlink(missing_ok=True)
-                self._writers[name] = _writer(_temporary(path), schema)
+                self._writers[name] = pq.ParquetWriter(
+                    _temporary(path),
+                    schema,
+                    compression="zstd",
+                    use_dictionary=texts,
+                    column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") or None,
+                    write_page_checksum=True,
+                )
 
     def __enter__(self) -> TableWriters:
         return self
@@ -106,19 +115,6 @@ class TableWriters:
                 with suppress(OSError):  # of a file that is given up
                     self._writers[name].close()
                 _temporary(path).unlink(missing_ok=True)
-
-
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    texts = [field.name for field in schema if field.type == pa.string()]
-    numbers = [field.name for field in schema if field.type == pa.float64()]
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        use_dictionary=texts,
-        column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") or None,
-        write_page_checksum=True,
-    )
 
 
 def _temporary(path: Path) -> Path:

@@ -11,9 +11,8 @@ from mcstudy.arguments import as_texts, suggestion
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.storage import parts
-from mcstudy.storage.parts import DamagedError, Part
+from mcstudy.storage.parts import Part
 from mcstudy.storage.rows import estimands_of, judged
-from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import StudyRecord
 
 RETRIED = tuple(status for status in Status if status is not Status.OK)
@@ -45,28 +44,19 @@ def reopen(study_record: StudyRecord, statuses: Collection[str], methods: Collec
     if study_record.study.keep != "rows":
         folder = study_record.store.folder
         raise StudyError(f"{folder}: keeps no rows, so none of its fits can be retried")
-    wanted, taken = sorted(statuses), 0
+    store, wanted, taken = study_record.store, sorted(statuses), 0
     for stored in study_record.stored().values():
         for method in methods:
-            own = _whole(study_record.store, [part for part in stored if part.method == method])
-            estimands = estimands_of(own.values())
-            for part in own:
-                try:
+            types = {}
+            for part in stored:
+                if part.method == method:
+                    with store.damaged_aside():
+                        types[part] = part.types()
+            estimands = estimands_of(types.values())
+            for part in types:
+                with store.damaged_aside():
                     taken += _reopen(study_record, part, wanted, estimands)
-                except DamagedError as error:
-                    study_record.store.set_aside(error.path)
     return taken
-
-
-def _whole(store: Store, stored: Sequence[Part]) -> dict[Part, parts.Types]:
-    """Return the columns of the parts that can be read; the others are set aside."""
-    found = {}
-    for part in stored:
-        try:
-            found[part] = part.types()
-        except DamagedError as error:
-            store.set_aside(error.path)
-    return found
 
 
 def _reopen(

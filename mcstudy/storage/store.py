@@ -141,26 +141,20 @@ class Store:
         """
         listed = self._listed
         if listed is None:
-            listed = self._list()
+            listed, found = {}, self._files()
+            for path, part in found.items():
+                if part is not None:
+                    listed.setdefault(part.condition, {})[path] = part
+                    continue
+                with suppress(DamagedError):
+                    read_head(path)  # says so where it is of an earlier format, before any is moved
             if self._held:
+                for path in (path for path, part in found.items() if part is None):
+                    self.set_aside(path)
                 self._listed = listed
         cells = listed.values() if condition is None else [listed.get(condition, {})]
         parts = (part for cell in cells for part in cell.values())
         return sorted(parts, key=lambda part: os.fspath(part.path))
-
-    def _list(self) -> dict[str, dict[Path, Part]]:
-        listed: dict[str, dict[Path, Part]] = {}
-        found = self._files()
-        for path, part in found.items():
-            if part is not None:
-                listed.setdefault(part.condition, {})[path] = part
-                continue
-            with suppress(DamagedError):
-                read_head(path)  # says so where it is of an earlier format, before any is moved
-        if self._held:
-            for path in (path for path, part in found.items() if part is None):
-                self.set_aside(path)
-        return listed
 
     def _files(self) -> dict[Path, Part | None]:
         """Return what is named as Parquet files are, where parts have their places, or beside."""
@@ -217,6 +211,14 @@ class Store:
         """Move what is no part, or a damaged one, out of the way, where it can be looked at."""
         self._move(path, "damaged")
         self.aside.append(path)
+
+    @contextmanager
+    def damaged_aside(self) -> Iterator[None]:
+        """Set aside a part that turns out to be damaged, and go on after the block."""
+        try:
+            yield
+        except DamagedError as error:
+            self.set_aside(error.path)
 
     def discard(self, parts: Iterable[Part]) -> Path:
         """Move parts that no longer count out of the way; return where they can be looked at."""

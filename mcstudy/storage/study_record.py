@@ -35,8 +35,7 @@ class StudyRecord:
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.marks = method_marks(study)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
-        self._check_null()
-        self._check_names()
+        self._check()
         take_as_unchanged(study, self.marks)
         self.repaired, self._wrote = "", False
         self._record = self._record_of(store)
@@ -86,8 +85,8 @@ class StudyRecord:
     def extent(self, extent: dict[str, dict[str, int]]) -> None:
         self._extent = extent
 
-    def _check_null(self) -> None:
-        """Raise StudyError for a null value of what is no estimand."""
+    def _check(self) -> None:
+        """Raise StudyError for a null value of no estimand, or a name too long for a folder."""
         known = {estimand for truths in self.truths.values() for estimand in truths}
         named = self.study.null if isinstance(self.study.null, Mapping) else ()
         if unknown := [estimand for estimand in named if estimand not in known]:
@@ -95,9 +94,6 @@ class StudyRecord:
                 f"{self.study.name}: null is given for {', '.join(map(repr, unknown))}; "
                 f"the estimands are {', '.join(sorted(known))}"
             )
-
-    def _check_names(self) -> None:
-        """Raise StudyError for a method whose name is too long for that of its folder."""
         for name in self.study.methods:
             if (length := len(folder_name(name).encode())) > _LONGEST_NAME:
                 raise StudyError(

@@ -70,14 +70,9 @@ class _InstalledName(str):
 class Fingerprint(pickle.Pickler):
     """The digest of a value and of all that it refers to.
 
-    Parameters
-    ----------
-    thing : object
-        The value.
-    by_position : int, default 0
-        Of a function that is called by us: how many arguments it gets without their names.
-    within : Fingerprint, optional
-        That of a set, of which this is an element: what was met there is known.
+    Of a function that is called by us, `by_position` says how many arguments it gets without their
+    names. `within` is the fingerprint of a set of which this is an element: what was met there is
+    known.
 
     Attributes
     ----------

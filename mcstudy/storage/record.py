@@ -9,22 +9,12 @@ import json
 import math
 import os
 import shlex
+import typing
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import (
-    Any,
-    Literal,
-    NotRequired,
-    TypeAlias,
-    TypedDict,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, Union
 
 from mcstudy.errors import MCStudyError, ResultsError
 from mcstudy.grid import Condition
@@ -180,7 +170,7 @@ def _finite(thing: Any) -> Any:
     return thing
 
 
-_hints = functools.cache(get_type_hints)
+_hints = functools.cache(typing.get_type_hints)
 
 
 def misfit(value: object, kind: Any, where: str = "") -> str:
@@ -189,7 +179,7 @@ def misfit(value: object, kind: Any, where: str = "") -> str:
     The type is one that JSON has, a union or `Literal`, a list or dict of such types, or a class
     whose annotations say what is under each key; there may be further keys.
     """
-    outer, inner = get_origin(kind), get_args(kind)
+    outer, inner = typing.get_origin(kind), typing.get_args(kind)
     if outer in (Union, UnionType, NotRequired):
         if type(value) in inner:
             return ""
@@ -203,10 +193,10 @@ def misfit(value: object, kind: Any, where: str = "") -> str:
         return ""
     elif outer is None and type(value) in ((int, float) if kind is float else (kind,)):
         return ""  # a number without a fraction is whole in JSON; True and False are no numbers
-    elif (is_typeddict(kind) or is_dataclass(kind)) and isinstance(value, dict):
+    elif (typing.is_typeddict(kind) or is_dataclass(kind)) and isinstance(value, dict):
         hints = _hints(kind, include_extras=True)
         for key, own in hints.items():
-            if key not in value and get_origin(own) is not NotRequired:
+            if key not in value and typing.get_origin(own) is not NotRequired:
                 return f"{where}'{key}' is missing"
         found = (misfit(value[key], hints[key], f"{where}'{key}'") for key in hints if key in value)
     else:

@@ -73,9 +73,11 @@ class Manifest:
 
     def counts_made(self, part: Part) -> bool:
         """Return whether rows with the provenance of a part count."""
-        return part.method in self.marks and (
-            self.is_present(part) or f"{part.fingerprint}:{self._digests[part.method]}" in self.kept
-        )
+        if part.method not in self.marks:
+            return False
+        if self.is_present(part):
+            return True
+        return bool(self.kept) and kept_as(part.fingerprint, self.marks[part.method]) in self.kept
 
     def is_present(self, part: Part) -> bool:
         """Return whether a part is made by the study as it is."""
@@ -95,10 +97,6 @@ class Manifest:
     def present(self) -> dict[str, str]:
         """The fingerprint of each method now."""
         return {name: fingerprint_of(name, mark, self.keep) for name, mark in self.marks.items()}
-
-    @cached_property
-    def _digests(self) -> dict[str, str]:
-        return {name: digest(mark) for name, mark in self.marks.items()}
 
     @cached_property
     def _references(self) -> dict[str, dict[str, float | None]]:

@@ -61,7 +61,11 @@ class StudyRows:
         self._formed: dict[Condition, dict[str, list[str]]] = {}
         self._given: dict[Condition, dict[str, set[Key]]] = {}
         for condition in self.conditions:
-            kinds = self._kinds(condition)
+            kinds: dict[str, set[Key]] = {}
+            for part in self._stored[condition]:
+                keys = map(parts.column_key, self._types[part.path])
+                numbers = {key for key in keys if key[0] not in ("", "diagnostic")}
+                kinds.setdefault(part.method, set()).update(numbers)
             own = self._formed[condition] = {} if level is None else formed(kinds)
             self._given[condition] = {
                 method: {key[1:] for key in keys if key[0] in ("estimate", "lower")}
@@ -72,16 +76,6 @@ class StudyRows:
         """(estimand, interval) of the rows that there are, by condition and method, sorted."""
         self._kept: dict[Condition, dict[str, pa.Table]] = {}
         self._room = KEPT
-
-    def _kinds(self, condition: Condition) -> dict[str, set[Key]]:
-        """Return by method the keys of the columns of numbers, over all of its parts."""
-        found: dict[str, set[Key]] = {}
-        for part in self._stored[condition]:
-            keys = (parts.column_key(name) for name in self._types[part.path])
-            found.setdefault(part.method, set()).update(
-                key for key in keys if key[0] not in ("", "diagnostic")
-            )
-        return found
 
     def diagnostics(self) -> dict[str, pa.DataType]:
         """Return the methods' own diagnostics, each with the type that holds all its values."""

@@ -72,6 +72,16 @@ class Outcome(NamedTuple):
     kind: str | None
     warned: bool
 
+    @property
+    def rank(self) -> tuple[str, bool, str, bool]:
+        """What orders outcomes."""
+        return self.status, self.kind is None, self.kind or "", self.warned
+
+    @property
+    def digest(self) -> bytes:
+        """What decides on the kinds that are kept where there are too many."""
+        return hashlib.sha256("\n".join(map(str, self)).encode(errors="backslashreplace")).digest()
+
 
 _PLAIN = Outcome(str(Status.OK), "", False)
 
@@ -184,7 +194,7 @@ def summary(tables: Sequence[pa.Table]) -> Summary:
     held = _joined([_held(table) for table in tables])
     outcomes: Counter[Outcome] = Counter()
     addresses: dict[Outcome, list[tuple[int, str]]] = {}
-    for row in sorted(held.fits, key=lambda row: (_rank(row.outcome), row.start)):
+    for row in sorted(held.fits, key=lambda row: (row.outcome.rank, row.start)):
         outcomes[row.outcome] += row.fits
         if row.addresses:
             addresses[row.outcome] = addresses.get(row.outcome, []) + row.addresses
@@ -255,7 +265,7 @@ def _limited(rows: Iterable[_Fits]) -> list[_Fits]:
     rows = list(rows)
     kinds = {row.outcome for row in rows if row.outcome.kind is not None} - {_PLAIN}
     if len(kinds) > KINDS:
-        kinds = set(heapq.nsmallest(KINDS, kinds, key=_digest))
+        kinds = set(heapq.nsmallest(KINDS, kinds, key=lambda outcome: outcome.digest))
     alike: dict[tuple[int, Outcome], list[_Fits]] = {}
     for row in rows:
         is_kept = row.outcome in kinds or row.outcome == _PLAIN
@@ -263,7 +273,7 @@ def _limited(rows: Iterable[_Fits]) -> list[_Fits]:
         alike.setdefault((row.start, outcome), []).append(row)
     left = dict.fromkeys(kinds, ADDRESSES)
     found = []
-    for start, outcome in sorted(alike, key=lambda place: (place[0], _rank(place[1]))):
+    for start, outcome in sorted(alike, key=lambda place: (place[0], place[1].rank)):
         own = alike[start, outcome]
         addresses = sorted(address for row in own for address in row.addresses)
         addresses = addresses[: left.get(outcome, 0)]
@@ -272,14 +282,6 @@ def _limited(rows: Iterable[_Fits]) -> list[_Fits]:
         fits, seconds = sum(row.fits for row in own), sum(row.seconds for row in own)
         found.append(_Fits(start, outcome, fits, seconds, addresses))
     return found
-
-
-def _rank(outcome: Outcome) -> tuple[str, bool, str, bool]:
-    return outcome.status, outcome.kind is None, outcome.kind or "", outcome.warned
-
-
-def _digest(outcome: Outcome) -> bytes:
-    return hashlib.sha256("\n".join(map(str, outcome)).encode(errors="backslashreplace")).digest()
 
 
 def _table(held: _Held) -> pa.Table:

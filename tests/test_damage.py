@@ -163,7 +163,7 @@ def is_noticed(folder, path):
             assert open_results(folder).study
         elif is_part(path):
             parts.read_head(path)
-            parts.read(path)
+            parts.part_at(path).rows()
         else:
             assert len(getattr(open_results(folder), path.stem))
     except MCStudyError:

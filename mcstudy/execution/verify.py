@@ -20,7 +20,7 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.answer import Answer, read_answer
-from mcstudy.storage.parts import DamagedError, Part
+from mcstudy.storage.parts import Part
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import StudyRecord
 
@@ -80,10 +80,8 @@ def verify(study_record: StudyRecord, wanted: RunOptions, progress: Progress) ->
 def _whole(study_record: StudyRecord) -> list[Part]:
     """Return the parts to verify; a damaged one is set aside, and computed by the run."""
     for part in study_record.older_parts():
-        try:
+        with study_record.store.damaged_aside():
             part.content()
-        except DamagedError:
-            study_record.store.set_aside(part.path)
     return study_record.older_parts()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -67,21 +66,34 @@ def _runs(cell: Sequence[Part]) -> Iterator[list[Part]]:
 
 
 def _join(store: Store, run: Sequence[Part]) -> None:
-    """Join the parts of a run; one whose columns are of other types begins anew."""
-    read = [(part, part.rows()) for part in run]
-    for _, alike in itertools.groupby(read, key=lambda item: _types(item[1])):
-        old, tables = zip(*alike, strict=True)
-        if len(old) > 1:
-            head = parts.read_head(old[0].path)
-            join = joined_moments if head.keep == "measures" else parts.concatenated
-            store.add(parts.new_part(join(tables), head.over(old[0].start, old[-1].stop)))
-            store.remove(old)
+    """Join the parts of a run; one with a diagnostic of another type begins anew."""
+    group: list[tuple[Part, pa.Table]] = []
+    types: dict[str, pa.DataType] = {}
+    for part in run:
+        rows = part.rows()
+        own = _types(rows)
+        if any(types.get(name, kind) != kind for name, kind in own.items()):
+            _put_together(store, group)
+            group, types = [], {}
+        group.append((part, rows))
+        types |= own
+    _put_together(store, group)
 
 
-def _types(table: pa.Table) -> frozenset[tuple[str, str]]:
-    """Return the types of the diagnostics, the only columns whose type is the method's choice."""
-    return frozenset(
-        (field.name, str(field.type))
+def _put_together(store: Store, group: Sequence[tuple[Part, pa.Table]]) -> None:
+    """Store the rows of several parts as one, and then remove them."""
+    if len(group) > 1:
+        old, tables = zip(*group, strict=True)
+        head = parts.read_head(old[0].path)
+        join = joined_moments if head.keep == "measures" else parts.concatenated
+        store.add(parts.new_part(join(tables), head.over(old[0].start, old[-1].stop)))
+        store.remove(old)
+
+
+def _types(table: pa.Table) -> dict[str, pa.DataType]:
+    """Return the types of the diagnostics, whose choice is the method's; null goes with any."""
+    return {
+        field.name: field.type
         for field in table.schema
         if parts.column_key(field.name)[0] == "diagnostic" and field.type != pa.null()
-    )
+    }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.analysis.performance import measured
-from mcstudy.arrays import Booleans
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.comparison.influence import contributions, error_of_difference
 from mcstudy.measure import Z
 from mcstudy.method import Status
@@ -37,23 +38,32 @@ class RankingRule:
             return abs(value - self.level)
         return abs(value) if self.measure in _NEAR_ZERO else value
 
-    def better(self, pair: tuple[Fits, Fits], values: tuple[float, float]) -> int:
+    def scored(self, fits: Fits, value: float) -> Scored:
+        """Return the score that the measure's value gives to some fits, to be compared."""
+        away = value - self.level if self.measure in NEAR_LEVEL else value
+        slope = np.sign(away) if self.measure in (*NEAR_LEVEL, *_NEAR_ZERO) else 1.0
+        moved = slope * contributions(self.measure, fits.cell)
+        return Scored(self.score(value), moved, fits.replicate)
+
+    def better(self, one: Scored, other: Scored) -> int:
         """Return which of two methods is better by more than the error of their difference.
 
-        -1 is the first, 1 the second, 0 neither; the error is paired by replicate. `values` are
-        those of the measure.
+        -1 is the first, 1 the second, 0 neither; the error is paired by replicate.
         """
-        moved = []
-        for fits, value in zip(pair, values, strict=True):
-            away = value - self.level if self.measure in NEAR_LEVEL else value
-            slope = np.sign(away) if self.measure in (*NEAR_LEVEL, *_NEAR_ZERO) else 1.0
-            moved.append(slope * contributions(self.measure, fits.cell))
-        error = error_of_difference(moved[0], moved[1], pair[0].replicate, pair[1].replicate)
+        error = error_of_difference(one.moved, other.moved, one.replicate, other.replicate)
         if self.measure in NEAR_LEVEL:
             # Never below that of half a replicate, so that shares of 0 and 1 have one.
-            error = max(error, 1 / (max(len(moved[0]), 1) + 2))
-        difference = self.score(values[0]) - self.score(values[1])
+            error = max(error, 1 / (max(len(one.moved), 1) + 2))
+        difference = one.score - other.score
         return int(np.sign(difference)) if abs(difference) > Z * error else 0
+
+
+class Scored(NamedTuple):
+    """How far a method is from the best, and what each replicate contributes to that."""
+
+    score: float
+    moved: Floats
+    replicate: NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -230,8 +230,9 @@ def _lines(
     for view, counted in VIEWS.items():
         some = counted(fits, judge)
         made[view] = {name: measured(judge.measure, of.cell) for name, of in some.items()}
+        scored = {name: judge.scored(of, made[view][name].value) for name, of in some.items()}
         orders[view] = {
-            (a, b): judge.better((some[a], some[b]), (made[view][a].value, made[view][b].value))
+            (a, b): judge.better(scored[a], scored[b])
             for a, b in itertools.combinations(sorted(fits), 2)
         }
     first = orders["available"]

@@ -44,8 +44,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
 RESULTS = """
 import sys
 from pathlib import Path
-from mcstudy.analysis.performance import performance_table
-performance_table(Path(sys.argv[3]))
+from mcstudy.analysis.performance import measured_rows
+from mcstudy.storage.folder import RecordedStudy
+from mcstudy.storage.rows import StudyRows
+recorded = RecordedStudy.of(Path(sys.argv[3]))
+measured_rows(StudyRows(recorded.stored(), recorded.truths, level=None))
 """
 
 

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 from mcstudy import verbs
 from mcstudy.errors import MCStudyError, ResultsError, StudyError
 from mcstudy.tables.formats import FORMATS
-from mcstudy.terminal import complain, give_up, harmless_line, show_any_letter
+from mcstudy.terminal import (
+    complain,
+    give_up,
+    harmless_line,
+    open_standard_streams,
+    show_any_letter,
+)
 
 if TYPE_CHECKING:
     from mcstudy.execution.shards import Shard
@@ -485,6 +491,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: a verb's own, 2 for bad input."""
+    open_standard_streams()
     show_any_letter()
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives back what it has freed
     before = signal.signal(signal.SIGTERM, _terminated)

@@ -21,7 +21,7 @@ from mcstudy.analysis.query import names_of
 from mcstudy.analysis.select import Columns, Where, levels_of, select, with_record
 from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
-from mcstudy.columns import COUNTS, VALUES
+from mcstudy.columns import BESIDE_DIAGNOSTICS, COUNTS, VALUES
 from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.paired_measures import COMPARISONS, INTERVAL_COMPARISONS
 from mcstudy.errors import ResultsError
@@ -246,7 +246,9 @@ class Results(Printed):
         from mcstudy.comparison.failures import warning_kinds
 
         select(self.performance, where)
-        fits = self.fits if self._keep == "rows" else self.endings
+        rows = self._keep == "rows"
+        # A diagnostic may have the name of a column of `endings`.
+        fits = self.fits[list(BESIDE_DIAGNOSTICS)] if rows else self.endings
         return warning_kinds(self.folder, fits, where, self.study)
 
     def anova(self, measure: str, *, where: Where = None) -> Anova:

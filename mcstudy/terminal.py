@@ -31,6 +31,20 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
+def open_standard_streams() -> None:
+    """Open onto nowhere what of stdin, stdout and stderr is closed, as under ``>&-``.
+
+    Else `sys.stdout` is None, and the next file that is opened takes its place.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+
+
 def show(thing: object) -> None:
     """Print on standard output."""
     print(harmless(thing))

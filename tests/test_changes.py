@@ -6,7 +6,7 @@ import pytest
 
 from mcstudy import Estimate, Study, grid, open_results, run
 from mcstudy.errors import ChangedError, StudyError
-from mcstudy.execution import refresh
+from mcstudy.execution import tables
 
 
 def simulate(rng, *, n):
@@ -136,7 +136,7 @@ def test_contract_an_interrupted_look_leaves_no_foreign_conditions(go, monkeypat
         def interrupted(*_, **__):
             raise KeyboardInterrupt
 
-        patch.setattr(refresh, "write_measures", interrupted)
+        patch.setattr(tables, "measured_rows", interrupted)
         with pytest.raises(KeyboardInterrupt):
             go(study(m=plus(0), n=(5, 6, 7)))
     results = go(study(m=plus(0)))

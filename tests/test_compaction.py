@@ -90,6 +90,21 @@ def test_contract_what_differs_in_kind_is_not_joined(study_file, tmp_path, small
     assert set(joined.fits.kind.dropna()) == {"text", "1"}
 
 
+def test_contract_parts_are_joined_though_a_diagnostic_is_missing_in_some(
+    study_file, tmp_path, small_parts
+):
+    diagnostic = (
+        '    return {"mean": Estimate(sample.mean() + 0.01',
+        "    steps = 3 if sample[0] > 0 else None\n"
+        '    return Fit({"mean": Estimate(sample.mean())}, diagnostics={"steps": steps})\n'
+        '    return {"mean": Estimate(sample.mean() + 0.01',
+    )
+    joined = run(study_file(REPLICATES, diagnostic), tmp_path / "a", jobs=1, quiet=True)
+    steps = joined.fits[joined.fits.method == "jittered"].steps
+    assert 0 < steps.isna().sum() < len(steps)
+    assert len(names(joined)) == 4 * 2
+
+
 def test_contract_large_parts_are_not_joined(study_file, tmp_path, small_parts, monkeypatch):
     monkeypatch.setattr(compaction, "LARGE_BYTES", 15_000)
     kept = names(run(study_file(REPLICATES), tmp_path, jobs=1, quiet=True))

@@ -11,7 +11,7 @@ import pytest
 
 from mcstudy import MCStudyError, open_results, run, status
 from mcstudy.cli import main
-from mcstudy.storage import parts
+from mcstudy.storage import parts, store
 from mcstudy.storage.checksums import BrokenSealError, read_verified
 
 TINY = [("grid(n=[5, 10], mean=[0.0, 1.5])", "grid(n=[5, 10], mean=[0.0])"), ("=60", "=3")]
@@ -163,7 +163,7 @@ def is_noticed(folder, path):
             assert open_results(folder).study
         elif is_part(path):
             parts.read_head(path)
-            parts.read(path)
+            parts.part_at(path).rows()
         else:
             assert len(getattr(open_results(folder), path.stem))
     except MCStudyError:
@@ -207,3 +207,21 @@ def test_contract_status_does_not_count_what_is_damaged(small, capfd):
     capfd.readouterr()
     assert main(["run", str(small.path), "--results", str(small.folder.parent), "--jobs", "1"]) == 0
     assert "Nothing is missing" not in capfd.readouterr().err
+
+
+def test_contract_a_disk_that_keeps_nothing_ends_the_run(study_file, tmp_path, monkeypatch):
+    """Or it would compute for ever."""
+    write = store.write_content
+
+    def forgetful(path, content):
+        half = len(content) // 2
+        changed = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
+        write(path, changed if path.suffix == ".parquet" else content)
+
+    monkeypatch.setattr(store, "write_content", forgetful)
+    with pytest.raises(MCStudyError, match="damaged right after they were written") as raised:
+        run(study_file(*TINY), tmp_path, jobs=1, quiet=True)
+    assert "--results" in str(raised.value)
+    assert list((tmp_path / "normal" / "parts" / "damaged").iterdir())
+    monkeypatch.undo()
+    assert len(run(study_file(*TINY), tmp_path, jobs=1, quiet=True).estimates) > 0

@@ -286,3 +286,12 @@ def test_contract_no_more_workers_than_work(study_file, tmp_path, capfd, monkeyp
     run(few, tmp_path, replicates=9, jobs=1_000_000_000)
     assert len(started) == 5
     assert "Note: 2 workers are started, not 1000000000\n" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "<&- >&- 2>&-"])
+def test_contract_closed_streams_cost_no_work(study_file, tmp_path, closed):
+    command = f"{sys.executable} -m mcstudy run {study_file()} --results {tmp_path} --jobs 1"
+    done = subprocess.run(["bash", "-c", f"{command} {closed}"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert len(open_results(tmp_path / "normal").fits) == 4 * 60 * 2

@@ -382,10 +382,13 @@ def test_identity_the_radix_order_is_the_stable_order():
         assert (order == np.argsort(code, kind="stable")).all()
 
 
-def test_identity_more_combinations_than_a_table_holds(monkeypatch, frame):
-    expected = performance(frame, by=BY)
-    monkeypatch.setattr("mcstudy.external.group.SMALL", 1)
-    same(performance(frame, by=BY), expected)
+def test_contract_more_combinations_than_an_integer_counts():
+    names = list("abcde")  # 10,000 levels each: 10^20 combinations
+    levels = np.random.default_rng(1).permuted(np.tile(np.arange(10_000), (5, 1)), axis=1)
+    frame = pd.DataFrame(dict(zip(names, levels, strict=True))).assign(truth=0.0, estimate=1.0)
+    found = performance(frame, by=names).query("measure == 'bias'")
+    expected = frame.sort_values("a", ignore_index=True)[names]
+    pd.testing.assert_frame_equal(found[names].reset_index(drop=True), expected)
 
 
 def test_contract_a_folder_whose_files_differ_in_columns(frame, tmp_path):

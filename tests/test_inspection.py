@@ -31,6 +31,7 @@ from mcstudy.analysis.query import find_condition
 from mcstudy.cli import main
 from mcstudy.inspection.save import data_text, save_data
 from mcstudy.storage import parts
+from mcstudy.storage.parts import Part
 from mcstudy.storage.store import Store
 
 MOODY_WHEN_TOLD = (
@@ -532,21 +533,19 @@ def test_contract_failures_of_kinds_too_many_to_keep_are_counted(study_file, tmp
 
 
 def test_contract_parts_that_are_joined_meanwhile_are_not_lost(study_file, tmp_path, monkeypatch):
-    from mcstudy.inspection import failures
-
     results = run(study_file(), tmp_path, jobs=1, quiet=True)
     part = min((results.folder / "parts").glob("*/*/*.parquet"))
-    away, read = tmp_path / "away.parquet", failures.parts.read
+    away, rows = tmp_path / "away.parquet", Part.rows
 
-    def joined_meanwhile(path):
+    def joined_meanwhile(one):
         if not away.exists():
             shutil.copy(part, away)
             part.unlink()
         elif not part.exists():
             shutil.copy(away, part)
-        return read(path)
+        return rows(one)
 
-    monkeypatch.setattr(failures.parts, "read", joined_meanwhile)
+    monkeypatch.setattr(Part, "rows", joined_meanwhile)
     standing = status(results)
     assert standing.damaged == 0
     assert standing.fits.missing.sum() == 0

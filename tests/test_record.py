@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from dataclasses import asdict
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,8 +12,8 @@ from mcstudy import Estimate, MCStudyError, Study, grid, open_results, run
 from mcstudy.cli import main
 from mcstudy.errors import StudyError
 from mcstudy.storage import parts
-from mcstudy.storage.record import as_json, record_content
-from mcstudy.storage.schema import HEAD, RECORD, misfit
+from mcstudy.storage.parts import Head
+from mcstudy.storage.record import Record, as_json, misfit, record_content
 from mcstudy.storage.store import Store
 
 
@@ -219,7 +220,7 @@ def test_contract_a_part_of_rows_and_its_name_and_head_agree(small):
     assert head.place == part.relative_to(results.folder / "parts")
     named = parts.part_at(part)
     assert (named.method, named.start, named.stop) == (head.method, head.start, head.stop)
-    assert parts.read(part).num_rows == head.stop - head.start
+    assert named.rows().num_rows == head.stop - head.start
     other = part.with_name(part.name.replace("-0000000003.", "-0000000004."))
     part.rename(other)
     with pytest.raises(MCStudyError, match="damaged"):
@@ -262,10 +263,14 @@ def test_contract_any_name_of_a_method_is_a_folder_of_its_own(tmp_path):
 def test_contract_what_is_written_fits_the_schema(small):
     _, results = small
     record = json.loads(record_content(results.study))
-    assert not misfit(record, RECORD)
-    assert misfit({**record, "kept": [1]}, RECORD) == "'kept'[0] is 1"
-    assert misfit({}, HEAD) == "'condition' is missing"
-    assert misfit(5, HEAD) == "it is 5"
+    assert not misfit(record, Record)
+    assert misfit({**record, "kept": [1]}, Record) == "'kept'[0] is 1"
+    assert misfit({}, Head) == "'condition' is missing"
+    assert misfit(5, Head) == "it is 5"
+    head = Head("n=5", "average", 0, 3, {}, {"the truth of mean": None})
+    assert not misfit(asdict(head), Head)
+    wrong = {**asdict(head), "references": {"the truth of mean": "0"}}
+    assert misfit(wrong, Head) == "'references'['the truth of mean'] is '0'"
 
 
 def test_contract_a_name_too_long_for_a_folder_is_one_line_before_anything_starts(

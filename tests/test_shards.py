@@ -12,9 +12,9 @@ from mcstudy.execution.collect import collect
 from mcstudy.execution.shards import Shard
 from mcstudy.grid import grid
 from mcstudy.simulation.replicates import Job
-from mcstudy.storage import parts
 from mcstudy.storage.compaction import compact
 from mcstudy.storage.manifest import Manifest
+from mcstudy.storage.parts import Part
 from mcstudy.storage.store import Store
 
 
@@ -262,7 +262,7 @@ def test_contract_parts_joined_while_one_looks_are_not_lost(
         run(path, tmp_path, part=(number, 2), jobs=1, quiet=True)
     (folder,) = (path.parent for path in tmp_path.glob("*/parts"))
     before, joined = status(folder), []
-    of, name = (Store, "parts") if step == "listed" else (parts, "read")
+    of, name = (Store, "parts") if step == "listed" else (Part, "rows")
     function = getattr(of, name)
 
     def joining(*arguments):

@@ -143,3 +143,10 @@ def test_contract_the_name_is_ours(study_file, tmp_path):
     with pytest.raises(MCStudyError, match="a diagnostic called 'warned', which fits has"):
         run(study_file(diagnostic, body=BODY), tmp_path, jobs=1, quiet=True, replicates=2)
     assert len(grid(warned=[1])) == 1
+
+
+def test_contract_a_diagnostic_may_be_called_kind(tmp_path):
+    body = BODY.replace('message="all is well"', 'diagnostics={"kind": 1.0}')
+    (tmp_path / "study_file.py").write_text(HEADER + body)
+    results = run(tmp_path / "study_file.py", tmp_path, jobs=1, quiet=True)
+    assert results.warnings()["message"].str.contains("separation at #").any()

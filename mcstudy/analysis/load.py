@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.arrays import Floats
+from mcstudy.analysis.measures import Cell
+from mcstudy.arrays import Floats, joined
 from mcstudy.columns import WARNED
 from mcstudy.errors import ResultsError
-from mcstudy.grid import Condition, Level
+from mcstudy.grid import Level
 from mcstudy.measure import LEVEL
 from mcstudy.method import Status
 from mcstudy.simulation.validation import STATUSES
@@ -45,6 +47,15 @@ class EstimandRows:
     estimate: Floats
     std_error: Floats
     intervals: Mapping[str, tuple[Floats, Floats]]
+
+    def cells(self, null: float = np.nan) -> Iterator[tuple[str | None, Cell]]:
+        """Yield the estimates, and each interval by its name, as cells of which measures are made.
+
+        `null` is what the intervals test.
+        """
+        yield None, Cell(self.truth, self.estimate, self.std_error)
+        for interval, limits in self.intervals.items():
+            yield interval, Cell(self.truth, self.estimate, self.std_error, *limits, null)
 
 
 @dataclass(frozen=True)
@@ -106,24 +117,18 @@ def without_skipped(rows: ConditionRows) -> ConditionRows:
         if kept.all():
             methods[name] = method
         elif kept.any():
-            methods[name] = _chosen(method, kept)
+            estimands = {
+                estimand: EstimandRows(
+                    of.truth,
+                    of.estimate[kept],
+                    of.std_error[kept],
+                    {interval: (a[kept], b[kept]) for interval, (a, b) in of.intervals.items()},
+                )
+                for estimand, of in method.estimands.items()
+            }
+            replicate, code = method.replicate[kept], method.status_code[kept]
+            methods[name] = MethodRows(replicate, code, estimands, method.warned[kept])
     return replace(rows, methods=methods)
-
-
-def _chosen(method: MethodRows, kept: NDArray[np.bool_]) -> MethodRows:
-    """Return some of the fits of a method."""
-    estimands = {
-        name: EstimandRows(
-            of.truth,
-            of.estimate[kept],
-            of.std_error[kept],
-            {interval: (low[kept], up[kept]) for interval, (low, up) in of.intervals.items()},
-        )
-        for name, of in method.estimands.items()
-    }
-    return MethodRows(
-        method.replicate[kept], method.status_code[kept], estimands, method.warned[kept]
-    )
 
 
 def rows_by_condition(folder: Path, *, budget: int = BUDGET) -> Iterator[ConditionRows]:
@@ -163,20 +168,10 @@ def rows_by_condition(folder: Path, *, budget: int = BUDGET) -> Iterator[Conditi
 
 
 def condition_rows(rows: StudyRows, *, budget: int = BUDGET) -> Iterator[ConditionRows]:
-    """Yield the rows of a study as arrays, one condition after the other.
+    """Yield the rows of a study as arrays, in the order of the table `conditions`.
 
-    Parameters
-    ----------
-    rows : StudyRows
-        Where they are read.
-    budget : int, optional
-        Bytes. A condition whose numbers need more comes in pieces, each with some of the estimands
-        and all of the methods. One estimand is always whole.
-
-    Yields
-    ------
-    ConditionRows
-        In the order of the table `conditions`; one without rows is left out.
+    A condition whose numbers need more than `budget` bytes comes in pieces, each with some of the
+    estimands and all of the methods. One estimand is always whole. One without rows is left out.
 
     Raises
     ------
@@ -186,93 +181,71 @@ def condition_rows(rows: StudyRows, *, budget: int = BUDGET) -> Iterator[Conditi
     table = conditions_table(rows.conditions).to_pylist()
     for condition, factors in zip(rows.conditions, table, strict=True):
         del factors["condition"]
-        yield from _pieces(rows, condition, factors, budget)
-
-
-def _pieces(
-    rows: StudyRows, condition: Condition, factors: Mapping[str, Level], budget: int
-) -> Iterator[ConditionRows]:
-    keys, truths = rows.keys[condition], rows.truths[condition]
-    names = sorted({estimand for own in keys.values() for estimand, _ in own})
-    # Two numbers of 8 bytes each: an estimate with its standard error, or two limits.
-    most = max((len(own) for own in keys.values()), default=0)
-    held = 16 * most * rows.replicates(condition)
-    if held <= budget or len(names) < 2:
-        shares: list[frozenset[str]] = [frozenset(names)]
-        fits = None
-    else:
-        count = min(len(names), -(-held // budget))
-        split = np.array_split(np.array(names, object), count)
-        shares = [frozenset(some.tolist()) for some in split]
-        fits = _collected(rows.blocks(condition, lambda key: key[0] == "estimate"), {})
-    for index, some in enumerate(shares):
-        wanted = _of_estimands(some)
-        own = {m: [key for key in of if key[0] in some] for m, of in keys.items()}
-        found = _collected(rows.blocks(condition, wanted), own)
-        methods = {
-            name: MethodRows(
-                *(fits or found)[name].of_fit,
-                estimands=_estimands(found[name].numbers, own[name], truths),
-                warned=(fits or found)[name].warned,
-            )
-            for name in sorted(found)
-        }
-        del found
-        pa.default_memory_pool().release_unused()
-        if methods:
-            yield ConditionRows(condition.key, factors, methods, first=index == 0)
+        keys, truths = rows.keys[condition], rows.truths[condition]
+        names = sorted({estimand for own in keys.values() for estimand, _ in own})
+        # Two numbers of 8 bytes each: an estimate with its standard error, or two limits.
+        most = max((len(own) for own in keys.values()), default=0)
+        held = 16 * most * rows.replicates(condition)
+        shares, fits = [names], None
+        if held > budget and len(names) > 1:
+            count = min(len(names), -(-held // budget))
+            split = np.array_split(np.array(names, object), count)
+            shares = [some.tolist() for some in split]
+            fits = _methods(rows.blocks(condition, lambda key: key[0] == "estimate"), {}, truths)
+        for index, share in enumerate(shares):
+            some = frozenset(share)
+            own = {m: [key for key in of if key[0] in some] for m, of in keys.items()}
+            methods = _methods(rows.blocks(condition, _of_estimands(some)), own, truths)
+            pa.default_memory_pool().release_unused()
+            if fits is not None:
+                methods = {m: replace(fits[m], estimands=of.estimands) for m, of in methods.items()}
+            if methods:
+                yield ConditionRows(condition.key, factors, methods, first=index == 0)
 
 
 def _of_estimands(some: frozenset[str]) -> Callable[[Key], bool]:
     return lambda key: key[0] != "diagnostic" and key[1] in some
 
 
-Column: TypeAlias = tuple[str, str, str]
+Pieces: TypeAlias = dict[Key, list[NDArray[Any]]]
+"""The arrays of one method, block after block: by (kind, estimand, interval), or (column,)."""
 
 
-@dataclass
-class _Collected:
-    """The arrays of one method, block after block."""
-
-    replicate: list[NDArray[np.int64]]
-    status: list[NDArray[np.int8]]
-    warned_in: list[NDArray[np.bool_]]
-    numbers: dict[Column, Any]
-
-    @property
-    def of_fit(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-        return _whole(self.replicate), _whole(self.status)
-
-    @property
-    def warned(self) -> NDArray[np.bool_]:
-        return _whole(self.warned_in)
-
-
-def _collected(
-    blocks: Iterable[Mapping[str, pa.Table]], keys: Mapping[str, Sequence[Key]]
-) -> dict[str, _Collected]:
-    """Return by method the replicates, statuses and warnings, and the numbers of some keys."""
-    found: dict[str, _Collected] = {}
+def _methods(
+    blocks: Iterable[Mapping[str, pa.Table]],
+    keys: Mapping[str, Sequence[Key]],
+    truths: Mapping[str, float],
+) -> dict[str, MethodRows]:
+    """Return the fits of each method, with the numbers of some keys; no column is held twice."""
+    found: dict[str, Pieces] = {}
     for block in blocks:
         for method, table in block.items():
-            of = found.setdefault(method, _Collected([], [], [], {}))
-            of.replicate.append(table["replicate"].to_numpy())
-            of.status.append(_codes(table["status"]))
-            of.warned_in.append(table[WARNED].to_numpy())
+            pieces = found.setdefault(method, defaultdict(list))
+            pieces[("replicate",)].append(table["replicate"].to_numpy())
+            pieces[("status",)].append(_codes(table["status"]))
+            pieces[(WARNED,)].append(table[WARNED].to_numpy())
             for estimand, interval in keys.get(method, ()):
                 for kind in ("lower", "upper") if interval else ("estimate", "std_error"):
                     column = array_of(table, kind, estimand, interval)
-                    of.numbers.setdefault((kind, estimand, interval), []).append(column)
-    return found
+                    pieces[kind, estimand, interval].append(column)
+    return {
+        method: MethodRows(
+            joined(pieces.pop(("replicate",))),
+            joined(pieces.pop(("status",))),
+            _estimands(pieces, keys.get(method, ()), truths),
+            joined(pieces.pop((WARNED,))),
+        )
+        for method, pieces in sorted(found.items())
+    }
 
 
 def _estimands(
-    numbers: dict[Column, list[Floats]], keys: Sequence[Key], truths: Mapping[str, float]
+    pieces: Pieces, keys: Sequence[Key], truths: Mapping[str, float]
 ) -> dict[str, EstimandRows]:
-    """Return the rows of each estimand; `numbers` is used up, so that no column is held twice."""
+    """Return the rows of each estimand; its pieces are used up."""
 
     def taken(kind: str, estimand: str, interval: str) -> Floats:
-        return _whole(numbers.pop((kind, estimand, interval)))
+        return joined(pieces.pop((kind, estimand, interval)))
 
     found = {}
     for name in sorted({estimand for estimand, _ in keys}):
@@ -281,10 +254,6 @@ def _estimands(
         limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in intervals}
         found[name] = EstimandRows(truths.get(name, np.nan), estimate, std_error, limits)
     return found
-
-
-def _whole(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _codes(column: Any) -> NDArray[np.int8]:

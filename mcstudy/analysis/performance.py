@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,45 +26,25 @@ from mcstudy.storage.rows import StudyRows
 Line = tuple[Any, ...]
 
 
-def performance_table(
-    rows: Iterable[ConditionRows],
-    conditions: pa.Table,
+def measured_rows(
+    rows: StudyRows,
     *,
     measures: Mapping[str, Callable[..., Any]] | None = None,
     null: float | Mapping[str, float] | None = None,
-    mcse: str = "jackknife",
     tell: Callable[[str], None] | None = None,
     also: Callable[[ConditionRows], None] | None = None,
 ) -> pa.Table:
-    """Return the measures of every cell of some rows.
+    """Return the measures of every cell of the rows of a study.
 
-    Parameters
-    ----------
-    rows : iterable of ConditionRows
-        As `mcstudy.analysis.load` reads them.
-    conditions : pyarrow.Table
-        The table `conditions` of the study.
-    measures : mapping of str to callable, optional
-        Measures of the user's own.
-    null : float or mapping of str to float, optional
-        The null value, or that of each estimand, for `rejection`.
-    mcse : {"jackknife", "normal"}
-        How the MCSEs are had.
-    tell : callable, optional
-        Hears in a line of each of the user's measures that raises; its value is missing there.
-    also : callable, optional
-        Gets the rows too, piece by piece, so that they are read once.
-
-    Returns
-    -------
-    pyarrow.Table
-        One column per factor, then method, estimand, interval, measure, value, mcse, lower, upper,
-        used and replicates. Shares of statuses have no estimand, measures of estimates no interval.
+    Shares of statuses have no estimand, measures of estimates no interval. `measures` and `null`
+    are those of the study; `tell` hears in a line of each of the user's measures that raises, and
+    its value is missing there; `also` gets the rows too, piece by piece, to be read once.
     """
+    conditions = conditions_table(rows.conditions)
     order = {key: i for i, key in enumerate(conditions["condition"].to_pylist())}
-    meter = MeasureSet(customs(measures or {}), normal=mcse == "normal")
+    meter = MeasureSet(customs(measures or {}))
     lines: list[Line] = []
-    for piece in rows:
+    for piece in condition_rows(rows):
         place = order[piece.condition]
         if also is not None:
             also(piece)
@@ -82,11 +62,6 @@ def performance_table(
         for text in meter.failures():
             tell(text)
     return assembled(lines, conditions)
-
-
-def measured_rows(rows: StudyRows, **options: Any) -> pa.Table:
-    """Return the measures of every cell of the rows of a study; `performance_table`'s options."""
-    return performance_table(condition_rows(rows), conditions_table(rows.conditions), **options)
 
 
 def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:
@@ -110,13 +85,12 @@ class MeasureSet:
 
     def lines(self, rows: EstimandRows, null: float, where: str) -> Iterator[Line]:
         """Yield (interval, measure, value, mcse, lower, upper, used) of a method's estimand."""
-        cell = Cell(rows.truth, rows.estimate, rows.std_error)
-        for name, answer in self.of_estimates(cell, where):
-            yield None, name, *numbers(answer)
-        del cell  # its arrays make room for those of the intervals
-        for interval, (lower, upper) in rows.intervals.items():
-            bounded = Cell(rows.truth, rows.estimate, rows.std_error, lower, upper, null)
-            for name, answer in self.of_intervals(bounded, f"{where}, interval {interval}"):
+        for interval, cell in rows.cells(null):
+            if interval is None:
+                found = self.of_estimates(cell, where)
+            else:
+                found = self.of_intervals(cell, f"{where}, interval {interval}")
+            for name, answer in found:
                 yield interval, name, *numbers(answer)
 
     def of_estimates(self, cell: Cell, where: str = "") -> Iterator[tuple[str, Measured]]:
@@ -163,16 +137,23 @@ def _status_lines(rows: MethodRows) -> Iterator[Line]:
     yield None, None, WARNED, *numbers(share(rows.warned))
 
 
-def assembled(lines: list[Line], conditions: pa.Table) -> pa.Table:
-    """Return the table of measures, sorted, from lines that begin with the place of a condition."""
-    lines.sort(key=lambda line: (line[0], line[1], line[2] or "", line[3] or ""))
-    columns = list(zip(*lines, strict=True)) or [()] * 11
-    table = conditions.take(pa.array(columns[0], pa.int64()))
+def assembled(
+    lines: list[Line],
+    conditions: pa.Table,
+    words: Sequence[str] = ("method", "estimand", "interval", "measure"),
+) -> pa.Table:
+    """Return a table of measures from lines that begin with the place of a condition.
+
+    `words` name their columns before the numbers; the lines are sorted by all but the last.
+    """
+    lines.sort(key=lambda line: (line[0], *[word or "" for word in line[1 : len(words)]]))
     kinds: dict[str, pa.DataType] = {
-        **dict.fromkeys(("method", "estimand", "interval", "measure"), pa.string()),
+        **dict.fromkeys(words, pa.string()),
         **dict.fromkeys(VALUES, pa.float64()),
         **dict.fromkeys(COUNTS, pa.int64()),
     }
-    for (name, kind), column in zip(kinds.items(), columns[1:], strict=True):
+    places, *columns = list(zip(*lines, strict=True)) or [()] * (1 + len(kinds))
+    table = conditions.take(pa.array(places, pa.int64()))
+    for (name, kind), column in zip(kinds.items(), columns, strict=True):
         table = table.append_column(name, pa.array(column, kind, from_pandas=True))  # NaN is null
     return table.drop_columns(["condition"])  # last: without a column it would have no rows

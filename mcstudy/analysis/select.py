@@ -178,20 +178,6 @@ def in_order(methods: Iterable[str], order: Sequence[str]) -> list[str]:
     return sorted(methods, key=lambda name: place.get(name, len(place)))
 
 
-def by_method(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose methods stand in the order of the study, where it knows that.
-
-    Rows of different factor values keep their order.
-    """
-    if not frame.attrs.get(METHODS):
-        return frame
-    place = {name: i for i, name in enumerate(levels_of(frame, "method"))}
-    factors = factor_columns(frame)
-    cell = frame.groupby(factors, sort=False, dropna=False).ngroup() if factors else 0
-    order = np.lexsort((frame["method"].map(place), np.zeros(len(frame), int) + cell))
-    return frame.iloc[order]
-
-
 def known_column(frame: pd.DataFrame, name: str) -> None:
     """Raise ResultsError unless the table of measures can be split by the column."""
     if name not in dimensions(frame):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from mcstudy.arguments import cut
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.storage.table_set import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_LETTERS = 300  # of a message: three lines of a terminal, as the line names a method too
 
@@ -74,19 +77,23 @@ def _most_often(folder: Path, method: str, where: set[tuple[str, ...]]) -> str:
     keys = conditions[factors].itertuples(index=False, name=None)
     among = [_words(key) in where for key in keys] if factors else [True] * len(conditions)
     wanted = [("method", "==", method), ("condition", "in", list(conditions["condition"][among]))]
-    if (folder / "fits.parquet").exists():
-        ends = read_table(folder, "fits", columns=["status", "message"], filters=wanted).to_pandas()
-        ends["fits"] = 1
-    else:
-        ends = read_table(folder, "endings", filters=wanted).to_pandas()
-        ends = ends.drop_duplicates(["condition", "status", "kind"])
-    ends = ends[ends["status"] != Status.SKIPPED]
-    ends = ends.assign(text=ends["message"].fillna("").astype(str))
-    ends = ends.assign(shape=ends["text"].map(message_kind), word=ends["status"].astype(str))
-    kinds = ends.groupby(["word", "shape"], as_index=False)["fits"].sum()
+    name = "fits" if (folder / "fits.parquet").exists() else "endings"
+    columns = ["status", "message"] if name == "fits" else None
+    ends = with_kinds(read_table(folder, name, columns=columns, filters=wanted).to_pandas())
+    ends = ends[ends["status"] != Status.SKIPPED].fillna({"message": "", "kind": ""})
+    ends = ends.assign(status=ends["status"].astype(str))
+    kinds = ends.groupby(["status", "kind"], as_index=False)["fits"].sum()
     most = kinds.loc[kinds["fits"].idxmax()]
-    alike = ends[(ends["word"] == most["word"]) & (ends["shape"] == most["shape"])]["text"].unique()
-    text = str(alike[0] if len(alike) == 1 else most["shape"])
+    alike = ends[(ends["status"] == most["status"]) & (ends["kind"] == most["kind"])]
+    texts = alike["message"].unique()
+    text = str(texts[0] if len(texts) == 1 else most["kind"])
     message = cut(" ".join(text.split()), MOST_LETTERS)
-    said = f"{most['word']}: {message}" if message else most["word"]
+    said = f"{most['status']}: {message}" if message else most["status"]
     return f"most often ({most['fits']} of {kinds['fits'].sum()}): {said}"
+
+
+def with_kinds(ends: pd.DataFrame) -> pd.DataFrame:
+    """Return `fits` or `endings` with the kind of each message, and how many `fits` a row is."""
+    if "kind" in ends:  # several addresses, each with the number of all
+        return ends.drop_duplicates(["condition", "method", "status", "kind"])
+    return ends.assign(fits=1, kind=ends["message"].map(message_kind, na_action="ignore"))

@@ -70,16 +70,15 @@ class Anova(Printed):
         """Return the terms, the largest share first."""
         order = self.frame["share"].where(~self.frame["term"].isin(["residual", "total"]))
         shown = self.frame.iloc[np.argsort(-order.fillna(-1).to_numpy(), kind="stable")]
-        words = labels_of(self.frame)
-        lines = [
-            (
-                ":".join(label(words, name, "factor") for name in row["term"].split(":")),
-                str(row["df"]),
-                *("-" if np.isnan(x) else f"{x:.4f}" for x in (row["share"], row["noise_share"])),
-                _p_text(row["p_value"]),
+        words, lines = labels_of(self.frame), []
+        for row in shown.to_dict("records"):
+            p = row["p_value"]
+            shares = (
+                "-" if np.isnan(x) else f"{x:.4f}" for x in (row["share"], row["noise_share"])
             )
-            for row in shown.to_dict("records")
-        ]
+            chance = "" if np.isnan(p) else "<0.0001" if p < 1e-4 else f"{p:.4f}"
+            term = ":".join(label(words, name, "factor") for name in row["term"].split(":"))
+            lines.append((term, str(row["df"]), *shares, chance))
         grid = Grid(("term", "df", "share", "noise", "p (noise alone)"), lines)
         measure = label(words, self.measure, "measure")
         title = f"{measure}: share of the variance between cells, Monte Carlo error taken off"
@@ -143,14 +142,16 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
             raise ResultsError(f"anova: no cell's {name} has an error above 0; nothing is random")
         notes.append("cells without Monte Carlo error are tested as the most exact other one")
         weighting = np.where(error > 0, error, error[error > 0].min())
-    terms, too_many = _terms(cells, factors)
+    terms, too_many = terms_of(cells, factors)
     model = _Model.of(terms, value, error)
-    frame = _table(model, _Model.of(terms, value / weighting, error, scale=weighting))
-    if aliased := [term for term in map(_named, terms) if term not in set(frame["term"])]:
+    frame = table_of(model, _Model.of(terms, value / weighting, error, scale=weighting))
+    if aliased := [term for term in map(term_in_words, terms) if term not in set(frame["term"])]:
         notes.append(f"these cells cannot tell {', '.join(aliased)} apart from the other terms")
     if too_many:
-        notes.append(f"too many levels for the interactions {', '.join(map(_named, too_many))}")
-    notes += _about_shares(frame)
+        notes.append(
+            f"too many levels for the interactions {', '.join(map(term_in_words, too_many))}"
+        )
+    notes += about_shares(frame)
     if shared := [factor for factor in factors if factor in WORDS]:
         notes.append(
             f"{', '.join(shared)}: on the same data, so their errors go together; terms among them "
@@ -159,7 +160,7 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
     return Anova(name, with_labels(frame, words), tuple(notes))
 
 
-def _about_shares(frame: pd.DataFrame) -> Iterator[str]:
+def about_shares(frame: pd.DataFrame) -> Iterator[str]:
     """Say what the shares are of, and what they add up to where that is not 1."""
     parts = frame[frame["term"] != "total"]
     total = frame.iloc[-1]
@@ -218,7 +219,7 @@ class _Model:
         return float(((self.y - fitted) ** 2).sum()) + self.over[0], noise + self.over[1], rank
 
 
-def _terms(cells: pd.DataFrame, factors: Sequence[str]) -> tuple[dict[Term, Floats], list[Term]]:
+def terms_of(cells: pd.DataFrame, factors: Sequence[str]) -> tuple[dict[Term, Floats], list[Term]]:
     """Return the columns of main effects and interactions, and the interactions left out."""
     main: dict[str, Floats] = {}
     for name in factors:
@@ -238,13 +239,13 @@ def _terms(cells: pd.DataFrame, factors: Sequence[str]) -> tuple[dict[Term, Floa
     return terms, left_out
 
 
-def _named(term: Term) -> str:
+def term_in_words(term: Term) -> str:
     """Return a term in words; a factor that looks like another term stands in quotes."""
     odd = [":" in name or name in ("residual", "total") for name in term]
     return ":".join(level_text(n) if quoted else n for n, quoted in zip(term, odd, strict=True))
 
 
-def _table(model: _Model, weighted: _Model) -> pd.DataFrame:
+def table_of(model: _Model, weighted: _Model) -> pd.DataFrame:
     """Return the sums of squares of each term, the share and noise of it, and how likely it is."""
     terms = list(model.columns)
     total, total_noise, _ = model.fit([])
@@ -258,7 +259,7 @@ def _table(model: _Model, weighted: _Model) -> pd.DataFrame:
             test = weighted.fit(others)[0] - weighted.fit([*others, term])[0]
             noise = without_noise - within_noise
             line = (larger - smaller, max(without - within, 0.0), noise, max(test, 0.0))
-            lines.append((_named(term), *line))
+            lines.append((term_in_words(term), *line))
     left = model.cells - rank
     some = (residual, residual_noise, weighted.fit(terms)[0]) if left else (0.0, 0.0, 0.0)
     lines.append(("residual", left, *some))
@@ -269,9 +270,3 @@ def _table(model: _Model, weighted: _Model) -> pd.DataFrame:
     frame["noise_share"] = frame["noise"] / beyond
     frame["p_value"] = special.chdtrc(frame["df"], frame.pop("test"))
     return frame
-
-
-def _p_text(p: float) -> str:
-    if np.isnan(p):
-        return ""
-    return "<0.0001" if p < 1e-4 else f"{p:.4f}"

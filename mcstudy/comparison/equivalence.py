@@ -21,11 +21,12 @@ from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
 _MOST_LINES = 30  # a screen; the frame has them all
-_QUANTILES = (0.5, 0.9, 0.99)
+_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 _COUNTS = ("compared", "equal", "only_method", "only_reference", "first_difference", "farthest")
 _DISTANCES = tuple(
     f"{kind}_{name}" for kind in ("absolute", "relative") for name in ("50", "90", "99", "largest")
 )
+_SHOWN = ("absolute_50", "absolute_99", "absolute_largest", "relative_largest")
 _TAKEN = ("number", "replay", "replay_farthest", *_COUNTS, *_DISTANCES)
 
 
@@ -59,39 +60,49 @@ class Equivalence(Printed):
         shown = apart.loc[sorted(worst.index[:_MOST_LINES])]
         numbers = ("equal/of", "in one only", "median", "99 %", "largest", "relative")
         head = ("condition", "estimand", "number", *numbers)
-        lines = [[at(row, shared), *_line(row)] for row in shown.to_dict("records")]
+        lines = []
+        for row in shown.to_dict("records"):
+            interval = "" if pd.isna(row["interval"]) else f"{row['interval']} "
+            apart_by = [row[name] for name in _SHOWN]
+            lines.append(
+                [
+                    at(row, shared),
+                    in_words(row["estimand"]),
+                    f"{interval}{row['number']}",
+                    f"{row['equal']}/{row['compared']}",
+                    str(row["only_method"] + row["only_reference"]),
+                    *("-" if np.isnan(d) else "0" if d == 0 else f"{d:.1e}" for d in apart_by),
+                ]
+            )
         grid = Grid(head, lines, labels=3, repeated=2, grouped=True)
         return Document(
             f"{self.method} and {self.reference}: differences on the same data",
             [Block(grid=grid)] if lines else [],
-            [*self._verdict(len(shown)), *self._how_to_replay(worst)],
+            list(self._notes(worst, len(shown))),
             [self.frame],
         )
 
-    def _verdict(self, shown: int) -> Iterator[str]:
-        frame = self.frame
-        left_out = int((frame["first_difference"] >= 0).sum()) - shown
-        if left_out:
-            yield f"the {shown} lines with the largest relative differences; {left_out} more differ"
+    def _notes(self, worst: pd.DataFrame, shown: int) -> Iterator[str]:
+        if len(worst) > shown:
+            yield (
+                f"the {shown} lines with the largest relative differences; "
+                f"{len(worst) - shown} more differ"
+            )
         if shown:
             yield (
                 "median, 99 % and largest: absolute differences; relative: the largest one over the"
                 " larger of the two numbers"
             )
-        compared, equal = int(frame["compared"].sum()), int(frame["equal"].sum())
-        verdict = f"{equal} of {compared} numbers are bitwise equal"
-        one_only = int(frame["only_method"].sum()), int(frame["only_reference"].sum())
-        for count, name in zip(one_only, (self.method, self.reference), strict=True):
-            verdict += f"; {count} are in {name} only" if count else ""
+        count = self.frame[["compared", "equal", "only_method", "only_reference"]].sum()
+        verdict = f"{count['equal']} of {count['compared']} numbers are bitwise equal"
+        for name, column in ((self.method, "only_method"), (self.reference, "only_reference")):
+            verdict += f"; {count[column]} are in {name} only" if count[column] else ""
         yield verdict
-
-    def _how_to_replay(self, worst: pd.DataFrame) -> Iterator[str]:
-        if worst.empty:
-            return
-        first, farthest = worst.sort_index().iloc[0], worst.iloc[0]
-        yield from ("where they first part:", f"  {first['replay']}")
-        if farthest["relative_largest"] > 0:
-            yield from ("where they are farthest apart:", f"  {farthest['replay_farthest']}")
+        if shown:
+            first, farthest = worst.sort_index().iloc[0], worst.iloc[0]
+            yield from ("where they first part:", f"  {first['replay']}")
+            if farthest["relative_largest"] > 0:
+                yield from ("where they are farthest apart:", f"  {farthest['replay_farthest']}")
 
 
 def equivalence(folder: Path, method: str, reference: str) -> Equivalence:
@@ -102,33 +113,36 @@ def equivalence(folder: Path, method: str, reference: str) -> Equivalence:
     ResultsError
         If they have no replicate or no estimand in common.
     """
-    lines: dict[tuple[int, str, str, int], dict[str, Any]] = {}
-    places: dict[str, int] = {}
+    lines = []
     for rows in rows_by_condition(folder):
         if method in rows.methods and reference in rows.methods:
             one, other = rows.methods[method], rows.methods[reference]
             at, at_other, count = matched(one, other)
             replicate = one.replicate[at]
+            place, key = shlex.quote(str(folder)), shlex.quote(rows.condition)
+            replay = f"mcstudy replay {place} --condition {key} --replicate"
             for estimand in sorted(one.estimands.keys() & other.estimands.keys() if count else ()):
                 both = one.estimands[estimand], other.estimands[estimand]
-                for order, (interval, number, values) in enumerate(_numbers(*both)):
-                    made = _apart(values[0][at], values[1][at_other], replicate)
-                    place = places.setdefault(rows.condition, len(places))
-                    lines[place, estimand, interval or "", order] = {
-                        **beside(rows.factors, _TAKEN),
-                        "estimand": estimand,
-                        "interval": interval,
-                        "number": number,
-                        **made,
-                        "replay": _replay(folder, rows.condition, made["first_difference"]),
-                        "replay_farthest": _replay(folder, rows.condition, made["farthest"]),
-                    }
+                for interval, number, values in numbers_of_both(*both):
+                    made = distances(values[0][at], values[1][at_other], replicate)
+                    first, farthest = made["first_difference"], made["farthest"]
+                    lines.append(
+                        {
+                            **beside(rows.factors, _TAKEN),
+                            "estimand": estimand,
+                            "interval": interval,
+                            "number": number,
+                            **made,
+                            "replay": f"{replay} {first}" if first >= 0 else None,
+                            "replay_farthest": f"{replay} {farthest}" if farthest >= 0 else None,
+                        }
+                    )
     if not lines:
         raise ResultsError(f"{method} and {reference} have no replicate or estimand in common here")
-    return Equivalence(method, reference, pd.DataFrame([lines[key] for key in sorted(lines)]))
+    return Equivalence(method, reference, pd.DataFrame(lines))
 
 
-def _numbers(
+def numbers_of_both(
     one: EstimandRows, other: EstimandRows
 ) -> Iterator[tuple[str | None, str, tuple[Floats, Floats]]]:
     """Yield (interval, what it is, the numbers of both) for all that both methods give."""
@@ -141,7 +155,7 @@ def _numbers(
             yield interval, name, both
 
 
-def _apart(values: Floats, others: Floats, replicate: NDArray[np.int64]) -> dict[str, Any]:
+def distances(values: Floats, others: Floats, replicate: NDArray[np.int64]) -> dict[str, Any]:
     """Return counts, the quantiles of the differences and the first replicate that differs."""
     missing, missing_other = np.isnan(values), np.isnan(others)
     both = ~missing & ~missing_other
@@ -161,32 +175,13 @@ def _apart(values: Floats, others: Floats, replicate: NDArray[np.int64]) -> dict
         int(parted[0]) if len(parted) else -1,
         int(farthest),
     )
-    distances = [*_quantiles(absolute), *_quantiles(relative)]
-    return dict(zip(_COUNTS, counts, strict=True)) | dict(zip(_DISTANCES, distances, strict=True))
-
-
-def _quantiles(distances: Floats) -> list[float]:
-    if not len(distances):
-        return [np.nan] * (len(_QUANTILES) + 1)
-    found = np.quantile(distances, _QUANTILES, method="inverted_cdf")
-    return [*found.tolist(), float(distances.max())]
-
-
-def _replay(folder: Path, condition: str, replicate: int) -> str | None:
-    if replicate < 0:
-        return None
-    place, key = shlex.quote(str(folder)), shlex.quote(condition)
-    return f"mcstudy replay {place} --condition {key} --replicate {replicate}"
-
-
-def _line(row: dict[Any, Any]) -> list[str]:
-    number = row["number"] if pd.isna(row["interval"]) else f"{row['interval']} {row['number']}"
-    names = ("absolute_50", "absolute_99", "absolute_largest", "relative_largest")
-    distances = [row[name] for name in names]
-    return [
-        in_words(row["estimand"]),
-        number,
-        f"{row['equal']}/{row['compared']}",
-        str(row["only_method"] + row["only_reference"]),
-        *("-" if np.isnan(d) else "0" if d == 0 else f"{d:.1e}" for d in distances),
+    quantiles = [
+        quantile
+        for kind in (absolute, relative)
+        for quantile in (
+            np.quantile(kind, _QUANTILES, method="inverted_cdf").tolist()
+            if len(kind)
+            else [np.nan] * len(_QUANTILES)
+        )
     ]
+    return dict(zip(_COUNTS, counts, strict=True)) | dict(zip(_DISTANCES, quantiles, strict=True))

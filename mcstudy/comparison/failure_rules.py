@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.analysis.performance import measured
-from mcstudy.arrays import Booleans
+from mcstudy.arrays import Booleans, Floats
+from mcstudy.comparison.influence import contributions, error_of_difference
+from mcstudy.measure import Z
 from mcstudy.method import Status
 
 _NEAR_ZERO = ("bias", "relative_bias", "standardized_bias")
@@ -35,11 +38,32 @@ class RankingRule:
             return abs(value - self.level)
         return abs(value) if self.measure in _NEAR_ZERO else value
 
-    def slope(self, value: float) -> float:
-        """Return how the score moves with the value."""
+    def scored(self, fits: Fits, value: float) -> Scored:
+        """Return the score that the measure's value gives to some fits, to be compared."""
+        away = value - self.level if self.measure in NEAR_LEVEL else value
+        slope = np.sign(away) if self.measure in (*NEAR_LEVEL, *_NEAR_ZERO) else 1.0
+        moved = slope * contributions(self.measure, fits.cell)
+        return Scored(self.score(value), moved, fits.replicate)
+
+    def better(self, one: Scored, other: Scored) -> int:
+        """Return which of two methods is better by more than the error of their difference.
+
+        -1 is the first, 1 the second, 0 neither; the error is paired by replicate.
+        """
+        error = error_of_difference(one.moved, other.moved, one.replicate, other.replicate)
         if self.measure in NEAR_LEVEL:
-            return float(np.sign(value - self.level))
-        return float(np.sign(value)) if self.measure in _NEAR_ZERO else 1.0
+            # Never below that of half a replicate, so that shares of 0 and 1 have one.
+            error = max(error, 1 / (max(len(one.moved), 1) + 2))
+        difference = one.score - other.score
+        return int(np.sign(difference)) if abs(difference) > Z * error else 0
+
+
+class Scored(NamedTuple):
+    """How far a method is from the best, and what each replicate contributes to that."""
+
+    score: float
+    moved: Floats
+    replicate: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,60 +81,57 @@ class Fits:
         some = Cell(cell.truth, cell.estimate[kept], cell.std_error[kept], lower, upper)
         return Fits(self.replicate[kept], some, self.failed[kept])
 
+    def farthest(self, measure: str) -> float:
+        """Return the largest finite error, or for width the widest finite interval."""
+        cell = self.cell
+        with np.errstate(invalid="ignore"):
+            sizes = np.abs(cell.estimate - cell.truth)
+            if measure == "width":
+                sizes = np.asarray(cell.upper) - np.asarray(cell.lower)
+        return float(sizes[np.isfinite(sizes)].max(initial=0.0))
 
-def _common(fits: Mapping[str, Fits], _: RankingRule) -> Mapping[str, Fits]:
+    def ways(self, measure: str, bound: float) -> Iterator[Cell]:
+        """Yield the cell with its failed fits at each extreme."""
+        cell, failed = self.cell, self.failed
+        if measure in INTERVAL_MEASURES:
+            ends = [(0.0, bound)] if measure == "width" else [(-np.inf, np.inf), (np.inf, np.inf)]
+            for lower, upper in ends:
+                yield replace(
+                    cell,
+                    lower=np.where(failed, lower, np.asarray(cell.lower)),
+                    upper=np.where(failed, upper, np.asarray(cell.upper)),
+                )
+            return
+        # Half to each side is worst for the spread of a method that has no bias.
+        turns = np.where(np.cumsum(failed) % 2 == 1, 1.0, -1.0)
+        for side in (1.0, -1.0, turns):
+            yield replace(cell, estimate=np.where(failed, cell.truth + bound * side, cell.estimate))
+
+
+def common(fits: Mapping[str, Fits], _: RankingRule) -> Mapping[str, Fits]:
     """Keep the replicates in which no method failed, of those that have an estimate at all."""
     able = [of for of in fits.values() if np.isfinite(of.cell.estimate).any()] or fits.values()
     kept = functools.reduce(np.intersect1d, (of.replicate[~of.failed] for of in able))
     return {name: of.at(np.isin(of.replicate, kept)) for name, of in fits.items()}
 
 
-def _worst(fits: Mapping[str, Fits], judge: RankingRule) -> Mapping[str, Fits]:
+def worst(fits: Mapping[str, Fits], judge: RankingRule) -> Mapping[str, Fits]:
     """Put the worst that the cell allows in the place of each failed fit."""
-    bound = max(_farthest(of.cell, judge.measure) for of in fits.values())
+    bound = max(of.farthest(judge.measure) for of in fits.values())
 
     def score(cell: Cell) -> float:
         return judge.score(measured(judge.measure, cell).value)
 
     return {
-        name: replace(of, cell=max(_ways(of, judge.measure, bound), key=score))
+        name: replace(of, cell=max(of.ways(judge.measure, bound), key=score))
         if of.failed.any()
         else of
         for name, of in fits.items()
     }
 
 
-def _farthest(cell: Cell, measure: str) -> float:
-    """Return the largest finite error, or for width the widest finite interval."""
-    if measure == "width":
-        with np.errstate(invalid="ignore"):
-            sizes = np.asarray(cell.upper) - np.asarray(cell.lower)
-    else:
-        sizes = np.abs(cell.estimate - cell.truth)
-    sizes = sizes[np.isfinite(sizes)]
-    return float(sizes.max()) if len(sizes) else 0.0
-
-
-def _ways(fits: Fits, measure: str, bound: float) -> Iterator[Cell]:
-    """Yield the cell with its failed fits at each extreme."""
-    cell, failed = fits.cell, fits.failed
-    if measure in INTERVAL_MEASURES:
-        ends = [(0.0, bound)] if measure == "width" else [(-np.inf, np.inf), (np.inf, np.inf)]
-        for lower, upper in ends:
-            yield replace(
-                cell,
-                lower=np.where(failed, lower, np.asarray(cell.lower)),
-                upper=np.where(failed, upper, np.asarray(cell.upper)),
-            )
-        return
-    # Half to each side is worst for the spread of a method that has no bias.
-    turns = np.where(np.cumsum(failed) % 2 == 1, 1.0, -1.0)
-    for side in (np.ones(len(failed)), -np.ones(len(failed)), turns):
-        yield replace(cell, estimate=np.where(failed, cell.truth + bound * side, cell.estimate))
-
-
 VIEWS: Mapping[str, Callable[[Mapping[str, Fits], RankingRule], Mapping[str, Fits]]] = {
     "available": lambda fits, _: fits,
-    "common": _common,
-    "worst": _worst,
+    "common": common,
+    "worst": worst,
 }

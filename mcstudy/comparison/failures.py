@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from mcstudy.analysis.select import (
     with_labels,
     with_record,
 )
+from mcstudy.analysis.unusable import with_kinds
 from mcstudy.arguments import as_texts, cut, suggestion
 from mcstudy.columns import WARNED, WORDS
 from mcstudy.comparison.failure_rules import FAILED
@@ -36,7 +36,6 @@ from mcstudy.comparison.paired import matched
 from mcstudy.errors import ResultsError
 from mcstudy.labels import label
 from mcstudy.method import Status
-from mcstudy.simulation.call import message_kind
 from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
@@ -53,19 +52,8 @@ def failed_fits(
 ) -> NDArray[np.bool_]:
     """Return which fits failed: those of a status that counts as failed or without an estimate.
 
-    Parameters
-    ----------
-    rows : MethodRows
-        The fits, R of them.
-    failed : collection of str
-        Statuses that count as failed even where there is an estimate; "warned" for fits with a
-        warning.
-    estimands : iterable of str, optional
-        Whose estimates must be there; those of every estimand by default.
-
-    Returns
-    -------
-    array of bool, shape (R,)
+    `failed` may have "warned", for fits with a warning. `estimands` are those whose estimates must
+    be there, all by default.
     """
     names = rows.estimands if estimands is None else estimands
     found: NDArray[np.bool_] = np.isin(rows.status.astype(str), [str(word) for word in failed])
@@ -143,7 +131,7 @@ def failure_overlap(
     *,
     where: Where = None,
     failed: Collection[str] = FAILED,
-    record: Mapping[str, Any] = MappingProxyType({}),
+    record: Mapping[str, Any],
 ) -> Overlap:
     """Count in how many replicates each two methods fail together.
 
@@ -156,14 +144,14 @@ def failure_overlap(
         `mcstudy.analysis.select.select`.
     failed : collection of str, default ("not_converged",)
         Statuses that count as failed beside fits without an estimate.
-    record : mapping, optional
+    record : mapping
         The study's, so that factors and the order of methods are known.
     """
     words = checked_statuses(failed)
     chosen = Chosen.of(folder, where, record)
     order = record.get(METHODS_IN_ORDER, ())
     lines = []
-    for rows, found in _whole_conditions(folder, words, chosen):
+    for rows, found in failures_by_condition(folder, words, chosen):
         for name, other in itertools.combinations(in_order(sorted(found), order), 2):
             (one, fails), (second, fails_second) = found[name], found[other]
             places, places_second, count = matched(one, second)
@@ -205,7 +193,7 @@ class Chosen:
 Failures = dict[str, tuple[MethodRows, NDArray[np.bool_]]]
 
 
-def _whole_conditions(
+def failures_by_condition(
     folder: Path, failed: Collection[str], chosen: Chosen
 ) -> Iterator[tuple[ConditionRows, Failures]]:
     """Yield each condition with the failures of its methods, pieces of it put together."""
@@ -230,33 +218,14 @@ def _whole_conditions(
 def warning_kinds(
     folder: Path, fits: pd.DataFrame, where: Where, record: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Return how many fits of each method gave which kind of warning.
+    """Return how many fits of each method gave which kind of warning; `Results.warnings`.
 
-    Parameters
-    ----------
-    folder : Path
-        With the tables of a run.
-    fits : DataFrame
-        The table `fits`, or of a study without rows `endings`.
-    where : mapping or str, optional
-        Which conditions and methods; see `mcstudy.analysis.select.select`.
-    record : mapping
-        The study's.
-
-    Returns
-    -------
-    DataFrame
-        method, message (numbers that differ are #), fits and the address of the first one:
-        condition and replicate. Methods in the order of the study, most frequent first.
+    `fits` is the table `fits`, or of a study without rows `endings`.
     """
     chosen = Chosen.of(folder, where, record)
     fits = fits[fits["warned"] & fits["condition"].isin(chosen.conditions)]
     methods = chosen.some("method", fits["method"].unique())
-    fits = fits[fits["method"].isin(methods)]
-    if "kind" in fits:
-        fits = fits.drop_duplicates(["condition", "method", "status", "kind"])
-    else:
-        fits = fits.assign(fits=1, kind=fits["message"].map(message_kind))
+    fits = with_kinds(fits[fits["method"].isin(methods)])
     lines = []
     for (method, kind), rows in fits.groupby(["method", "kind"], sort=False):
         first, texts = rows.iloc[0], rows["message"].unique()

@@ -8,31 +8,23 @@ two measures with contributions c and d of the same replicates (Efron & Tibshira
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.analysis.load import EstimandRows
-from mcstudy.analysis.measures import Cell
+from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.arrays import Floats
 
 Replicates: TypeAlias = NDArray[np.int64]
 
 
-def cells_of(rows: EstimandRows) -> Iterator[tuple[str | None, Cell]]:
-    """Yield the estimates, and each interval by its name, as cells of which measures are made."""
-    yield None, Cell(rows.truth, rows.estimate, rows.std_error)
-    for interval, limits in rows.intervals.items():
-        yield interval, Cell(rows.truth, rows.estimate, rows.std_error, *limits)
-
-
 def contributions(measure: str, cell: Cell) -> Floats:
     """Return what each replicate contributes to one of the measures in `KNOWN`, shape (R,)."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        pieces = _INFLUENCE[measure](cell)
+        pieces = of_limits(measure, cell) if measure in OF_LIMITS else _OF_ESTIMATES[measure](cell)
         if isinstance(pieces, tuple):
             return centred(pieces[0]) + centred(pieces[1])
         return centred(pieces)
@@ -64,84 +56,84 @@ def error_of_difference(
         return float(np.sqrt((difference**2).sum()))
 
 
-def _error(cell: Cell) -> Floats:
+def error(cell: Cell) -> Floats:
+    """Influence on the bias: x - truth."""
     return np.where(np.isfinite(cell.estimate), cell.estimate - cell.truth, np.nan)
 
 
-def _deviation(cell: Cell) -> tuple[Floats, float]:
-    """Return the deviations from the mean, and the variance."""
-    error = _error(cell)
-    exist = error[np.isfinite(error)]
+def deviation(cell: Cell) -> tuple[Floats, float]:
+    """Return the deviations x - mean(x), and the variance."""
+    of = error(cell)
+    exist = of[np.isfinite(of)]
     if len(exist) < 2:
-        return np.full(len(error), np.nan), np.nan
-    return error - exist.mean(), float(exist.var(ddof=1))
+        return np.full(len(of), np.nan), np.nan
+    return of - exist.mean(), float(exist.var(ddof=1))
 
 
-def _empirical_se(cell: Cell) -> Floats:
-    deviation, variance = _deviation(cell)
-    return deviation**2 / (2 * float(np.sqrt(variance)))
+def empirical_se(cell: Cell) -> Floats:
+    """Influence on the empirical SE s: (x - mean(x))^2 / (2 s)."""
+    away, variance = deviation(cell)
+    return away**2 / (2 * float(np.sqrt(variance)))
 
 
-def _root(square: Floats) -> Floats:
-    """Return the influence on the root of a mean from that on the mean: the delta method."""
+def root_mean(square: Floats) -> Floats:
+    """Influence on the root of a mean m: x / (2 sqrt(m)), by the delta method."""
     exist = square[np.isfinite(square)]
     return square / (2 * np.sqrt(exist.mean())) if len(exist) else square
 
 
-def _standardized_bias(cell: Cell) -> Floats:
-    deviation, variance = _deviation(cell)
-    error = _error(cell)
-    bias = error[np.isfinite(error)].mean() if np.isfinite(error).any() else np.nan
-    return (deviation - bias * deviation**2 / (2 * variance)) / float(np.sqrt(variance))
+def standardized_bias(cell: Cell) -> Floats:
+    """Influence on b / s: ((x - mean(x)) - b (x - mean(x))^2 / (2 s^2)) / s."""
+    away, variance = deviation(cell)
+    of = error(cell)
+    bias = of[np.isfinite(of)].mean() if np.isfinite(of).any() else np.nan
+    return (away - bias * away**2 / (2 * variance)) / float(np.sqrt(variance))
 
 
-def _relative_error(cell: Cell) -> tuple[Floats, Floats]:
-    """Return what the standard errors and what the estimates contribute, where there are both."""
+def relative_error(cell: Cell) -> tuple[Floats, Floats]:
+    """Influence on sqrt(m) / s, of squared standard errors u of mean m and of estimates.
+
+    With the ratio r it is r u / (2 m) and -r (x - mean(x))^2 / (2 s^2), where there are both.
+    """
     both = np.isfinite(cell.estimate) & np.isfinite(cell.std_error)
-    deviation, variance = _deviation(replace(cell, estimate=np.where(both, cell.estimate, np.nan)))
+    away, variance = deviation(replace(cell, estimate=np.where(both, cell.estimate, np.nan)))
     square = np.where(both, cell.std_error**2, np.nan)
     exist = square[np.isfinite(square)]
     model = exist.mean() if len(exist) else np.float64(np.nan)
     ratio = float(np.sqrt(model / np.float64(variance)))
-    return ratio * square / (2 * model), -ratio * deviation**2 / (2 * variance)
+    return ratio * square / (2 * model), -ratio * away**2 / (2 * variance)
 
 
-def _hits(cell: Cell, centre: float) -> Floats:
-    assert cell.lower is not None
-    assert cell.upper is not None
-    return _where_limits(cell, (cell.lower <= centre) & (centre <= cell.upper))
+def of_limits(measure: str, cell: Cell) -> Floats:
+    """Influence on a measure of an interval: whether it holds, or the width; NaN without limits."""
+    lower, upper = np.asarray(cell.lower), np.asarray(cell.upper)
+    if measure == "width":
+        width: Floats = upper - lower
+        return width
+    if measure == "miss_below":
+        true = upper < cell.truth
+    elif measure == "miss_above":
+        true = lower > cell.truth
+    else:
+        centre = cell.truth
+        if measure == "bias_eliminated_coverage":
+            estimates = cell.estimate[np.isfinite(cell.estimate)]
+            centre = float(estimates.mean()) if len(estimates) else np.nan
+        true = (lower <= centre) & (centre <= upper)
+    if measure == "coverage_of_all":
+        return true.astype(float)
+    return np.where(np.isnan(lower) | np.isnan(upper), np.nan, true.astype(float))
 
 
-def _where_limits(cell: Cell, true: NDArray[np.bool_]) -> Floats:
-    assert cell.lower is not None
-    assert cell.upper is not None
-    missing = np.isnan(cell.lower) | np.isnan(cell.upper)
-    return np.where(missing, np.nan, true.astype(float))
-
-
-def _about_mean(cell: Cell) -> Floats:
-    estimates = cell.estimate[np.isfinite(cell.estimate)]
-    return _hits(cell, float(estimates.mean()) if len(estimates) else np.nan)
-
-
-_LIMITS_INFLUENCE: Mapping[str, Callable[[Cell], Floats | tuple[Floats, Floats]]] = {
-    "coverage": lambda cell: _hits(cell, cell.truth),
-    "coverage_of_all": lambda cell: np.nan_to_num(_hits(cell, cell.truth)),
-    "bias_eliminated_coverage": _about_mean,
-    "miss_below": lambda cell: _where_limits(cell, np.asarray(cell.upper) < cell.truth),
-    "miss_above": lambda cell: _where_limits(cell, np.asarray(cell.lower) > cell.truth),
-    "width": lambda cell: np.asarray(cell.upper) - np.asarray(cell.lower),
+OF_LIMITS = frozenset(INTERVAL_MEASURES) - {"rejection"}
+_OF_ESTIMATES: Mapping[str, Callable[[Cell], Floats | tuple[Floats, Floats]]] = {
+    "bias": error,
+    "relative_bias": lambda cell: error(cell) / cell.truth,
+    "standardized_bias": standardized_bias,
+    "empirical_se": empirical_se,
+    "mse": lambda cell: error(cell) ** 2,
+    "rmse": lambda cell: root_mean(error(cell) ** 2),
+    "model_se": lambda cell: root_mean(cell.std_error**2),
+    "relative_error_model_se": relative_error,
 }
-_INFLUENCE: Mapping[str, Callable[[Cell], Floats | tuple[Floats, Floats]]] = {
-    "bias": _error,
-    "relative_bias": lambda cell: _error(cell) / cell.truth,
-    "standardized_bias": _standardized_bias,
-    "empirical_se": _empirical_se,
-    "mse": lambda cell: _error(cell) ** 2,
-    "rmse": lambda cell: _root(_error(cell) ** 2),
-    "model_se": lambda cell: _root(cell.std_error**2),
-    "relative_error_model_se": _relative_error,
-    **_LIMITS_INFLUENCE,
-}
-KNOWN = frozenset(_INFLUENCE)
-OF_LIMITS = frozenset(_LIMITS_INFLUENCE)
+KNOWN = OF_LIMITS | _OF_ESTIMATES.keys()

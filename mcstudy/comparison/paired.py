@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
+from mcstudy.analysis.performance import assembled, numbers
 from mcstudy.analysis.select import (
     Where,
     factor_columns,
@@ -22,17 +22,16 @@ from mcstudy.analysis.select import (
     varying,
     with_record,
 )
-from mcstudy.columns import COUNTS, VALUES, WORDS
+from mcstudy.columns import WORDS
 from mcstudy.comparison.paired_measures import (
     COMPARISONS,
     INTERVAL_COMPARISONS,
-    Compared,
     Pair,
     rejection_difference,
 )
 from mcstudy.errors import ResultsError
 from mcstudy.labels import label
-from mcstudy.measure import null_of
+from mcstudy.measure import Measured, null_of
 from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Document
 from mcstudy.tables.formats import Printed
@@ -73,17 +72,9 @@ def condition_comparisons(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield (method, reference, estimand, interval, measure, value, ..., used, replicates).
 
-    Parameters
-    ----------
-    rows : ConditionRows
-        The rows of one condition.
-    pairs : sequence of (method, reference)
-        Which two to compare; a pair of which one has no rows here is passed over.
-    null : float or mapping of str to float, optional
-        The value, or that of each estimand, whose rejection is compared.
-    intervals : (str, str), optional
-        The method's and the reference's to hold against each other, in place of all those that have
-        a name in common.
+    A pair of which one has no rows here is passed over. `null` is the value, or that of each
+    estimand, whose rejection is compared; `intervals` are the method's and the reference's to hold
+    against each other, in place of all those that have a name in common.
     """
     for method, reference in pairs:
         if method in rows.methods and reference in rows.methods:
@@ -98,7 +89,7 @@ def condition_comparisons(
                 with np.errstate(over="ignore", invalid="ignore"):
                     found = list(_measures(both, (places, other_places), named, value))
                 for interval, name, made in found:
-                    yield method, reference, estimand, interval, name, *made, count
+                    yield method, reference, estimand, interval, name, *numbers(made), count
 
 
 def matched(one: MethodRows, other: MethodRows) -> tuple[Places, Places, int]:
@@ -116,14 +107,14 @@ def _measures(
     matched_at: tuple[Places, Places],
     intervals: Sequence[tuple[str, str]],
     null: float,
-) -> Iterator[tuple[str | None, str, Compared]]:
+) -> Iterator[tuple[str | None, str, Measured]]:
     """Yield the comparisons of the estimates, then those of each two intervals that exist."""
     method, reference = both
     places, other = matched_at
     estimates = (method.truth, method.estimate[places], reference.estimate[other])
     for name, measure in COMPARISONS.items():
         yield None, name, measure(Pair(*estimates))
-    measures: dict[str, Callable[[Pair], Compared]] = dict(INTERVAL_COMPARISONS)
+    measures: dict[str, Callable[[Pair], Measured]] = dict(INTERVAL_COMPARISONS)
     if not np.isnan(null):
         measures["rejection_difference"] = rejection_difference
     for one, second in intervals:
@@ -140,16 +131,8 @@ def _measures(
 class Comparer:
     """Compares methods as their rows come by, and makes the table `comparisons` of it.
 
-    Parameters
-    ----------
-    pairs : sequence of (method, reference), optional
-        In place of those that `pairs_of` gives.
-    reference : str, optional
-        Against which every method is compared.
-    null : float or mapping of str to float, optional
-        The value, or that of each estimand, whose rejection is compared.
-    intervals : (str, str), optional
-        As in `condition_comparisons`.
+    Each two of them, or each with the `reference`, unless `pairs` names some; for `null` and
+    `intervals` see `condition_comparisons`.
     """
 
     pairs: Sequence[tuple[str, str]] | None = None
@@ -165,28 +148,10 @@ class Comparer:
         self._lines += [(rows.condition, *line) for line in lines]
 
     def table(self, conditions: pa.Table) -> pa.Table:
-        """Return the comparisons of all rows seen.
-
-        Parameters
-        ----------
-        conditions : pyarrow.Table
-            The table `conditions` of the study.
-
-        Returns
-        -------
-        pyarrow.Table
-            Factors, method, reference, estimand, interval, measure, value, mcse, lower, upper, used
-            and replicates: those that both methods have.
-        """
+        """Return the table `comparisons` of all rows seen; `replicates` are those of both."""
         order = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
         lines = [(order[condition], *line) for condition, *line in self._lines]
-        lines.sort(key=lambda line: (*line[:4], line[4] or ""))
-        columns = list(zip(*lines, strict=True)) or [()] * (1 + len(WORDS + VALUES + COUNTS))
-        made = conditions.take(pa.array(columns[0], pa.int64()))
-        for name, column in zip(WORDS + VALUES + COUNTS, columns[1:], strict=True):
-            kind = pa.string() if name in WORDS else pa.float64() if name in VALUES else pa.int64()
-            made = made.append_column(name, pa.array(column, kind, from_pandas=name in VALUES))
-        return made.drop_columns(["condition"])  # last: without a column it would have no rows
+        return assembled(lines, conditions, WORDS)
 
 
 @dataclass(frozen=True)
@@ -241,7 +206,7 @@ def compare(
     where: Where = None,
     null: Null = None,
     intervals: Sequence[str] | None = None,
-    record: Mapping[str, Any] = MappingProxyType({}),
+    record: Mapping[str, Any],
 ) -> Comparison:
     """Compare a method with a reference on the replicates that both have.
 
@@ -258,7 +223,7 @@ def compare(
     intervals : (str, str), optional
         The method's interval and the reference's to hold against each other; by default those that
         have the same name.
-    record : mapping, optional
+    record : mapping
         The study's, so that factors are known as such.
 
     Raises

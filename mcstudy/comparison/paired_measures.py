@@ -9,35 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mcstudy.arrays import Floats
-from mcstudy.measure import Z
+from mcstudy.arrays import Booleans, Floats
+from mcstudy.measure import MISSING, Measured, Z
 
 Limits: TypeAlias = tuple[Floats, Floats]
-
-
-class Compared(NamedTuple):
-    """What lies between two methods; NaN does not exist.
-
-    Parameters
-    ----------
-    value, mcse : float
-        The measure and its Monte Carlo standard error.
-    lower, upper : float
-        Its 95 % Monte Carlo limits.
-    used : int
-        How many pairs of fits it rests on.
-    """
-
-    value: float
-    mcse: float
-    lower: float
-    upper: float
-    used: int
 
 
 @dataclass(frozen=True)
@@ -63,27 +42,42 @@ class Pair:
     reference_limits: Limits | None = None
     null: float = np.nan
 
+    @property
+    def estimates_of_both(self) -> tuple[Floats, Floats]:
+        """The estimates where both are finite."""
+        exist = np.isfinite(self.estimate) & np.isfinite(self.reference)
+        return self.estimate[exist], self.reference[exist]
 
-def bias_difference(pair: Pair) -> Compared:
+    @property
+    def limits_of_both(self) -> tuple[Limits, Limits]:
+        """The limits where both methods give an interval."""
+        assert self.limits is not None
+        assert self.reference_limits is not None
+        exist = ~np.isnan(np.stack([*self.limits, *self.reference_limits])).any(axis=0)
+        (lower, upper), (lower_r, upper_r) = self.limits, self.reference_limits
+        return (lower[exist], upper[exist]), (lower_r[exist], upper_r[exist])
+
+
+def bias_difference(pair: Pair) -> Measured:
     """Bias of the method less that of the reference; MCSE sd/sqrt(n) of the paired differences."""
-    estimate, reference = _finite(pair)
-    return _mean(estimate - reference)
+    estimate, reference = pair.estimates_of_both
+    return mean_difference(estimate - reference)
 
 
-def mse_difference(pair: Pair) -> Compared:
+def mse_difference(pair: Pair) -> Measured:
     """MSE of the method less that of the reference; MCSE sd/sqrt(n) of the differences."""
-    estimate, reference = _finite(pair)
-    return _mean((estimate - pair.truth) ** 2 - (reference - pair.truth) ** 2)
+    estimate, reference = pair.estimates_of_both
+    return mean_difference((estimate - pair.truth) ** 2 - (reference - pair.truth) ** 2)
 
 
-def empirical_se_ratio(pair: Pair) -> Compared:
+def empirical_se_ratio(pair: Pair) -> Measured:
     """Empirical SE of the method over that of the reference; jackknife MCSE, by pairs."""
-    estimate, reference = _finite(pair)
-    above, below = _variance(estimate), _variance(reference)
-    return _ratio(above, below, len(estimate), power=0.5)
+    estimate, reference = pair.estimates_of_both
+    above, below = variance(estimate), variance(reference)
+    return ratio(above, below, len(estimate), power=0.5)
 
 
-def relative_precision(pair: Pair, *, mcse: str = "jackknife") -> Compared:
+def relative_precision(pair: Pair, *, mcse: str = "jackknife") -> Measured:
     """Gain in precision over the reference, (E_reference/E_method)^2 - 1, a fraction.
 
     Parameters
@@ -95,115 +89,102 @@ def relative_precision(pair: Pair, *, mcse: str = "jackknife") -> Compared:
         of the estimates (White 2010, Stata Journal 10:369; Morris et al. 2019, Table 6). It is too
         small for estimates that are skewed.
     """
-    estimate, reference = _finite(pair)
-    made = _ratio(_variance(reference), _variance(estimate), len(estimate))
+    estimate, reference = pair.estimates_of_both
+    made = ratio(variance(reference), variance(estimate), len(estimate))
     if mcse == "normal" and made.used > 2:
         with np.errstate(divide="ignore", invalid="ignore"):  # a constant has no correlation
             rho = np.corrcoef(estimate, reference)[0, 1]
         error = 2 * made.value * np.sqrt(max(1 - rho**2, 0) / (made.used - 1))
-        made = _on_log_scale(made.value, error, made.used)
-    return made._replace(value=made.value - 1, lower=made.lower - 1, upper=made.upper - 1)
+        made = with_log_limits(made.value, error, made.used)
+    return Measured(made.value - 1, made.mcse, made.used, (made.lower - 1, made.upper - 1))
 
 
-def relative_efficiency(pair: Pair) -> Compared:
+def relative_efficiency(pair: Pair) -> Measured:
     """MSE of the reference over that of the method; jackknife MCSE, by pairs."""
-    estimate, reference = _finite(pair)
-    above = _mean_square(reference - pair.truth)
-    return _ratio(above, _mean_square(estimate - pair.truth), len(estimate))
+    estimate, reference = pair.estimates_of_both
+    above = mean_square(reference - pair.truth)
+    return ratio(above, mean_square(estimate - pair.truth), len(estimate))
 
 
-def coverage_difference(pair: Pair) -> Compared:
+def coverage_difference(pair: Pair) -> Measured:
     """Coverage of the method less that of the reference; MCSE from the paired differences.
 
     The limits are Agresti and Min's (2005, Statistics in Medicine 24:729): half a replicate more
     in each of the four cells of the pairs, so that methods that never differ have limits too.
     """
-    return _coverage_difference(pair, *_both(pair))
+    return covers_difference(pair, *pair.limits_of_both)
 
 
-def coverage_of_all_difference(pair: Pair) -> Compared:
+def coverage_of_all_difference(pair: Pair) -> Measured:
     """Difference of coverage, of all replicates that both have: a missing interval is a miss."""
     assert pair.limits is not None
     assert pair.reference_limits is not None
-    return _coverage_difference(pair, pair.limits, pair.reference_limits)
+    return covers_difference(pair, pair.limits, pair.reference_limits)
 
 
-def rejection_difference(pair: Pair) -> Compared:
+def rejection_difference(pair: Pair) -> Measured:
     """Share of intervals without the null, less that of the reference; as `coverage_difference`."""
-    (lower, upper), (lower_r, upper_r) = _both(pair)
+    (lower, upper), (lower_r, upper_r) = pair.limits_of_both
     rejects = (pair.null < lower) | (upper < pair.null)
-    return _share_difference(rejects, (pair.null < lower_r) | (upper_r < pair.null))
+    return share_difference(rejects, (pair.null < lower_r) | (upper_r < pair.null))
 
 
-def width_difference(pair: Pair) -> Compared:
+def width_difference(pair: Pair) -> Measured:
     """Mean width of the method less that of the reference, where both are finite."""
-    (lower, upper), (lower_r, upper_r) = _both(pair)
+    (lower, upper), (lower_r, upper_r) = pair.limits_of_both
     with np.errstate(invalid="ignore"):
         widths = upper - lower, upper_r - lower_r
     finite = np.isfinite(widths[0]) & np.isfinite(widths[1])
-    return _mean(widths[0][finite] - widths[1][finite])
+    return mean_difference(widths[0][finite] - widths[1][finite])
 
 
-COMPARISONS: Mapping[str, Callable[[Pair], Compared]] = {
+COMPARISONS: Mapping[str, Callable[[Pair], Measured]] = {
     "bias_difference": bias_difference,
     "empirical_se_ratio": empirical_se_ratio,
     "relative_precision": relative_precision,
     "mse_difference": mse_difference,
     "relative_efficiency": relative_efficiency,
 }
-INTERVAL_COMPARISONS: Mapping[str, Callable[[Pair], Compared]] = {
+INTERVAL_COMPARISONS: Mapping[str, Callable[[Pair], Measured]] = {
     "coverage_difference": coverage_difference,
     "coverage_of_all_difference": coverage_of_all_difference,
     "width_difference": width_difference,
 }
 
 
-def _finite(pair: Pair) -> tuple[Floats, Floats]:
-    exist = np.isfinite(pair.estimate) & np.isfinite(pair.reference)
-    return pair.estimate[exist], pair.reference[exist]
-
-
-def _both(pair: Pair) -> tuple[Limits, Limits]:
-    """Return the limits of the replicates in which both methods give an interval."""
-    assert pair.limits is not None
-    assert pair.reference_limits is not None
-    exist = ~np.isnan(np.stack([*pair.limits, *pair.reference_limits])).any(axis=0)
-    (lower, upper), (lower_r, upper_r) = pair.limits, pair.reference_limits
-    return (lower[exist], upper[exist]), (lower_r[exist], upper_r[exist])
-
-
-def _coverage_difference(pair: Pair, limits: Limits, reference_limits: Limits) -> Compared:
-    """Return by how much more limits contain the truth; nothing where there is no truth."""
-    if not np.isfinite(pair.truth):
-        return _nothing(0)
-    covers, reference = (
-        (lower <= pair.truth) & (pair.truth <= upper) for lower, upper in (limits, reference_limits)
-    )
-    return _share_difference(covers, reference)
-
-
-def _mean(differences: Floats) -> Compared:
+def mean_difference(differences: Floats) -> Measured:
+    """Mean of paired differences; MCSE sd/sqrt(n)."""
     n = len(differences)
     if n == 0:
-        return _nothing(0)
+        return MISSING
     with np.errstate(over="ignore", invalid="ignore"):
         value = float(differences.mean())
         error = float(differences.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
-    return Compared(value, error, value - Z * error, value + Z * error, n)
+    return Measured(value, error, n)
 
 
-def _share_difference(hits: NDArray[np.bool_], reference: NDArray[np.bool_]) -> Compared:
-    n = len(hits)
+def covers_difference(pair: Pair, limits: Limits, reference_limits: Limits) -> Measured:
+    """By how much more of the limits contain the truth; missing where there is no truth."""
+    if not np.isfinite(pair.truth):
+        return MISSING
+    covers, reference = (
+        (lower <= pair.truth) & (pair.truth <= upper) for lower, upper in (limits, reference_limits)
+    )
+    return share_difference(covers, reference)
+
+
+def share_difference(hits: Booleans, reference: Booleans) -> Measured:
+    """Difference of paired shares; MCSE of the mean difference, limits of Agresti and Min."""
+    value, error, n, _ = mean_difference(hits.astype(float) - reference)
     if n == 0:
-        return _nothing(0)
-    value, error, *_ = _mean(hits.astype(float) - reference)
+        return MISSING
     more, less = (hits & ~reference).sum() + 0.5, (~hits & reference).sum() + 0.5
     middle = (more - less) / (n + 2)
     half = Z * np.sqrt(more + less - (more - less) ** 2 / (n + 2)) / (n + 2)
-    return Compared(value, error, max(middle - half, -1.0), min(middle + half, 1.0), n)
+    return Measured(value, error, n, (max(middle - half, -1.0), min(middle + half, 1.0)))
 
 
-def _variance(x: Floats) -> tuple[float, Floats]:
+def variance(x: Floats) -> tuple[float, Floats]:
     """Return the variance, and the variances with one replicate left out."""
     n = len(x)
     if n < 3:
@@ -215,7 +196,7 @@ def _variance(x: Floats) -> tuple[float, Floats]:
     return total / (n - 1), left_out
 
 
-def _mean_square(errors: Floats) -> tuple[float, Floats]:
+def mean_square(errors: Floats) -> tuple[float, Floats]:
     """Return the mean square, and the mean squares with one replicate left out."""
     n = len(errors)
     if n < 2:
@@ -226,24 +207,21 @@ def _mean_square(errors: Floats) -> tuple[float, Floats]:
         return total / n, np.maximum(total - square, 0) / (n - 1)
 
 
-def _ratio(
+def ratio(
     above: tuple[float, Floats], below: tuple[float, Floats], n: int, *, power: float = 1.0
-) -> Compared:
-    """Return a ratio (to a power) with its jackknife MCSE (Efron 1982)."""
+) -> Measured:
+    """Return a ratio (to a power); jackknife MCSE (Efron 1982)."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         value = float(np.float64(above[0]) / below[0]) ** power
         left_out = (above[1] / below[1]) ** power
         error = float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())) if n else 0
     if not np.isfinite(value):
-        return _nothing(n)
-    return _on_log_scale(value, error, n)
+        return Measured(np.nan, np.nan, n)
+    return with_log_limits(value, error, n)
 
 
-def _on_log_scale(value: float, error: float, used: int) -> Compared:
+def with_log_limits(value: float, error: float, used: int) -> Measured:
     """Return a ratio with limits that are symmetric on the log scale."""
+    # Of 700 the exponential is near the largest float.
     factor = np.exp(min(Z * error / value, 700.0)) if value > 0 else np.nan
-    return Compared(value, error, value / factor, value * factor, used)
-
-
-def _nothing(used: int) -> Compared:
-    return Compared(np.nan, np.nan, np.nan, np.nan, used)
+    return Measured(value, error, used, (value / factor, value * factor))

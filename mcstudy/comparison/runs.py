@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,13 +82,24 @@ class TwoRuns(Printed):
         )
 
     def _grid(self, moved: pd.DataFrame) -> Grid:
-        names = dimensions_of(self.frame)
+        names = itertools.takewhile(lambda name: name != "value_a", map(str, self.frame))
         shared = varying(self.frame, [name for name in names if name not in WORDS])
         labels = [*varying(self.frame, ["method", "estimand", "interval"]), "measure"]
         rows = moved.to_dict("records")
         first = {at(row, shared): i for i, row in reversed(list(enumerate(rows)))}
         rows.sort(key=lambda row: first[at(row, shared)])
-        lines = [[at(row, shared), *_line(row, labels)] for row in rows]
+        lines = [
+            [
+                at(row, shared),
+                *("" if pd.isna(row[name]) else in_words(row[name]) for name in labels),
+                f"{row['value_a']:.5g}",
+                f"{row['value_b']:.5g}",
+                number_with_error(row["difference"], row["error"]),
+                z_in_words(row["z"]),
+                f"{row['p_holm']:.1g}",
+            ]
+            for row in rows
+        ]
         head = ("condition", *labels, "A", "B", "B - A", "z", "p (Holm)")
         return Grid(head, lines, labels=1 + len(labels), repeated=1, grouped=True)
 
@@ -100,7 +112,7 @@ class TwoRuns(Printed):
             verdict = "Nothing moved by more than its error"
         largest = self.frame.loc[self.frame["outcome"].isin(["moved", "unmoved"]), "z"].abs().max()
         text = f"{verdict}: of {len(self.frame)} numbers in both runs {cells}"
-        return text + ("" if np.isnan(largest) else f"; largest |z| {_z_in_words(largest)}")
+        return text + ("" if np.isnan(largest) else f"; largest |z| {z_in_words(largest)}")
 
     def _only(self) -> Iterator[str]:
         for name, frame in (("A", self.only_a), ("B", self.only_b)):
@@ -133,7 +145,7 @@ def two_runs(a: Run, b: Run, *, where: Where, alpha: float, tolerance: float) ->
         raise ResultsError(f"alpha is {short(alpha)}; give a share like 0.05")
     if not is_number(tolerance) or not 0 <= tolerance < np.inf:
         raise ResultsError(f"tolerance is {short(tolerance)}; give a number of 0 or more")
-    frames = [_keyed(select(results.performance, where)) for results in (a, b)]
+    frames = [keyed(select(results.performance, where)) for results in (a, b)]
     both = frames[0].add_suffix("_a").join(frames[1].add_suffix("_b"), how="inner")
     both = both[both["value_a"].notna() & both["value_b"].notna()]
     if both.empty:
@@ -144,17 +156,17 @@ def two_runs(a: Run, b: Run, *, where: Where, alpha: float, tolerance: float) ->
     made = made.set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
     made = made.assign(value_a=both["value_a"], value_b=both["value_b"])
     made["difference"] = made["value_b"] - made["value_a"]
-    made["error"], made["paired"] = _errors(both, paired_errors)
-    frame = _judged(made, both, alpha, tolerance).reset_index(drop=True)
+    made["error"], made["paired"] = errors_of_differences(both, paired_errors)
+    frame = judged(made, both, alpha, tolerance).reset_index(drop=True)
     only_a, only_b = (
         one[one["value"].notna() & ~one.index.isin(both.index)][[*dimensions(one), "value"]]
         for one in frames
     )
     only = only_a.reset_index(drop=True), only_b.reset_index(drop=True)
-    return TwoRuns(frame, *only, alpha, (*notes, *_lengths(both)))
+    return TwoRuns(frame, *only, alpha, (*notes, *different_lengths(both)))
 
 
-def _lengths(both: pd.DataFrame) -> Iterator[str]:
+def different_lengths(both: pd.DataFrame) -> Iterator[str]:
     """Say where the runs have different numbers of replicates."""
     counts = both[["replicates_a", "replicates_b"]].drop_duplicates().astype(int)
     differ = [f"{a} and {b}" for a, b in counts.to_numpy().tolist() if a != b]
@@ -166,28 +178,12 @@ def _lengths(both: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _line(row: Mapping[Any, Any], labels: Sequence[str]) -> list[str]:
-    return [
-        *("" if pd.isna(row[name]) else in_words(row[name]) for name in labels),
-        f"{row['value_a']:.5g}",
-        f"{row['value_b']:.5g}",
-        number_with_error(row["difference"], row["error"]),
-        _z_in_words(row["z"]),
-        f"{row['p_holm']:.1g}",
-    ]
-
-
-def _z_in_words(z: float) -> str:
+def z_in_words(z: float) -> str:
     """Return z; where the error is nothing but rounding, that it is large."""
     return f"{z:.1f}" if abs(z) < 1e6 else ">1e6" if z > 0 else "<-1e6"
 
 
-def dimensions_of(frame: pd.DataFrame) -> list[str]:
-    """Return the columns of a comparison that tell its cells apart."""
-    return [str(name) for name in frame.columns[: frame.columns.get_loc("value_a")]]
-
-
-def _keyed(frame: pd.DataFrame) -> pd.DataFrame:
+def keyed(frame: pd.DataFrame) -> pd.DataFrame:
     """Index cells by the text that is theirs in both runs."""
     names = dimensions(frame)
     rows = zip(*(frame[name] for name in names), strict=True)
@@ -195,7 +191,7 @@ def _keyed(frame: pd.DataFrame) -> pd.DataFrame:
     return with_limits(frame).set_axis(pd.Index(keys, dtype=object), axis=0)
 
 
-def _errors(
+def errors_of_differences(
     both: pd.DataFrame, paired_errors: Mapping[str, float]
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return the standard error of each difference, and whether it is a paired one."""
@@ -212,7 +208,7 @@ def _errors(
     return np.where(known, paired, independent), known
 
 
-def _judged(made: pd.DataFrame, both: pd.DataFrame, alpha: float, tolerance: float) -> pd.DataFrame:
+def judged(made: pd.DataFrame, both: pd.DataFrame, alpha: float, tolerance: float) -> pd.DataFrame:
     """Add z, p-values and the outcome of each cell."""
     difference, error = made["difference"].to_numpy(dtype=float), made["error"].to_numpy()
     used = both[["used_a", "used_b"]].to_numpy(dtype=float)
@@ -225,19 +221,19 @@ def _judged(made: pd.DataFrame, both: pd.DataFrame, alpha: float, tolerance: flo
         z = np.where(difference == 0, 0.0, difference / error)
     degrees = used.min(axis=1) - 1
     p = np.full(len(z), np.nan)
-    judged = (degrees > 0) & ~np.isnan(z)
-    p[judged] = 2 * special.stdtr(degrees[judged], -np.abs(z[judged]))
+    known = (degrees > 0) & ~np.isnan(z)
+    p[known] = 2 * special.stdtr(degrees[known], -np.abs(z[known]))
     p[identical | rounding] = 1.0
-    holm = _holm(p)
+    p_holm = holm(p)
     outcome = np.select(
-        [identical, rounding, np.isnan(p), holm <= alpha],
+        [identical, rounding, np.isnan(p), p_holm <= alpha],
         ["identical", "rounding", "unjudged", "moved"],
         "unmoved",
     )
-    return made.assign(z=z, p_value=p, p_holm=holm, outcome=outcome)
+    return made.assign(z=z, p_value=p, p_holm=p_holm, outcome=outcome)
 
 
-def _holm(p: Floats) -> Floats:
+def holm(p: Floats) -> Floats:
     """Return Holm's p-values; NaN stays."""
     adjusted = np.full(len(p), np.nan)
     known = np.flatnonzero(~np.isnan(p))

@@ -31,7 +31,6 @@ from mcstudy.columns import WARNED
 from mcstudy.comparison.influence import (
     KNOWN,
     OF_LIMITS,
-    cells_of,
     centred,
     contributions,
     error_of_difference,
@@ -56,13 +55,6 @@ def pair_runs(
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Find out whether two runs saw the same data, and pair the errors of their measures if so.
 
-    Parameters
-    ----------
-    folders : (Path, Path)
-        The results.
-    records : (mapping, mapping)
-        Their `study.json`.
-
     Returns
     -------
     errors : dict of str to float
@@ -77,39 +69,30 @@ def pair_runs(
         return {}, (
             "no rows are kept to pair, so the runs count as independent, which is cautious",
         )
-    seen = _Seen()
+    agreement = Agreement()
     found = {
         key: error
-        for one, other in _both(*folders)
-        for key, error in _condition_errors(one, other, seen)
+        for one, other in conditions_of_both(*folders)
+        for key, error in paired_errors(one, other, agreement)
     }
-    same, how = _verdict(_differing(*records), seen.agreement)
-    equal = f"{seen.equal} of {seen.compared} estimates are bitwise equal"
+    differs = differing(*records)
+    same = agreement.found or not (differs or agreement.possible)
+    how = differs or "seed, code of simulate, Python and numpy are equal"
+    if agreement.found and differs:
+        chance = f"{CHANCE:.0e}".replace("e-0", "e-")
+        how = f"though {differs}, the estimates go together (p < {chance})"
+    elif agreement.possible and not agreement.found:
+        how += f"{' and' if differs else ', but'} the estimates of no method go together"
+    elif differs:
+        how += " and the replicates are too few to tell whether the data are the same"
+    equal = f"{agreement.equal} of {agreement.compared} estimates are bitwise equal"
     if not same:
         return {}, (f"{how}, {equal}; the runs count as independent",)
     note = f"the same data: {how}; {equal}; differences are paired"
-    return found, (note, *seen.endings_in_words())
+    return found, (note, *agreement.endings_in_words())
 
 
-def _verdict(differing: str, agreement: Agreement) -> tuple[bool, str]:
-    """Return whether two runs of one seed count as having seen the same data, and why."""
-    if not differing:
-        recorded = "seed, code of simulate, Python and numpy are equal"
-        if agreement.found or not agreement.possible:
-            return True, recorded
-        return False, f"{recorded}, but the estimates of no method go together"
-    if agreement.found:
-        chance = f"{CHANCE:.0e}".replace("e-0", "e-")
-        return True, f"though {differing}, the estimates go together (p < {chance})"
-    if agreement.possible:
-        return False, f"{differing} and the estimates of no method go together"
-    return (
-        False,
-        f"{differing} and the replicates are too few to tell whether the data are the same",
-    )
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Say what data depend on and the records do not say is equal; empty if there is nothing."""
     marks, others = one.get("marks", {}), other.get("marks", {})
     shared = marks.keys() & others.keys()
@@ -150,26 +133,26 @@ class _Series:
 
 @dataclass
 class Agreement:
-    """Whether the estimates of two runs go together, condition by condition added."""
+    """How far the estimates and endings of methods that both runs have agree."""
 
+    compared: int = 0
+    equal: int = 0
+    endings: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
     _series: dict[tuple[str, str], _Series] = field(default_factory=dict)
 
     def add(self, of: tuple[str, str], values: Floats, others: Floats) -> None:
-        """Add finite estimates of the same replicates.
-
-        Parameters
-        ----------
-        of : (str, str)
-            The method and the estimand.
-        values, others : arrays of shape (R,)
-            The estimates under one condition in the two runs.
-        """
+        """Add the estimates of a method and estimand in the same replicates of one condition."""
+        exist = np.isfinite(values) & np.isfinite(others)
+        values, others = values[exist], others[exist]
         series, n = self._series.setdefault(of, _Series()), len(values)
         if n == 0:
             return
-        ties, other_ties = _ties(values), _ties(others)
+        equal = values == others
+        self.compared += n
+        self.equal += int(equal.sum())
+        ties, other_ties = ties_of(values), ties_of(others)
         series.conditions += 1
-        series.matches += int(((values == others) & (ties == 1) & (other_ties == 1)).sum())
+        series.matches += int((equal & (ties == 1) & (other_ties == 1)).sum())
         series.most_matches += min(int((ties == 1).sum()), int((other_ties == 1).sum()))
         if n > 2 and max(ties.max(), other_ties.max()) <= _MOST_TIED * n:
             ranks, other_ranks = stats.rankdata(values), stats.rankdata(others)
@@ -179,44 +162,13 @@ class Agreement:
 
     @property
     def found(self) -> bool:
-        """Whether they do: were the data independent this would have a chance below `CHANCE`."""
-        return _unlikely(s.p_values(s.z, s.matches) for s in self._series.values())
+        """Whether they go together: of independent data this has a chance below `CHANCE`."""
+        return unlikely(s.p_values(s.z, s.matches) for s in self._series.values())
 
     @property
     def possible(self) -> bool:
         """Whether there are replicates enough to find it."""
-        return _unlikely(s.p_values(s.largest_z, s.most_matches) for s in self._series.values())
-
-
-def _unlikely(pairs: Iterable[tuple[float, float]]) -> bool:
-    """Return whether the least p-value, times their number (Bonferroni), is below `CHANCE`."""
-    p = [one for pair in pairs for one in pair]
-    return len(p) * min(p, default=1.0) < CHANCE
-
-
-def _ties(values: Floats) -> NDArray[np.int64]:
-    """Return how often each value occurs."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    ties: NDArray[np.int64] = count[place]
-    return ties
-
-
-@dataclass
-class _Seen:
-    """How far the estimates and endings of methods that both runs have agree."""
-
-    compared: int = 0
-    equal: int = 0
-    agreement: Agreement = field(default_factory=Agreement)
-    endings: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
-
-    def add(self, of: tuple[str, str], values: Any, others: Any) -> None:
-        """Add a method's estimates of an estimand under one condition, in both runs."""
-        exist = np.isfinite(values) & np.isfinite(others)
-        values, others = values[exist], others[exist]
-        self.compared += len(values)
-        self.equal += int((values == others).sum())
-        self.agreement.add(of, values, others)
+        return unlikely(s.p_values(s.largest_z, s.most_matches) for s in self._series.values())
 
     def endings_in_words(self) -> Iterator[str]:
         """Yield for each method how many fits ended otherwise in the other run, and how."""
@@ -230,7 +182,20 @@ class _Seen:
                 yield f"{method}: {total} of {counts.total()} fits ended otherwise in B: {ways}"
 
 
-def _both(a: Path, b: Path) -> Iterator[tuple[ConditionRows, ConditionRows]]:
+def unlikely(pairs: Iterable[tuple[float, float]]) -> bool:
+    """Return whether the least p-value, times their number (Bonferroni), is below `CHANCE`."""
+    p = [one for pair in pairs for one in pair]
+    return len(p) * min(p, default=1.0) < CHANCE
+
+
+def ties_of(values: Floats) -> NDArray[np.int64]:
+    """Return how often each value occurs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    ties: NDArray[np.int64] = count[place]
+    return ties
+
+
+def conditions_of_both(a: Path, b: Path) -> Iterator[tuple[ConditionRows, ConditionRows]]:
     """Yield the conditions that both have, whole; they come in nearly the same order."""
     waiting: dict[str, ConditionRows] = {}
     others = rows_by_condition(b, budget=_WHOLE)
@@ -244,8 +209,8 @@ def _both(a: Path, b: Path) -> Iterator[tuple[ConditionRows, ConditionRows]]:
             yield rows, waiting.pop(rows.condition)
 
 
-def _condition_errors(
-    one: ConditionRows, other: ConditionRows, seen: _Seen
+def paired_errors(
+    one: ConditionRows, other: ConditionRows, agreement: Agreement
 ) -> Iterator[tuple[str, float]]:
     """Yield the paired error of each measure of a condition, and note how estimates agree."""
     for method in sorted(one.methods.keys() & other.methods.keys()):
@@ -254,8 +219,8 @@ def _condition_errors(
         if not count:
             continue
         endings = rows.status_code[at].tolist(), others.status_code[at_other].tolist()
-        seen.endings.setdefault(method, Counter()).update(zip(*endings, strict=True))
-        for labels, parts, parts_other in _both_contributions(rows, others):
+        agreement.endings.setdefault(method, Counter()).update(zip(*endings, strict=True))
+        for labels, parts, parts_other in contributions_of_both(rows, others):
             key = cell_key({**one.factors, "method": method, **labels})
             yield (
                 key,
@@ -263,10 +228,10 @@ def _condition_errors(
             )
         for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):
             values = rows.estimands[estimand].estimate[at]
-            seen.add((method, estimand), values, others.estimands[estimand].estimate[at_other])
+            agreement.add((method, estimand), values, others.estimands[estimand].estimate[at_other])
 
 
-def _both_contributions(
+def contributions_of_both(
     rows: MethodRows, others: MethodRows
 ) -> Iterator[tuple[dict[str, str | None], Floats, Floats]]:
     """Yield what the replicates of both contribute to each measure, and which one it is."""
@@ -278,7 +243,7 @@ def _both_contributions(
         here, there = (centred(hits.astype(float)) for hits in both)
         yield {"estimand": None, "interval": None, "measure": measure}, here, there
     for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):
-        cells, cells_other = (dict(cells_of(of.estimands[estimand])) for of in (rows, others))
+        cells, cells_other = (dict(of.estimands[estimand].cells()) for of in (rows, others))
         for interval in sorted(cells.keys() & cells_other.keys(), key=lambda name: name or ""):
             for measure in sorted(KNOWN - OF_LIMITS if interval is None else OF_LIMITS):
                 here, there = (contributions(measure, of[interval]) for of in (cells, cells_other))

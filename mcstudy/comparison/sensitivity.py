@@ -14,7 +14,6 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ import pandas as pd
 
 from mcstudy.analysis.load import ConditionRows, rows_by_condition, without_skipped
 from mcstudy.analysis.measures import INTERVAL_MEASURES
-from mcstudy.analysis.performance import measured
+from mcstudy.analysis.performance import measured, numbers
 from mcstudy.analysis.select import (
     METHODS_IN_ORDER,
     Where,
@@ -39,18 +38,16 @@ from mcstudy.analysis.select import (
 )
 from mcstudy.arguments import suggestion
 from mcstudy.columns import VALUES
-from mcstudy.comparison.failure_rules import FAILED, NEAR_LEVEL, RANKED, VIEWS, Fits, RankingRule
+from mcstudy.comparison.failure_rules import FAILED, RANKED, VIEWS, Fits, RankingRule
 from mcstudy.comparison.failures import checked_statuses, failed_fits, rule_in_words
-from mcstudy.comparison.influence import cells_of, contributions, error_of_difference
 from mcstudy.errors import ResultsError
 from mcstudy.labels import label
-from mcstudy.measure import Measured, Z
+from mcstudy.measure import Measured
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 from mcstudy.tables.numbers import number_with_error
 
 _MOST_CELLS = 24  # a screen or two, with a line for each view of a cell; the frame has all
-_TAKEN = ("view", "failed", "rank", "ranking", "differs_in")
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def sensitivity(
     where: Where = None,
     failed: Collection[str] = FAILED,
     level: float = 0.95,
-    record: Mapping[str, Any] = MappingProxyType({}),
+    record: Mapping[str, Any],
 ) -> Sensitivity:
     """Rank the methods on a measure with failures counted in three ways.
 
@@ -166,7 +163,7 @@ def sensitivity(
         Statuses that count as failed beside fits without an estimate.
     level : float, default 0.95
         Nominal coverage.
-    record : mapping, optional
+    record : mapping
         The study's, so that factors and the order of methods are known.
 
     Raises
@@ -181,31 +178,31 @@ def sensitivity(
         )
     words = checked_statuses(failed)
     judge = RankingRule(measure, level)
-    lines, plain, alone = list[dict[str, object]](), list[dict[str, object]](), set[str]()
+    labels, numbers_of, alone = list[dict[str, object]](), list[dict[str, object]](), set[str]()
     methods = record.get(METHODS_IN_ORDER, ())
     for rows in map(without_skipped, rows_by_condition(folder)):
         for (estimand, interval), fits in _cells(rows, measure, words):
-            cell = {"estimand": estimand, "interval": interval}
             if len(fits) > 1:
-                made = list(_lines(fits, judge, methods))
-                lines += [beside(rows.factors, _TAKEN) | cell | line for line in made]
-                plain += [{**rows.factors, **cell, "method": line["method"]} for line in made]
+                cell: dict[str, object] = {
+                    **rows.factors,
+                    "estimand": estimand,
+                    "interval": interval,
+                }
+                for method, line in _lines(fits, judge, methods):
+                    labels.append(cell | {"method": method})
+                    numbers_of.append(line)
             elif interval is not None:
                 alone.add(f"{interval} ({', '.join(fits)})")
-    frame = pd.DataFrame(lines)
-    if not frame.empty:
-        labels = frame[frame.columns[: frame.columns.get_loc("view")]]
-        names = labels.columns.drop("method")
-        kept = select(with_record(pd.DataFrame(plain), record), where).index
-        frame = frame.loc[kept]
+    frame = pd.DataFrame(labels)
+    if labels:
+        frame = select(with_record(frame, record), where)
     if frame.empty:
         names_of = f"; of one method only: {', '.join(sorted(alone))}" if alone else ""
         raise ResultsError(f"no cell has {measure} of two methods or more here{names_of}")
-    order = frame.groupby(list(names), sort=False, dropna=False).ngroup()
-    ordered = frame.iloc[np.argsort(order, kind="stable")]
-    return Sensitivity(
-        measure, with_labels(ordered, record.get("labels", {})), words, tuple(sorted(alone))
-    )
+    made = pd.DataFrame(numbers_of).loc[frame.index]
+    frame = frame.set_axis(list(beside(dict.fromkeys(frame.columns), tuple(made.columns))), axis=1)
+    ranked = with_labels(pd.concat([frame, made], axis=1), record.get("labels", {}))
+    return Sensitivity(measure, ranked, words, tuple(sorted(alone)))
 
 
 def _cells(
@@ -219,7 +216,7 @@ def _cells(
     for name, method in rows.methods.items():
         for estimand, of in method.estimands.items():
             lost = failed_fits(method, failed, [estimand])
-            for interval, cell in cells_of(of):
+            for interval, cell in of.cells():
                 if (interval is None) == (measure in INTERVAL_MEASURES):
                     continue
                 missing = np.isnan(of.intervals[interval]).any(axis=0) if interval else lost
@@ -232,68 +229,36 @@ def _cells(
 
 def _lines(
     fits: Mapping[str, Fits], judge: RankingRule, methods: Sequence[str]
-) -> Iterator[dict[str, object]]:
+) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield the lines of a cell: each method in each view, methods in the order of the study."""
-    views = {view: make(fits, judge) for view, make in VIEWS.items()}
-    made = {
-        view: {name: measured(judge.measure, of.cell) for name, of in some.items()}
-        for view, some in views.items()
-    }
-    pairs = list(itertools.combinations(sorted(fits), 2))
-    orders = {
-        view: {pair: _better(views[view], made[view], pair, judge) for pair in pairs}
-        for view in VIEWS
-    }
-    ranking, differs_in = _verdict(orders)
+    made: dict[str, dict[str, Measured]] = {}
+    orders: dict[str, dict[tuple[str, str], int]] = {}
+    for view, counted in VIEWS.items():
+        some = counted(fits, judge)
+        made[view] = {name: measured(judge.measure, of.cell) for name, of in some.items()}
+        scored = {name: judge.scored(of, made[view][name].value) for name, of in some.items()}
+        orders[view] = {
+            (a, b): judge.better(scored[a], scored[b])
+            for a, b in itertools.combinations(sorted(fits), 2)
+        }
+    first = orders["available"]
+    turned = [v for v in VIEWS if any(first[pair] * orders[v][pair] < 0 for pair in first)]
+    other = [v for v in VIEWS if orders[v] != first]
     for name in in_order(fits, methods):
         for view, order in orders.items():
             one = made[view][name]
             worse = sum(
                 side == (1 if name == a else -1) for (a, b), side in order.items() if name in (a, b)
             )
-            yield {
-                "method": name,
-                "view": view,
-                "value": one.value,
-                "mcse": one.mcse,
-                "lower": one.lower,
-                "upper": one.upper,
-                "used": one.used,
-                "failed": int(fits[name].failed.sum()),
-                "replicates": len(fits[name].replicate),
-                "rank": 0 if np.isnan(one.value) else 1 + worse,
-                "ranking": ranking,
-                "differs_in": differs_in,
-            }
-
-
-def _better(
-    fits: Mapping[str, Fits],
-    made: Mapping[str, Measured],
-    pair: tuple[str, str],
-    judge: RankingRule,
-) -> int:
-    """Return which of two methods is better by more than the error of their difference.
-
-    -1 is the first, 1 the second, 0 neither; the error is paired by replicate.
-    """
-    values = [made[name].value for name in pair]
-    one, other = (
-        judge.slope(value) * contributions(judge.measure, fits[name].cell)
-        for name, value in zip(pair, values, strict=True)
-    )
-    error = error_of_difference(one, other, *(fits[name].replicate for name in pair))
-    if judge.measure in NEAR_LEVEL:
-        # Never below that of half a replicate, so that shares of 0 and 1 have one.
-        error = max(error, 1 / (max(len(one), 1) + 2))
-    difference = judge.score(values[0]) - judge.score(values[1])
-    return int(np.sign(difference)) if abs(difference) > Z * error else 0
-
-
-def _verdict(orders: Mapping[str, Mapping[tuple[str, str], int]]) -> tuple[str, str]:
-    """Return how the ranking fares, and in which views it is not that of the available cases."""
-    first = orders["available"]
-    turned = [v for v in VIEWS if any(first[pair] * orders[v][pair] < 0 for pair in first)]
-    other = [v for v in VIEWS if orders[v] != first]
-    word = "reversed" if turned else "depends" if other else "same"
-    return word, ", ".join(turned or other)
+            yield (
+                name,
+                {
+                    "view": view,
+                    **dict(zip((*VALUES, "used"), numbers(one), strict=True)),
+                    "failed": int(fits[name].failed.sum()),
+                    "replicates": len(fits[name].replicate),
+                    "rank": 0 if np.isnan(one.value) else 1 + worse,
+                    "ranking": "reversed" if turned else "depends" if other else "same",
+                    "differs_in": ", ".join(turned or other),
+                },
+            )

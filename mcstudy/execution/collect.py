@@ -22,8 +22,6 @@ from mcstudy.storage.parts import (
     NewPart,
     Part,
     new_part,
-    read,
-    read_content,
     read_head,
 )
 from mcstudy.storage.store import Store
@@ -189,8 +187,8 @@ def _lacking(part: Part, gaps: Sequence[tuple[int, int]], keep: str) -> list[New
     ones before. Sums are never retried.
     """
     if keep == "measures" or list(gaps) == [(part.start, part.stop)]:
-        return [NewPart(part.place, read_content(part.path))]
-    rows, head = read(part.path), read_head(part.path)
+        return [NewPart(part.place, part.content())]
+    rows, head = part.rows(), read_head(part.path)
     return [
         new_part(rows.slice(start - part.start, stop - start), head.over(start, stop))
         for start, stop in gaps

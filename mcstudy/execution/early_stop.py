@@ -14,8 +14,7 @@ from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.moment_tables import Summary
-from mcstudy.storage.parts import DamagedError, NewPart, Part, read_types, rows_in
-from mcstudy.storage.rows import key_of
+from mcstudy.storage.parts import DamagedError, NewPart, Part, column_key
 from mcstudy.storage.sum_parts import read_summaries, summary_of
 
 ENOUGH_FITS = 200
@@ -74,7 +73,7 @@ def _has_estimates(part: Part, keep: str) -> bool:
     try:
         if keep == "measures":
             return _is_usable(read_summaries([part])[part.method])
-        return any(key_of(name)[0] == "estimate" for name in read_types(part.path))
+        return any(column_key(name)[0] == "estimate" for name in part.types())
     except DamagedError:  # it is set aside when the tables are made
         return False
 
@@ -96,10 +95,10 @@ def _ends_of_sums(part: NewPart) -> tuple[bool, Mapping[tuple[str, str], int]]:
 
 def _ends_of_rows(part: NewPart) -> tuple[bool, Mapping[tuple[str, str], int]]:
     """Return the same of a part that has rows."""
-    rows = rows_in(part)
+    rows = part.rows()
     good = np.zeros(rows.num_rows, bool)
     for name in rows.column_names:
-        if key_of(name)[0] == "estimate":
+        if column_key(name)[0] == "estimate":
             good |= np.isfinite(rows[name].to_numpy().astype(float))
     bad = rows.select(["status", "message"]).filter(pa.array(~good)).to_pylist()
     ends = Counter((row["status"], row["message"] or "") for row in bad)

@@ -21,9 +21,9 @@ from mcstudy.simulation.global_random import do_seeded_job
 from mcstudy.simulation.output import Capture, Printed, Tape
 from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, Call, RetryPolicy, Watch
-from mcstudy.storage.parts import NewPart, encode
+from mcstudy.storage.parts import NewPart
 from mcstudy.storage.provenance import Mark
-from mcstudy.storage.sum_parts import encode_sums
+from mcstudy.storage.sum_parts import encode
 from mcstudy.study import Study
 
 if TYPE_CHECKING:
@@ -210,11 +210,7 @@ def do_task(
         )
     if watch is not None:
         watch("", 0, 0)
-    if study.keep == "measures":
-        truths = study.truths(job.condition)
-        parts = encode_sums(done, answers, marks, truths, study.null, study.level)
-    else:
-        parts = encode(done, answers, marks)
+    parts = encode(study, done, answers, marks)
     seconds = time.perf_counter() - begun
     printed = tuple(capture.printed)
     return TaskResult(Finished(job, done, parts, seconds, printed, capture.calls))

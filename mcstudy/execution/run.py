@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
-from mcstudy.errors import FitsFailedError, StudyError
+from mcstudy.errors import FitsFailedError, ResultsError, StudyError
 from mcstudy.execution.options import RunOptions, counted, scheduler_of
 from mcstudy.execution.progress import Progress, duration
 from mcstudy.execution.refresh import say_repaired, update_tables
@@ -146,9 +146,13 @@ def run(
     return made
 
 
+MOST_DAMAGED = 3
+"""Times that parts are computed again as they are damaged: once is an accident."""
+
+
 def _complete(bench: RunLoop) -> FitsFailedError | None:
     """Compute what is missing and make the tables, of all that is stored where it is stopped."""
-    stopped, whole = None, False
+    stopped, whole, damaged = None, False, 0
     while not whole:
         if missing := bench.missing():
             try:
@@ -157,6 +161,13 @@ def _complete(bench: RunLoop) -> FitsFailedError | None:
                 stopped = error
         bench.clear()
         whole = update_tables(bench.study_record, bench.progress)
+        damaged += not whole
+        if damaged == MOST_DAMAGED:
+            raise ResultsError(
+                f"{bench.store.folder}: parts are damaged right after they were written, {damaged} "
+                "times one after the other; the disk does not keep them, or something else changes "
+                'them: run into another folder, --results DIR (results="DIR")'
+            )
         whole = whole and (stopped is not None or not bench.missing())
     if not bench.computed:
         bench.progress.say(f"Nothing is missing: {bench.stored_in_words()}.")

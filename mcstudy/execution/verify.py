@@ -20,7 +20,7 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.answer import Answer, read_answer
-from mcstudy.storage.parts import DamagedError, Part, read, read_content
+from mcstudy.storage.parts import Part
 from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import StudyRecord
 
@@ -80,10 +80,8 @@ def verify(study_record: StudyRecord, wanted: RunOptions, progress: Progress) ->
 def _whole(study_record: StudyRecord) -> list[Part]:
     """Return the parts to verify; a damaged one is set aside, and computed by the run."""
     for part in study_record.older_parts():
-        try:
-            read_content(part.path)
-        except DamagedError:
-            study_record.store.set_aside(part.path)
+        with study_record.store.damaged_aside():
+            part.content()
     return study_record.older_parts()
 
 
@@ -100,7 +98,7 @@ def _sample(study_record: StudyRecord, older: Sequence[Part]) -> dict[Cell, list
     there: dict[Cell, set[int]] = defaultdict(set)
     not_ok: dict[Cell, set[int]] = defaultdict(set)
     for part in older:
-        rows = read(part.path, ["replicate", "status"])
+        rows = part.rows(["replicate", "status"])
         cell = study_record.manifest.conditions[part.condition], part.method
         there[cell] |= set(range(part.start, part.stop))
         bad = pc.not_equal(rows["status"].cast(pa.string()), str(Status.OK))
@@ -141,7 +139,7 @@ def _answers(
 ) -> Iterator[tuple[tuple[str, int, str], Answer]]:
     """Yield the answers of a sample that some parts hold, by address."""
     for part in parts:
-        rows, condition = read(part.path), study_record.manifest.conditions[part.condition]
+        rows, condition = part.rows(), study_record.manifest.conditions[part.condition]
         for replicate in sample.get((condition, part.method), ()):
             if answer := read_answer(rows, replicate, {}):
                 yield (condition.key, replicate, part.method), answer

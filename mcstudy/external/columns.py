@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,19 +48,9 @@ class ColumnMap:
     def of(
         cls, source: Source, by: list[str], roles: Mapping[str, Any], *, level: float
     ) -> ColumnMap:
-        """Return the roles that the columns of a table can play.
+        """Return the roles that the columns of a table can play; truth and df may be numbers.
 
-        Parameters
-        ----------
-        source : Source
-            The table.
-        by : list of str
-            The columns that tell cells apart.
-        roles : mapping of str to str, float or None
-            The column of each role; truth and df may be numbers. A role whose column has the
-            role's own name is left out where there is no such column.
-        level : float
-            Of the limits formed from standard errors.
+        A role whose column has the role's own name is left out where there is no such column.
         """
         constants, columns = {}, {}
         if not isinstance(roles["estimate"], str):
@@ -69,13 +59,27 @@ class ColumnMap:
             )
         for role, name in roles.items():
             if isinstance(name, str):
-                if name in source.columns:
+                if name in source.columns or name != role or role in ("estimate", "truth"):
+                    source.check_column(name, role)
                     columns[role] = name
-                elif name != role or role in ("estimate", "truth"):
-                    raise TableError(_no_column(source, name, role))
+            elif isinstance(name, bool) or not isinstance(name, int | float | np.number | None):
+                raise TableError(f"{role} is {name!r}; give a number or the name of a column")
             elif name is not None:
-                constants[role] = _constant(name, role)
-        _check_columns(source, by, columns)
+                constants[role] = float(name)
+        if not constants.get("df", 1) > 0:
+            raise TableError(f"df is {roles['df']!r}; give a number above 0")
+        for name in by:
+            source.check_column(name, "by")
+            if name in _TAKEN:
+                raise TableError(
+                    f"{source.name}: by has '{name}', a column of the result; rename it"
+                )
+        if ("lower" in columns) != ("upper" in columns):
+            there, lacking = ("lower", "upper") if "lower" in columns else ("upper", "lower")
+            raise TableError(
+                f"{source.name}: has the limit '{columns[there]}' and no {lacking} one; name it "
+                f"with {lacking}=..., or say {there}=None to form both from the standard error"
+            )
         if roles["df"] is not None and "lower" in columns:
             raise TableError(
                 f"{source.name}: has limits in '{columns['lower']}' and '{columns['upper']}', so "
@@ -100,9 +104,11 @@ class ColumnMap:
         found = dict(zip(self.numbers, numbers, strict=True))
         of = {role: found[name] for role, name in self.columns.items()}
         if "replicate" in of:
-            order = _order(of.pop("replicate"), where)
+            order = order_of_replicates(of.pop("replicate"), where)
             of = of if order is None else {role: column[order] for role, column in of.items()}
-        truth = _only(of["truth"], where) if "truth" in of else self.constants.get("truth", np.nan)
+        truth = (
+            only_truth(of["truth"], where) if "truth" in of else self.constants.get("truth", np.nan)
+        )
         std_error = of.get("std_error")
         if std_error is None:
             std_error = np.full(len(of["estimate"]), np.nan)
@@ -135,43 +141,7 @@ class ColumnMap:
                 )
 
 
-def _check_columns(source: Source, by: Sequence[str], columns: Mapping[str, str]) -> None:
-    """Raise unless the columns can be read and the result's names are free."""
-    for name in by:
-        if name not in source.columns:
-            raise TableError(_no_column(source, name, "by"))
-        if name in _TAKEN:
-            raise TableError(f"{source.name}: by has '{name}', a column of the result; rename it")
-    for name in {*by, *columns.values()}:
-        if list(source.columns).count(name) > 1:
-            raise TableError(f"{source.name}: has two columns '{name}'; rename one")
-    if ("lower" in columns) != ("upper" in columns):
-        there, lacking = ("lower", "upper") if "lower" in columns else ("upper", "lower")
-        raise TableError(
-            f"{source.name}: has the limit '{columns[there]}' and no {lacking} one; name it with "
-            f"{lacking}=..., or say {there}=None to form both from the standard error"
-        )
-
-
-def _constant(value: Any, role: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TableError(f"{role} is {value!r}; give a number or the name of a column")
-    if role == "df" and not value > 0:
-        raise TableError(f"df is {value!r}; give a number above 0")
-    return float(value)
-
-
-def _no_column(source: Source, name: str, role: str) -> str:
-    columns = ", ".join(f"'{column}'" for column in source.columns[:30])
-    more = ", ..." if len(source.columns) > 30 else ""
-    also = "a number or " if role == "truth" else ""
-    return (
-        f"{source.name}: has no column '{name}' ({role}); it has {columns or 'none'}{more}; "
-        f"give {role}={also}one of them"
-    )
-
-
-def _order(replicate: Floats, where: str) -> NDArray[np.intp] | None:
+def order_of_replicates(replicate: Floats, where: str) -> NDArray[np.intp] | None:
     """Return the order of the replicates, None if they rise; raise if one occurs twice."""
     if (replicate[1:] > replicate[:-1]).all() and not np.isnan(replicate[:1]).any():
         return None
@@ -190,7 +160,7 @@ def _order(replicate: Floats, where: str) -> NDArray[np.intp] | None:
     return order
 
 
-def _only(truth: Floats, where: str) -> float:
+def only_truth(truth: Floats, where: str) -> float:
     """Return the truth of a cell; raise if there are two."""
     other = truth[~((truth == truth[0]) | (np.isnan(truth) & np.isnan(truth[0])))]
     if len(other):

@@ -7,7 +7,6 @@ together as they come; else they go by groups of cells through temporary files, 
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,29 +16,23 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.arrays import Floats
+from mcstudy.arrays import Floats, joined
 from mcstudy.errors import TableError
 from mcstudy.external.readers import Source
 
 BUDGET = 2**27  # bytes of numbers held at a time, whatever the size of the table
 BUCKET = 2**26  # bytes of a temporary file: half of the budget, as it is sorted in memory
-SMALL = 2**20  # combinations of levels: so many counters cost 8 MB, and no sorting
 Codes: TypeAlias = NDArray[np.int64]
 Columns: TypeAlias = list[Floats]
 
 
 @dataclass
 class CellIndex:
-    """The cells met so far: each combination of values has a number, in the order of meeting.
-
-    Parameters
-    ----------
-    by : sequence of str
-        The columns that make the cells.
-    """
+    """The cells met so far: each combination of the values of `by` has a number."""
 
     by: Sequence[str]
     keys: list[tuple[Any, ...]] = field(default_factory=list)
@@ -51,36 +44,29 @@ class CellIndex:
 
     def codes(self, batch: pa.RecordBatch) -> Codes:
         """Return the number of each row's cell."""
-        encoded = [_encoded(batch.column(name)) for name in self.by]
-        values = [known for _, known in encoded]
-        code = np.zeros(
-            batch.num_rows, np.int32 if math.prod(map(len, values)) <= SMALL else np.int64
-        )
-        for indices, known in encoded:
-            code = code * len(known) + indices
-        self.types = self.types or [_value_type(batch.schema.field(name).type) for name in self.by]
-        most = math.prod(map(len, values))
-        if most > SMALL:
-            present, inverse = np.unique(code, return_inverse=True)
-            return self._numbers(present, values)[inverse]
-        present = np.flatnonzero(np.bincount(code, minlength=most))
-        numbers = np.zeros(most, dtype=np.int64)
-        numbers[present] = self._numbers(present, values)
-        return numbers[code]
-
-    def _numbers(self, present: Codes, values: Sequence[Sequence[Any]]) -> Codes:
-        """Return the numbers of the cells that a batch's own codes stand for."""
-        columns: list[list[Any]] = []
-        for known in reversed(values):
-            present, place = np.divmod(present, len(known))
-            columns.append([known[i] for i in place.tolist()])
-        found = []
-        for key in zip(*reversed(columns), strict=True) if columns else [()]:
-            number = self._cells.setdefault(key, len(self.keys))
-            if number == len(self.keys):
+        kinds = [batch.schema.field(name).type for name in self.by]
+        self.types = self.types or [
+            kind.value_type if pa.types.is_dictionary(kind) else kind for kind in kinds
+        ]
+        code, keys = np.zeros(batch.num_rows, np.int64), [()]
+        for name in self.by:
+            column = batch.column(name)
+            if not pa.types.is_dictionary(column.type):
+                column = column.dictionary_encode()
+            levels = [None if level != level else level for level in column.dictionary.to_pylist()]
+            filled = column.indices.cast(pa.int32()).fill_null(len(levels))
+            places = filled.to_numpy(zero_copy_only=False)
+            levels.append(None)  # of the missing ones
+            # Column by column: no more codes than rows, whatever the number of combinations.
+            code, present = pd.factorize(code * len(levels) + places)
+            before, level = np.divmod(present, len(levels))
+            pairs = zip(before.tolist(), level.tolist(), strict=True)
+            keys = [(*keys[key], levels[at]) for key, at in pairs]
+        for key in keys:
+            if key not in self._cells:
+                self._cells[key] = len(self.keys)
                 self.keys.append(key)
-            found.append(number)
-        return np.array(found, dtype=np.int64)
+        return np.array([self._cells[key] for key in keys], np.int64)[code]
 
     def values(self, cell: int) -> dict[str, Any]:
         """Return what tells a cell apart."""
@@ -98,16 +84,8 @@ def gathered(
 ) -> Iterator[tuple[int, Columns]]:
     """Yield the number of each cell and its columns of numbers, rows in the table's order.
 
-    At most `BUDGET` bytes of numbers are held at a time, or one cell's where that needs more.
-
-    Parameters
-    ----------
-    source : Source
-        The table.
-    index : CellIndex
-        Learns the cells.
-    numbers : sequence of str
-        The columns of numbers.
+    At most `BUDGET` bytes of numbers are held at a time, or one cell's where that needs more. The
+    index learns the cells.
     """
     if source.bytes_at_most * len(numbers) <= BUDGET:
         yield from _in_memory(_read(source, index, numbers), len(numbers))
@@ -139,18 +117,14 @@ def _in_memory(
             column.append(values)
     if not codes:
         return
-    code = _joined(codes)
+    code = joined(codes)
     order = _order(code)
-    joined = []
+    ordered = []
     for column in columns:
-        values = _joined(column)
+        values = joined(column)
         column.clear()
-        joined.append(values if order is None else values[order])
-    yield from _split(code if order is None else code[order], joined)
-
-
-def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+        ordered.append(values if order is None else values[order])
+    yield from _split(code if order is None else code[order], ordered)
 
 
 def _split(code: NDArray[Any], columns: Columns) -> Iterator[tuple[int, Columns]]:
@@ -210,7 +184,7 @@ def _as_they_come(
                 pieces.append([column.copy() for column in columns])
             else:
                 pieces.append(columns)
-                yield cell, [_joined(column) for column in zip(*pieces, strict=True)]
+                yield cell, [joined(column) for column in zip(*pieces, strict=True)]
                 del held[cell]
 
 
@@ -257,19 +231,6 @@ def _parts(path: Path) -> Iterator[tuple[Codes, Columns]]:
         for batch in reader:
             code, *columns = (column.to_numpy() for column in batch.columns)
             yield code, columns
-
-
-def _encoded(column: pa.Array) -> tuple[NDArray[Any], list[Any]]:
-    """Return a column as places in a list of values; the last one is None, for missing ones."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    values = [None if value != value else value for value in column.dictionary.to_pylist()]
-    indices = column.indices.cast(pa.int32()).fill_null(len(values))
-    return indices.to_numpy(zero_copy_only=False), [*values, None]
-
-
-def _value_type(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _floats(batch: pa.RecordBatch, name: str, source: Source) -> Floats:

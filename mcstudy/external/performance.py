@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias, TypeVar
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -149,7 +148,11 @@ def _measured(
             f"null names {unknown[0]!r}, which is no estimand here; there are "
             f"{', '.join(sorted(seen))}"
         )
-    return _frame(index, lines)
+    made = pd.DataFrame(lines, columns=["cell", *MADE]).set_index("cell")
+    if index.by:
+        cells = index.table().to_pandas()
+        made = cells.sort_values(list(index.by), kind="stable", na_position="last").join(made)
+    return made.reset_index(drop=True)
 
 
 def _ahead(
@@ -171,19 +174,3 @@ def _ahead(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def _frame(index: CellIndex, lines: list[tuple[Any, ...]]) -> pd.DataFrame:
-    """Return the lines with the values of their cells, sorted by these."""
-    if not index.by:
-        return pd.DataFrame([line[1:] for line in lines], columns=list(MADE))
-    cells = index.table().to_pandas()
-    cells = cells.sort_values(list(index.by), kind="stable", na_position="last")
-    place = np.empty(len(index), dtype=np.int64)
-    place[cells.index.to_numpy()] = np.arange(len(index))
-    made = pd.DataFrame(lines, columns=["cell", *MADE])
-    order = np.argsort(place[made["cell"].to_numpy()], kind="stable")
-    made = made.iloc[order].reset_index(drop=True)
-    by = cells.loc[made.pop("cell").to_numpy(), list(index.by)].reset_index(drop=True)
-    table: pd.DataFrame = pd.concat([by, made], axis=1)
-    return table

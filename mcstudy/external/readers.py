@@ -44,6 +44,20 @@ class Source:
     bytes_at_most: int
     batches: Callable[[Sequence[str], Sequence[str]], Iterator[pa.RecordBatch]]
 
+    def check_column(self, name: str, role: str) -> None:
+        """Raise TableError unless there is one column of the name; `role` is what it is for."""
+        count = list(self.columns).count(name)
+        if count > 1:
+            raise TableError(f"{self.name}: has two columns '{name}'; rename one")
+        if not count:
+            columns = ", ".join(f"'{column}'" for column in self.columns[:30])
+            more = ", ..." if len(self.columns) > 30 else ""
+            also = "a number or " if role == "truth" else ""
+            raise TableError(
+                f"{self.name}: has no column '{name}' ({role}); it has {columns or 'none'}{more}; "
+                f"give {role}={also}one of them"
+            )
+
 
 def open_source(data: Any) -> Source:
     """Return the table to read: a data frame of any kind, an Arrow dataset, or a path.
@@ -54,23 +68,30 @@ def open_source(data: Any) -> Source:
         For a path that cannot be read, or anything else.
     """
     if isinstance(data, pd.DataFrame):
-        return _of_frame(data)
+        return frame_source(data)
     if isinstance(data, str | Path):
-        return _of_path(as_path(data, "data", TableError, of="a Parquet or CSV file"))
+        return path_source(as_path(data, "data", TableError, of="a Parquet or CSV file"))
     if type(data).__module__ == "pyarrow._dataset" and hasattr(data, "to_batches"):
-        return _of_dataset(data, "the dataset")
+        return dataset_source(data, "the dataset")
     if is_frame(data):
-        return _of_table(as_arrow(data), "the table")
+        table = as_arrow(data)
+        return Source(
+            "the table",
+            table.column_names,
+            bytes_at_most=0,
+            batches=lambda columns, _: iter(table.select(columns).to_batches()),
+        )
     wanted = "a data frame of pandas, Polars or Arrow, an Arrow dataset, or the path of a file"
     raise no_frame(data, f"{wanted} (Parquet or CSV)")
 
 
-def _of_frame(frame: pd.DataFrame) -> Source:
+def frame_source(frame: pd.DataFrame) -> Source:
+    """Return a pandas frame, with its intervals as texts and sparse columns in full."""
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
 
     def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
         try:
-            table = pa.Table.from_pandas(_for_arrow(frame[list(columns)]), preserve_index=False)
+            table = pa.Table.from_pandas(known_to_arrow(frame[list(columns)]), preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             reason = " ".join(str(text) for text in error.args)
             raise TableError(f"the table mixes types in a column: {reason}") from None
@@ -82,7 +103,7 @@ def _of_frame(frame: pd.DataFrame) -> Source:
     return Source("the table", frame.columns.tolist(), 0, batches)
 
 
-def _for_arrow(frame: pd.DataFrame) -> pd.DataFrame:
+def known_to_arrow(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame whose columns Arrow knows: intervals as text, sparse ones in full."""
     known: dict[str, Any] = {}
     for name, kind in frame.dtypes.items():
@@ -95,20 +116,15 @@ def _for_arrow(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**known) if known else frame
 
 
-def _of_table(table: pa.Table, name: str) -> Source:
-    return Source(
-        name, table.column_names, 0, lambda columns, _: iter(table.select(columns).to_batches())
-    )
-
-
-def _of_path(path: Path) -> Source:
+def path_source(path: Path) -> Source:
+    """Return a Parquet or CSV file, or a folder of Parquet files."""
     kind = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:]).lower()
     try:
         if path.is_dir():
-            return _of_folder(path)
+            return folder_source(path)
         if kind in _CSV:
-            return _of_csv(path, _CSV[kind])
-        return _of_parquet(path)
+            return csv_source(path, _CSV[kind])
+        return parquet_source(path)
     except OSError as error:
         raise TableError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pa.ArrowException as error:
@@ -118,7 +134,8 @@ def _of_path(path: Path) -> Source:
         ) from None
 
 
-def _of_parquet(path: Path) -> Source:
+def parquet_source(path: Path) -> Source:
+    """Return a Parquet file, read in batches."""
     with pq.ParquetFile(path) as file:
         names, rows = file.schema_arrow.names, file.metadata.num_rows
         texts = [item.name for item in file.schema_arrow if "string" in str(item.type)]
@@ -130,7 +147,8 @@ def _of_parquet(path: Path) -> Source:
     return Source(str(path), names, 8 * rows, batches)
 
 
-def _of_folder(path: Path) -> Source:
+def folder_source(path: Path) -> Source:
+    """Return the Parquet files below a folder as one table, hive partitions as columns."""
     import pyarrow.dataset as ds
 
     if (path / "study.json").is_file():
@@ -154,10 +172,12 @@ def _of_folder(path: Path) -> Source:
     dataset = ds.dataset(files, **options)
     schemas = [dataset.schema, *(f.physical_schema for f in dataset.get_fragments())]
     schema = pa.unify_schemas(schemas, promote_options="permissive")
-    return _of_dataset(ds.dataset(files, schema=schema, **options), str(path))
+    return dataset_source(ds.dataset(files, schema=schema, **options), str(path))
 
 
-def _of_dataset(dataset: Any, name: str) -> Source:
+def dataset_source(dataset: Any, name: str) -> Source:
+    """Return an Arrow dataset, read in batches."""
+
     def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
         return dataset.to_batches(  # type: ignore[no-any-return]
             columns=list(columns), batch_size=BATCH, batch_readahead=2, fragment_readahead=1
@@ -166,7 +186,8 @@ def _of_dataset(dataset: Any, name: str) -> Source:
     return Source(name, dataset.schema.names, 8 * dataset.count_rows(), batches)
 
 
-def _of_csv(path: Path, delimiter: str) -> Source:
+def csv_source(path: Path, delimiter: str) -> Source:
+    """Return a CSV file, streamed if it is large."""
     from pyarrow import csv
 
     parse = csv.ParseOptions(delimiter=delimiter)
@@ -176,10 +197,10 @@ def _of_csv(path: Path, delimiter: str) -> Source:
     except UnicodeDecodeError:
         raise TableError(_NOT_UTF_8.format(path)) from None
     except pa.ArrowInvalid:
-        _check_delimiter(path, delimiter)
+        check_delimiter(path, delimiter)
         raise
     if len(names) == 1:
-        _check_delimiter(path, delimiter)
+        check_delimiter(path, delimiter)
     if pa.binary() in types:
         raise TableError(_NOT_UTF_8.format(path))
     size = path.stat().st_size * (4 if path.suffix == ".gz" else 1)
@@ -198,12 +219,12 @@ def _of_csv(path: Path, delimiter: str) -> Source:
             else:
                 yield from csv.read_csv(path, **options).to_batches()
         except pa.ArrowInvalid as error:
-            raise TableError(f"{path}: {_csv_reason(error, names)}") from None
+            raise TableError(f"{path}: {csv_reason(error, names)}") from None
 
     return Source(str(path), names, size // len(names), batches)
 
 
-def _check_delimiter(path: Path, delimiter: str) -> None:
+def check_delimiter(path: Path, delimiter: str) -> None:
     """Raise TableError if semicolons separate the columns, as where the comma is decimal."""
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", errors="replace") as file:
@@ -215,7 +236,7 @@ def _check_delimiter(path: Path, delimiter: str) -> None:
         )
 
 
-def _csv_reason(error: pa.ArrowInvalid, names: Sequence[str]) -> str:
+def csv_reason(error: pa.ArrowInvalid, names: Sequence[str]) -> str:
     """Say what Arrow says of a CSV file, with the column's name in place of its number."""
     reason = " ".join(str(error).split())
     if "UTF8" in reason:

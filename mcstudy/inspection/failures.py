@@ -15,7 +15,6 @@ from mcstudy.execution.options import counted
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
-from mcstudy.storage import parts
 from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.manifest import Stored
 from mcstudy.storage.parts import DamagedError, Part
@@ -109,7 +108,7 @@ def _read_all(stored: Stored) -> tuple[list[_Line], list[Part]]:
         sums: list[tuple[Part, pa.Table]] = []
         for part in own:
             try:
-                rows = parts.read(part.path)
+                rows = part.rows()
             except DamagedError:
                 lost.append(part)
                 continue

@@ -28,7 +28,7 @@ from mcstudy.simulation.replicates import FitException, Job, do_job, draw
 from mcstudy.storage.answer import Answer, read_answer, stored_answers, stored_endings
 from mcstudy.storage.folder import has_parts, why_not_there
 from mcstudy.storage.manifest import Manifest
-from mcstudy.storage.parts import DamagedError, Part, read_content, rows_of
+from mcstudy.storage.parts import DamagedError, Part, rows_of
 from mcstudy.storage.provenance import Mark, changes, method_marks, take_as_unchanged
 from mcstudy.storage.store import Store
 from mcstudy.study import MAX_REPLICATES, Study, as_integer
@@ -261,7 +261,7 @@ def _damaged(manifest: Manifest, replicate: int) -> list[str]:
     for part in manifest.store.parts():
         if part.condition in manifest.conditions and part.start <= replicate < part.stop:
             try:
-                read_content(part.path)
+                part.content()
             except DamagedError:
                 said.append(f"Note: {part.path}: damaged, and not read; run the study again")
     return said

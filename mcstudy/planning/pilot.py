@@ -27,7 +27,6 @@ from mcstudy.simulation.replicates import Job
 from mcstudy.storage.export import write_tables
 from mcstudy.storage.files import write_table
 from mcstudy.storage.manifest import Manifest
-from mcstudy.storage.parts import rows_in
 from mcstudy.storage.provenance import Mark, method_marks
 from mcstudy.storage.rows import StudyRows
 from mcstudy.storage.store import Store
@@ -58,9 +57,7 @@ class PilotRun:
         if keep == "measures":
             means = {name: summary_of(part).seconds / count for name, part in parts.items()}
         else:
-            means = {
-                name: pc.mean(rows_in(part)["seconds"]).as_py() for name, part in parts.items()
-            }
+            means = {name: pc.mean(part.rows()["seconds"]).as_py() for name, part in parts.items()}
         return cls(count, finished.seconds, size, means)
 
     @property

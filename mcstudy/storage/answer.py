@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcstudy.storage.parts import DamagedError, Part, column_key, diagnostic_text, read, read_head
+from mcstudy.storage.parts import DamagedError, Part, column_key, diagnostic_text, read_head
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.sum_parts import read_summaries
 
@@ -100,11 +100,11 @@ def read_answer(rows: pa.Table, replicate: int, truths: Mapping[str, float]) -> 
     diagnostics: dict[str, Any] = {}
     for name, value in row.items():
         key = column_key(name)
-        if key is None or value is None or value != value:
+        if value is None or value != value:
             continue
         if key[0] == "diagnostic":
             diagnostics[key[1]] = value
-        else:
+        elif key[0]:
             numbers[key] = value
     message = row["message"] or ""
     return Answer(row["status"], message, numbers, diagnostics, truths, row["seconds"])
@@ -119,7 +119,7 @@ def stored_answers(
     for part in parts:
         if part.method not in answers:  # of rows that are there twice the tables have the first
             with contextlib.suppress(DamagedError):
-                if answer := read_answer(read(part.path), replicate, truths):
+                if answer := read_answer(part.rows(), replicate, truths):
                     answers[part.method] = answer
                     marks[part.method] = read_head(part.path).provenance
     return answers, marks

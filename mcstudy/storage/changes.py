@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mcstudy.errors import ChangedError
 from mcstudy.storage.manifest import Manifest, kept_as
 from mcstudy.storage.parts import Head, Part
-from mcstudy.storage.provenance import Mark, changes
+from mcstudy.storage.provenance import changes
 from mcstudy.storage.store import Store
 
 
@@ -16,179 +16,127 @@ from mcstudy.storage.store import Store
 class _Changes:
     """What parts have not in common with the study as it is.
 
-    Parameters
-    ----------
-    said : dict of str
-        In words, in order, each once.
-    of_sums : dict of str
-        The same of the numbers that sums are about.
-    seeds : set of str
-        The seeds that are not the study's.
-    foreign : set of str
-        The fingerprints of the rows to decide on.
-    kept : set of str
-        The same, beside what they are kept for.
+    In words, each once, also of the numbers that sums are about; the seeds that are not the
+    study's; and the rows to decide on, as decisions are written down (`kept_as`).
     """
 
     said: dict[str, None]
     of_sums: dict[str, None] = field(default_factory=dict)
     seeds: set[str] = field(default_factory=set)
-    foreign: set[str] = field(default_factory=set)
-    kept: set[str] = field(default_factory=set)
+    decided: set[str] = field(default_factory=set)
 
 
-class Decisions:
-    """What was decided on rows that something else has made.
+def settle(
+    manifest: Manifest,
+    store: Store,
+    changed: str | None,
+    *,
+    wanted: Collection[str],
+    truths: Iterable[str] = (),
+) -> None:
+    """Notice what has changed since the parts of a folder were made; decide as told, or stop.
 
-    Parameters
-    ----------
-    manifest : Manifest
-        Which rows count; what is decided to be kept joins them.
-    seed : int
-        The study's.
-    discarded : set of str
-        The fingerprints of the rows that were discarded before.
+    The decisions join the manifest. Only rows of the methods that are `wanted` may be discarded;
+    `truths` says in words what else has changed. ChangedError where something has changed and it
+    is not told, or not possible, what to do.
     """
+    # Rows of the code of now count, whatever was decided on it before: another change of it is
+    # another question.
+    manifest.discarded.difference_update(manifest.present.values())
+    found = _noticed(manifest, store, changed, wanted, truths)
+    if found.seeds and changed != "discard":
+        seed = next(iter(manifest.marks.values()))["seed"]
+        raise ChangedError(
+            f"{store.folder}: holds rows of seed {', '.join(sorted(found.seeds))} and this "
+            f"study has seed {seed}; give it another name, or --changed discard "
+            '(changed="discard") to compute them anew'
+        )
+    said = found.said | found.of_sums
+    if said and changed is None:
+        raise ChangedError(
+            f"{store.folder}: changed since its rows were made: {'; '.join(said)}. "
+            'Nothing was done: --changed keep (changed="keep") goes on with those rows, '
+            "--changed discard computes them anew, --changed verify keeps them if a sample of "
+            "the fits comes out equal"
+        )
+    if changed == "keep" and found.of_sums:
+        raise ChangedError(
+            f"{store.folder}: its sums are about other numbers: {'; '.join(found.of_sums)}; "
+            '--changed discard (changed="discard") computes them anew'
+        )
+    if changed == "keep":
+        manifest.kept.update(found.decided)
+    if changed == "discard":
+        foreign = {decision.partition(":")[0] for decision in found.decided}
+        gone = {decision for decision in manifest.kept if decision.partition(":")[0] in foreign}
+        manifest.kept.difference_update(gone)
+        manifest.discarded.update(foreign)
 
-    def __init__(self, manifest: Manifest, seed: int, discarded: set[str]) -> None:
-        self.manifest = manifest
-        self.discarded = discarded
-        self._seed = seed
 
-    def settle(
-        self,
-        store: Store,
-        changed: str | None,
-        *,
-        wanted: Collection[str],
-        truths: Iterable[str] = (),
-    ) -> None:
-        """Notice what has changed since the parts of a folder were made; decide as told, or stop.
+def discarded_parts(manifest: Manifest, wanted: Collection[str]) -> list[Part]:
+    """Return the parts that are of no use any more."""
+    gone = []
+    for part in manifest.store.parts():
+        if not manifest.counts_made(part):
+            is_gone = part.fingerprint in manifest.discarded
+        else:
+            head = _of_sums(manifest, manifest.store, part) if part.method in wanted else None
+            is_gone = head is not None and bool(manifest.other_references(head))
+        if is_gone:
+            gone.append(part)
+    return gone
 
-        Parameters
-        ----------
-        store : Store
-            The folder.
-        changed : {"keep", "discard"}, optional
-            As in `run`.
-        wanted : collection of str
-            The methods whose rows may be discarded.
-        truths : iterable of str
-            In words, what else has changed.
 
-        Raises
-        ------
-        ChangedError
-            Where something has changed and it is not told, or not possible, what to do.
-        """
-        found = _Changes(dict.fromkeys(truths))
-        # Rows of the code of now count, whatever was decided on it before: another change of it is
-        # another question.
-        self.discarded.difference_update(self.manifest.present.values())
-        for part, head in self._others(store):
-            self._check_kept(store, head)
-            found.of_sums |= dict.fromkeys(self.manifest.other_references(head))
-            self._look_at(part, head.provenance, found, changed, wanted)
-        self._refuse(store, found, changed)
-        if changed == "keep":
-            self.manifest.kept.update(found.kept)
-        if changed == "discard":
-            gone = {key for key in self.manifest.kept if key.partition(":")[0] in found.foreign}
-            self.manifest.kept.difference_update(gone)
-            self.discarded |= found.foreign
+def _noticed(
+    manifest: Manifest,
+    store: Store,
+    changed: str | None,
+    wanted: Collection[str],
+    truths: Iterable[str],
+) -> _Changes:
+    """Return what the parts of a folder have not in common with the study.
 
-    def is_discarded(self, store: Store, part: Part, wanted: Collection[str]) -> bool:
-        """Return whether a part is of no use any more."""
-        if self.manifest.counts_made(part):
-            head = self._about_others(store, part) if part.method in wanted else None
-            return head is not None and bool(self.manifest.other_references(head))
-        return part.fingerprint in self.discarded
+    Those of a method that the study no longer has must only be of its data. Rows that were kept
+    count as its own, unless the question is put anew, to discard them.
+    """
+    found = _Changes(dict.fromkeys(truths))
+    some_mark = next(iter(manifest.marks.values()))
+    for part, head in _others(manifest, store):
+        if head.keep != manifest.keep:
+            raise ChangedError(
+                f"{store.folder}: keeps {head.keep} and this study has keep={manifest.keep!r}; "
+                "the two cannot be joined: give it another name, or another folder"
+            )
+        found.of_sums |= dict.fromkeys(manifest.other_references(head))
+        method, mark = part.method, head.provenance
+        of_data = {name: some_mark[name] for name in ("seed", "simulate")}
+        now = manifest.marks.get(method, {**mark, **of_data})
+        decision = kept_as(part.fingerprint, now)
+        is_kept = decision in manifest.kept and changed != "discard"
+        differences = changes(mark, now)
+        if differences and not is_kept and part.fingerprint not in manifest.discarded:
+            found.seeds |= {mark["seed"]} - {now["seed"]}
+            of_it = f"of method '{method}'"
+            found.said |= dict.fromkeys(said.replace("of method", of_it) for said in differences)
+            if changed == "keep" or method in wanted or method not in manifest.marks:
+                found.decided.add(decision)
+    return found
 
-    def _others(self, store: Store) -> Iterable[tuple[Part, Head]]:
-        """Yield a part of each provenance that is not the study's, and the parts of other sums."""
-        seen = set()
-        for part in store.parts():
-            made = part.method, part.fingerprint
-            if made not in seen and not self.manifest.is_present(part):
-                seen.add(made)
-                if head := store.head_like(part):
-                    yield part, head
-            if head := self._about_others(store, part):
+
+def _others(manifest: Manifest, store: Store) -> Iterator[tuple[Part, Head]]:
+    """Yield a part of each provenance that is not the study's, and the parts of other sums."""
+    seen = set()
+    for part in store.parts():
+        made = part.method, part.fingerprint
+        if made not in seen and not manifest.is_present(part):
+            seen.add(made)
+            if head := store.head_like(part):
                 yield part, head
+        if head := _of_sums(manifest, store, part):
+            yield part, head
 
-    def _about_others(self, store: Store, part: Part) -> Head | None:
-        """Return the head of a part whose sums may be about other numbers than the study's."""
-        if self.manifest.keep == "rows" or self.manifest.counts(part):
-            return None
-        return store.head(part)
 
-    def _check_kept(self, store: Store, head: Head) -> None:
-        """Raise unless the part keeps of its replicates what the study keeps."""
-        keep = self.manifest.keep
-        if head.keep != keep:
-            raise ChangedError(
-                f"{store.folder}: keeps {head.keep} and this study has keep={keep!r}; the two "
-                "cannot be joined: give it another name, or another folder"
-            )
-
-    def _look_at(
-        self,
-        part: Part,
-        mark: Mark,
-        found: _Changes,
-        changed: str | None,
-        wanted: Collection[str],
-    ) -> None:
-        """Add what the rows of a part, with this mark, have not in common with the study's own."""
-        method = part.method
-        differences = self._differences(part, mark, anew=changed == "discard")
-        if differences and part.fingerprint not in self.discarded:
-            found.seeds |= {mark["seed"]} - {str(self._seed)}
-            found.said |= dict.fromkeys(differences)
-            if changed == "keep" or method in wanted or method not in self.manifest.marks:
-                found.foreign.add(part.fingerprint)
-                found.kept.add(kept_as(part.fingerprint, self._now(method, mark)))
-
-    def _differences(self, part: Part, mark: Mark, *, anew: bool) -> list[str]:
-        """Say in words what rows with this mark have not in common with the study's own.
-
-        Those of a method that the study no longer has must only be of its data. Rows that were
-        kept count as its own, unless the question is put `anew`.
-        """
-        now = self._now(part.method, mark)
-        kept = kept_as(part.fingerprint, now) in self.manifest.kept
-        if mark == now or (kept and not anew):
-            return []
-        of = f"of method '{part.method}'"
-        return [change.replace("of method", of) for change in changes(mark, now)]
-
-    def _now(self, method: str, mark: Mark) -> Mark:
-        """Return what rows of a method with this mark would be marked with now."""
-        now = self.manifest.marks.get(method)
-        if now is None:
-            any_mark = next(iter(self.manifest.marks.values()))
-            now = {**mark, **{name: any_mark[name] for name in ("seed", "simulate")}}
-        return now
-
-    def _refuse(self, store: Store, found: _Changes, changed: str | None) -> None:
-        """Raise where what has changed cannot stand as it is told."""
-        folder = store.folder
-        if found.seeds and changed != "discard":
-            raise ChangedError(
-                f"{folder}: holds rows of seed {', '.join(sorted(found.seeds))} and this "
-                f"study has seed {self._seed}; give it another name, or --changed discard "
-                '(changed="discard") to compute them anew'
-            )
-        said = found.said | found.of_sums
-        if said and changed is None:
-            raise ChangedError(
-                f"{folder}: changed since its rows were made: {'; '.join(said)}. "
-                'Nothing was done: --changed keep (changed="keep") goes on with those rows, '
-                "--changed discard computes them anew, --changed verify keeps them if a sample of "
-                "the fits comes out equal"
-            )
-        if changed == "keep" and found.of_sums:
-            raise ChangedError(
-                f"{folder}: its sums are about other numbers: {'; '.join(found.of_sums)}; "
-                '--changed discard (changed="discard") computes them anew'
-            )
+def _of_sums(manifest: Manifest, store: Store, part: Part) -> Head | None:
+    """Return the head of a part whose sums may be about other numbers than the study's."""
+    is_rows = manifest.keep == "rows"
+    return None if is_rows or manifest.counts(part) else store.head(part)

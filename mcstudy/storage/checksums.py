@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import stat
 import struct
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,8 +66,7 @@ def seal_file(path: Path) -> None:
         length, _ = _ENDING.unpack(file.read())
         place = file.seek(ending - length)
         footer = file.read()
-        file.seek(0)
-        seal = _seal(_hashed(file.read, place), footer)
+        seal = _seal(_hashed(file, place), footer)
         file.seek(place)
         file.write(seal + footer)
 
@@ -80,12 +79,14 @@ def read_footer(path: Path) -> Any:
     BrokenSealError
         If the end of the file is not what was written.
     """
-    return metadata_of(_tail_of(path).footer)
+    with _opened(path) as file:
+        return metadata_of(_tail(file).footer)
 
 
 def read_seal(path: Path) -> str:
     """Return the text that stands for a sealed file; its pages are not looked at."""
-    return _tail_of(path).seal
+    with _opened(path) as file:
+        return _tail(file).seal
 
 
 def metadata_of(footer: bytes) -> Any:
@@ -102,10 +103,7 @@ def read_verified(path: Path) -> tuple[bytes, Any]:
         If any byte is not what was written.
     """
     content = read_regular(path)
-    tail = _tail(len(content), lambda at, count: content[at : at + count])
-    if hashlib.sha256(memoryview(content)[: tail.place]).digest() != tail.before:
-        raise BrokenSealError("its checksum is another one")
-    return content, metadata_of(tail.footer)
+    return content, metadata_of(_verified(io.BytesIO(content)).footer)
 
 
 def read_regular(path: Path) -> bytes:
@@ -125,20 +123,12 @@ def open_verified(path: Path) -> tuple[Any, str]:
     with _opened(path):
         file = pa.OSFile(str(path))
     try:
-
-        def read(at: int, count: int) -> bytes:
-            file.seek(at)
-            return bytes(file.read(count))
-
-        tail = _tail(file.size(), read)
-        file.seek(0)
-        if _hashed(file.read, tail.place).digest() != tail.before:
-            raise BrokenSealError("its checksum is another one")
+        seal = _verified(file).seal
         file.seek(0)
     except BaseException:
         file.close()
         raise
-    return file, tail.seal
+    return file, seal
 
 
 def seal_of(path: Path) -> str | None:
@@ -159,16 +149,11 @@ def _opened(path: Path) -> Any:
     return os.fdopen(number, "rb")
 
 
-def _tail_of(path: Path) -> _Tail:
-    with _opened(path) as file:
-        number = file.fileno()
-        return _tail(os.fstat(number).st_size, lambda at, count: os.pread(number, count, at))
-
-
-def _hashed(read: Callable[[int], bytes], count: int) -> Any:
-    """Return the SHA-256 of the next so many bytes."""
+def _hashed(file: Any, count: int) -> Any:
+    """Return the SHA-256 of the first so many bytes."""
     digest = hashlib.sha256()
-    while count and (chunk := read(min(count, _CHUNK_BYTES))):
+    file.seek(0)
+    while count and (chunk := file.read(min(count, _CHUNK_BYTES))):
         digest.update(chunk)
         count -= len(chunk)
     return digest
@@ -179,24 +164,30 @@ def _seal(before: Any, footer: bytes) -> bytes:
     return bytes(begun + hashlib.sha256(begun + footer).digest())
 
 
-def _tail(size: int, read: Callable[[int, int], bytes]) -> _Tail:
-    """Return the end of a sealed file, verified."""
+def _verified(file: Any) -> _Tail:
+    """Return the end of a sealed file, all of it verified."""
+    tail = _tail(file)
+    if _hashed(file, tail.place).digest() != tail.before:
+        raise BrokenSealError("its checksum is another one")
+    return tail
+
+
+def _tail(file: Any) -> _Tail:
+    """Return the end of a sealed file, itself verified."""
+    size = file.seek(0, os.SEEK_END)
     if size < _SEAL_BYTES + _ENDING.size:
         raise BrokenSealError("too short")
-    count = min(size, _LOOK_BYTES)
-    end = read(size - count, count)
+    file.seek(-min(size, _LOOK_BYTES), os.SEEK_END)
+    end = file.read()
     length, magic = _ENDING.unpack(end[-_ENDING.size :])
     count = _SEAL_BYTES + length + _ENDING.size
     if magic != _MAGIC or count > size:
         raise BrokenSealError("no Parquet file")
     if count > len(end):
-        end = read(size - count, count)
-    end = end[-count:]
-    begun, own, footer = (
-        end[: _SEAL_BYTES - _DIGEST_BYTES],
-        end[_SEAL_BYTES - _DIGEST_BYTES : _SEAL_BYTES],
-        end[_SEAL_BYTES:],
-    )
+        file.seek(-count, os.SEEK_END)
+        end = file.read()
+    seal, footer = end[-count:][:_SEAL_BYTES], end[-count:][_SEAL_BYTES:]
+    begun, own = seal[:-_DIGEST_BYTES], seal[-_DIGEST_BYTES:]
     if not begun.startswith(_WORD):
         raise NoSealError(footer)
     if hashlib.sha256(begun + footer).digest() != own:

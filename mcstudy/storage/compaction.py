@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
 from mcstudy.storage import parts
 from mcstudy.storage.moment_tables import joined_moments
-from mcstudy.storage.parts import NewPart, Part
+from mcstudy.storage.parts import Part
 from mcstudy.storage.store import Store
 
 # Small parts that follow each other are joined where there are so many. A part of a few rows is
@@ -19,22 +18,11 @@ LARGE_BYTES = 2**23  # of a part that is left as it is: it is read in some 10 ms
 
 
 def compact(store: Store, *, fewest: int = WORTHWHILE) -> None:
-    """Join small parts of one method and condition that follow each other.
+    """Join `fewest` or more small parts of one method and condition that follow each other.
 
     A joined part is on disk, whole, before the parts it holds are removed. After a kill in between
-    both are there; their rows count once, and the next call removes the old ones.
-
-    Parameters
-    ----------
-    store : Store
-        Held by this run alone.
-    fewest : int
-        How many parts are joined at least.
-
-    Raises
-    ------
-    DamagedError
-        Where a part turns out to be damaged; nothing of it was removed.
+    both are there; their rows count once, and the next call removes the old ones. The store must
+    be held by this run alone. DamagedError where a part is damaged; nothing of it was removed.
     """
     cells: dict[tuple[str, str, str], list[Part]] = {}
     for part in store.parts():
@@ -57,7 +45,7 @@ def _held_once(store: Store, cell: Sequence[Part]) -> list[Part]:
         else:
             held.setdefault(left[-1], []).append(part)
     for holder, twice in held.items():
-        parts.read_content(holder.path)  # it must be whole, since it is to stand for them
+        holder.content()  # it must be whole, since it is to stand for them
         store.remove(twice)
     return left
 
@@ -78,27 +66,34 @@ def _runs(cell: Sequence[Part]) -> Iterator[list[Part]]:
 
 
 def _join(store: Store, run: Sequence[Part]) -> None:
-    """Join the parts of a run; one whose columns are of other types begins anew."""
-    read = [(part, parts.read_head(part.path), parts.read(part.path)) for part in run]
-    for _, alike in itertools.groupby(read, key=lambda item: _types(item[2])):
-        old, heads, tables = zip(*alike, strict=True)
-        if len(old) > 1:
-            store.add(_joined(heads, tables))
-            store.remove(old)
+    """Join the parts of a run; one with a diagnostic of another type begins anew."""
+    group: list[tuple[Part, pa.Table]] = []
+    types: dict[str, pa.DataType] = {}
+    for part in run:
+        rows = part.rows()
+        own = _types(rows)
+        if any(types.get(name, kind) != kind for name, kind in own.items()):
+            _put_together(store, group)
+            group, types = [], {}
+        group.append((part, rows))
+        types |= own
+    _put_together(store, group)
 
 
-def _joined(heads: Sequence[parts.Head], tables: Sequence[pa.Table]) -> NewPart:
-    """Return the part that holds the rows of several of one kind, which follow each other."""
-    join = joined_moments if heads[0].keep == "measures" else parts.concatenated
-    return parts.new_part(join(tables), heads[0].over(heads[0].start, heads[-1].stop))
+def _put_together(store: Store, group: Sequence[tuple[Part, pa.Table]]) -> None:
+    """Store the rows of several parts as one, and then remove them."""
+    if len(group) > 1:
+        old, tables = zip(*group, strict=True)
+        head = parts.read_head(old[0].path)
+        join = joined_moments if head.keep == "measures" else parts.concatenated
+        store.add(parts.new_part(join(tables), head.over(old[0].start, old[-1].stop)))
+        store.remove(old)
 
 
-def _types(table: pa.Table) -> frozenset[tuple[str, str]]:
-    """Return the types of the diagnostics, the only columns whose type is the method's choice."""
-    return frozenset(
-        (field.name, str(field.type))
+def _types(table: pa.Table) -> dict[str, pa.DataType]:
+    """Return the types of the diagnostics, whose choice is the method's; null goes with any."""
+    return {
+        field.name: field.type
         for field in table.schema
-        if (key := parts.column_key(field.name))
-        and key[0] == "diagnostic"
-        and field.type != pa.null()
-    )
+        if parts.column_key(field.name)[0] == "diagnostic" and field.type != pa.null()
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,22 +33,18 @@ def tables_of_rows(keep: str) -> tuple[str, ...]:
 def write_tables(folder: Path, rows: StudyRows, metadata: Mapping[str, str]) -> None:
     """Write conditions, fits, estimates, intervals and timings into `folder`.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the tables are; each replaces its predecessor whole.
-    rows : StudyRows
-        The rows there are.
-    metadata : mapping of str to str
-        Joins the schema metadata of every table.
-
-    Raises
-    ------
-    DamagedError
-        Where a part turns out to be damaged.
+    Each replaces its predecessor whole; the metadata joins that of every table's schema.
+    DamagedError where a part turns out to be damaged.
     """
     diagnostics = rows.diagnostics()
-    schemas = _schemas(diagnostics)
+    numbers = [("truth", _NUMBER), ("estimate", _NUMBER), ("std_error", _NUMBER)]
+    limits = [("interval", _TEXT), ("lower", _NUMBER), ("upper", _NUMBER)]
+    schemas = {
+        "fits": pa.schema([*_KEY, *_ENDING, *diagnostics.items()]),
+        "estimates": pa.schema([*_KEY, ("estimand", _TEXT), *numbers]),
+        "intervals": pa.schema([*_KEY, ("estimand", _TEXT), *limits]),
+        "timings": pa.schema([*_KEY, ("seconds", _NUMBER)]),
+    }
     write_table(folder / "conditions.parquet", conditions_table(rows.conditions), metadata)
     with TableWriters(folder, schemas, metadata) as writers:
         for condition in rows.conditions:
@@ -58,21 +55,8 @@ def write_tables(folder: Path, rows: StudyRows, metadata: Mapping[str, str]) -> 
                     {
                         name: _interleave(tables, condition, schemas[name])
                         for name, tables in made.items()
-                        if tables
                     }
                 )
-
-
-def _schemas(diagnostics: Mapping[str, pa.DataType]) -> dict[str, pa.Schema]:
-    """Return the columns of each table."""
-    numbers = [("truth", _NUMBER), ("estimate", _NUMBER), ("std_error", _NUMBER)]
-    limits = [("interval", _TEXT), ("lower", _NUMBER), ("upper", _NUMBER)]
-    return {
-        "fits": pa.schema([*_KEY, *_ENDING, *diagnostics.items()]),
-        "estimates": pa.schema([*_KEY, ("estimand", _TEXT), *numbers]),
-        "intervals": pa.schema([*_KEY, ("estimand", _TEXT), *limits]),
-        "timings": pa.schema([*_KEY, ("seconds", _NUMBER)]),
-    }
 
 
 def _block_tables(
@@ -82,7 +66,7 @@ def _block_tables(
     truths: Mapping[str, float],
 ) -> dict[str, list[pa.Table]]:
     """Return the rows of a block for each of the tables, in the order of the key's last columns."""
-    made: dict[str, list[pa.Table]] = {name: [] for name in _schemas({})}
+    made: defaultdict[str, list[pa.Table]] = defaultdict(list)
     for method, rows in block.items():
         count = rows.num_rows
         key = {"replicate": rows["replicate"], "method": _repeat(method, count)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,10 +18,14 @@ Truths = Mapping[Condition, Mapping[str, float]]
 
 def facts_of(study: Study, truths: Truths) -> dict[str, Any]:
     """Return what a reader needs to know where the numbers came from; every table carries it."""
+    factors: dict[str, dict[str, Any]] = {name: {} for name in study.conditions.factors}
+    for condition in sorted(study.conditions, key=lambda condition: condition.sort_key):
+        for name, level in condition.factors.items():
+            factors[name].setdefault(level_text(level), level)
     facts = {
         "name": study.name,
         "seed": study.seed,
-        "factors": _factors(study),
+        "factors": {name: list(levels.values()) for name, levels in factors.items()},
         "estimands": sorted({estimand for known in truths.values() for estimand in known}),
         "methods": sorted(study.methods),
         "keep": study.keep,
@@ -54,11 +56,6 @@ def truths_record(truths: Truths) -> dict[str, dict[str, float | None]]:
     }
 
 
-def digest(thing: Any) -> str:
-    """Return the SHA-256 of anything that JSON can say."""
-    return hashlib.sha256(json.dumps(thing, sort_keys=True).encode()).hexdigest()
-
-
 def commit_of(study: Study) -> str | None:
     """Return the commit of the study file's repository, None where there is none."""
     folder = study.source.parent if study.source else Path.cwd()
@@ -73,12 +70,3 @@ def commit_of(study: Study) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return described.stdout.strip() or None
-
-
-def _factors(study: Study) -> dict[str, list[Any]]:
-    """Return the levels of each factor, in order, each once."""
-    factors: dict[str, dict[str, Any]] = {name: {} for name in study.conditions.factors}
-    for condition in sorted(study.conditions, key=lambda condition: condition.sort_key):
-        for name, level in condition.factors.items():
-            factors[name].setdefault(level_text(level), level)
-    return {name: list(levels.values()) for name, levels in factors.items()}

@@ -37,6 +37,19 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
+def write_content(path: Path, content: bytes) -> None:
+    """Write the bytes of a file, whole or not at all."""
+    temporary = _temporary(path)
+    with writing(path):
+        try:
+            temporary.unlink(missing_ok=True)
+            temporary.write_bytes(content)
+            _put_in_place(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
+            raise
+
+
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> None:
     """Write one table, whole or not at all."""
     with TableWriters(path.parent, {path.stem: table.schema}, metadata) as writers:
@@ -56,8 +69,17 @@ class TableWriters:
         for name, path in self._paths.items():
             with writing(path):
                 schema = schemas[name].with_metadata(dict(metadata))
+                texts = [field.name for field in schema if field.type == pa.string()]
+                numbers = [field.name for field in schema if field.type == pa.float64()]
                 _temporary(path).unlink(missing_ok=True)
-                self._writers[name] = _writer(_temporary(path), schema)
+                self._writers[name] = pq.ParquetWriter(
+                    _temporary(path),
+                    schema,
+                    compression="zstd",
+                    use_dictionary=texts,
+                    column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") or None,
+                    write_page_checksum=True,
+                )
 
     def __enter__(self) -> TableWriters:
         return self
@@ -87,7 +109,7 @@ class TableWriters:
                         seal_file(_temporary(path))
                 for path in self._paths.values():
                     with writing(path):
-                        put_in_place(_temporary(path), path)
+                        _put_in_place(_temporary(path), path)
         finally:
             for name, path in self._paths.items():
                 with suppress(OSError):  # of a file that is given up
@@ -95,24 +117,11 @@ class TableWriters:
                 _temporary(path).unlink(missing_ok=True)
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    texts = [field.name for field in schema if field.type == pa.string()]
-    numbers = [field.name for field in schema if field.type == pa.float64()]
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        use_dictionary=texts,
-        column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") or None,
-        write_page_checksum=True,
-    )
-
-
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
+def _put_in_place(temporary: Path, path: Path) -> None:
     """Flush a finished file to disk and give it its name, at once and for good."""
     with open(temporary, "rb+") as file:
         os.fsync(file.fileno())

@@ -70,14 +70,9 @@ class _InstalledName(str):
 class Fingerprint(pickle.Pickler):
     """The digest of a value and of all that it refers to.
 
-    Parameters
-    ----------
-    thing : object
-        The value.
-    by_position : int, default 0
-        Of a function that is called by us: how many arguments it gets without their names.
-    within : Fingerprint, optional
-        That of a set, of which this is an element: what was met there is known.
+    Of a function that is called by us, `by_position` says how many arguments it gets without their
+    names. `within` is the fingerprint of a set of which this is an element: what was met there is
+    known.
 
     Attributes
     ----------
@@ -413,13 +408,10 @@ def _referred(function: FunctionType) -> Iterator[Any]:
         for name, *attributes in sorted(set(_chains(function.__code__, kind, known))):
             if not name.startswith("__"):
                 yield ".".join([name, *attributes]).encode()
-                yield _followed(known[name], attributes)
-
-
-def _followed(found: Any, attributes: list[str]) -> Any:
-    while attributes and isinstance(found, ModuleType) and not is_installed(found.__name__):
-        found = _get(found, attributes.pop(0), object)
-    return found
+                found, left = known[name], deque(attributes)
+                while left and isinstance(found, ModuleType) and not is_installed(found.__name__):
+                    found = _get(found, left.popleft(), object)
+                yield found
 
 
 def _chains(code: CodeType, kind: str, known: Iterable[str]) -> Iterator[tuple[str, ...]]:

@@ -22,17 +22,7 @@ MOST_WITHIN = 5
 
 @dataclass(frozen=True)
 class RecordedStudy:
-    """The stored rows of a folder, and what the last run wrote down about them.
-
-    Parameters
-    ----------
-    folder : Path
-        ``results/<study name>``.
-    record : dict
-        What ``study.json`` says.
-    store : Store
-        The parts.
-    """
+    """The stored rows of a folder, and what the last run wrote down about them."""
 
     folder: Path
     record: dict[str, Any]
@@ -40,13 +30,7 @@ class RecordedStudy:
 
     @classmethod
     def of(cls, folder: Path) -> RecordedStudy:
-        """Open a folder for looking.
-
-        Raises
-        ------
-        ResultsError
-            If no run has written into it.
-        """
+        """Open a folder for looking; raise ResultsError if no run has written into it."""
         store = Store(folder)
         record = store.record
         if not isinstance(record.get("conditions"), dict):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from mcstudy.grid import Condition
-from mcstudy.storage.facts import digest
-from mcstudy.storage.parts import Head, Part, condition_id, fingerprint_of
+from mcstudy.storage.parts import Head, Part, condition_id, digest, fingerprint_of
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import references
@@ -24,21 +23,15 @@ class Manifest:
 
     Parameters
     ----------
-    store : Store
-        Where the parts are.
-    keep : {"rows", "measures"}
-        What the study keeps of its replicates.
     marks : mapping of str to dict
         What the rows of each method are marked with now.
     kept : set of str
         The fingerprints of older rows that count all the same, each beside the code and packages
         for which this was decided (`kept_as`): another change is another decision.
-    truths : mapping of Condition to mapping of str to float
-        The true value of each estimand.
-    null : float or mapping of str to float, optional
-        The null value, or that of each estimand.
     level : float or None
         Of the intervals that are formed.
+    discarded : set of str
+        The fingerprints of rows that were discarded.
     """
 
     store: Store
@@ -48,6 +41,7 @@ class Manifest:
     truths: Mapping[Condition, Mapping[str, float]]
     null: float | Mapping[str, float] | None
     level: float | None
+    discarded: set[str] = field(default_factory=set)
 
     def stored(self) -> dict[Condition, list[Part]]:
         """Return the parts that count, by condition.
@@ -79,17 +73,15 @@ class Manifest:
 
     def counts_made(self, part: Part) -> bool:
         """Return whether rows with the provenance of a part count."""
-        return part.method in self.marks and (
-            self.is_present(part) or f"{part.fingerprint}:{self._digests[part.method]}" in self.kept
-        )
+        if part.method not in self.marks:
+            return False
+        if self.is_present(part):
+            return True
+        return bool(self.kept) and kept_as(part.fingerprint, self.marks[part.method]) in self.kept
 
     def is_present(self, part: Part) -> bool:
         """Return whether a part is made by the study as it is."""
         return self.present.get(part.method) == part.fingerprint
-
-    def is_of_study(self, part: Part) -> bool:
-        """Return whether the study has the method and the condition of a part."""
-        return part.method in self.marks and part.condition in self.conditions
 
     def other_references(self, head: Head) -> list[str]:
         """Return in words the first truth or null value that a part's sums were not made with."""
@@ -105,10 +97,6 @@ class Manifest:
     def present(self) -> dict[str, str]:
         """The fingerprint of each method now."""
         return {name: fingerprint_of(name, mark, self.keep) for name, mark in self.marks.items()}
-
-    @cached_property
-    def _digests(self) -> dict[str, str]:
-        return {name: digest(mark) for name, mark in self.marks.items()}
 
     @cached_property
     def _references(self) -> dict[str, dict[str, float | None]]:

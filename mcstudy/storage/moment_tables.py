@@ -72,6 +72,16 @@ class Outcome(NamedTuple):
     kind: str | None
     warned: bool
 
+    @property
+    def rank(self) -> tuple[str, bool, str, bool]:
+        """What orders outcomes."""
+        return self.status, self.kind is None, self.kind or "", self.warned
+
+    @property
+    def digest(self) -> bytes:
+        """What decides on the kinds that are kept where there are too many."""
+        return hashlib.sha256("\n".join(map(str, self)).encode(errors="backslashreplace")).digest()
+
 
 _PLAIN = Outcome(str(Status.OK), "", False)
 
@@ -98,16 +108,9 @@ class _Held(NamedTuple):
 class Summary:
     """What is known of all the answers of one method under one condition.
 
-    Parameters
-    ----------
-    outcomes : mapping of Outcome to int
-        How many fits ended so.
-    addresses : mapping of Outcome to list of (replicate, message)
-        The first of each; not of plain success, and not of kinds too many to be kept.
-    moments : mapping of (quantity, estimand, interval) to Moments
-        Of all replicates.
-    seconds : float
-        How long they took; the only number that depends on the run.
+    How many fits ended how, and the first addresses (replicate, message) of each; not of plain
+    success, and not of kinds too many to be kept. The moments are of all replicates; only the
+    seconds, which the fits took, depend on the run.
     """
 
     outcomes: Mapping[Outcome, int]
@@ -191,7 +194,7 @@ def summary(tables: Sequence[pa.Table]) -> Summary:
     held = _joined([_held(table) for table in tables])
     outcomes: Counter[Outcome] = Counter()
     addresses: dict[Outcome, list[tuple[int, str]]] = {}
-    for row in sorted(held.fits, key=lambda row: (_rank(row.outcome), row.start)):
+    for row in sorted(held.fits, key=lambda row: (row.outcome.rank, row.start)):
         outcomes[row.outcome] += row.fits
         if row.addresses:
             addresses[row.outcome] = addresses.get(row.outcome, []) + row.addresses
@@ -231,21 +234,18 @@ def _joined(pieces: Sequence[_Held]) -> _Held:
     """Return the blocks of all that count, folded, and the fits of these blocks."""
     keys = sorted({key for piece in pieces for key in piece.keys})
     place = {key: i for i, key in enumerate(keys)}
-    wide = []
-    for piece in pieces:
-        columns = [place[key] for key in piece.keys]
-        spread = []
-        for values in piece.blocks.moments:
-            own = np.zeros((len(values), len(keys)), values.dtype)
-            own[:, columns] = values
-            spread.append(own)
-        wide.append(spread)
     start = np.concatenate([piece.blocks.start for piece in pieces])
     size = np.concatenate([piece.blocks.size for piece in pieces])
-    counting = disjoint(start, size)
-    moments = Moments(*(np.concatenate(v)[counting] for v in zip(*wide, strict=True)))
-    blocks = folded(Blocks(start[counting], size[counting], moments))
     of_piece = np.repeat(np.arange(len(pieces)), [len(piece.blocks.start) for piece in pieces])
+    moments = stacked([Moments()] * len(keys), len(start))
+    first = 0
+    for piece in pieces:
+        rows = slice(first, first + len(piece.blocks.start))
+        columns, first = [place[key] for key in piece.keys], rows.stop
+        for whole, own in zip(moments, piece.blocks.moments, strict=True):
+            whole[rows, columns] = own
+    counting = disjoint(start, size)
+    blocks = folded(Blocks(start[counting], size[counting], moments.rows(counting)))
     counted = set(zip(of_piece[counting].tolist(), start[counting].tolist(), strict=True))
     fits = [
         row._replace(start=int(blocks.start[np.searchsorted(blocks.start, row.start, "right") - 1]))
@@ -265,7 +265,7 @@ def _limited(rows: Iterable[_Fits]) -> list[_Fits]:
     rows = list(rows)
     kinds = {row.outcome for row in rows if row.outcome.kind is not None} - {_PLAIN}
     if len(kinds) > KINDS:
-        kinds = set(heapq.nsmallest(KINDS, kinds, key=_digest))
+        kinds = set(heapq.nsmallest(KINDS, kinds, key=lambda outcome: outcome.digest))
     alike: dict[tuple[int, Outcome], list[_Fits]] = {}
     for row in rows:
         is_kept = row.outcome in kinds or row.outcome == _PLAIN
@@ -273,7 +273,7 @@ def _limited(rows: Iterable[_Fits]) -> list[_Fits]:
         alike.setdefault((row.start, outcome), []).append(row)
     left = dict.fromkeys(kinds, ADDRESSES)
     found = []
-    for start, outcome in sorted(alike, key=lambda place: (place[0], _rank(place[1]))):
+    for start, outcome in sorted(alike, key=lambda place: (place[0], place[1].rank)):
         own = alike[start, outcome]
         addresses = sorted(address for row in own for address in row.addresses)
         addresses = addresses[: left.get(outcome, 0)]
@@ -282,14 +282,6 @@ def _limited(rows: Iterable[_Fits]) -> list[_Fits]:
         fits, seconds = sum(row.fits for row in own), sum(row.seconds for row in own)
         found.append(_Fits(start, outcome, fits, seconds, addresses))
     return found
-
-
-def _rank(outcome: Outcome) -> tuple[str, bool, str, bool]:
-    return outcome.status, outcome.kind is None, outcome.kind or "", outcome.warned
-
-
-def _digest(outcome: Outcome) -> bytes:
-    return hashlib.sha256("\n".join(map(str, outcome)).encode(errors="backslashreplace")).digest()
 
 
 def _table(held: _Held) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Answers to Parquet and back: a part has the answers of one method to a run of replicates."""
+"""Parts: the Parquet files that hold the answers of one method to a run of replicates."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -30,8 +30,7 @@ from mcstudy.storage.checksums import (
     sealed,
 )
 from mcstudy.storage.provenance import Mark
-from mcstudy.storage.record import other_version
-from mcstudy.storage.schema import FORMAT, HEAD, misfit
+from mcstudy.storage.record import FORMAT, misfit, other_version
 
 _METADATA = b"mcstudy"
 ASIDE = ("damaged", "discarded")
@@ -40,7 +39,7 @@ ASIDE = ("damaged", "discarded")
 _ESCAPED = re.compile(r"[^\w .,;=+@!^&#~'()\[\]{}-]|^[.]|[.](?=parquet$)")
 _PLACE = re.compile(r"([0-9a-f]{16})/([0-9a-f]{16})-(\d{10})-(\d{10})\.parquet")
 _UNREADABLE = (OSError, pa.ArrowException, TypeError, KeyError, ValueError, RecursionError)
-
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 
 Types: TypeAlias = Mapping[str, pa.DataType]
 """The columns of a part."""
@@ -50,18 +49,8 @@ Types: TypeAlias = Mapping[str, pa.DataType]
 class Part:
     """A stored part, as its path says: ``<method>/<fingerprint>/<condition>-<start>-<stop>``.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    method : str
-        Whose rows it holds.
-    fingerprint : str
-        What made them (`fingerprint_of`).
-    condition : str
-        The condition, and what sums are about (`condition_id`).
-    start, stop : int
-        The replicates: from `start`, before `stop`.
+    The fingerprint stands for what made it (`fingerprint_of`), the condition also for what sums
+    are about (`condition_id`). The replicates are those from `start`, before `stop`.
     """
 
     path: Path
@@ -78,11 +67,26 @@ class Part:
 
     def types(self) -> Types:
         """Return the names and types of its columns; raise DamagedError if it is damaged."""
-        return read_types(self.path)
+        with reading(self.path):
+            schema = read_footer(self.path).schema.to_arrow_schema()
+            return dict(zip(schema.names, schema.types, strict=True))
+
+    def content(self) -> bytes:
+        """Return its bytes, all verified; raise DamagedError if it is damaged."""
+        with reading(self.path):
+            content, metadata = read_verified(self.path)
+            _head(self.path, metadata)
+            return content
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return its rows, verified; raise DamagedError if it is damaged."""
-        return read(self.path, columns)
+        """Return its rows, verified, those of the columns that it has; raise DamagedError."""
+        with reading(self.path):
+            content, metadata = read_verified(self.path)
+            _head(self.path, metadata)
+            file = pq.ParquetFile(pa.BufferReader(content), metadata=metadata)
+            there = set(file.schema_arrow.names)
+            wanted = None if columns is None else [name for name in columns if name in there]
+            return file.read(columns=wanted, use_threads=False)
 
 
 @dataclass(frozen=True)
@@ -112,21 +116,16 @@ class NewPart(NamedTuple):
     place: Path
     content: bytes
 
+    def rows(self) -> pa.Table:
+        """Return its rows."""
+        return pq.read_table(pa.BufferReader(self.content), use_threads=False)
+
 
 @dataclass(frozen=True)
 class Head:
-    """What stands in a part beside its rows.
+    """What stands in a part beside its rows: the key of its condition, and what made it.
 
-    Parameters
-    ----------
-    condition, method : str
-        The condition's key, and the method's name.
-    start, stop : int
-        The replicates: from `start`, before `stop`.
-    provenance : dict
-        What made the rows.
-    references : mapping of str to float or None, optional
-        What sums are about; rows have none.
+    The references are what sums are about; rows have none.
     """
 
     condition: str
@@ -156,7 +155,7 @@ class Head:
 
 def fingerprint_of(method: str, provenance: Mark, keep: str) -> str:
     """Return 16 hexadecimal digits that stand for what made the rows of a method."""
-    return hex_digits(json.dumps([method, provenance, keep], sort_keys=True))
+    return digest([method, provenance, keep])[:16]
 
 
 def condition_id(key: str, references: Mapping[str, float | None] | None = None) -> str:
@@ -164,12 +163,14 @@ def condition_id(key: str, references: Mapping[str, float | None] | None = None)
 
     Those of rows are `Condition.digest`.
     """
-    return hex_digits(key if references is None else json.dumps([key, references], sort_keys=True))
+    if references is None:
+        return hashlib.sha256(key.encode()).hexdigest()[:16]
+    return digest([key, references])[:16]
 
 
-def hex_digits(text: str) -> str:
-    """Return 16 hexadecimal digits that stand for a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def digest(thing: Any) -> str:
+    """Return the SHA-256 of anything that JSON can say."""
+    return hashlib.sha256(json.dumps(thing, sort_keys=True).encode()).hexdigest()
 
 
 def folder_name(method: str) -> str:
@@ -186,19 +187,6 @@ def part_at(path: Path) -> Part | None:
     fingerprint, condition, start, stop = found.groups()
     method = unquote(path.parent.parent.name)
     return Part(path, method, fingerprint, condition, int(start), int(stop))
-
-
-def encode(
-    job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]
-) -> dict[str, NewPart]:
-    """Return the part of each method of a finished job."""
-    key = job.condition.key
-    return {
-        name: new_part(
-            rows_of(answers[name], job.start), Head(key, name, job.start, job.stop, marks[name])
-        )
-        for name in sorted(answers)
-    }
 
 
 def new_part(table: pa.Table, head: Head) -> NewPart:
@@ -225,22 +213,24 @@ def read_head(path: Path) -> Head:
     ResultsError
         Where another version of mcstudy has written it, or the system does not let us read it.
     """
-    try:
-        return _head(path, read_footer(path))
-    except MemoryError:
-        raise
-    except _UNREADABLE as error:
-        if isinstance(error, NoSealError):
-            _check_older(path, error.footer)
-        raise _unreadable(path, error) from error
+    with reading(path):
+        try:
+            return _head(path, read_footer(path))
+        except NoSealError as error:
+            # A version without checksums has written it, or something else.
+            with suppress(*_UNREADABLE):
+                head = json.loads(metadata_of(error.footer).metadata[_METADATA])
+                if {"condition", "marks"} <= head.keys() and "format" not in head:
+                    raise other_version(path) from None
+            raise
 
 
 def _head(path: Path, metadata: Any) -> Head:
     """Return the head that stands in the metadata of a part, held against its rows and path."""
-    head = json.loads(metadata.metadata[_METADATA])
-    if isinstance(head, dict) and head.pop("format", FORMAT) != FORMAT:
+    head = {"references": None} | json.loads(metadata.metadata[_METADATA])
+    if head.pop("format", FORMAT) != FORMAT:
         raise other_version(path)
-    if found := misfit(head, HEAD):
+    if found := misfit(head, Head):
         raise ValueError(found)
     made = Head(**head)
     rows = made.stop - made.start if made.references is None else metadata.num_rows
@@ -251,14 +241,6 @@ def _head(path: Path, metadata: Any) -> Head:
     return made
 
 
-def _check_older(path: Path, footer: bytes) -> None:
-    """Raise ResultsError where a version without checksums has written a part."""
-    with suppress(*_UNREADABLE):
-        head = json.loads(metadata_of(footer).metadata[_METADATA])
-        if {"condition", "marks"} <= head.keys() and "format" not in head:
-            raise other_version(path)
-
-
 class DamagedError(ResultsError):
     """A part is not what was written."""
 
@@ -267,58 +249,19 @@ class DamagedError(ResultsError):
         self.path = path
 
 
-def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a part's rows, its checksum verified; raise DamagedError if it is damaged.
-
-    Columns that it lacks are left out.
-    """
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say what a failure to read means: a damaged part, or a system that does not let us."""
     try:
-        content, metadata = read_verified(path)
-        _head(path, metadata)
-        file = pq.ParquetFile(pa.BufferReader(content), metadata=metadata)
-        there = set(file.schema_arrow.names)
-        wanted = None if columns is None else [name for name in columns if name in there]
-        return file.read(columns=wanted, use_threads=False)
+        yield
     except MemoryError:
         raise
     except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
-def rows_in(part: NewPart) -> pa.Table:
-    """Return the rows of a part that has just been made."""
-    return pq.read_table(pa.BufferReader(part.content), use_threads=False)
-
-
-def read_content(path: Path) -> bytes:
-    """Return the bytes of a part, all of it verified; raise DamagedError if it is damaged."""
-    try:
-        content, metadata = read_verified(path)
-        _head(path, metadata)
-    except MemoryError:
-        raise
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-    return content
-
-
-def read_types(path: Path) -> Types:
-    """Return the names and types of a part's columns; raise DamagedError if it is damaged."""
-    try:
-        schema = read_footer(path).schema.to_arrow_schema()
-        return dict(zip(schema.names, schema.types, strict=True))
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> ResultsError:
-    """Return what a failure to read means: a damaged part, or a system that does not let us."""
-    code = error.errno if isinstance(error, OSError) else None
-    if code in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE):
-        return ResultsError(
-            f"{path}: cannot be read ({os.strerror(code)}); mend that and run again"
-        )
-    return DamagedError(path, error)
+        if isinstance(error, OSError) and error.errno in _REFUSED:
+            raise ResultsError(
+                f"{path}: cannot be read ({os.strerror(error.errno)}); mend that and run again"
+            ) from error
+        raise DamagedError(path, error) from error
 
 
 def column_name(*key: str) -> str:
@@ -326,9 +269,9 @@ def column_name(*key: str) -> str:
     return json.dumps(key)
 
 
-def column_key(name: str) -> tuple[str, ...] | None:
-    """Return the key of a column of numbers or diagnostics, None for the plain columns."""
-    return tuple(json.loads(name)) if name.startswith("[") else None
+def column_key(name: str) -> tuple[str, ...]:
+    """Return the key of a column of numbers or diagnostics, ("",) of the plain columns."""
+    return tuple(json.loads(name)) if name.startswith("[") else ("",)
 
 
 def rows_of(answers: Answers, start: int) -> pa.Table:
@@ -402,9 +345,8 @@ def _diagnostic(values: list[Any]) -> pa.Array:
     One that is missing throughout has the null type, so that it says nothing of what others hold.
     """
     kinds = {type(value) for value in values} - {type(None)}
-    if len(kinds) > 1:
-        if str in kinds:
-            values = [diagnostic_text(value) for value in values]
-        else:
-            values = [None if value is None else float(value) for value in values]
+    if len(kinds) > 1 and str in kinds:
+        values = [diagnostic_text(value) for value in values]
+    elif len(kinds) > 1:
+        values = [None if value is None else float(value) for value in values]
     return pa.array(values, None if kinds else pa.null())

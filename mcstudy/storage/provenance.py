@@ -19,17 +19,20 @@ Mark = dict[str, str]
 CODE = ("simulate", "method")
 
 _left: dict[str, str] = {}
+"""The digest of a function before this process called it, by the one after."""
 
 
 def method_marks(study: Study) -> dict[str, Mark]:
     """Return the mark of each method's rows: seed, simulate, method and versions by name."""
-    simulate = _described(study.simulate)
-    common = {"seed": str(study.seed), "simulate": _before(simulate.digest)} | versions_of_rows()
+    simulate = Fingerprint(study.simulate, by_position=1)
+    before = _left.get(simulate.digest, simulate.digest)
+    common = {"seed": str(study.seed), "simulate": before} | versions_of_rows()
     marks = {}
-    for name, method in study.methods.items():
-        description = _described(method)
-        further = versions_of(simulate.packages | description.packages)
-        marks[name] = {"method": _before(description.digest)} | common | further
+    for name, function in study.methods.items():
+        method = Fingerprint(function, by_position=1)
+        before = _left.get(method.digest, method.digest)
+        further = versions_of(simulate.packages | method.packages)
+        marks[name] = {"method": before} | common | further
     return marks
 
 
@@ -50,21 +53,13 @@ def code_digest(function: Any) -> str:
 
 
 def take_as_unchanged(study: Study, marks: Mapping[str, Mark]) -> None:
-    """Let what calls have left in memory be no change: a memo that a method fills.
-
-    Parameters
-    ----------
-    study : Study
-        Whose functions this process has called.
-    marks : mapping of str to dict
-        What they were before.
-    """
+    """Let what calls have left in memory since `marks` were made be no change: a method's memo."""
     for name, mark in marks.items():
         for function, before in (
             (study.simulate, mark["simulate"]),
             (study.methods[name], mark["method"]),
         ):
-            after = _described(function).digest
+            after = Fingerprint(function, by_position=1).digest
             if after != before:
                 _left[after] = before
 
@@ -75,12 +70,3 @@ def reference_digests(study: Study) -> dict[str, str]:
     for function in (study.simulate, *study.methods.values()):
         found |= Fingerprint(function).references
     return {name: code_digest(thing) for name, thing in sorted(found.items())}
-
-
-def _described(function: Any) -> Fingerprint:
-    """Describe a simulate or a method: each gets its first argument without its name."""
-    return Fingerprint(function, by_position=1)
-
-
-def _before(digest: str) -> str:
-    return _left.get(digest, digest)

@@ -3,23 +3,73 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import math
 import os
 import shlex
+import typing
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, Union
 
 from mcstudy.errors import MCStudyError, ResultsError
 from mcstudy.grid import Condition
 from mcstudy.storage.checksums import read_regular
-from mcstudy.storage.schema import FORMAT, RECORD, misfit
 
+FORMAT = 2
+"""The number of the format of a results folder, in `study.json` and in each part."""
 NAME = "study.json"
 _CHECKSUM = "sha256"
 _INFINITE = "\0infinite"
+
+Level: TypeAlias = bool | int | float | str | None
+
+
+class Asked(TypedDict):
+    """What the last run was asked for."""
+
+    replicates: NotRequired[int]
+    methods: NotRequired[list[str]]
+    goals: NotRequired[dict[str, int]]
+
+
+class Record(TypedDict):
+    """What `study.json` must say; there may be more in it."""
+
+    name: str
+    seed: int
+    factors: dict[str, list[Level]]
+    estimands: list[str]
+    methods: list[str]
+    keep: Literal["rows", "measures"]
+    versions: dict[str, str]
+    precision: NotRequired[dict[str, float]]
+    max_replicates: NotRequired[int | None]
+    aims: NotRequired[str]
+    labels: NotRequired[dict[str, str]]
+    facts: list[str]
+    conditions: dict[str, dict[str, Level]]
+    study_file: str | None
+    asked: Asked
+    replicates: int | None
+    marks: dict[str, dict[str, str]]
+    kept: list[str]
+    older_rows: list[str]
+    discarded: list[str]
+    truths: dict[str, dict[str, float | None]]
+    made_of: str | None
+    measured_of: str | None
+    tables: dict[str, str]
+    counts: dict[str, dict[str, int]]
+    measures: dict[str, str]
+    null: float | dict[str, float] | None
+    reference: str | None
+    level: NotRequired[float | None]
+    runs: list[dict[str, Level]]
 
 
 def other_version(path: Path) -> ResultsError:
@@ -42,12 +92,8 @@ class RecordError(ResultsError):
 def read_record(folder: Path) -> dict[str, Any]:
     """Return what the `study.json` of a folder says; empty where there is none.
 
-    Raises
-    ------
-    RecordError
-        If it is not what a run has written.
-    ResultsError
-        If it is of another format, or the system does not let us read it.
+    RecordError if it is not what a run has written; another ResultsError if it is of another
+    format, or the system does not let us read it.
     """
     path = folder / NAME
     try:
@@ -76,13 +122,7 @@ def record_content(record: Mapping[str, Any]) -> bytes:
 
 
 def _unusable(path: Path, record: Any) -> str:
-    """Say what is wrong with a record, nothing if it is as it was written.
-
-    Raises
-    ------
-    ResultsError
-        If it is of another format.
-    """
+    """Say what is wrong with a record, nothing if it is right; raise if of another format."""
     if not isinstance(record, dict):
         return f"was damaged or changed by hand (it is {type(record).__name__}, no object)"
     if "format" not in record or _CHECKSUM not in record:
@@ -97,7 +137,7 @@ def _unusable(path: Path, record: Any) -> str:
         if type(record["format"]) is int:
             raise other_version(path)
         return f"was written by something else (its format is {record['format']!r})"
-    if found := misfit(record, RECORD):
+    if found := misfit(record, Record):
         return f"was written by something else ({found})"
     try:
         keys = [Condition(factors).key for factors in record["conditions"].values()]
@@ -130,3 +170,39 @@ def _finite(thing: Any) -> Any:
     if isinstance(thing, float) and math.isinf(thing):
         return _INFINITE if thing > 0 else "-" + _INFINITE
     return thing
+
+
+_hints = functools.cache(typing.get_type_hints)
+
+
+def misfit(value: object, kind: Any, where: str = "") -> str:
+    """Return where a value read from JSON is not of a type, in words; empty where it is.
+
+    The type is one that JSON has, a union or `Literal`, a list or dict of such types, or a class
+    whose annotations say what is under each key; there may be further keys.
+    """
+    outer, inner = typing.get_origin(kind), typing.get_args(kind)
+    if outer in (Union, UnionType, NotRequired):
+        if type(value) in inner:
+            return ""
+        tried = [misfit(value, each, where) for each in inner]
+        return "" if "" in tried else max(tried, key=len)  # the one that looked furthest into it
+    if outer is list and isinstance(value, list):
+        found = (misfit(item, inner[0], f"{where}[{i}]") for i, item in enumerate(value))
+    elif outer in (dict, Mapping) and isinstance(value, dict):
+        found = (misfit(item, inner[1], f"{where}[{key!r}]") for key, item in value.items())
+    elif outer is Literal and value in inner:
+        return ""
+    elif outer is None and type(value) in ((int, float) if kind is float else (kind,)):
+        return ""  # a number without a fraction is whole in JSON; True and False are no numbers
+    elif (typing.is_typeddict(kind) or is_dataclass(kind)) and isinstance(value, dict):
+        hints = _hints(kind, include_extras=True)
+        for key, own in hints.items():
+            if key not in value and typing.get_origin(own) is not NotRequired:
+                return f"{where}'{key}' is missing"
+        found = (misfit(value[key], hints[key], f"{where}'{key}'") for key in hints if key in value)
+    else:
+        words = type(value).__name__ if isinstance(value, dict | list) else repr(value)
+        short = words if len(words) <= 40 else words[:37] + "..."
+        return f"{where or 'it'} is {short}"
+    return next(filter(None, found), "")

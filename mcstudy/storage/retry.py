@@ -11,9 +11,8 @@ from mcstudy.arguments import as_texts, suggestion
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.storage import parts
-from mcstudy.storage.parts import DamagedError, Part
+from mcstudy.storage.parts import Part
 from mcstudy.storage.rows import estimands_of, judged
-from mcstudy.storage.store import Store
 from mcstudy.storage.study_record import StudyRecord
 
 RETRIED = tuple(status for status in Status if status is not Status.OK)
@@ -34,53 +33,30 @@ def reopen(study_record: StudyRecord, statuses: Collection[str], methods: Collec
     """Take the fits with one of these statuses out of the parts that hold them.
 
     What else a part holds is on disk, whole, before the part is removed; after a kill in between
-    its rows are there twice and count once.
-
-    Parameters
-    ----------
-    study_record : StudyRecord
-        Of a folder that is held by this run alone. Only rows that count as the study's are looked
-        at.
-    statuses : collection of str
-        Of the fits that are to miss afterwards, as the table `fits` has them.
-    methods : collection of str
-        Whose fits.
+    its rows are there twice and count once. Only rows that count as the study's are looked at, in
+    a folder that is held by this run alone. Where sums are kept in place of rows, StudyError.
 
     Returns
     -------
     int
         How many fits miss now.
-
-    Raises
-    ------
-    StudyError
-        Where sums are kept in place of rows.
     """
     if study_record.study.keep != "rows":
         folder = study_record.store.folder
         raise StudyError(f"{folder}: keeps no rows, so none of its fits can be retried")
-    wanted, taken = sorted(statuses), 0
+    store, wanted, taken = study_record.store, sorted(statuses), 0
     for stored in study_record.stored().values():
         for method in methods:
-            own = _whole(study_record.store, [part for part in stored if part.method == method])
-            estimands = estimands_of(own.values())
-            for part in own:
-                try:
+            types = {}
+            for part in stored:
+                if part.method == method:
+                    with store.damaged_aside():
+                        types[part] = part.types()
+            estimands = estimands_of(types.values())
+            for part in types:
+                with store.damaged_aside():
                     taken += _reopen(study_record, part, wanted, estimands)
-                except DamagedError as error:
-                    study_record.store.set_aside(error.path)
     return taken
-
-
-def _whole(store: Store, stored: Sequence[Part]) -> dict[Part, parts.Types]:
-    """Return the columns of the parts that can be read; the others are set aside."""
-    found = {}
-    for part in stored:
-        try:
-            found[part] = parts.read_types(part.path)
-        except DamagedError as error:
-            store.set_aside(error.path)
-    return found
 
 
 def _reopen(
@@ -89,7 +65,7 @@ def _reopen(
     """Take fits out of one part; return how many."""
     import pyarrow.compute as pc
 
-    head, rows = parts.read_head(part.path), parts.read(part.path)
+    head, rows = parts.read_head(part.path), part.rows()
     status = judged(rows, estimands)["status"].cast(pa.string())
     gone = rows["replicate"].filter(pc.is_in(status, pa.array(statuses, pa.string()))).to_pylist()
     if not gone:

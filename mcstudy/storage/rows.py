@@ -35,8 +35,6 @@ class StudyRows:
     ----------
     stored : mapping of Condition to sequence of Part
         The parts that count; of a replicate that two hold the first one counts.
-    truths : mapping of Condition to mapping of str to float
-        The true value of each estimand.
     level : float or None
         Of the intervals formed from standard errors, under each condition for the estimands of
         which a method gives no interval there; None forms none.
@@ -60,41 +58,31 @@ class StudyRows:
             for condition in self.conditions
         }
         self._types = {part.path: part.types() for own in self._stored.values() for part in own}
-        kinds = {condition: self._kinds(condition) for condition in self.conditions}
-        self._formed = {
-            condition: {} if level is None else formed(of) for condition, of in kinds.items()
-        }
-        self._given = {
-            condition: {
-                method: {
-                    *(key[1:] for key in keys if key[0] in ("estimate", "lower")),
-                    *((estimand, WALD) for estimand in self._formed[condition].get(method, ())),
-                }
-                for method, keys in of.items()
+        self._formed: dict[Condition, dict[str, list[str]]] = {}
+        self._given: dict[Condition, dict[str, set[Key]]] = {}
+        for condition in self.conditions:
+            kinds: dict[str, set[Key]] = {}
+            for part in self._stored[condition]:
+                keys = map(parts.column_key, self._types[part.path])
+                numbers = {key for key in keys if key[0] not in ("", "diagnostic")}
+                kinds.setdefault(part.method, set()).update(numbers)
+            own = self._formed[condition] = {} if level is None else formed(kinds)
+            self._given[condition] = {
+                method: {key[1:] for key in keys if key[0] in ("estimate", "lower")}
+                | {(estimand, WALD) for estimand in own.get(method, ())}
+                for method, keys in kinds.items()
             }
-            for condition, of in kinds.items()
-        }
         self.keys = existing(self._given, truths)
         """(estimand, interval) of the rows that there are, by condition and method, sorted."""
         self._kept: dict[Condition, dict[str, pa.Table]] = {}
         self._room = KEPT
-
-    def _kinds(self, condition: Condition) -> dict[str, set[Key]]:
-        """Return by method the keys of the columns of numbers, over all of its parts."""
-        found: dict[str, set[Key]] = {}
-        for part in self._stored[condition]:
-            keys = (key_of(name) for name in self._types[part.path])
-            found.setdefault(part.method, set()).update(
-                key for key in keys if key[0] not in ("", "diagnostic")
-            )
-        return found
 
     def diagnostics(self) -> dict[str, pa.DataType]:
         """Return the methods' own diagnostics, each with the type that holds all its values."""
         types: dict[str, set[pa.DataType]] = {}
         for columns in self._types.values():
             for name, kind in columns.items():
-                if (key := key_of(name))[0] == "diagnostic":
+                if (key := parts.column_key(name))[0] == "diagnostic":
                     types.setdefault(key[1], set()).add(kind)
         return {name: parts.common_type(types[name]) for name in sorted(types)}
 
@@ -107,20 +95,9 @@ class StudyRows:
     ) -> Iterator[dict[str, pa.Table]]:
         """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once.
 
-        A fit that leaves out an estimand that others give is not finite, and not ok.
-
-        Parameters
-        ----------
-        condition : Condition
-            Whose rows.
-        wanted : callable, optional
-            Takes the key of a column, (kind, estimand, interval) or ("diagnostic", name); only the
-            columns for which it is true are read. Statuses are right where all estimates are.
-
-        Raises
-        ------
-        DamagedError
-            Where a part turns out to be damaged.
+        A fit that leaves out an estimand that others give is not finite, and not ok. Of the
+        columns only those are read whose key, (kind, estimand, interval) or ("diagnostic", name),
+        is `wanted`; statuses are right where all estimates are. DamagedError where a part is.
         """
         if condition in self._kept:
             yield self._kept[condition]
@@ -167,7 +144,7 @@ class StudyRows:
                 if part.start < stop and part.stop > start:
                     rows = read.pop(part.path, None)
                     if rows is None:
-                        keys = {name: key_of(name) for name in self._types[part.path]}
+                        keys = {name: parts.column_key(name) for name in self._types[part.path]}
                         own = [name for name, key in keys.items() if key[0] and wanted(key)]
                         rows = part.rows([*_OF_FIT, *own])
                     if part.stop > stop:
@@ -181,13 +158,8 @@ class StudyRows:
 
 def estimands_of(columns: Iterable[parts.Types]) -> list[str]:
     """Return the estimands that a method has under a condition, by the columns of its parts."""
-    keys = {key_of(name) for own in columns for name in own}
+    keys = {parts.column_key(name) for own in columns for name in own}
     return sorted({key[1] for key in keys if key[0] in ("estimate", "lower")})
-
-
-def key_of(column: str) -> Key:
-    """Return the key of a column of numbers or diagnostics, ("",) of the plain columns."""
-    return parts.column_key(column) or ("",)
 
 
 def formed(kinds: Mapping[str, Iterable[Key]]) -> dict[str, list[str]]:
@@ -208,13 +180,6 @@ def existing(
     the method gave it. Of an estimand that has a truth and of which the method said nothing, as
     where all of its fits failed, all that the method gives elsewhere is missing. Where a method
     gave nothing at all, so is each estimand, but for those that it leaves out where it gives some.
-
-    Parameters
-    ----------
-    given : mapping of Condition to mapping of str to keys
-        What each method gave.
-    truths : mapping of Condition to collection of str
-        The estimands that have a truth.
     """
     found: dict[Condition, dict[str, list[Key]]] = {c: {} for c in given}
     for method in {method for of in given.values() for method in of}:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mcstudy.errors import ResultsError
-from mcstudy.storage.files import put_in_place, writing
+from mcstudy.storage.files import write_content, writing
 from mcstudy.storage.parts import (
     ASIDE,
     DamagedError,
@@ -22,7 +22,6 @@ from mcstudy.storage.parts import (
     NewPart,
     Part,
     part_at,
-    read_content,
     read_head,
 )
 from mcstudy.storage.record import NAME, read_record, record_content
@@ -46,6 +45,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._parts = folder / "parts"
+        self._lock, self._tables = self._parts / ".lock", self._parts / ".tables"
         self._held = False
         self._listed: dict[str, dict[Path, Part]] | None = None
         self._heads: dict[tuple[str, str], Head] = {}
@@ -55,20 +55,10 @@ class Store:
     def locked(self, share: str = "", *, for_tables: bool = False) -> Iterator[None]:
         """Hold the folder for one run; a killed run lets go of it by itself.
 
-        Whoever only looks, or makes the tables anew, is waited for.
-
-        Parameters
-        ----------
-        share : str, optional
-            Such as "3-100". Shares of a study can be at work in one folder at the same time, each
-            once; nothing else can meanwhile.
-        for_tables : bool, default False
-            Hold it to make the tables anew, which is no run.
-
-        Raises
-        ------
-        ResultsError
-            If another run holds it, or it cannot be written.
+        Whoever only looks, or makes the tables anew (`for_tables`, which is no run), is waited
+        for. Shares of a study, such as "3-100", can be at work in one folder at the same time, each
+        once; nothing else can meanwhile. ResultsError if another run holds it, or it cannot be
+        written.
         """
         wanted = {self._lock: fcntl.LOCK_SH if share else fcntl.LOCK_EX}
         if share:
@@ -123,14 +113,6 @@ class Store:
     def _run_at_work(self) -> bool:
         return _is_held(self._lock) and not _is_held(self._tables)
 
-    @property
-    def _lock(self) -> Path:
-        return self._parts / ".lock"
-
-    @property
-    def _tables(self) -> Path:
-        return self._parts / ".tables"
-
     def shares(self) -> list[tuple[int, int]]:
         """Return (number, of) of each share that has been at work here."""
         names = [path.name.removeprefix(_SHARE) for path in self._parts.glob(f"{_SHARE}*")]
@@ -146,63 +128,61 @@ class Store:
                     self.set_aside(folder)
                 with writing(folder):
                     folder.mkdir(exist_ok=True)
-        self._write(path, part.content)
+        write_content(path, part.content)
         if self._listed is not None and (added := part_at(path)):
             self._listed.setdefault(added.condition, {})[path] = added
 
     def parts(self, condition: str | None = None) -> list[Part]:
         """Return the parts that are stored, by their names alone, in the order of the names.
 
-        Whoever holds the folder sets aside what is named as no part is.
-
-        Parameters
-        ----------
-        condition : str, optional
-            Those of this condition (`condition_id`) only.
-
-        Raises
-        ------
-        ResultsError
-            Where an earlier version of mcstudy has stored parts.
+        Only those of a condition (`condition_id`) if it is given. Whoever holds the folder sets
+        aside what is named as no part is. ResultsError where an earlier version of mcstudy has
+        stored parts.
         """
         listed = self._listed
         if listed is None:
-            listed = self._list()
+            listed, found = {}, self._files()
+            for path, part in found.items():
+                if part is not None:
+                    listed.setdefault(part.condition, {})[path] = part
+                    continue
+                with suppress(DamagedError):
+                    read_head(path)  # says so where it is of an earlier format, before any is moved
             if self._held:
+                for path in (path for path, part in found.items() if part is None):
+                    self.set_aside(path)
                 self._listed = listed
-        if condition is not None:
-            return sorted(listed.get(condition, {}).values(), key=_by_path)
-        return sorted((part for own in listed.values() for part in own.values()), key=_by_path)
+        cells = listed.values() if condition is None else [listed.get(condition, {})]
+        parts = (part for cell in cells for part in cell.values())
+        return sorted(parts, key=lambda part: os.fspath(part.path))
 
-    def _list(self) -> dict[str, dict[Path, Part]]:
-        listed: dict[str, dict[Path, Part]] = {}
-        strays = []
-        for path in _files_below(self._parts):
-            part = self._part_at(path)
-            if part is not None:
-                listed.setdefault(part.condition, {})[path] = part
-                continue
-            strays.append(path)
-            with suppress(DamagedError):
-                read_head(path)  # says so where it is of an earlier format, before any is moved
-        if self._held:
-            for path in strays:
-                self.set_aside(path)
-        return listed
-
-    def _part_at(self, path: Path) -> Part | None:
-        return part_at(path) if path.parent.parent.parent == self._parts else None
+    def _files(self) -> dict[Path, Part | None]:
+        """Return what is named as Parquet files are, where parts have their places, or beside."""
+        found: dict[Path, Part | None] = {}
+        folders = [(self._parts, 0)]
+        while folders:
+            within, depth = folders.pop()
+            with suppress(OSError), os.scandir(within) as entries:
+                for entry in entries:
+                    if entry.name.startswith(".") or (depth == 0 and entry.name in ASIDE):
+                        continue
+                    path = within / entry.name
+                    if entry.name.endswith(".parquet"):
+                        found[path] = part_at(path) if depth == 2 else None
+                    elif depth < 2 and entry.is_dir():
+                        folders.append((path, depth + 1))
+        return dict(sorted(found.items(), key=lambda item: os.fspath(item[0])))
 
     def strays(self) -> list[Path]:
         """Return the Parquet files that are named as no part is."""
-        return [path for path in _files_below(self._parts) if self._part_at(path) is None]
+        return [path for path, part in self._files().items() if part is None]
 
     def damaged(self) -> list[Path]:
         """Return the parts that are not what was written, every byte verified, and the strays."""
         damaged = self.strays()
         for part in self.parts():
             try:
-                read_content(part.path)
+                part.content()
             except DamagedError:
                 damaged.append(part.path)
         return damaged
@@ -231,6 +211,14 @@ class Store:
         """Move what is no part, or a damaged one, out of the way, where it can be looked at."""
         self._move(path, "damaged")
         self.aside.append(path)
+
+    @contextmanager
+    def damaged_aside(self) -> Iterator[None]:
+        """Set aside a part that turns out to be damaged, and go on after the block."""
+        try:
+            yield
+        except DamagedError as error:
+            self.set_aside(error.path)
 
     def discard(self, parts: Iterable[Part]) -> Path:
         """Move parts that no longer count out of the way; return where they can be looked at."""
@@ -268,54 +256,16 @@ class Store:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What `study.json` says; empty if there is none.
-
-        Raises
-        ------
-        RecordError
-            If it is not what a run has written.
-        """
+        """What `study.json` says; empty if there is none. RecordError if no run has written it."""
         return read_record(self.folder)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace `study.json`."""
-        self._write(self.folder / NAME, record_content(record))
+        write_content(self.folder / NAME, record_content(record))
 
     def set_record_aside(self) -> None:
         """Move a `study.json` that cannot be used out of the way."""
         self._move(self.folder / NAME, "damaged")
-
-    def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.tmp")
-        with writing(path):
-            try:
-                temporary.unlink(missing_ok=True)
-                temporary.write_bytes(content)
-                put_in_place(temporary, path)
-            except OSError:
-                temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
-                raise
-
-
-def _by_path(part: Part) -> str:
-    return os.fspath(part.path)
-
-
-def _files_below(folder: Path) -> list[Path]:
-    """Return what is named as Parquet files are, where parts have their places, or beside."""
-    found: list[Path] = []
-    folders = [(folder, 0)]
-    while folders:
-        within, depth = folders.pop()
-        with suppress(OSError), os.scandir(within) as entries:
-            for entry in entries:
-                if entry.name.startswith(".") or (depth == 0 and entry.name in ASIDE):
-                    continue
-                if entry.name.endswith(".parquet"):
-                    found.append(within / entry.name)
-                elif depth < 2 and entry.is_dir():
-                    folders.append((within / entry.name, depth + 1))
-    return sorted(found, key=os.fspath)
 
 
 def _all_held(files: Sequence[tuple[IO[str] | int, int]]) -> bool:

@@ -14,10 +14,10 @@ from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
 from mcstudy.measure import BUILT_IN
-from mcstudy.storage.changes import Decisions
-from mcstudy.storage.facts import commit_of, digest, facts_of, measures_record, truths_record
+from mcstudy.storage import changes
+from mcstudy.storage.facts import commit_of, facts_of, measures_record, truths_record
 from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of, replicates_in
-from mcstudy.storage.parts import Part, folder_name
+from mcstudy.storage.parts import Part, digest, folder_name
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
 from mcstudy.storage.record import RecordError
 from mcstudy.storage.store import Store
@@ -28,15 +28,7 @@ _LONGEST_NAME = 255  # bytes, of a file or folder on most systems (NAME_MAX of L
 
 
 class StudyRecord:
-    """The stored rows of a study, and the record of what made them (`study.json`).
-
-    Parameters
-    ----------
-    study : Study
-        As it is now.
-    store : Store
-        Where its rows are.
-    """
+    """The stored rows of a study, and the record of what made them (`study.json`)."""
 
     def __init__(self, study: Study, store: Store) -> None:
         self.study = study
@@ -44,8 +36,7 @@ class StudyRecord:
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.marks = method_marks(study)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
-        self._check_estimands()
-        self._check_names()
+        self._check()
         take_as_unchanged(study, self.marks)
         self.repaired, self._wrote = "", False
         self._record = self._record_of(store)
@@ -57,9 +48,8 @@ class StudyRecord:
             self.truths,
             study.null,
             study.level,
+            set(self._record.get("discarded", ())),
         )
-        discarded = set(self._record.get("discarded", ()))
-        self._decisions = Decisions(self.manifest, study.seed, discarded)
         self.made_of: str | None = self._record.get("made_of")
         self._to_clear: list[Part] = []
         self.discarded_up_to = 0
@@ -96,8 +86,8 @@ class StudyRecord:
     def extent(self, extent: dict[str, dict[str, int]]) -> None:
         self._extent = extent
 
-    def _check_estimands(self) -> None:
-        """Raise StudyError for a null value, or a label, of what is no estimand."""
+    def _check(self) -> None:
+        """Raise StudyError for a null or label of nothing, or a name too long for a folder."""
         known = {estimand for truths in self.truths.values() for estimand in truths}
         self.study.check_labelled(known)
         named = self.study.null if isinstance(self.study.null, Mapping) else ()
@@ -106,9 +96,6 @@ class StudyRecord:
                 f"{self.study.name}: null is given for {', '.join(map(repr, unknown))}; "
                 f"the estimands are {', '.join(sorted(known))}"
             )
-
-    def _check_names(self) -> None:
-        """Raise StudyError for a method whose name is too long for that of its folder."""
         for name in self.study.methods:
             if (length := len(folder_name(name).encode())) > _LONGEST_NAME:
                 raise StudyError(
@@ -142,23 +129,15 @@ class StudyRecord:
     def settle_changes(self, changed: str | None, methods: Iterable[str] | None = None) -> None:
         """Notice rows that something else has made; decide on them as told, or stop.
 
-        Parameters
-        ----------
-        changed : {"keep", "discard"}, optional
-            As in `run`. Rows that are discarded no longer count; `clear` moves them away.
-        methods : iterable of str, optional
-            The methods whose rows may be discarded; all of the study's by default.
+        Rows that are discarded no longer count; `clear` moves them away. They are of these methods,
+        by default all of the study's.
         """
         wanted = self.marks.keys() if methods is None else set(methods)
         truths = self._changed_truths()
         self.new_truths = truths if changed == "keep" else []
-        self._decisions.settle(self.store, changed, wanted=wanted, truths=truths)
+        changes.settle(self.manifest, self.store, changed, wanted=wanted, truths=truths)
         if changed == "discard":
-            self._to_clear = [
-                part
-                for part in self.store.parts()
-                if self._decisions.is_discarded(self.store, part, wanted)
-            ]
+            self._to_clear = changes.discarded_parts(self.manifest, wanted)
             self.made_of, self._extent = None, {}
             self.discarded_up_to = max((part.stop for part in self._to_clear), default=0)
 
@@ -167,14 +146,15 @@ class StudyRecord:
         return [
             part
             for part in self.store.parts()
-            if self.manifest.is_of_study(part)
+            if part.method in self.marks
+            and part.condition in self.manifest.conditions
             and not self.manifest.counts(part)
-            and part.fingerprint not in self._decisions.discarded
+            and part.fingerprint not in self.manifest.discarded
         ]
 
     def settle_others(self, store: Store, changed: str | None) -> None:
         """Do the same with the parts of another folder, where nothing is discarded."""
-        self._decisions.settle(store, changed, wanted=self.marks.keys())
+        changes.settle(self.manifest, store, changed, wanted=self.marks.keys())
 
     def remeasured(self) -> str:
         """Say in one sentence that the measures are about another truth than before, or nothing."""
@@ -198,15 +178,15 @@ class StudyRecord:
     def _changed_truths(self) -> list[str]:
         """Say which truth is not what the tables were made with: the first, and how many more."""
         stored = self._record.get("truths", {})
-        changes = [
+        said = [
             f"the truth of {estimand} at {condition.key}: {before} -> {after}"
             for condition, truths in self.truths.items()
             for estimand, before in stored.get(condition.key, {}).items()
             for after in [truths.get(estimand)]
             if before != after and not (before is None and after != after)
         ]
-        more = f" (and of {len(changes) - 1} more)" if len(changes) > 1 else ""
-        return [changes[0] + more] if changes else []
+        more = f" (and of {len(said) - 1} more)" if len(said) > 1 else ""
+        return [said[0] + more] if said else []
 
     def stored(self) -> dict[Condition, list[Part]]:
         """Return the parts that count, by condition."""
@@ -275,7 +255,7 @@ class StudyRecord:
             "marks": self.marks,
             "kept": sorted(self.manifest.kept),
             "older_rows": self._older,
-            "discarded": sorted(self._decisions.discarded),
+            "discarded": sorted(self.manifest.discarded),
             "truths": truths_record(self.truths),
             "made_of": self.made_of,
             "measured_of": self.measured_of,
@@ -289,10 +269,7 @@ class StudyRecord:
     def close(self, replicates: int, workers: int, computed: int) -> list[str]:
         """Write down how a run went; one that computed nothing leaves no line.
 
-        Returns
-        -------
-        list of str
-            What a reader of the tables should know of their rows, a line each.
+        Return what a reader of the tables should know of their rows, a line each.
         """
         stored = self.stored()
         stops = [part.stop for parts in stored.values() for part in parts]

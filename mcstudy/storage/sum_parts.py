@@ -1,4 +1,4 @@
-"""Tables of moments to parts and back: the parts of a study with ``keep="measures"``."""
+"""Answers to parts, and the parts of a study with ``keep="measures"`` to summaries."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from mcstudy.storage import parts
 from mcstudy.storage.moment_tables import Summary, joined_moments, moments_table, summary
 from mcstudy.storage.parts import Head, NewPart, Part
 from mcstudy.storage.provenance import Mark
+from mcstudy.study import Study
 
 _TRUTH = "the truth of "
 _NULL = "the null value of "
 _LEVEL = "the level of the intervals that are formed"
 
 
-def encode_sums(
-    job: Job,
-    answers: Mapping[str, Answers],
-    marks: Mapping[str, Mark],
-    truths: Mapping[str, float],
-    null: float | Mapping[str, float] | None,
-    level: float | None,
+def encode(
+    study: Study, job: Job, answers: Mapping[str, Answers], marks: Mapping[str, Mark]
 ) -> dict[str, NewPart]:
-    """Return the part of each method of a finished job, its sums alone."""
-    about = references(truths, null, level)
-    nulls = {estimand: null_of(null, estimand) for estimand in truths}
-    made = {}
-    for name in sorted(answers):
-        table = moments_table(answers[name], job.start, truths, nulls, level=level)
-        head = Head(job.condition.key, name, job.start, job.stop, marks[name], about)
-        made[name] = parts.new_part(table, head)
-    return made
+    """Return the part of each method of a finished job: its rows, or its sums alone."""
+    start, about = job.start, None
+    if study.keep == "rows":
+        tables = {name: parts.rows_of(own, start) for name, own in answers.items()}
+    else:
+        truths = study.truths(job.condition)
+        about = references(truths, study.null, study.level)
+        nulls = {estimand: null_of(study.null, estimand) for estimand in truths}
+        tables = {
+            name: moments_table(own, start, truths, nulls, level=study.level)
+            for name, own in answers.items()
+        }
+    key = job.condition.key
+    heads = {name: Head(key, name, start, job.stop, marks[name], about) for name in sorted(tables)}
+    return {name: parts.new_part(tables[name], head) for name, head in heads.items()}
 
 
 def references(
@@ -80,12 +82,9 @@ def nulls_of(heads: Sequence[Head]) -> dict[str, float]:
 def read_summaries(stored: Sequence[Part]) -> dict[str, Summary]:
     """Return what is known of each method in some parts of one condition, each replicate once.
 
-    Raises
-    ------
-    DamagedError
-        Where a part turns out to be damaged.
+    DamagedError where a part turns out to be damaged.
     """
-    return summaries([(part, parts.read(part.path)) for part in stored])
+    return summaries([(part, part.rows()) for part in stored])
 
 
 def summaries(read: Sequence[tuple[Part, pa.Table]]) -> dict[str, Summary]:
@@ -101,4 +100,4 @@ def summaries(read: Sequence[tuple[Part, pa.Table]]) -> dict[str, Summary]:
 
 def summary_of(part: NewPart) -> Summary:
     """Return what is known of the method in a part that has just been made."""
-    return summary([parts.rows_in(part)])
+    return summary([part.rows()])

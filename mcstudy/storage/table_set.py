@@ -70,21 +70,9 @@ def open_tables(
 ) -> dict[str, Any]:
     """Open some tables of a folder, of one state, every byte of them verified.
 
-    Parameters
-    ----------
-    folder : Path
-        With the tables, and with `study.json`, unless they are nobody's results.
-    names : sequence of str
-        The tables.
-    stack : ExitStack
-        Closes them.
-    seals : mapping of str to str, optional
-        Those of the state that is wanted; by default the one that `study.json` lists now.
-
-    Raises
-    ------
-    ResultsError
-        If one is missing or damaged, or they are not of one state.
+    The stack closes them. The seals are those of the state that is wanted; by default the one that
+    `study.json` lists now, unless they are nobody's results. ResultsError if one is missing or
+    damaged, or they are not of one state.
     """
     looks = 0
     while True:

@@ -32,10 +32,7 @@ def versions_of_rows() -> dict[str, str]:
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of the distributions that these packages come from, by its name.
 
-    Parameters
-    ----------
-    packages : iterable of str
-        Names as in ``import name``. What belongs to Python has no version of its own.
+    Packages are named as in ``import name``; what belongs to Python has no version of its own.
     """
     further = set(packages) - set(PACKAGES) - sys.stdlib_module_names
     names = {name for package in further for name in _distributions(package)}

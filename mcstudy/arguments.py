@@ -69,6 +69,11 @@ def short(value: object, *, plain: bool = False, most: int = _MOST_LETTERS) -> s
     return cut(" ".join(text.split()), most)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return "1 method", "2 methods"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", " ")
+
+
 def cut(text: str, most: int) -> str:
     """Return a text of at most `most` letters; dots stand for what is left out."""
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import joblib
 
-from mcstudy.arguments import as_texts, short, suggestion
+from mcstudy.arguments import as_texts, counted, short, suggestion
 from mcstudy.errors import StudyError
 from mcstudy.study import Study, check_replicates
 
@@ -104,8 +104,3 @@ def replicates_in_words(fewest: int, most: int) -> str:
     if fewest < most:
         return f"{fewest} to {most} replicates"
     return f"{most} {'replicate' if most == 1 else 'replicates'}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return "1 method", "2 methods"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", " ")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcstudy.analysis.unusable import unusable
-from mcstudy.arguments import as_path
+from mcstudy.arguments import as_path, counted
 from mcstudy.errors import FitsFailedError, ResultsError, StudyError
-from mcstudy.execution.options import RunOptions, counted, scheduler_of
+from mcstudy.execution.options import RunOptions, scheduler_of
 from mcstudy.execution.progress import Progress, duration
 from mcstudy.execution.refresh import say_repaired, update_tables
 from mcstudy.execution.run_loop import RunLoop

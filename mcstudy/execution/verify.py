@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcstudy.arguments import counted
 from mcstudy.errors import ChangedError
-from mcstudy.execution.options import RunOptions, counted
+from mcstudy.execution.options import RunOptions
 from mcstudy.execution.progress import Progress
 from mcstudy.execution.run_loop import RunLoop
 from mcstudy.execution.shards import Shard

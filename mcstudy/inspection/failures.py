@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcstudy.arguments import counted
 from mcstudy.columns import ENDING, WARNED
-from mcstudy.execution.options import counted
 from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind

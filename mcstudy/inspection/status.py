@@ -16,7 +16,7 @@ import pandas as pd
 
 from mcstudy.analysis.query import factors_of, written_condition
 from mcstudy.analysis.select import METHODS_IN_ORDER, factors_in_words, in_order
-from mcstudy.execution.options import counted
+from mcstudy.arguments import counted
 from mcstudy.execution.scheduler import covered
 from mcstudy.grid import Condition, level_text
 from mcstudy.inspection.failures import NOWHERE, Place, kinds_of, troubled_fits

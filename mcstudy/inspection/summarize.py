@@ -8,8 +8,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from mcstudy.arguments import counted
 from mcstudy.errors import ResultsError
-from mcstudy.execution.options import counted
 from mcstudy.execution.refresh import LEFT, Extent, extent_of, lost
 from mcstudy.execution.tables import MeasureOptions, make_tables
 from mcstudy.loader import check_name, load_study, recorded_study

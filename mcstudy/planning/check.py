@@ -8,9 +8,8 @@ from pathlib import Path
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mcstudy.arguments import check_seconds
+from mcstudy.arguments import check_seconds, counted
 from mcstudy.errors import StudyError
-from mcstudy.execution.options import counted
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.planning.dry_run import try_out
 from mcstudy.planning.oracle import OracleComparison, compare_with_oracle

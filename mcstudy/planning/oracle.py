@@ -11,8 +11,8 @@ from scipy import stats
 
 from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import errors, shares
+from mcstudy.arguments import counted
 from mcstudy.errors import StudyError
-from mcstudy.execution.options import counted
 from mcstudy.external.frames import as_pandas, is_frame
 from mcstudy.grid import Condition
 from mcstudy.simulation.global_random import do_seeded_job

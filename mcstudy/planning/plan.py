@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from mcstudy.analysis.precision import check_exist, existing
-from mcstudy.arguments import as_path
+from mcstudy.arguments import as_path, counted
 from mcstudy.arguments import check_seconds as check_seconds_given
 from mcstudy.errors import ChangedError
-from mcstudy.execution.options import check_jobs, counted, replicates_in_words, workers_for
+from mcstudy.execution.options import check_jobs, replicates_in_words, workers_for
 from mcstudy.execution.progress import duration
 from mcstudy.execution.scheduler import fits_of, missing_jobs
 from mcstudy.grid import Condition

@@ -8,12 +8,10 @@ doi:10.1037/met0000695), in our own words.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import os
 import platform
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +19,21 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.definitions import DEFINITIONS, OWN_MCSE
 from mcstudy.analysis.select import labelled
-from mcstudy.arguments import short
+from mcstudy.arguments import counted, short
 from mcstudy.errors import StudyError
-from mcstudy.execution.options import check_jobs, counted, workers_for
+from mcstudy.execution.options import check_jobs, workers_for
 from mcstudy.grid import Level, level_text
 from mcstudy.labels import label
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.measure import is_share, null_of
-from mcstudy.method import Status, batch_of
+from mcstudy.method import Status
 from mcstudy.planning.forecast import cell_in_words, expected_errors, stops_in_words, unit_errors
 from mcstudy.planning.forecast import worst as worst_of
 from mcstudy.planning.pilot import run_pilot
 from mcstudy.storage.facts import commit_of
+from mcstudy.storage.source import source_of
 from mcstudy.storage.versions import versions
 from mcstudy.study import Study
 from mcstudy.tables.document import Block, Document, Grid
@@ -45,17 +45,10 @@ _MOST_CODE = 60  # lines of a function; a longer one is better read in the study
 _MOST_LEVELS = 30  # of a factor, shown one by one
 _TITLE, _PART, _QUESTION = 1, 2, 3  # levels of headings
 _MEASURES = (
-    ("bias", "mean of e", "sd(e)/sqrt(n)"),
-    ("empirical_se", "standard deviation of the estimates", "jackknife"),
-    ("mse", "mean of e^2", "sd(e^2)/sqrt(n)"),
-    ("rmse", "sqrt(mean of e^2)", "jackknife"),
-    ("model_se", "sqrt(mean of the squared standard errors)", "jackknife"),
-    ("relative_error_model_se", "model_se/empirical_se - 1", "jackknife"),
-    ("coverage", "share c of the intervals that contain the truth", "sqrt(c(1 - c)/n)"),
-    ("coverage_of_all", "the same; a missing interval is a miss", "sqrt(c(1 - c)/n)"),
-    ("width", "mean width of the finite intervals", "sd/sqrt(n)"),
-    ("rejection", "share r of the intervals without the null value", "sqrt(r(1 - r)/n)"),
+    *("bias", "empirical_se", "mse", "rmse", "model_se", "relative_error_model_se"),
+    *("coverage", "coverage_of_all", "width", "rejection"),
 )
+"""Those that a plan names: each study has them all, where it has what they need."""
 _SHARES = (0.95, 0.8, 0.5)  # a nominal coverage, a usual power, and where the error is largest
 
 
@@ -285,19 +278,21 @@ def _methods(study: Study) -> list[Block]:
 def _performance(
     study: Study, expected: tuple[int, pd.DataFrame] | None
 ) -> list[tuple[str, list[Block]]]:
-    rows = [row for row in _MEASURES if row[0] != "rejection" or study.null is not None]
+    rows = [
+        (name, *DEFINITIONS[name])
+        for name in _MEASURES
+        if name != "rejection" or study.null is not None
+    ]
     rows += [
-        (name, (inspect.getdoc(function) or "the study's own").split("\n")[0], "see question 13")
+        (name, (inspect.getdoc(function) or "the study's own").split("\n")[0], OWN_MCSE)
         for name, function in study.measures.items()
     ]
     named = [(label(study.labels, name, "measure"), *rest) for name, *rest in rows]
     statuses = ", ".join(f"{word} ({word.meaning})" for word in Status)
     uncertainty = (
         "Every number is reported with its Monte Carlo standard error and 95 % limits, in tables "
-        "and figures: by the formulas of question 12, by the jackknife where these assume normal "
-        "estimates; limits of shares are Wilson's. Methods see the same data sets, so the errors "
-        "of their differences are paired. A measure of the study's own that gives no error has "
-        "the binomial one where it is a share, else a jackknife over 40 groups of replicates."
+        "and figures, by the formulas of question 12. Methods see the same data sets, so the "
+        "errors of their differences are paired."
     )
     missing = (
         f"A fit that fails is a row with a status: {statuses}. No data set is drawn anew and "
@@ -402,21 +397,11 @@ def _other(study: Study) -> list[tuple[str, list[Block]]]:
 
 
 def _code(name: str, function: Callable[..., Any]) -> list[Block]:
-    """Return what a function is called, its docstring's first line and its code."""
-    inner: Any = batch_of(function) or function
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    inner = inspect.unwrap(inner)
-    home = f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', '')}".strip(".")
-    of_study = home.startswith(("mcstudy_study_", "__main__"))
-    said = (inspect.getdoc(inner) or "").split("\n\n")[0]
-    title = name if of_study or not home else f"{name}: {home}"
-    lines = [f"{title}{f'. {said}' if said else ''}"]
-    if of_study:
-        try:
-            code = textwrap.dedent(inspect.getsource(inner)).splitlines()
-        except (OSError, TypeError):
-            code = []
-        more = [f"... {len(code) - _MOST_CODE} more lines"] if len(code) > _MOST_CODE else []
-        lines += [f"  {line}" for line in [*code[:_MOST_CODE], *more]]
-    return [_said(*lines)]
+    """Return what a function is called, its docstring's first paragraph and its code."""
+    source = source_of(function)
+    title = f"{name}: {source['home']}" if source["home"] else name
+    options = f" ({source['options']})" if source["options"] else ""
+    code = source.get("text", "").splitlines()
+    more = [f"... {len(code) - _MOST_CODE} more lines"] if len(code) > _MOST_CODE else []
+    said = f". {source['said']}" if source["said"] else ""
+    return [_said(f"{title}{options}{said}", *(f"  {x}" for x in [*code[:_MOST_CODE], *more]))]

@@ -79,7 +79,7 @@ def percent(value: float, mcse: float, lower: float = math.nan, upper: float = m
 
 def _range(rows: pd.DataFrame) -> str:
     """Return "42 % (8)", or "42 % (8) to 45 % (8)" of several."""
-    low, high = rows.loc[rows["value"].idxmin()], rows.loc[rows["value"].idxmax()]
+    low, high = rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()]
     first = percent(*low[[*ERRORS]])
     return first if len(rows) == 1 else f"{first} to {percent(*high[[*ERRORS]])}"
 
@@ -97,7 +97,7 @@ def _coverage(frame: pd.DataFrame, words: _Words, level: float) -> Iterator[Find
     off = [rows for rows in groups if (rows["upper"] < level).any()]
     off.sort(key=lambda rows: rows["value"].min())
     for rows in off[:MOST]:
-        first = rows.loc[rows["value"].idxmin()]
+        first = rows.iloc[rows["value"].argmin()]
         low = int((rows["upper"] < level).sum())
         where = words.place(first) if len(rows) == 1 else ""
         exists = (rows["used"] < 0.99 * rows["replicates"]).any()
@@ -115,7 +115,7 @@ def _coverage(frame: pd.DataFrame, words: _Words, level: float) -> Iterator[Find
     kept = [rows for rows in groups if not (rows["upper"] < level).any()]
     if kept:
         whole = pd.concat(kept, ignore_index=True)
-        lowest = whole.loc[whole["value"].idxmin()]
+        lowest = whole.iloc[whole["value"].argmin()]
         cells_in_words = f"{len(kept)} of {len(groups)} intervals" if off else "every interval"
         yield Finding(
             f"{_capital(cells_in_words)}, counted by method and estimand, "

@@ -26,6 +26,10 @@ class Reported(StudyTables, Protocol):
         """What it is to find out."""
 
     @property
+    def labels(self) -> dict[str, str]:
+        """The words that stand for names."""
+
+    @property
     def comparisons(self) -> pd.DataFrame:
         """Two methods on the same data."""
 

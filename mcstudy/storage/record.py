@@ -51,9 +51,11 @@ class Record(TypedDict):
     max_replicates: NotRequired[int | None]
     aims: NotRequired[str]
     labels: NotRequired[dict[str, str]]
+    sources: NotRequired[dict[str, dict[str, dict[str, str]]]]
     facts: list[str]
     conditions: dict[str, dict[str, Level]]
     study_file: str | None
+    source_digest: NotRequired[str]
     asked: Asked
     replicates: int | None
     marks: dict[str, dict[str, str]]

@@ -20,6 +20,7 @@ from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of,
 from mcstudy.storage.parts import Part, digest, folder_name
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
 from mcstudy.storage.record import RecordError
+from mcstudy.storage.source import sources_of
 from mcstudy.storage.store import Store
 from mcstudy.study import Study
 
@@ -37,6 +38,7 @@ class StudyRecord:
         self.marks = method_marks(study)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
         self._check()
+        self._sources = sources_of(study)
         take_as_unchanged(study, self.marks)
         self.repaired, self._wrote = "", False
         self._record = self._record_of(store)
@@ -244,12 +246,14 @@ class StudyRecord:
             "facts": list(self.facts()),
             "aims": self.study.aims,
             "labels": dict(self.study.labels),
+            "sources": self._sources,
             "method_order": list(self.study.methods),
             "conditions": {
                 c.key: dict(c.factors)
                 for c in sorted(self.study.conditions, key=lambda c: c.sort_key)
             },
             "study_file": str(self.study.source) if self.study.source else None,
+            "source_digest": self.study.source_digest,
             "asked": self.asked,
             "replicates": self._record.get("replicates"),
             "marks": self.marks,

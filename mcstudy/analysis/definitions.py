@@ -1,0 +1,68 @@
+"""What each measure is, and the formula of its Monte Carlo standard error, in a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from mcstudy.columns import WARNED
+from mcstudy.method import Status
+
+
+class Definition(NamedTuple):
+    """What a measure is, and its Monte Carlo standard error; e is estimate minus truth."""
+
+    meaning: str
+    mcse: str
+
+
+_BINOMIAL = "sqrt(p(1 - p)/n) of the share p; limits of Wilson (1927)"
+_JACKKNIFE = "jackknife over replicates"
+
+DEFINITIONS: Mapping[str, Definition] = {
+    "bias": Definition("mean of e", "sd(e)/sqrt(n)"),
+    "relative_bias": Definition(
+        "bias/truth; missing where the truth is 0", "sd(e)/(sqrt(n) truth)"
+    ),
+    "standardized_bias": Definition("bias/empirical SE", _JACKKNIFE),
+    "empirical_se": Definition("standard deviation of the estimates", _JACKKNIFE),
+    "mse": Definition("mean of e^2", "sd(e^2)/sqrt(n)"),
+    "rmse": Definition("sqrt(mean of e^2)", _JACKKNIFE),
+    "median_bias": Definition("median of e", "from order statistics (Maritz & Jarrett 1978)"),
+    "mad": Definition(
+        "1.4826 x the median distance of the estimates from their median", "influence function"
+    ),
+    "model_se": Definition("sqrt(mean of the squared standard errors)", _JACKKNIFE),
+    "relative_error_model_se": Definition(
+        "model SE/empirical SE - 1, of the replicates that have both",
+        f"{_JACKKNIFE}, of the two together",
+    ),
+    "coverage": Definition("share of the intervals that contain the truth", _BINOMIAL),
+    "coverage_of_all": Definition(
+        "share of all replicates with an interval that contains the truth: a missing interval is "
+        "a miss",
+        _BINOMIAL,
+    ),
+    "bias_eliminated_coverage": Definition(
+        "share of the intervals that contain the mean of the estimates",
+        "binomial, with the error of that mean",
+    ),
+    "miss_below": Definition("share of the intervals that lie below the truth", _BINOMIAL),
+    "miss_above": Definition("share of the intervals that lie above the truth", _BINOMIAL),
+    "width": Definition("mean width of the finite intervals", "sd/sqrt(n)"),
+    "rejection": Definition("share of the intervals without the null value", _BINOMIAL),
+    **{
+        f"share_{status}": Definition(
+            f"share of the fits that ended so: {status.meaning}", _BINOMIAL
+        )
+        for status in Status
+    },
+    WARNED: Definition("share of the fits that gave a warning, however they ended", _BINOMIAL),
+}
+"""The measures that every study has; docs/measures.md says more of each."""
+
+OWN_MCSE = (
+    "as its function gives it; else binomial for a share, and a jackknife over 40 groups of "
+    "replicates for another number"
+)
+"""The error of a measure of the study's own."""

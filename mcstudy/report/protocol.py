@@ -1,0 +1,221 @@
+"""The chapter on how the study was made, in the order of ADEMP, from its record and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcstudy.analysis.definitions import DEFINITIONS, OWN_MCSE, Definition
+from mcstudy.analysis.precision import errors, precision_lines
+from mcstudy.analysis.select import factor_columns, levels_of, varying
+from mcstudy.figures.style import label, labelled, level_label
+from mcstudy.measure import LEVEL, is_share
+from mcstudy.report.reported import Reported
+from mcstudy.report.section import Code, Part, Section, Term, as_table, number
+from mcstudy.tables.document import Block, Document, Grid
+
+_SHARE_AT = 0.95  # the coverage whose error says what a number of replicates is good for
+
+
+def protocol_section(results: Reported) -> Section:
+    """Return aims, data-generating mechanism, estimands, methods and measures of a study."""
+    parts = [
+        Part("Aims", [results.aims.strip() or "To fill in: the study says no aims."]),
+        _mechanism(results),
+        _estimands(results),
+        _methods(results),
+        _measures(results),
+        Part("Replicates", [*_replicates(results)]),
+        Part(
+            "The whole plan",
+            ["This command writes the plan as the twenty questions of ADEMP-PreReg:"],
+            [f"mcstudy protocol {_study_file(results)} --output protocol.md --format markdown"],
+        ),
+    ]
+    return Section("protocol", "Protocol", parts)
+
+
+def _study_file(results: Reported) -> str:
+    path = results.study.get("study_file")
+    return Path(path).name if path else "STUDY"
+
+
+def _sources(results: Reported, kind: str) -> Mapping[str, Mapping[str, str]]:
+    found: Mapping[str, Mapping[str, str]] = (results.study.get("sources") or {}).get(kind, {})
+    return found
+
+
+def _mechanism(results: Reported) -> Part:
+    study, frame = results.study, results.performance
+    factors = factor_columns(frame)
+    moving = varying(frame, factors)
+    count = len(study["conditions"])
+    full = math.prod(len(levels) for levels in study["factors"].values())
+    lines = []
+    if not factors:
+        lines.append("There is one condition, without factors.")
+    elif count == full:
+        lines.append(f"Conditions: {count}, all combinations of the levels.")
+    else:
+        lines.append(f"Conditions: {count} of the {full} combinations of the levels.")
+    for name in factors:
+        words = "" if label(results, name, "factor") == name else f" ({name} in the code)"
+        levels = ", ".join(level_label(results, name, x) for x in levels_of(frame, name))
+        fixed = "" if name in moving else ", fixed"
+        lines.append(f"{label(results, name, 'factor')}{words}: {levels}{fixed}.")
+    source = _sources(results, "study").get("simulate", {})
+    if source.get("said"):
+        lines.insert(0, source["said"])
+    marks = study.get("marks") or {}
+    if digests := sorted({mark["simulate"] for mark in marks.values() if "simulate" in mark}):
+        lines.append(f"Digest of the code that makes the data: {', '.join(digests)}.")
+    if source.get("home"):
+        lines.append(f"The data come from {_home(source)}.")
+    return Part("Data-generating mechanism", lines, code=[*_code("simulate", source)])
+
+
+def _home(source: Mapping[str, str]) -> str:
+    options = f" with {source['options']}" if source["options"] else ""
+    return f"{source['home']}{options}"
+
+
+def _code(name: str, source: Mapping[str, str]) -> Iterator[Code]:
+    if source.get("text"):
+        yield Code(f"Code of {name}", source["text"])
+
+
+def _estimands(results: Reported) -> Part:
+    truths = results.study.get("truths") or {}
+    names = list(dict.fromkeys(name for of in truths.values() for name in of))
+    lines, differ = [], []
+    for name in names:
+        values = {of.get(name) for of in truths.values()}
+        if len(values) == 1:
+            (value,) = values
+            shown = "is not known" if value is None else f"is {number(value)}"
+            everywhere = " under every condition" if len(truths) > 1 else ""
+            lines.append(f"The true {label(results, name, 'estimand')} {shown}{everywhere}.")
+        else:
+            differ.append(name)
+    tables = []
+    if differ:
+        moving = varying(results.conditions, factor_columns(results.conditions))
+        rows = []
+        for row in results.conditions.to_dict("records"):
+            at = [level_label(results, name, row[name]) for name in moving]
+            known = (truths.get(str(row["condition"]), {}).get(name) for name in differ)
+            rows.append([*at, *("-" if value is None else number(value) for value in known)])
+        heads = [*(label(results, name, "factor") for name in moving)]
+        heads += [label(results, name, "estimand") for name in differ]
+        grid = Grid(heads, rows, labels=len(moving))
+        tables.append(as_table(Document(blocks=[Block("True values by condition", grid)])))
+    source = _sources(results, "study").get("estimands", {})
+    null = results.study.get("null")
+    if null is not None:
+        given = null if isinstance(null, Mapping) else dict.fromkeys(names, null)
+        said = ", ".join(f"{label(results, k, 'estimand')} = {number(v)}" for k, v in given.items())
+        lines.append(f"Null values, which rejection is about: {said}.")
+    return Part("Estimands", lines, tables=tables, code=[*_code("estimands", source)])
+
+
+def _methods(results: Reported) -> Part:
+    study = results.study
+    terms, code = list[Term](), list[Code]()
+    for name in study.get("method_order", study["methods"]):
+        source = _sources(results, "method").get(name, {})
+        mark = (study.get("marks") or {}).get(name, {})
+        said = [source["said"].rstrip(".")] if source.get("said") else []
+        said += [_home(source)] if source.get("home") else []
+        said += [f"options {source['options']}"] if source.get("options") and not said[1:] else []
+        packages = [
+            f"{package} {version}"
+            for package, version in mark.items()
+            if package not in ("simulate", "method", "seed", "python", "mcstudy results")
+        ]
+        said += [f"digest of its code {mark['method']}"] if "method" in mark else []
+        said += [f"with {', '.join(packages)}"] if packages else []
+        words = label(results, name, "method")
+        called = f" ({name} in the code)" if words != name else ""
+        terms.append(Term(f"{words}{called}", f"{'; '.join(said)}."))
+        code += _code(name, source)
+    level = 100 * float(study.get("level") or LEVEL)
+    lines = [
+        "All methods see the same data sets. Where one gives a standard error and no interval, a "
+        f"Wald interval of nominal {level:g} % is formed."
+    ]
+    if study.get("reference"):
+        reference = label(results, study["reference"], "method")
+        lines.append(f"The others are compared with {reference}.")
+    return Part("Methods", lines, terms=terms, code=code)
+
+
+def _measures(results: Reported) -> Part:
+    own = _sources(results, "measure")
+    terms = []
+    for name in levels_of(results.performance, "measure"):
+        made = DEFINITIONS.get(name)
+        if made is None:
+            said = own.get(name, {}).get("said") or "a measure of the study's own"
+            made = Definition(said.rstrip("."), OWN_MCSE)
+        text = f"{made.meaning}. MCSE: {made.mcse}."
+        terms.append(Term(label(results, name, "measure"), text, f"measure-{name}"))
+    lines = [
+        "e is estimate minus truth, n the number of replicates that have what the measure needs. "
+        "Limits are value -/+ 1.96 MCSE; of shares they are Wilson's."
+    ]
+    code = [made for name, source in own.items() for made in _code(name, source)]
+    return Part("Performance measures", lines, terms=terms, code=code)
+
+
+def _replicates(results: Reported) -> Iterator[str]:
+    """Yield how many replicates there are, what errors they give, and what was aimed at."""
+    study, frame = results.study, results.performance
+    counts = sorted({int(n) for n in frame["replicates"]})
+    fewest, most = counts[0], counts[-1]
+    yield f"Replicates of a condition: {fewest}{'' if most == fewest else f' to {most}'}."
+    error = math.sqrt(_SHARE_AT * (1 - _SHARE_AT) / fewest)
+    yield (
+        f"With {fewest}, the Monte Carlo standard error of a coverage of 95 % is "
+        f"{100 * error:.2g} percentage points, and the largest of any share "
+        f"{100 * math.sqrt(0.25 / fewest):.2g}."
+    )
+    for name in ("coverage", "rejection", "bias", "rmse"):
+        rows = frame[frame["measure"] == name]
+        error_of = errors(rows) if len(rows) else np.array([])
+        if len(rows) and np.isfinite(error_of).any():
+            place = int(np.nanargmax(error_of))
+            unit = 100 if is_share(name) else 1
+            where = _cell(results, rows.iloc[place])
+            points = " percentage points" if unit == 100 else ""
+            yield (
+                f"Largest Monte Carlo standard error of {label(results, name, 'measure')}: "
+                f"{unit * error_of[place]:.2g}{points} ({where})."
+            )
+    goals = study.get("precision")
+    if not goals:
+        yield "No precision was asked for; the number of replicates was fixed beforehand."
+        return
+    wanted = ", ".join(f"{name} {goal:g}" for name, goal in goals.items())
+    limit = study.get("max_replicates")
+    yield (
+        f"The run went on in each condition until these Monte Carlo standard errors were reached: "
+        f"{wanted}{f', or {limit} replicates' if limit else ''}."
+    )
+    if "reached" in frame:
+        most = limit or int(frame["replicates"].max())
+        yield from (f"{line}." for line in precision_lines(frame, goals, most))
+
+
+def _cell(results: Reported, row: Any) -> str:
+    factors = varying(results.performance, factor_columns(results.performance))
+    names = [*factors, "method", "estimand", "interval"]
+    shown = [
+        labelled(results, name, row[name])
+        for name in names
+        if isinstance(row[name], str) or name in factors
+    ]
+    return ", ".join(shown)

@@ -1,0 +1,81 @@
+"""What the chapters of the page are made of; `page.html` lays them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from mcstudy.tables.document import Document
+
+
+class Term(NamedTuple):
+    """A word with what it means; `anchor` is where links to it lead."""
+
+    name: str
+    text: str
+    anchor: str = ""
+
+
+class Code(NamedTuple):
+    """A text to be read as it is, under a heading that opens it."""
+
+    title: str
+    text: str
+
+
+class Table(NamedTuple):
+    """A printed answer as HTML; a long one is folded away under its title."""
+
+    title: str
+    html: Any
+    rows: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a chapter, in this order: sentences, commands, terms, tables, code.
+
+    Parameters
+    ----------
+    heading : str, optional
+        Above it.
+    lines, commands : sequence of str, optional
+        Sentences, and what can be typed.
+    terms, tables, code : sequence, optional
+        Words with their meaning, tables as HTML, and texts.
+    """
+
+    heading: str = ""
+    lines: Sequence[str] = ()
+    commands: Sequence[str] = ()
+    terms: Sequence[Term] = ()
+    tables: Sequence[Table] = ()
+    code: Sequence[Code] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A chapter of the page; its name is the anchor that the contents lead to."""
+
+    name: str
+    title: str
+    parts: Sequence[Part]
+
+
+def as_table(document: Document) -> Table:
+    """Return a printed answer; the template takes its HTML as it is, since its text is escaped."""
+    from markupsafe import Markup
+
+    from mcstudy.tables.formats import render
+
+    sections = document.sections()
+    title = next((line for block in sections for line in block.texts()), "")
+    rows = sum(len(block.grid.rows) for block in sections if block.grid)
+    return Table(title, Markup(render(document, "html")), rows)
+
+
+def number(value: float) -> str:
+    """Return a true value or the like in at most six digits."""
+    return f"{value:.6g}"

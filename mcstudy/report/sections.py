@@ -1,0 +1,188 @@
+"""The chapters on fits that failed, and on what a run was made with."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from mcstudy.analysis.select import columns_of, factor_columns, levels_of, method_order, varying
+from mcstudy.errors import MCStudyError
+from mcstudy.figures.style import label, level_label
+from mcstudy.method import Status
+from mcstudy.report.reported import Reported
+from mcstudy.report.section import Part, Section, Table, Term, as_table
+from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.formats import Printed
+from mcstudy.tables.summary import endings
+
+_RANKED = ("rmse", "coverage")
+"""The measures whose ranking of the methods is held against failures."""
+
+
+def failures_section(results: Reported) -> Section:
+    """Return how the fits ended, what failures do to the rankings, and the warnings."""
+    words = "; ".join(f"{word}: {word.meaning}" for word in Status)
+    parts = [
+        Part(
+            "How the fits ended",
+            [
+                "A fit that fails is a row with a status. No data set is drawn anew and none is "
+                "replaced; a measure rests on the fits that have what it needs, and used/of says "
+                "on how many.",
+                f"{words}.",
+                *_missing_intervals(results),
+                *(f"{line}." for line in results.unusable),
+            ],
+            tables=[
+                as_table(Document(blocks=[_ends(results)])),
+                *_ends_by_condition(results),
+            ],
+        ),
+        *_rankings(results),
+        _warnings(results),
+    ]
+    return Section("failures", "Failures and missing results", parts)
+
+
+def _ends(results: Reported) -> Block:
+    return endings(columns_of(results.performance), method_order(results.study), results.labels)
+
+
+def _missing_intervals(results: Reported) -> Iterator[str]:
+    frame = results.performance
+    of_intervals = frame[frame["measure"] == "coverage"]
+    short = of_intervals[of_intervals["used"] < of_intervals["replicates"]]
+    if len(short):
+        yield (
+            f"In {len(short)} of {len(of_intervals)} cells with intervals some do not exist. "
+            "Coverage of all data sets counts a missing one as a miss."
+        )
+    elif len(of_intervals):
+        yield "No interval is missing."
+
+
+def _ends_by_condition(results: Reported) -> Iterator[Table]:
+    """Yield the fits that did not end ok, by condition and method, where there are any."""
+    frame = results.performance
+    shares = frame[frame["measure"].str.startswith("share_") & (frame["value"] > 0)]
+    others = shares[shares["measure"] != f"share_{Status.OK}"]
+    moving = varying(frame, factor_columns(frame))
+    if others.empty or not moving:
+        return
+    statuses = [f"share_{word}" for word in Status if f"share_{word}" in set(others["measure"])]
+    rows = []
+    for keys, cells in others.groupby([*moving, "method"], sort=False, dropna=False):
+        counts = dict(zip(cells["measure"], cells["value"] * cells["used"], strict=True))
+        names = [*moving, "method"]
+        shown = [level_label(results, name, key) for name, key in zip(names, keys, strict=True)]
+        fits = int(cells["replicates"].max())
+        rows.append(
+            [*shown, str(fits), *(str(round(counts.get(status, 0))) for status in statuses)]
+        )
+    heads = [*(label(results, name, "factor") for name in moving), "method", "fits"]
+    heads += [status.removeprefix("share_") for status in statuses]
+    block = Block("Fits that did not end ok", Grid(heads, rows, labels=len(moving) + 1))
+    yield as_table(Document(blocks=[block]))
+
+
+def _rankings(results: Reported) -> Iterator[Part]:
+    """Yield whether failures could turn the ranking of the methods, and which fail together."""
+    if len(levels_of(results.performance, "method")) < 2:
+        return
+    if results.study.get("keep", "rows") != "rows":
+        yield Part("Do failures change the ranking?", ["No rows are kept, so it is not known."])
+        return
+    lines, tables = [], []
+    ranked = [name for name in _RANKED if (results.performance["measure"] == name).any()]
+    makers: list[Callable[[], Printed]] = [partial(results.sensitivity, name) for name in ranked]
+    for make in (*makers, results.failure_overlap):
+        try:
+            tables.append(as_table(make().document()))
+        except MCStudyError as error:
+            lines.append(f"{_reason(error, results.folder)}.")
+    yield Part("Do failures change the ranking?", lines, tables=tables)
+
+
+def _warnings(results: Reported) -> Part:
+    from mcstudy.comparison.failures import warnings_document
+
+    if results.study.get("keep", "rows") != "rows":
+        return Part("Warnings", ["No rows are kept, so the texts of warnings are not known."])
+    kinds = results.warnings()
+    if kinds.empty:
+        return Part("Warnings", ["No fit gave a warning."])
+    return Part("Warnings", tables=[as_table(warnings_document(kinds))])
+
+
+def _reason(error: MCStudyError, folder: Path) -> str:
+    return str(error).removeprefix(f"{folder}: ")
+
+
+def environment_section(results: Reported, folder: Path) -> Section:
+    """Return what the study ran on, how to run it and one replicate again, and the digests."""
+    study = results.study
+    versions = [Term(name, str(version)) for name, version in study.get("versions", {}).items()]
+    runs = [
+        Term(
+            f"Run of {str(run.get('started', ''))[:16].replace('T', ' ')}",
+            f"{run.get('fits', 0)} fits in {run.get('seconds', 0):g} s, "
+            f"{run.get('workers', '?')} workers, {run.get('platform', 'unknown platform')}, "
+            f"commit {run.get('commit') or 'none'}",
+        )
+        for run in study.get("runs") or ()
+    ]
+    file = study.get("study_file")
+    digests = [
+        Term(f"{name}.parquet", digest) for name, digest in sorted(study.get("tables", {}).items())
+    ]
+    if file and study.get("source_digest"):
+        digests.insert(0, Term(Path(file).name, study["source_digest"]))
+    return Section(
+        "environment",
+        "Environment",
+        [
+            Part("Software", terms=versions),
+            Part("Runs", terms=runs),
+            Part("Decided on the way", [*_decisions(results)]),
+            Part("Run it again", *_commands(results, folder)),
+            Part("SHA-256", terms=digests),
+        ],
+    )
+
+
+def _decisions(results: Reported) -> Iterator[str]:
+    """Yield what was decided after the study was declared."""
+    study = results.study
+    runs = len(study.get("runs") or ())
+    yield f"Runs that computed fits: {runs}."
+    older = list(study.get("older_rows") or ())
+    yield from (f"{line}." for line in older)
+    if not older:
+        yield "No row is from older code."
+    discarded = len(study.get("discarded") or ())
+    yield (
+        "No row was discarded."
+        if not discarded
+        else f"Rows of {discarded} earlier version{'s' * (discarded > 1)} of the code were "
+        "discarded."
+    )
+    if study.get("precision"):
+        yield "The run ended in each condition by its precision; see Replicates in the protocol."
+
+
+def _commands(results: Reported, folder: Path) -> tuple[list[str], list[str]]:
+    study = results.study
+    place = shlex.quote(str(folder))
+    commands = []
+    if study.get("study_file"):
+        commands.append(f"mcstudy run {shlex.quote(Path(study['study_file']).name)}")
+        key = next(iter(study["conditions"]), "")
+        condition = f" --condition {shlex.quote(key)}" if key else ""
+        commands.append(f"mcstudy replay {place}{condition} --replicate 0 --trust")
+    commands.append(f"mcstudy table {place} coverage --format latex")
+    return [
+        "The same study again, one data set with its fits, and a table for a paper "
+        "(--format csv, html, latex or markdown):"
+    ], commands

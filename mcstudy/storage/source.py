@@ -1,0 +1,68 @@
+"""A function to what a reader may know of it: where it is from, what it says, its text."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NotRequired, TypedDict
+
+from mcstudy.arguments import short
+from mcstudy.method import batch_of
+from mcstudy.study import Study
+
+_OF_STUDY = ("mcstudy_study_", "__main__")  # modules that are a study file, or a session
+
+
+class Source(TypedDict):
+    """What can be read of a function; each text may be empty.
+
+    Parameters
+    ----------
+    home : str
+        Module and name.
+    said : str
+        The first paragraph of its docstring.
+    options : str
+        What `functools.partial` gives it.
+    text : str
+        Its code, of a function of the study file.
+    """
+
+    home: str
+    said: str
+    options: str
+    text: NotRequired[str]
+
+
+def source_of(function: Callable[..., Any]) -> Source:
+    """Return what can be read of a function; a batched one as its plain form, where it has one."""
+    inner: Any = batch_of(function) or function
+    options: dict[str, str] = {}
+    while isinstance(inner, functools.partial):
+        given = {str(place): value for place, value in enumerate(inner.args)} | inner.keywords
+        options = {name: short(value) for name, value in given.items()} | options
+        inner = inner.func
+    inner = inspect.unwrap(inner)
+    home = f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', '')}".strip(".")
+    of_study = home.startswith(_OF_STUDY)
+    made = Source(
+        home="" if of_study else home,
+        said=" ".join((inspect.getdoc(inner) or "").split("\n\n")[0].split()),
+        options=", ".join(f"{name}={value}" for name, value in options.items()),
+    )
+    if of_study:
+        with suppress(OSError, TypeError):  # made by exec, or an object that can be called
+            made["text"] = textwrap.dedent(inspect.getsource(inner)).rstrip()
+    return made
+
+
+def sources_of(study: Study) -> dict[str, Mapping[str, Source]]:
+    """Return the sources of all functions of a study, by kind and name."""
+    return {
+        "study": {name: source_of(getattr(study, name)) for name in ("simulate", "estimands")},
+        "method": {name: source_of(method) for name, method in study.methods.items()},
+        "measure": {name: source_of(measure) for name, measure in study.measures.items()},
+    }

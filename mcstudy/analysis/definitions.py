@@ -18,6 +18,8 @@ class Definition(NamedTuple):
 
 _BINOMIAL = "sqrt(p(1 - p)/n) of the share p; limits of Wilson (1927)"
 _JACKKNIFE = "jackknife over replicates"
+_PAIRED = "sd/sqrt(n) of the differences on the same data sets"
+_BY_PAIRS = "jackknife over replicates, both methods at once"
 
 DEFINITIONS: Mapping[str, Definition] = {
     "bias": Definition("mean of e", "sd(e)/sqrt(n)"),
@@ -57,9 +59,28 @@ DEFINITIONS: Mapping[str, Definition] = {
         )
         for status in Status
     },
+    "bias_difference": Definition("bias of the method less that of the reference", _PAIRED),
+    "mse_difference": Definition("MSE of the method less that of the reference", _PAIRED),
+    "coverage_difference": Definition(
+        "coverage of the method less that of the reference, where both have an interval", _PAIRED
+    ),
+    "coverage_of_all_difference": Definition(
+        "the same of all replicates: a missing interval is a miss", _PAIRED
+    ),
+    "rejection_difference": Definition(
+        "rejection rate of the method less that of the reference", _PAIRED
+    ),
+    "width_difference": Definition("mean width less that of the reference", _PAIRED),
+    "empirical_se_ratio": Definition(
+        "empirical SE of the method over that of the reference", _BY_PAIRS
+    ),
+    "relative_precision": Definition(
+        "(empirical SE of the reference/that of the method)^2 - 1", _BY_PAIRS
+    ),
+    "relative_efficiency": Definition("MSE of the reference over that of the method", _BY_PAIRS),
     WARNED: Definition("share of the fits that gave a warning, however they ended", _BINOMIAL),
 }
-"""The measures that every study has; docs/measures.md says more of each."""
+"""The measures of a method, and of two on the same data sets; docs/measures.md says more."""
 
 OWN_MCSE = (
     "as its function gives it; else binomial for a share, and a jackknife over 40 groups of "

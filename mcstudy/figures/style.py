@@ -49,6 +49,15 @@ MEASURE_WORDS = {
     "width": "Width of the interval",
     "rejection": "Rejection rate",
     "warned": "Share of fits with a warning",
+    "bias_difference": "Difference of bias",
+    "mse_difference": "Difference of MSE",
+    "empirical_se_ratio": "Ratio of the empirical SEs",
+    "relative_precision": "Relative precision",
+    "relative_efficiency": "Relative efficiency",
+    "coverage_difference": "Difference of coverage",
+    "coverage_of_all_difference": "Difference of coverage of all data sets",
+    "rejection_difference": "Difference of rejection rate",
+    "width_difference": "Difference of width",
 }
 _MOST_LETTERS = 60  # of a label: longer ones are cut, so that the figure stays one
 

@@ -1,120 +1,165 @@
-"""The table of measures to what the page's script reads: names once, numbers without padding."""
+"""The tables of measures and comparisons to what the page's script reads: names stand once."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mcstudy.analysis.select import (
-    factor_columns,
-    is_missing,
-    levels_of,
-    method_order,
-    varying,
+import pandas as pd
+
+from mcstudy.analysis.select import factor_columns, is_missing, levels_of, method_order, varying
+from mcstudy.figures.cells import by_influence
+from mcstudy.figures.style import (
+    label,
+    level_label,
+    method_colours,
+    method_labels,
+    method_shapes,
+    theme,
+    unlike,
 )
-from mcstudy.figures.style import label, level_label, method_colours, method_shapes
-from mcstudy.measure import LEVEL, OF_INTERVALS, Z
-
-if TYPE_CHECKING:
-    from mcstudy.report.reported import Reported
+from mcstudy.measure import LEVEL, OF_INTERVALS, Z, is_share
+from mcstudy.report.reported import Reported
+from mcstudy.tables.numbers import number_with_error
 
 _DIGITS = 6  # of a number on the page: its Monte Carlo error is never known to that many
-_TARGETS = {
+_FIRST = ("coverage", "rejection", "bias")
+"""The measures that the figure shows first: that of these which the study has."""
+TARGETS = {
     **dict.fromkeys(("bias", "relative_bias", "standardized_bias", "median_bias"), 0.0),
-    "relative_error_model_se": 0.0,
+    **dict.fromkeys(("relative_error_model_se", "relative_precision"), 0.0),
+    **dict.fromkeys(("empirical_se_ratio", "relative_efficiency"), 1.0),
 }
+"""What a measure should be; a difference between two methods is held against 0."""
+
+
+@dataclass(frozen=True)
+class _Method:
+    """A method, or two that are compared: what it is called, and how it is drawn."""
+
+    label: str
+    colour: str
+    shape: str
+    pair: bool = False
 
 
 def page_data(results: Reported) -> dict[str, Any]:
-    """Return the measures of a study for the page's script.
+    """Return the measures and comparisons of a study for the page's script.
 
-    Names stand once, in lists; a row has their places in these. Limits are left out where they are
-    those of the normal distribution.
+    Names stand in lists; a row has their places in these. Limits are left out where they are those
+    of the normal distribution.
     """
-    frame = results.performance
-    factors = factor_columns(frame)
+    performance = results.performance
+    factors = factor_columns(performance)
+    methods = _methods(results)
+    frame = pd.concat([performance, _comparisons(results)], ignore_index=True)
+    keys = list(zip(frame["method"], _references(frame), strict=True))
     names = {name: levels_of(frame, name) for name in factors}
-    listed = {
-        "method": _ordered(results, frame),
-        **{name: levels_of(frame, name) for name in ("estimand", "interval", "measure")},
+    words = {
+        name: [level for level in levels_of(frame, name) if not is_missing(level)]
+        for name in ("estimand", "interval", "measure")
     }
-    listed = {
-        name: [level for level in levels if not is_missing(level)]
-        for name, levels in listed.items()
-    }
-    level = float(results.study.get("level") or LEVEL)
-    targets = {**_TARGETS, "coverage": level, "coverage_of_all": level}
-    targets["bias_eliminated_coverage"] = level
-    colours, shapes = method_colours(listed["method"]), method_shapes(listed["method"])
+    first = next((name for name in _FIRST if name in words["measure"]), words["measure"][0])
+    moving = by_influence(performance, first, None, varying(performance, factors))
     return {
         "factors": [
             {
                 "label": label(results, name, "factor"),
-                "levels": [level_label(results, name, value) for value in names[name]],
-                "numbers": [_number(value) for value in names[name]]
-                if all(_is_number(value) for value in names[name])
-                else None,
+                "levels": unlike([level_label(results, name, value) for value in names[name]]),
+                "numbers": _numbers(names[name]),
             }
             for name in factors
         ],
-        "varying": [factors.index(name) for name in varying(frame, factors)],
-        "methods": [
-            {
-                "label": label(results, name, "method"),
-                "colour": colours[name],
-                "shape": shapes[name],
-            }
-            for name in listed["method"]
-        ],
-        "estimands": [label(results, name, "estimand") for name in listed["estimand"]],
-        "intervals": [label(results, name, "interval") for name in listed["interval"]],
-        "measures": [
-            {
-                "name": name,
-                "label": label(results, name, "measure"),
-                "target": targets.get(name),
-                "interval": name in OF_INTERVALS,
-            }
-            for name in listed["measure"]
-        ],
+        "varying": [factors.index(name) for name in moving],
+        "methods": [vars(method) for method in methods.values()],
+        "estimands": unlike([label(results, name, "estimand") for name in words["estimand"]]),
+        "intervals": unlike([label(results, name, "interval") for name in words["interval"]]),
+        "measures": [_measure(results, name, frame) for name in words["measure"]],
+        "first": words["measure"].index(first),
+        "config": dict(theme())["config"],
         "rows": {
             **{
                 f"f{place}": _places(frame[name], names[name]) for place, name in enumerate(factors)
             },
-            **{
-                kind: _places(frame[kind], listed[kind])
-                for kind in ("method", "estimand", "interval", "measure")
-            },
+            "method": _places(keys, list(methods)),
+            **{kind: _places(frame[kind], of) for kind, of in words.items()},
             "value": [_number(value) for value in frame["value"]],
             "mcse": [_number(value) for value in frame["mcse"]],
-            "limits": [
-                _limits(*cell)
-                for cell in zip(
-                    *(frame[n] for n in ("value", "mcse", "lower", "upper")), strict=True
-                )
-            ],
+            "limits": [_limits(*cell) for cell in _cells(frame)],
+            "shown": [number_with_error(*cell) for cell in _cells(frame)],
             "used": frame["used"].tolist(),
             "of": frame["replicates"].tolist(),
         },
     }
 
 
-def _ordered(results: Reported, frame: Any) -> list[str]:
-    there = levels_of(frame, "method")
+def _comparisons(results: Reported) -> pd.DataFrame:
+    """Return the comparisons; none where no rows are kept."""
+    if results.study.get("keep", "rows") != "rows":
+        return results.performance.iloc[:0]
+    return results.comparisons
+
+
+def _references(frame: pd.DataFrame) -> list[str | None]:
+    if "reference" not in frame:
+        return [None] * len(frame)
+    return [None if is_missing(name) else name for name in frame["reference"]]
+
+
+def _methods(results: Reported) -> dict[Hashable, _Method]:
+    """Return each method, then each two that are compared, by name and name of the reference."""
+    there = levels_of(results.performance, "method")
     order = [name for name in method_order(results.study) if name in there]
-    return [*order, *(name for name in there if name not in order)]
+    order += [name for name in there if name not in order]
+    colours, shapes = method_colours(order), method_shapes(order)
+    labels = method_labels(results, order)
+    found: dict[Hashable, _Method] = {
+        (name, None): _Method(labels[name], colours[name], shapes[name]) for name in order
+    }
+    frame = _comparisons(results)
+    if "reference" in frame:
+        for one, other in dict.fromkeys(zip(frame["method"], frame["reference"], strict=True)):
+            words = f"{labels[one]} against {labels[other]}"
+            found[one, other] = _Method(words, colours[one], shapes[other], pair=True)
+    return found
 
 
-def _places(column: Any, levels: list[Any]) -> list[int]:
+def _measure(results: Reported, name: str, frame: pd.DataFrame) -> dict[str, Any]:
+    level = float(results.study.get("level") or LEVEL)
+    near_level = name in ("coverage", "coverage_of_all", "bias_eliminated_coverage")
+    difference = name.endswith("_difference")
+    rows = frame[frame["measure"] == name]
+    return {
+        "name": name,
+        "label": label(results, name, "measure"),
+        "target": level if near_level else 0.0 if difference else TARGETS.get(name),
+        "pair": "reference" in rows and bool(rows["reference"].notna().any()),
+        "interval": name in OF_INTERVALS or bool(rows["interval"].notna().any()),
+        "estimand": bool(rows["estimand"].notna().any()),
+        "share": is_share(name) or name.startswith(("coverage", "rejection")),
+    }
+
+
+def _cells(frame: pd.DataFrame) -> zip[tuple[float, float, float, float]]:
+    return zip(*(frame[name] for name in ("value", "mcse", "lower", "upper")), strict=True)
+
+
+def _places(column: Any, levels: Sequence[Any]) -> list[int]:
     """Return the place of each value in a list of levels, -1 of a missing one."""
     known = {level: place for place, level in enumerate(levels) if not is_missing(level)}
     missing = next((place for place, level in enumerate(levels) if is_missing(level)), -1)
     return [missing if is_missing(value) else known[value] for value in column]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+def _numbers(levels: Sequence[Any]) -> list[float | int | None] | None:
+    """Return the levels of a numeric factor, None of another."""
+    numeric = all(
+        isinstance(x, Real) and not isinstance(x, bool) and math.isfinite(x) for x in levels
+    )
+    return [_number(float(x)) for x in levels] if numeric else None
 
 
 def _number(value: float) -> float | int | None:

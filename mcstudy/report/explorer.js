@@ -1,35 +1,13 @@
 "use strict";
-// Draws the figure that is asked for, and fills the table of all cells. The data come from the
-// table `performance`: names once, a row has their places.
+// Draws the figure that is asked for, and fills the table of all numbers. The data are the tables
+// of measures and comparisons: names stand once, a row has their places.
 (function () {
   const data = JSON.parse(document.getElementById("data").textContent);
   const rows = data.rows;
   const count = rows.value.length;
-  const Z = 1.959963984540054;
+  const Z = 1.959963984540054; // the 0.975 quantile of the normal distribution
   const varying = data.varying;
-
-  function limits(i) {
-    if (rows.limits[i]) return rows.limits[i];
-    if (rows.mcse[i] === null) return [null, null];
-    return [rows.value[i] - Z * rows.mcse[i], rows.value[i] + Z * rows.mcse[i]];
-  }
-
-  // A number by the digits that its error allows, as in the printed tables.
-  function withError(value, error, lower, upper) {
-    if (value === null) return "–";
-    if (error === null) return value.toPrecision(4) + " (–)";
-    if (error <= 1e-12 * Math.abs(value)) {
-      let bound = "0";
-      if (lower !== null && value - lower > 1e-12 && upper - value <= 1e-12) bound = ">" + (Math.floor(lower * 100) / 100).toFixed(2);
-      else if (upper !== null && upper - value > 1e-12 && value - lower <= 1e-12) bound = "<" + (Math.ceil(upper * 100) / 100).toFixed(2);
-      return Number(value.toPrecision(4)) + " (" + bound + ")";
-    }
-    const digit = Math.floor(Math.log10(Number(error.toExponential(1))));
-    const places = Math.max(0, 1 - digit);
-    if (places > 6 || digit > 5) return value.toExponential(2) + " (" + error.toExponential(1) + ")";
-    const text = value.toFixed(places);
-    return (Number(text) === 0 ? text.replace("-", "") : text) + " (" + error.toFixed(places) + ")";
-  }
+  const byId = (id) => document.getElementById(id);
 
   function element(tag, attributes, text) {
     const made = document.createElement(tag);
@@ -38,207 +16,315 @@
     return made;
   }
 
+  // A choice with a label; `options` are [value, words].
   function choice(form, id, words, options, chosen) {
     const label = element("label", { for: id }, words);
     const select = element("select", { id: id });
-    for (const [value, text] of options) select.append(element("option", { value: value }, text));
-    select.value = String(chosen);
     label.append(select);
     form.append(label);
+    fillChoice(select, options, chosen);
     return select;
   }
 
-  const numbered = (labels) => labels.map((text, place) => [place, text]);
-  const factorOptions = varying.map((f) => [f, data.factors[f].label]);
-  const present = [...new Set(rows.measure)].sort((a, b) => a - b);
-  const first = (name) => data.measures.findIndex((m) => m.name === name);
-  const preferred = ["coverage", "rejection", "bias"].map(first).find((k) => present.includes(k));
+  function fillChoice(select, options, chosen) {
+    select.replaceChildren(...options.map(([value, text]) => element("option", { value: value }, text)));
+    select.value = String(chosen);
+    if (select.selectedIndex < 0) select.selectedIndex = 0;
+  }
+
+  function limits(i) {
+    if (rows.limits[i]) return rows.limits[i];
+    if (rows.value[i] === null || rows.mcse[i] === null) return [null, null];
+    return [rows.value[i] - Z * rows.mcse[i], rows.value[i] + Z * rows.mcse[i]];
+  }
+
+  const level = (f, i) => data.factors[f].levels[rows["f" + f][i]];
+  const place = (f, i) => data.factors[f].label + " = " + level(f, i);
+  const named = (labels, k) => (k >= 0 ? labels[k] : "");
+  const distinct = (values) => [...new Set(values)];
+  const ALL = ["all", "all"];
+  const numbered = (labels) => labels.map((text, k) => [k, text]);
 
   // The figure
-  const form = document.getElementById("choices");
-  const measureAt = choice(form, "measure", "Measure", present.map((k) => [k, data.measures[k].label]), preferred === undefined ? present[0] : preferred);
-  const estimandAt = choice(form, "estimand", "Estimand", [["all", "all"], ...numbered(data.estimands)], "all");
-  const intervalAt = choice(form, "interval", "Interval", [["all", "all"], ...numbered(data.intervals)], "all");
-  const methodAt = choice(form, "method", "Method", [["all", "all"], ...data.methods.map((m, j) => [j, m.label])], "all");
+  const form = byId("choices");
+  const factorOptions = varying.map((f) => [f, data.factors[f].label]);
+  const inTable = distinct(rows.measure);
+  const measureAt = choice(form, "measure", "Measure",
+    data.measures.map((m, k) => [k, m.label]).filter(([k]) => inTable.includes(k)), data.first);
+  const estimandAt = choice(form, "estimand", "Estimand", [ALL, ...numbered(data.estimands)], "all");
+  const intervalAt = choice(form, "interval", "Interval", [ALL, ...numbered(data.intervals)], "all");
+  const methodAt = choice(form, "method", "Method", [ALL], "all");
   const xAt = choice(form, "x", "On the axis", [...factorOptions, ["method", "method"]], varying.length ? varying[0] : "method");
-  const facetAt = choice(form, "facet", "Panels across", [["none", "none"], ...factorOptions], varying.length > 1 ? varying[1] : "none");
-  const facetDownAt = choice(form, "facet-down", "Panels down", [["estimand", "estimand"], ["none", "none"], ...factorOptions], "estimand");
+  const acrossAt = choice(form, "across", "Panels across", [["none", "none"], ...factorOptions, ["interval", "interval"]],
+    varying.length > 1 ? varying[1] : "none");
+  const downAt = choice(form, "down", "Panels down", [["estimand", "estimand"], ["none", "none"], ...factorOptions, ["interval", "interval"]], "estimand");
+
+  // Offers only what the measure has.
+  function offer() {
+    const measure = data.measures[Number(measureAt.value)];
+    estimandAt.parentElement.hidden = !measure.estimand || data.estimands.length < 2;
+    intervalAt.parentElement.hidden = !measure.interval || data.intervals.length < 2;
+    const methods = data.methods.map((m, k) => [k, m.label]).filter(([k]) => data.methods[k].pair === measure.pair);
+    fillChoice(methodAt, [ALL, ...methods], methodAt.value);
+  }
 
   function chosenRows() {
+    const wanted = (select, value) => value < 0 || select.value === "all" || Number(select.value) === value;
     const found = [];
-    const wanted = (select, value) => select.value === "all" || Number(select.value) === value;
     for (let i = 0; i < count; i++) {
-      if (rows.measure[i] !== Number(measureAt.value)) continue;
-      if (rows.estimand[i] >= 0 && !wanted(estimandAt, rows.estimand[i])) continue;
-      if (rows.interval[i] >= 0 && !wanted(intervalAt, rows.interval[i])) continue;
-      if (!wanted(methodAt, rows.method[i])) continue;
-      if (rows.value[i] !== null) found.push(i);
+      if (rows.measure[i] === Number(measureAt.value) && rows.value[i] !== null && wanted(methodAt, rows.method[i]) &&
+          wanted(estimandAt, rows.estimand[i]) && wanted(intervalAt, rows.interval[i])) found.push(i);
     }
     return found;
   }
 
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  function panelName(by, i) {
+    if (by === "none") return "";
+    if (by === "estimand") return named(data.estimands, rows.estimand[i]);
+    if (by === "interval") return named(data.intervals, rows.interval[i]);
+    return place(Number(by), i);
+  }
+
+  function points(of, x, others) {
+    const several = distinct(of.map((i) => rows.interval[i])).length > 1;
+    return of.map((i) => {
+      const [lower, upper] = limits(i);
+      const method = data.methods[rows.method[i]].label;
+      const interval = named(data.intervals, rows.interval[i]);
+      return {
+        x: x === "method" ? method : data.factors[x].numbers ? data.factors[x].numbers[rows["f" + x][i]] : level(x, i),
+        value: rows.value[i], lower: lower, upper: upper, method: method, interval: interval,
+        estimand: named(data.estimands, rows.estimand[i]),
+        across: panelName(acrossAt.value, i), down: panelName(downAt.value, i),
+        series: [...others.map((f) => level(f, i)), method, several ? interval : ""].join(", "),
+        at: varying.map((f) => place(f, i)).join(", "),
+        shown: rows.shown[i], used: rows.used[i] + " of " + rows.of[i],
+      };
+    });
+  }
+
+  // The specification of one row of panels.
+  function panels(values, measure, x, width, perRow, domain, title) {
+    const order = x === "method" ? data.methods.map((m) => m.label) : data.factors[x].numbers || data.factors[x].levels;
+    const methods = data.methods.filter((m) => m.pair === measure.pair);
+    const names = methods.map((m) => m.label);
+    const intervals = distinct(values.map((v) => v.interval)).length > 1;
+    const scale = { zero: false };
+    if (domain) scale.domain = domain;
+    const axis = { labelAngle: 0, labelLimit: 120, labelOverlap: "greedy" };
+    const shared = {
+      x: { field: "x", type: "ordinal", sort: order, title: x === "method" ? "Method" : data.factors[x].label, axis: axis },
+      xOffset: { field: "series", type: "nominal", sort: null },
+      color: { field: "method", type: "nominal", title: measure.pair ? "Methods" : "Method", scale: { domain: names, range: methods.map((m) => m.colour) } },
+    };
+    const shape = intervals
+      ? { field: "interval", type: "nominal", title: "Interval" }
+      : { field: "method", type: "nominal", title: measure.pair ? "Methods" : "Method", scale: { domain: names, range: methods.map((m) => m.shape) } };
+    const tips = [["at", "Condition"], ["method", "Method"], ["estimand", "Estimand"], ["interval", "Interval"], ["shown", measure.label + " (MCSE)"], ["used", "Used"]];
+    const tooltip = tips.filter(([field]) => values.some((v) => v[field])).map(([field, words]) => ({ field: field, type: "nominal", title: words }));
+    const y = (field) => ({ field: field, type: "quantitative", scale: scale, title: measure.label });
+    const layers = [
+      { mark: { type: "rule", strokeWidth: 1.5 }, encoding: { ...shared, y: y("lower"), y2: { field: "upper" } } },
+      { mark: { type: "point", filled: true, size: 55, opacity: 1 }, encoding: { ...shared, y: y("value"), shape: shape, tooltip: tooltip } },
+    ];
+    if (measure.target !== null) layers.unshift({ mark: { type: "rule", strokeDash: [5, 4], color: "#767676" }, encoding: { y: { datum: measure.target } } });
+    const inner = { width: width, height: 180, layer: layers };
+    const heading = title ? { title: { text: title } } : {};
+    if (acrossAt.value === "none") return { data: { values: values }, ...inner, ...heading };
+    return {
+      data: { values: values }, ...heading, columns: perRow, spec: inner,
+      facet: { field: "across", type: "nominal", title: null, sort: distinct(values.map((v) => v.across)) },
+    };
+  }
 
   function draw() {
     const measure = data.measures[Number(measureAt.value)];
-    const of = chosenRows();
-    const several = new Set(of.map((i) => rows.interval[i])).size > 1;
-    const level = (f, i) => data.factors[f].levels[rows["f" + f][i]];
     const x = xAt.value;
-    const panels = [facetAt.value, facetDownAt.value];
-    const inFigure = new Set([x, ...panels].filter((f) => f !== "method" && f !== "none" && f !== "estimand").map(Number));
-    const others = varying.filter((f) => !inFigure.has(f));
-    const values = of.map((i) => {
-      const [lower, upper] = limits(i);
-      const method = data.methods[rows.method[i]].label;
-      const interval = rows.interval[i] >= 0 ? data.intervals[rows.interval[i]] : "";
-      const estimand = rows.estimand[i] >= 0 ? data.estimands[rows.estimand[i]] : "all";
-      const numeric = x !== "method" && data.factors[x].numbers;
-      const panel = (name) => name === "none" ? "" : name === "estimand" ? estimand : data.factors[name].label + " = " + level(name, i);
-      return {
-        x: x === "method" ? method : numeric ? numeric[rows["f" + x][i]] : level(x, i),
-        value: rows.value[i], lower: lower, upper: upper, method: method,
-        series: several ? method + ", " + interval : method,
-        interval: interval, estimand: estimand, across: panel(panels[0]), down: panel(panels[1]),
-        at: varying.map((f) => data.factors[f].label + " = " + level(f, i)).join(", "),
-        other: others.map((f) => level(f, i)).join(", "),
-        shown: withError(rows.value[i], rows.mcse[i], lower, upper),
-        used: rows.used[i] + " of " + rows.of[i],
-      };
-    });
-    const quantitative = x !== "method" && data.factors[x].numbers !== null;
-    const order = x === "method" ? data.methods.map((m) => m.label) : data.factors[x].levels;
-    const xTitle = x === "method" ? "Method" : data.factors[x].label;
-    const allX = { field: "x", type: "ordinal", title: xTitle, sort: quantitative ? data.factors[x].numbers : order, axis: { labelAngle: 0, labelLimit: 120 } };
-    const colour = { field: "method", type: "nominal", title: "Method", scale: { domain: data.methods.map((m) => m.label), range: data.methods.map((m) => m.colour) } };
-    const shape = several
-      ? { field: "interval", type: "nominal", title: "Interval" }
-      : { field: "method", type: "nominal", title: "Method", scale: { domain: data.methods.map((m) => m.label), range: data.methods.map((m) => m.shape) } };
-    const offset = { field: "series", type: "nominal" };
-    const tooltip = [
-      { field: "at", title: "Condition" }, { field: "method", title: "Method" }, { field: "estimand", title: "Estimand" },
-      { field: "interval", title: "Interval" }, { field: "shown", title: measure.label + " (MCSE)" }, { field: "used", title: "Used" },
-    ];
-    const yScale = { zero: false };
-    const layers = [
-      { mark: { type: "rule", strokeWidth: 2 }, encoding: { x: allX, xOffset: offset, y: { field: "lower", type: "quantitative", scale: yScale, title: measure.label }, y2: { field: "upper" }, color: colour } },
-      { mark: { type: "point", filled: true, size: 60, opacity: 1 }, encoding: { x: allX, xOffset: offset, y: { field: "value", type: "quantitative", scale: yScale }, color: colour, shape: shape, tooltip: tooltip } },
-    ];
-    if (measure.target !== null) layers.unshift({ mark: { type: "rule", strokeDash: [5, 4], color: "#767676" }, encoding: { y: { datum: measure.target } } });
-    const across = new Set(values.map((v) => v.across)).size;
-    const room = document.getElementById("explored").clientWidth;
-    const width = Math.max(150, Math.min(560, Math.floor((room - 150) / Math.max(1, Math.min(across, 3))) - 40));
-    const facets = {};
-    if (panels[0] !== "none") facets.column = { field: "across", type: "nominal", title: null, sort: null };
-    if (panels[1] !== "none") facets.row = { field: "down", type: "nominal", title: null, sort: null, header: { labelAngle: 0, labelAlign: "left", labelOrient: "top" } };
-    const inner = { layer: layers, width: width, height: 180 };
+    const inFigure = [x, acrossAt.value, downAt.value].map(Number);
+    const others = varying.filter((f) => !inFigure.includes(f));
+    const values = points(chosenRows(), x, others);
+    const across = distinct(values.map((v) => v.across)).length || 1;
+    const room = byId("explored").clientWidth || 600;
+    const perRow = Math.max(1, Math.min(across, Math.floor(room / 210))); // 210: a narrow panel with its axis
+    const width = Math.max(140, Math.min(620, Math.floor(room / perRow) - 75)); // 75: an axis and a gap
+    const ends = values.flatMap((v) => [v.value, v.lower, v.upper]).filter((v) => v !== null);
+    if (measure.target !== null) ends.push(measure.target);
+    const domain = measure.share ? [Math.min(...ends), Math.max(...ends)] : null;
+    const downs = distinct(values.map((v) => v.down));
     const spec = {
       $schema: "https://vega.github.io/schema/vega-lite/v6.json",
-      data: { values: values },
-      ...(Object.keys(facets).length ? { facet: facets, spec: inner, resolve: { axis: { x: "independent" } } } : inner),
-      background: dark.matches ? "#1d2125" : "#ffffff",
-      config: Object.assign(
-        { legend: { orient: "bottom", columns: room < 600 ? 2 : 6, labelLimit: 160 }, font: "system-ui, sans-serif" },
-        dark.matches ? { axis: { labelColor: "#e6e8ea", titleColor: "#e6e8ea", gridColor: "#3a4046" }, legend: { orient: "bottom", labelColor: "#e6e8ea", titleColor: "#e6e8ea", labelLimit: 160, columns: room < 600 ? 2 : 6 }, header: { labelColor: "#e6e8ea" }, view: { stroke: "#3a4046" } } : {}
-      ),
+      config: { ...data.config, legend: { ...data.config.legend, orient: "bottom", direction: room < 600 ? "vertical" : "horizontal", columns: room < 600 ? 1 : 4 } },
+      vconcat: downs.map((down) => panels(values.filter((v) => v.down === down), measure, x, width, perRow, domain, down)),
+      resolve: { scale: { color: "shared", shape: "shared" }, legend: { color: "shared", shape: "shared" } },
     };
-    const worst = values.length ? values.reduce((a, b) => far(b, measure) > far(a, measure) ? b : a) : null;
-    const caption = document.getElementById("explored-caption");
-    caption.textContent = values.length
-      ? measure.label + " in " + values.length + " cells; bars are 95 % Monte Carlo intervals" + (measure.target === null ? "" : ", the dashed line is the target, " + measure.target) + ". " +
-        (measure.target === null ? "Largest: " : "Farthest from it: ") + worst.shown + ", " + worst.series + (worst.estimand === "all" ? "" : ", " + worst.estimand) + (worst.at ? ", " + worst.at : "") + "." +
-        (others.length ? " Not in the figure by name: " + others.map((f) => data.factors[f].label).join(", ") + "; its points stand above one another." : "")
-      : "No cell has a value of this choice.";
+    caption(values, measure, others);
+    numbers(values, measure);
+    if (!values.length) { byId("explored").replaceChildren(); return Promise.resolve(); }
     return vegaEmbed("#explored", spec, { actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg" });
   }
 
-  function far(cell, measure) {
-    return Math.abs(cell.value - (measure.target === null ? 0 : measure.target));
+  function caption(values, measure, others) {
+    const words = byId("explored-caption");
+    if (!values.length) { words.textContent = "No cell has a number for this choice."; return; }
+    const far = (v) => Math.abs(v.value - (measure.target === null ? 0 : measure.target));
+    const worst = values.reduce((a, b) => (far(b) > far(a) ? b : a));
+    const where = [worst.method, worst.estimand, worst.interval, worst.at].filter(Boolean).join(", ");
+    const target = measure.target === null ? "" : " The dashed line is the target, " + measure.target + ".";
+    const aside = others.length ? " Side by side at each place: " + others.map((f) => data.factors[f].label).join(", ") + "." : "";
+    words.replaceChildren(
+      measure.label + " in " + values.length + " cells. Bars are 95 % Monte Carlo intervals." + target +
+        (measure.target === null ? " Largest: " : " Farthest from it: ") + worst.shown + " (" + where + ")." + aside + " ",
+      element("a", { href: "#measure-" + measure.name }, "Definition of " + measure.label),
+    );
   }
 
-  form.addEventListener("change", draw);
+  function numbers(values, measure) {
+    const heads = [["at", "condition"], ["method", "method"], ["estimand", "estimand"], ["interval", "interval"], ["shown", measure.label + " (MCSE)"], ["used", "used"]]
+      .filter(([field]) => values.some((v) => v[field]));
+    const head = element("tr");
+    head.append(...heads.map(([, words]) => element("th", { scope: "col" }, words)));
+    byId("numbers").replaceChildren(element("thead"), element("tbody"));
+    byId("numbers").tHead.append(head);
+    byId("numbers").tBodies[0].append(...values.map((v) => {
+      const row = element("tr");
+      heads.forEach(([field], k) => {
+        const cell = element(k ? "td" : "th", k ? {} : { scope: "row" });
+        cell.append(element("bdi", {}, v[field]));
+        row.append(cell);
+      });
+      return row;
+    }));
+  }
+
+  form.addEventListener("change", () => { offer(); draw(); });
   form.addEventListener("submit", (event) => event.preventDefault());
-  dark.addEventListener("change", draw);
+  let last = window.innerWidth;
+  let wait = 0;
+  window.addEventListener("resize", () => {
+    if (window.innerWidth === last) return;
+    last = window.innerWidth;
+    clearTimeout(wait);
+    wait = setTimeout(draw, 200); // ms, so that it is drawn once when the window is at rest
+  });
 
-  // The table of all cells: a row for each condition, method, estimand and interval.
-  const cells = new Map();
-  for (let i = 0; i < count; i++) {
-    const key = [...varying.map((f) => rows["f" + f][i]), rows.method[i], rows.estimand[i], rows.interval[i]].join("|");
-    if (!cells.has(key)) cells.set(key, { of: i, at: {} });
-    cells.get(key).at[rows.measure[i]] = i;
-  }
-  const lines = [...cells.values()];
-  const STEP = 200;
+  // The table of all numbers: a row for each condition, method, estimand and interval.
+  const KINDS = [["interval", "of intervals"], ["estimate", "of estimates"], ["fits", "how the fits ended"], ["pair", "differences of methods"]];
+  const STEP = 200; // rows that are added at a time
   let shown = STEP;
   let sorted = null;
   let rising = true;
 
-  const filters = document.getElementById("filters");
-  const groupAt = choice(filters, "group", "Measures", [["interval", "of intervals"], ["estimate", "of estimates"], ["fits", "how the fits ended"]], data.intervals.length ? "interval" : data.estimands.length ? "estimate" : "fits");
-  const textLabel = element("label", { for: "text" }, "Rows with the words");
-  const textAt = element("input", { id: "text", type: "search", placeholder: "e.g. formula 0.5" });
-  textLabel.append(textAt);
-  filters.append(textLabel);
-
-  function kindOf(line) {
-    return rows.interval[line.of] >= 0 ? "interval" : rows.estimand[line.of] >= 0 ? "estimate" : "fits";
+  function kindOf(i) {
+    if (data.methods[rows.method[i]].pair) return "pair";
+    return rows.interval[i] >= 0 ? "interval" : rows.estimand[i] >= 0 ? "estimate" : "fits";
   }
 
-  function heads() {
-    const names = varying.map((f) => ({ text: data.factors[f].label, key: (l) => data.factors[f].numbers ? data.factors[f].numbers[rows["f" + f][l.of]] : data.factors[f].levels[rows["f" + f][l.of]], show: (l) => data.factors[f].levels[rows["f" + f][l.of]] }));
-    names.push({ text: "method", key: (l) => rows.method[l.of], show: (l) => data.methods[rows.method[l.of]].label });
-    if (groupAt.value !== "fits") names.push({ text: "estimand", key: (l) => rows.estimand[l.of], show: (l) => data.estimands[rows.estimand[l.of]] });
-    if (groupAt.value === "interval") names.push({ text: "interval", key: (l) => rows.interval[l.of], show: (l) => data.intervals[rows.interval[l.of]] });
-    const kind = lines.filter((l) => kindOf(l) === groupAt.value);
-    const measures = [...new Set(kind.flatMap((l) => Object.keys(l.at).map(Number)))].sort((a, b) => a - b);
-    for (const k of measures) names.push({ text: data.measures[k].label, number: true, key: (l) => k in l.at ? rows.value[l.at[k]] : null, show: (l) => { if (!(k in l.at)) return ""; const i = l.at[k]; const [lo, hi] = limits(i); return withError(rows.value[i], rows.mcse[i], lo, hi); } });
-    names.push({ text: "used/of", number: true, key: (l) => rows.used[l.of], show: (l) => rows.used[l.of] + "/" + rows.of[l.of] });
-    return names;
+  const cells = new Map();
+  for (let i = 0; i < count; i++) {
+    const key = [...varying.map((f) => rows["f" + f][i]), rows.method[i], rows.estimand[i], rows.interval[i]].join("|");
+    if (!cells.has(key)) cells.set(key, { first: i, kind: kindOf(i), at: {} });
+    cells.get(key).at[rows.measure[i]] = i;
+  }
+  const lines = [...cells.values()];
+
+  const filters = byId("filters");
+  const groupAt = choice(filters, "group", "Measures", KINDS.filter(([kind]) => lines.some((l) => l.kind === kind)), "interval");
+  const textLabel = element("label", { for: "words" }, "Rows with the words");
+  const textAt = element("input", { id: "words", type: "search", autocomplete: "off" });
+  textLabel.append(textAt);
+  const download = element("button", { type: "button", id: "download" }, "Save these rows as CSV");
+  filters.append(textLabel, download);
+
+  function columns() {
+    const made = varying.map((f) => ({
+      text: data.factors[f].label, show: (l) => level(f, l.first),
+      key: (l) => (data.factors[f].numbers || data.factors[f].levels)[rows["f" + f][l.first]],
+    }));
+    const label = (text, labels, column) => made.push({ text: text, show: (l) => named(labels, rows[column][l.first]), key: (l) => rows[column][l.first] });
+    const kind = groupAt.value;
+    const of = lines.filter((l) => l.kind === kind);
+    label(kind === "pair" ? "methods" : "method", data.methods.map((m) => m.label), "method");
+    if (of.some((l) => rows.estimand[l.first] >= 0)) label("estimand", data.estimands, "estimand");
+    if (of.some((l) => rows.interval[l.first] >= 0)) label("interval", data.intervals, "interval");
+    for (const k of distinct(of.flatMap((l) => Object.keys(l.at).map(Number))).sort((a, b) => a - b)) {
+      made.push({ text: data.measures[k].label, number: true, key: (l) => (k in l.at ? rows.value[l.at[k]] : null), show: (l) => (k in l.at ? rows.shown[l.at[k]] : "") });
+    }
+    made.push({ text: "used/of", number: true, key: (l) => rows.used[l.first], show: (l) => rows.used[l.first] + "/" + rows.of[l.first] });
+    return made;
+  }
+
+  function kept(heads) {
+    const words = textAt.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const labels = heads.filter((c) => !c.number);
+    const found = lines.filter((l) => l.kind === groupAt.value && words.every((w) => labels.some((c) => c.show(l).toLowerCase().includes(w))));
+    if (sorted === null) return found;
+    const key = heads[sorted].key;
+    const sign = rising ? 1 : -1;
+    return found.map((l, k) => [key(l), k, l]).sort((a, b) => {
+      if (a[0] === b[0]) return a[1] - b[1];
+      if (a[0] === null) return 1; // what is missing stands last
+      if (b[0] === null) return -1;
+      return a[0] < b[0] ? -sign : sign;
+    }).map((entry) => entry[2]);
   }
 
   function fill() {
-    const columns = heads();
-    const words = textAt.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let kept = lines.filter((l) => kindOf(l) === groupAt.value);
-    const named = columns.filter((c) => !c.number);
-    if (words.length) kept = kept.filter((l) => { const texts = named.map((c) => c.show(l).toLowerCase()); return words.every((w) => texts.some((t) => t.includes(w))); });
-    if (sorted !== null && sorted < columns.length) {
-      const key = columns[sorted].key;
-      const sign = rising ? 1 : -1;
-      kept = kept.map((l, place) => [key(l), place, l]).sort((a, b) => {
-        if (a[0] === b[0]) return a[1] - b[1];
-        if (a[0] === null || a[0] === undefined) return 1;
-        if (b[0] === null || b[0] === undefined) return -1;
-        return a[0] < b[0] ? -sign : sign;
-      }).map((entry) => entry[2]);
-    }
+    const heads = columns();
+    const found = kept(heads);
     const head = element("tr");
-    columns.forEach((column, place) => {
+    heads.forEach((column, k) => {
       const cell = element("th", { scope: "col", class: column.number ? "number" : "" });
-      if (place === sorted) cell.setAttribute("aria-sort", rising ? "ascending" : "descending");
+      if (k === sorted) cell.setAttribute("aria-sort", rising ? "ascending" : "descending");
       const button = element("button", { type: "button" }, column.text);
-      button.addEventListener("click", () => { rising = sorted === place ? !rising : true; sorted = place; fill(); document.querySelectorAll("#table thead button")[place].focus(); });
+      button.addEventListener("click", () => {
+        rising = sorted === k ? !rising : true;
+        sorted = k;
+        fill();
+        document.querySelectorAll("#table thead button")[k].focus();
+      });
       cell.append(button);
       head.append(cell);
     });
-    document.querySelector("#table thead").replaceChildren(head);
-    document.querySelector("#table tbody").replaceChildren(...kept.slice(0, shown).map((line) => {
+    byId("table").tHead.replaceChildren(head);
+    byId("table").tBodies[0].replaceChildren(...found.slice(0, shown).map((line) => {
       const row = element("tr");
-      columns.forEach((column, place) => {
-        const cell = element(place === 0 ? "th" : "td", place === 0 ? { scope: "row" } : column.number ? { class: "number" } : {});
+      heads.forEach((column, k) => {
+        const cell = element(k ? "td" : "th", k ? (column.number ? { class: "number" } : {}) : { scope: "row" });
         cell.append(element("bdi", {}, column.show(line)));
         row.append(cell);
       });
       return row;
     }));
-    document.getElementById("count").textContent = Math.min(shown, kept.length) + " of " + kept.length + " rows shown" + (kept.length < lines.filter((l) => kindOf(l) === groupAt.value).length ? " (filtered)" : "");
-    document.getElementById("more").hidden = kept.length <= shown;
+    const whole = lines.filter((l) => l.kind === groupAt.value).length;
+    byId("count").textContent = Math.min(shown, found.length) + " of " + whole + " rows shown" + (found.length < whole ? "; " + found.length + " have these words" : "") + ".";
+    byId("more").hidden = found.length <= shown;
   }
 
+  // The file has the numbers that the page has: to six digits.
+  function csv() {
+    const quoted = (value) => {
+      const text = value === null ? "" : String(value);
+      const inert = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? "'" + text : text; // no formula for a spreadsheet
+      return /[",\n\r]/.test(inert) ? '"' + inert.replaceAll('"', '""') + '"' : inert;
+    };
+    const heads = [...data.factors.map((f) => f.label), "method", "estimand", "interval", "measure", "value", "mcse", "lower", "upper", "used", "replicates"];
+    const body = kept(columns()).flatMap((l) => Object.values(l.at)).map((i) => [
+      ...data.factors.map((_, f) => level(f, i)), data.methods[rows.method[i]].label, named(data.estimands, rows.estimand[i]),
+      named(data.intervals, rows.interval[i]), data.measures[rows.measure[i]].name, rows.value[i], rows.mcse[i], ...limits(i), rows.used[i], rows.of[i],
+    ]);
+    return [heads, ...body].map((line) => line.map(quoted).join(",")).join("\n") + "\n";
+  }
+
+  download.addEventListener("click", () => {
+    const link = element("a", { href: URL.createObjectURL(new Blob([csv()], { type: "text/csv" })), download: "measures.csv" });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
   groupAt.addEventListener("change", () => { sorted = null; shown = STEP; fill(); });
   textAt.addEventListener("input", () => { shown = STEP; fill(); });
   filters.addEventListener("submit", (event) => event.preventDefault());
-  document.getElementById("more").addEventListener("click", () => { shown += STEP; fill(); });
+  byId("more").addEventListener("click", () => { shown += STEP; fill(); });
   fill();
+  offer();
   draw();
 })();

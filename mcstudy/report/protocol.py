@@ -156,7 +156,9 @@ def _methods(results: Reported) -> Part:
 def _measures(results: Reported) -> Part:
     own = _sources(results, "measure")
     terms = []
-    for name in levels_of(results.performance, "measure"):
+    compared = results.study.get("keep", "rows") == "rows"
+    tables = [results.performance, *([results.comparisons] if compared else [])]
+    for name in (name for frame in tables for name in levels_of(frame, "measure")):
         made = DEFINITIONS.get(name)
         if made is None:
             said = own.get(name, {}).get("said") or "a measure of the study's own"

@@ -17,7 +17,8 @@ LETTERS = 110  # of a line of a caption, at the width of a page
 
 def data(records: Records) -> alt.Data:
     """Return records as the data of a chart."""
-    made: alt.Data = alt.Data(values=list(records))  # type: ignore[no-untyped-call]
+    # A tuple: Altair copies lists with every step of a chart, at some seconds a figure.
+    made: alt.Data = alt.Data(values=tuple(records))  # type: ignore[no-untyped-call]
     return made
 
 

@@ -23,9 +23,10 @@ from mcstudy.figures.style import (
 )
 from mcstudy.measure import LEVEL, OF_INTERVALS, Z, is_share
 from mcstudy.report.reported import Reported
-from mcstudy.tables.numbers import number_with_error
+from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with_error
 
 _DIGITS = 6  # of a number on the page: its Monte Carlo error is never known to that many
+_SHOWN = ("measure", "value", "mcse", "lower", "upper", "used", "replicates")
 _FIRST = ("coverage", "rejection", "bias")
 """The measures that the figure shows first: that of these which the study has."""
 TARGETS = {
@@ -89,7 +90,7 @@ def page_data(results: Reported) -> dict[str, Any]:
             "value": [_number(value) for value in frame["value"]],
             "mcse": [_number(value) for value in frame["mcse"]],
             "limits": [_limits(*cell) for cell in _cells(frame)],
-            "shown": [number_with_error(*cell) for cell in _cells(frame)],
+            "shown": [_shown(*cell) for cell in zip(*(frame[n] for n in _SHOWN), strict=True)],
             "used": frame["used"].tolist(),
             "of": frame["replicates"].tolist(),
         },
@@ -145,6 +146,14 @@ def _measure(results: Reported, name: str, frame: pd.DataFrame) -> dict[str, Any
 
 def _cells(frame: pd.DataFrame) -> zip[tuple[float, float, float, float]]:
     return zip(*(frame[name] for name in ("value", "mcse", "lower", "upper")), strict=True)
+
+
+def _shown(
+    measure: str, value: float, mcse: float, lower: float, upper: float, used: int, of: int
+) -> str:
+    """Return a number as the printed tables have it, of a coverage that lacks intervals bounds."""
+    bounds = bounds_in_words(coverage_bounds(measure, value, used, of))
+    return f"{number_with_error(value, mcse, lower, upper)} {bounds}".rstrip()
 
 
 def _places(column: Any, levels: Sequence[Any]) -> list[int]:

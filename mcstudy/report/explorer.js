@@ -7,6 +7,7 @@
   const count = rows.value.length;
   const Z = 1.959963984540054; // the 0.975 quantile of the normal distribution
   const varying = data.varying;
+  const EMBEDDED = { renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false } };
   const byId = (id) => document.getElementById(id);
 
   function element(tag, attributes, text) {
@@ -146,7 +147,7 @@
     const across = distinct(values.map((v) => v.across)).length || 1;
     const room = byId("explored").clientWidth || 600;
     const perRow = Math.max(1, Math.min(across, Math.floor(room / 210))); // 210: a narrow panel with its axis
-    const width = Math.max(140, Math.min(620, Math.floor(room / perRow) - 75)); // 75: an axis and a gap
+    const width = Math.max(140, Math.min(900, Math.floor(room / perRow) - 90)); // 90: an axis and a gap
     const ends = values.flatMap((v) => [v.value, v.lower, v.upper]).filter((v) => v !== null);
     if (measure.target !== null) ends.push(measure.target);
     const domain = measure.share ? [Math.min(...ends), Math.max(...ends)] : null;
@@ -160,7 +161,7 @@
     caption(values, measure, others);
     numbers(values, measure);
     if (!values.length) { byId("explored").replaceChildren(); return Promise.resolve(); }
-    return vegaEmbed("#explored", spec, { actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg" });
+    return vegaEmbed("#explored", spec, EMBEDDED);
   }
 
   function caption(values, measure, others) {
@@ -327,4 +328,10 @@
   fill();
   offer();
   draw();
+
+  // The figures below, drawn as `results.plot` draws them.
+  for (const figure of document.querySelectorAll("#figures figure")) {
+    const spec = JSON.parse(figure.querySelector("script").textContent);
+    vegaEmbed(figure.querySelector(".drawing"), spec, EMBEDDED);
+  }
 })();

@@ -1,28 +1,36 @@
-"""Measures to sentences: what a study found, in plain words, each number with its error."""
+"""Measures to sentences: what a study found, in plain words, each number with its error.
+
+What is said to be off is so beyond Monte Carlo error by limits that hold for all cells at once
+(Bonferroni): with 5 % for each cell, a study of a thousand cells would find fifty things.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from statistics import NormalDist
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.select import factor_columns, varying
+from mcstudy.arrays import Booleans
 from mcstudy.figures.style import label, labelled
-from mcstudy.measure import LEVEL
+from mcstudy.measure import BUILT_IN, LEVEL, is_share, null_of
 from mcstudy.method import Status
-from mcstudy.tables.numbers import number_with_error
-
-if TYPE_CHECKING:
-    from mcstudy.report.reported import Reported
+from mcstudy.report.reported import Reported
+from mcstudy.tables.numbers import FEW_MISSING, coverage_bounds, number_with_error
 
 SOUND = (Status.OK, Status.BOUNDARY, Status.SKIPPED)
 """How a fit may end that is no failure."""
-ERRORS = ("value", "mcse", "lower", "upper")
 MOST = 5
 """Sentences of each kind: what is behind them stands in the tables."""
+_BOUNDED = ("measure", "value", "used", "replicates")
+MUCH = 0.1
+"""A bias of this share of the RMSE, or an error of the standard errors, that is worth a sign."""
 
 
 @dataclass(frozen=True)
@@ -35,172 +43,262 @@ class Finding:
 
 def findings(results: Reported) -> list[Finding]:
     """Return what a study found: coverage, bias, standard errors, methods compared, failures."""
-    words = _Words(results)
-    frame = results.performance
+    study = _Study(results)
     return [
-        *_coverage(frame, words, float(results.study.get("level") or LEVEL)),
-        *_rejection(frame, words),
-        *_bias(frame, words),
-        *_standard_errors(frame, words),
-        *_comparisons(results, words),
-        *_failures(frame, words),
+        *_coverage(study),
+        *_rejection(study),
+        *_bias(study),
+        *_standard_errors(study),
+        *_own_measures(study),
+        *_comparisons(study),
+        *_failures(study),
     ]
 
 
-class _Words:
-    """The words of a study for names and places."""
+class _Study:
+    """The measures of a study, and its words for names and places."""
 
     def __init__(self, results: Reported) -> None:
-        self.study = results
-        frame = results.performance
-        self.factors = varying(frame, factor_columns(frame))
+        self.results = results
+        self.performance = results.performance
+        self.level = float(results.study.get("level") or LEVEL)
+        self.factors = factor_columns(self.performance)
+        self.varying = varying(self.performance, self.factors)
 
-    def of(self, name: Any, kind: str) -> str:
-        return label(self.study, str(name), kind)
+    def cells(self, measure: str) -> pd.DataFrame:
+        """Return the cells in which a measure has a number."""
+        frame = self.performance
+        return frame[(frame["measure"] == measure) & frame["value"].notna()].reset_index(drop=True)
+
+    def word(self, row: Mapping[Any, Any] | pd.Series[Any], kind: str) -> str:
+        return label(self.results, str(row[kind]), kind)
 
     def place(self, row: Mapping[Any, Any] | pd.Series[Any]) -> str:
         """Return "at n = 10, sigma = 1", empty where there is one condition."""
-        at = ", ".join(labelled(self.study, name, row[name]) for name in self.factors)
+        at = ", ".join(labelled(self.results, name, row[name]) for name in self.varying)
         return f" at {at}" if at else ""
 
     def interval(self, row: Mapping[Any, Any] | pd.Series[Any]) -> str:
-        interval = self.of(row["interval"], "interval")
-        return f"the interval {interval} of {self.of(row['method'], 'method')}"
+        return f"interval “{self.word(row, 'interval')}” of {self.word(row, 'method')}"
+
+    @cached_property
+    def _conditions(self) -> dict[tuple[Any, ...], str]:
+        frame = self.results.conditions
+        factors = frame[self.factors].itertuples(index=False, name=None)
+        return dict(zip(factors, frame["condition"], strict=True))
+
+    def null_is_true(self, row: Mapping[Any, Any]) -> bool:
+        """Whether the null value of an estimand is its true one under a condition."""
+        key = self._conditions.get(tuple(row[name] for name in self.factors), "")
+        truth = self.results.study["truths"].get(key, {}).get(row["estimand"])
+        return truth is not None and truth == null_of(self.results.study["null"], row["estimand"])
 
 
-def percent(value: float, mcse: float, lower: float = math.nan, upper: float = math.nan) -> str:
+def _beyond(cells: pd.DataFrame) -> Booleans:
+    """Return which values differ from 0 by more than Monte Carlo error, all cells at once."""
+    away = cells["value"].abs().to_numpy(dtype=float)
+    found: Booleans = away > _quantile(len(cells)) * cells["mcse"].to_numpy(dtype=float)
+    return found
+
+
+def _quantile(cells: int) -> float:
+    """Return the normal quantile of two-sided 95 % limits for so many cells at once."""
+    return NormalDist().inv_cdf(1 - 0.025 / max(cells, 1))
+
+
+def percent(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
     """Return a share as "44 % (5)", to the digits that its error allows."""
-    if not mcse:
-        shown = number_with_error(100 * value, 0.0, 100 * lower, 100 * upper)
-        return shown.replace(" ", " % ", 1)
-    places = max(0, min(4, -math.floor(math.log10(100 * mcse * 1.05))))
-    return f"{100 * value:.{places}f} % ({100 * mcse:.{places}f})"
+    value, mcse = 100 * float(row["value"]), 100 * float(row["mcse"])
+    if not mcse > 0:
+        limit = f">{100 * row['lower']:.0f}" if value else f"<{100 * row['upper']:.0f}"
+        return f"{value:.3g} % ({limit if math.isfinite(row['lower']) else 0})"
+    places = max(0, min(4, -math.floor(math.log10(mcse * 1.05))))
+    return f"{value:.{places}f} % ({mcse:.{places}f})"
 
 
 def _range(rows: pd.DataFrame) -> str:
     """Return "42 % (8)", or "42 % (8) to 45 % (8)" of several."""
-    low, high = rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()]
-    first = percent(*low[[*ERRORS]])
-    return first if len(rows) == 1 else f"{first} to {percent(*high[[*ERRORS]])}"
+    ends = (rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()])
+    return " to ".join(dict.fromkeys(map(percent, ends)))
 
 
-def _of(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
-    chosen = frame[(frame["measure"] == measure) & frame["value"].notna()]
-    return chosen.reset_index(drop=True)
-
-
-def _coverage(frame: pd.DataFrame, words: _Words, level: float) -> Iterator[Finding]:
-    cells = _of(frame, "coverage")
+def _coverage(study: _Study) -> Iterator[Finding]:
+    cells, level = study.cells("coverage"), study.level
     if cells.empty:
         return
+    # The score test: its limits are Wilson's.
+    error = np.sqrt(level * (1 - level) / cells["used"].to_numpy(dtype=float))
+    z = (cells["value"].to_numpy(dtype=float) - level) / error
+    cells = cells.assign(low=z < -_quantile(len(cells)), high=z > _quantile(len(cells)))
     groups = [rows for _, rows in cells.groupby(["method", "interval", "estimand"], sort=False)]
-    off = [rows for rows in groups if (rows["upper"] < level).any()]
-    off.sort(key=lambda rows: rows["value"].min())
-    for rows in off[:MOST]:
-        first = rows.iloc[rows["value"].argmin()]
-        low = int((rows["upper"] < level).sum())
-        where = words.place(first) if len(rows) == 1 else ""
-        exists = (rows["used"] < 0.99 * rows["replicates"]).any()
-        in_some = f"; below it in {low} of {len(rows)} conditions" if low < len(rows) else ""
-        yield Finding(
-            f"{_capital(words.interval(first))} contains {words.of(first['estimand'], 'estimand')} "
-            f"in {_range(rows)} of the data sets{' in which it exists' * bool(exists)}{where}; "
-            f"nominal {100 * level:g} %{in_some}.",
-            warns=True,
-        )
-    if len(off) > MOST:
-        yield Finding(
-            f"{len(off) - MOST} more intervals are below {100 * level:g} % in some condition.", True
-        )
-    kept = [rows for rows in groups if not (rows["upper"] < level).any()]
-    if kept:
-        whole = pd.concat(kept, ignore_index=True)
+    low = sorted((g for g in groups if g["low"].any()), key=lambda rows: rows["value"].min())
+    for rows in low[:MOST]:
+        yield Finding(_low(study, rows), warns=True)
+    if len(low) > MOST:
+        more = len(low) - MOST
+        are = "intervals are" if more > 1 else "interval is"
+        yield Finding(f"{more} more {are} below {100 * level:g} % in some condition.", warns=True)
+    rest = [rows for rows in groups if not rows["low"].any()]
+    if rest:
+        whole = pd.concat(rest, ignore_index=True)
         lowest = whole.iloc[whole["value"].argmin()]
-        cells_in_words = f"{len(kept)} of {len(groups)} intervals" if off else "every interval"
+        which = f"{len(rest)} of {len(groups)} intervals" if low else "All intervals"
         yield Finding(
-            f"{_capital(cells_in_words)}, counted by method and estimand, "
-            f"{'reach' if off else 'reaches'} {100 * level:g} % everywhere within the Monte Carlo "
-            f"error; the lowest coverage among them is {percent(*lowest[[*ERRORS]])}."
+            f"{which}, counted by method and estimand, reach {100 * level:g} % in every condition "
+            f"within Monte Carlo error; the lowest coverage among them is {percent(lowest)}, of "
+            f"{study.word(lowest, 'estimand')} by the {study.interval(lowest)}"
+            f"{study.place(lowest)}."
+        )
+    if len(high := cells[cells["high"]]):
+        most = high.iloc[high["value"].argmax()]
+        yield Finding(
+            f"In {len(high)} of {len(cells)} cells the coverage is above {100 * level:g} %: most "
+            f"of {study.word(most, 'estimand')} by the {study.interval(most)}, "
+            f"{percent(most)}{study.place(most)}."
         )
 
 
-def _rejection(frame: pd.DataFrame, words: _Words) -> Iterator[Finding]:
-    cells = _of(frame, "rejection")
-    groups = cells.groupby(["method", "interval", "estimand"], sort=False, dropna=False)
-    for _, rows in list(groups)[:MOST]:
-        first = rows.iloc[0]
-        yield Finding(
-            f"{words.of(first['method'], 'method')} rejects the null value of "
-            f"{words.of(first['estimand'], 'estimand')} by the interval "
-            f"{words.of(first['interval'], 'interval')} in {_range(rows)} of the data sets."
+def _low(study: _Study, rows: pd.DataFrame) -> str:
+    """Return the sentence on an interval that covers too little somewhere."""
+    first = rows.iloc[rows["value"].argmin()]
+    low, missing = int(rows["low"].sum()), rows["replicates"] - rows["used"]
+    lacks = bool((missing > FEW_MISSING * rows["replicates"]).any())
+    text = (
+        f"The {study.interval(first)} contains {study.word(first, 'estimand')} in {_range(rows)} "
+        f"of the data sets{' in which it exists' * lacks}"
+        f"{study.place(first) if len(rows) == 1 else ''}; nominal {100 * study.level:g} %"
+    )
+    if low < len(rows):
+        text += f"; below it in {low} of {len(rows)} conditions"
+    cells = rows.to_dict("records")
+    bounds = [
+        (bounds, place)
+        for place, cell in enumerate(cells)
+        if (bounds := coverage_bounds(*(cell[name] for name in _BOUNDED)))
+    ]
+    if bounds:
+        (least, most), place = min(bounds)
+        text += (
+            f". Some are missing{study.place(cells[place])}: {100 * least:.0f} % of all data sets "
+            f"have one that contains it, or {100 * most:.0f} % if each missing one did"
         )
+    return f"{text}."
 
 
-def _bias(frame: pd.DataFrame, words: _Words) -> Iterator[Finding]:
-    cells = _of(frame, "bias")
+def _rejection(study: _Study) -> Iterator[Finding]:
+    cells = study.cells("rejection")
     if cells.empty:
         return
-    keys = [*factor_columns(frame), "method", "estimand"]
-    sizes = _of(frame, "rmse")[[*keys, "value"]].rename(columns={"value": "rmse"})
+    cells = cells.assign(true=[study.null_is_true(row) for row in cells.to_dict("records")])
+    groups = cells.groupby(["method", "interval", "estimand", "true"], sort=False, dropna=False)
+    told = []
+    for _, rows in groups:
+        first = rows.iloc[0]
+        kind = "true (its size)" if first["true"] else "false (its power)"
+        told.append(
+            f"The {study.interval(first)} rejects the null value of "
+            f"{study.word(first, 'estimand')} in {_range(rows)} of the data sets where it is "
+            f"{kind}."
+        )
+    yield from map(Finding, told[:MOST])
+    yield from _left_out(told, "rejection rate")
+
+
+def _left_out(told: Sequence[str], noun: str) -> Iterator[Finding]:
+    if (more := len(told) - MOST) > 0:
+        yield Finding(f"{more} more {noun}{'s' * (more > 1)}: see the table.")
+
+
+def _bias(study: _Study) -> Iterator[Finding]:
+    cells = study.cells("bias")
+    if cells.empty:
+        return
+    keys = [*study.factors, "method", "estimand"]
+    sizes = study.cells("rmse")[[*keys, "value"]].rename(columns={"value": "rmse"})
     cells = cells.merge(sizes, on=keys, how="left")
     cells["share"] = (cells["value"].abs() / cells["rmse"]).fillna(0.0)
-    seen = cells[(cells["lower"] > 0) | (cells["upper"] < 0)]
+    seen = cells[_beyond(cells)]
     worst = seen.sort_values("share", ascending=False, kind="stable")
-    worst = worst.drop_duplicates(["method", "estimand"]).head(MOST)
-    for row in worst.to_dict("records"):
+    for row in worst.drop_duplicates(["method", "estimand"]).head(MOST).to_dict("records"):
         side = "overestimates" if row["value"] > 0 else "underestimates"
-        size = number_with_error(abs(row["value"]), row["mcse"])
         of_rmse = f", {100 * row['share']:.0f} % of the RMSE" if row["share"] > 0 else ""
         yield Finding(
-            f"{words.of(row['method'], 'method')} {side} "
-            f"{words.of(row['estimand'], 'estimand')} by {size} on average{words.place(row)}: its "
-            f"largest bias{of_rmse}.",
-            warns=row["share"] > 0.1,
+            f"{study.word(row, 'method')} {side} {study.word(row, 'estimand')} by "
+            f"{number_with_error(abs(row['value']), row['mcse'])} on average{study.place(row)}"
+            f"{': its largest bias' if study.varying else ''}{of_rmse}.",
+            warns=row["share"] > MUCH,
         )
-    rest = len(cells) - len(seen)
-    if rest:
-        yield Finding(f"In {rest} of {len(cells)} cells the bias is within its Monte Carlo error.")
+    if rest := len(cells) - len(seen):
+        yield Finding(
+            f"In {'all' if rest == len(cells) else rest} of {len(cells)} cells the bias is within "
+            "Monte Carlo error."
+        )
 
 
-def _standard_errors(frame: pd.DataFrame, words: _Words) -> Iterator[Finding]:
-    cells = _of(frame, "relative_error_model_se")
-    seen = cells[(cells["lower"] > 0) | (cells["upper"] < 0)]
+def _standard_errors(study: _Study) -> Iterator[Finding]:
+    cells = study.cells("relative_error_model_se")
+    seen = cells[_beyond(cells)]
     order = seen["value"].abs().sort_values(ascending=False, kind="stable").index
-    worst = seen.loc[order].drop_duplicates(["method", "estimand"]).head(MOST)
-    for row in worst.to_dict("records"):
+    for row in (
+        seen.loc[order].drop_duplicates(["method", "estimand"]).head(MOST).to_dict("records")
+    ):
         side = "larger" if row["value"] > 0 else "smaller"
         yield Finding(
-            f"The standard errors that {words.of(row['method'], 'method')} reports for "
-            f"{words.of(row['estimand'], 'estimand')} are "
-            f"{percent(abs(row['value']), row['mcse'])} {side} than the spread of its "
-            f"estimates{words.place(row)}.",
-            warns=abs(row["value"]) > 0.1,
+            f"The standard errors that {study.word(row, 'method')} reports for "
+            f"{study.word(row, 'estimand')} are {percent(row | {'value': abs(row['value'])})} "
+            f"{side} than the spread of its estimates{study.place(row)}.",
+            warns=abs(row["value"]) > MUCH,
+        )
+    if len(cells) and seen.empty:
+        yield Finding(
+            f"In all {len(cells)} cells with standard errors these agree with the spread of the "
+            "estimates within Monte Carlo error."
         )
 
 
-def _comparisons(results: Reported, words: _Words) -> Iterator[Finding]:
-    if results.study.get("keep", "rows") != "rows":
+def _own_measures(study: _Study) -> Iterator[Finding]:
+    """Yield the range of each measure of the study's own."""
+    frame = study.performance[study.performance["value"].notna()]
+    own = frame[~frame["measure"].isin(BUILT_IN) & ~frame["measure"].str.startswith("share_")]
+    told = []
+    for _, rows in own[own["measure"] != "warned"].groupby(["measure", "method"], sort=False):
+        ends = (rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()])
+        shown = (number_with_error(*row[["value", "mcse", "lower", "upper"]]) for row in ends)
+        first = rows.iloc[0]
+        numbers = _range(rows) if is_share(first["measure"]) else " to ".join(dict.fromkeys(shown))
+        told.append(f"{study.word(first, 'measure')} of {study.word(first, 'method')}: {numbers}.")
+    yield from map(Finding, told[:MOST])
+    yield from _left_out(told, "measure")
+
+
+def _comparisons(study: _Study) -> Iterator[Finding]:
+    if study.results.study.get("keep", "rows") != "rows":
         return
-    frame = _of(results.comparisons, "mse_difference")
+    frame = study.results.comparisons
+    if frame.empty:
+        return
+    frame = frame[(frame["measure"] == "mse_difference") & frame["value"].notna()]
+    frame = frame.assign(differs=_beyond(frame))
     equal: dict[tuple[str, str], list[str]] = {}
     told = []
-    for (method, reference, estimand), rows in frame.groupby(
-        ["method", "reference", "estimand"], sort=False
-    ):
-        better, worse = int((rows["upper"] < 0).sum()), int((rows["lower"] > 0).sum())
-        one, other = words.of(method, "method"), words.of(reference, "method")
-        what = words.of(estimand, "estimand")
+    for _, rows in frame.groupby(["method", "reference", "estimand"], sort=False):
+        first = rows.iloc[0]
+        one, what = study.word(first, "method"), study.word(first, "estimand")
+        other = label(study.results, first["reference"], "method")
+        better = int((rows["differs"] & (rows["value"] < 0)).sum())
+        worse = int((rows["differs"] & (rows["value"] > 0)).sum())
         if not better and not worse:
             equal.setdefault((one, other), []).append(what)
             continue
+        said = [f"below that of {other} in {better}"] if better else []
+        said += [f"above {'it' if better else f'that of {other}'} in {worse}"] if worse else []
+        of = f" of {len(rows)} conditions" if len(rows) > 1 else " condition"
         told.append(
-            f"The mean squared error of {one} for {what} is below that of {other} in {better} and "
-            f"above it in {worse} of {len(rows)} condition{'s' * (len(rows) > 1)}, on the same "
-            "data sets."
+            f"On the same data sets, the mean squared error of {one} for {what} is "
+            f"{' and '.join(said)}{of}."
         )
     yield from map(Finding, told[:MOST])
-    if len(told) > MOST:
-        yield Finding(f"{len(told) - MOST} more pairs of methods differ in mean squared error.")
+    yield from _left_out(told, "difference between two methods")
     for (one, other), names in list(equal.items())[:MOST]:
         yield Finding(
             f"The mean squared errors of {one} and {other} for {', '.join(names)} cannot be told "
@@ -208,28 +306,25 @@ def _comparisons(results: Reported, words: _Words) -> Iterator[Finding]:
         )
 
 
-def _failures(frame: pd.DataFrame, words: _Words) -> Iterator[Finding]:
+def _failures(study: _Study) -> Iterator[Finding]:
+    frame = study.performance
     shares = frame[frame["measure"].str.startswith("share_")]
-    sound = shares["measure"].isin([f"share_{status}" for status in SOUND])
-    failed = shares[~sound]
+    failed = shares[~shares["measure"].isin([f"share_{status}" for status in SOUND])]
     some = False
-    for method, rows in failed.groupby("method", sort=False):
-        fits = int(rows.drop_duplicates(factor_columns(frame))["replicates"].sum())
+    for _, rows in failed.groupby("method", sort=False):
+        fits = int(rows.drop_duplicates(study.factors)["replicates"].sum())
         count = round((rows["value"] * rows["used"]).sum())
         if count:
-            some = True
-            share = count / fits
+            some, share = True, count / fits
             error = math.sqrt(share * (1 - share) / fits)
+            cell = {"value": share, "mcse": error, "lower": math.nan, "upper": math.nan}
             kinds = rows[rows["value"] > 0]["measure"].unique()
+            shown = f" ({percent(cell)})" if count < fits else ""
             yield Finding(
-                f"{count} of {fits} fits of {words.of(method, 'method')} "
-                f"({percent(share, error)}) failed: "
+                f"{'All' if count == fits else count} {'' if count == fits else f'of {fits} '}"
+                f"fits of {study.word(rows.iloc[0], 'method')}{shown} failed: "
                 f"{', '.join(kind.removeprefix('share_') for kind in kinds)}.",
                 warns=True,
             )
     if len(failed) and not some:
         yield Finding("No fit failed.")
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -9,7 +9,7 @@ from typing import Any
 from mcstudy.analysis.select import factor_columns, levels_of, varying
 from mcstudy.arguments import as_path, counted
 from mcstudy.errors import MCStudyError, ResultsError
-from mcstudy.figures import figure, rendered
+from mcstudy.figures import figure, specification
 from mcstudy.figures.output import script_safe
 from mcstudy.figures.style import labelled
 from mcstudy.measure import LEVEL
@@ -18,11 +18,12 @@ from mcstudy.report.findings import findings
 from mcstudy.report.protocol import protocol_section
 from mcstudy.report.reported import Reported
 from mcstudy.report.sections import environment_section, failures_section
+from mcstudy.tables.numbers import BOUNDS_MEANING
 
 NAME = "report.html"
 _FIGURES = (
-    *("nested_loop", "zip", "estimates", "se_against_estimate", "methods", "pvalues"),
-    *("bias_se_rmse", "statuses"),
+    *("nested_loop", "bias_se_rmse", "zip", "estimates", "se_against_estimate", "methods"),
+    *("pvalues", "statuses"),
 )
 _CONTENTS = (
     ("findings", "Findings"),
@@ -102,15 +103,16 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         findings=findings(results),
         rule=(
             "Each number has its Monte Carlo standard error (MCSE) in parentheses. A sentence is "
-            "marked with a triangle where something is off: coverage below its nominal "
-            f"{level:g} % by more than the 95 % Monte Carlo limits allow, a bias of more than a "
-            "tenth of the RMSE, standard errors off by more than a tenth, fits that failed."
+            "marked with a triangle where something is off beyond Monte Carlo error, by 95 % "
+            f"limits that hold for all cells at once: coverage below its nominal {level:g} %, a "
+            "bias of more than a tenth of the RMSE, standard errors off by more than a tenth; or "
+            "where fits failed."
         ),
         figures=[
             {
                 "title": chart.usermeta["title"],
                 "description": chart.description,
-                "svg": Markup(rendered(chart, "svg").decode()),
+                "specification": Markup(script_safe(specification(chart))),
             }
             for chart in drawn
         ],
@@ -148,12 +150,24 @@ def _figures(results: Reported) -> tuple[list[Any], list[str]]:
     """Return the figures that the study allows, and a line for each that it does not."""
     drawn, lines = [], []
     for name in _FIGURES:
+        if _says_nothing(results, name):
+            continue
         try:
             drawn.append(figure(results, name))
         except MCStudyError as error:
             reason = str(error).removeprefix(f"{results.folder}: ")
             lines.append(f"No figure {name}: {reason}.")
     return drawn, lines
+
+
+def _says_nothing(results: Reported, name: str) -> bool:
+    """Whether a figure would show less than the explorer, or what the study is not about."""
+    frame = results.performance
+    if name == "nested_loop":
+        return len(varying(frame, factor_columns(frame))) < 2
+    if name == "methods":
+        return len(levels_of(frame, "method")) < 2
+    return name == "pvalues" and results.study.get("null") is None
 
 
 def _table_note(results: Reported) -> str:
@@ -163,6 +177,8 @@ def _table_note(results: Reported) -> str:
     fixed = ", ".join(
         labelled(results, name, levels_of(frame, name)[0]) for name in factors if name not in moving
     )
-    return "Every condition, method and measure; nothing is averaged over conditions." + (
-        f" Throughout: {fixed}." if fixed else ""
+    return (
+        "Every condition, method and measure; nothing is averaged over conditions."
+        + (f" Throughout: {fixed}." if fixed else "")
+        + f" {BOUNDS_MEANING}."
     )

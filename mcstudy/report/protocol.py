@@ -18,13 +18,14 @@ from mcstudy.report.reported import Reported
 from mcstudy.report.section import Code, Part, Section, Term, as_table, number
 from mcstudy.tables.document import Block, Document, Grid
 
+_NO_AIMS = 'To fill in: the study says no aims (Study(aims="...")).'
 _SHARE_AT = 0.95  # the coverage whose error says what a number of replicates is good for
 
 
 def protocol_section(results: Reported) -> Section:
     """Return aims, data-generating mechanism, estimands, methods and measures of a study."""
     parts = [
-        Part("Aims", [results.aims.strip() or "To fill in: the study says no aims."]),
+        Part("Aims", ["See the head of this page." if results.aims.strip() else _NO_AIMS]),
         _mechanism(results),
         _estimands(results),
         _methods(results),
@@ -62,11 +63,11 @@ def _mechanism(results: Reported) -> Part:
         lines.append(f"Conditions: {count}, all combinations of the levels.")
     else:
         lines.append(f"Conditions: {count} of the {full} combinations of the levels.")
+    terms = []
     for name in factors:
-        words = "" if label(results, name, "factor") == name else f" ({name} in the code)"
         levels = ", ".join(level_label(results, name, x) for x in levels_of(frame, name))
-        fixed = "" if name in moving else ", fixed"
-        lines.append(f"{label(results, name, 'factor')}{words}: {levels}{fixed}.")
+        fixed = "" if name in moving else " (fixed)"
+        terms.append(Term(_in_code(results, name, "factor"), f"{levels}{fixed}"))
     source = _sources(results, "study").get("simulate", {})
     if source.get("said"):
         lines.insert(0, source["said"])
@@ -75,7 +76,13 @@ def _mechanism(results: Reported) -> Part:
         lines.append(f"Digest of the code that makes the data: {', '.join(digests)}.")
     if source.get("home"):
         lines.append(f"The data come from {_home(source)}.")
-    return Part("Data-generating mechanism", lines, code=[*_code("simulate", source)])
+    return Part("Data-generating mechanism", lines, terms=terms, code=[*_code("simulate", source)])
+
+
+def _in_code(results: Reported, name: str, kind: str) -> str:
+    """Return the label of a name, and the name where that is another word."""
+    words = label(results, name, kind)
+    return words if words == name else f"{words} ({name} in the code)"
 
 
 def _home(source: Mapping[str, str]) -> str:
@@ -103,7 +110,7 @@ def _estimands(results: Reported) -> Part:
             differ.append(name)
     tables = []
     if differ:
-        moving = varying(results.conditions, factor_columns(results.conditions))
+        moving = varying(results.performance, factor_columns(results.performance))
         rows = []
         for row in results.conditions.to_dict("records"):
             at = [level_label(results, name, row[name]) for name in moving]
@@ -138,9 +145,7 @@ def _methods(results: Reported) -> Part:
         ]
         said += [f"digest of its code {mark['method']}"] if "method" in mark else []
         said += [f"with {', '.join(packages)}"] if packages else []
-        words = label(results, name, "method")
-        called = f" ({name} in the code)" if words != name else ""
-        terms.append(Term(f"{words}{called}", f"{'; '.join(said)}."))
+        terms.append(Term(_in_code(results, name, "method"), f"{'; '.join(said)}."))
         code += _code(name, source)
     level = 100 * float(study.get("level") or LEVEL)
     lines = [
@@ -158,7 +163,8 @@ def _measures(results: Reported) -> Part:
     terms = []
     compared = results.study.get("keep", "rows") == "rows"
     tables = [results.performance, *([results.comparisons] if compared else [])]
-    for name in (name for frame in tables for name in levels_of(frame, "measure")):
+    names = [name for frame in tables for name in levels_of(frame, "measure")]
+    for name in sorted(names, key=lambda name: name.startswith(("share_", "warned"))):
         made = DEFINITIONS.get(name)
         if made is None:
             said = own.get(name, {}).get("said") or "a measure of the study's own"

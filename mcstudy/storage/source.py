@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any, NotRequired, TypedDict
 
 from mcstudy.arguments import short
-from mcstudy.method import batch_of
 from mcstudy.study import Study
 
 _OF_STUDY = ("mcstudy_study_", "__main__")  # modules that are a study file, or a session
@@ -38,14 +37,17 @@ class Source(TypedDict):
 
 
 def source_of(function: Callable[..., Any]) -> Source:
-    """Return what can be read of a function; a batched one as its plain form, where it has one."""
-    inner: Any = batch_of(function) or function
+    """Return what can be read of a function, or of an object that can be called."""
+    inner: Any = function
     options: dict[str, str] = {}
     while isinstance(inner, functools.partial):
         given = {str(place): value for place, value in enumerate(inner.args)} | inner.keywords
         options = {name: short(value) for name, value in given.items()} | options
         inner = inner.func
     inner = inspect.unwrap(inner)
+    if not hasattr(inner, "__qualname__"):
+        options |= {"object": short(inner)} if repr(inner)[:1] != "<" else {}
+        inner = type(inner)
     home = f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', '')}".strip(".")
     of_study = home.startswith(_OF_STUDY)
     made = Source(

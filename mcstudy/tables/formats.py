@@ -273,7 +273,8 @@ def _html_grid(grid: Grid, caption: str) -> str:
     lines += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
     for row in grid.rows:
         cells = [f'<th scope="row">{web.escape(cell)}</th>' for cell in row[: grid.labels]]
-        cells += [f"<td>{web.escape(cell)}</td>" for cell in row[grid.labels :]]
+        cells += [f"<td>{web.escape(cell)}</td>" for cell in row[grid.labels : grid.left]]
+        cells += [f'<td class="number">{web.escape(cell)}</td>' for cell in row[grid.left :]]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, "</tbody>", "</table>"])
 

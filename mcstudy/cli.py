@@ -164,6 +164,11 @@ _TRUST = option(
 _VERBOSE = option(
     "--verbose", "show the measures of every condition, not a screen of them", **_SWITCH
 )
+_NO_REPORT = option(
+    "--no-report",
+    "write no report.html; MCSTUDY_REPORT=off in the environment says so too",
+    **_SWITCH,
+)
 _FORMAT = option("--format", "of the answer; default: text", choices=tuple(FORMATS), default="text")
 
 VERBS = {
@@ -273,6 +278,7 @@ VERBS = {
             ),
             option("--quiet", "show no progress, only the measures", **_SWITCH),
             _VERBOSE,
+            _NO_REPORT,
         ),
     ),
     "collect": Verb(
@@ -296,6 +302,7 @@ VERBS = {
             ),
             _CHANGED,
             _VERBOSE,
+            _NO_REPORT,
         ),
     ),
     "status": Verb(
@@ -311,7 +318,7 @@ VERBS = {
         "Make the tables anew from what is stored, and show the measures. While a run is at work "
         "there they are only shown. Tables that rest on more than is stored by now stay as they "
         "are: exit status 2.",
-        (_RESULTS, _STUDY_FILE, _TRUST, _VERBOSE),
+        (_RESULTS, _STUDY_FILE, _TRUST, _VERBOSE, _NO_REPORT),
     ),
     "replay": Verb(
         verbs.replay,

@@ -325,7 +325,7 @@ class Results(Printed):
         return render(self._summary([*self._remarks()], verbose=False), "text")
 
     def document(self, tables: str | None = None, *, verbose: bool = False) -> Document:
-        """Return the summary and where tables and report are.
+        """Return the summary and where the tables are.
 
         Parameters
         ----------
@@ -334,15 +334,10 @@ class Results(Printed):
         verbose : bool, default False
             Every cell, however many there are, in place of a screen.
         """
-        places = [f"Tables: {self.folder if tables is None else tables}", *self._report()]
-        beside = [*self._remarks(), Block(lines=places)]
+        place = f"Tables: {self.folder if tables is None else tables}"
+        beside = [*self._remarks(), Block(lines=[place])]
         made = self._summary(beside, verbose=verbose)
         return replace(made, frames=[lambda: self.performance])
-
-    def _report(self) -> Iterator[str]:
-        """Yield where the report is, if there is one."""
-        if (report := self.folder / "report.html").exists():
-            yield f"Report: {report}"
 
     def _summary(self, beside: Sequence[Block], *, verbose: bool) -> Document:
         return performance_summary(self.measures, self.study, beside=beside, verbose=verbose)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mcstudy.inspection.replay import Replay
 
 _STDOUT, _STDERR = 1, 2
+_MOST_NUMBERS = 100_000  # of measures in the report of a run: its page has some 10 MB by then
 
 
 def check(options: argparse.Namespace) -> int:
@@ -97,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
         show(f"Part {share} is in {results.folder}. When all parts are there: {shlex.join(again)}")
         return 0
     _show(options, results.document(verbose=options.verbose))
+    _keep_report(options, results)
     lines = unusable(results.folder, results.measures, options.methods)
     for line in lines if options.quiet else ():
         complain(f"mcstudy: {line}")
@@ -116,6 +118,8 @@ def collect(options: argparse.Namespace) -> int:
     has_tables = len(collected.results.measures["measure"])
     tables = [collected.results.document(verbose=options.verbose)] if has_tables else []
     _show(options, *tables, collected.summary)
+    if has_tables:
+        _keep_report(options, collected.results)
     if collected.missing:
         return 1
     lines = collected.results.unusable
@@ -140,6 +144,8 @@ def summarize(options: argparse.Namespace) -> None:
         mcstudy.status(options.results).headline,
         results.document(where, verbose=options.verbose),
     )
+    if kept:
+        _keep_report(options, results)
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -225,6 +231,26 @@ def plot(options: argparse.Namespace) -> None:
         )
     save(figure, options.output)
     _show(options, f"Figure: {options.output}")
+
+
+def _keep_report(options: argparse.Namespace, results: mcstudy.Results) -> None:
+    """Bring the report of a study up to date, and say where it is."""
+    if options.no_report or os.environ.get("MCSTUDY_REPORT", "").lower() in ("off", "0", "no"):
+        return
+    path = results.folder / "report.html"
+    try:
+        tables = (results.folder / "performance.parquet").stat().st_mtime_ns
+        line = f"Report: {path}"
+        if not path.exists() or path.stat().st_mtime_ns <= tables:
+            if (numbers := len(results.measures["measure"])) > _MOST_NUMBERS:
+                folder = shlex.quote(str(results.folder))
+                line = f"Report: not written for {numbers} numbers; mcstudy report {folder} does it"
+            else:
+                with _answers_alone():
+                    results.report()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the results are complete
+        line = f"Report: not written ({type(error).__name__}: {error})"
+    (show if options.format == "text" else complain)(line)
 
 
 def report(options: argparse.Namespace) -> None:

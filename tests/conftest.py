@@ -42,6 +42,14 @@ def one_thread():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_report():
+    """Let `mcstudy run` write no report, which takes longer than most studies of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MCSTUDY_REPORT", "off")
+        yield
+
+
 @pytest.fixture
 def study_file(tmp_path):
     """Write a study file and return its path; `old` and `new` edit the plain one."""

@@ -34,10 +34,13 @@ vegaEmbed("#figure", JSON.parse(document.getElementById("specification").textCon
 """
 
 
-def specification(chart: Any) -> dict[str, Any]:
-    """Return the Vega-Lite specification of a figure, whatever theme the user has enabled."""
+def specification(chart: Any, *, validate: bool = True) -> dict[str, Any]:
+    """Return the Vega-Lite specification of a figure, whatever theme the user has enabled.
+
+    Without `validate` it is not held against the schema of Vega-Lite, which takes most of the time.
+    """
     with alt.theme.enable("none"):
-        made: dict[str, Any] = chart.to_dict()
+        made: dict[str, Any] = chart.to_dict(validate=validate)
     return made
 
 

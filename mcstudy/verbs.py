@@ -290,7 +290,7 @@ def failures(options: argparse.Namespace) -> None:
         Document(blocks=[endings(columns_of(chosen), method_order(results.study), results.labels)])
     ]
     if len(kinds := results.warnings(where=where)):
-        answers.append(warnings_document(kinds))
+        answers.append(warnings_document(kinds, results.labels))
     rows = results.study.get("keep", "rows") == "rows"
     several = rows and chosen["method"].nunique() > 1
     if not rows:

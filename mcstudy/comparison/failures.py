@@ -34,7 +34,7 @@ from mcstudy.columns import WARNED, WORDS
 from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.paired import matched
 from mcstudy.errors import ResultsError
-from mcstudy.labels import label
+from mcstudy.labels import Labels, label
 from mcstudy.method import Status
 from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Block, Document, Grid
@@ -236,10 +236,14 @@ def warning_kinds(
     return pd.DataFrame(lines, columns=["method", "message", "fits", "condition", "replicate"])
 
 
-def warnings_document(kinds: pd.DataFrame) -> Document:
+def warnings_document(kinds: pd.DataFrame, labels: Labels | None = None) -> Document:
     """Return the kinds of warnings as they are shown."""
     lines = [
-        (row["method"], str(row["fits"]), cut(row["message"], _MOST_LETTERS))
+        (
+            label(labels or {}, row["method"], "method"),
+            str(row["fits"]),
+            cut(row["message"], _MOST_LETTERS),
+        )
         for row in kinds.head(_MOST_LINES).to_dict("records")
     ]
     more = len(kinds) - _MOST_LINES

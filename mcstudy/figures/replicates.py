@@ -124,7 +124,8 @@ def _bounds(lower: Floats, upper: Floats, truth: float) -> list[float]:
 
 def tips(names: Sequence[tuple[str, str]]) -> list[alt.Tooltip]:
     """Return the lines of a tooltip: fields and what they are called."""
-    return [alt.Tooltip(f"{name}:N", title=title) for name, title in names]
+    # Vega-Lite writes a title into an expression and escapes its quotes, but no backslash.
+    return [alt.Tooltip(f"{name}:N", title=title.replace("\\", "\\\\")) for name, title in names]
 
 
 def titled(chart: Any, lines: Sequence[str]) -> Any:

@@ -55,9 +55,13 @@
   const estimandAt = choice(form, "estimand", "Estimand", [ALL, ...numbered(data.estimands)], "all");
   const intervalAt = choice(form, "interval", "Interval", [ALL, ...numbered(data.intervals)], "all");
   const methodAt = choice(form, "method", "Method", [ALL], "all");
-  const xAt = choice(form, "x", "On the axis", [...factorOptions, ["method", "method"]], varying.length ? varying[0] : "method");
+  // The factors stand in the order of their influence; a number is better on an axis than a word.
+  const numeric = varying.slice(0, 2).find((f) => data.factors[f].numbers);
+  const onAxis = numeric === undefined ? (varying.length ? varying[0] : "method") : numeric;
+  const across = varying.find((f) => f !== onAxis);
+  const xAt = choice(form, "x", "On the axis", [...factorOptions, ["method", "method"]], onAxis);
   const acrossAt = choice(form, "across", "Panels across", [["none", "none"], ...factorOptions, ["interval", "interval"]],
-    varying.length > 1 ? varying[1] : "none");
+    across === undefined ? "none" : across);
   const downAt = choice(form, "down", "Panels down", [["estimand", "estimand"], ["none", "none"], ...factorOptions, ["interval", "interval"]], "estimand");
 
   // Offers only what the measure has.
@@ -122,7 +126,7 @@
       ? { field: "interval", type: "nominal", title: "Interval" }
       : { field: "method", type: "nominal", title: measure.pair ? "Methods" : "Method", scale: { domain: names, range: methods.map((m) => m.shape) } };
     const tips = [["at", "Condition"], ["method", "Method"], ["estimand", "Estimand"], ["interval", "Interval"], ["shown", measure.label + " (MCSE)"], ["used", "Used"]];
-    const tooltip = tips.filter(([field]) => values.some((v) => v[field])).map(([field, words]) => ({ field: field, type: "nominal", title: words }));
+    const tooltip = tips.filter(([field]) => values.some((v) => v[field])).map(([field, words]) => ({ field: field, type: "nominal", title: words.replaceAll("\\", "\\\\") })); // Vega-Lite escapes quotes only
     const y = (field) => ({ field: field, type: "quantitative", scale: scale, title: measure.label });
     const layers = [
       { mark: { type: "rule", strokeWidth: 1.5 }, encoding: { ...shared, y: y("lower"), y2: { field: "upper" } } },
@@ -144,9 +148,9 @@
     const inFigure = [x, acrossAt.value, downAt.value].map(Number);
     const others = varying.filter((f) => !inFigure.includes(f));
     const values = points(chosenRows(), x, others);
-    const across = distinct(values.map((v) => v.across)).length || 1;
+    const wide = distinct(values.map((v) => v.across)).length || 1;
     const room = byId("explored").clientWidth || 600;
-    const perRow = Math.max(1, Math.min(across, Math.floor(room / 210))); // 210: a narrow panel with its axis
+    const perRow = Math.max(1, Math.min(wide, Math.floor(room / 210))); // 210: a narrow panel with its axis
     const width = Math.max(140, Math.min(900, Math.floor(room / perRow) - 90)); // 90: an axis and a gap
     const ends = values.flatMap((v) => [v.value, v.lower, v.upper]).filter((v) => v !== null);
     if (measure.target !== null) ends.push(measure.target);

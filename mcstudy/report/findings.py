@@ -84,8 +84,10 @@ class _Study:
     @cached_property
     def _conditions(self) -> dict[tuple[Any, ...], str]:
         frame = self.results.conditions
-        factors = frame[self.factors].itertuples(index=False, name=None)
-        return dict(zip(factors, frame["condition"], strict=True))
+        return {
+            tuple(row[name] for name in self.factors): row["condition"]
+            for row in frame.to_dict("records")
+        }
 
     def null_is_true(self, row: Mapping[Any, Any]) -> bool:
         """Whether the null value of an estimand is its true one under a condition."""
@@ -312,7 +314,7 @@ def _failures(study: _Study) -> Iterator[Finding]:
     failed = shares[~shares["measure"].isin([f"share_{status}" for status in SOUND])]
     some = False
     for _, rows in failed.groupby("method", sort=False):
-        fits = int(rows.drop_duplicates(study.factors)["replicates"].sum())
+        fits = int(rows["replicates"][rows["measure"] == rows["measure"].iloc[0]].sum())
         count = round((rows["value"] * rows["used"]).sum())
         if count:
             some, share = True, count / fits

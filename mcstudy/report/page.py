@@ -19,6 +19,7 @@ from mcstudy.report.protocol import protocol_section
 from mcstudy.report.reported import Reported
 from mcstudy.report.sections import environment_section, failures_section
 from mcstudy.tables.numbers import BOUNDS_MEANING
+from mcstudy.terminal import harmless
 
 NAME = "report.html"
 _FIGURES = (
@@ -85,7 +86,11 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda text: text if isinstance(text, Markup) else harmless(text),
     )
     sections = [
         failures_section(results),
@@ -171,6 +176,9 @@ def _says_nothing(results: Reported, name: str) -> bool:
         return len(varying(frame, factor_columns(frame))) < 2
     if name == "methods":
         return len(levels_of(frame, "method")) < 2
+    if name == "statuses":
+        others = frame["measure"].str.startswith("share_") & (frame["measure"] != "share_ok")
+        return not (frame["value"][others] > 0).any()
     return name == "pvalues" and results.study.get("null") is None
 
 

@@ -11,6 +11,7 @@ from mcstudy.analysis.select import columns_of, factor_columns, levels_of, metho
 from mcstudy.errors import MCStudyError
 from mcstudy.figures.style import label, level_label
 from mcstudy.method import Status
+from mcstudy.report.findings import SOUND
 from mcstudy.report.reported import Reported
 from mcstudy.report.section import Part, Section, Table, Term, as_table
 from mcstudy.tables.document import Block, Document, Grid
@@ -23,7 +24,6 @@ _RANKED = ("rmse", "coverage")
 
 def failures_section(results: Reported) -> Section:
     """Return how the fits ended, what failures do to the rankings, and the warnings."""
-    words = "; ".join(f"{word}: {word.meaning}" for word in Status)
     parts = [
         Part(
             "How the fits ended",
@@ -31,7 +31,6 @@ def failures_section(results: Reported) -> Section:
                 "A fit that fails is a row with a status. No data set is drawn anew and none is "
                 "replaced; a measure rests on the fits that have what it needs, and used/of says "
                 "on how many.",
-                f"{words}.",
                 *_missing_intervals(results),
                 *(f"{line}." for line in results.unusable),
             ],
@@ -87,12 +86,22 @@ def _ends_by_condition(results: Reported) -> Iterator[Table]:
     yield as_table(Document(blocks=[block]))
 
 
+def _some_failed(results: Reported) -> bool:
+    frame = results.performance
+    sound = [f"share_{status}" for status in SOUND]
+    failed = frame["measure"].str.startswith("share_") & ~frame["measure"].isin(sound)
+    return bool((frame["value"][failed] > 0).any())
+
+
 def _rankings(results: Reported) -> Iterator[Part]:
     """Yield whether failures could turn the ranking of the methods, and which fail together."""
     if len(levels_of(results.performance, "method")) < 2:
         return
     if results.study.get("keep", "rows") != "rows":
         yield Part("Do failures change the ranking?", ["No rows are kept, so it is not known."])
+        return
+    if not _some_failed(results):
+        yield Part("Do failures change the ranking?", ["No fit failed: the rankings are as shown."])
         return
     lines, tables = [], []
     ranked = [name for name in _RANKED if (results.performance["measure"] == name).any()]
@@ -113,7 +122,7 @@ def _warnings(results: Reported) -> Part:
     kinds = results.warnings()
     if kinds.empty:
         return Part("Warnings", ["No fit gave a warning."])
-    return Part("Warnings", tables=[as_table(warnings_document(kinds))])
+    return Part("Warnings", tables=[as_table(warnings_document(kinds, results.labels))])
 
 
 def _reason(error: MCStudyError, folder: Path) -> str:

@@ -1,0 +1,481 @@
+"""The report: each rule of a published report is looked for on the page."""
+
+import json
+import re
+import shlex
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from mcstudy import Estimate, Skip, Study, grid, open_results, run
+from mcstudy.cli import main
+from mcstudy.errors import ResultsError
+from mcstudy.report.findings import findings
+
+TRIAL = '''
+"""Does the trimmed mean keep its level?
+
+It is compared with the mean of the same samples.
+"""
+import warnings
+
+import numpy as np
+from mcstudy import Estimate, Study, grid
+
+
+def sample(rng, *, n, effect, kind):
+    """Draw normal values around the effect."""
+    return rng.normal(effect, size=n)
+
+
+def mean(x):
+    """Mean with its standard error."""
+    return {"effect": Estimate(x.mean(), x.std(ddof=1) / len(x) ** 0.5)}
+
+
+def shrunken(x):
+    """Mean that is drawn to 0, with an error that is too small."""
+    if x.max() > 2.6:
+        raise ValueError("an outlier")
+    if x.min() < -2:
+        warnings.warn("a small value")
+    return {"effect": Estimate(x.mean() / 2, x.std(ddof=1) / len(x) ** 0.5 / 4)}
+
+
+def spread(truth, estimate):
+    """Largest less smallest estimate."""
+    return float(np.ptp(estimate))
+
+
+study = Study(
+    name="trial",
+    simulate=sample,
+    estimands=lambda *, n, effect, kind: {"effect": effect},
+    methods={"mean": mean, "shrunken": shrunken},
+    conditions=grid(n=[10, 20], effect=[0.0, 1.0], kind=["normal"]),
+    replicates=60,
+    seed=4,
+    measures={"spread": spread},
+    null=0.0,
+    labels={"n": "sample size", "shrunken": "Shrunken mean"},
+)
+'''
+
+
+class Page(HTMLParser):
+    """The text of a page by section, and its elements."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sections, self.elements, self.ids = {"": ""}, [], []
+        self._section, self._hidden = "", 0
+        self.feed(text)
+        self.data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.elements.append((tag, attributes))
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag == "section":
+            self._section = attributes["id"]
+            self.sections[self._section] = ""
+        self._hidden += tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self._hidden -= tag in ("script", "style")
+
+    def handle_data(self, text):
+        if not self._hidden:
+            self.sections[self._section] = " ".join(
+                f"{self.sections[self._section]} {text}".split()
+            )
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trial")
+    (folder / "trial.py").write_text(TRIAL)
+    results = run(folder / "trial.py", folder / "results", jobs=1, quiet=True)
+    return results, results.report().read_text()
+
+
+@pytest.fixture(scope="module")
+def page(trial):
+    return Page(trial[1])
+
+
+def test_contract_head_has_title_date_seed_and_aims(trial, page):
+    head = page.sections[""]
+    assert "trial Simulation study: 4 conditions, 2 methods, 60 replicates of each" in head
+    assert "seed 4; " + trial[0].study["runs"][0]["started"][:10] in head
+    assert "Does the trimmed mean keep its level? It is compared with the mean" in head
+    assert list(page.sections)[1:] == [
+        *("findings", "explore", "figures", "cells", "failures", "protocol", "environment")
+    ]
+
+
+def test_contract_data_generating_function_is_shown_with_digest_factors_and_design(trial, page):
+    text = page.sections["protocol"]
+    assert "Draw normal values around the effect." in text
+    assert "return rng.normal(effect, size=n)" in text
+    assert trial[0].study["marks"]["mean"]["simulate"] in text
+    assert "Conditions: 4, all combinations of the levels." in text
+    assert "sample size (n in the code) 10, 20" in text
+    assert "kind normal (fixed)" in text
+
+
+def test_contract_truths_and_methods_are_shown_with_options_and_versions(page):
+    text = page.sections["protocol"]
+    assert "True values by condition" in text
+    assert "Null values, which rejection is about: effect = 0." in text
+    assert "Shrunken mean (shrunken in the code) Mean that is drawn to 0" in text
+    assert re.search(r"with numpy [\d.]+", text)
+
+
+def test_contract_every_measure_leads_to_its_definition_and_its_error(page):
+    for measure in page.data["measures"]:
+        assert f"measure-{measure['name']}" in page.ids
+    assert "Bias mean of e. MCSE: sd(e)/sqrt(n)." in page.sections["protocol"]
+    assert (
+        "spread Largest less smallest estimate. MCSE: as its function" in page.sections["protocol"]
+    )
+
+
+def test_contract_number_of_replicates_is_justified_by_its_errors(page):
+    text = page.sections["protocol"]
+    assert "With 60, the Monte Carlo standard error of a coverage of 95 % is 2.8 percentage" in text
+    assert "Largest Monte Carlo standard error of Coverage:" in text
+    assert "No precision was asked for" in text
+
+
+def test_contract_every_number_stands_with_its_error_and_how_many_it_rests_on(trial, page):
+    rows, frame = page.data["rows"], trial[0].performance
+    assert len(rows["value"]) == len(frame) + len(trial[0].comparisons)
+    assert rows["used"][: len(frame)] == frame["used"].tolist()
+    for value, shown in zip(rows["value"], rows["shown"], strict=True):
+        assert (shown == "-") if value is None else re.fullmatch(r"\S+ \(\S+\)( \[.*\])?", shown)
+
+
+def test_contract_only_measures_with_a_target_have_one(page):
+    targets = {each["name"]: each["target"] for each in page.data["measures"]}
+    assert targets["bias"] == 0
+    assert targets["coverage"] == 0.95
+    assert targets["bias_difference"] == 0
+    assert targets["relative_efficiency"] == 1
+    assert targets["empirical_se"] is targets["rmse"] is targets["rejection"] is None
+
+
+def test_contract_failures_rankings_and_warnings_are_told(page):
+    text = page.sections["failures"]
+    assert "Fits that did not end ok" in text
+    assert "Ranking of the methods by rmse" in text
+    assert "Shrunken mean 31 UserWarning: a small value" in text
+    assert "ValueError: an outlier" in text or "error" in text
+
+
+def test_contract_nothing_is_hidden_and_that_is_said(page):
+    assert "Every condition, method and measure; nothing is averaged" in page.sections["cells"]
+    assert "Throughout: kind = normal." in page.sections["cells"]
+    assert {each["label"] for each in page.data["methods"] if not each["pair"]} == {
+        *("mean", "Shrunken mean")
+    }
+
+
+def test_contract_methods_are_contrasted_in_pairs(trial, page):
+    pairs = [each["label"] for each in page.data["methods"] if each["pair"]]
+    assert pairs == ["Shrunken mean against mean"]
+    assert "Shrunken mean" in page.sections["findings"]
+
+
+def test_contract_rule_stands_before_the_findings(page):
+    text = page.sections["findings"]
+    assert text.index("A sentence is marked") < text.index("The interval")
+
+
+def test_contract_figures_have_words_and_heads_have_scope(trial, page):
+    drawings = [each for each in page.of("div") if each.get("role") == "img"]
+    assert len(drawings) >= 6
+    assert all(re.search(r"\d", each["aria-label"]) for each in drawings)
+    assert all("scope" in attributes for attributes in page.of("th"))
+    titles = [json.loads(text)["title"]["text"] for text in _specifications(trial[1])]
+    assert "Intervals ranked by |estimate - truth| / SE" in titles
+    assert "Estimates and the truth" in titles
+    assert "Standard error against estimate" in titles
+
+
+def _specifications(text):
+    inner = text[text.index('<section id="figures">') : text.index('<section id="cells">')]
+    return re.findall(r'<script type="application/json">(.*?)</script>', inner, re.S)
+
+
+def test_contract_environment_says_on_what_it_ran_and_how_to_run_it_again(trial, page):
+    results, text = trial[0], page.sections["environment"]
+    run_of = results.study["runs"][0]
+    for words in (run_of["platform"], f"{run_of['fits']} fits in", "python 3", "numpy", "workers"):
+        assert words in text
+    assert "mcstudy run trial.py" in text
+    assert f"mcstudy table {results.folder} coverage --format latex" in text
+    for name in ("performance", "fits", "estimates"):
+        assert results.study["tables"][name] in text
+    assert results.study["source_digest"] in text
+    assert "No row is from older code. No row was discarded." in text
+
+
+def test_contract_replay_command_of_the_page_runs(trial, page, capsys):
+    found = re.search(r"mcstudy (replay .*? --trust)", page.sections["environment"])
+    assert main(shlex.split(found[1])) == 0
+    assert "bit for bit" in capsys.readouterr().out
+
+
+def test_contract_page_asks_for_nothing_from_elsewhere(trial, page):
+    assert page.of("link") + page.of("img") == []
+    assert all("src" not in each for each in page.of("script"))
+    assert all(each["href"].startswith("#") for each in page.of("a"))
+    assert all(each["href"].removeprefix("#") in page.ids for each in page.of("a"))
+
+
+def test_contract_same_results_give_the_same_bytes(trial, tmp_path):
+    results, text = trial
+    again = open_results(results.folder).report(tmp_path / "again.html").read_text()
+    assert again == text
+
+
+def test_contract_page_of_a_study_at_work_says_so(trial, tmp_path):
+    from mcstudy.report.page import write_report
+
+    path = write_report(trial[0], tmp_path / "now.html", running=True)
+    assert "A run is at work" in Page(path.read_text()).sections[""]
+    assert "A run is at work" not in trial[1]
+
+
+def test_contract_a_path_that_cannot_be_written_is_one_line(trial, tmp_path):
+    for path, words in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "no" / "x.html", "there is no folder"),
+    ):
+        with pytest.raises(ResultsError, match=words):
+            trial[0].report(path)
+
+
+HOSTILE = {
+    "tag": "<script>alert(1)</script>",
+    "quotes": "\"'`\\",
+    "signs": "\N{GRINNING FACE} \u05e2\u05d1\u05e8\u05d9\u05ea",
+    "long": "x" * 500,
+    "control": "a\x1b[31mb\u202ec",
+    "braces": "{{ 7*7 }} </td>&amp;",
+}
+
+
+def _plain(rng, *, level):
+    return rng.normal(size=8)
+
+
+def _mean(x):
+    return {HOSTILE["tag"]: Estimate(x.mean(), x.std(ddof=1) / len(x) ** 0.5)}
+
+
+def _skips(x):
+    raise Skip("not for these data")
+
+
+def _fails(x):
+    raise ValueError(HOSTILE["tag"] + HOSTILE["control"])
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    study = Study(
+        name="hostile",
+        aims=" ".join(HOSTILE.values()).replace("\x1b", "").replace("\u202e", ""),
+        simulate=_plain,
+        estimands=lambda *, level: {HOSTILE["tag"]: 0.0},
+        methods={HOSTILE["quotes"]: _mean, HOSTILE["signs"]: _mean, HOSTILE["tag"]: _fails},
+        conditions=grid(level=list(HOSTILE.values())),
+        replicates=10,
+        seed=1,
+    )
+    return run(study, tmp_path_factory.mktemp("hostile"), jobs=1, quiet=True)
+
+
+def test_contract_names_are_text_whatever_they_are(hostile):
+    text = hostile.report().read_text()
+    page = Page(text)
+    assert "<script>alert" not in text
+    assert "</td>&amp;" not in text.replace("&lt;/td&gt;&amp;amp;", "")
+    assert "{{ 7*7 }}" in page.sections[""]
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert (
+        len(page.data["factors"][0]["levels"]) == len(set(page.data["factors"][0]["levels"])) == 6
+    )
+
+
+def test_contract_a_study_without_a_usable_fit_has_a_page(tmp_path):
+    study = Study(
+        name="fails",
+        simulate=_plain,
+        estimands=lambda *, level: {"mu": 0.0},
+        methods={"never": _fails, "skips": _skips},
+        conditions=grid(level=[1, 2]),
+        replicates=5,
+        seed=1,
+    )
+    page = Page(run(study, tmp_path, jobs=1, quiet=True).report().read_text())
+    assert "All fits of never failed: error." in page.sections["findings"]
+    assert "Aims: to fill in" in page.sections[""]
+    assert "No figure estimates: no fit here has an estimate" in page.sections["figures"]
+
+
+def test_contract_one_condition_and_one_method_make_a_page(tmp_path):
+    study = Study(
+        name="one",
+        aims="One mean.",
+        simulate=lambda rng: rng.normal(size=9),
+        estimands=lambda: {"mu": 0.0},
+        methods={"mean": lambda x: {"mu": Estimate(x.mean(), x.std(ddof=1) / 3)}},
+        conditions=grid(),
+        replicates=20,
+        seed=1,
+    )
+    page = Page(run(study, tmp_path, jobs=1, quiet=True).report().read_text())
+    assert "There is one condition, without factors." in page.sections["protocol"]
+    assert "The true mu is 0." in page.sections["protocol"]
+    assert "No fit failed." in page.sections["findings"]
+    assert "No figure" not in page.sections["figures"]
+
+
+def test_contract_a_study_that_keeps_measures_only_has_a_page(tmp_path):
+    study = Study(
+        name="sums",
+        simulate=_plain,
+        estimands=lambda *, level: {"mu": 0.0},
+        methods={"a": lambda x: {"mu": Estimate(x.mean(), x.std(ddof=1) / 8**0.5)}}
+        | {"b": lambda x: {"mu": Estimate(np.median(x))}},
+        conditions=grid(level=[1, 2]),
+        replicates=20,
+        seed=1,
+        keep="measures",
+    )
+    page = Page(run(study, tmp_path, jobs=1, quiet=True).report().read_text())
+    assert "No rows are kept" in page.sections["failures"]
+    assert "Bias" in {each["label"] for each in page.data["measures"]}
+
+
+def test_contract_two_hundred_conditions_of_three_methods_fit_in_five_megabytes(tmp_path):
+    def estimate(x):
+        return {"mu": Estimate(x.mean(), x.std(ddof=1) / len(x) ** 0.5)}
+
+    study = Study(
+        name="many",
+        simulate=lambda rng, *, n, mu: rng.normal(mu, size=n),
+        estimands=lambda *, n, mu: {"mu": mu},
+        methods={"a": estimate, "b": lambda x: estimate(x[1:]), "c": lambda x: estimate(x[2:])},
+        conditions=grid(n=[5, 6, 7, 8, 9, 10, 11, 12, 13, 14], mu=np.arange(20.0).tolist()),
+        replicates=10,
+        seed=1,
+    )
+    path = run(study, tmp_path, jobs=1, quiet=True).report()
+    assert path.stat().st_size < 5e6
+    assert len(Page(path.read_text()).data["rows"]["value"]) > 10_000
+
+
+def test_contract_a_run_writes_the_report_once_and_says_where(
+    study_file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.delenv("MCSTUDY_REPORT")
+    path = tmp_path / "results" / "normal" / "report.html"
+    command = ["run", str(study_file()), "--results", str(tmp_path / "results"), "--jobs", "1"]
+    main([*command, "--replicates", "20", "--no-report"])
+    assert not path.exists()
+    capsys.readouterr()
+    main([*command, "--replicates", "20"])
+    assert capsys.readouterr().out.endswith(f"Report: {path}\n")
+    written = path.stat().st_mtime_ns
+    main([*command, "--replicates", "20"])
+    assert path.stat().st_mtime_ns == written
+    main([*command, "--replicates", "24"])
+    assert path.stat().st_mtime_ns > written
+    assert "24 replicates" in Page(path.read_text()).sections[""]
+
+
+def test_contract_a_report_that_cannot_be_written_does_not_end_a_run(
+    study_file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.delenv("MCSTUDY_REPORT")
+    (tmp_path / "normal" / "report.html").mkdir(parents=True)
+    command = ["run", str(study_file()), "--results", str(tmp_path), "--jobs", "1"]
+    assert main([*command, "--replicates", "20"]) == 0
+    assert "Report: not written (ResultsError: " in capsys.readouterr().out
+
+
+def test_contract_verb_writes_where_it_is_told(trial, tmp_path, capsys):
+    path = tmp_path / "page.html"
+    assert main(["report", str(trial[0].folder), "--output", str(path)]) == 0
+    assert capsys.readouterr().out == f"Report: {path}\n"
+    assert path.read_text() == trial[1]
+
+
+# What the findings say of known laws.
+
+
+def _made(tmp_path, method, **more):
+    study = Study(
+        name="law",
+        simulate=lambda rng, *, k: rng.normal(size=20),
+        estimands=lambda *, k: {"mu": 0.0},
+        methods={"m": method},
+        conditions=grid(k=list(range(10))),
+        replicates=200,
+        seed=11,
+        **more,
+    )
+    return run(study, tmp_path, jobs=1, quiet=True)
+
+
+def test_law_an_exact_method_is_found_in_order(tmp_path):
+    results = _made(tmp_path, lambda x: {"mu": Estimate(x.mean(), 20**-0.5)})
+    found = findings(results)
+    assert not [each.text for each in found if each.warns]
+    assert any(
+        "All intervals, counted by method and estimand, reach 95 %" in each.text for each in found
+    )
+
+
+def test_law_a_method_that_is_off_is_found(tmp_path):
+    results = _made(tmp_path, lambda x: {"mu": Estimate(x.mean() + 0.2, 0.5 * 20**-0.5)})
+    warned = " ".join(each.text for each in findings(results) if each.warns)
+    assert "The interval “wald” of m contains mu in" in warned
+    assert "m overestimates mu by 0.2" in warned
+    assert re.search(r"standard errors that m reports for mu are 5\d % \(\d\) smaller", warned)
+
+
+def test_contract_size_and_power_are_told_apart(tmp_path):
+    study = Study(
+        name="power",
+        simulate=lambda rng, *, mu: rng.normal(mu, size=20),
+        estimands=lambda *, mu: {"mu": mu},
+        methods={"m": lambda x: {"mu": Estimate(x.mean(), 20**-0.5)}},
+        conditions=grid(mu=[0.0, 3.0]),
+        replicates=100,
+        seed=2,
+        null=0.0,
+    )
+    said = [each.text for each in findings(run(study, tmp_path, jobs=1, quiet=True))]
+    assert any(
+        re.search(r"null value of mu in [1-9] % \(\d\) .* true \(its size\)", x) for x in said
+    )
+    assert any("in 100 % (>96) of the data sets where it is false (its power)" in x for x in said)
+
+
+def test_contract_missing_intervals_are_bounded_in_the_findings(tmp_path):
+    def half(x):
+        return {"mu": Estimate(x.mean(), 0.1 * 20**-0.5 if x[0] > 0 else np.nan)}
+
+    said = " ".join(each.text for each in findings(_made(tmp_path, half)))
+    assert "of the data sets in which it exists" in said
+    assert re.search(r"Some are missing at k = \d: \d+ % of all data sets have one", said)

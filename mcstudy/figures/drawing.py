@@ -8,7 +8,8 @@ from typing import Any
 
 import altair as alt
 
-from mcstudy.figures.cells import Axis, Cells, Request, shown
+from mcstudy.figures.axis import Axis
+from mcstudy.figures.cells import Cells, Request, shown
 from mcstudy.figures.style import FAINT, method_colours, method_shapes, theme
 
 Records = Sequence[Mapping[str, Any]]

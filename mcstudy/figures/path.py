@@ -13,7 +13,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, goal, rounded
 from mcstudy.figures.drawing import colour, data, finished, reference
 from mcstudy.figures.grid import measure_of
-from mcstudy.figures.replicates import check_panels, only, rows_of_panels, tips, titled
+from mcstudy.figures.panels import check_panels, only, rows_of_panels, tips, titled
 from mcstudy.figures.rows import Replicates, chosen_conditions, replicates_of
 from mcstudy.measure import null_of
 from mcstudy.tables.numbers import number_with_error

@@ -133,7 +133,7 @@ def finished(chart: Any, title: str, lines: Sequence[str], alternative: str = ""
     caption = [text for line in lines if line for text in folded(line)]
     said = {"title": title, "caption": caption}
     head = alt.TitleParams(title, subtitle=caption)
-    described = ". ".join([title, *caption, *([alternative] if alternative else [])])
+    described = ". ".join(filter(None, [title, *lines, alternative]))
     return chart.properties(
         title=head, description=described, usermeta=said, config=theme()["config"]
     )

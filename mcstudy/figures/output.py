@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,40 @@ vegaEmbed("#figure", JSON.parse(document.getElementById("specification").textCon
 </body>
 </html>
 """
+
+
+@dataclass(frozen=True, repr=False)
+class Figure:
+    """A figure: a notebook shows it as an image, and `save` writes it to a file.
+
+    A notebook stores the image itself. It is seen without a network, on GitHub too, where a chart
+    of Altair needs a script from elsewhere; and it is PNG, because JupyterLab shows no SVG of a
+    notebook that somebody else has run. ``figure.chart`` in its place has tooltips.
+
+    Parameters
+    ----------
+    chart : altair.Chart
+        What is drawn, of whatever class of charts; to be changed, or put beside others.
+    """
+
+    chart: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the specification for Vega-Lite."""
+        return specification(self.chart)
+
+    def save(self, path: str | Path) -> None:
+        """Write the figure to a file whose name ends in .svg, .pdf, .png or .html."""
+        save(self, path)
+
+    def __repr__(self) -> str:
+        return str(self.chart.description)
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        image = rendered(self, "png")
+        pixels = struct.unpack(">II", image[16:24])  # width and height stand there in every PNG
+        size = dict(zip(("width", "height"), (round(n / _PIXELS) for n in pixels), strict=True))
+        return {"image/png": image, "text/plain": repr(self)}, {"image/png": size}
 
 
 def specification(chart: Any) -> dict[str, Any]:

@@ -89,7 +89,13 @@ def _swarms(request: Request, rows: Sequence[Replicates], methods: Sequence[str]
         "y:Q",
         title=None,
         scale=alt.Scale(domain=[len(methods) - 0.5, -0.5], nice=False),
-        axis=alt.Axis(values=list(range(len(methods))), labelExpr=names, grid=False, ticks=False),
+        axis=alt.Axis(
+            values=list(range(len(methods))),
+            labelExpr=names,
+            grid=False,
+            ticks=False,
+            labelPadding=5,
+        ),
     )
     x = alt.X("x:Q", title=request.say(rows[0].estimand), scale=alt.Scale(zero=False))
     ends = alt.X("l:Q", title=request.say(rows[0].estimand), scale=alt.Scale(zero=False))

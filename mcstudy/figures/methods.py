@@ -20,7 +20,7 @@ from mcstudy.figures.rows import (
     labels_in_order,
     replicates_of,
 )
-from mcstudy.figures.style import INK, method_colours
+from mcstudy.figures.style import FAINT, INK, method_colours
 from mcstudy.tables.numbers import number_with_error
 
 
@@ -89,15 +89,19 @@ def _pair(
     dots = base.mark_point(filled=True, size=14, opacity=0.55, color=paint)
     ends = [rounded(float(v)) for v in (min(a.min(), b.min()), max(a.max(), b.max()))]
     equal = alt.Chart(data([{"a": v, "b": v} for v in ends])).mark_line(
-        strokeDash=[5, 3], color=INK
+        strokeDash=[5, 3], color=FAINT, strokeWidth=1.2
     )
     free = alt.Scale(zero=False)
-    x, y = alt.X("b:Q", title=short[1], scale=free), alt.Y("a:Q", title=short[0], scale=free)
+    wide = alt.Axis(minExtent=44)  # pixels of the labels, so that panels stand in line
+    x, y = (
+        alt.X("b:Q", title=short[1], scale=free),
+        alt.Y("a:Q", title=short[0], scale=free, axis=wide),
+    )
     left = alt.layer(equal.encode(x=x, y=y), dots.encode(x=x, y=y, tooltip=shown))
     x = alt.X("c:Q", title="mean of both", scale=free)
-    y = alt.Y("d:Q", title="difference", scale=free)
+    y = alt.Y("d:Q", title="difference", scale=free, axis=wide)
     lines = [
-        alt.Chart(data([{}])).mark_rule(strokeDash=[5, 3], color=INK).encode(y=alt.YDatum(0)),
+        alt.Chart(data([{}])).mark_rule(strokeDash=[5, 3], color=FAINT).encode(y=alt.YDatum(0)),
         dots.encode(x=x, y=y, tooltip=shown),
         alt.Chart(data([{"d": rounded(measured.value)}])).mark_rule(color=INK).encode(y=y),
         alt.Chart(data([{"d": rounded(measured.value + s * 1.96 * spread)} for s in (-1, 1)]))

@@ -79,11 +79,10 @@ def one_grid(request: Request, panels: Sequence[tuple[Replicates, Any]], *, heig
         for one, panel in panels:
             if one.estimand == estimand:
                 sized = panel.properties(width=width, height=height)
-                row.append(
-                    titled(sized, folded(one.condition, max(34, width // 7))[:3])
-                    if across > 1
-                    else sized
-                )
+                if across > 1:
+                    lines = folded(one.condition, max(34, width // 7))[:3]
+                    sized = sized.properties(title=alt.TitleParams(lines, fontSize=11, offset=5))
+                row.append(sized)
         rows.append(alt.hconcat(*row, spacing=24))
     return stacked(rows, [request.say(name) for name in estimands])
 

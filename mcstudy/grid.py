@@ -19,6 +19,7 @@ Level: TypeAlias = bool | int | float | str | None
 
 RESERVED = BESIDE_FACTORS | {"rng", "rngs"}
 """What a factor cannot be called: columns of tables that have factors, arguments of functions."""
+_MOST_LEVELS = 8  # of a factor that a line shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,17 @@ class Grid:
 
     def __len__(self) -> int:
         return len(self.conditions)
+
+    def __repr__(self) -> str:
+        return f"<Grid of {len(self)} conditions{''.join(f'; {line}' for line in self._levels())}>"
+
+    def _levels(self) -> Iterator[str]:
+        """Yield each factor with its levels, ``n = 10, 30``; of many the first."""
+        for name in self.factors:
+            levels = dict.fromkeys(level_text(c.factors[name]) for c in self.conditions)
+            shown = ", ".join([*levels][:_MOST_LEVELS])
+            more = f" ... ({len(levels)} levels)" if len(levels) > _MOST_LEVELS else ""
+            yield f"{name} = {shown}{more}"
 
     @property
     def factors(self) -> list[str]:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mcstudy.comparison.paired import Comparison
     from mcstudy.comparison.runs import TwoRuns
     from mcstudy.comparison.sensitivity import Sensitivity
+    from mcstudy.figures import Figure
     from mcstudy.tables.table import Names, Table
 
 T = TypeVar("T")
@@ -155,15 +156,15 @@ class Results(Printed):
             frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
         )
 
-    def plot(self, name: str, **options: Any) -> Any:
-        """Return a figure, a chart of Altair: see `mcstudy.figures.figure`, which has the options.
+    def plot(self, name: str, **options: Any) -> Figure:
+        """Return a figure, which a notebook shows: see `mcstudy.figures.figure` for the options.
 
         ``results.plot("coverage", x="n")`` shows a measure against a factor, and there are more
-        by name: ``results.plot("zip")``.
+        by name: ``results.plot("zip")``. ``.save("zip.svg")`` writes it, ``.chart`` is Altair's.
         """
-        from mcstudy.figures import figure
+        from mcstudy.figures import Figure, figure
 
-        return figure(self, name, **options)
+        return Figure(figure(self, name, **options))
 
     def report(self, output: str | Path | None = None) -> Path:
         """Write the report, one HTML page; see `mcstudy.report.page.write_report`."""

@@ -238,6 +238,13 @@ class Study:
                     f"at most {MAX_SECONDS:.0e}, or leave it out"
                 )
 
+    def __repr__(self) -> str:
+        size = f"{len(self.conditions)} conditions x {len(self.methods)} methods x "
+        size += f"{self.replicates} replicates, seed {self.seed}"
+        return (
+            f"<Study {self.name!r}: {size}; methods {', '.join(self.methods)}; {self.conditions!r}>"
+        )
+
     def limit_of(self, method: str) -> float | None:
         """Return the seconds that a call of a method may take, of simulate if `method` is empty."""
         if isinstance(self.time_limit, Mapping):

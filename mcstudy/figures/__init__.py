@@ -14,23 +14,21 @@ from mcstudy.analysis.select import Where, known_column, select
 from mcstudy.arguments import is_proportion, short, suggestion
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, StudyTables, where_of
+from mcstudy.figures.estimates import estimates
 from mcstudy.figures.grid import heat, nested_loop
 from mcstudy.figures.lolly import lolly
 from mcstudy.figures.measure import bias_se_rmse, measure_figure
-from mcstudy.figures.output import KINDS, rendered, save, specification
+from mcstudy.figures.methods import methods_figure
+from mcstudy.figures.output import KINDS, Figure, rendered, save, specification
 from mcstudy.figures.path import path
-from mcstudy.figures.replicates import (
-    estimates,
-    methods_figure,
-    pvalues,
-    se_against_estimate,
-    zip_plot,
-)
+from mcstudy.figures.pvalues import pvalues
+from mcstudy.figures.standard_errors import se_against_estimate
 from mcstudy.figures.statuses import statuses
 from mcstudy.figures.style import label
+from mcstudy.figures.zip_plot import zip_plot
 from mcstudy.measure import LEVEL
 
-__all__ = ["FIGURES", "KINDS", "figure", "label", "rendered", "save", "specification"]
+__all__ = ["FIGURES", "KINDS", "Figure", "figure", "label", "rendered", "save", "specification"]
 
 FIGURES: Mapping[str, Callable[[Request], Any]] = {
     "zip": zip_plot,
@@ -62,7 +60,7 @@ def figure(
     interval: str | Sequence[str] | None = None,
     level: float | None = None,
 ) -> Any:
-    """Return a figure as a chart of Altair, which a notebook shows and `save` writes.
+    """Return the chart of a figure, of Altair; `save` writes it, `Figure` shows it.
 
     Parameters
     ----------

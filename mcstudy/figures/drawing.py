@@ -8,7 +8,8 @@ from typing import Any
 
 import altair as alt
 
-from mcstudy.figures.cells import Axis, Cells, Request, shown
+from mcstudy.figures.axis import Axis
+from mcstudy.figures.cells import Cells, Request, shown
 from mcstudy.figures.style import FAINT, method_colours, method_shapes, theme
 
 Records = Sequence[Mapping[str, Any]]
@@ -133,7 +134,7 @@ def finished(chart: Any, title: str, lines: Sequence[str], alternative: str = ""
     caption = [text for line in lines if line for text in folded(line)]
     said = {"title": title, "caption": caption}
     head = alt.TitleParams(title, subtitle=caption)
-    described = ". ".join([title, *caption, *([alternative] if alternative else [])])
+    described = ". ".join(filter(None, [title, *lines, alternative]))
     return chart.properties(
         title=head, description=described, usermeta=said, config=theme()["config"]
     )

@@ -264,6 +264,26 @@ def _colours(measure: str, request: Request) -> str:
     return f"white: {wanted:g}, blue: above, red: below; the darker, the further off"
 
 
+_RED, _WHITE, _BLUE = (0xB2, 0x18, 0x2B), (0xFF, 0xFF, 0xFF), (0x21, 0x66, 0xAC)
+"""The ends and the middle of ColorBrewer's scheme RdBu, which the colour-blind can tell apart."""
+
+
+def _parted(low: float, wanted: float, high: float, far: float) -> alt.Scale:
+    """Return colours that part at the target and are as dark as a value is far, `far` darkest."""
+
+    def shade(end: tuple[int, int, int], share: float) -> str:
+        return "#" + "".join(
+            f"{round(w + share * (e - w)):02X}" for w, e in zip(_WHITE, end, strict=True)
+        )
+
+    ends = (low, shade(_RED, (wanted - low) / far)), (high, shade(_BLUE, (high - wanted) / far))
+    stops = [ends[0], (wanted, shade(_WHITE, 0.0)), ends[1]]
+    kept = [stop for stop in stops if stop[0] != wanted or stop is stops[1]]
+    return alt.Scale(
+        domain=[value for value, _ in kept], range=[paint for _, paint in kept], interpolate="rgb"
+    )
+
+
 def _tiles(
     request: Request,
     drawn: Sequence[dict[str, Any]],
@@ -282,7 +302,7 @@ def _tiles(
         dark = f"datum.v > {middle + far}"
     else:
         far = max(max(abs(v - wanted) for v in values), 1e-12)
-        scale = alt.Scale(scheme="redblue", domain=[wanted - far, wanted + far], domainMid=wanted)
+        scale = _parted(min(*values, wanted), wanted, max(*values, wanted), far)
         dark = f"abs(datum.v - {wanted}) > {0.6 * far}"
     x = alt.X(
         "x:N",
@@ -290,7 +310,8 @@ def _tiles(
         title=x_title or None,
         axis=alt.Axis(labelAngle=-45 if max(map(len, all_columns)) > 5 else 0),
     )
-    y = alt.Y("y:N", sort=all_rows, title=y_title or None)
+    beside = alt.Axis() if y_title else None
+    y = alt.Y("y:N", sort=all_rows, title=y_title or None, axis=beside)
     base = alt.Chart().encode(x=x, y=y)
     legend = alt.Legend(
         title=request.say(measure), orient="right", gradientLength=140, format=".3~g"

@@ -99,7 +99,9 @@ def _block(
     ]
     words, wanted = request.say(measure), goal(measure, request.level)
     base, paint = alt.Chart(), colour(request, methods, legend=False)
-    y = alt.Y("y:N", sort=all_lines, title=None, axis=alt.Axis(grid=False, ticks=False))
+    y = alt.Y(
+        "y:N", sort=all_lines, title=None, axis=alt.Axis(grid=False, ticks=False, labelPadding=5)
+    )
     x = alt.X("v:Q", title=words, scale=alt.Scale(zero=False))
     ends = alt.X("l:Q", title=words, scale=alt.Scale(zero=False))
     layers = [reference(wanted, across=True)]

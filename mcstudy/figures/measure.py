@@ -11,12 +11,11 @@ import pandas as pd
 
 from mcstudy.analysis.select import levels_of
 from mcstudy.errors import ResultsError
+from mcstudy.figures.axis import Axis, axis_of
 from mcstudy.figures.cells import (
-    Axis,
     Cells,
     Panels,
     Request,
-    axis_of,
     cells_of,
     checked_factor,
     goal,

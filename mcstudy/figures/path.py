@@ -13,7 +13,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, goal, rounded
 from mcstudy.figures.drawing import colour, data, finished, reference
 from mcstudy.figures.grid import measure_of
-from mcstudy.figures.replicates import check_panels, only, rows_of_panels, tips, titled
+from mcstudy.figures.panels import check_panels, only, rows_of_panels, tips, titled
 from mcstudy.figures.rows import Replicates, chosen_conditions, replicates_of
 from mcstudy.measure import null_of
 from mcstudy.tables.numbers import number_with_error
@@ -30,9 +30,9 @@ def path(request: Request) -> Any:
         raise ResultsError(f"path: cannot follow {measure!r}; it can follow {known}")
     conditions, note = chosen_conditions(request, 2)
     rows = replicates_of(request, conditions, intervals=measure in INTERVAL_MEASURES)
-    rows = [one for one in rows if np.isfinite(one.estimate).any()]
-    check_panels(rows)
-    panels = [(one, _panel(request, one, measure)) for one in rows]
+    made = [(one, _panel(request, one, measure)) for one in rows]
+    panels = [(one, panel) for one, panel in made if panel is not None]
+    check_panels([one for one, _ in panels])
     wanted = goal(measure, request.level)
     line = f"; dashed: {wanted:g}" if wanted is not None else ""
     lines = [
@@ -44,7 +44,7 @@ def path(request: Request) -> Any:
 
 
 def _panel(request: Request, one: Replicates, measure: str) -> Any:
-    """Return the path of one method, estimand and interval."""
+    """Return the path of one method, estimand and interval; None where there is no number."""
     count = len(one.estimate)
     steps = np.unique(np.geomspace(min(_FIRST, count), count, _STEPS).round().astype(int))
     null = null_of(request.record.get("null"), one.estimand)
@@ -61,6 +61,8 @@ def _panel(request: Request, one: Replicates, measure: str) -> Any:
                 | {"l": rounded(answer.lower), "u": rounded(answer.upper)}
                 | {"n": f"{answer.used}/{n}"}
             )
+    if not drawn:
+        return None
     words = request.say(measure)
     x = alt.X(
         "x:Q",
@@ -70,7 +72,7 @@ def _panel(request: Request, one: Replicates, measure: str) -> Any:
     )
     y = alt.Y("v:Q", title=words, scale=alt.Scale(zero=False))
     low = alt.Y("l:Q", title=words, scale=alt.Scale(zero=False))
-    base, paint = alt.Chart(data(drawn)), colour(request, [one.method], legend=False)
+    base, paint = alt.Chart(data(drawn)), colour(request, request.methods, legend=False)
     shown = tips(
         [
             ("x", "replicates"),

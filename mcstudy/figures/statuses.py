@@ -60,6 +60,8 @@ def _worst(frame: pd.DataFrame, conditions: list[str]) -> tuple[list[str], str]:
     """Return the conditions that are shown, all, or those with the fewest good fits."""
     if len(conditions) <= _MOST_CONDITIONS:
         return conditions, ""
+    if not frame[_COUNT][frame["status"] != "ok"].any():
+        return [], f"the same under each of {len(conditions)} conditions"
     good = frame[frame["status"] == "ok"].groupby(_PLACE)["value"].min()
     first = sorted(conditions, key=lambda c: float(good.get(c, 0.0)))[:_MOST_CONDITIONS]
     note = (

@@ -161,6 +161,9 @@ def theme() -> alt.theme.ThemeConfig:
         "view": {"stroke": "#CCCCCC", "continuousWidth": 320, "continuousHeight": 200},
         "axis": axis,
         "axisX": {"grid": False},
+        # Vega-Lite puts titles unquoted into the expression of a mark's own description, so that a
+        # quote in one breaks the figure; the figure's description has the numbers.
+        "mark": {"aria": False},
         "header": {**words, "labelLimit": 260, "labelFontWeight": "bold", "title": None},
         "legend": {
             **words,

@@ -115,11 +115,11 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         ),
         figures=[
             {
-                "title": chart.usermeta["title"],
-                "description": chart.description,
-                "specification": Markup(script_safe(specification(chart, validate=False))),
+                "title": made["usermeta"]["title"],
+                "description": made["description"],
+                "specification": Markup(script_safe(made)),
             }
-            for chart in drawn
+            for made in drawn
         ],
         not_drawn=not_drawn,
         table_note=_table_note(results),
@@ -152,7 +152,7 @@ def _subtitle(results: Reported) -> str:
 
 
 def _figures(results: Reported) -> tuple[list[Any], list[str]]:
-    """Return the figures that the study allows, and a line for each that it does not."""
+    """Return the figures that the study allows, as Vega-Lite, and a line for each other one."""
     from altair.utils.schemapi import debug_mode
 
     drawn, lines = [], []
@@ -162,7 +162,7 @@ def _figures(results: Reported) -> tuple[list[Any], list[str]]:
             if _says_nothing(results, name):
                 continue
             try:
-                drawn.append(figure(results, name))
+                drawn.append(specification(figure(results, name), validate=False))
             except MCStudyError as error:
                 reason = str(error).removeprefix(f"{results.folder}: ")
                 lines.append(f"No figure {name}: {reason}.")

@@ -34,7 +34,7 @@ _LATEX = {
 
 
 class Printed:
-    """What has a `document`: ``str`` shows it as text, a notebook as HTML."""
+    """What has a `document`: ``str`` and IPython show it as text, a notebook as HTML."""
 
     def document(self) -> Document:
         """Return title, blocks and notes."""
@@ -55,6 +55,9 @@ class Printed:
 
     def _repr_html_(self) -> str:
         return self.to("html")
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
 
 
 def render(document: Document, format: str) -> str:  # noqa: A002 - the command line's word

@@ -1,0 +1,135 @@
+"""Calibration of p-values: how far their distribution is from uniform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+from scipy import special, stats
+
+from mcstudy.arrays import Floats
+from mcstudy.errors import ResultsError
+from mcstudy.figures.cells import Request, rounded
+from mcstudy.figures.drawing import colour, data, finished
+from mcstudy.figures.panels import one_grid, only, tips
+from mcstudy.figures.rows import Replicates, chosen_conditions, labels_in_order, replicates_of
+from mcstudy.figures.style import FAINT
+
+
+def pvalues(request: Request) -> Any:
+    """Return how p-values of the true value depart from uniform, with their acceptance band.
+
+    p is that of the test that the estimand is the truth: from t with the degrees of freedom that
+    the method's symmetric interval implies, from the normal distribution otherwise. Where the truth
+    is the study's null, it is the p-value that the method gives. The band holds all of the curve of
+    95 % of calibrated methods (Sailynoja, Burkner & Vehtari 2022, Statistics and Computing 32:32).
+    """
+    conditions, note = chosen_conditions(request)
+    rows = replicates_of(request, conditions)
+    try:
+        limits = replicates_of(request, conditions, intervals=True)
+    except ResultsError:
+        limits = []
+    panels: dict[tuple[str, str], list[tuple[Replicates, Floats]]] = {}
+    for one in rows:
+        own = [r for r in limits if (r.condition, r.estimand, r.method) == _whose(one)]
+        p = _p_values(one, own, request.level)
+        if len(p):
+            panels.setdefault((one.condition, one.estimand), []).append((one, p))
+    if not panels:
+        raise ResultsError(
+            "pvalues: no estimate has a standard error and a true value here; let a method return "
+            "a std_error"
+        )
+    methods = labels_in_order([one.method for own in panels.values() for one, _ in own])
+    charts = [(own[0][0], _calibration(request, own, methods)) for own in panels.values()]
+    lines = [
+        only(conditions),
+        note,
+        "share of p-values of the true value at or below p, less p: 0 if calibrated; above: p is "
+        "too small too often; grey: 95 % acceptance band of the whole curve",
+    ]
+    chart = one_grid(request, charts, height=190)
+    said = [
+        f"{request.say(e)}, {request.method_labels[one.method]}: {np.mean(p <= 0.05):.3f} of "
+        f"{len(p)} p-values at or below 0.05"
+        for (_, e), own in list(panels.items())[:8]
+        for one, p in own
+    ]
+    return finished(chart, "Calibration of p-values", lines, "; ".join(said))
+
+
+def _whose(one: Replicates) -> tuple[str, str, str]:
+    return one.condition, one.estimand, one.method
+
+
+_POINTS = 50  # of the curve: 0.02 apart, and 0.05 is near one
+_DRAWS = 4000  # of the band: its level is known to about a third of a percent
+
+
+def _p_values(one: Replicates, limits: Sequence[Replicates], level: float) -> Floats:
+    """Return two-sided p-values of the truth where estimate and standard error exist."""
+    there = np.isfinite(one.estimate) & (one.std_error > 0)
+    if not there.any() or not np.isfinite(one.truth):
+        return np.empty(0)
+    z = np.abs(one.estimate - one.truth)[there] / one.std_error[there]
+    p: Floats = 2 * special.ndtr(-z)
+    for own in limits:
+        if len(own.estimate) != len(one.estimate):
+            continue
+        half = ((own.upper - own.lower) / 2)[there] / one.std_error[there]
+        centre = ((own.upper + own.lower) / 2 - one.estimate)[there] / one.std_error[there]
+        quantile = float(half[0])
+        same = np.allclose(half, quantile, rtol=1e-6) and np.allclose(centre, 0, atol=1e-6)
+        if same and quantile > special.ndtri((1 + level) / 2) + 1e-6:
+            df = special.stdtridf((1 + level) / 2, quantile)
+            return np.asarray(2 * special.stdtr(df, -z))
+    return p
+
+
+def _band(count: int) -> Floats:
+    """Return half widths (below, above) of the band at each point, shape (2, points)."""
+    rng = np.random.default_rng(0)  # the same band each time
+    at = np.arange(1, _POINTS) / _POINTS
+    counts = rng.multinomial(count, np.full(_POINTS, 1 / _POINTS), size=_DRAWS).cumsum(axis=1)
+    counts = counts[:, :-1]
+    low, high = stats.binom.cdf(counts, count, at), stats.binom.sf(counts - 1, count, at)
+    least = 2 * np.minimum(low, high).min(axis=1)
+    alpha = float(np.quantile(least, 0.05))
+    edges = [stats.binom.ppf(q, count, at) / count - at for q in (alpha / 2, 1 - alpha / 2)]
+    return np.array(edges)
+
+
+def _calibration(
+    request: Request, rows: Sequence[tuple[Replicates, Floats]], methods: Sequence[str]
+) -> Any:
+    at = np.arange(1, _POINTS) / _POINTS
+    fewest = min(len(p) for _, p in rows)
+    low, high = _band(fewest)
+    band = [
+        {"p": round(float(x), 3), "a": rounded(float(a)), "b": rounded(float(b))}
+        for x, a, b in zip([0, *at, 1], [0, *low, 0], [0, *high, 0], strict=True)
+    ]
+    curves = [
+        {"p": round(float(x), 3), "v": rounded(float((p <= x).mean() - x)), "n": len(p)}
+        | {"m": request.method_labels[one.method]}
+        for one, p in rows
+        for x in (0.0, *at, 1.0)
+    ]
+    x = alt.X("p:Q", title="p")
+    title = "Share of p-values ≤ p, less p"
+    area = alt.Chart(data(band)).mark_area(color="#BBBBBB", opacity=0.45)
+    shown = tips(
+        [("m", "method"), ("p", "p"), ("v", "share at or below p, less p"), ("n", "p-values")]
+    )
+    line = alt.Chart(data(curves)).mark_line(strokeWidth=1.6)
+    zero = alt.Chart(data([{}])).mark_rule(strokeDash=[5, 3], color=FAINT).encode(y=alt.YDatum(0))
+    return alt.layer(
+        area.encode(x=x, y=alt.Y("a:Q", title=title), y2="b:Q"),
+        zero,
+        line.encode(
+            x=x, y=alt.Y("v:Q", title=title), color=colour(request, methods), tooltip=shown
+        ),
+    )

@@ -177,7 +177,7 @@
     const target = measure.target === null ? "" : " The dashed line is the target, " + measure.target + ".";
     const aside = others.length ? " Side by side at each place: " + others.map((f) => data.factors[f].label).join(", ") + "." : "";
     words.replaceChildren(
-      measure.label + " in " + values.length + " cells. Bars are 95 % Monte Carlo intervals." + target +
+      measure.label + " in " + values.length + (values.length === 1 ? " cell" : " cells") + ". Bars are 95 % Monte Carlo intervals." + target +
         (measure.target === null ? " Largest: " : " Farthest from it: ") + worst.shown + " (" + where + ")." + aside + " ",
       element("a", { href: "#measure-" + measure.name }, "Definition of " + measure.label),
     );

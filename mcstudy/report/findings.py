@@ -141,7 +141,13 @@ def _coverage(study: _Study) -> Iterator[Finding]:
         are = "intervals are" if more > 1 else "interval is"
         yield Finding(f"{more} more {are} below {100 * level:g} % in some condition.", warns=True)
     rest = [rows for rows in groups if not rows["low"].any()]
-    if rest:
+    if len(groups) == len(cells) == len(rest) == 1:
+        (row,) = cells.to_dict("records")
+        yield Finding(
+            f"The {study.interval(row)} contains {study.word(row, 'estimand')} in {percent(row)} "
+            f"of the data sets: {100 * level:g} % within Monte Carlo error."
+        )
+    elif rest:
         whole = pd.concat(rest, ignore_index=True)
         lowest = whole.iloc[whole["value"].argmin()]
         which = f"{len(rest)} of {len(groups)} intervals" if low else "All intervals"
@@ -231,10 +237,14 @@ def _bias(study: _Study) -> Iterator[Finding]:
             warns=row["share"] > MUCH,
         )
     if rest := len(cells) - len(seen):
-        yield Finding(
-            f"In {'all' if rest == len(cells) else rest} of {len(cells)} cells the bias is within "
-            "Monte Carlo error."
-        )
+        yield Finding(f"{_where(rest, len(cells))} the bias is within Monte Carlo error.")
+
+
+def _where(count: int, total: int) -> str:
+    """Return "In all 6 cells", "In 2 of 6 cells", "In its one cell"."""
+    if total == 1:
+        return "In its one cell"
+    return f"In all {total} cells" if count == total else f"In {count} of {total} cells"
 
 
 def _standard_errors(study: _Study) -> Iterator[Finding]:
@@ -253,7 +263,7 @@ def _standard_errors(study: _Study) -> Iterator[Finding]:
         )
     if len(cells) and seen.empty:
         yield Finding(
-            f"In all {len(cells)} cells with standard errors these agree with the spread of the "
+            f"{_where(len(cells), len(cells))} the standard errors agree with the spread of the "
             "estimates within Monte Carlo error."
         )
 

@@ -138,6 +138,7 @@ def environment_section(results: Reported, folder: Path) -> Section:
             f"Run of {str(run.get('started', ''))[:16].replace('T', ' ')}",
             f"{run.get('fits', 0)} fits in {run.get('seconds', 0):g} s, "
             f"{run.get('workers', '?')} workers, {run.get('platform', 'unknown platform')}, "
+            f"{run.get('cpu', 'unknown processor')}, "
             f"commit {run.get('commit') or 'none'}",
         )
         for run in study.get("runs") or ()

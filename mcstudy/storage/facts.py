@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mcstudy.arguments import counted
 from mcstudy.grid import Condition, level_text
 from mcstudy.measure import LEVEL
 from mcstudy.storage.provenance import code_digest
@@ -54,6 +57,18 @@ def truths_record(truths: Truths) -> dict[str, dict[str, float | None]]:
         condition.key: {name: value if value == value else None for name, value in known.items()}
         for condition, known in sorted(truths.items(), key=lambda item: item[0].sort_key)
     }
+
+
+def processor() -> str:
+    """Return the name of the processor and how many cores it has."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = found[0] if found else name
+    except OSError:  # not Linux
+        pass
+    return f"{name}, {counted(os.cpu_count() or 1, 'core')}"
 
 
 def commit_of(study: Study) -> str | None:

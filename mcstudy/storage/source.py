@@ -45,10 +45,13 @@ def source_of(function: Callable[..., Any]) -> Source:
         options = {name: short(value) for name, value in given.items()} | options
         inner = inner.func
     inner = inspect.unwrap(inner)
-    if not hasattr(inner, "__qualname__"):
-        options |= {"object": short(inner)} if repr(inner)[:1] != "<" else {}
-        inner = type(inner)
-    home = f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', '')}".strip(".")
+    called = getattr(inner, "__qualname__", None)
+    if (
+        called is None
+    ):  # an object that can be called: what its class calls it, as ``Fit(level=0.9)``
+        inner, shown = type(inner), short(inner)
+        called = shown if shown.startswith(inner.__name__) else inner.__qualname__
+    home = f"{getattr(inner, '__module__', '')}.{called}"
     of_study = home.startswith(_OF_STUDY)
     made = Source(
         home="" if of_study else home,

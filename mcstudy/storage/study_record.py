@@ -15,7 +15,7 @@ from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
 from mcstudy.measure import BUILT_IN
 from mcstudy.storage import changes
-from mcstudy.storage.facts import commit_of, facts_of, measures_record, truths_record
+from mcstudy.storage.facts import commit_of, facts_of, measures_record, processor, truths_record
 from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of, replicates_in
 from mcstudy.storage.parts import Part, digest, folder_name
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
@@ -288,6 +288,7 @@ class StudyRecord:
                 "commit": commit_of(self.study),
                 "host": platform.node(),
                 "platform": platform.platform(),
+                "cpu": processor(),
             }
             self._record["runs"] = [*self._record.get("runs", []), run]
         self.write()

@@ -17,7 +17,7 @@ from mcstudy.report.cells import page_data
 from mcstudy.report.findings import findings
 from mcstudy.report.protocol import protocol_section
 from mcstudy.report.reported import Reported
-from mcstudy.report.sections import environment_section, failures_section
+from mcstudy.report.sections import adequacy_section, environment_section, failures_section
 from mcstudy.tables.numbers import BOUNDS_MEANING
 from mcstudy.terminal import harmless
 
@@ -94,6 +94,7 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
     )
     sections = [
         failures_section(results),
+        adequacy_section(results, folder),
         protocol_section(results),
         environment_section(results, folder),
     ]

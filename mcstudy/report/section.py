@@ -45,6 +45,8 @@ class Part:
         Sentences, and what can be typed.
     terms, tables, code : sequence, optional
         Words with their meaning, tables as HTML, and texts.
+    warns : bool, default False
+        Whether something is not as it should be.
     """
 
     heading: str = ""
@@ -53,6 +55,7 @@ class Part:
     terms: Sequence[Term] = ()
     tables: Sequence[Table] = ()
     code: Sequence[Code] = ()
+    warns: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from mcstudy.tables.summary import performance_summary
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mcstudy.comparison.adequacy import Adequacy
     from mcstudy.comparison.anova import Anova
     from mcstudy.comparison.equivalence import Equivalence
     from mcstudy.comparison.failures import Overlap
@@ -257,6 +258,24 @@ class Results(Printed):
         from mcstudy.comparison.anova import anova
 
         return anova(self.performance, measure, where=where)
+
+    def adequacy(self) -> Adequacy:
+        """Return whether the study itself is good enough for what is said from it.
+
+        Returns
+        -------
+        Adequacy
+            Checks, each with a verdict ("fine", "warning", "cannot be said") and a sentence: enough
+            replicates for the differences between methods and for single cells, the precision that
+            was asked for, missing standard errors and intervals, failures that could turn a
+            ranking, dependence between successive replicates, outliers with the commands that
+            replay them. What needs rows "cannot be said" with ``keep="measures"``.
+        """
+        from mcstudy.comparison.adequacy import adequacy
+
+        self._check_state()
+        comparisons = self.comparisons if self._keep == "rows" else None
+        return adequacy(self.folder, self.performance, comparisons, record=self.study)
 
     @property
     def unusable(self) -> list[str]:

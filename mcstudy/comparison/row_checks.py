@@ -1,0 +1,261 @@
+"""The rows to what they say of the study itself: rankings, dependence, outliers."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mcstudy.analysis.dependence import LEAST_PAIRS, serial_correlation
+from mcstudy.analysis.load import ConditionRows, EstimandRows, rows_by_condition, without_skipped
+from mcstudy.analysis.select import factor_columns, with_labels
+from mcstudy.arrays import Floats
+from mcstudy.comparison.failure_rules import FAILED
+from mcstudy.comparison.sensitivity import sensitivity
+from mcstudy.comparison.verdicts import Check, Verdict, Words, counted
+from mcstudy.errors import ResultsError
+from mcstudy.measure import LEVEL
+
+RANKING = "Failures and the ranking"
+DEPENDENCE = "Dependence between replicates"
+OUTLIERS = "Outliers"
+FAR = 10.0
+"""Robust standard deviations: one of 1e22 normal estimates is as far from the median."""
+NORMAL_MAD = 1.4826  # standard deviations of a normal distribution in its MAD
+FALSE_ALARM = 0.01
+"""The chance that independent replicates are said to depend."""
+_SHOWN = 5  # data sets with outliers
+_KEPT = 100  # outliers in the frame
+_HEAVY = 0.01  # of the estimates: so many far ones are the distribution's, not slips
+
+
+def ranking_check(
+    folder: Path, performance: pd.DataFrame, record: Mapping[str, Any], words: Words
+) -> Check:
+    """Say in how many cells the ranking of the methods depends on how failures count."""
+    if performance["method"].nunique() < 2:
+        return Check(RANKING, Verdict.FINE, "There is one method, so nothing is ranked.")
+    if not _failures(performance):
+        said = "No fit failed and no interval is missing, so the ranking is as it is."
+        return Check(RANKING, Verdict.FINE, said)
+    said, turned, unknown = list[str](), list[pd.DataFrame](), list[str]()
+    level = float(record.get("level") or LEVEL)
+    has_intervals = ((performance["measure"] == "coverage") & (performance["used"] > 0)).any()
+    for measure in ("rmse", "coverage") if has_intervals else ("rmse",):
+        try:
+            frame = sensitivity(folder, measure, level=level, record=record).frame
+        except ResultsError as error:
+            unknown.append(_reason(error, folder))
+            continue
+        cells = frame.drop_duplicates(factor_columns(frame))
+        failed = frame.groupby(factor_columns(frame), sort=False, dropna=False)["failed"].max()
+        other = cells[cells["ranking"] != "same"]
+        reversed_in = int((other["ranking"] == "reversed").sum())
+        said.append(
+            f"the ranking by {_NAMES[measure]} depends on how they count in {len(other)} of "
+            f"{counted(int((failed > 0).sum()), 'cell')} with failures"
+            + (f", and is reversed in {reversed_in} of these" if reversed_in else "")
+        )
+        shown = [*words.factors, "estimand", "interval"]
+        turned.append(other.assign(measure=measure)[[*shown, "measure", "ranking", "differs_in"]])
+    if not said:
+        return Check(RANKING, Verdict.UNKNOWN, f"{'; '.join(dict.fromkeys(unknown))}.")
+    text = "; ".join(said)
+    frame = pd.concat(turned, ignore_index=True).dropna(axis="columns", how="all")
+    advice = "" if frame.empty else "See mcstudy failures for the rankings of these cells."
+    return Check(
+        RANKING,
+        Verdict.WARNING if len(frame) else Verdict.FINE,
+        f"{text[:1].upper()}{text[1:]}.",
+        advice,
+        with_labels(frame, words.labels),
+    )
+
+
+_NAMES = {"rmse": "RMSE", "coverage": "coverage"}
+
+
+def _failures(performance: pd.DataFrame) -> bool:
+    """Return whether a fit failed, or lacks an estimate or an interval that others have."""
+    measure = performance["measure"]
+    failed = measure.isin([f"share_{status}" for status in FAILED]) & (performance["value"] > 0)
+    lacks = measure.isin(["bias", "coverage"]) & (performance["used"] < performance["replicates"])
+    return bool((failed | lacks).any())
+
+
+def row_checks(folder: Path, record: Mapping[str, Any], words: Words) -> list[Check]:
+    """Read all rows once, condition by condition; say whether replicates depend, and outliers."""
+    found = _Found()
+    try:
+        for rows in map(without_skipped, rows_by_condition(folder)):
+            found.add(rows)
+    except ResultsError as error:
+        reason = f"{_reason(error, folder)}."
+        return [Check(name, Verdict.UNKNOWN, reason) for name in (DEPENDENCE, OUTLIERS)]
+    return [_dependence(found, words), _outliers(found, folder, record, words)]
+
+
+def _reason(error: ResultsError, folder: Path) -> str:
+    text = str(error).removeprefix(f"{folder}: ")
+    return text[:1].upper() + text[1:]
+
+
+@dataclass
+class _Found:
+    """What the rows give, a dictionary for each cell."""
+
+    serial: list[dict[str, Any]] = field(default_factory=list)
+    untold: int = 0
+    far: list[dict[str, Any]] = field(default_factory=list)
+    numbers: int = 0
+    heavy: int = 0
+    constant: int = 0
+
+    def add(self, rows: ConditionRows) -> None:
+        for name, method in rows.methods.items():
+            for estimand, of in method.estimands.items():
+                cell = {
+                    **rows.factors,
+                    "condition ": rows.condition,  # no factor ends with a blank
+                    "method": name,
+                    "estimand": estimand,
+                }
+                made = serial_correlation(method.replicate, of.estimate)
+                if made is None:
+                    self.untold += int(np.isfinite(of.estimate).any())
+                else:
+                    self.serial.append({**cell, **made._asdict(), "p": made.p_value})
+                for number in self._far(of):
+                    replicate = int(method.replicate[number.pop("place")])
+                    self.far.append({**cell, "replicate": replicate, **number})
+
+    def _far(self, of: EstimandRows) -> Iterator[dict[str, Any]]:
+        """Yield the estimates and standard errors of a cell that are far from the others."""
+        square = np.where(np.isfinite(of.estimate), (of.estimate - of.truth) ** 2, 0.0)
+        for what, values in (("estimate", of.estimate), ("std_error", of.std_error)):
+            count = int(np.isfinite(values).sum())
+            self.numbers += count
+            distance = robust_distance(values)
+            if distance is None:
+                self.constant += int(count > 1)
+                continue
+            places = np.flatnonzero(distance > FAR)
+            self.heavy += int(len(places) > max(_HEAVY * count, 1))
+            for place in places:
+                share = square[place] / square.sum() if what == "estimate" else np.nan
+                yield {
+                    "place": place,
+                    "number": what,
+                    "value": float(values[place]),
+                    "distance": float(distance[place]),
+                    "of_mse": float(share),
+                }
+
+
+def robust_distance(values: Floats) -> Floats | None:
+    """Return |x - median| over 1.4826 MAD, 0 for what is missing; None if half of them are equal.
+
+    Median and MAD are not moved by the outliers (Hampel 1974, JASA 69:383).
+    """
+    there = np.isfinite(values)
+    if not there.any():
+        return None
+    away = np.abs(values - np.median(values[there]))
+    scale = NORMAL_MAD * float(np.median(away[there]))
+    return np.where(there, away / scale, 0.0) if scale > 0 else None
+
+
+def _dependence(found: _Found, words: Words) -> Check:
+    """Hold the largest |z| of each method against Bonferroni's limit over all cells."""
+    if not found.serial:
+        said = (
+            f"It takes {LEAST_PAIRS} successive replicates with estimates that are not nearly all "
+            "equal, and no cell has them."
+        )
+        return Check(DEPENDENCE, Verdict.UNKNOWN, said)
+    cells = pd.DataFrame(found.serial)
+    count = len(cells)
+    limit = NormalDist().inv_cdf(1 - FALSE_ALARM / (2 * count))
+    cells = cells.assign(size=cells["z"].abs(), over=cells["z"].abs() > limit)
+    cells = cells.sort_values("size", ascending=False, kind="stable")
+    groups = cells.groupby("method", sort=False)
+    lines = [
+        {
+            "method": method,
+            "estimand": some["estimand"].iloc[0],
+            **{name: some[name].iloc[0] for name in words.factors},
+            "correlation": some["value"].iloc[0],
+            "z": some["z"].iloc[0],
+            "pairs": some["pairs"].iloc[0],
+            "cells": len(some),
+            "beyond": int(some["over"].sum()),
+        }
+        for method, some in groups
+    ]
+    frame = with_labels(pd.DataFrame(lines), words.labels)
+    first, over = cells.iloc[0], int(cells["over"].sum())
+    worst = f"{first['z']:.1f} ({words.cell(first.to_dict())})"
+    advice = (
+        "z is the rank correlation of each estimate with that of the next replicate in standard "
+        f"errors; independent replicates pass the limit in {100 * FALSE_ALARM:g} % of studies."
+    )
+    if found.untold:
+        advice += f" {counted(found.untold, 'cell')} had too few replicates, or nearly equal ones."
+    if not over:
+        said = f"None is seen in {counted(count, 'cell')}: the largest z is {worst}, "
+        return Check(DEPENDENCE, Verdict.FINE, f"{said}the limit {limit:.1f}.", advice, frame)
+    said = (
+        f"Successive estimates depend on each other in {over} of {counted(count, 'cell')}: the "
+        f"largest z is {worst}, the limit {limit:.1f}."
+    )
+    advice = (
+        "All Monte Carlo errors take replicates as independent. Look for what simulate or a method "
+        f"carries over from one replicate to the next. {advice}"
+    )
+    return Check(DEPENDENCE, Verdict.WARNING, said, advice, frame)
+
+
+def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Words) -> Check:
+    """Count what is far from its cell; name the data sets of the farthest."""
+    equal = (
+        f" {counted(found.constant, 'cell')} cannot be judged, as half of the numbers are equal."
+        if found.constant
+        else ""
+    )
+    rule = f"{FAR:g} robust standard deviations (1.4826 MAD)"
+    of = f"{found.numbers:,} estimates and standard errors"
+    if not found.far:
+        said = f"None of {of} is more than {rule} from the median of its cell."
+        return Check(OUTLIERS, Verdict.FINE, said, equal.strip())
+    far = pd.DataFrame(found.far).sort_values("distance", ascending=False, kind="stable")
+    said = f"{len(far):,} of {of} {'is' if len(far) == 1 else 'are'} more than {rule} from the "
+    said += "median of their cell."
+    advice = "The farthest are shown, with the commands that make their data sets again."
+    if found.heavy:
+        advice += (
+            f" In {counted(found.heavy, 'cell')} more than {100 * _HEAVY:g} % are that far: a "
+            "heavy tail rather than single slips."
+        )
+    sets = far.drop_duplicates(["condition ", "replicate"]).head(_SHOWN)
+    commands = tuple(
+        _replay(folder, record, row["condition "], row["replicate"])
+        for row in sets.to_dict("records")
+    )
+    columns = ["method", "estimand", "replicate", "number", "value", "distance", "of_mse"]
+    frame = far.head(_KEPT)[[*words.factors, *columns]].reset_index(drop=True)
+    frame = with_labels(frame, words.labels)
+    return Check(OUTLIERS, Verdict.WARNING, said, advice + equal, frame, commands)
+
+
+def _replay(folder: Path, record: Mapping[str, Any], condition: str, replicate: int) -> str:
+    """Return the command line that makes a data set again; in Python for a study of a session."""
+    if record.get("study_file") is None:
+        return f"mcstudy.replay(study, {condition!r}, {replicate}, results={str(folder)!r})"
+    where = f" --condition {shlex.quote(condition)}" if condition else ""
+    return f"mcstudy replay {shlex.quote(str(folder))}{where} --replicate {replicate} --trust"

@@ -1,0 +1,252 @@
+"""The tables of measures to what they say of the study: whether it is large enough and complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mcstudy.analysis.precision import errors, precision_lines
+from mcstudy.analysis.select import columns_of, factor_columns, levels_by_row, with_labels
+from mcstudy.arrays import Floats
+from mcstudy.comparison.verdicts import Check, Verdict, Words, about, counted
+from mcstudy.measure import LEVEL, Z
+from mcstudy.tables.numbers import FEW_MISSING
+
+MATTERS = 0.1
+"""Of the RMSE, a bias; of the MSE, a difference in it: what the report calls off, too."""
+_COMPARED = {
+    "bias_difference": "bias",
+    "mse_difference": "MSE",
+    "coverage_difference": "coverage",
+}
+_TWO = 2.0  # Monte Carlo errors, by which a difference is told from 0
+_CHANCE = 0.05  # of differences that are 0, outside 95 % limits
+
+
+def table_checks(
+    performance: pd.DataFrame, comparisons: pd.DataFrame | None, record: Mapping[str, Any]
+) -> list[Check]:
+    """Return the checks that need no rows.
+
+    Parameters
+    ----------
+    performance, comparisons : DataFrame
+        As `Results` has them; None where a study keeps no rows.
+    record : mapping
+        The study's.
+    """
+    words = Words.of(performance)
+    level = float(record.get("level") or LEVEL)
+    checks = [
+        _differences(performance, comparisons, level, words),
+        _precision(performance, level, words),
+    ]
+    if "precision" in record:
+        checks.append(_goals(performance, record))
+    return [*checks, _missing(performance, words)]
+
+
+def coverage_margin(level: float) -> float:
+    """Return by how much a coverage may be off: half of what may miss (Bradley 1978, BJMSP 31:144).
+
+    It is .025 for intervals of 95 %: his liberal limits.
+    """
+    return (1 - level) / 2
+
+
+def _differences(
+    performance: pd.DataFrame, comparisons: pd.DataFrame | None, level: float, words: Words
+) -> Check:
+    """Compare each difference between two methods with its paired Monte Carlo error."""
+    name = "Differences between methods"
+    if performance["method"].nunique() < 2:
+        return Check(name, Verdict.FINE, "There is one method, so nothing is compared.")
+    if comparisons is None:
+        lost = "keep='measures' keeps no rows, so differences on the same data sets are lost."
+        return Check(name, Verdict.UNKNOWN, lost)
+    some = comparisons[comparisons["measure"].isin(_COMPARED) & comparisons["value"].notna()]
+    if some.empty:
+        return Check(name, Verdict.UNKNOWN, "No two methods have an estimate of the same data set.")
+    lines = _compared(some, _margins(some, performance, level))
+    groups = lines.groupby(["method", "reference", "measure"], sort=False, as_index=False)
+    frame = groups.agg(
+        differences=("same", "size"),
+        equal=("same", "sum"),
+        told_apart=("apart", "sum"),
+        open=("open", "sum"),
+        replicates_needed=("needed", "max"),
+    )
+    total, same, apart, undecided = (
+        int(frame[column].sum()) for column in ("differences", "equal", "told_apart", "open")
+    )
+    frame = with_labels(frame.assign(measure=frame["measure"].map(_COMPARED)), words.labels)
+    if same == total:
+        said = f"All {total:,} differences in bias, MSE and coverage are exactly 0."
+        return Check(name, Verdict.FINE, said, frame=frame)
+    of = f"{counted(total, 'difference')} in bias, MSE and coverage"
+    of += f" ({same:,} exactly 0)" if same else ""
+    chance = _CHANCE * (total - same)
+    said = (
+        f"Of {of}, {apart:,} are told apart from 0 (about {chance:.0f} would be by chance if no "
+        f"methods differed), and {undecided:,} are large enough to matter but within their error."
+    )
+    advice = (
+        f"Large enough to matter: {MATTERS:g} of the reference's RMSE for bias, {MATTERS:g} of its "
+        f"MSE, {coverage_margin(level):.3g} for coverage."
+    )
+    needed = float(np.nanmax(lines["needed"], initial=0.0))
+    if needed:
+        now = int(some["replicates"].max())
+        advice += (
+            f" For the smallest of these to be twice its error takes about {about(needed)} "
+            f"replicates a condition (now {now:,}), if it stays as it is."
+        )
+    verdict = Verdict.WARNING if undecided else Verdict.FINE
+    return Check(name, verdict, said, advice, frame)
+
+
+def _compared(some: pd.DataFrame, margins: Floats) -> pd.DataFrame:
+    """Return which differences are 0, told apart from it, open, and the replicates these need."""
+    value = some["value"].to_numpy(dtype=float)
+    # Half the width of the limits: the MCSE but for shares, whose error is never 0.
+    error = ((some["upper"] - some["lower"]) / (2 * Z)).to_numpy(dtype=float)
+    same = (value == 0) & ~(some["mcse"].to_numpy(dtype=float) > 0)
+    apart = ((some["lower"] > 0) | (some["upper"] < 0)).to_numpy() & ~same
+    undecided = (np.abs(value) >= margins) & ~apart & ~same
+    size = np.where(value == 0, np.nan, np.abs(value))
+    replicates = some["replicates"].to_numpy()
+    needed = np.maximum((_TWO * error / size) ** 2 * replicates, replicates + 1)
+    return some[["method", "reference", "measure"]].assign(
+        same=same, apart=apart, open=undecided, needed=np.where(undecided, needed, np.nan)
+    )
+
+
+def _margins(some: pd.DataFrame, performance: pd.DataFrame, level: float) -> Floats:
+    """Return how large each difference must be to matter, shape (rows,)."""
+    factors = factor_columns(performance)
+    sizes = _by_cell(performance, "rmse", "value")
+    keys = levels_by_row(columns_of(some), [*factors, "reference", "estimand"])
+    rmse = np.array([sizes.get(key, np.nan) for key in keys], dtype=float)
+    of = {
+        "bias_difference": MATTERS * rmse,
+        "mse_difference": MATTERS * rmse**2,
+        "coverage_difference": np.full(len(some), coverage_margin(level)),
+    }
+    made: Floats = np.select([some["measure"] == name for name in of], list(of.values()), np.nan)
+    return made
+
+
+def _by_cell(
+    performance: pd.DataFrame, measure: str, column: str, kinds: tuple[str, ...] = ()
+) -> dict[tuple[Any, ...], Any]:
+    """Return a number of a measure by factors, method, estimand and `kinds`."""
+    some = performance[performance["measure"] == measure]
+    names = [*factor_columns(performance), "method", "estimand", *kinds]
+    return dict(zip(levels_by_row(columns_of(some), names), some[column], strict=True))
+
+
+def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
+    """Compare the errors of bias and coverage with what they should tell."""
+    name = "Replicates for single cells"
+    biases = performance[(performance["measure"] == "bias") & performance["mcse"].notna()]
+    rmse = _by_cell(performance, "rmse", "value")
+    keys = levels_by_row(columns_of(biases), [*factor_columns(performance), "method", "estimand"])
+    scale = np.array([rmse.get(key) or np.nan for key in keys], dtype=float)
+    ratio = biases["mcse"].to_numpy(dtype=float) / scale
+    covers = performance[(performance["measure"] == "coverage") & performance["value"].notna()]
+    error = errors(covers)
+    if not np.isfinite(ratio).any():
+        said = "No bias has a Monte Carlo error: that takes two estimates of a cell that differ."
+        return Check(name, Verdict.UNKNOWN, said)
+    worst, margin = float(np.nanmax(ratio)), coverage_margin(level)
+    said = (
+        f"The Monte Carlo error of the bias is at most {worst:.2g} of the RMSE "
+        f"({words.cell(biases.iloc[int(np.nanargmax(ratio))].to_dict())})"
+    )
+    near = (covers["lower"] <= level) & (covers["upper"] >= level)
+    unjudged = near.to_numpy() & (_TWO * error > margin)
+    wanted = {f"a bias of {MATTERS:g} RMSE": (_TWO * worst / MATTERS) ** 2}
+    if np.isfinite(error).any():
+        place = int(np.nanargmax(error))
+        at_worst = words.cell(covers.iloc[place].to_dict())
+        said += f", that of a coverage at most {error[place]:.2g} ({at_worst})"
+        replicates = covers["replicates"].to_numpy()
+        of_level = level * (1 - level) * (_TWO / margin) ** 2 / replicates.max()
+        wanted[f"a coverage {margin:.3g} off {level:g}"] = of_level if unjudged.any() else 0.0
+    most = int(performance["replicates"].max())
+    short = [what for what, times in wanted.items() if times > 1]
+    if not short:
+        return Check(name, Verdict.FINE, f"{said}.", f"{_told(wanted)} is told from none.")
+    needed = max(wanted.values()) * most
+    advice = (
+        f"{_told(short)} may be missed: to be twice the error it takes about {about(needed)} "
+        f"replicates a condition (now {most:,})."
+    )
+    return Check(name, Verdict.WARNING, f"{said}.", advice)
+
+
+def _told(wanted: Any) -> str:
+    text = " or ".join(wanted)
+    return text[:1].upper() + text[1:]
+
+
+def _goals(performance: pd.DataFrame, record: Mapping[str, Any]) -> Check:
+    """Say whether the study is as precise as it was to be."""
+    lines = precision_lines(performance, record["precision"], record["max_replicates"])
+    short = performance["reached"].eq(False).fillna(False).any()
+    judged = performance["reached"].notna().any()
+    verdict = Verdict.UNKNOWN if not judged else Verdict.WARNING if short else Verdict.FINE
+    return Check("Precision that was asked for", verdict, "; ".join(lines) + ".")
+
+
+def _missing(performance: pd.DataFrame, words: Words) -> Check:
+    """Count the estimates without a standard error, or an interval, of methods that give them."""
+    name = "Standard errors and intervals"
+    estimates = _by_cell(performance, "bias", "used")
+    counts: dict[tuple[str, str, str], list[int]] = {}
+    for what, found in _given(performance):
+        for (*cell, interval), used in found.items():
+            *_, method, estimand = cell
+            of = counts.setdefault((method, estimand, interval or what), [0, 0, 0])
+            there = int(estimates.get(tuple(cell), 0))
+            of[0] += there
+            of[1] += max(there - int(used), 0)
+            of[2] += int(used)
+    lines = [(*key, n, lost, lost / n) for key, (n, lost, used) in counts.items() if n and used]
+    if not lines:
+        said = "No method gives standard errors or intervals, so none are missing."
+        return Check(name, Verdict.FINE, said)
+    columns = ["method", "estimand", "what", "estimates", "missing", "share"]
+    frame = pd.DataFrame(lines, columns=columns)
+    bad = frame[frame["share"] > FEW_MISSING].sort_values("share", ascending=False, kind="stable")
+    lost = frame[frame["what"] == "std_error"].groupby("method", sort=False)["missing"].sum()
+    said = "; ".join(
+        f"{number:,} estimates of {words.list('method', [method])} have no standard error"
+        for method, number in lost.items()
+        if number
+    )
+    said = said or "Every estimate has the standard error that its method gives elsewhere"
+    said = "No method gives standard errors" if lost.empty else said
+    if bad.empty:
+        return Check(name, Verdict.FINE, f"{said}; of no interval more than 1 % are missing.")
+    gaps = int((bad["what"] != "std_error").sum())
+    said += f"; of {counted(gaps, 'interval')} more than 1 % are missing" if gaps else ""
+    advice = (
+        "Measures of what is missing rest on the other data sets, which may be the easier ones; "
+        "coverage_of_all counts a missing interval as a miss."
+    )
+    frame = with_labels(bad.reset_index(drop=True), words.labels)
+    return Check(name, Verdict.WARNING, f"{said}.", advice, frame)
+
+
+def _given(performance: pd.DataFrame) -> list[tuple[str, dict[tuple[Any, ...], Any]]]:
+    """Return how many standard errors, and limits of each interval, there are by cell."""
+    errors_of = _by_cell(performance, "relative_error_model_se", "used")
+    # A width needs finite limits, a coverage a truth.
+    widths = _by_cell(performance, "width", "used", ("interval",))
+    covers = _by_cell(performance, "coverage", "used", ("interval",))
+    limits = {key: max(int(used), int(widths.get(key, 0))) for key, used in covers.items()}
+    return [("std_error", {(*key, None): n for key, n in errors_of.items()}), ("", limits)]

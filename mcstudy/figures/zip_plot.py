@@ -12,7 +12,7 @@ from mcstudy.analysis.mcse import wilson
 from mcstudy.arrays import Floats
 from mcstudy.figures.cells import Request, rounded
 from mcstudy.figures.drawing import data, finished
-from mcstudy.figures.panels import check_panels, rows_of_panels, tips, titled
+from mcstudy.figures.panels import check_panels, only, rows_of_panels, tips, titled
 from mcstudy.figures.rows import Replicates, budget, chosen_conditions, evenly, replicates_of
 from mcstudy.figures.style import INK, MISS
 from mcstudy.tables.numbers import number_with_error
@@ -33,10 +33,9 @@ def zip_plot(request: Request) -> Any:
         made, cut = _zip_panel(request, one, most)
         panels.append((one, made))
         thin = thin or cut
-    (place,) = conditions.values()
     shown = f"{most} of the intervals of each panel are drawn, evenly by rank" if thin else ""
     lines = [
-        "; ".join(filter(None, [place, note])),
+        "; ".join(filter(None, [only(request, conditions, rows), note])),
         "orange: intervals that miss the truth (dashed); band: the coverage with its 95 % Monte "
         "Carlo interval" + (f"; {shown}" if shown else ""),
     ]

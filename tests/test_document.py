@@ -103,6 +103,10 @@ def grids(document):
 @pytest.mark.parametrize("name", NAMES)
 def test_contract_every_answer_shows_itself_in_a_notebook(answers, name):
     answer = answers[name]
+    assert answer._repr_mimebundle_() == {
+        "text/plain": str(answer),
+        "text/html": answer._repr_html_(),
+    }
     shown = answer._repr_html_()
     assert shown == answer.to("html")
     assert str(answer) == answer.to() == answer.to("text")

@@ -2,8 +2,8 @@
 
     python docs/make_notebook.py
 
-The cells are edited here, in the notebook: change them in Jupyter, then run this, so that the
-stored outputs are those of a fresh kernel and hold no times.
+Change the cells in Jupyter, then run this: the stored outputs are those of a fresh kernel. It needs
+the extra `docs`.
 """
 
 import tempfile

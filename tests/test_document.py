@@ -103,6 +103,10 @@ def grids(document):
 @pytest.mark.parametrize("name", NAMES)
 def test_contract_every_answer_shows_itself_in_a_notebook(answers, name):
     answer = answers[name]
+    assert answer._repr_mimebundle_() == {
+        "text/plain": str(answer),
+        "text/html": answer._repr_html_(),
+    }
     shown = answer._repr_html_()
     assert shown == answer.to("html")
     assert str(answer) == answer.to() == answer.to("text")
@@ -202,7 +206,7 @@ COMMANDS = {
 def test_contract_every_verb_takes_a_format():
     actions = _parser()._actions
     (verbs,) = [a.choices for a in actions if isinstance(a, argparse._SubParsersAction)]
-    assert set(verbs) == set(COMMANDS)
+    assert set(verbs) == {*COMMANDS, "plot", "report"}  # these write a file and say where it is
     for verb, parser in verbs.items():
         (found,) = [a for a in parser._actions if a.dest == "format"]
         usual = "markdown" if verb == "protocol" else "text"

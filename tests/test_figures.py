@@ -2,7 +2,9 @@
 
 import json
 import re
+import struct
 import xml.etree.ElementTree as ET
+import zlib
 
 import pytest
 
@@ -46,7 +48,28 @@ def results_of(folder, methods=None, conditions=None, **options):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    return results_of(tmp_path_factory.mktemp("odd"))
+    # Vega-Lite puts titles into expressions of its own: a quote and a backslash must not end them.
+    labels = {"kind": 'odd "kind" \\ \x1b[31m', "n": "sample size", "other.method[1]": "shrunk"}
+    return results_of(tmp_path_factory.mktemp("odd"), labels=labels)
+
+
+def parts_of(thing):
+    """Yield every mapping of a specification: charts, marks, encodings."""
+    if isinstance(thing, dict):
+        yield thing
+    for value in thing.values() if isinstance(thing, dict) else thing:
+        if isinstance(value, dict | list):
+            yield from parts_of(value)
+
+
+def marks(spec):
+    """Return the marks of a specification, each with its kind and how it is drawn."""
+    return [part["mark"] for part in parts_of(spec) if "type" in (part.get("mark") or ())]
+
+
+def has_reference(spec):
+    """Return whether a line is dashed, as those of targets are."""
+    return any("strokeDash" in mark for mark in marks(spec))
 
 
 def records(thing):
@@ -70,6 +93,7 @@ def test_contract_each_figure_is_small_the_same_each_time_and_can_be_drawn(resul
     svg = rendered(results.plot(name), "svg")
     ET.fromstring(svg)
     assert b"<script" not in svg
+    assert rendered(results.plot(name), "svg") == svg
     assert spec["usermeta"]["title"] in spec["description"]
 
 
@@ -89,6 +113,96 @@ def test_identity_a_path_ends_at_the_table(results):
     spec = specification(results.plot("path", measure="bias", where=where))
     last = {record["v"] for record in records(spec) if record.get("x") == 30}
     assert sorted(last) == sorted(float(f"{x:.6g}") for x in of["value"])
+
+
+SHOW_A_MEASURE = ["lolly", "nested_loop", "path", "coverage"]
+
+
+@pytest.mark.parametrize("name", [*SHOW_A_MEASURE, "bias_se_rmse", "heat"])
+def test_contract_each_number_of_a_measure_has_its_monte_carlo_interval(results, name):
+    spec = specification(results.plot(name))
+    values = [record for record in records(spec) if "v" in record]
+    assert values
+    assert all(record["l"] <= record["v"] <= record["u"] for record in values)
+    assert {"l", "u"} <= {part.get("field") for part in parts_of(spec)}
+    drawn = any({"y2", "x2"} & set(part.get("encoding", ())) for part in parts_of(spec))
+    assert drawn or name == "heat"  # whose tooltips have it
+
+
+@pytest.mark.parametrize("name", SHOW_A_MEASURE)
+@pytest.mark.parametrize(
+    ("measure", "target"),
+    [("coverage", True), ("bias", True), ("empirical_se", False), ("rmse", False)],
+)
+def test_contract_a_reference_line_stands_where_there_is_a_target(results, name, measure, target):
+    asked = {"measure": measure} if name in FIGURES else {}
+    figure = results.plot(name if asked else measure, x=None if asked else "n", **asked)
+    assert has_reference(specification(figure)) == target
+
+
+@pytest.mark.parametrize("name", [*FIGURES, "coverage"])
+def test_contract_a_method_has_one_colour_in_all_figures(results, name):
+    colours = method_colours(["</script><b>", "other.method[1]"])
+    expected = {"</script><b>": colours["</script><b>"], "shrunk": colours["other.method[1]"]}
+    for part in parts_of(specification(results.plot(name))):
+        paint = part.get("color")
+        if isinstance(paint, dict) and paint.get("field") == "m":
+            shown = dict(zip(paint["scale"]["domain"], paint["scale"]["range"], strict=True))
+            assert shown.items() <= expected.items()
+
+
+def test_contract_a_line_joins_numbers_and_no_categories(results):
+    def kinds(name, **options):
+        return {mark["type"] for mark in marks(specification(results.plot(name, **options)))}
+
+    assert "line" in kinds("bias", x="n", facets="kind")
+    assert "line" not in kinds("bias", x="kind", facets="n")
+    assert "line" not in kinds("nested_loop")
+    assert "line" not in kinds("bias_se_rmse", x="kind")
+
+
+@pytest.mark.parametrize("name", [*FIGURES, "coverage"])
+def test_contract_names_are_the_labels_of_the_study_in_one_harmless_line(results, name):
+    text = json.dumps(specification(results.plot(name)), ensure_ascii=False)
+    assert "shrunk" in text
+    assert "other.method[1]" not in text
+    assert not re.search("[\x00-\x1f\u202e]", json.loads(json.dumps(text)))
+    assert "long" * 20 not in text
+
+
+def test_contract_a_caption_names_what_all_panels_share(results):
+    figure = results.plot("zip", where={"n": 5, "kind": ODD[1]})
+    caption = specification(figure)["usermeta"]["caption"][0]
+    assert "sample size = 5" in caption
+    assert "t.h[0]<b>" in caption
+    assert "30 replicates" in caption
+
+
+def test_contract_a_notebook_shows_an_image_and_words(results):
+    figure = results.plot("coverage", x="n")
+    shown, size = figure._repr_mimebundle_()
+    assert set(shown) == {"image/png", "text/plain"}
+    assert shown["text/plain"] == figure.chart.description
+    assert shown["text/plain"].startswith("Coverage by sample size")
+    width, height = struct.unpack(">II", shown["image/png"][16:24])
+    assert size["image/png"] == {"width": round(width / 2), "height": round(height / 2)}
+    start = shown["image/png"].index(b"IDAT")
+    (length,) = struct.unpack(">I", shown["image/png"][start - 4 : start])
+    packed = shown["image/png"][start + 4 : start + 4 + length]
+    assert len(zlib.decompress(packed)) == height * (1 + 4 * width)  # four bytes a pixel
+    assert shown["image/png"].endswith(b"IEND" + struct.pack(">I", zlib.crc32(b"IEND")))
+
+
+def test_contract_limits_far_outside_or_endless_are_drawn_to_the_edge(tmp_path):
+    def far(x):
+        upper = {0: 1e300, 1: float("inf")}.get(int(x[0] * 100) % 5, x.mean() + 1)
+        return {"t.h[0]<b>": Estimate(x.mean(), 0.3, x.mean() - 1, upper)}
+
+    spec = specification(results_of(tmp_path, {"m": far}, grid()).plot("zip"))
+    bars = [record for record in records(spec) if "h" in record]
+    assert len(bars) == 30
+    assert any("to inf" in record["t"] for record in bars)
+    assert max(record["u"] for record in bars) < 10
 
 
 def test_contract_a_method_keeps_its_colour_where_others_are_left_out(results):
@@ -137,8 +251,9 @@ def test_contract_where_all_fits_failed_only_statuses_can_be_shown(tmp_path):
     assert "0" in json.dumps(specification(results.plot("statuses")))
     for name in FIGURES:
         if name != "statuses":
-            with pytest.raises(MCStudyError):
+            with pytest.raises(MCStudyError) as raised:
                 results.plot(name)
+            assert re.fullmatch(r"[^\n]{20,200}", str(raised.value))
 
 
 def test_contract_without_rows_figures_of_measures_work_and_others_say_why(tmp_path):

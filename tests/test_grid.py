@@ -24,6 +24,12 @@ def test_contract_every_condition_of_one_grid_with_every_one_of_another():
     assert keys((grid(a=[1]) + grid(a=[2])) * grid(b=[3, 4])) == keys(grid(a=[1, 2], b=[3, 4]))
 
 
+def test_contract_a_grid_shows_itself_in_a_line():
+    assert repr(grid(n=[10, 30], s=[0.5])) == "<Grid of 2 conditions; n = 10, 30; s = 0.5>"
+    many = repr(grid(n=range(200)))
+    assert many == "<Grid of 200 conditions; n = 0, 1, 2, 3, 4, 5, 6, 7 ... (200 levels)>"
+
+
 def test_contract_order_carries_no_meaning():
     assert keys(grid(a=[1, 2], b=[3])) == keys(grid(b=[3], a=[2, 1]))
 

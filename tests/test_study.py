@@ -74,6 +74,14 @@ def test_contract_odd_truths_are_told_of_in_one_line(estimands, message):
     assert "\n" not in str(error.value)
 
 
+def test_contract_a_study_shows_itself_in_a_line():
+    shown = repr(study(seed=7))
+    assert shown.startswith("<Study ")
+    assert "conditions x " in shown
+    assert "seed 7; methods " in shown
+    assert "\n" not in shown
+
+
 def test_contract_a_method_may_have_arguments_of_its_own_with_defaults():
     def method(sample, level=0.95, *, rng, condition):
         return None

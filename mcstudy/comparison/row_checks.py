@@ -15,10 +15,11 @@ import pandas as pd
 from mcstudy.analysis.dependence import LEAST_PAIRS, serial_correlation
 from mcstudy.analysis.load import ConditionRows, EstimandRows, rows_by_condition, without_skipped
 from mcstudy.analysis.select import factor_columns, with_labels
+from mcstudy.arguments import counted
 from mcstudy.arrays import Floats
 from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.sensitivity import sensitivity
-from mcstudy.comparison.verdicts import Check, Verdict, Words, counted
+from mcstudy.comparison.verdicts import Check, Verdict, Words
 from mcstudy.errors import ResultsError
 from mcstudy.measure import LEVEL
 

@@ -61,7 +61,7 @@ class Check(Printed):
 
     def document(self) -> Document:
         """Return the answer, the table and the commands."""
-        blocks = [Block(grid=self._grid())] if len(self.frame) else []
+        blocks = [Block(grid=self.grid())] if len(self.frame) else []
         more = len(self.frame) - MOST_ROWS
         lines = [f"  ... and {more} more"] if more > 0 else []
         lines += [f"  {command}" for command in self.commands]
@@ -69,7 +69,8 @@ class Check(Printed):
         frames = [self.frame] if len(self.frame) else []
         return Document(f"{self.short} {self.advice}".strip(), blocks, frames=frames)
 
-    def _grid(self) -> Grid:
+    def grid(self) -> Grid:
+        """Return the first rows of the numbers behind the answer."""
         words = labels_of(self.frame)
         heads = [str(name) for name in self.frame]
         rows = [
@@ -115,11 +116,6 @@ class Words:
     def list(self, kind: str, names: Any) -> str:
         """Return names of one kind with commas."""
         return ", ".join(labelled(kind, name, self.labels) for name in names)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return "1 cell", "2 cells"."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def about(number: float) -> str:

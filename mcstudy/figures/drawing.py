@@ -109,7 +109,7 @@ def faceted(
                 labelOrient="top",
                 labelAnchor="start",
                 labelAlign="left",
-                labelLimit=600,
+                labelLimit=600 if len(columns) == 1 else width,  # a longer one parts the columns
             )
         facets["row"] = alt.Row("r:N", sort=list(rows), title=None, header=head)
     return chart.facet(**facets).resolve_axis(x="shared") if facets else chart

@@ -29,7 +29,8 @@ from mcstudy.tables.numbers import number_with_error
 def estimates(request: Request) -> Any:
     """Return the estimates of each method as a swarm, their mean and the truth."""
     conditions, note = chosen_conditions(request)
-    panels = by_panel(replicates_of(request, conditions))
+    rows = replicates_of(request, conditions)
+    panels = by_panel(rows)
     methods = labels_in_order([one.method for own in panels.values() for one in own])
     most = budget(len(panels) * len(methods), 300)
     charts, thin = [], False
@@ -40,7 +41,7 @@ def estimates(request: Request) -> Any:
             thin = thin or any(np.isfinite(one.estimate).sum() > most for one in known)
     shown = f"{most} estimates of each swarm are drawn, evenly by rank" if thin else ""
     lines = [
-        only(conditions),
+        only(request, conditions, rows),
         note,
         "black: mean with its 95 % Monte Carlo interval; dashed: the truth"
         + (f"; {shown}" if shown else ""),

@@ -31,7 +31,8 @@ def methods_figure(request: Request) -> Any:
     1:307), with the mean difference, its Monte Carlo interval, and mean +- 1.96 SD.
     """
     conditions, note = chosen_conditions(request, 2)
-    panels = by_panel(replicates_of(request, conditions))
+    rows = replicates_of(request, conditions)
+    panels = by_panel(rows)
     known = labels_in_order([one.method for own in panels.values() for one in own])
     if len(known) < 2:
         raise ResultsError("methods: needs two methods on the same data; there is one here")
@@ -54,7 +55,7 @@ def methods_figure(request: Request) -> Any:
     check_panels([one for one, _ in charts])
     shown = f"{most} replicates of each pair are drawn, evenly by their number" if thin else ""
     lines = [
-        "; ".join(filter(None, [only(conditions), note])),
+        "; ".join(filter(None, [only(request, conditions, rows), note])),
         "dashed: equal; right panels: mean difference with its 95 % Monte Carlo interval (band) "
         "and the limits of agreement, mean ± 1.96 SD (dotted)" + (f"; {shown}" if shown else ""),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def rendered(chart: Any, kind: str) -> bytes:
 
     spec = specification(chart)
     if kind == "svg":
-        return str(vl_convert.vegalite_to_svg(spec)).encode()
+        return _renumbered(str(vl_convert.vegalite_to_svg(spec))).encode()
     if kind == "png":
         return _packed(bytes(vl_convert.vegalite_to_png(spec, scale=_PIXELS)))
     if kind == "pdf":
@@ -106,6 +107,16 @@ def rendered(chart: Any, kind: str) -> bytes:
         spec=script_safe(spec),
     )
     return page.encode()
+
+
+def _renumbered(svg: str) -> str:
+    """Return an SVG whose ids count from 1: the engine's go on from figure to figure."""
+    found = dict.fromkeys(re.findall(r'(?<= id=")(?:clip|gradient_)\d+(?=")', svg))
+    for i, old in enumerate(found, 1):
+        svg = svg.replace(f' id="{old}"', f' id="part{i}"').replace(
+            f"url(#{old})", f"url(#part{i})"
+        )
+    return svg
 
 
 def _packed(png: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -88,6 +88,11 @@ def one_grid(request: Request, panels: Sequence[tuple[Replicates, Any]], *, heig
     return stacked(rows, [request.say(name) for name in estimands])
 
 
-def only(conditions: dict[str, str]) -> str:
-    """Return the words of the only condition; empty where there are several."""
-    return next(iter(conditions.values())) if len(conditions) == 1 else ""
+def only(request: Request, conditions: Mapping[str, str], rows: Sequence[Replicates]) -> str:
+    """Return what all panels share: the condition, the estimand, how many replicates there are."""
+    estimands = {one.estimand for one in rows}
+    counts = {len(one.replicate) for one in rows}
+    shared = [*conditions.values()] if len(conditions) == 1 else []
+    shared += [request.say(name) for name in estimands] if len(estimands) == 1 else []
+    most = f"{max(counts):,} replicates"
+    return "; ".join(filter(None, [*shared, most if len(counts) == 1 else f"up to {most}"]))

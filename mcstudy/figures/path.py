@@ -36,7 +36,7 @@ def path(request: Request) -> Any:
     wanted = goal(measure, request.level)
     line = f"; dashed: {wanted:g}" if wanted is not None else ""
     lines = [
-        "; ".join(filter(None, [only(conditions), note])),
+        "; ".join(filter(None, [only(request, conditions, [one for one, _ in panels]), note])),
         f"band: 95 % Monte Carlo interval{line}; replicates on a log scale",
     ]
     title = f"{request.say(measure)} over the replicates"

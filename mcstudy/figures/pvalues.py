@@ -46,7 +46,7 @@ def pvalues(request: Request) -> Any:
     methods = labels_in_order([one.method for own in panels.values() for one, _ in own])
     charts = [(own[0][0], _calibration(request, own, methods)) for own in panels.values()]
     lines = [
-        only(conditions),
+        only(request, conditions, rows),
         note,
         "share of p-values of the true value at or below p, less p: 0 if calibrated; above: p is "
         "too small too often; grey: 95 % acceptance band of the whole curve",

@@ -74,7 +74,7 @@ def chosen_conditions(request: Request, most: int = MOST_SHOWN) -> tuple[dict[st
         alive = set(levels_by_row(_columns(there), factors))
         own = levels_by_row(_columns(conditions), factors)
         kept = conditions[[levels in alive for levels in own]]
-    vary = varying(kept, factors)
+    vary = varying(kept if len(kept) > 1 else conditions, factors)
     words = {
         row["condition"]: request.at({name: row[name] for name in vary})
         for row in kept.to_dict("records")

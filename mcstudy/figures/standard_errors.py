@@ -38,7 +38,7 @@ def se_against_estimate(request: Request) -> Any:
     charts = [(own[0], _se_panel(request, own, methods, most)) for own in panels.values()]
     shown = f"{most} replicates of each method are drawn, evenly by their number" if thin else ""
     lines = [
-        only(conditions),
+        only(request, conditions, rows),
         note,
         f"dashed: the truth; below the V a normal {request.level * 100:g} % interval misses it; "
         "lines across: empirical SE" + (f"; {shown}" if shown else ""),

@@ -12,7 +12,7 @@ from mcstudy.analysis.mcse import wilson
 from mcstudy.arrays import Floats
 from mcstudy.figures.cells import Request, rounded
 from mcstudy.figures.drawing import data, finished
-from mcstudy.figures.panels import check_panels, rows_of_panels, tips, titled
+from mcstudy.figures.panels import check_panels, only, rows_of_panels, tips, titled
 from mcstudy.figures.rows import Replicates, budget, chosen_conditions, evenly, replicates_of
 from mcstudy.figures.style import INK, MISS
 from mcstudy.tables.numbers import number_with_error
@@ -33,10 +33,9 @@ def zip_plot(request: Request) -> Any:
         made, cut = _zip_panel(request, one, most)
         panels.append((one, made))
         thin = thin or cut
-    (place,) = conditions.values()
     shown = f"{most} of the intervals of each panel are drawn, evenly by rank" if thin else ""
     lines = [
-        "; ".join(filter(None, [place, note])),
+        "; ".join(filter(None, [only(request, conditions, rows), note])),
         "orange: intervals that miss the truth (dashed); band: the coverage with its 95 % Monte "
         "Carlo interval" + (f"; {shown}" if shown else ""),
     ]
@@ -109,9 +108,19 @@ def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool]
 
 
 def _bounds(lower: Floats, upper: Floats, truth: float) -> list[float]:
-    """Return a range with the truth and all but the outermost 5 % of the limits on each side."""
-    lower, upper = lower[np.isfinite(lower)], upper[np.isfinite(upper)]
-    low = min(float(np.quantile(lower, 0.05)), truth) if len(lower) else truth
-    high = max(float(np.quantile(upper, 0.95)), truth) if len(upper) else truth
+    """Return a range with the truth and all but the outermost 5 % of the limits on each side.
+
+    It ends three usual widths from the usual limits, however many limits are further away.
+    """
+    with np.errstate(invalid="ignore"):
+        widths = upper - lower
+    usual = 3 * float(np.median(widths[np.isfinite(widths)])) if np.isfinite(widths).any() else 1.0
+    ends = []
+    for limits, side in ((lower, -1), (upper, 1)):
+        known = side * limits[np.isfinite(limits)]  # so that further out is more
+        middle = float(np.median(known)) if len(known) else side * truth
+        far = float(np.quantile(known, 0.95)) if len(known) else middle
+        ends.append(side * max(min(far, middle + usual), side * truth))
+    low, high = ends
     far = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     return [float(f"{low - far:.6g}"), float(f"{high + far:.6g}")]

@@ -272,7 +272,9 @@ def html(document: Document) -> str:
 
 def _html_grid(grid: Grid, caption: str) -> str:
     heads = "".join(f'<th scope="col">{web.escape(cell)}</th>' for cell in grid.heads)
-    lines = ["<table>", *([f"<caption>{caption}</caption>"] if caption else [])]
+    # Notebooks centre a caption, and one of several notes reads badly so.
+    above = [f'<caption style="text-align: left">{caption}</caption>'] if caption else []
+    lines = ["<table>", *above]
     lines += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
     for row in grid.rows:
         cells = [f'<th scope="row">{web.escape(cell)}</th>' for cell in row[: grid.labels]]

@@ -43,8 +43,8 @@ def ranking_check(
     if performance["method"].nunique() < 2:
         return Check(RANKING, Verdict.FINE, "There is one method, so nothing is ranked.")
     if not _failures(performance):
-        said = "No fit failed and no interval is missing, so the ranking is as it is."
-        return Check(RANKING, Verdict.FINE, said)
+        none = "No fit failed and no interval is missing, so the ranking is as it is."
+        return Check(RANKING, Verdict.FINE, none)
     said, turned, unknown = list[str](), list[pd.DataFrame](), list[str]()
     level = float(record.get("level") or LEVEL)
     has_intervals = ((performance["measure"] == "coverage") & (performance["used"] > 0)).any()

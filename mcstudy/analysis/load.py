@@ -248,10 +248,12 @@ def _estimands(
         return joined(pieces.pop((kind, estimand, interval)))
 
     found = {}
-    for name in sorted({estimand for estimand, _ in keys}):
-        intervals = sorted(interval for estimand, interval in keys if estimand == name and interval)
+    intervals_of: defaultdict[str, list[str]] = defaultdict(list)
+    for estimand, interval in keys:
+        intervals_of[estimand] += [interval] * bool(interval)
+    for name, intervals in sorted(intervals_of.items()):
         estimate, std_error = (taken(kind, name, "") for kind in ("estimate", "std_error"))
-        limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in intervals}
+        limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in sorted(intervals)}
         found[name] = EstimandRows(truths.get(name, np.nan), estimate, std_error, limits)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -40,6 +41,7 @@ _ESCAPED = re.compile(r"[^\w .,;=+@!^&#~'()\[\]{}-]|^[.]|[.](?=parquet$)")
 _PLACE = re.compile(r"([0-9a-f]{16})/([0-9a-f]{16})-(\d{10})-(\d{10})\.parquet")
 _UNREADABLE = (OSError, pa.ArrowException, TypeError, KeyError, ValueError, RecursionError)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
+_NAMES = 2**15  # of columns whose keys are remembered: those of a wide study, about 10 MB
 
 Types: TypeAlias = Mapping[str, pa.DataType]
 """The columns of a part."""
@@ -74,16 +76,15 @@ class Part:
     def content(self) -> bytes:
         """Return its bytes, all verified; raise DamagedError if it is damaged."""
         with reading(self.path):
-            content, metadata = read_verified(self.path)
-            _head(self.path, metadata)
+            content = read_verified(self.path)
+            _head(self.path, _parquet(content).metadata)
             return content
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return its rows, verified, those of the columns that it has; raise DamagedError."""
         with reading(self.path):
-            content, metadata = read_verified(self.path)
-            _head(self.path, metadata)
-            file = pq.ParquetFile(pa.BufferReader(content), metadata=metadata)
+            file = _parquet(read_verified(self.path))
+            _head(self.path, file.metadata)
             there = set(file.schema_arrow.names)
             wanted = None if columns is None else [name for name in columns if name in there]
             return file.read(columns=wanted, use_threads=False)
@@ -225,6 +226,10 @@ def read_head(path: Path) -> Head:
             raise
 
 
+def _parquet(content: bytes) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.BufferReader(content))
+
+
 def _head(path: Path, metadata: Any) -> Head:
     """Return the head that stands in the metadata of a part, held against its rows and path."""
     head = {"references": None} | json.loads(metadata.metadata[_METADATA])
@@ -264,11 +269,13 @@ def reading(path: Path) -> Iterator[None]:
         raise DamagedError(path, error) from error
 
 
+@functools.lru_cache(maxsize=_NAMES)
 def column_name(*key: str) -> str:
     """Return the name of a part's column of numbers or diagnostics."""
     return json.dumps(key)
 
 
+@functools.lru_cache(maxsize=_NAMES)
 def column_key(name: str) -> tuple[str, ...]:
     """Return the key of a column of numbers or diagnostics, ("",) of the plain columns."""
     return tuple(json.loads(name)) if name.startswith("[") else ("",)

@@ -131,13 +131,17 @@ def without_skipped(rows: ConditionRows) -> ConditionRows:
     return replace(rows, methods=methods)
 
 
-def rows_by_condition(folder: Path, *, budget: int = BUDGET) -> Iterator[ConditionRows]:
+def rows_by_condition(
+    folder: Path, *, formed: bool = True, budget: int = BUDGET
+) -> Iterator[ConditionRows]:
     """Yield the rows that count in a folder of results, one condition after the other.
 
     Parameters
     ----------
     folder : Path
         ``results/<study name>``, with its parts.
+    formed : bool, optional
+        False leaves out the intervals that are formed from standard errors.
     budget : int, optional
         As in `condition_rows`.
 
@@ -156,7 +160,7 @@ def rows_by_condition(folder: Path, *, budget: int = BUDGET) -> Iterator[Conditi
         raise ResultsError(
             f"{folder}: its parts are gone, and this needs the rows in them; run the study again"
         )
-    level = recorded.record.get("level", LEVEL)
+    level = recorded.record.get("level", LEVEL) if formed else None
     try:
         yield from condition_rows(StudyRows(stored, recorded.truths, level=level), budget=budget)
     except DamagedError as error:

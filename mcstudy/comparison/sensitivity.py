@@ -175,7 +175,8 @@ def sensitivity(
     judge = RankingRule(measure, level)
     labels, numbers_of, alone = list[dict[str, object]](), list[dict[str, object]](), set[str]()
     methods = record.get(METHODS_IN_ORDER, ())
-    for rows in map(without_skipped, rows_by_condition(folder)):
+    formed = measure in INTERVAL_MEASURES
+    for rows in map(without_skipped, rows_by_condition(folder, formed=formed)):
         for (estimand, interval), fits in _cells(rows, measure, words):
             if len(fits) > 1:
                 cell: dict[str, object] = {

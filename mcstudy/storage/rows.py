@@ -151,8 +151,9 @@ class StudyRows:
                     if part.stop > stop:
                         read[part.path] = rows
                     first, last = max(start, part.start), min(stop, part.stop)
-                    cut = rows.slice(first - part.start, last - first)
-                    found.setdefault(part.method, []).append(cut)
+                    if last - first < rows.num_rows:
+                        rows = rows.slice(first - part.start, last - first)
+                    found.setdefault(part.method, []).append(rows)
             if found:
                 yield {method: _sorted_once(tables) for method, tables in sorted(found.items())}
 

@@ -129,6 +129,11 @@ def numbers(answer: Measured) -> tuple[float, float, float, float, int]:
     return answer.value, answer.mcse, answer.lower, answer.upper, answer.used
 
 
+def numbers_by_row(answer: Measured, count: int) -> Iterator[tuple[Any, ...]]:
+    """Return the `numbers` of each of several cells that were measured at once."""
+    return zip(*(np.broadcast_to(of, count).tolist() for of in numbers(answer)), strict=True)
+
+
 def _status_lines(rows: MethodRows) -> Iterator[Line]:
     counts = np.bincount(rows.status_code, minlength=len(STATUSES))
     for word, count in zip(STATUSES, counts.tolist(), strict=True):

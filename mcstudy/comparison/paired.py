@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.performance import assembled, numbers_by_row
+from mcstudy.analysis.performance import Lines, numbers_by_row
 from mcstudy.analysis.select import Where, factor_columns, select, varying, with_record
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
@@ -157,19 +157,17 @@ class Comparer:
     reference: str | None = None
     null: Null = None
     intervals: tuple[str, str] | None = None
-    _lines: list[tuple[Any, ...]] = field(default_factory=list)
+    _lines: Lines = field(default_factory=lambda: Lines(WORDS))
 
     def add(self, rows: ConditionRows) -> None:
         """Compare the methods of a condition, or of a piece of it."""
         pairs = pairs_of(rows.methods, self.reference) if self.pairs is None else self.pairs
         lines = condition_comparisons(rows, pairs, self.null, self.intervals)
-        self._lines += [(rows.condition, *line) for line in lines]
+        self._lines.add((rows.condition, *line) for line in lines)
 
     def table(self, conditions: pa.Table) -> pa.Table:
         """Return the table `comparisons` of all rows seen; `replicates` are those of both."""
-        order = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
-        lines = [(order[condition], *line) for condition, *line in self._lines]
-        return assembled(lines, conditions, WORDS)
+        return self._lines.table(conditions)
 
 
 @dataclass(frozen=True)

@@ -108,12 +108,12 @@ def _read_all(stored: Stored) -> tuple[list[_Line], list[Part]]:
         sums: list[tuple[Part, pa.Table]] = []
         for part in own:
             try:
-                rows = part.rows()
+                rows = part.rows([*_OF_PART, "size"])
+                if "size" in rows.column_names:
+                    sums.append((part, part.rows()))  # of moments, which are counted together
+                    continue
             except DamagedError:
                 lost.append(part)
-                continue
-            if "size" in rows.column_names:
-                sums.append((part, rows))  # of moments, which are counted together
                 continue
             before = held.setdefault(part.method, [])
             found += _of_rows(condition, part, rows, before)

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
@@ -42,6 +42,7 @@ _PLACE = re.compile(r"([0-9a-f]{16})/([0-9a-f]{16})-(\d{10})-(\d{10})\.parquet")
 _UNREADABLE = (OSError, pa.ArrowException, TypeError, KeyError, ValueError, RecursionError)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 _NAMES = 2**15  # of columns whose keys are remembered: those of a wide study, about 10 MB
+_MARKS = 2**10  # fingerprints that are remembered: methods, and what has made their rows
 
 Types: TypeAlias = Mapping[str, pa.DataType]
 """The columns of a part."""
@@ -156,7 +157,12 @@ class Head:
 
 def fingerprint_of(method: str, provenance: Mark, keep: str) -> str:
     """Return 16 hexadecimal digits that stand for what made the rows of a method."""
-    return digest([method, provenance, keep])[:16]
+    return _fingerprint(method, tuple(sorted(provenance.items())), keep)
+
+
+@functools.lru_cache(maxsize=_MARKS)
+def _fingerprint(method: str, provenance: tuple[tuple[str, str], ...], keep: str) -> str:
+    return digest([method, dict(provenance), keep])[:16]
 
 
 def condition_id(key: str, references: Mapping[str, float | None] | None = None) -> str:
@@ -192,7 +198,7 @@ def part_at(path: Path) -> Part | None:
 
 def new_part(table: pa.Table, head: Head) -> NewPart:
     """Return the part with some rows and a head."""
-    text = json.dumps({"format": FORMAT, **asdict(head)}, sort_keys=True)
+    text = json.dumps({"format": FORMAT, **vars(head)}, sort_keys=True)
     table = table.replace_schema_metadata({_METADATA: text})
     sink = pa.BufferOutputStream()
     pq.write_table(

@@ -173,13 +173,19 @@ def _finite(thing: Any) -> Any:
 _hints = functools.cache(typing.get_type_hints)
 
 
+@functools.cache
+def _form(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return what a type is of, and the types in it."""
+    return typing.get_origin(kind), typing.get_args(kind)
+
+
 def misfit(value: object, kind: Any, where: str = "") -> str:
     """Return where a value read from JSON is not of a type, in words; empty where it is.
 
     The type is one that JSON has, a union or `Literal`, a list or dict of such types, or a class
     whose annotations say what is under each key; there may be further keys.
     """
-    outer, inner = typing.get_origin(kind), typing.get_args(kind)
+    outer, inner = _form(kind)
     if outer in (Union, UnionType, NotRequired):
         if type(value) in inner:
             return ""
@@ -196,7 +202,7 @@ def misfit(value: object, kind: Any, where: str = "") -> str:
     elif (typing.is_typeddict(kind) or is_dataclass(kind)) and isinstance(value, dict):
         hints = _hints(kind, include_extras=True)
         for key, own in hints.items():
-            if key not in value and typing.get_origin(own) is not NotRequired:
+            if key not in value and _form(own)[0] is not NotRequired:
                 return f"{where}'{key}' is missing"
         found = (misfit(value[key], hints[key], f"{where}'{key}'") for key in hints if key in value)
     else:

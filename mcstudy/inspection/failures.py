@@ -128,8 +128,10 @@ def _of_rows(
 ) -> Iterator[_Line]:
     """Yield a line for each fit, but for those that a part before holds: the first one counts."""
     good = pc.is_in(rows["status"].cast(pa.string()), value_set=pa.array(_GOOD))
-    bad = rows.select(_OF_PART).filter(pc.or_(pc.invert(good), rows[WARNED]))
-    for row in bad.to_pylist():
+    bad = pc.or_(pc.invert(good), rows[WARNED])
+    if not pc.any(bad).as_py():
+        return
+    for row in rows.select(_OF_PART).filter(bad).to_pylist():
         replicate = row["replicate"]
         if not any(start <= replicate < stop for start, stop in held):
             address = (condition.key, 1, replicate, part.method)

@@ -78,13 +78,13 @@ class Part:
         """Return its bytes, all verified; raise DamagedError if it is damaged."""
         with reading(self.path):
             content = read_verified(self.path)
-            _head(self.path, _parquet(content).metadata)
+            _head(self.path, pq.read_metadata(pa.BufferReader(content)))
             return content
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return its rows, verified, those of the columns that it has; raise DamagedError."""
         with reading(self.path):
-            file = _parquet(read_verified(self.path))
+            file = pq.ParquetFile(pa.BufferReader(read_verified(self.path)))
             _head(self.path, file.metadata)
             there = set(file.schema_arrow.names)
             wanted = None if columns is None else [name for name in columns if name in there]
@@ -230,10 +230,6 @@ def read_head(path: Path) -> Head:
                 if {"condition", "marks"} <= head.keys() and "format" not in head:
                     raise other_version(path) from None
             raise
-
-
-def _parquet(content: bytes) -> pq.ParquetFile:
-    return pq.ParquetFile(pa.BufferReader(content))
 
 
 def _head(path: Path, metadata: Any) -> Head:

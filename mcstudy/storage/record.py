@@ -95,7 +95,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        record = json.loads(read_regular(path).decode())
+        content = read_regular(path).decode()
+        record = json.loads(content)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -106,7 +107,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         kind = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "not JSON"
         raise RecordError(path, f"was damaged or changed by hand ({kind})") from None
-    if reason := _unusable(path, record):
+    if reason := _wrong_with(path, content):
         raise RecordError(path, reason)
     del record[_CHECKSUM]
     return dict(record)
@@ -117,6 +118,11 @@ def record_content(record: Mapping[str, Any]) -> bytes:
     whole = {"format": FORMAT, **record}
     whole[_CHECKSUM] = _checksum(whole)
     return (as_json(whole, indent=2) + "\n").encode()
+
+
+@functools.lru_cache(maxsize=1)  # the same one is read some times by each verb
+def _wrong_with(path: Path, content: str) -> str:
+    return _unusable(path, json.loads(content))
 
 
 def _unusable(path: Path, record: Any) -> str:

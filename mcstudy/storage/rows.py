@@ -199,16 +199,16 @@ def existing(
 def _with_limits(rows: pa.Table, estimands: Sequence[str], level: float) -> pa.Table:
     """Return rows with the interval formed from the standard error of each of the estimands."""
     columns = dict(zip(rows.column_names, rows.columns, strict=True))
+    has_df = any(parts.column_name("df", estimand, "") in columns for estimand in estimands)
     step = max(1, BLOCK // max(rows.num_rows, 1))  # of estimands at a time
     for begin in range(0, len(estimands), step):
         some = estimands[begin : begin + step]
-        estimate, std_error, df = (
+        estimate, std_error, *df = (
             np.stack([array_of(rows, kind, estimand, "") for estimand in some])
-            for kind in ("estimate", "std_error", "df")
+            for kind in ("estimate", "std_error", "df")[: 3 if has_df else 2]
         )
-        for kind, limits in zip(
-            ("lower", "upper"), wald_limits(estimate, std_error, level, df), strict=True
-        ):
+        both = wald_limits(estimate, std_error, level, *df)
+        for kind, limits in zip(("lower", "upper"), both, strict=True):
             for estimand, limit in zip(some, limits, strict=True):
                 columns[parts.column_name(kind, estimand, WALD)] = pa.array(limit)
     return pa.table(columns)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mcstudy.analysis.custom import Custom, customs
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, condition_rows
@@ -169,6 +168,8 @@ class Lines:
 
     def table(self, conditions: pa.Table) -> pa.Table:
         """Return the table with the factors of the conditions, sorted by all words but the last."""
+        import pyarrow.compute as pc  # not above: a run with nothing missing does without
+
         texts = {name: pa.array(texts, pa.string()) for name, texts in self._words.items()}
         places = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
         place = pa.array([places[key] for key in self._conditions], pa.int64())

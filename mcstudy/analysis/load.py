@@ -131,13 +131,17 @@ def without_skipped(rows: ConditionRows) -> ConditionRows:
     return replace(rows, methods=methods)
 
 
-def rows_by_condition(folder: Path, *, budget: int = BUDGET) -> Iterator[ConditionRows]:
+def rows_by_condition(
+    folder: Path, *, formed: bool = True, budget: int = BUDGET
+) -> Iterator[ConditionRows]:
     """Yield the rows that count in a folder of results, one condition after the other.
 
     Parameters
     ----------
     folder : Path
         ``results/<study name>``, with its parts.
+    formed : bool, optional
+        False leaves out the intervals that are formed from standard errors.
     budget : int, optional
         As in `condition_rows`.
 
@@ -156,7 +160,7 @@ def rows_by_condition(folder: Path, *, budget: int = BUDGET) -> Iterator[Conditi
         raise ResultsError(
             f"{folder}: its parts are gone, and this needs the rows in them; run the study again"
         )
-    level = recorded.record.get("level", LEVEL)
+    level = recorded.record.get("level", LEVEL) if formed else None
     try:
         yield from condition_rows(StudyRows(stored, recorded.truths, level=level), budget=budget)
     except DamagedError as error:
@@ -248,10 +252,12 @@ def _estimands(
         return joined(pieces.pop((kind, estimand, interval)))
 
     found = {}
-    for name in sorted({estimand for estimand, _ in keys}):
-        intervals = sorted(interval for estimand, interval in keys if estimand == name and interval)
+    intervals_of: defaultdict[str, list[str]] = defaultdict(list)
+    for estimand, interval in keys:
+        intervals_of[estimand] += [interval] * bool(interval)
+    for name, intervals in sorted(intervals_of.items()):
         estimate, std_error = (taken(kind, name, "") for kind in ("estimate", "std_error"))
-        limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in intervals}
+        limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in sorted(intervals)}
         found[name] = EstimandRows(truths.get(name, np.nan), estimate, std_error, limits)
     return found
 

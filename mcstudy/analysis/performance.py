@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +26,7 @@ from mcstudy.storage.export import conditions_table
 from mcstudy.storage.rows import StudyRows
 
 Line = tuple[Any, ...]
+_LINES = 2**12  # that are held as such at a time: 2 MB
 
 
 def measured_rows(
@@ -41,27 +44,26 @@ def measured_rows(
     its value is missing there; `also` gets the rows too, piece by piece, to be read once.
     """
     conditions = conditions_table(rows.conditions)
-    order = {key: i for i, key in enumerate(conditions["condition"].to_pylist())}
     meter = MeasureSet(customs(measures or {}))
-    lines: list[Line] = []
+    lines = Lines()
     for piece in condition_rows(rows):
-        place = order[piece.condition]
+        key = piece.condition
         if also is not None:
             also(piece)
         for method, fits in piece.methods.items():
             where = f"{piece.condition}, method {method}"
             count = len(fits.replicate)
             if piece.first:
-                lines += [(place, method, *line, count) for line in _status_lines(fits)]
+                lines.add((key, method, *line, count) for line in _status_lines(fits))
             for estimand, of in fits.estimands.items():
-                lines += [
-                    (place, method, estimand, *line, count)
+                lines.add(
+                    (key, method, estimand, *line, count)
                     for line in meter.lines(of, null_of(null, estimand), f"{where}, {estimand}")
-                ]
+                )
     if tell is not None:
         for text in meter.failures():
             tell(text)
-    return assembled(lines, conditions)
+    return lines.table(conditions)
 
 
 def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:
@@ -129,6 +131,11 @@ def numbers(answer: Measured) -> tuple[float, float, float, float, int]:
     return answer.value, answer.mcse, answer.lower, answer.upper, answer.used
 
 
+def numbers_by_row(answer: Measured, count: int) -> Iterator[tuple[Any, ...]]:
+    """Return the `numbers` of each of several cells that were measured at once."""
+    return zip(*(np.broadcast_to(of, count).tolist() for of in numbers(answer)), strict=True)
+
+
 def _status_lines(rows: MethodRows) -> Iterator[Line]:
     counts = np.bincount(rows.status_code, minlength=len(STATUSES))
     for word, count in zip(STATUSES, counts.tolist(), strict=True):
@@ -137,23 +144,44 @@ def _status_lines(rows: MethodRows) -> Iterator[Line]:
     yield None, None, WARNED, *numbers(share(rows.warned))
 
 
-def assembled(
-    lines: list[Line],
-    conditions: pa.Table,
-    words: Sequence[str] = ("method", "estimand", "interval", "measure"),
-) -> pa.Table:
-    """Return a table of measures from lines that begin with the place of a condition.
+class Lines:
+    """The lines of a table of measures, held in columns.
 
-    `words` name their columns before the numbers; the lines are sorted by all but the last.
+    Each begins with the key of its condition; `words` name the columns before the numbers.
     """
-    lines.sort(key=lambda line: (line[0], *[word or "" for word in line[1 : len(words)]]))
-    kinds: dict[str, pa.DataType] = {
-        **dict.fromkeys(words, pa.string()),
-        **dict.fromkeys(VALUES, pa.float64()),
-        **dict.fromkeys(COUNTS, pa.int64()),
-    }
-    places, *columns = list(zip(*lines, strict=True)) or [()] * (1 + len(kinds))
-    table = conditions.take(pa.array(places, pa.int64()))
-    for (name, kind), column in zip(kinds.items(), columns, strict=True):
-        table = table.append_column(name, pa.array(column, kind, from_pandas=True))  # NaN is null
-    return table.drop_columns(["condition"])  # last: without a column it would have no rows
+
+    def __init__(
+        self, words: Sequence[str] = ("method", "estimand", "interval", "measure")
+    ) -> None:
+        self._words: dict[str, list[str | None]] = {name: [] for name in words}
+        self._conditions: list[str] = []
+        self._values = {name: array("d") for name in VALUES}
+        self._counts = {name: array("q") for name in COUNTS}
+
+    def add(self, lines: Iterable[Line]) -> None:
+        """Add some lines."""
+        into = (self._conditions, *(self._words | self._values | self._counts).values())
+        lines = iter(lines)
+        while some := list(itertools.islice(lines, _LINES)):
+            for column, values in zip(into, zip(*some, strict=True), strict=True):
+                column.extend(values)
+
+    def table(self, conditions: pa.Table) -> pa.Table:
+        """Return the table with the factors of the conditions, sorted by all words but the last."""
+        import pyarrow.compute as pc  # not above: a run with nothing missing does without
+
+        texts = {name: pa.array(texts, pa.string()) for name, texts in self._words.items()}
+        places = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
+        place = pa.array([places[key] for key in self._conditions], pa.int64())
+        keys = {"": place} | {name: pc.fill_null(text, "") for name, text in texts.items()}
+        wanted = [(name, "ascending") for name in list(keys)[:-1]]
+        order = pc.sort_indices(pa.table(keys), sort_keys=wanted)  # stable: measures as they come
+        table = conditions.take(place)
+        for name, column in (texts | self._numbers()).items():
+            table = table.append_column(name, column)
+        return table.drop_columns(["condition"]).take(order)
+
+    def _numbers(self) -> dict[str, pa.Array]:
+        """Return the columns of numbers; NaN is missing."""
+        made = {n: pa.array(np.array(of), from_pandas=True) for n, of in self._values.items()}
+        return made | {n: pa.array(np.array(of, np.int64)) for n, of in self._counts.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
 from mcstudy.analysis.performance import measured
 from mcstudy.arrays import Booleans, Floats
-from mcstudy.comparison.influence import contributions, error_of_difference
+from mcstudy.comparison.influence import by_replicate, contributions
 from mcstudy.measure import Z
 from mcstudy.method import Status
 
@@ -45,17 +45,23 @@ class RankingRule:
         moved = slope * contributions(self.measure, fits.cell)
         return Scored(self.score(value), moved, fits.replicate)
 
-    def better(self, one: Scored, other: Scored) -> int:
-        """Return which of two methods is better by more than the error of their difference.
+    def order(self, scored: Sequence[Scored]) -> NDArray[np.int64]:
+        """Return which of each two methods is better by more than the error of their difference.
 
-        -1 is the first, 1 the second, 0 neither; the error is paired by replicate.
+        -1 is that of the row, 1 that of the column, 0 neither; the error is paired by replicate.
         """
-        error = error_of_difference(one.moved, other.moved, one.replicate, other.replicate)
-        if self.measure in NEAR_LEVEL:
-            # Never below that of half a replicate, so that shares of 0 and 1 have one.
-            error = max(error, 1 / (max(len(one.moved), 1) + 2))
-        difference = one.score - other.score
-        return int(np.sign(difference)) if abs(difference) > Z * error else 0
+        made = np.zeros((len(scored), len(scored)), np.int64)
+        moved = by_replicate([(one.moved, one.replicate) for one in scored])
+        scores = np.array([one.score for one in scored])
+        for i, one in enumerate(scored[:-1]):
+            with np.errstate(over="ignore", invalid="ignore"):
+                error = np.sqrt(((moved[i] - moved[i + 1 :]) ** 2).sum(axis=1))
+                difference = one.score - scores[i + 1 :]
+            if self.measure in NEAR_LEVEL:
+                # Never below that of half a replicate, so that shares of 0 and 1 have one.
+                error = np.maximum(error, 1 / (max(len(one.moved), 1) + 2))
+            made[i, i + 1 :] = np.where(np.abs(difference) > Z * error, np.sign(difference), 0)
+        return made - made.T
 
 
 class Scored(NamedTuple):
@@ -110,6 +116,8 @@ class Fits:
 
 def common(fits: Mapping[str, Fits], _: RankingRule) -> Mapping[str, Fits]:
     """Keep the replicates in which no method failed, of those that have an estimate at all."""
+    if _nothing_failed(fits):
+        return fits
     able = [of for of in fits.values() if np.isfinite(of.cell.estimate).any()] or fits.values()
     kept = functools.reduce(np.intersect1d, (of.replicate[~of.failed] for of in able))
     return {name: of.at(np.isin(of.replicate, kept)) for name, of in fits.items()}
@@ -117,6 +125,8 @@ def common(fits: Mapping[str, Fits], _: RankingRule) -> Mapping[str, Fits]:
 
 def worst(fits: Mapping[str, Fits], judge: RankingRule) -> Mapping[str, Fits]:
     """Put the worst that the cell allows in the place of each failed fit."""
+    if _nothing_failed(fits):
+        return fits
     bound = max(of.farthest(judge.measure) for of in fits.values())
 
     def score(cell: Cell) -> float:
@@ -128,6 +138,13 @@ def worst(fits: Mapping[str, Fits], judge: RankingRule) -> Mapping[str, Fits]:
         else of
         for name, of in fits.items()
     }
+
+
+def _nothing_failed(fits: Mapping[str, Fits]) -> bool:
+    first = next(iter(fits.values())).replicate
+    return not any(
+        of.failed.any() or not np.array_equal(of.replicate, first) for of in fits.values()
+    )
 
 
 VIEWS: Mapping[str, Callable[[Mapping[str, Fits], RankingRule], Mapping[str, Fits]]] = {

@@ -199,7 +199,7 @@ def failures_by_condition(
     """Yield each condition with the failures of its methods, pieces of it put together."""
     last: ConditionRows | None = None
     found: Failures = {}
-    for rows in map(without_skipped, rows_by_condition(folder)):
+    for rows in map(without_skipped, rows_by_condition(folder, formed=False)):
         if rows.condition not in chosen.conditions:
             continue
         if rows.first and last is not None:

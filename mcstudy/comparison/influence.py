@@ -8,7 +8,7 @@ two measures with contributions c and d of the same replicates (Efron & Tibshira
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -54,6 +54,15 @@ def error_of_difference(
         difference[np.searchsorted(union, other_replicate)] -= other
     with np.errstate(over="ignore"):
         return float(np.sqrt((difference**2).sum()))
+
+
+def by_replicate(pieces: Sequence[tuple[Floats, Replicates]]) -> Floats:
+    """Return contributions in a row each, in columns by replicate; 0 where one lacks it."""
+    union = np.unique(np.concatenate([replicate for _, replicate in pieces]))
+    made = np.zeros((len(pieces), len(union)))
+    for row, (piece, replicate) in zip(made, pieces, strict=True):
+        row[np.searchsorted(union, replicate)] = piece
+    return made
 
 
 def error(cell: Cell) -> Floats:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.performance import assembled, numbers
+from mcstudy.analysis.performance import Lines, numbers_by_row
 from mcstudy.analysis.select import (
     Where,
     factor_columns,
@@ -22,6 +22,7 @@ from mcstudy.analysis.select import (
     varying,
     with_record,
 )
+from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.comparison.paired_measures import (
     COMPARISONS,
@@ -41,8 +42,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Places: TypeAlias = slice | NDArray[np.intp]
+Side: TypeAlias = tuple[Mapping[str, EstimandRows], Places]
+"""What a method says of the estimands, and where the replicates that both have stand in it."""
 Null: TypeAlias = float | Mapping[str, float] | None
 
+_NUMBERS = 2**16  # of estimates that are compared at a time: with what is made of them, some MB
+_OF_NULL = {"rejection_difference": rejection_difference}
 _SHOWN = (
     ("bias_difference", "empirical_se_ratio", "relative_efficiency"),
     (
@@ -80,16 +85,17 @@ def condition_comparisons(
         if method in rows.methods and reference in rows.methods:
             one, other = rows.methods[method], rows.methods[reference]
             places, other_places, count = matched(one, other)
-            for estimand in sorted(one.estimands.keys() & other.estimands.keys()):
-                both = (one.estimands[estimand], other.estimands[estimand])
-                value = null_of(null, estimand)
-                common = sorted(both[0].intervals.keys() & both[1].intervals.keys())
-                named = [intervals] if intervals else [(name, name) for name in common]
+            sides = (one.estimands, places), (other.estimands, other_places)
+            estimands = sorted(one.estimands.keys() & other.estimands.keys())
+            step = max(1, _NUMBERS // max(count, 1))
+            for begin in range(0, len(estimands), step):
+                names = estimands[begin : begin + step]
                 # Numbers whose squares are beyond the floats give infinite ones.
                 with np.errstate(over="ignore", invalid="ignore"):
-                    found = list(_measures(both, (places, other_places), named, value))
-                for interval, name, made in found:
-                    yield method, reference, estimand, interval, name, *numbers(made), count
+                    found = list(_measures(sides, names, null, intervals))
+                for some, interval, name, made in found:
+                    for estimand, line in zip(some, numbers_by_row(made, len(some)), strict=True):
+                        yield method, reference, estimand, interval, name, *line, count
 
 
 def matched(one: MethodRows, other: MethodRows) -> tuple[Places, Places, int]:
@@ -103,28 +109,52 @@ def matched(one: MethodRows, other: MethodRows) -> tuple[Places, Places, int]:
 
 
 def _measures(
-    both: tuple[EstimandRows, EstimandRows],
-    matched_at: tuple[Places, Places],
-    intervals: Sequence[tuple[str, str]],
-    null: float,
-) -> Iterator[tuple[str | None, str, Measured]]:
-    """Yield the comparisons of the estimates, then those of each two intervals that exist."""
-    method, reference = both
-    places, other = matched_at
-    estimates = (method.truth, method.estimate[places], reference.estimate[other])
+    sides: tuple[Side, Side], names: Sequence[str], null: Null, intervals: tuple[str, str] | None
+) -> Iterator[tuple[Sequence[str], str | None, str, Measured]]:
+    """Yield the comparisons of estimates, then those of each two intervals, by some estimands."""
+    pair = _pair(sides, names)
     for name, measure in COMPARISONS.items():
-        yield None, name, measure(Pair(*estimates))
-    measures: dict[str, Callable[[Pair], Measured]] = dict(INTERVAL_COMPARISONS)
-    if not np.isnan(null):
-        measures["rejection_difference"] = rejection_difference
-    for one, second in intervals:
-        if one in method.intervals and second in reference.intervals:
-            (lower, upper), (lower_r, upper_r) = method.intervals[one], reference.intervals[second]
-            limits = (lower[places], upper[places]), (lower_r[other], upper_r[other])
-            pair = Pair(*estimates, *limits, null)
-            label = one if one == second else f"{one} against {second}"
-            for name, measure in measures.items():
-                yield label, name, measure(pair)
+        yield names, None, name, measure(pair)
+    (one, _), (other, _) = sides
+    common = {same for name in names for same in one[name].intervals.keys() & other[name].intervals}
+    for first, second in [intervals] if intervals else [(same, same) for same in sorted(common)]:
+        label = first if first == second else f"{first} against {second}"
+        having = [n for n in names if first in one[n].intervals and second in other[n].intervals]
+        tested = [name for name in having if not np.isnan(null_of(null, name))]
+        for some, measures in ((having, INTERVAL_COMPARISONS), (tested, _OF_NULL)):
+            if some:
+                pair = _pair(sides, some, (first, second), null)
+                for name, measure in measures.items():
+                    yield some, label, name, measure(pair)
+
+
+def _pair(
+    sides: tuple[Side, Side],
+    names: Sequence[str],
+    intervals: tuple[str, str] | None = None,
+    null: Null = None,
+) -> Pair:
+    """Return the pair of some estimands, a row each."""
+    truth = np.array([[sides[0][0][name].truth] for name in names])
+    pair = Pair(truth, _stacked(sides[0], names), _stacked(sides[1], names))
+    if intervals is None:
+        return pair
+    limits, reference_limits = (
+        (_stacked(side, names, interval, 0), _stacked(side, names, interval, 1))
+        for side, interval in zip(sides, intervals, strict=True)
+    )
+    tested = np.array([[null_of(null, name)] for name in names])
+    return replace(pair, limits=limits, reference_limits=reference_limits, null=tested)
+
+
+def _stacked(side: Side, names: Sequence[str], interval: str = "", end: int = 0) -> Floats:
+    """Return the estimates of each estimand in a row, or an end of an interval."""
+    estimands, places = side
+    rows = [
+        (of.intervals[interval][end] if interval else of.estimate)[places]
+        for of in (estimands[name] for name in names)
+    ]
+    return np.stack(rows)
 
 
 @dataclass
@@ -139,19 +169,17 @@ class Comparer:
     reference: str | None = None
     null: Null = None
     intervals: tuple[str, str] | None = None
-    _lines: list[tuple[Any, ...]] = field(default_factory=list)
+    _lines: Lines = field(default_factory=lambda: Lines(WORDS))
 
     def add(self, rows: ConditionRows) -> None:
         """Compare the methods of a condition, or of a piece of it."""
         pairs = pairs_of(rows.methods, self.reference) if self.pairs is None else self.pairs
         lines = condition_comparisons(rows, pairs, self.null, self.intervals)
-        self._lines += [(rows.condition, *line) for line in lines]
+        self._lines.add((rows.condition, *line) for line in lines)
 
     def table(self, conditions: pa.Table) -> pa.Table:
         """Return the table `comparisons` of all rows seen; `replicates` are those of both."""
-        order = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
-        lines = [(order[condition], *line) for condition, *line in self._lines]
-        return assembled(lines, conditions, WORDS)
+        return self._lines.table(conditions)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 Each measure is a pure function of a `Pair`, which holds only replicates that both methods have. It
 rests on those of them in which both methods say something, so a difference is one of like with
-like.
+like. A pair can hold several estimands, in a row each: what is measured is an array then.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,60 +22,87 @@ Limits: TypeAlias = tuple[Floats, Floats]
 
 @dataclass(frozen=True)
 class Pair:
-    """What a method and its reference say of one estimand of the same data sets; NaN is missing.
+    """What a method and its reference say of the same data sets, of one estimand or of K.
 
     Parameters
     ----------
-    truth : float
+    truth : float, or array of shape (K, 1)
         The true value.
-    estimate, reference : arrays of shape (R,)
-        The estimates of the two, in the estimand's units.
+    estimate, reference : arrays of shape (R,) or (K, R)
+        The estimates of the two, in the estimand's units; NaN is missing.
     limits, reference_limits : (lower, upper), optional
-        Arrays of shape (R,): one interval of each.
-    null : float, optional
+        Arrays of the same shape: one interval of each.
+    null : float, or array of shape (K, 1), optional
         The value that the intervals test.
     """
 
-    truth: float
+    truth: float | Floats
     estimate: Floats
     reference: Floats
     limits: Limits | None = None
     reference_limits: Limits | None = None
-    null: float = np.nan
+    null: float | Floats = np.nan
 
-    @property
-    def estimates_of_both(self) -> tuple[Floats, Floats]:
-        """The estimates where both are finite."""
+    def of_estimates(self, measure: Callable[[Floats, Floats, Any], Measured]) -> Measured:
+        """Return a measure of both estimates and the truth, where both estimates are finite."""
         exist = np.isfinite(self.estimate) & np.isfinite(self.reference)
-        return self.estimate[exist], self.reference[exist]
+        return over(exist, measure, self.estimate, self.reference, self.truth)
 
-    @property
-    def limits_of_both(self) -> tuple[Limits, Limits]:
-        """The limits where both methods give an interval."""
+    def of_limits(
+        self,
+        measure: Callable[[Limits, Limits, Any], Measured],
+        value: Any,
+        *,
+        missing_too: bool = False,
+    ) -> Measured:
+        """Return a measure of both intervals and a value, where these are; or of missing ones too.
+
+        Nothing is measured where the value itself is missing.
+        """
         assert self.limits is not None
         assert self.reference_limits is not None
-        exist = ~np.isnan(np.stack([*self.limits, *self.reference_limits])).any(axis=0)
-        (lower, upper), (lower_r, upper_r) = self.limits, self.reference_limits
-        return (lower[exist], upper[exist]), (lower_r[exist], upper_r[exist])
+        limits = (*self.limits, *self.reference_limits)
+        exist = np.isfinite(value) & (missing_too | ~np.isnan(np.stack(limits)).any(axis=0))
+        return over(exist, lambda a, b, c, d, of: measure((a, b), (c, d), of), *limits, value)
+
+
+def over(exist: Booleans, measure: Callable[..., Measured], *arrays: Any) -> Measured:
+    """Return a measure of some arrays over the replicates that exist, which estimands may share."""
+    if exist.all():
+        return measure(*arrays)
+    arrays = tuple(np.broadcast_to(array, exist.shape) for array in arrays)
+    if exist.ndim == 1:
+        return measure(*(array[exist] for array in arrays))
+    alike: defaultdict[bytes, list[int]] = defaultdict(list)
+    for row, kept in enumerate(exist):
+        alike[kept.tobytes()].append(row)
+    numbers: Any = np.empty((4, len(exist)))
+    used: Any = np.empty(len(exist), int)
+    for rows in alike.values():
+        made = measure(*(np.compress(exist[rows[0]], array[rows], axis=1) for array in arrays))
+        for number, of in zip(
+            numbers, (made.value, made.mcse, made.lower, made.upper), strict=True
+        ):
+            number[rows] = of
+        used[rows] = made.used
+    return Measured(numbers[0], numbers[1], used, (numbers[2], numbers[3]))
 
 
 def bias_difference(pair: Pair) -> Measured:
     """Bias of the method less that of the reference; MCSE sd/sqrt(n) of the paired differences."""
-    estimate, reference = pair.estimates_of_both
-    return mean_difference(estimate - reference)
+    return pair.of_estimates(lambda x, y, _: mean_difference(x - y))
 
 
 def mse_difference(pair: Pair) -> Measured:
     """MSE of the method less that of the reference; MCSE sd/sqrt(n) of the differences."""
-    estimate, reference = pair.estimates_of_both
-    return mean_difference((estimate - pair.truth) ** 2 - (reference - pair.truth) ** 2)
+    return pair.of_estimates(
+        lambda x, y, truth: mean_difference((x - truth) ** 2 - (y - truth) ** 2)
+    )
 
 
 def empirical_se_ratio(pair: Pair) -> Measured:
     """Empirical SE of the method over that of the reference; jackknife MCSE, by pairs."""
-    estimate, reference = pair.estimates_of_both
-    above, below = variance(estimate), variance(reference)
-    return ratio(above, below, len(estimate), power=0.5)
+    return pair.of_estimates(lambda x, y, _: ratio(variance(x), variance(y), power=0.5))
 
 
 def relative_precision(pair: Pair, *, mcse: str = "jackknife") -> Measured:
@@ -83,27 +111,30 @@ def relative_precision(pair: Pair, *, mcse: str = "jackknife") -> Measured:
     Parameters
     ----------
     pair : Pair
-        The two methods.
+        The two methods; of one estimand for "normal".
     mcse : {"jackknife", "normal"}
         "normal" is the published 2 (E_r/E_m)^2 sqrt((1 - rho^2)/(n - 1)) with the correlation rho
         of the estimates (White 2010, Stata Journal 10:369; Morris et al. 2019, Table 6). It is too
         small for estimates that are skewed.
     """
-    estimate, reference = pair.estimates_of_both
-    made = ratio(variance(reference), variance(estimate), len(estimate))
-    if mcse == "normal" and made.used > 2:
-        with np.errstate(divide="ignore", invalid="ignore"):  # a constant has no correlation
-            rho = np.corrcoef(estimate, reference)[0, 1]
-        error = 2 * made.value * np.sqrt(max(1 - rho**2, 0) / (made.used - 1))
-        made = with_log_limits(made.value, error, made.used)
-    return Measured(made.value - 1, made.mcse, made.used, (made.lower - 1, made.upper - 1))
+
+    def gain(estimate: Floats, reference: Floats, _: Any) -> Measured:
+        made = ratio(variance(reference), variance(estimate))
+        if mcse == "normal" and made.used > 2:
+            with np.errstate(divide="ignore", invalid="ignore"):  # a constant has no correlation
+                rho = np.corrcoef(estimate, reference)[0, 1]
+            error = 2 * made.value * np.sqrt(max(1 - rho**2, 0) / (made.used - 1))
+            made = with_log_limits(made.value, error, made.used)
+        return Measured(made.value - 1, made.mcse, made.used, (made.lower - 1, made.upper - 1))
+
+    return pair.of_estimates(gain)
 
 
 def relative_efficiency(pair: Pair) -> Measured:
     """MSE of the reference over that of the method; jackknife MCSE, by pairs."""
-    estimate, reference = pair.estimates_of_both
-    above = mean_square(reference - pair.truth)
-    return ratio(above, mean_square(estimate - pair.truth), len(estimate))
+    return pair.of_estimates(
+        lambda x, y, truth: ratio(mean_square(y - truth), mean_square(x - truth))
+    )
 
 
 def coverage_difference(pair: Pair) -> Measured:
@@ -112,30 +143,34 @@ def coverage_difference(pair: Pair) -> Measured:
     The limits are Agresti and Min's (2005, Statistics in Medicine 24:729): half a replicate more
     in each of the four cells of the pairs, so that methods that never differ have limits too.
     """
-    return covers_difference(pair, *pair.limits_of_both)
+    return pair.of_limits(covers_difference, pair.truth)
 
 
 def coverage_of_all_difference(pair: Pair) -> Measured:
     """Difference of coverage, of all replicates that both have: a missing interval is a miss."""
-    assert pair.limits is not None
-    assert pair.reference_limits is not None
-    return covers_difference(pair, pair.limits, pair.reference_limits)
+    return pair.of_limits(covers_difference, pair.truth, missing_too=True)
 
 
 def rejection_difference(pair: Pair) -> Measured:
     """Share of intervals without the null, less that of the reference; as `coverage_difference`."""
-    (lower, upper), (lower_r, upper_r) = pair.limits_of_both
-    rejects = (pair.null < lower) | (upper < pair.null)
-    return share_difference(rejects, (pair.null < lower_r) | (upper_r < pair.null))
+
+    def rejects(limits: Limits, null: Floats) -> Booleans:
+        return (null < limits[0]) | (limits[1] < null)
+
+    return pair.of_limits(
+        lambda one, other, null: share_difference(rejects(one, null), rejects(other, null)),
+        pair.null,
+    )
 
 
 def width_difference(pair: Pair) -> Measured:
     """Mean width of the method less that of the reference, where both are finite."""
-    (lower, upper), (lower_r, upper_r) = pair.limits_of_both
+    assert pair.limits is not None
+    assert pair.reference_limits is not None
     with np.errstate(invalid="ignore"):
-        widths = upper - lower, upper_r - lower_r
-    finite = np.isfinite(widths[0]) & np.isfinite(widths[1])
-    return mean_difference(widths[0][finite] - widths[1][finite])
+        width, reference = (b - a for a, b in (pair.limits, pair.reference_limits))
+        exist = np.isfinite(width) & np.isfinite(reference)
+        return over(exist, mean_difference, width - reference)
 
 
 COMPARISONS: Mapping[str, Callable[[Pair], Measured]] = {
@@ -154,23 +189,19 @@ INTERVAL_COMPARISONS: Mapping[str, Callable[[Pair], Measured]] = {
 
 def mean_difference(differences: Floats) -> Measured:
     """Mean of paired differences; MCSE sd/sqrt(n)."""
-    n = len(differences)
+    n = differences.shape[-1]
     if n == 0:
         return MISSING
     with np.errstate(over="ignore", invalid="ignore"):
-        value = float(differences.mean())
-        error = float(differences.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+        value = differences.mean(axis=-1)
+        error = differences.std(axis=-1, ddof=1) / np.sqrt(n) if n > 1 else np.nan
     return Measured(value, error, n)
 
 
-def covers_difference(pair: Pair, limits: Limits, reference_limits: Limits) -> Measured:
-    """By how much more of the limits contain the truth; missing where there is no truth."""
-    if not np.isfinite(pair.truth):
-        return MISSING
-    covers, reference = (
-        (lower <= pair.truth) & (pair.truth <= upper) for lower, upper in (limits, reference_limits)
-    )
-    return share_difference(covers, reference)
+def covers_difference(limits: Limits, reference: Limits, truth: Any) -> Measured:
+    """By how much more of the limits contain the truth; a missing one does not."""
+    one, other = ((lower <= truth) & (truth <= upper) for lower, upper in (limits, reference))
+    return share_difference(one, other)
 
 
 def share_difference(hits: Booleans, reference: Booleans) -> Measured:
@@ -178,50 +209,55 @@ def share_difference(hits: Booleans, reference: Booleans) -> Measured:
     value, error, n, _ = mean_difference(hits.astype(float) - reference)
     if n == 0:
         return MISSING
-    more, less = (hits & ~reference).sum() + 0.5, (~hits & reference).sum() + 0.5
+    more = (hits & ~reference).sum(axis=-1) + 0.5
+    less = (~hits & reference).sum(axis=-1) + 0.5
     middle = (more - less) / (n + 2)
     half = Z * np.sqrt(more + less - (more - less) ** 2 / (n + 2)) / (n + 2)
-    return Measured(value, error, n, (max(middle - half, -1.0), min(middle + half, 1.0)))
+    return Measured(
+        value, error, n, (np.maximum(middle - half, -1.0), np.minimum(middle + half, 1.0))
+    )
 
 
-def variance(x: Floats) -> tuple[float, Floats]:
+def variance(x: Floats) -> tuple[Any, Floats]:
     """Return the variance, and the variances with one replicate left out."""
-    n = len(x)
+    n = x.shape[-1]
     if n < 3:
-        return np.nan, np.full(n, np.nan)
+        return np.full(x.shape[:-1], np.nan), np.full(x.shape, np.nan)
     with np.errstate(over="ignore", invalid="ignore"):
-        square = (x - x.mean()) ** 2
-        total = square.sum()
+        square = (x - x.mean(axis=-1, keepdims=True)) ** 2
+        total = square.sum(axis=-1, keepdims=True)
         left_out = np.maximum(total - n / (n - 1) * square, 0) / (n - 2)
-    return total / (n - 1), left_out
+    return total[..., 0] / (n - 1), left_out
 
 
-def mean_square(errors: Floats) -> tuple[float, Floats]:
+def mean_square(errors: Floats) -> tuple[Any, Floats]:
     """Return the mean square, and the mean squares with one replicate left out."""
-    n = len(errors)
+    n = errors.shape[-1]
     if n < 2:
-        return np.nan, np.full(n, np.nan)
+        return np.full(errors.shape[:-1], np.nan), np.full(errors.shape, np.nan)
     with np.errstate(over="ignore", invalid="ignore"):
         square = errors**2
-        total = square.sum()
-        return total / n, np.maximum(total - square, 0) / (n - 1)
+        total = square.sum(axis=-1, keepdims=True)
+        return total[..., 0] / n, np.maximum(total - square, 0) / (n - 1)
 
 
-def ratio(
-    above: tuple[float, Floats], below: tuple[float, Floats], n: int, *, power: float = 1.0
-) -> Measured:
+def ratio(above: tuple[Any, Floats], below: tuple[Any, Floats], *, power: float = 1.0) -> Measured:
     """Return a ratio (to a power); jackknife MCSE (Efron 1982)."""
+    n = above[1].shape[-1]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        value = float(np.float64(above[0]) / below[0]) ** power
+        value = above[0] / below[0]
+        if power != 1:  # by Python's power: numpy's is a square root, another in the last digit
+            value = np.reshape([of**power for of in np.ravel(value).tolist()], np.shape(value))
         left_out = (above[1] / below[1]) ** power
-        error = float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())) if n else 0
-    if not np.isfinite(value):
-        return Measured(np.nan, np.nan, n)
-    return with_log_limits(value, error, n)
+        centre = left_out.mean(axis=-1, keepdims=True) if n else 0
+        error = np.sqrt((n - 1) / max(n, 1) * ((left_out - centre) ** 2).sum(axis=-1))
+    known = np.isfinite(value)
+    return with_log_limits(np.where(known, value, np.nan), np.where(known, error, np.nan), n)
 
 
-def with_log_limits(value: float, error: float, used: int) -> Measured:
+def with_log_limits(value: Any, error: Any, used: int) -> Measured:
     """Return a ratio with limits that are symmetric on the log scale."""
-    # Of 700 the exponential is near the largest float.
-    factor = np.exp(min(Z * error / value, 700.0)) if value > 0 else np.nan
-    return Measured(value, error, used, (value / factor, value * factor))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        # Of 700 the exponential is near the largest float.
+        factor = np.where(value > 0, np.exp(np.minimum(Z * error / value, 700.0)), np.nan)
+        return Measured(value, error, used, (value / factor, value * factor))

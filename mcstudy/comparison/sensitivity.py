@@ -10,7 +10,6 @@ for width, the widest interval of the cell.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, rows_by_condition, without_skipped
 from mcstudy.analysis.measures import INTERVAL_MEASURES
@@ -180,7 +180,8 @@ def sensitivity(
     judge = RankingRule(measure, level)
     labels, numbers_of, alone = list[dict[str, object]](), list[dict[str, object]](), set[str]()
     methods = record.get(METHODS_IN_ORDER, ())
-    for rows in map(without_skipped, rows_by_condition(folder)):
+    formed = measure in INTERVAL_MEASURES
+    for rows in map(without_skipped, rows_by_condition(folder, formed=formed)):
         for (estimand, interval), fits in _cells(rows, measure, words):
             if len(fits) > 1:
                 cell: dict[str, object] = {
@@ -214,8 +215,9 @@ def _cells(
     """
     found: dict[tuple[str, str | None], dict[str, Fits]] = {}
     for name, method in rows.methods.items():
+        ended = failed_fits(method, failed, ())
         for estimand, of in method.estimands.items():
-            lost = failed_fits(method, failed, [estimand])
+            lost = ended | ~np.isfinite(of.estimate)
             for interval, cell in of.cells():
                 if (interval is None) == (measure in INTERVAL_MEASURES):
                     continue
@@ -232,24 +234,26 @@ def _lines(
 ) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield the lines of a cell: each method in each view, methods in the order of the study."""
     made: dict[str, dict[str, Measured]] = {}
-    orders: dict[str, dict[tuple[str, str], int]] = {}
+    orders: dict[str, NDArray[np.int64]] = {}
+    names = sorted(fits)
     for view, counted in VIEWS.items():
         some = counted(fits, judge)
+        if some is fits and made:  # where nothing failed the views are one
+            made[view], orders[view] = made["available"], orders["available"]
+            continue
         made[view] = {name: measured(judge.measure, of.cell) for name, of in some.items()}
-        scored = {name: judge.scored(of, made[view][name].value) for name, of in some.items()}
-        orders[view] = {
-            (a, b): judge.better(scored[a], scored[b])
-            for a, b in itertools.combinations(sorted(fits), 2)
-        }
+        scored = [judge.scored(some[name], made[view][name].value) for name in names]
+        orders[view] = judge.order(scored)
     first = orders["available"]
-    turned = [v for v in VIEWS if any(first[pair] * orders[v][pair] < 0 for pair in first)]
-    other = [v for v in VIEWS if orders[v] != first]
+    turned = [view for view in VIEWS if (first * orders[view] < 0).any()]
+    other = [view for view in VIEWS if (orders[view] != first).any()]
+    better = {
+        view: dict(zip(names, (of == 1).sum(axis=1).tolist(), strict=True))
+        for view, of in orders.items()
+    }
     for name in in_order(fits, methods):
-        for view, order in orders.items():
+        for view in VIEWS:
             one = made[view][name]
-            worse = sum(
-                side == (1 if name == a else -1) for (a, b), side in order.items() if name in (a, b)
-            )
             yield (
                 name,
                 {
@@ -257,7 +261,7 @@ def _lines(
                     **dict(zip((*VALUES, "used"), numbers(one), strict=True)),
                     "failed": int(fits[name].failed.sum()),
                     "replicates": len(fits[name].replicate),
-                    "rank": 0 if np.isnan(one.value) else 1 + worse,
+                    "rank": 0 if np.isnan(one.value) else 1 + better[view][name],
                     "ranking": "reversed" if turned else "depends" if other else "same",
                     "differs_in": ", ".join(turned or other),
                 },

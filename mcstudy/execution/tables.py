@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from mcstudy.analysis.moment_measures import summary_lines
-from mcstudy.analysis.performance import assembled, measured_rows
+from mcstudy.analysis.performance import Lines, measured_rows
 from mcstudy.analysis.precision import with_reached
 from mcstudy.columns import WARNED
 from mcstudy.comparison.paired import Comparer
@@ -129,21 +129,22 @@ def write_summed_tables(
     """
     conditions = sorted(stored, key=lambda condition: condition.sort_key)
     table = conditions_table(conditions)
-    lines: list[tuple[Any, ...]] = []
+    lines = Lines()
     endings: list[tuple[Any, ...]] = []
     found = {condition: read_summaries(stored[condition]) for condition in conditions}
     given = {c: {m: kept.given for m, kept in of.items()} for c, of in found.items()}
     keys = existing(given, truths)
-    for place, condition in enumerate(conditions):
+    for condition in conditions:
         summaries, own = found[condition], truths[condition]
         nulls = nulls_of([read_head(part.path) for part in stored[condition][:1]])
-        lines += [(place, *line) for line in summary_lines(summaries, keys[condition], own, nulls)]
+        measured = summary_lines(summaries, keys[condition], own, nulls)
+        lines.add((condition.key, *line) for line in measured)
         endings += _ending_rows(condition, summaries)
     columns = list(zip(*endings, strict=True)) or [()] * len(_ENDINGS)
     arrays = [pa.array(c, f.type) for c, f in zip(columns, _ENDINGS, strict=True)]
     write_table(folder / "conditions.parquet", table, metadata)
     write_table(folder / "endings.parquet", pa.table(arrays, schema=_ENDINGS), metadata)
-    write_table(folder / "performance.parquet", assembled(lines, table), metadata)
+    write_table(folder / "performance.parquet", lines.table(table), metadata)
 
 
 def _ending_rows(

@@ -108,12 +108,12 @@ def _read_all(stored: Stored) -> tuple[list[_Line], list[Part]]:
         sums: list[tuple[Part, pa.Table]] = []
         for part in own:
             try:
-                rows = part.rows()
+                rows = part.rows([*_OF_PART, "size"])
+                if "size" in rows.column_names:
+                    sums.append((part, part.rows()))  # of moments, which are counted together
+                    continue
             except DamagedError:
                 lost.append(part)
-                continue
-            if "size" in rows.column_names:
-                sums.append((part, rows))  # of moments, which are counted together
                 continue
             before = held.setdefault(part.method, [])
             found += _of_rows(condition, part, rows, before)
@@ -128,8 +128,10 @@ def _of_rows(
 ) -> Iterator[_Line]:
     """Yield a line for each fit, but for those that a part before holds: the first one counts."""
     good = pc.is_in(rows["status"].cast(pa.string()), value_set=pa.array(_GOOD))
-    bad = rows.select(_OF_PART).filter(pc.or_(pc.invert(good), rows[WARNED]))
-    for row in bad.to_pylist():
+    bad = pc.or_(pc.invert(good), rows[WARNED])
+    if not pc.any(bad).as_py():
+        return
+    for row in rows.select(_OF_PART).filter(bad).to_pylist():
         replicate = row["replicate"]
         if not any(start <= replicate < stop for start, stop in held):
             address = (condition.key, 1, replicate, part.method)

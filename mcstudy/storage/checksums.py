@@ -94,8 +94,8 @@ def metadata_of(footer: bytes) -> Any:
     return pq.read_metadata(pa.BufferReader(_MAGIC + footer))
 
 
-def read_verified(path: Path) -> tuple[bytes, Any]:
-    """Return the bytes of a sealed file and its metadata.
+def read_verified(path: Path) -> bytes:
+    """Return the bytes of a sealed file.
 
     Raises
     ------
@@ -103,7 +103,8 @@ def read_verified(path: Path) -> tuple[bytes, Any]:
         If any byte is not what was written.
     """
     content = read_regular(path)
-    return content, metadata_of(_verified(io.BytesIO(content)).footer)
+    _verified(io.BytesIO(content))
+    return content
 
 
 def read_regular(path: Path) -> bytes:

@@ -87,13 +87,14 @@ class TableWriters:
     def write(self, tables: Mapping[str, pa.Table]) -> None:
         """Append rows to each; small tables share a row group."""
         for name, table in tables.items():
-            self._waiting[name].append(table.cast(self._writers[name].schema))
+            self._waiting[name].append(table)
             self._rows_waiting[name] += table.num_rows
             if self._rows_waiting[name] >= GROUP_ROWS:
                 self._write_group(name)
 
     def _write_group(self, name: str) -> None:
-        table = pa.concat_tables(self._waiting.pop(name)).combine_chunks()
+        table = pa.concat_tables(self._waiting.pop(name)).cast(self._writers[name].schema)
+        table = table.combine_chunks()
         self._rows_waiting[name] = 0
         with writing(self._paths[name]):
             self._writers[name].write_table(table, row_group_size=max(table.num_rows, 1))

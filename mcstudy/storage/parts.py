@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
@@ -40,6 +41,8 @@ _ESCAPED = re.compile(r"[^\w .,;=+@!^&#~'()\[\]{}-]|^[.]|[.](?=parquet$)")
 _PLACE = re.compile(r"([0-9a-f]{16})/([0-9a-f]{16})-(\d{10})-(\d{10})\.parquet")
 _UNREADABLE = (OSError, pa.ArrowException, TypeError, KeyError, ValueError, RecursionError)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
+_NAMES = 2**15  # of columns whose keys are remembered: those of a wide study, about 10 MB
+_MARKS = 2**10  # fingerprints that are remembered: methods, and what has made their rows
 
 Types: TypeAlias = Mapping[str, pa.DataType]
 """The columns of a part."""
@@ -74,16 +77,15 @@ class Part:
     def content(self) -> bytes:
         """Return its bytes, all verified; raise DamagedError if it is damaged."""
         with reading(self.path):
-            content, metadata = read_verified(self.path)
-            _head(self.path, metadata)
+            content = read_verified(self.path)
+            _head(self.path, pq.read_metadata(pa.BufferReader(content)))
             return content
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return its rows, verified, those of the columns that it has; raise DamagedError."""
         with reading(self.path):
-            content, metadata = read_verified(self.path)
-            _head(self.path, metadata)
-            file = pq.ParquetFile(pa.BufferReader(content), metadata=metadata)
+            file = pq.ParquetFile(pa.BufferReader(read_verified(self.path)))
+            _head(self.path, file.metadata)
             there = set(file.schema_arrow.names)
             wanted = None if columns is None else [name for name in columns if name in there]
             return file.read(columns=wanted, use_threads=False)
@@ -155,7 +157,12 @@ class Head:
 
 def fingerprint_of(method: str, provenance: Mark, keep: str) -> str:
     """Return 16 hexadecimal digits that stand for what made the rows of a method."""
-    return digest([method, provenance, keep])[:16]
+    return _fingerprint(method, tuple(sorted(provenance.items())), keep)
+
+
+@functools.lru_cache(maxsize=_MARKS)
+def _fingerprint(method: str, provenance: tuple[tuple[str, str], ...], keep: str) -> str:
+    return digest([method, dict(provenance), keep])[:16]
 
 
 def condition_id(key: str, references: Mapping[str, float | None] | None = None) -> str:
@@ -191,7 +198,7 @@ def part_at(path: Path) -> Part | None:
 
 def new_part(table: pa.Table, head: Head) -> NewPart:
     """Return the part with some rows and a head."""
-    text = json.dumps({"format": FORMAT, **asdict(head)}, sort_keys=True)
+    text = json.dumps({"format": FORMAT, **vars(head)}, sort_keys=True)
     table = table.replace_schema_metadata({_METADATA: text})
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -264,11 +271,13 @@ def reading(path: Path) -> Iterator[None]:
         raise DamagedError(path, error) from error
 
 
+@functools.lru_cache(maxsize=_NAMES)
 def column_name(*key: str) -> str:
     """Return the name of a part's column of numbers or diagnostics."""
     return json.dumps(key)
 
 
+@functools.lru_cache(maxsize=_NAMES)
 def column_key(name: str) -> tuple[str, ...]:
     """Return the key of a column of numbers or diagnostics, ("",) of the plain columns."""
     return tuple(json.loads(name)) if name.startswith("[") else ("",)
@@ -296,6 +305,8 @@ def rows_of(answers: Answers, start: int) -> pa.Table:
 
 def concatenated(tables: Sequence[pa.Table]) -> pa.Table:
     """Return the rows of all; a diagnostic gets the type that holds what each calls by its name."""
+    if len(tables) == 1:
+        return tables[0]
     types: dict[str, set[pa.DataType]] = {}
     for table in tables:
         for field in table.schema:

@@ -99,7 +99,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        record = json.loads(read_regular(path).decode())
+        content = read_regular(path).decode()
+        record = json.loads(content)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -110,7 +111,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         kind = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "not JSON"
         raise RecordError(path, f"was damaged or changed by hand ({kind})") from None
-    if reason := _unusable(path, record):
+    if reason := _wrong_with(path, content):
         raise RecordError(path, reason)
     del record[_CHECKSUM]
     return dict(record)
@@ -121,6 +122,11 @@ def record_content(record: Mapping[str, Any]) -> bytes:
     whole = {"format": FORMAT, **record}
     whole[_CHECKSUM] = _checksum(whole)
     return (as_json(whole, indent=2) + "\n").encode()
+
+
+@functools.lru_cache(maxsize=1)  # the same one is read some times by each verb
+def _wrong_with(path: Path, content: str) -> str:
+    return _unusable(path, json.loads(content))
 
 
 def _unusable(path: Path, record: Any) -> str:
@@ -177,13 +183,19 @@ def _finite(thing: Any) -> Any:
 _hints = functools.cache(typing.get_type_hints)
 
 
+@functools.cache
+def _form(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return what a type is of, and the types in it."""
+    return typing.get_origin(kind), typing.get_args(kind)
+
+
 def misfit(value: object, kind: Any, where: str = "") -> str:
     """Return where a value read from JSON is not of a type, in words; empty where it is.
 
     The type is one that JSON has, a union or `Literal`, a list or dict of such types, or a class
     whose annotations say what is under each key; there may be further keys.
     """
-    outer, inner = typing.get_origin(kind), typing.get_args(kind)
+    outer, inner = _form(kind)
     if outer in (Union, UnionType, NotRequired):
         if type(value) in inner:
             return ""
@@ -200,7 +212,7 @@ def misfit(value: object, kind: Any, where: str = "") -> str:
     elif (typing.is_typeddict(kind) or is_dataclass(kind)) and isinstance(value, dict):
         hints = _hints(kind, include_extras=True)
         for key, own in hints.items():
-            if key not in value and typing.get_origin(own) is not NotRequired:
+            if key not in value and _form(own)[0] is not NotRequired:
                 return f"{where}'{key}' is missing"
         found = (misfit(value[key], hints[key], f"{where}'{key}'") for key in hints if key in value)
     else:

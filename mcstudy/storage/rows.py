@@ -107,12 +107,13 @@ class StudyRows:
         if block is None:
             return
         yield block
-        size = sum(table.nbytes for table in block.values())
         if (second := next(blocks, None)) is not None:
             yield second
             yield from blocks
-        elif wanted is None and size <= self._room:
-            self._kept[condition], self._room = block, self._room - size
+        elif wanted is None:
+            size = sum(table.nbytes for table in block.values())
+            if size <= self._room:
+                self._kept[condition], self._room = block, self._room - size
 
     def _judged(
         self, condition: Condition, wanted: Callable[[Key], bool]
@@ -150,8 +151,9 @@ class StudyRows:
                     if part.stop > stop:
                         read[part.path] = rows
                     first, last = max(start, part.start), min(stop, part.stop)
-                    cut = rows.slice(first - part.start, last - first)
-                    found.setdefault(part.method, []).append(cut)
+                    if last - first < rows.num_rows:
+                        rows = rows.slice(first - part.start, last - first)
+                    found.setdefault(part.method, []).append(rows)
             if found:
                 yield {method: _sorted_once(tables) for method, tables in sorted(found.items())}
 
@@ -197,15 +199,18 @@ def existing(
 def _with_limits(rows: pa.Table, estimands: Sequence[str], level: float) -> pa.Table:
     """Return rows with the interval formed from the standard error of each of the estimands."""
     columns = dict(zip(rows.column_names, rows.columns, strict=True))
-    for estimand in estimands:
-        limits = wald_limits(
-            array_of(rows, "estimate", estimand, ""),
-            array_of(rows, "std_error", estimand, ""),
-            level,
-            array_of(rows, "df", estimand, ""),
+    has_df = any(parts.column_name("df", estimand, "") in columns for estimand in estimands)
+    step = max(1, BLOCK // max(rows.num_rows, 1))  # of estimands at a time
+    for begin in range(0, len(estimands), step):
+        some = estimands[begin : begin + step]
+        estimate, std_error, *df = (
+            np.stack([array_of(rows, kind, estimand, "") for estimand in some])
+            for kind in ("estimate", "std_error", "df")[: 3 if has_df else 2]
         )
-        for kind, limit in zip(("lower", "upper"), limits, strict=True):
-            columns[parts.column_name(kind, estimand, WALD)] = pa.array(limit)
+        both = wald_limits(estimate, std_error, level, *df)
+        for kind, limits in zip(("lower", "upper"), both, strict=True):
+            for estimand, limit in zip(some, limits, strict=True):
+                columns[parts.column_name(kind, estimand, WALD)] = pa.array(limit)
     return pa.table(columns)
 
 
@@ -225,10 +230,10 @@ def judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
     if len(estimands) < 2:
         return rows
     status = rows["status"].cast(pa.string())
-    missing = pa.array(np.zeros(rows.num_rows, bool))
+    missing = np.zeros(rows.num_rows, bool)
     for estimand in estimands:
-        missing = pc.or_(missing, pc.is_null(numbers_of(rows, "estimate", estimand, "")))
-    lacking = pc.and_(missing, pc.equal(status, Status.OK))
+        missing |= np.isnan(array_of(rows, "estimate", estimand, ""))
+    lacking = pc.and_(pa.array(missing), pc.equal(status, Status.OK))
     if not pc.any(lacking).as_py():
         return rows
     status = pc.if_else(lacking, str(Status.NOT_FINITE), status)

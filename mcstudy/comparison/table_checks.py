@@ -98,7 +98,7 @@ def _differences(
         f"Large enough to matter: {MATTERS:g} of the reference's RMSE for bias, {MATTERS:g} of its "
         f"MSE, {coverage_margin(level):.3g} for coverage."
     )
-    needed = float(np.nanmax(lines["needed"], initial=0.0))
+    needed = float(lines["needed"].max()) if undecided else 0.0
     if needed:
         now = int(some["replicates"].max())
         advice += (

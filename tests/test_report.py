@@ -66,8 +66,15 @@ def test_contract_head_has_title_date_seed_and_aims(trial, page):
     assert "seed 4; " + trial[0].study["runs"][0]["started"][:10] in head
     assert "Does the trimmed mean keep its level? It is compared with the mean" in head
     assert list(page.sections)[1:] == [
-        *("findings", "explore", "figures", "cells", "failures", "protocol", "environment")
+        *("findings", "explore", "figures", "cells"),
+        *("failures", "adequacy", "protocol", "environment"),
     ]
+
+
+def test_contract_whether_the_study_is_good_enough_is_told(trial, page):
+    text = page.sections["adequacy"]
+    for check in trial[0].adequacy().checks:
+        assert f"{check.name} {check.sentence}" in text
 
 
 def test_contract_data_generating_function_is_shown_with_digest_factors_and_design(trial, page):

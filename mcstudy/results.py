@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mcstudy.comparison.paired import Comparison
     from mcstudy.comparison.runs import TwoRuns
     from mcstudy.comparison.sensitivity import Sensitivity
+    from mcstudy.comparison.verdicts import Check
     from mcstudy.figures import Figure
     from mcstudy.tables.table import Names, Table
 
@@ -274,8 +275,18 @@ class Results(Printed):
         from mcstudy.comparison.adequacy import adequacy
 
         self._check_state()
-        comparisons = self.comparisons if self._keep == "rows" else None
-        return adequacy(self.folder, self.performance, comparisons, record=self.study)
+        return adequacy(self.folder, *self._compared, record=self.study)
+
+    def checks_of_tables(self) -> list[Check]:
+        """Return those checks of `adequacy` that read no rows, as `status` shows them."""
+        from mcstudy.comparison.table_checks import table_checks
+
+        return table_checks(*self._compared, self.study)
+
+    @property
+    def _compared(self) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+        """The tables of measures."""
+        return self.performance, self.comparisons if self._keep == "rows" else None
 
     @property
     def unusable(self) -> list[str]:

@@ -29,17 +29,19 @@ OUTLIERS = "Outliers"
 FAR = 10.0
 """Robust standard deviations: one of 1e22 normal estimates is as far from the median."""
 NORMAL_MAD = 1.4826  # standard deviations of a normal distribution in its MAD
+NORMAL_RANGE = 1.349  # and in its interquartile range
 FALSE_ALARM = 0.01
 """The chance that independent replicates are said to depend."""
 _SHOWN = 5  # data sets with outliers
+_KEY = "condition"  # no factor has this name
 _KEPT = 100  # outliers in the frame
-_HEAVY = 0.01  # of the estimates: so many far ones are the distribution's, not slips
+_HEAVY = 0.05  # of a cell: so many far ones are the distribution's, not slips
 
 
 def ranking_check(
     folder: Path, performance: pd.DataFrame, record: Mapping[str, Any], words: Words
 ) -> Check:
-    """Say in how many cells the ranking of the methods depends on how failures count."""
+    """Say in how many cells the ranking of the methods changes with how failures are counted."""
     if performance["method"].nunique() < 2:
         return Check(RANKING, Verdict.FINE, "There is one method, so nothing is ranked.")
     if not _failures(performance):
@@ -52,34 +54,42 @@ def ranking_check(
         try:
             frame = sensitivity(folder, measure, level=level, record=record).frame
         except ResultsError as error:
-            unknown.append(_reason(error, folder))
+            unknown.append(reason(error, folder))
             continue
-        cells = frame.drop_duplicates(factor_columns(frame))
-        failed = frame.groupby(factor_columns(frame), sort=False, dropna=False)["failed"].max()
-        other = cells[cells["ranking"] != "same"]
-        reversed_in = int((other["ranking"] == "reversed").sum())
-        said.append(
-            f"the ranking by {_NAMES[measure]} depends on how they count in {len(other)} of "
-            f"{counted(int((failed > 0).sum()), 'cell')} with failures"
-            + (f", and is reversed in {reversed_in} of these" if reversed_in else "")
-        )
-        shown = [*words.factors, "estimand", "interval"]
-        turned.append(other.assign(measure=measure)[[*shown, "measure", "ranking", "differs_in"]])
+        names = factor_columns(frame)
+        failed = frame.groupby(names, sort=False, dropna=False)["failed"].max() > 0
+        other = frame[frame["ranking"] != "same"].drop_duplicates(names)
+        said.append(_turned(measure, int(failed.sum()), other["ranking"]))
+        shown = [*words.factors, "estimand", "interval", "measure", "ranking", "differs_in"]
+        turned.append(other.assign(measure=measure)[shown])
     if not said:
         return Check(RANKING, Verdict.UNKNOWN, f"{'; '.join(dict.fromkeys(unknown))}.")
-    text = "; ".join(said)
-    frame = pd.concat(turned, ignore_index=True).dropna(axis="columns", how="all")
-    advice = "" if frame.empty else "See mcstudy failures for the rankings of these cells."
-    return Check(
-        RANKING,
-        Verdict.WARNING if len(frame) else Verdict.FINE,
-        f"{text[:1].upper()}{text[1:]}.",
-        advice,
-        with_labels(frame, words.labels),
-    )
+    frame = pd.concat(turned, ignore_index=True)
+    verdict, text = (Verdict.WARNING, _WAYS) if len(frame) else (Verdict.FINE, "")
+    frame = with_labels(frame, words.labels)
+    return Check(RANKING, verdict, " ".join(said), text, frame)
 
 
 _NAMES = {"rmse": "RMSE", "coverage": "coverage"}
+_WAYS = (
+    "depends: some two methods are told apart in one way of counting and not in another; reversed: "
+    "the other way round. Ways that differ from the estimates that there are: common, only "
+    "replicates in which no method failed; worst, each failed fit as bad as its cell allows. "
+    "mcstudy failures shows the ranks."
+)
+
+
+def _turned(measure: str, failed: int, rankings: pd.Series[str]) -> str:
+    """Say in how many cells a ranking changes."""
+    by = f"The ranking by {_NAMES[measure]}"
+    if not failed:
+        return f"No failure touches the ranking by {_NAMES[measure]}."
+    of = f"{counted(failed, 'cell')} with failures"
+    if rankings.empty:
+        return f"{by} is the same however failures are counted, in {of}."
+    reversed_in = int((rankings == "reversed").sum())
+    also = f" ({reversed_in:,} reversed)" if reversed_in else ""
+    return f"{by} changes with how failures are counted in {len(rankings):,}{also} of {of}."
 
 
 def _failures(performance: pd.DataFrame) -> bool:
@@ -97,12 +107,13 @@ def row_checks(folder: Path, record: Mapping[str, Any], words: Words) -> list[Ch
         for rows in map(without_skipped, rows_by_condition(folder)):
             found.add(rows)
     except ResultsError as error:
-        reason = f"{_reason(error, folder)}."
-        return [Check(name, Verdict.UNKNOWN, reason) for name in (DEPENDENCE, OUTLIERS)]
+        said = f"{reason(error, folder)}."
+        return [Check(name, Verdict.UNKNOWN, said) for name in (DEPENDENCE, OUTLIERS)]
     return [_dependence(found, words), _outliers(found, folder, record, words)]
 
 
-def _reason(error: ResultsError, folder: Path) -> str:
+def reason(error: ResultsError, folder: Path) -> str:
+    """Return the text of an error as the beginning of a sentence."""
     text = str(error).removeprefix(f"{folder}: ")
     return text[:1].upper() + text[1:]
 
@@ -123,7 +134,7 @@ class _Found:
             for estimand, of in method.estimands.items():
                 cell = {
                     **rows.factors,
-                    "condition ": rows.condition,  # no factor ends with a blank
+                    _KEY: rows.condition,
                     "method": name,
                     "estimand": estimand,
                 }
@@ -147,7 +158,9 @@ class _Found:
                 self.constant += int(count > 1)
                 continue
             places = np.flatnonzero(distance > FAR)
-            self.heavy += int(len(places) > max(_HEAVY * count, 1))
+            if len(places) > max(_HEAVY * count, 2):
+                self.heavy += 1
+                continue
             for place in places:
                 share = square[place] / square.sum() if what == "estimate" else np.nan
                 yield {
@@ -160,15 +173,18 @@ class _Found:
 
 
 def robust_distance(values: Floats) -> Floats | None:
-    """Return |x - median| over 1.4826 MAD, 0 for what is missing; None if half of them are equal.
+    """Return |x - median| in robust standard deviations, 0 for what is missing; None without any.
 
-    Median and MAD are not moved by the outliers (Hampel 1974, JASA 69:383).
+    The standard deviation is 1.4826 MAD (Hampel 1974, JASA 69:383), or the interquartile range over
+    1.349 where that is larger: of estimates with a mass at a boundary the MAD is near 0. There is
+    none where both are 0.
     """
     there = np.isfinite(values)
     if not there.any():
         return None
     away = np.abs(values - np.median(values[there]))
-    scale = NORMAL_MAD * float(np.median(away[there]))
+    low, high = np.quantile(values[there], (0.25, 0.75))
+    scale = max(NORMAL_MAD * float(np.median(away[there])), float(high - low) / NORMAL_RANGE)
     return np.where(there, away / scale, 0.0) if scale > 0 else None
 
 
@@ -224,34 +240,38 @@ def _dependence(found: _Found, words: Words) -> Check:
 
 def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Words) -> Check:
     """Count what is far from its cell; name the data sets of the farthest."""
-    equal = (
-        f" {counted(found.constant, 'cell')} cannot be judged, as half of the numbers are equal."
-        if found.constant
-        else ""
-    )
-    rule = f"{FAR:g} robust standard deviations (1.4826 MAD)"
+    beside = []
+    if found.heavy:
+        beside.append(
+            f"In {counted(found.heavy, 'cell')} more than {100 * _HEAVY:g} % are that far: a heavy "
+            "tail, of which no single numbers are listed."
+        )
+    if found.constant:
+        verb = "is" if found.constant == 1 else "are"
+        beside.append(
+            f"{counted(found.constant, 'cell')} {verb} left out: most of the numbers are equal."
+        )
+    rule = f"more than {FAR:g} robust standard deviations from the median of"
     of = f"{found.numbers:,} estimates and standard errors"
     if not found.far:
-        said = f"None of {of} is more than {rule} from the median of its cell."
-        return Check(OUTLIERS, Verdict.FINE, said, equal.strip())
+        said = f"No single one of {of} is {rule} its cell."
+        return Check(OUTLIERS, Verdict.FINE, said, " ".join(beside))
     far = pd.DataFrame(found.far).sort_values("distance", ascending=False, kind="stable")
-    said = f"{len(far):,} of {of} {'is' if len(far) == 1 else 'are'} more than {rule} from the "
-    said += "median of their cell."
-    advice = "The farthest are shown, with the commands that make their data sets again."
-    if found.heavy:
-        advice += (
-            f" In {counted(found.heavy, 'cell')} more than {100 * _HEAVY:g} % are that far: a "
-            "heavy tail rather than single slips."
-        )
-    sets = far.drop_duplicates(["condition ", "replicate"]).head(_SHOWN)
-    commands = tuple(
-        _replay(folder, record, row["condition "], row["replicate"])
-        for row in sets.to_dict("records")
+    are = "is" if len(far) == 1 else "are"
+    sets = far.drop_duplicates([_KEY, "replicate"])
+    said = f"{len(far):,} of {of} {are} {rule} their cell, in {counted(len(sets), 'data set')}."
+    advice = (
+        "of_mse is the share of one estimate in the mean squared error of its cell. The commands "
+        "make the data sets of the farthest again."
     )
-    columns = ["method", "estimand", "replicate", "number", "value", "distance", "of_mse"]
+    commands = tuple(
+        _replay(folder, record, row[_KEY], row["replicate"])
+        for row in sets.head(_SHOWN).to_dict("records")
+    )
+    columns = ["replicate", "method", "estimand", "number", "value", "distance", "of_mse"]
     frame = far.head(_KEPT)[[*words.factors, *columns]].reset_index(drop=True)
     frame = with_labels(frame, words.labels)
-    return Check(OUTLIERS, Verdict.WARNING, said, advice + equal, frame, commands)
+    return Check(OUTLIERS, Verdict.WARNING, said, " ".join([advice, *beside]), frame, commands)
 
 
 def _replay(folder: Path, record: Mapping[str, Any], condition: str, replicate: int) -> str:

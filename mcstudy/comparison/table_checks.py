@@ -90,9 +90,10 @@ def _differences(
     of = f"{counted(total, 'difference')} in bias, MSE and coverage"
     of += f" ({same:,} exactly 0)" if same else ""
     chance = _CHANCE * (total - same)
+    are, its = ("is", "its") if undecided == 1 else ("are", "their")
     said = (
         f"Of {of}, {apart:,} are told apart from 0 (about {chance:.0f} would be by chance if no "
-        f"methods differed), and {undecided:,} are large enough to matter but within their error."
+        f"methods differed), and {undecided:,} {are} large enough to matter but within {its} error."
     )
     advice = (
         f"Large enough to matter: {MATTERS:g} of the reference's RMSE for bias, {MATTERS:g} of its "
@@ -102,8 +103,8 @@ def _differences(
     if needed:
         now = int(some["replicates"].max())
         advice += (
-            f" For the smallest of these to be twice its error takes about {about(needed)} "
-            f"replicates a condition (now {now:,}), if it stays as it is."
+            f" About {about(needed)} replicates a condition (now {now:,}) would make each of these "
+            "twice its error, if it stays as large."
         )
     verdict = Verdict.WARNING if undecided else Verdict.FINE
     return Check(name, verdict, said, advice, frame)
@@ -151,47 +152,49 @@ def _by_cell(
 
 def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
     """Compare the errors of bias and coverage with what they should tell."""
-    name = "Replicates for single cells"
+    name, margin = "Replicates for single cells", coverage_margin(level)
     biases = performance[(performance["measure"] == "bias") & performance["mcse"].notna()]
     rmse = _by_cell(performance, "rmse", "value")
     keys = levels_by_row(columns_of(biases), [*factor_columns(performance), "method", "estimand"])
     scale = np.array([rmse.get(key) or np.nan for key in keys], dtype=float)
     ratio = biases["mcse"].to_numpy(dtype=float) / scale
-    covers = performance[(performance["measure"] == "coverage") & performance["value"].notna()]
-    error = errors(covers)
     if not np.isfinite(ratio).any():
         said = "No bias has a Monte Carlo error: that takes two estimates of a cell that differ."
         return Check(name, Verdict.UNKNOWN, said)
-    worst, margin = float(np.nanmax(ratio)), coverage_margin(level)
-    said = (
-        f"The Monte Carlo error of the bias is at most {worst:.2g} of the RMSE "
-        f"({words.cell(biases.iloc[int(np.nanargmax(ratio))].to_dict())})"
-    )
-    near = (covers["lower"] <= level) & (covers["upper"] >= level)
-    unjudged = near.to_numpy() & (_TWO * error > margin)
-    wanted = {f"a bias of {MATTERS:g} RMSE": (_TWO * worst / MATTERS) ** 2}
-    if np.isfinite(error).any():
-        place = int(np.nanargmax(error))
-        at_worst = words.cell(covers.iloc[place].to_dict())
-        said += f", that of a coverage at most {error[place]:.2g} ({at_worst})"
-        replicates = covers["replicates"].to_numpy()
-        of_level = level * (1 - level) * (_TWO / margin) ** 2 / replicates.max()
-        wanted[f"a coverage {margin:.3g} off {level:g}"] = of_level if unjudged.any() else 0.0
-    most = int(performance["replicates"].max())
-    short = [what for what, times in wanted.items() if times > 1]
-    if not short:
-        return Check(name, Verdict.FINE, f"{said}.", f"{_told(wanted)} is told from none.")
-    needed = max(wanted.values()) * most
+    said = f"The Monte Carlo error of the bias is at most {_worst(biases, ratio, words, ' of the RMSE')}"
+    needed = _needed(biases, ratio, MATTERS)
+    covers = performance[(performance["measure"] == "coverage") & performance["value"].notna()]
+    if len(covers):
+        error = errors(covers)
+        said += f", that of a coverage at most {_worst(covers, error, words)}"
+        # A coverage that is told from nominal, or is as it should be, needs no more.
+        near = (covers["lower"] <= level) & (covers["upper"] >= level)
+        at_level = np.sqrt(level * (1 - level) / covers["used"].to_numpy())
+        needed = max(needed, _needed(covers[near], at_level[near], margin))
+    what = f"a bias of {MATTERS:g} RMSE"
+    what += f" and a coverage {margin:.3g} off {level:g}" if len(covers) else ""
+    if not needed:
+        return Check(name, Verdict.FINE, f"{said}.", f"So {what} are twice the error or more.")
+    counts = performance["replicates"]
+    now = " to ".join(f"{n:,}" for n in sorted({int(counts.min()), int(counts.max())}))
     advice = (
-        f"{_told(short)} may be missed: to be twice the error it takes about {about(needed)} "
-        f"replicates a condition (now {most:,})."
+        f"About {about(needed)} replicates a condition (now {now}) would make {what} twice the "
+        "error everywhere."
     )
     return Check(name, Verdict.WARNING, f"{said}.", advice)
 
 
-def _told(wanted: Any) -> str:
-    text = " or ".join(wanted)
-    return text[:1].upper() + text[1:]
+def _worst(cells: pd.DataFrame, error: Floats, words: Words, of: str = "") -> str:
+    """Return the largest error and where it is."""
+    place = int(np.nanargmax(error))
+    return f"{error[place]:.2g}{of} ({words.cell(cells.iloc[place].to_dict())})"
+
+
+def _needed(cells: pd.DataFrame, error: Floats, margin: float) -> float:
+    """Return the replicates that make `margin` twice the error in all cells; 0 if it is."""
+    times = (_TWO * error / margin) ** 2
+    needed = np.where(times > 1, times * cells["replicates"].to_numpy(), 0.0)
+    return float(np.nanmax(needed, initial=0.0))
 
 
 def _goals(performance: pd.DataFrame, record: Mapping[str, Any]) -> Check:
@@ -223,14 +226,16 @@ def _missing(performance: pd.DataFrame, words: Words) -> Check:
     columns = ["method", "estimand", "what", "estimates", "missing", "share"]
     frame = pd.DataFrame(lines, columns=columns)
     bad = frame[frame["share"] > FEW_MISSING].sort_values("share", ascending=False, kind="stable")
-    lost = frame[frame["what"] == "std_error"].groupby("method", sort=False)["missing"].sum()
-    said = "; ".join(
-        f"{number:,} estimates of {words.list('method', [method])} have no standard error"
-        for method, number in lost.items()
-        if number
-    )
-    said = said or "Every estimate has the standard error that its method gives elsewhere"
-    said = "No method gives standard errors" if lost.empty else said
+    by_method = frame[frame["what"] == "std_error"].groupby("method", sort=False)
+    lacking = [
+        f"{int(some['missing'].sum()):,} of {int(some['estimates'].sum()):,} estimates of "
+        f"{words.list('method', [method])}"
+        for method, some in by_method
+        if some["missing"].any()
+    ]
+    said = "Every estimate has the standard error that its method gives elsewhere"
+    said = f"{' and '.join(lacking)} lack a standard error" if lacking else said
+    said = said if len(by_method) else "No method gives standard errors"
     if bad.empty:
         return Check(name, Verdict.FINE, f"{said}; of no interval more than 1 % are missing.")
     gaps = int((bad["what"] != "std_error").sum())

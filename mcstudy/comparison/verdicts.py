@@ -85,6 +85,8 @@ class Check(Printed):
 
 
 def _cell(name: str, value: Any, words: Labels) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.3g}"
     return str(value) if isinstance(value, int) else labelled(name, value, words)

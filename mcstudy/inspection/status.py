@@ -17,12 +17,15 @@ import pandas as pd
 from mcstudy.analysis.query import factors_of, written_condition
 from mcstudy.analysis.select import METHODS_IN_ORDER, factors_in_words, in_order
 from mcstudy.arguments import counted
+from mcstudy.comparison.verdicts import Check
+from mcstudy.errors import ResultsError
+from mcstudy.execution.refresh import extent_of
 from mcstudy.execution.scheduler import covered
 from mcstudy.grid import Condition, level_text
 from mcstudy.inspection.failures import NOWHERE, Place, kinds_of, troubled_fits
-from mcstudy.results import Results, folder_of
+from mcstudy.results import Results, folder_of, open_results
 from mcstudy.storage.folder import RecordedStudy, has_tables
-from mcstudy.storage.manifest import kept_as
+from mcstudy.storage.manifest import Stored, kept_as
 from mcstudy.storage.parts import Head
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.store import Store
@@ -38,6 +41,10 @@ MOST_LETTERS = 200
 _TRUST = (
     "mcstudy replay runs the study file that the folder names: add --trust if you trust it, or "
     "--study FILE"
+)
+_ENOUGH = (
+    "Is the study itself good enough? By its tables; the report looks at the rows, too: rankings, "
+    "dependence between replicates, outliers"
 )
 
 
@@ -68,6 +75,9 @@ class StatusReport(Printed):
         Those of the study, or of the parts that are there.
     collected : bool
         False for shares of which nobody has made tables.
+    checks : tuple of Check
+        What the tables say of the study itself, where they are of what is stored; see
+        `mcstudy.results.Results.adequacy`, which has more.
     """
 
     folder: Path
@@ -79,6 +89,7 @@ class StatusReport(Printed):
     damaged: int
     conditions: Sequence[Condition]
     collected: bool
+    checks: Sequence[Check] = ()
 
     @property
     def headline(self) -> str:
@@ -102,7 +113,7 @@ class StatusReport(Printed):
             lines.append(f"these are shares; to see what is missing and make the tables: {how}")
         if self._fixed:
             lines.append(f"throughout: {factors_in_words(self._fixed)}")
-        blocks = [Block(self.headline, lines=lines), self._table()]
+        blocks = list[Block | Document]([Block(self.headline, lines=lines), self._table()])
         if self.damaged:
             parts = f"{counted(self.damaged, 'damaged part')}, not counted"
             blocks.append(Block(lines=[f"{parts}; the next run computes what was in there"]))
@@ -113,6 +124,9 @@ class StatusReport(Printed):
         kinds = pd.concat([self.failures, self.warnings])
         if self.collected and (kinds["replicate"] != NOWHERE).any():
             blocks.append(Block(lines=[_TRUST]))
+        if self.checks:
+            blocks.append(Document(_ENOUGH, [], [check.short for check in self.checks]))
+            blocks.append(Block(lines=[f"  mcstudy report {shlex.quote(str(self.folder))}"]))
         frames = [self.fits, *(k.drop(columns="places") for k in (self.failures, self.warnings))]
         return Document(blocks=blocks, frames=[frame for frame in frames if len(frame)])
 
@@ -227,7 +241,18 @@ def status(results: Results | str | Path) -> StatusReport:
         damaged=damaged + len(recorded.store.strays()),
         conditions=recorded.conditions,
         collected=collected,
+        checks=_checks(recorded, stored),
     )
+
+
+def _checks(recorded: RecordedStudy, stored: Stored) -> Sequence[Check]:
+    """Return what the tables say of the study, if they are of what is stored; rows are not read."""
+    if recorded.record.get("counts") != extent_of(stored):
+        return ()
+    try:
+        return open_results(recorded.folder).checks_of_tables()
+    except ResultsError:  # there are none, or a run is replacing them
+        return ()
 
 
 def open_recorded(folder: Path) -> RecordedStudy:

@@ -161,7 +161,8 @@ def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
     if not np.isfinite(ratio).any():
         said = "No bias has a Monte Carlo error: that takes two estimates of a cell that differ."
         return Check(name, Verdict.UNKNOWN, said)
-    said = f"The Monte Carlo error of the bias is at most {_worst(biases, ratio, words, ' of the RMSE')}"
+    worst = _worst(biases, ratio, words, " of the RMSE")
+    said = f"The Monte Carlo error of the bias is at most {worst}"
     needed = _needed(biases, ratio, MATTERS)
     covers = performance[(performance["measure"] == "coverage") & performance["value"].notna()]
     if len(covers):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcstudy.analysis.select import factor_columns, levels_of, varying
 from mcstudy.arguments import as_path
+from mcstudy.comparison.adequacy import TITLE, adequacy
 from mcstudy.errors import MCStudyError, ResultsError
 from mcstudy.figures import figure, rendered
 from mcstudy.figures.output import script_safe
@@ -190,6 +191,7 @@ def _block(document: Document) -> Any:
 def _sections(results: Reported, folder: Path) -> Iterator[Section]:
     yield _design(results)
     yield _missing(results)
+    yield _adequacy(results, folder)
     yield _environment(results, folder)
 
 
@@ -263,6 +265,14 @@ def _missing(results: Reported) -> Section:
             lines.append("No fit gave a warning.")
     lines += results.unusable
     return Section("failures", "Failures and missing results", lines, blocks)
+
+
+def _adequacy(results: Reported, folder: Path) -> Section:
+    comparisons = results.comparisons if results.study.get("keep", "rows") == "rows" else None
+    # Of the folder itself: while a run is at work the tables are elsewhere, without rows.
+    made = adequacy(folder, results.performance, comparisons, record=results.study)
+    blocks = [_block(check.document()) for check in made.checks]
+    return Section("adequacy", TITLE, [], blocks)
 
 
 def _environment(results: Reported, folder: Path) -> Section:

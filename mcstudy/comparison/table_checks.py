@@ -92,12 +92,13 @@ def _differences(
     chance = _CHANCE * (total - same)
     are, its = ("is", "its") if undecided == 1 else ("are", "their")
     said = (
-        f"Of {of}, {apart:,} are told apart from 0 (about {chance:.0f} would be by chance if no "
-        f"methods differed), and {undecided:,} {are} large enough to matter but within {its} error."
+        f"Of {of}, {apart:,} are told apart from 0 and {undecided:,} {are} large enough to matter "
+        f"but within {its} error."
     )
     advice = (
-        f"Large enough to matter: {MATTERS:g} of the reference's RMSE for bias, {MATTERS:g} of its "
-        f"MSE, {coverage_margin(level):.3g} for coverage."
+        f"If no methods differed, about {chance:.0f} would be told apart by chance. Large enough "
+        f"to matter: {MATTERS:g} of the reference's RMSE for bias, {MATTERS:g} of its MSE, "
+        f"{coverage_margin(level):.3g} for coverage."
     )
     needed = float(lines["needed"].max()) if undecided else 0.0
     if needed:
@@ -161,34 +162,39 @@ def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
     if not np.isfinite(ratio).any():
         said = "No bias has a Monte Carlo error: that takes two estimates of a cell that differ."
         return Check(name, Verdict.UNKNOWN, said)
-    worst = _worst(biases, ratio, words, " of the RMSE")
-    said = f"The Monte Carlo error of the bias is at most {worst}"
+    said = f"The Monte Carlo error is at most {np.nanmax(ratio):.2g} of the RMSE for a bias"
+    where = f"Largest: {_place(biases, ratio, words)}"
     needed = _needed(biases, ratio, MATTERS)
     covers = performance[(performance["measure"] == "coverage") & performance["value"].notna()]
     if len(covers):
         error = errors(covers)
-        said += f", that of a coverage at most {_worst(covers, error, words)}"
-        # A coverage that is told from nominal, or is as it should be, needs no more.
+        said += f" and {np.nanmax(error):.2g} for a coverage"
+        where += f"; {_place(covers, error, words)}"
+        # A coverage that is told from nominal needs no more; its own error may be 0 by chance.
         near = (covers["lower"] <= level) & (covers["upper"] >= level)
         at_level = np.sqrt(level * (1 - level) / covers["used"].to_numpy())
         needed = max(needed, _needed(covers[near], at_level[near], margin))
-    what = f"a bias of {MATTERS:g} RMSE"
+    what = f"a bias of {MATTERS:g} of the RMSE"
     what += f" and a coverage {margin:.3g} off {level:g}" if len(covers) else ""
     if not needed:
-        return Check(name, Verdict.FINE, f"{said}.", f"So {what} are twice the error or more.")
+        return Check(
+            name,
+            Verdict.FINE,
+            f"{said}.",
+            f"{where}. Everywhere {what} are at least twice the error.",
+        )
     counts = performance["replicates"]
     now = " to ".join(f"{n:,}" for n in sorted({int(counts.min()), int(counts.max())}))
     advice = (
-        f"About {about(needed)} replicates a condition (now {now}) would make {what} twice the "
-        "error everywhere."
+        f"{where}. For {what} to be twice the error everywhere takes about {about(needed)} "
+        f"replicates a condition (now {now})."
     )
     return Check(name, Verdict.WARNING, f"{said}.", advice)
 
 
-def _worst(cells: pd.DataFrame, error: Floats, words: Words, of: str = "") -> str:
-    """Return the largest error and where it is."""
-    place = int(np.nanargmax(error))
-    return f"{error[place]:.2g}{of} ({words.cell(cells.iloc[place].to_dict())})"
+def _place(cells: pd.DataFrame, error: Floats, words: Words) -> str:
+    """Return where the largest error is."""
+    return words.cell(cells.iloc[int(np.nanargmax(error))].to_dict())
 
 
 def _needed(cells: pd.DataFrame, error: Floats, margin: float) -> float:

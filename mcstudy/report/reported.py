@@ -10,7 +10,6 @@ from mcstudy.figures.cells import StudyTables
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mcstudy.comparison.adequacy import Adequacy
     from mcstudy.comparison.failures import Overlap
     from mcstudy.comparison.sensitivity import Sensitivity
 
@@ -40,9 +39,6 @@ class Reported(StudyTables, Protocol):
 
     def warnings(self) -> pd.DataFrame:
         """Return the kinds of warnings."""
-
-    def adequacy(self) -> Adequacy:
-        """Return whether the study itself is good enough."""
 
     def failure_overlap(self) -> Overlap:
         """Return how often methods fail together."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from mcstudy.analysis.select import columns_of, factor_columns, levels_of, method_order, varying
+from mcstudy.comparison.adequacy import TITLE, adequacy
 from mcstudy.comparison.verdicts import Verdict
 from mcstudy.errors import MCStudyError
 from mcstudy.figures.style import label, level_label
@@ -132,18 +133,17 @@ def _reason(error: MCStudyError, folder: Path) -> str:
 
 def adequacy_section(results: Reported, folder: Path) -> Section:
     """Return whether the study is good enough for what is said from it, a part for each check."""
+    rows_kept = results.study.get("keep", "rows") == "rows"
+    comparisons = results.comparisons if rows_kept else None
+    # Of the folder itself: while a run is at work the tables are in another, which has no rows.
+    made = adequacy(folder, results.performance, comparisons, record=results.study)
     parts = []
-    for check in results.adequacy().checks:
+    for check in made.checks:
         off = check.verdict == Verdict.WARNING
-        # The tables may be those of a run at work, made in another folder for this page.
-        commands = [
-            line.replace(shlex.quote(str(results.folder)), shlex.quote(str(folder)))
-            for line in check.commands
-        ]
         table = [as_table(Document(blocks=[Block(grid=check.grid())]))] if len(check.frame) else []
         said = [line for line in (check.sentence, check.advice) if line]
-        parts.append(Part(check.name, said, commands, tables=table, warns=off))
-    return Section("adequacy", "Is the study itself good enough?", parts)
+        parts.append(Part(check.name, said, check.commands, tables=table, warns=off))
+    return Section("adequacy", TITLE, parts)
 
 
 def environment_section(results: Reported, folder: Path) -> Section:

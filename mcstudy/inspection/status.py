@@ -42,7 +42,9 @@ _TRUST = (
     "mcstudy replay runs the study file that the folder names: add --trust if you trust it, or "
     "--study FILE"
 )
-_ENOUGH = "Is the study itself good enough? By its tables alone; by its rows, too:"
+_ENOUGH = (
+    "Is the study itself good enough? From its tables (mcstudy report looks at its rows, too):"
+)
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,7 @@ class StatusReport(Printed):
         if self.collected and (kinds["replicate"] != NOWHERE).any():
             blocks.append(Block(lines=[_TRUST]))
         if self.checks:
-            how = f"mcstudy report {shlex.quote(str(self.folder))}"
-            lines = [f"{_ENOUGH} {how}", *(check.short for check in self.checks)]
-            blocks.append(Document(notes=lines))
+            blocks.append(Document(notes=[_ENOUGH, *(check.short for check in self.checks)]))
         frames = [self.fits, *(k.drop(columns="places") for k in (self.failures, self.warnings))]
         return Document(blocks=blocks, frames=[frame for frame in frames if len(frame)])
 

@@ -120,9 +120,9 @@ class JobQueue:
 
     def take(self) -> tuple[Job, float]:
         """Return the next slice and the seconds after which its worker should stop."""
-        seconds = self._slice_seconds()  # by what waits with this job: the last one has time too
         job = self._waiting.popleft()
         self._count_waiting(job, -1)
+        seconds = self._slice_seconds()
         cost = self._group(job).cost
         # Workers share a job only where there are not enough for all of them: each slice is a file.
         enough = len(self._waiting) >= self._workers

@@ -100,8 +100,8 @@ def _differences(
         f"to matter: {MATTERS:g} of the reference's RMSE for bias, {MATTERS:g} of its MSE, "
         f"{coverage_margin(level):.3g} for coverage."
     )
-    needed = float(lines["needed"].max()) if undecided else 0.0
-    if needed:
+    needed = float(lines["needed"].max())
+    if needed > 0:
         now = int(some["replicates"].max())
         advice += (
             f" About {about(needed)} replicates a condition (now {now:,}) would make each of these "
@@ -235,13 +235,13 @@ def _missing(performance: pd.DataFrame, words: Words) -> Check:
     bad = frame[frame["share"] > FEW_MISSING].sort_values("share", ascending=False, kind="stable")
     by_method = frame[frame["what"] == "std_error"].groupby("method", sort=False)
     lacking = [
-        f"{int(some['missing'].sum()):,} of {int(some['estimates'].sum()):,} estimates of "
+        f"{int(some['missing'].sum()):,} of {int(some['estimates'].sum()):,} by "
         f"{words.list('method', [method])}"
         for method, some in by_method
         if some["missing"].any()
     ]
     said = "Every estimate has the standard error that its method gives elsewhere"
-    said = f"{' and '.join(lacking)} lack a standard error" if lacking else said
+    said = f"Estimates without a standard error: {', '.join(lacking)}" if lacking else said
     said = said if len(by_method) else "No method gives standard errors"
     if bad.empty:
         return Check(name, Verdict.FINE, f"{said}; of no interval more than 1 % are missing.")

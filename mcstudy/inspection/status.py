@@ -42,9 +42,7 @@ _TRUST = (
     "mcstudy replay runs the study file that the folder names: add --trust if you trust it, or "
     "--study FILE"
 )
-_ENOUGH = (
-    "Is the study itself good enough? From its tables (mcstudy report looks at its rows, too):"
-)
+_ENOUGH = "Is the study itself good enough? By its tables, and in the report by its rows:"
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,9 @@ class StatusReport(Printed):
         if self.collected and (kinds["replicate"] != NOWHERE).any():
             blocks.append(Block(lines=[_TRUST]))
         if self.checks:
-            blocks.append(Document(notes=[_ENOUGH, *(check.short for check in self.checks)]))
+            how = f"  mcstudy report {shlex.quote(str(self.folder))}"
+            lines = [_ENOUGH, how, *(check.short for check in self.checks)]
+            blocks.append(Document(notes=lines))
         frames = [self.fits, *(k.drop(columns="places") for k in (self.failures, self.warnings))]
         return Document(blocks=blocks, frames=[frame for frame in frames if len(frame)])
 

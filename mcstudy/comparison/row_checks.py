@@ -210,21 +210,7 @@ def _dependence(found: _Found, words: Words) -> Check:
     limit = NormalDist().inv_cdf(1 - FALSE_ALARM / (2 * count))
     cells = cells.assign(size=cells["z"].abs(), over=cells["z"].abs() > limit)
     cells = cells.sort_values("size", ascending=False, kind="stable")
-    groups = cells.groupby("method", sort=False)
-    lines = [
-        {
-            **_levels(some["factors"].iloc[0], words, _OF_DEPENDENCE),
-            "method": method,
-            "estimand": some["estimand"].iloc[0],
-            "correlation": some["value"].iloc[0],
-            "z": some["z"].iloc[0],
-            "pairs": some["pairs"].iloc[0],
-            "cells": len(some),
-            "beyond": int(some["over"].sum()),
-        }
-        for method, some in groups
-    ]
-    frame = with_labels(pd.DataFrame(lines), words.labels)
+    frame = _largest(cells, words)
     first, over = cells.iloc[0], int(cells["over"].sum())
     where = words.cell({**first["factors"], **first[["method", "estimand"]].to_dict()})
     worst = f"{first['z']:.1f} ({where})"
@@ -246,6 +232,24 @@ def _dependence(found: _Found, words: Words) -> Check:
         f"carries over from one replicate to the next. {advice}"
     )
     return Check(DEPENDENCE, Verdict.WARNING, said, advice, frame)
+
+
+def _largest(cells: pd.DataFrame, words: Words) -> pd.DataFrame:
+    """Return the first cell of each method, which has the largest |z|."""
+    lines = [
+        {
+            **_levels(some["factors"].iloc[0], words, _OF_DEPENDENCE),
+            "method": method,
+            "estimand": some["estimand"].iloc[0],
+            "correlation": some["value"].iloc[0],
+            "z": some["z"].iloc[0],
+            "pairs": some["pairs"].iloc[0],
+            "cells": len(some),
+            "beyond": int(some["over"].sum()),
+        }
+        for method, some in cells.groupby("method", sort=False)
+    ]
+    return with_labels(pd.DataFrame(lines), words.labels)
 
 
 def _levels(factors: Mapping[str, Any], words: Words, taken: tuple[str, ...]) -> dict[str, Any]:

@@ -324,3 +324,18 @@ def test_contract_the_checks_of_tables_read_no_rows(tmp_path):
     assert [c.sentence for c in again.checks_of_tables()] == [c.sentence for c in checks]
     assert check_of(again, OUTLIERS).verdict == "cannot be said"
     assert isinstance(again.adequacy().frame, pd.DataFrame)
+
+
+def test_contract_factors_may_have_the_names_of_columns(tmp_path):
+    def fails(x):
+        if x[0] > 0:
+            raise ValueError("no")
+        return {"mean": Estimate(1e4 if x[0] > -0.02 else x.mean())}
+
+    conditions = grid(z=[5, 10], rank=[1, 2], distance=["a"], factors=[1, 2])
+    options = {"simulate": lambda rng, z, **_: rng.normal(size=z), "conditions": conditions}
+    results = made(tmp_path, {"mean": mean, "fails": fails}, 100, **options)
+    assert set(check_of(results, OUTLIERS).frame["z"]) == {5, 10}
+    assert "z_factor" in check_of(results, DEPENDENCE).frame
+    assert "at factors=" in check_of(results, DEPENDENCE).sentence
+    assert "rank_factor" in check_of(results, RANKING).frame

@@ -372,7 +372,8 @@ def test_contract_status_counts_and_groups_the_failures(results, capfd):
     assert too_much["count"] == (bad.message.fillna("").str.startswith("ValueError: too")).sum()
     main(["status", str(results.folder)])
     lines = capfd.readouterr().out.splitlines()
-    assert any(line.endswith("add --trust if you trust it, or --study FILE") for line in lines)
+    trust = "names: add --trust if you trust it, or --study FILE"
+    assert any(line.endswith(trust) for line in lines)
     command = next(line for line in lines if "mcstudy replay" in line and "together" in line)
     import shlex
 

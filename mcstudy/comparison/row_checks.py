@@ -14,7 +14,7 @@ import pandas as pd
 
 from mcstudy.analysis.dependence import LEAST_PAIRS, serial_correlation
 from mcstudy.analysis.load import ConditionRows, EstimandRows, rows_by_condition, without_skipped
-from mcstudy.analysis.select import factor_columns, with_labels
+from mcstudy.analysis.select import beside, factor_columns, varying, with_labels
 from mcstudy.arguments import counted
 from mcstudy.arrays import Floats
 from mcstudy.comparison.failure_rules import FAILED
@@ -34,6 +34,8 @@ FALSE_ALARM = 0.01
 """The chance that independent replicates are said to depend."""
 _SHOWN = 5  # data sets with outliers
 _KEY = "condition"  # no factor has this name
+_OF_DEPENDENCE = ("method", "estimand", "correlation", "z", "pairs", "cells", "beyond")
+_OF_OUTLIERS = ("replicate", "method", "estimand", "number", "value", "distance", "of_mse")
 _KEPT = 100  # outliers in the frame
 _HEAVY = 0.05  # of a cell: so many far ones are the distribution's, not slips
 
@@ -60,7 +62,15 @@ def ranking_check(
         failed = frame.groupby(names, sort=False, dropna=False)["failed"].max() > 0
         other = frame[frame["ranking"] != "same"].drop_duplicates(names)
         said.append(_turned(measure, int(failed.sum()), other["ranking"]))
-        shown = [*words.factors, "estimand", "interval", "measure", "ranking", "differs_in"]
+        # As the frame names them, where a factor has the name of one of its columns.
+        shown = [
+            *varying(frame, names[:-2]),
+            "estimand",
+            "interval",
+            "measure",
+            "ranking",
+            "differs_in",
+        ]
         turned.append(other.assign(measure=measure)[shown])
     if not said:
         return Check(RANKING, Verdict.UNKNOWN, f"{'; '.join(dict.fromkeys(unknown))}.")
@@ -133,7 +143,7 @@ class _Found:
         for name, method in rows.methods.items():
             for estimand, of in method.estimands.items():
                 cell = {
-                    **rows.factors,
+                    "factors": rows.factors,
                     _KEY: rows.condition,
                     "method": name,
                     "estimand": estimand,
@@ -201,23 +211,10 @@ def _dependence(found: _Found, words: Words) -> Check:
     limit = NormalDist().inv_cdf(1 - FALSE_ALARM / (2 * count))
     cells = cells.assign(size=cells["z"].abs(), over=cells["z"].abs() > limit)
     cells = cells.sort_values("size", ascending=False, kind="stable")
-    groups = cells.groupby("method", sort=False)
-    lines = [
-        {
-            "method": method,
-            "estimand": some["estimand"].iloc[0],
-            **{name: some[name].iloc[0] for name in words.factors},
-            "correlation": some["value"].iloc[0],
-            "z": some["z"].iloc[0],
-            "pairs": some["pairs"].iloc[0],
-            "cells": len(some),
-            "beyond": int(some["over"].sum()),
-        }
-        for method, some in groups
-    ]
-    frame = with_labels(pd.DataFrame(lines), words.labels)
+    frame = _largest(cells, words)
     first, over = cells.iloc[0], int(cells["over"].sum())
-    worst = f"{first['z']:.1f} ({words.cell(first.to_dict())})"
+    where = words.cell({**first["factors"], **first[["method", "estimand"]].to_dict()})
+    worst = f"{first['z']:.1f} ({where})"
     advice = (
         "z is the rank correlation of each estimate with that of the next replicate in standard "
         f"errors; independent replicates pass the limit in {100 * FALSE_ALARM:g} % of studies."
@@ -236,6 +233,29 @@ def _dependence(found: _Found, words: Words) -> Check:
         f"carries over from one replicate to the next. {advice}"
     )
     return Check(DEPENDENCE, Verdict.WARNING, said, advice, frame)
+
+
+def _largest(cells: pd.DataFrame, words: Words) -> pd.DataFrame:
+    """Return the first cell of each method, which has the largest |z|."""
+    lines = [
+        {
+            **_levels(some["factors"].iloc[0], words, _OF_DEPENDENCE),
+            "method": method,
+            "estimand": some["estimand"].iloc[0],
+            "correlation": some["value"].iloc[0],
+            "z": some["z"].iloc[0],
+            "pairs": some["pairs"].iloc[0],
+            "cells": len(some),
+            "beyond": int(some["over"].sum()),
+        }
+        for method, some in cells.groupby("method", sort=False)
+    ]
+    return with_labels(pd.DataFrame(lines), words.labels)
+
+
+def _levels(factors: Mapping[str, Any], words: Words, taken: tuple[str, ...]) -> dict[str, Any]:
+    """Return the factors that vary, beside the columns of a frame."""
+    return beside({name: factors[name] for name in words.factors}, taken)
 
 
 def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Words) -> Check:
@@ -268,9 +288,15 @@ def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Wor
         _replay(folder, record, row[_KEY], row["replicate"])
         for row in sets.head(_SHOWN).to_dict("records")
     )
-    columns = ["replicate", "method", "estimand", "number", "value", "distance", "of_mse"]
-    frame = far.head(_KEPT)[[*words.factors, *columns]].reset_index(drop=True)
-    frame = with_labels(frame, words.labels)
+    rows = far.head(_KEPT).to_dict("records")
+    lines = [
+        {
+            **_levels(row["factors"], words, _OF_OUTLIERS),
+            **{name: row[name] for name in _OF_OUTLIERS},
+        }
+        for row in rows
+    ]
+    frame = with_labels(pd.DataFrame(lines), words.labels)
     return Check(OUTLIERS, Verdict.WARNING, said, " ".join([advice, *beside]), frame, commands)
 
 

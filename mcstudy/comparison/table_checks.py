@@ -72,18 +72,11 @@ def _differences(
     if some.empty:
         return Check(name, Verdict.UNKNOWN, "No two methods have an estimate of the same data set.")
     lines = _compared(some, _margins(some, performance, level))
-    groups = lines.groupby(["method", "reference", "measure"], sort=False, as_index=False)
-    frame = groups.agg(
-        differences=("same", "size"),
-        equal=("same", "sum"),
-        told_apart=("apart", "sum"),
-        open=("open", "sum"),
-        replicates_needed=("needed", "max"),
-    )
+    frame = _by_pair(lines)
     total, same, apart, undecided = (
         int(frame[column].sum()) for column in ("differences", "equal", "told_apart", "open")
     )
-    frame = with_labels(frame.assign(measure=frame["measure"].map(_COMPARED)), words.labels)
+    frame = with_labels(frame, words.labels)
     if same == total:
         said = f"All {total:,} differences in bias, MSE and coverage are exactly 0."
         return Check(name, Verdict.FINE, said, frame=frame)
@@ -109,6 +102,19 @@ def _differences(
         )
     verdict = Verdict.WARNING if undecided else Verdict.FINE
     return Check(name, verdict, said, advice, frame)
+
+
+def _by_pair(lines: pd.DataFrame) -> pd.DataFrame:
+    """Return the counts by pair of methods and measure."""
+    groups = lines.groupby(["method", "reference", "measure"], sort=False, as_index=False)
+    counts = groups.agg(
+        differences=("same", "size"),
+        equal=("same", "sum"),
+        told_apart=("apart", "sum"),
+        open=("open", "sum"),
+        replicates_needed=("needed", "max"),
+    )
+    return counts.assign(measure=counts["measure"].map(_COMPARED))
 
 
 def _compared(some: pd.DataFrame, margins: Floats) -> pd.DataFrame:

@@ -268,3 +268,23 @@ def test_contract_a_study_of_one_condition_and_one_method_has_figures(tmp_path):
     results = results_of(tmp_path, {"m": mean}, grid())
     for name in {*FIGURES, "bias"} - {"nested_loop", "methods"}:
         specification(results.plot(name))
+
+
+def test_contract_methods_with_an_interval_each_of_their_own_share_the_panels(tmp_path):
+    def named(name):
+        def method(x):
+            half = 2 * x.std(ddof=1) / len(x) ** 0.5
+            limits = {name: (x.mean() - half, x.mean() + half)}
+            return {"t.h[0]<b>": Estimate(x.mean(), intervals=limits)}
+
+        return method
+
+    methods, conditions = {"a": named("wald"), "b": named("score")}, grid(n=[5, 10])
+    made = results_of(tmp_path / "own", methods, conditions)
+    for name in ("coverage", "nested_loop"):
+        spec = made.plot(name).to_dict()
+        assert "intervals wald of a, score of b" in spec["title"]["subtitle"][0]
+        assert not [each for each in parts_of(spec) if each.get("field") in ("interval", "r")]
+    both = {"a": named("wald"), "b": named("wald"), "c": named("score")}
+    shared = results_of(tmp_path / "shared", both, conditions).plot("coverage").to_dict()
+    assert "intervals wald of a, wald of b, score of c" in shared["title"]["subtitle"][0]

@@ -416,9 +416,9 @@ def test_contract_size_and_power_are_told_apart(tmp_path):
     )
     said = [each.text for each in findings(run(study, tmp_path, jobs=1, quiet=True))]
     assert any(
-        re.search(r"null value of mu in [1-9] % \(\d\) .* true \(its size\)", x) for x in said
+        re.search(r"null value of mu in [1-9] % \(\d\) .* true \(nominal 5 %\)", x) for x in said
     )
-    assert any("in 100 % (>96) of the data sets where it is false (its power)" in x for x in said)
+    assert any("in 100 % (>96.3) of the data sets where it is false (its power)" in x for x in said)
 
 
 def test_contract_missing_intervals_are_bounded_in_the_findings(tmp_path):

@@ -152,7 +152,12 @@ def about(request: Request, cells: Cells, *notes: str) -> list[str]:
     low, high = int(of.min()), int(of.max())
     count = f"{high:,} replicates" if low == high else f"{low:,} to {high:,} replicates"
     lost = f"{cells.lost} cells have no value" if cells.lost else ""
-    first = "; ".join(filter(None, [only_method(request, cells), fixed, count, lost]))
+    own = ", ".join(
+        f"{request.levels('interval', [interval])[0]} of {request.method_labels[method]}"
+        for method, interval in cells.own_intervals.items()
+    )
+    intervals = f"intervals {own}" if own else ""
+    first = "; ".join(filter(None, [only_method(request, cells), fixed, intervals, count, lost]))
     return [first, *("; ".join(filter(None, notes)),)]
 
 

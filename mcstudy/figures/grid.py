@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -61,11 +62,11 @@ def nested_loop(request: Request) -> Any:
     place = {key: i for i, key in enumerate(keys)}
     spots = [place[key] for key in codes.itertuples(index=False, name=None)]
     frame = frame.assign(**{_SPOT: spots})
-    methods, estimands = levels_of(frame, "method"), levels_of(frame, "estimand")
+    estimands = levels_of(frame, "estimand")
     blocks = []
     for estimand in estimands:
         own = frame[frame["estimand"].isna() if estimand is None else frame["estimand"] == estimand]
-        blocks.append(_points(request, own, order, measure, methods, len(keys)))
+        blocks.append(_points(request, replace(cells, frame=own), order, measure, len(keys)))
     names = [request.say(str(name)) for name in estimands]
     blocks.append(_stairs(request, frame, order, keys))
     wanted = goal(measure, request.level)
@@ -90,17 +91,12 @@ def measure_of(request: Request) -> str:
     return request.measure or ("coverage" if (known == "coverage").any() else "bias")
 
 
-def _points(
-    request: Request,
-    frame: pd.DataFrame,
-    order: Sequence[str],
-    measure: str,
-    methods: Sequence[str],
-    count: int,
-) -> Any:
-    """Return a row of panels, one for each interval."""
-    row, all_rows = places(request, frame, ["interval"] if _several(frame, "interval") else [])
-    names = [*order, *(["interval"] if _several(frame, "interval") else [])]
+def _points(request: Request, cells: Cells, order: Sequence[str], measure: str, count: int) -> Any:
+    """Return a row of panels, one for each interval, or one if each method has its own."""
+    frame, methods = cells.frame, levels_of(cells.frame, "method")
+    several = ["interval"] if cells.varies("interval") else []
+    row, all_rows = places(request, frame, [] if cells.own_intervals else several)
+    names = [*order, *several]
     own = {name: i for i, name in enumerate(methods)}
     shift = [(own[m] - (len(methods) - 1) / 2) / (len(methods) + 1) for m in frame["method"]]
     drawn = [
@@ -124,10 +120,6 @@ def _points(
         ),
     ]
     return faceted(layers, all_rows, [""], drawn, width=_PAGE, height=170)
-
-
-def _several(frame: pd.DataFrame, name: str) -> bool:
-    return bool(frame[name].nunique(dropna=False) > 1)
 
 
 def _stairs(
@@ -207,7 +199,8 @@ def heat(request: Request) -> Any:
 def _sides(request: Request, cells: Cells) -> tuple[list[str], list[str], list[str]]:
     """Return what runs across, down and over the panels of a heat map."""
     x, y = (checked_factor(request, name, cells) for name in (request.x, request.y))
-    facets = [n for n in ("estimand", "interval", "method") if cells.varies(n)]
+    kinds = ("estimand", "method") if cells.own_intervals else ("estimand", "interval", "method")
+    facets = [n for n in kinds if cells.varies(n)]
     if request.facets is not None:
         facets = [n for n in request.facets if cells.varies(n)]
     facets = [name for name in facets if name not in (x, y)]

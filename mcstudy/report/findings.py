@@ -112,8 +112,12 @@ def percent(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
     """Return a share as "44 % (5)", to the digits that its error allows."""
     value, mcse = 100 * float(row["value"]), 100 * float(row["mcse"])
     if not mcse > 0:
-        limit = f">{100 * row['lower']:.0f}" if value else f"<{100 * row['upper']:.0f}"
-        return f"{value:.3g} % ({limit if math.isfinite(row['lower']) else 0})"
+        # The limit on the other side, to a tenth of a percent, away from the value.
+        lower, upper = (10 * 100 * row[name] for name in ("lower", "upper"))
+        if not math.isfinite(lower):
+            return f"{value:.3g} % (0)"
+        limit = f"<{math.ceil(upper) / 10:g}" if not value else f">{math.floor(lower) / 10:g}"
+        return f"{value:.3g} % ({limit})"
     places = max(0, min(4, -math.floor(math.log10(mcse * 1.05))))
     return f"{value:.{places}f} % ({mcse:.{places}f})"
 
@@ -198,21 +202,27 @@ def _rejection(study: _Study) -> Iterator[Finding]:
     if cells.empty:
         return
     cells = cells.assign(true=[study.null_is_true(row) for row in cells.to_dict("records")])
+    size = 1 - study.level
+    error = np.sqrt(size * study.level / cells["used"].to_numpy(dtype=float))
+    z = (cells["value"].to_numpy(dtype=float) - size) / error
+    cells = cells.assign(high=cells["true"] & (z > _quantile(len(cells))))
     groups = cells.groupby(["method", "interval", "estimand", "true"], sort=False, dropna=False)
-    told = []
+    told = list[Finding]()
     for _, rows in groups:
         first = rows.iloc[0]
-        kind = "true (its size)" if first["true"] else "false (its power)"
-        told.append(
+        kind = f"true (nominal {100 * size:g} %)" if first["true"] else "false (its power)"
+        text = (
             f"The {study.interval(first)} rejects the null value of "
             f"{study.word(first, 'estimand')} in {_range(rows)} of the data sets where it is "
             f"{kind}."
         )
-    yield from map(Finding, told[:MOST])
+        told.append(Finding(text, warns=bool(rows["high"].any())))
+    told.sort(key=lambda finding: not finding.warns)
+    yield from told[:MOST]
     yield from _left_out(told, "rejection rate")
 
 
-def _left_out(told: Sequence[str], noun: str) -> Iterator[Finding]:
+def _left_out(told: Sequence[object], noun: str) -> Iterator[Finding]:
     if (more := len(told) - MOST) > 0:
         yield Finding(f"{more} more {noun}{'s' * (more > 1)}: see the table.")
 

@@ -110,9 +110,9 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         rule=(
             "Each number has its Monte Carlo standard error (MCSE) in parentheses. A sentence is "
             "marked with a triangle where something is off beyond Monte Carlo error, by 95 % "
-            f"limits that hold for all cells at once: coverage below its nominal {level:g} %, a "
-            "bias of more than a tenth of the RMSE, standard errors off by more than a tenth; or "
-            "where fits failed."
+            f"limits that hold for all cells at once: coverage below its nominal {level:g} %, "
+            f"rejection of a true null value above {100 - level:g} %, a bias of more than a tenth "
+            "of the RMSE, standard errors off by more than a tenth; or where fits failed."
         ),
         figures=[
             {

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +25,7 @@ from mcstudy.columns import BESIDE_DIAGNOSTICS, COUNTS, VALUES
 from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.paired_measures import COMPARISONS, INTERVAL_COMPARISONS
 from mcstudy.errors import ResultsError
+from mcstudy.measure import LEVEL
 from mcstudy.storage.export import TABLES, TABLES_OF
 from mcstudy.storage.folder import why_not_there
 from mcstudy.storage.record import read_record
@@ -275,7 +276,8 @@ class Results(Printed):
         from mcstudy.comparison.adequacy import adequacy
 
         self._check_state()
-        return adequacy(self.folder, *self._compared, record=self.study)
+        ranked = partial(self.sensitivity, level=float(self.study.get("level") or LEVEL))
+        return adequacy(self.folder, *self._compared, record=self.study, ranked=ranked)
 
     def checks_of_tables(self) -> list[Check]:
         """Return those checks of `adequacy` that read no rows, as `status` shows them."""

@@ -4,6 +4,9 @@ TRIAL = '''
 """Does the trimmed mean keep its level?
 
 It is compared with the mean of the same samples.
+
+    mcstudy run trial.py
+    mcstudy report results/trial
 """
 import warnings
 

@@ -65,6 +65,7 @@ def test_contract_head_has_title_date_seed_and_aims(trial, page):
     assert "trial Simulation study: 4 conditions, 2 methods, 60 replicates of each" in head
     assert "seed 4; " + trial[0].study["runs"][0]["started"][:10] in head
     assert "Does the trimmed mean keep its level? It is compared with the mean" in head
+    assert "<code>mcstudy run trial.py\nmcstudy report results/trial</code>" in trial[1]
     assert list(page.sections)[1:] == [
         *("findings", "explore", "figures", "cells"),
         *("failures", "adequacy", "protocol", "environment"),

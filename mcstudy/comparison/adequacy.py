@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.comparison.row_checks import DEPENDENCE, OUTLIERS, RANKING, ranking_check, row_checks
+from mcstudy.comparison.sensitivity import Sensitivity
 from mcstudy.comparison.table_checks import table_checks
 from mcstudy.comparison.verdicts import Check, Verdict, Words
 from mcstudy.tables.document import Document
@@ -54,6 +55,7 @@ def adequacy(
     comparisons: pd.DataFrame | None,
     *,
     record: Mapping[str, Any],
+    ranked: Callable[[str], Sensitivity],
 ) -> Adequacy:
     """Check a study: replicates, failures, missing standard errors, dependence, outliers.
 
@@ -65,6 +67,8 @@ def adequacy(
         As `Results` has them; no comparisons where a study keeps no rows.
     record : mapping
         The study's.
+    ranked : callable
+        Returns the rankings of the methods by a measure.
     """
     checks = table_checks(performance, comparisons, record)
     if record.get("keep", "rows") != "rows":
@@ -72,5 +76,5 @@ def adequacy(
         untold = [Check(name, Verdict.UNKNOWN, lost) for name in (RANKING, DEPENDENCE, OUTLIERS)]
         return Adequacy((*checks, *untold))
     words = Words.of(performance)
-    ranking = ranking_check(folder, performance, record, words)
+    ranking = ranking_check(folder, performance, ranked, words)
     return Adequacy((*checks, ranking, *row_checks(folder, record, words)))

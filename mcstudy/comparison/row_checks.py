@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
@@ -18,10 +18,9 @@ from mcstudy.analysis.select import beside, factor_columns, varying, with_labels
 from mcstudy.arguments import counted
 from mcstudy.arrays import Floats
 from mcstudy.comparison.failure_rules import FAILED
-from mcstudy.comparison.sensitivity import sensitivity
+from mcstudy.comparison.sensitivity import Sensitivity
 from mcstudy.comparison.verdicts import Check, Verdict, Words
 from mcstudy.errors import ResultsError
-from mcstudy.measure import LEVEL
 
 RANKING = "Failures and the ranking"
 DEPENDENCE = "Dependence between replicates"
@@ -41,20 +40,22 @@ _HEAVY = 0.05  # of a cell: so many far ones are the distribution's, not slips
 
 
 def ranking_check(
-    folder: Path, performance: pd.DataFrame, record: Mapping[str, Any], words: Words
+    folder: Path, performance: pd.DataFrame, ranked: Callable[[str], Sensitivity], words: Words
 ) -> Check:
-    """Say in how many cells the ranking of the methods changes with how failures are counted."""
+    """Say in how many cells the ranking of the methods changes with how failures are counted.
+
+    `ranked` returns the rankings by a measure.
+    """
     if performance["method"].nunique() < 2:
         return Check(RANKING, Verdict.FINE, "There is one method, so nothing is ranked.")
     if not _failures(performance):
         none = "No fit failed and no interval is missing, so the ranking is as it is."
         return Check(RANKING, Verdict.FINE, none)
     said, turned, unknown = list[str](), list[pd.DataFrame](), list[str]()
-    level = float(record.get("level") or LEVEL)
     has_intervals = ((performance["measure"] == "coverage") & (performance["used"] > 0)).any()
     for measure in ("rmse", "coverage") if has_intervals else ("rmse",):
         try:
-            frame = sensitivity(folder, measure, level=level, record=record).frame
+            frame = ranked(measure).frame
         except ResultsError as error:
             unknown.append(reason(error, folder))
             continue

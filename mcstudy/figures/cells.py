@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.precision import target, with_limits
+from mcstudy.analysis.precision import errors, target, with_limits
 from mcstudy.analysis.query import names_of
 from mcstudy.analysis.select import (
     Where,
@@ -25,8 +25,7 @@ from mcstudy.analysis.select import (
     wheres,
 )
 from mcstudy.columns import WORDS
-from mcstudy.comparison.anova import anova
-from mcstudy.errors import MCStudyError, ResultsError
+from mcstudy.errors import ResultsError
 from mcstudy.figures.style import (
     MEASURE_WORDS,
     label,
@@ -199,16 +198,26 @@ def cells_of(request: Request, measures: Sequence[str], driven: str | None = Non
 def by_influence(
     performance: pd.DataFrame, measure: str, where: Where, vary: Sequence[str]
 ) -> list[str]:
-    """Return the factors that vary, by their share in the analysis of variance of a measure."""
+    """Return the factors that vary, by their share in the variance of a measure between cells.
+
+    The share is the sum of squares of a main effect, as in `mcstudy.comparison.anova`, less what
+    Monte Carlo error alone would make it.
+    """
     factors = [name for name in vary if name not in WORDS]
-    if len(factors) < 2:
+    cells = select(performance[performance["measure"] == measure], where)
+    value = cells["value"].to_numpy(dtype=float, na_value=np.nan)
+    there = np.isfinite(value)
+    if len(factors) < 2 or not there.any():
         return factors
-    try:
-        found = anova(performance, measure, where=where).frame
-    except MCStudyError:  # nothing random, too few cells
-        return factors
-    share = dict(zip(found["term"], found["share"].fillna(0), strict=True))
-    return sorted(factors, key=lambda name: -share.get(name, 0.0))
+    value, cells = value[there], cells[there]
+    noise = float(np.nan_to_num(errors(cells, by_limits=True) ** 2).mean())
+    shares = {}
+    for name in factors:
+        level, levels = pd.factorize(cells[name], use_na_sentinel=False)
+        count = np.bincount(level)
+        away = np.bincount(level, value) / count - value.mean()
+        shares[name] = float((count * away**2).sum()) - (len(levels) - 1) * noise
+    return sorted(factors, key=lambda name: -shares[name])
 
 
 @dataclass(frozen=True)

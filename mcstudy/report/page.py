@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import textwrap
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from mcstudy.analysis.select import factor_columns, levels_of, varying
 from mcstudy.arguments import as_path, counted
+from mcstudy.comparison.sensitivity import Sensitivity, sensitivity
 from mcstudy.errors import MCStudyError, ResultsError
 from mcstudy.figures import figure, specification
 from mcstudy.figures.output import script_safe
@@ -92,27 +95,32 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         lstrip_blocks=True,
         finalize=lambda text: text if isinstance(text, Markup) else harmless(text),
     )
+    level = float(results.study.get("level") or LEVEL)
+
+    @functools.cache  # two sections tell of them, and each reads all rows
+    def ranked(measure: str) -> Sensitivity:
+        return sensitivity(folder, measure, level=level, record=results.study)
+
     sections = [
-        failures_section(results),
-        adequacy_section(results, folder),
+        failures_section(results, ranked),
+        adequacy_section(results, folder, ranked),
         protocol_section(results),
         environment_section(results, folder),
     ]
     drawn, not_drawn = _figures(results)
-    level = 100 * float(results.study.get("level") or LEVEL)
     shown: str = environment.from_string(_text("page.html")).render(
         title=results.study["name"],
         subtitle=_subtitle(results),
         running=running,
-        aims=[" ".join(text.split()) for text in results.aims.split("\n\n") if text.strip()],
+        aims=_paragraphs(results.aims),
         contents=[*_CONTENTS, *((section.name, section.title) for section in sections)],
         findings=findings(results),
         rule=(
             "Each number has its Monte Carlo standard error (MCSE) in parentheses. A sentence is "
             "marked with a triangle where something is off beyond Monte Carlo error, by 95 % "
-            f"limits that hold for all cells at once: coverage below its nominal {level:g} %, "
-            f"rejection of a true null value above {100 - level:g} %, a bias of more than a tenth "
-            "of the RMSE, standard errors off by more than a tenth; or where fits failed."
+            f"limits that hold for all cells at once: coverage below its nominal {100 * level:g} "
+            f"%, rejection of a true null value above {100 * (1 - level):g} %, a bias of more than "
+            "a tenth of the RMSE, standard errors off by more than a tenth; or where fits failed."
         ),
         figures=[
             {
@@ -132,6 +140,16 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         data=Markup(script_safe(page_data(results))),
     )
     return shown
+
+
+def _paragraphs(text: str) -> list[tuple[bool, str]]:
+    """Return the paragraphs of a text, and of each whether it is indented: code keeps its lines."""
+    made = []
+    for paragraph in text.strip("\n").split("\n\n"):
+        indented = paragraph.startswith(" ")
+        lines = textwrap.dedent(paragraph) if indented else " ".join(paragraph.split())
+        made += [(indented, lines)] if lines.strip() else []
+    return made
 
 
 def _text(name: str) -> str:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mcstudy.comparison.failures import Overlap
-    from mcstudy.comparison.sensitivity import Sensitivity
 
 
 class Reported(StudyTables, Protocol):
@@ -42,6 +41,3 @@ class Reported(StudyTables, Protocol):
 
     def failure_overlap(self) -> Overlap:
         """Return how often methods fail together."""
-
-    def sensitivity(self, measure: str) -> Sensitivity:
-        """Return the rankings of the methods with failures counted in three ways."""

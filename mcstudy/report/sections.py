@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mcstudy.analysis.select import columns_of, factor_columns, levels_of, method_order, varying
 from mcstudy.comparison.adequacy import TITLE, adequacy
+from mcstudy.comparison.sensitivity import Sensitivity
 from mcstudy.comparison.verdicts import Verdict
 from mcstudy.errors import MCStudyError
 from mcstudy.figures.style import label, level_label
@@ -24,7 +25,7 @@ _RANKED = ("rmse", "coverage")
 """The measures whose ranking of the methods is held against failures."""
 
 
-def failures_section(results: Reported) -> Section:
+def failures_section(results: Reported, ranked: Callable[[str], Sensitivity]) -> Section:
     """Return how the fits ended, what failures do to the rankings, and the warnings."""
     parts = [
         Part(
@@ -41,7 +42,7 @@ def failures_section(results: Reported) -> Section:
                 *_ends_by_condition(results),
             ],
         ),
-        *_rankings(results),
+        *_rankings(results, ranked),
         _warnings(results),
     ]
     return Section("failures", "Failures and missing results", parts)
@@ -95,7 +96,7 @@ def _some_failed(results: Reported) -> bool:
     return bool((frame["value"][failed] > 0).any())
 
 
-def _rankings(results: Reported) -> Iterator[Part]:
+def _rankings(results: Reported, ranked: Callable[[str], Sensitivity]) -> Iterator[Part]:
     """Yield whether failures could turn the ranking of the methods, and which fail together."""
     if len(levels_of(results.performance, "method")) < 2:
         return
@@ -106,8 +107,8 @@ def _rankings(results: Reported) -> Iterator[Part]:
         yield Part("Do failures change the ranking?", ["No fit failed: the rankings are as shown."])
         return
     lines, tables = [], []
-    ranked = [name for name in _RANKED if (results.performance["measure"] == name).any()]
-    makers: list[Callable[[], Printed]] = [partial(results.sensitivity, name) for name in ranked]
+    names = [name for name in _RANKED if (results.performance["measure"] == name).any()]
+    makers: list[Callable[[], Printed]] = [partial(ranked, name) for name in names]
     for make in (*makers, results.failure_overlap):
         try:
             tables.append(as_table(make().document()))
@@ -131,12 +132,14 @@ def _reason(error: MCStudyError, folder: Path) -> str:
     return str(error).removeprefix(f"{folder}: ")
 
 
-def adequacy_section(results: Reported, folder: Path) -> Section:
+def adequacy_section(
+    results: Reported, folder: Path, ranked: Callable[[str], Sensitivity]
+) -> Section:
     """Return whether the study is good enough for what is said from it, a part for each check."""
     rows_kept = results.study.get("keep", "rows") == "rows"
     comparisons = results.comparisons if rows_kept else None
     # Of the folder itself: while a run is at work the tables are in another, which has no rows.
-    made = adequacy(folder, results.performance, comparisons, record=results.study)
+    made = adequacy(folder, results.performance, comparisons, record=results.study, ranked=ranked)
     parts = []
     for check in made.checks:
         off = check.verdict == Verdict.WARNING

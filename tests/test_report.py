@@ -212,6 +212,15 @@ def test_contract_page_of_a_study_at_work_says_so(trial, tmp_path):
     assert "A run is at work" not in trial[1]
 
 
+def test_contract_page_of_an_unfinished_study_says_how_many_conditions_it_has(trial, tmp_path):
+    results = open_results(trial[0].folder)
+    frame = results.performance
+    results.__dict__["performance"] = frame[frame["n"] == 10]
+    results.__dict__["comparisons"] = results.comparisons[results.comparisons["n"] == 10]
+    head = Page(results.report(tmp_path / "half.html").read_text()).sections[""]
+    assert "Simulation study: 2 of 4 conditions so far, 2 methods" in head
+
+
 def test_contract_a_path_that_cannot_be_written_is_one_line(trial, tmp_path):
     for path, words in (
         (tmp_path, "is a folder"),

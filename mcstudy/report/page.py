@@ -160,11 +160,16 @@ def _subtitle(results: Reported) -> str:
     study, frame = results.study, results.performance
     fewest, most = int(frame["replicates"].min()), int(frame["replicates"].max())
     replicates = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    conditions, methods = len(results.conditions), len(levels_of(frame, "method"))
+    methods, factors = len(levels_of(frame, "method")), factor_columns(frame)
+    whole = len(results.conditions)
+    stored = len(frame[factors].drop_duplicates()) if factors else whole
+    conditions = counted(whole, "condition")
+    if stored < whole:
+        conditions = f"{stored} of {conditions} so far"
     runs = study.get("runs") or [{}]
     date = str(runs[-1].get("started", ""))[:10]
     return (
-        f"Simulation study: {counted(conditions, 'condition')}, {counted(methods, 'method')}, "
+        f"Simulation study: {conditions}, {counted(methods, 'method')}, "
         f"{replicates} replicates of each condition; seed {study['seed']}"
         + (f"; {date}" if date else "")
     )

@@ -178,7 +178,7 @@ def test_contract_environment_says_on_what_it_ran_and_how_to_run_it_again(trial,
     for words in (run_of["platform"], f"{run_of['fits']} fits in", "python 3", "numpy", "workers"):
         assert words in text
     assert "mcstudy run trial.py" in text
-    assert f"mcstudy table {results.folder} coverage --format latex" in text
+    assert f"mcstudy table {results.folder} --measure coverage --format latex" in text
     for name in ("performance", "fits", "estimates"):
         assert results.study["tables"][name] in text
     assert results.study["source_digest"] in text
@@ -189,6 +189,9 @@ def test_contract_replay_command_of_the_page_runs(trial, page, capsys):
     found = re.search(r"mcstudy (replay .*? --trust)", page.sections["environment"])
     assert main(shlex.split(found[1])) == 0
     assert "bit for bit" in capsys.readouterr().out
+    found = re.search(r"mcstudy (table .*? --format latex)", page.sections["environment"])
+    assert main(shlex.split(found[1])) == 0
+    assert "tabular" in capsys.readouterr().out
 
 
 def test_contract_page_asks_for_nothing_from_elsewhere(trial, page):

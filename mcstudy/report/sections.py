@@ -205,13 +205,15 @@ def _decisions(results: Reported) -> Iterator[str]:
 def _commands(results: Reported, folder: Path) -> tuple[list[str], list[str]]:
     study = results.study
     place = shlex.quote(str(folder))
+    measures = levels_of(results.performance, "measure")
+    measure = next((name for name in ("coverage", "bias") if name in measures), measures[0])
     commands = []
     if study.get("study_file"):
         commands.append(f"mcstudy run {shlex.quote(Path(study['study_file']).name)}")
         key = next(iter(study["conditions"]), "")
         condition = f" --condition {shlex.quote(key)}" if key else ""
         commands.append(f"mcstudy replay {place}{condition} --replicate 0 --trust")
-    commands.append(f"mcstudy table {place} coverage --format latex")
+    commands.append(f"mcstudy table {place} --measure {measure} --format latex")
     return [
         "The same study again, one data set with its fits, and a table for a paper "
         "(--format csv, html, latex or markdown):"

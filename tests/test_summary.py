@@ -144,3 +144,65 @@ def test_contract_the_worst_counts_missing_intervals_as_misses(tmp_path):
     assert lines[first].split()[0] == "often_missing"
     assert "1 (>0." in lines[first]
     assert ", 1.00]" in lines[first]
+
+
+def test_contract_the_lowest_coverage_and_the_lowest_bound_each_have_their_row(tmp_path):
+    """Where intervals are missing under one condition, the lowest coverage may be another's."""
+
+    def fit(data):
+        value, n = float(data.mean()), len(data)
+        exists = n > 5 or abs(value) < 0.4
+        half = (0.35 if n > 5 else 9.0) if exists else np.nan
+        return {"x": Estimate(value, intervals={"i": (value - half, value + half)})}
+
+    made = Study(
+        name="s",
+        simulate=lambda rng, *, n, other: rng.normal(size=n),
+        estimands=lambda *, n, other: {"x": 0.0},
+        methods={"a": fit},
+        conditions=grid(n=[5, 10], other=list(range(12))),
+        replicates=40,
+        seed=3,
+    )
+    results = run(made, tmp_path, jobs=1, quiet=True)
+    coverage = results.performance.query("measure == 'coverage'").reset_index(drop=True)
+    hits = coverage.value * coverage.used / coverage.replicates
+    by_value, by_bound = coverage.loc[coverage.value.idxmin()], coverage.loc[hits.idxmin()]
+    assert by_value.n == 10
+    assert by_bound.n == 5
+    lines = str(results).splitlines()
+    first = lines.index(next(line for line in lines if line.startswith("Intervals"))) + 2
+    assert f"{by_value.value:.3f} (" in lines[first]
+    assert lines[first].endswith(f"n=10, other={by_value.other}")
+    assert f"[{hits.min():.2f}, " in lines[first + 1]
+    assert lines[first + 1].endswith(f"n=5, other={by_bound.other}")
+    assert "its lowest coverage, and its lowest bound" in "\n".join(lines)
+
+
+def test_contract_size_and_power_are_not_one_range(tmp_path):
+    """A rejection of a true null value and of a false one mean opposite things."""
+    shown = []
+    for truth, kind in ((0.0, "true"), (1.0, "false")):
+        made = study(null=truth, levels=range(3))
+        shown.append("\n".join(lines_of(made, tmp_path / kind)))
+    assert "rejection (null true)" in shown[0]
+    assert "rejection (null false)" not in shown[0]
+    assert "rejection (null false)" in shown[1]
+
+    mixed = dataclasses.replace(
+        study(null=0.0, levels=range(40)),
+        name="mixed",
+        estimands=lambda *, level: {"x": float(level % 2)},
+    )
+    results = run(mixed, tmp_path, jobs=1, quiet=True)
+    rejects = results.performance.query("measure == 'rejection'")
+    size = rejects[rejects.level % 2 == 0].value.max()
+    text = str(results)
+    assert "highest rejection (null true), lowest rejection (null false)" in text
+    row = text.splitlines()[
+        text.splitlines().index(
+            next(line for line in text.splitlines() if line.startswith("Intervals"))
+        )
+        + 2
+    ]
+    assert f"{size:.2f} (" in row or f"{size:g} (" in row

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.select import factor_columns, varying
+from mcstudy.analysis.select import columns_of, factor_columns, levels_by_row, varying
 from mcstudy.arrays import Booleans
 from mcstudy.figures.style import label, labelled
-from mcstudy.measure import BUILT_IN, LEVEL, is_share, null_of
+from mcstudy.measure import BUILT_IN, LEVEL, is_share
 from mcstudy.method import Status
 from mcstudy.report.reported import Reported
+from mcstudy.storage.export import true_nulls
 from mcstudy.tables.numbers import FEW_MISSING, coverage_bounds, number_with_error
 
 SOUND = (Status.OK, Status.BOUNDARY, Status.SKIPPED)
@@ -82,18 +83,14 @@ class _Study:
         return f"interval “{self.word(row, 'interval')}” of {self.word(row, 'method')}"
 
     @cached_property
-    def _conditions(self) -> dict[tuple[Any, ...], str]:
-        frame = self.results.conditions
-        return {
-            tuple(row[name] for name in self.factors): row["condition"]
-            for row in frame.to_dict("records")
-        }
+    def _true_nulls(self) -> set[tuple[Any, ...]]:
+        return true_nulls(self.results.study, self.factors)
 
-    def null_is_true(self, row: Mapping[Any, Any]) -> bool:
-        """Whether the null value of an estimand is its true one under a condition."""
-        key = self._conditions.get(tuple(row[name] for name in self.factors), "")
-        truth = self.results.study["truths"].get(key, {}).get(row["estimand"])
-        return truth is not None and truth == null_of(self.results.study["null"], row["estimand"])
+    def null_is_true(self, rows: pd.DataFrame) -> list[bool]:
+        """Return by row whether the null value of its estimand is the true one."""
+        columns = columns_of(rows)
+        keys = zip(levels_by_row(columns, self.factors), columns["estimand"], strict=True)
+        return [key in self._true_nulls for key in keys]
 
 
 def _beyond(cells: pd.DataFrame) -> Booleans:
@@ -201,7 +198,7 @@ def _rejection(study: _Study) -> Iterator[Finding]:
     cells = study.cells("rejection")
     if cells.empty:
         return
-    cells = cells.assign(true=[study.null_is_true(row) for row in cells.to_dict("records")])
+    cells = cells.assign(true=study.null_is_true(cells))
     size = 1 - study.level
     error = np.sqrt(size * study.level / cells["used"].to_numpy(dtype=float))
     z = (cells["value"].to_numpy(dtype=float) - size) / error

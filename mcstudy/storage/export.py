@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from mcstudy.columns import ENDING, FIT, WARNED
 from mcstudy.grid import Condition, level_text
+from mcstudy.measure import null_of
 from mcstudy.storage import parts
 from mcstudy.storage.files import TableWriters, write_table
 from mcstudy.storage.rows import Key, StudyRows, column_of, numbers_of
@@ -131,3 +133,28 @@ def factor_column(levels: Sequence[Any]) -> pa.Array:
         plain = [None if level is None else level_text(level) for level in levels]
         return pa.array(plain, _TEXT)
     return pa.array(levels, None if kinds else _TEXT)
+
+
+def true_nulls(record: Mapping[str, Any], names: Sequence[str]) -> set[tuple[Any, ...]]:
+    """Return where the null value of an estimand is its true value, as (levels, estimand).
+
+    Parameters
+    ----------
+    record : mapping
+        The study's.
+    names : sequence of str
+        The factors, in the order of the levels. These are as tables have them.
+    """
+    null, truths, conditions = (record.get(name) for name in ("null", "truths", "conditions"))
+    if null is None or not truths or not conditions:
+        return set()
+    columns = [
+        factor_column([of[name] for of in conditions.values()]).to_pylist() for name in names
+    ]
+    levels = zip(*columns, strict=True) if columns else itertools.repeat(())
+    return {
+        (here, estimand)
+        for condition, here in zip(conditions, levels, strict=False)
+        for estimand, truth in truths.get(condition, {}).items()
+        if truth is not None and truth == null_of(null, estimand)
+    }

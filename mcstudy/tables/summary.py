@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -23,6 +23,7 @@ from mcstudy.columns import COUNTS, VALUES, WARNED, WARNED_MEANING
 from mcstudy.labels import Labels, label
 from mcstudy.measure import BUILT_IN
 from mcstudy.method import Status
+from mcstudy.storage.export import true_nulls
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import text
 from mcstudy.tables.numbers import (
@@ -39,7 +40,15 @@ _MOST_ROWS = (16, 12, 10, 8, 6, 4, 2)
 """Of each table in a short summary; the first with which all of it is a screen."""
 _MOST_COLUMNS = 5  # measures of a table; a terminal has no room for more
 _LONGEST, _LONGEST_AT = 28, 44  # letters of a name, and of a condition, in a short summary
-_WORST = {"bias": "largest", "rmse": "highest", "coverage": "lowest"}
+_REJECTION = {True: "rejection (null true)", False: "rejection (null false)"}
+"""The size of a test and its power: numbers of opposite meanings, so columns of their own."""
+_WORST = {
+    "bias": "largest",
+    "rmse": "highest",
+    "coverage": "lowest",
+    _REJECTION[True]: "highest",
+    _REJECTION[False]: "lowest",
+}
 """What is the worst of a measure over conditions; of others both ends are shown."""
 _ERROR = "(Monte Carlo standard error)"
 _SHOWN = {"rmse": "RMSE"}
@@ -65,6 +74,8 @@ class _Study:
         The methods.
     labels : mapping of str to str
         As in `Study`.
+    true_nulls : set of tuple
+        The levels of a condition and an estimand whose true value is the null value.
     """
 
     table: Columns
@@ -73,14 +84,15 @@ class _Study:
     varied: list[str]
     order: list[str]
     labels: Labels
+    true_nulls: Set[_Key]
 
     @classmethod
     def of(cls, table: Columns, record: Mapping[str, Any]) -> _Study:
         names = factor_columns(table)
         levels = levels_by_row(table, names)
         varied = [name for j, name in enumerate(names) if len({key[j] for key in levels}) > 1]
-        labels = record.get("labels", {})
-        return cls(table, levels, names, varied, method_order(record), labels)
+        labels, nulls = record.get("labels", {}), true_nulls(record, names)
+        return cls(table, levels, names, varied, method_order(record), labels, nulls)
 
     @cached_property
     def conditions(self) -> dict[tuple[Any, ...], None]:
@@ -133,8 +145,16 @@ class _Study:
 
     def head(self, measure: str) -> str:
         """Return what a measure is called above its numbers."""
-        words = label(self.labels, measure, "measure")
-        return cut(_SHOWN.get(words, words), _LONGEST)
+        name, *kind = measure.partition(" (null")
+        words = label(self.labels, name, "measure")
+        return cut(_SHOWN.get(words, words) + "".join(kind), _LONGEST)
+
+    def measure(self, row: int) -> str:
+        """Return the measure of a row; of a rejection also whether the null value is true."""
+        name = str(self.table["measure"][row])
+        if name != "rejection":
+            return name
+        return _REJECTION[(self.levels[row], self.table["estimand"][row]) in self.true_nulls]
 
     def used(self, row: int) -> str:
         """Return on how many replicates a number rests, of how many."""
@@ -181,7 +201,7 @@ def performance_summary(
     study = _Study.of(table, record)
     parts = [
         _Part.of(study, "Estimates", ("bias", "rmse"), of_intervals=False),
-        _Part.of(study, "Intervals", ("coverage", "rejection"), of_intervals=True),
+        _Part.of(study, "Intervals", ("coverage", *_REJECTION.values()), of_intervals=True),
     ]
     title = study.title(record["name"])
     for most in (len(table["measure"]),) if verbose else _MOST_ROWS:
@@ -221,8 +241,10 @@ class _Part:
     ) -> _Part:
         """Return the part with the measures `built_in` and the study's own."""
         table = study.table
-        names, missing = table["measure"].tolist(), np.isnan(table["value"]).tolist()
-        own = {n for n in names if n not in BUILT_IN and n != WARNED and not n.startswith("share_")}
+        names = [study.measure(row) for row in range(len(table["measure"]))]
+        missing = np.isnan(table["value"]).tolist()
+        others = {*BUILT_IN, *_REJECTION.values(), WARNED}
+        own = {name for name in names if name not in others and not name.startswith("share_")}
         keys = list(zip(*(table[name].tolist() for name in _NAMES), strict=True))
         found: dict[_Key, dict[str, list[int]]] = {}
         for row, name in enumerate(names):
@@ -289,20 +311,34 @@ def _every(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
 
 
 def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Block:
-    """Return a row for each cell, with the worst of its conditions; the lowest coverage first."""
-    least, lines, lowest = study.least.__getitem__, [], []
+    """Return a row for each cell, with the worst of its conditions; the lowest coverage first.
+
+    A cell has two rows where its lowest coverage and the lowest bound of one, which counts missing
+    intervals as misses, are of different conditions.
+    """
+    least, value = study.least.__getitem__, study.table["value"]
+    groups: list[tuple[float, list[list[str]]]] = []
     for cell, of in part.found.items():
-        line, low = study.words(cell), np.inf
-        for measure in measures:
-            places = sorted(of.get(measure, ()), key=least)
-            line.append(study.worst(measure, places) if places else "-")
-            if measure == "coverage":
-                line += study.where(places[0]) if places else ("", "")
-                low = least(places[0]) if places else low
-        lines.append(line)
-        lowest.append(low)
-    order = np.argsort(lowest, kind="stable").tolist()[:most]
+        covers = of.get("coverage", ())
+        lowest = list(dict.fromkeys(min(covers, key=by) for by in (value.item, least) if covers))
+        lines = []
+        for number, row in enumerate(lowest or [None]):
+            line = study.words(cell)
+            for measure in measures:
+                if measure == "coverage":
+                    line += ("-", "", "") if row is None else (study.number(row), *study.where(row))
+                elif number:
+                    line.append("")
+                else:
+                    places = sorted(of.get(measure, ()), key=value.item)
+                    line.append(study.worst(measure, places) if places else "-")
+            lines.append(line)
+        groups.append((min(map(least, covers), default=np.inf), lines))
+    groups.sort(key=lambda group: group[0])
+    lines = [line for _, lines in groups for line in lines]
     notes = []
+    if len(lines) > len(groups):
+        notes.append("an interval with two rows: its lowest coverage, and its lowest bound")
     if len(lines) > most:
         which = ", those with the lowest coverage" if "coverage" in measures else ""
         notes.append(f"{most} of {len(lines)} rows{which}; all: {_ALL}")
@@ -314,7 +350,7 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
     others = ["range of the others"] if worst and len(worst) < len(measures) else []
     said = ", ".join([*worst, *others]) or "range"
     heading = f"{part.heading}: {said} of {len(study.conditions)} conditions {_ERROR}"
-    return _block(heading, heads, [lines[i] for i in order], notes, labels=len(names), short=True)
+    return _block(heading, heads, lines[:most], notes, labels=len(names), short=True)
 
 
 def _block(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mcstudy import Estimate, Study, grid, open_results, replay, run, status
+from mcstudy import Estimate, Skip, Study, grid, open_results, replay, run, status
 from mcstudy.analysis.dependence import midranks, serial_correlation
 from mcstudy.cli import main
 from mcstudy.comparison.row_checks import (
@@ -247,6 +247,32 @@ def test_contract_missing_standard_errors_count_where_a_method_gives_some(tmp_pa
     assert f"Estimates without a standard error: {gone} of 200 by sometimes" in check.sentence
     assert set(check.frame["method"]) == {"sometimes"}
     assert check.frame["missing"].tolist() == [gone] * 2
+
+
+def test_contract_intervals_lost_with_failed_fits_are_missing_but_not_those_of_skipped_ones(
+    tmp_path,
+):
+    def limits(x):
+        half = 2 * x.std() / len(x) ** 0.5
+        return {"mean": Estimate(x.mean(), intervals={"i": (x.mean() - half, x.mean() + half)})}
+
+    def fails(x):
+        if x[0] > 0.7:
+            raise ValueError("no")
+        return limits(x)
+
+    def only_small(x):
+        if len(x) > 5:
+            raise Skip("too large")
+        return limits(x)
+
+    methods = {"limits": limits, "fails": fails, "only_small": only_small}
+    results = made(tmp_path, methods, 100)
+    check = check_of(results, MISSING)
+    failed = int((results.fits.query("method == 'fails'")["status"] == "error").sum())
+    assert check.verdict == "warning"
+    assert check.frame[["method", "of", "missing"]].values.tolist() == [["fails", 200, failed]]
+    assert f"in {failed / 2:.0f} % (fails, mean, i)" in check.sentence
 
 
 def test_contract_a_ranking_that_failures_turn_is_a_warning(tmp_path):

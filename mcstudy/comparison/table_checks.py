@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.precision import errors, precision_lines
-from mcstudy.analysis.select import columns_of, factor_columns, levels_by_row, with_labels
+from mcstudy.analysis.select import columns_of, factor_columns, labelled, levels_by_row, with_labels
 from mcstudy.arguments import counted
 from mcstudy.arrays import Floats
 from mcstudy.comparison.verdicts import Check, Verdict, Words, about
 from mcstudy.measure import LEVEL, Z
+from mcstudy.method import Status
 from mcstudy.tables.numbers import FEW_MISSING
 
 MATTERS = 0.1
@@ -24,6 +25,8 @@ _COMPARED = {
     "coverage_difference": "coverage",
 }
 _TWO = 2.0  # Monte Carlo errors, by which a difference is told from 0
+_STD_ERROR = "std_error"
+_INTERVAL = (("method", "method"), ("estimand", "estimand"), ("interval", "what"))
 _CHANCE = 0.05  # of differences that are 0, outside 95 % limits
 
 
@@ -220,28 +223,25 @@ def _goals(performance: pd.DataFrame, record: Mapping[str, Any]) -> Check:
 
 
 def _missing(performance: pd.DataFrame, words: Words) -> Check:
-    """Count the estimates without a standard error, or an interval, of methods that give them."""
+    """Count missing standard errors and intervals of methods that give them.
+
+    A standard error is missing of an estimate; an interval is missing of a data set, so that those
+    of failed fits count, as in the bounds of a coverage.
+    """
     name = "Standard errors and intervals"
-    estimates = _by_cell(performance, "bias", "used")
-    counts: dict[tuple[str, str, str], list[int]] = {}
-    for what, found in _given(performance):
-        for (*cell, interval), used in found.items():
-            *_, method, estimand = cell
-            of = counts.setdefault((method, estimand, interval or what), [0, 0, 0])
-            there = int(estimates.get(tuple(cell), 0))
-            of[0] += there
-            of[1] += max(there - int(used), 0)
-            of[2] += int(used)
-    lines = [(*key, n, lost, lost / n) for key, (n, lost, used) in counts.items() if n and used]
+    counts: dict[tuple[str, str, str], tuple[int, int]] = {}
+    for key, expected, there in _given(performance):
+        known = counts.get(key, (0, 0))
+        counts[key] = (known[0] + expected, known[1] + min(there, expected))
+    lines = [(*key, n, n - there, 1 - there / n) for key, (n, there) in counts.items() if there]
     if not lines:
         said = "No method gives standard errors or intervals, so none are missing."
         return Check(name, Verdict.FINE, said)
-    columns = ["method", "estimand", "what", "estimates", "missing", "share"]
-    frame = pd.DataFrame(lines, columns=columns)
+    frame = pd.DataFrame(lines, columns=["method", "estimand", "what", "of", "missing", "share"])
     bad = frame[frame["share"] > FEW_MISSING].sort_values("share", ascending=False, kind="stable")
-    by_method = frame[frame["what"] == "std_error"].groupby("method", sort=False)
+    by_method = frame[frame["what"] == _STD_ERROR].groupby("method", sort=False)
     lacking = [
-        f"{int(some['missing'].sum()):,} of {int(some['estimates'].sum()):,} by "
+        f"{int(some['missing'].sum()):,} of {int(some['of'].sum()):,} by "
         f"{words.list('method', [method])}"
         for method, some in by_method
         if some["missing"].any()
@@ -250,9 +250,18 @@ def _missing(performance: pd.DataFrame, words: Words) -> Check:
     said = f"Estimates without a standard error: {', '.join(lacking)}" if lacking else said
     said = said if len(by_method) else "No method gives standard errors"
     if bad.empty:
-        return Check(name, Verdict.FINE, f"{said}; of no interval more than 1 % are missing.")
-    gaps = int((bad["what"] != "std_error").sum())
-    said += f"; of {counted(gaps, 'interval')} more than 1 % are missing" if gaps else ""
+        return Check(
+            name, Verdict.FINE, f"{said}; no interval is missing in more than 1 % of the data sets."
+        )
+    gaps = bad[bad["what"] != _STD_ERROR]
+    if len(gaps):
+        worst = gaps.iloc[0]
+        which = [labelled(k, worst[n], words.labels) for k, n in _INTERVAL]
+        said += (
+            f"; {counted(len(gaps), 'interval')}, by method and estimand, "
+            f"{'is' if len(gaps) == 1 else 'are'} missing in more than 1 % of the data sets, at "
+            f"most in {100 * worst['share']:.0f} % ({', '.join(which)})"
+        )
     advice = (
         "Measures of what is missing rest on the other data sets, which may be the easier ones; "
         "coverage_of_all counts a missing interval as a miss."
@@ -261,11 +270,19 @@ def _missing(performance: pd.DataFrame, words: Words) -> Check:
     return Check(name, Verdict.WARNING, f"{said}.", advice, frame)
 
 
-def _given(performance: pd.DataFrame) -> list[tuple[str, dict[tuple[Any, ...], Any]]]:
-    """Return how many standard errors, and limits of each interval, there are by cell."""
-    errors_of = _by_cell(performance, "relative_error_model_se", "used")
+def _given(performance: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], int, int]]:
+    """Yield (method, estimand, what), how many there might be and how many there are, by cell.
+
+    A method that was skipped might give nothing.
+    """
+    estimates = _by_cell(performance, "bias", "used")
+    for key, used in _by_cell(performance, "relative_error_model_se", "used").items():
+        yield (key[-2], key[-1], _STD_ERROR), int(estimates.get(key, 0)), int(used)
+    shares = _by_cell(performance, f"share_{Status.SKIPPED}", "value")
+    skipped = {key[:-1]: share for key, share in shares.items()}
+    sizes = _by_cell(performance, "coverage", "replicates", ("interval",))
     # A width needs finite limits, a coverage a truth.
     widths = _by_cell(performance, "width", "used", ("interval",))
-    covers = _by_cell(performance, "coverage", "used", ("interval",))
-    limits = {key: max(int(used), int(widths.get(key, 0))) for key, used in covers.items()}
-    return [("std_error", {(*key, None): n for key, n in errors_of.items()}), ("", limits)]
+    for key, used in _by_cell(performance, "coverage", "used", ("interval",)).items():
+        fits = round(sizes[key] * (1 - skipped.get(key[:-2], 0.0)))
+        yield key[-3:], fits, max(int(used), int(widths.get(key, 0)))

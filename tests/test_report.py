@@ -441,3 +441,65 @@ def test_contract_missing_intervals_are_bounded_in_the_findings(tmp_path):
     said = " ".join(each.text for each in findings(_made(tmp_path, half)))
     assert "of the data sets in which it exists" in said
     assert re.search(r"Some are missing at k = \d: \d+ % of all data sets have one", said)
+
+
+def test_contract_intervals_that_are_missing_are_not_counted_as_reaching_the_level(tmp_path):
+    """They cover enough where they exist, which says little where they do not."""
+
+    def gone(x):
+        return {"mu": Estimate(x.mean(), 20**-0.5 if x[0] < 0.3 else np.nan)}
+
+    found = findings(_made(tmp_path, gone))
+    (own,) = (each for each in found if "is missing in" in each.text)
+    assert own.warns
+    assert re.search(
+        r"wald” of m for mu is missing in [34]\d % of the data sets at k = \d", own.text
+    )
+    assert re.search(r"[56]\d % of all data sets have one that contains it, or 9\d % if", own.text)
+    assert own.text.endswith("it is missing in more than 1 % in 10 of 10 conditions.")
+    assert not any("reach 95 %" in each.text for each in found)
+    assert not any("coverage is above" in each.text for each in found)
+
+
+def test_contract_methods_that_do_the_same_are_said_to_and_others_only_not_to_differ(tmp_path):
+    study = Study(
+        name="pairs",
+        simulate=lambda rng: rng.normal(size=20),
+        estimands=lambda: {"mu": 0.0},
+        methods={
+            "mean": lambda x: {"mu": Estimate(x.mean())},
+            "same": lambda x: {"mu": Estimate(x.mean())},
+            "half": lambda x: {"mu": Estimate(x[:19].mean())},
+        },
+        conditions=grid(),
+        replicates=20,
+        seed=2,
+    )
+    said = [each.text for each in findings(run(study, tmp_path, jobs=1, quiet=True))]
+    assert "The mean squared errors of same and mean for mu are the same." in said
+    assert (
+        "The mean squared errors of mean and half for mu do not differ beyond Monte Carlo error."
+        in said
+    )
+
+
+def test_contract_failures_of_one_condition_are_not_averaged_away(tmp_path):
+    def fails(x):
+        if len(x) == 5 and x[0] > 0:
+            raise ValueError("no")
+        return {"mu": Estimate(x.mean())}
+
+    study = Study(
+        name="fails",
+        simulate=lambda rng, *, n: rng.normal(size=n),
+        estimands=lambda *, n: {"mu": 0.0},
+        methods={"m": fails},
+        conditions=grid(n=[5, 10, 20, 40]),
+        replicates=100,
+        seed=2,
+    )
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    count = int((results.fits["status"] == "error").sum())
+    said = " ".join(each.text for each in findings(results))
+    assert f"{count} of 400 fits of m" in said
+    assert f"at most {count} %, at n = 5) failed: error." in said

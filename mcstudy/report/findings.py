@@ -7,7 +7,7 @@ What is said to be off is so beyond Monte Carlo error by limits that hold for al
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
@@ -132,66 +132,103 @@ def _coverage(study: _Study) -> Iterator[Finding]:
     # The score test: its limits are Wilson's.
     error = np.sqrt(level * (1 - level) / cells["used"].to_numpy(dtype=float))
     z = (cells["value"].to_numpy(dtype=float) - level) / error
-    cells = cells.assign(low=z < -_quantile(len(cells)), high=z > _quantile(len(cells)))
+    gaps = cells["replicates"] - cells["used"] > FEW_MISSING * cells["replicates"]
+    low, high = z < -_quantile(len(cells)), z > _quantile(len(cells))
+    cells = cells.assign(low=low, lacks=gaps, high=high & ~gaps)
     groups = [rows for _, rows in cells.groupby(["method", "interval", "estimand"], sort=False)]
-    low = sorted((g for g in groups if g["low"].any()), key=lambda rows: rows["value"].min())
-    for rows in low[:MOST]:
-        yield Finding(_low(study, rows), warns=True)
-    if len(low) > MOST:
-        more = len(low) - MOST
-        are = "intervals are" if more > 1 else "interval is"
-        yield Finding(f"{more} more {are} below {100 * level:g} % in some condition.", warns=True)
-    rest = [rows for rows in groups if not rows["low"].any()]
+    below = sorted((g for g in groups if g["low"].any()), key=lambda rows: rows["value"].min())
+    yield from _told(below, lambda rows: _low(study, rows), f"below {100 * level:g} %")
+    lacking = [rows for rows in groups if rows["lacks"].any() and not rows["low"].any()]
+    lacking.sort(key=_least)
+    yield from _told(lacking, lambda rows: _lacking(study, rows), "missing in more than 1 %")
+    rest = [rows for rows in groups if not (rows["low"] | rows["lacks"]).any()]
     if len(groups) == len(cells) == len(rest) == 1:
         (row,) = cells.to_dict("records")
-        yield Finding(
-            f"The {study.interval(row)} contains {study.word(row, 'estimand')} in {percent(row)} "
-            f"of the data sets: {100 * level:g} % within Monte Carlo error."
-        )
+        if not row["high"]:
+            yield Finding(
+                f"The {study.interval(row)} contains {study.word(row, 'estimand')} in "
+                f"{percent(row)} of the data sets: {100 * level:g} % within Monte Carlo error."
+            )
     elif rest:
         whole = pd.concat(rest, ignore_index=True)
         lowest = whole.iloc[whole["value"].argmin()]
-        which = f"{len(rest)} of {len(groups)} intervals" if low else "All intervals"
+        some = len(rest) < len(groups)
+        which = f"{len(rest)} of {len(groups)} intervals" if some else "All intervals"
+        reach = "reaches" if some and len(rest) == 1 else "reach"
         yield Finding(
-            f"{which}, counted by method and estimand, reach {100 * level:g} % in every condition "
-            f"within Monte Carlo error; the lowest coverage among them is {percent(lowest)}, of "
-            f"{study.word(lowest, 'estimand')} by the {study.interval(lowest)}"
-            f"{study.place(lowest)}."
+            f"{which}, counted by method and estimand, {reach} {100 * level:g} % in every "
+            f"condition within Monte Carlo error; the lowest coverage among them is "
+            f"{percent(lowest)}, of {study.word(lowest, 'estimand')} by the "
+            f"{study.interval(lowest)}{study.place(lowest)}."
         )
-    if len(high := cells[cells["high"]]):
-        most = high.iloc[high["value"].argmax()]
+    if len(over := cells[cells["high"]]):
+        most = over.iloc[over["value"].argmax()]
         yield Finding(
-            f"In {len(high)} of {len(cells)} cells the coverage is above {100 * level:g} %: most "
-            f"of {study.word(most, 'estimand')} by the {study.interval(most)}, "
+            f"{_where(len(over), len(cells))} the coverage is above {100 * level:g} %: most of "
+            f"{study.word(most, 'estimand')} by the {study.interval(most)}, "
             f"{percent(most)}{study.place(most)}."
         )
+
+
+def _told(
+    groups: Sequence[pd.DataFrame], sentence: Callable[[pd.DataFrame], str], what: str
+) -> Iterator[Finding]:
+    """Yield a sentence on each of the first groups, with a sign, and one on how many more."""
+    for rows in groups[:MOST]:
+        yield Finding(sentence(rows), warns=True)
+    if (more := len(groups) - MOST) > 0:
+        are = "intervals are" if more > 1 else "interval is"
+        yield Finding(f"{more} more {are} {what} in some condition.", warns=True)
 
 
 def _low(study: _Study, rows: pd.DataFrame) -> str:
     """Return the sentence on an interval that covers too little somewhere."""
     first = rows.iloc[rows["value"].argmin()]
-    low, missing = int(rows["low"].sum()), rows["replicates"] - rows["used"]
-    lacks = bool((missing > FEW_MISSING * rows["replicates"]).any())
+    low = int(rows["low"].sum())
     text = (
         f"The {study.interval(first)} contains {study.word(first, 'estimand')} in {_range(rows)} "
-        f"of the data sets{' in which it exists' * lacks}"
+        f"of the data sets{' in which it exists' * bool(rows['lacks'].any())}"
         f"{study.place(first) if len(rows) == 1 else ''}; nominal {100 * study.level:g} %"
     )
     if low < len(rows):
         text += f"; below it in {low} of {len(rows)} conditions"
-    cells = rows.to_dict("records")
-    bounds = [
-        (bounds, place)
-        for place, cell in enumerate(cells)
-        if (bounds := coverage_bounds(*(cell[name] for name in _BOUNDED)))
-    ]
-    if bounds:
-        (least, most), place = min(bounds)
+    return f"{text}. Some are missing{_bounds(study, rows)}." if _least(rows) < 1 else f"{text}."
+
+
+def _lacking(study: _Study, rows: pd.DataFrame) -> str:
+    """Return the sentence on an interval that covers enough where it exists, but is missing."""
+    row = rows.iloc[min(_bounded(rows))[1]]
+    lost = 1 - row["used"] / row["replicates"]
+    text = (
+        f"The {study.interval(row)} for {study.word(row, 'estimand')} is missing in "
+        f"{100 * lost:.0f} % of the data sets{_bounds(study, rows)}"
+    )
+    if len(rows) > 1:
         text += (
-            f". Some are missing{study.place(cells[place])}: {100 * least:.0f} % of all data sets "
-            f"have one that contains it, or {100 * most:.0f} % if each missing one did"
+            f"; it is missing in more than 1 % in {rows['lacks'].sum()} of {len(rows)} conditions"
         )
     return f"{text}."
+
+
+def _bounded(rows: pd.DataFrame) -> list[tuple[tuple[float, float], int]]:
+    """Return the bounds of the coverages that lack intervals, and where they stand."""
+    cells = enumerate(rows.to_dict("records"))
+    found = ((coverage_bounds(*(cell[name] for name in _BOUNDED)), i) for i, cell in cells)
+    return [(bounds, i) for bounds, i in found if bounds]
+
+
+def _least(rows: pd.DataFrame) -> float:
+    """Return the least lower bound of the coverages that lack intervals; infinite without one."""
+    return min((least for (least, _), _ in _bounded(rows)), default=math.inf)
+
+
+def _bounds(study: _Study, rows: pd.DataFrame) -> str:
+    """Return what the missing intervals of the worst condition mean for all of its data sets."""
+    (least, most), i = min(_bounded(rows))
+    return (
+        f"{study.place(rows.iloc[i])}: {100 * least:.0f} % of all data sets have one that contains "
+        f"it, or {100 * most:.0f} % if each missing one did"
+    )
 
 
 def _rejection(study: _Study) -> Iterator[Finding]:
@@ -240,11 +277,11 @@ def _bias(study: _Study) -> Iterator[Finding]:
         yield Finding(
             f"{study.word(row, 'method')} {side} {study.word(row, 'estimand')} by "
             f"{number_with_error(abs(row['value']), row['mcse'])} on average{study.place(row)}"
-            f"{': its largest bias' if study.varying else ''}{of_rmse}.",
+            f"{of_rmse}{', its largest share' if study.varying and of_rmse else ''}.",
             warns=row["share"] > MUCH,
         )
     if rest := len(cells) - len(seen):
-        yield Finding(f"{_where(rest, len(cells))} the bias is within Monte Carlo error.")
+        yield Finding(f"{_where(rest, len(cells))} no bias is seen beyond Monte Carlo error.")
 
 
 def _where(count: int, total: int) -> str:
@@ -270,8 +307,8 @@ def _standard_errors(study: _Study) -> Iterator[Finding]:
         )
     if len(cells) and seen.empty:
         yield Finding(
-            f"{_where(len(cells), len(cells))} the standard errors agree with the spread of the "
-            "estimates within Monte Carlo error."
+            f"{_where(len(cells), len(cells))} the standard errors differ from the spread of the "
+            "estimates by no more than Monte Carlo error."
         )
 
 
@@ -298,7 +335,7 @@ def _comparisons(study: _Study) -> Iterator[Finding]:
         return
     frame = frame[(frame["measure"] == "mse_difference") & frame["value"].notna()]
     frame = frame.assign(differs=_beyond(frame))
-    equal: dict[tuple[str, str], list[str]] = {}
+    equal: dict[tuple[str, str, bool], list[str]] = {}
     told = []
     for _, rows in frame.groupby(["method", "reference", "estimand"], sort=False):
         first = rows.iloc[0]
@@ -307,7 +344,8 @@ def _comparisons(study: _Study) -> Iterator[Finding]:
         better = int((rows["differs"] & (rows["value"] < 0)).sum())
         worse = int((rows["differs"] & (rows["value"] > 0)).sum())
         if not better and not worse:
-            equal.setdefault((one, other), []).append(what)
+            same = bool((rows["value"] == 0).all())
+            equal.setdefault((one, other, same), []).append(what)
             continue
         said = [f"below that of {other} in {better}"] if better else []
         said += [f"above {'it' if better else f'that of {other}'} in {worse}"] if worse else []
@@ -318,10 +356,10 @@ def _comparisons(study: _Study) -> Iterator[Finding]:
         )
     yield from map(Finding, told[:MOST])
     yield from _left_out(told, "difference between two methods")
-    for (one, other), names in list(equal.items())[:MOST]:
+    for (one, other, same), names in list(equal.items())[:MOST]:
+        differ = "are the same" if same else "do not differ beyond Monte Carlo error"
         yield Finding(
-            f"The mean squared errors of {one} and {other} for {', '.join(names)} cannot be told "
-            "apart."
+            f"The mean squared errors of {one} and {other} for {', '.join(names)} {differ}."
         )
 
 
@@ -338,7 +376,7 @@ def _failures(study: _Study) -> Iterator[Finding]:
             error = math.sqrt(share * (1 - share) / fits)
             cell = {"value": share, "mcse": error, "lower": math.nan, "upper": math.nan}
             kinds = rows[rows["value"] > 0]["measure"].unique()
-            shown = f" ({percent(cell)})" if count < fits else ""
+            shown = f" ({percent(cell)}{_most_failed(study, rows)})" if count < fits else ""
             yield Finding(
                 f"{'All' if count == fits else count} {'' if count == fits else f'of {fits} '}"
                 f"fits of {study.word(rows.iloc[0], 'method')}{shown} failed: "
@@ -347,3 +385,16 @@ def _failures(study: _Study) -> Iterator[Finding]:
             )
     if len(failed) and not some:
         yield Finding("No fit failed.")
+
+
+def _most_failed(study: _Study, rows: pd.DataFrame) -> str:
+    """Return the largest share of failures in a condition, where there are several."""
+    sums: dict[tuple[Any, ...], float] = {}
+    keys = levels_by_row(columns_of(rows), study.factors)
+    for key, share in zip(keys, rows["value"], strict=True):
+        sums[key] = sums.get(key, 0.0) + share
+    if len(sums) < 2:
+        return ""
+    worst = max(sums, key=lambda key: sums[key])
+    place = study.place(dict(zip(study.factors, worst, strict=True)))
+    return f"; at most {100 * sums[worst]:.0f} %,{place}"

@@ -447,7 +447,7 @@ VERBS = {
             ),
             names_option(
                 "--intervals",
-                "with --methods: an interval of each, by default those of the same name",
+                "with --methods: an interval of each; default: the same names, or the only ones",
                 type=pair("--intervals", "the reference's"),
             ),
             _WHERE,

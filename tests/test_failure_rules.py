@@ -161,15 +161,32 @@ def test_contract_bad_input_is_one_line(results, study_file, tmp_path):
         alone.sensitivity("rmse")
 
 
-def test_contract_intervals_of_one_method_are_not_ranked_and_named(study_file, tmp_path, capsys):
+def test_contract_the_only_interval_of_each_method_are_ranked_together(study_file, tmp_path):
     named = 'Estimate(sample.mean() + 0.01 * rng.normal(), intervals={"wide": (-9, 9)})'
+    path = study_file(("Estimate(sample.mean() + 0.01 * rng.normal())", named))
+    made = run(path, tmp_path, jobs=1, quiet=True, replicates=5).sensitivity("width")
+    assert set(made.frame["interval"]) == {"default / wide"}
+    first = made.frame.query("view == 'available'").pivot(
+        index=["n", "mean"], columns="method", values=["rank", "value"]
+    )
+    assert (first["value", "jittered"] == 18).all()
+    assert (first["rank", "jittered"] == 2).all()
+    assert (first["rank", "average"] == 1).all()
+
+
+def test_contract_intervals_of_one_method_are_not_ranked_and_named(study_file, tmp_path, capsys):
+    two = 'intervals={"wide": (-9, 9), "wider": (-99, 99)}'
+    named = f"Estimate(sample.mean() + 0.01 * rng.normal(), {two})"
     path = study_file(("Estimate(sample.mean() + 0.01 * rng.normal())", named))
     folder = str(run(path, tmp_path, jobs=1, quiet=True, replicates=5).folder)
     assert main(["failures", folder]) == 0
     out = capsys.readouterr().out
     assert "Ranking of the methods by rmse" in out
     lacking = "no cell has coverage of two methods or more here; of one method only: "
-    assert f"No ranking by coverage: {lacking}default (average), wide (jittered)" in out
+    assert (
+        f"No ranking by coverage: {lacking}default (average), wide (jittered), wider (jittered)"
+        in out
+    )
     assert main(["failures", folder, "--measure", "coverage"]) == 2
     assert lacking in capsys.readouterr().err
 

@@ -207,12 +207,30 @@ def test_identity_intervals_of_different_names_against_each_other():
     assert all(np.array_equal(found[key], plain[key], equal_nan=True) for key in estimates)
 
 
-def test_contract_intervals_without_a_partner_are_named(study_file, tmp_path, capsys):
+def test_contract_the_only_interval_of_each_method_go_together(study_file, tmp_path):
     named = 'Estimate(sample.mean() + 0.01 * rng.normal(), intervals={"wide": (-9, 9)})'
     path = study_file(("Estimate(sample.mean() + 0.01 * rng.normal())", named))
     results = run(path, tmp_path, jobs=1, quiet=True, replicates=5)
+    frame = results.comparisons.query("measure == 'coverage_difference'")
+    assert set(frame.interval) == {"wide against default"}
+    known = results.performance.query("measure == 'coverage'").groupby("method")["value"].mean()
+    assert frame.value.mean() == pytest.approx(known["jittered"] - known["average"])
+    made = results.compare("average", "jittered")
+    text = " ".join(str(made).split())
+    assert "default against wide" in set(made.frame.interval.dropna())
+    assert "only " not in text
+    assert made.frame.equals(
+        results.compare("average", "jittered", intervals=("default", "wide")).frame
+    )
+
+
+def test_contract_intervals_without_a_partner_are_named(study_file, tmp_path, capsys):
+    two = 'intervals={"wide": (-9, 9), "wider": (-99, 99)}'
+    named = f"Estimate(sample.mean() + 0.01 * rng.normal(), {two})"
+    path = study_file(("Estimate(sample.mean() + 0.01 * rng.normal())", named))
+    results = run(path, tmp_path, jobs=1, quiet=True, replicates=5)
     text = " ".join(str(results.compare("jittered", "average")).split())
-    assert "only jittered has the interval wide only average has the interval default" in text
+    assert "only jittered has the intervals wide, wider only average has the interval" in text
     assert "--intervals wide,default" in text
     folder = str(results.folder)
     options = ["compare", folder, "--methods", "jittered,average", "--intervals"]

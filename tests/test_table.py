@@ -95,6 +95,23 @@ def test_contract_what_has_no_interval_has_a_blank_there():
     assert ",0.1,0.0125,1000,1000" in csv
 
 
+def test_contract_methods_with_an_interval_each_of_their_own_stand_in_one_row():
+    frame = performance(intervals=())
+    cells = frame[frame.measure == "bias"].assign(
+        measure="coverage", interval=lambda f: f.method.map({"m": "default", "k": "wald"})
+    )
+    made = table(pd.concat([frame, cells]), ["coverage"])
+    assert made.layout.row_names == ("n",)
+    assert len(made.layout.entries) == 4
+    assert "intervals: default of m, wald of k" in made.notes
+    assert not any(note.startswith("throughout") and "interval" in note for note in made.notes)
+    both = table(pd.concat([frame, cells]), ["bias", "coverage"])
+    assert both.layout.row_names == ("n",)
+    assert len(both.layout.entries) == 8
+    asked = table(pd.concat([frame, cells]), "coverage", rows="interval")
+    assert asked.layout.row_names == ("interval", "n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

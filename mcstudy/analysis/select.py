@@ -274,6 +274,19 @@ def at(levels: Mapping[Any, Any], names: Sequence[str], labels: Labels = _NO_LAB
     return factors_in_words({name: levels[name] for name in names}, labels)
 
 
+def own_intervals(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the interval of each method, where these differ and none has more than one.
+
+    Such intervals stand beside one another, as their methods do; elsewhere it is empty.
+    """
+    if not {"method", "interval"} <= set(frame.columns):
+        return {}
+    pairs = frame[["method", "interval"]].dropna().drop_duplicates()
+    if pairs["interval"].nunique() < 2 or pairs["method"].duplicated().any():
+        return {}
+    return dict(pairs.itertuples(index=False))
+
+
 def varying(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
     """Return those of the columns that have more than one level."""
     return [name for name in names if frame[name].nunique(dropna=False) > 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -79,7 +79,7 @@ def condition_comparisons(
 
     A pair of which one has no rows here is passed over. `null` is the value, or that of each
     estimand, whose rejection is compared; `intervals` are the method's and the reference's to hold
-    against each other, in place of all those that have a name in common.
+    against each other, in place of those that `interval_pairs` finds.
     """
     for method, reference in pairs:
         if method in rows.methods and reference in rows.methods:
@@ -96,6 +96,16 @@ def condition_comparisons(
                 for some, interval, name, made in found:
                     for estimand, line in zip(some, numbers_by_row(made, len(some)), strict=True):
                         yield method, reference, estimand, interval, name, *line, count
+
+
+def interval_pairs(own: Collection[str], others: Collection[str]) -> list[tuple[str, str]]:
+    """Return which intervals of two methods are held against each other.
+
+    Those of the same name; of methods that have one each, these, whatever their names.
+    """
+    if common := sorted(set(own) & set(others)):
+        return [(name, name) for name in common]
+    return list(zip(own, others, strict=True)) if len(own) == len(others) == 1 else []
 
 
 def matched(one: MethodRows, other: MethodRows) -> tuple[Places, Places, int]:
@@ -116,10 +126,14 @@ def _measures(
     for name, measure in COMPARISONS.items():
         yield names, None, name, measure(pair)
     (one, _), (other, _) = sides
-    common = {same for name in names for same in one[name].intervals.keys() & other[name].intervals}
-    for first, second in [intervals] if intervals else [(same, same) for same in sorted(common)]:
+    paired: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        own, others = one[name].intervals, other[name].intervals
+        for first, second in [intervals] if intervals else interval_pairs(own, others):
+            if first in own and second in others:
+                paired.setdefault((first, second), []).append(name)
+    for (first, second), having in sorted(paired.items()):
         label = first if first == second else f"{first} against {second}"
-        having = [n for n in names if first in one[n].intervals and second in other[n].intervals]
         tested = [name for name in having if not np.isnan(null_of(null, name))]
         for some, measures in ((having, INTERVAL_COMPARISONS), (tested, _OF_NULL)):
             if some:
@@ -250,7 +264,7 @@ def compare(
         The value, or that of each estimand, whose rejection is compared.
     intervals : (str, str), optional
         The method's interval and the reference's to hold against each other; by default those that
-        have the same name.
+        have the same name, or the only one of each.
     record : mapping
         The study's, so that factors are known as such.
 
@@ -282,7 +296,9 @@ def compare(
 
 
 def _alone(method: str, reference: str, own: Mapping[str, set[str]]) -> Iterator[str]:
-    """Say which intervals have no partner of their name, and how they get one."""
+    """Say which intervals have no partner, and how they get one."""
+    if interval_pairs(own[method], own[reference]) and not own[method] & own[reference]:
+        return
     first, second = own[method] - own[reference], own[reference] - own[method]
     for name, some in ((method, first), (reference, second)):
         if some:

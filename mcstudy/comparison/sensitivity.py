@@ -212,6 +212,7 @@ def _cells(
     """Return by estimand, and for a measure of intervals by interval, the fits of each method.
 
     A method without any estimate is there too, and failed; one whose fits lack the interval is not.
+    Where each method has one interval, these are ranked together, whatever their names.
     """
     found: dict[tuple[str, str | None], dict[str, Fits]] = {}
     for name, method in rows.methods.items():
@@ -226,7 +227,25 @@ def _cells(
                     continue
                 fits = Fits(method.replicate, cell, lost | missing)
                 found.setdefault((estimand, interval), {})[name] = fits
-    return sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+    cells = _only_intervals_joined(found) if measure in INTERVAL_MEASURES else found
+    return sorted(cells.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+
+
+def _only_intervals_joined(
+    found: Mapping[tuple[str, str | None], dict[str, Fits]],
+) -> dict[tuple[str, str | None], dict[str, Fits]]:
+    """Return the cells, those of an estimand as one (``default / wald``) if no method has two."""
+    by_estimand: dict[str, dict[str | None, dict[str, Fits]]] = {}
+    for (estimand, interval), fits in found.items():
+        by_estimand.setdefault(estimand, {})[interval] = fits
+    made: dict[tuple[str, str | None], dict[str, Fits]] = {}
+    for estimand, of in by_estimand.items():
+        all_fits = {method: each for fits in of.values() for method, each in fits.items()}
+        if len(all_fits) == sum(map(len, of.values())):
+            made[estimand, " / ".join(sorted(filter(None, of)))] = all_fits
+        else:
+            made |= {(estimand, interval): fits for interval, fits in of.items()}
+    return made
 
 
 def _lines(

@@ -20,6 +20,7 @@ from mcstudy.analysis.select import (
     known_measures,
     levels_of,
     method_order,
+    own_intervals,
     select,
     varying,
     wheres,
@@ -151,17 +152,6 @@ class Cells:
         """Return whether a column has several levels."""
         return name in self.frame and self.frame[name].nunique(dropna=False) > 1
 
-    @property
-    def own_intervals(self) -> dict[str, str]:
-        """The interval of each method, where these differ and none has more than one.
-
-        Such methods stand beside one another in the same panel.
-        """
-        if not self.varies("interval"):
-            return {}
-        pairs = self.frame[["method", "interval"]].drop_duplicates()
-        return {} if pairs["method"].duplicated().any() else dict(pairs.itertuples(index=False))
-
 
 def cells_of(request: Request, measures: Sequence[str], driven: str | None = None) -> Cells:
     """Return the cells of some measures; factors by their influence on the first, or on `driven`.
@@ -245,7 +235,7 @@ def panels_of(request: Request, cells: Cells, taken: Sequence[str]) -> Panels:
     """
     count = {n: cells.frame[n].nunique(dropna=False) for n in cells.frame}
     blocks = count["estimand"] if "estimand" not in taken else 1
-    kinds = () if cells.own_intervals else ("interval",)
+    kinds = () if own_intervals(cells.frame) else ("interval",)
     free = [n for n in (*kinds, *cells.factors) if cells.varies(n) and n not in taken]
     if request.facets is not None:
         wanted = [name for name in request.facets if name in free]

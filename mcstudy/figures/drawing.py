@@ -8,6 +8,7 @@ from typing import Any
 
 import altair as alt
 
+from mcstudy.analysis.select import own_intervals
 from mcstudy.figures.axis import Axis
 from mcstudy.figures.cells import Cells, Request, shown
 from mcstudy.figures.style import FAINT, method_colours, method_shapes, theme
@@ -154,7 +155,7 @@ def about(request: Request, cells: Cells, *notes: str) -> list[str]:
     lost = f"{cells.lost} cells have no value" if cells.lost else ""
     own = ", ".join(
         f"{request.levels('interval', [interval])[0]} of {request.method_labels[method]}"
-        for method, interval in cells.own_intervals.items()
+        for method, interval in own_intervals(cells.frame).items()
     )
     intervals = f"intervals {own}" if own else ""
     first = "; ".join(filter(None, [only_method(request, cells), fixed, intervals, count, lost]))

@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from mcstudy.analysis.select import levels_of
+from mcstudy.analysis.select import levels_of, own_intervals
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import (
     MOST_PANELS,
@@ -95,7 +95,7 @@ def _points(request: Request, cells: Cells, order: Sequence[str], measure: str, 
     """Return a row of panels, one for each interval, or one if each method has its own."""
     frame, methods = cells.frame, levels_of(cells.frame, "method")
     several = ["interval"] if cells.varies("interval") else []
-    row, all_rows = places(request, frame, [] if cells.own_intervals else several)
+    row, all_rows = places(request, frame, [] if own_intervals(cells.frame) else several)
     names = [*order, *several]
     own = {name: i for i, name in enumerate(methods)}
     shift = [(own[m] - (len(methods) - 1) / 2) / (len(methods) + 1) for m in frame["method"]]
@@ -199,7 +199,9 @@ def heat(request: Request) -> Any:
 def _sides(request: Request, cells: Cells) -> tuple[list[str], list[str], list[str]]:
     """Return what runs across, down and over the panels of a heat map."""
     x, y = (checked_factor(request, name, cells) for name in (request.x, request.y))
-    kinds = ("estimand", "method") if cells.own_intervals else ("estimand", "interval", "method")
+    kinds = (
+        ("estimand", "method") if own_intervals(cells.frame) else ("estimand", "interval", "method")
+    )
     facets = [n for n in kinds if cells.varies(n)]
     if request.facets is not None:
         facets = [n for n in request.facets if cells.varies(n)]

@@ -20,6 +20,7 @@ from mcstudy.analysis.select import (
     labels_of,
     levels_of,
     named,
+    own_intervals,
     select,
     varying,
     wheres,
@@ -244,7 +245,8 @@ def _places(
         known_column(frame, name)
     if both := set(down) & set(across):
         raise ResultsError(f"{min(both)} is in rows and in columns; give it one place")
-    vary = varying(frame, dimensions(frame))
+    beside = ["interval"] if own_intervals(frame) else []  # the method tells it
+    vary = [name for name in varying(frame, dimensions(frame)) if name not in beside]
     if columns is None and "method" in vary and "method" not in down:
         across = ["method"]
     if len(measures) > 1 and "measure" not in [*down, *across]:
@@ -310,10 +312,18 @@ def _levels(frame: pd.DataFrame, name: str, orders: Orders) -> list[Any]:
 def _notes(frame: pd.DataFrame, placed: list[str]) -> Iterator[str]:
     """Yield what is fixed, and how many replicates there are."""
     words = labels_of(frame)
+    own = {} if "interval" in placed else own_intervals(frame)
+    if own:
+        pairs = (
+            f"{labelled('interval', interval, words)} of {labelled('method', method, words)}"
+            for method, interval in own.items()
+        )
+        yield "intervals: " + ", ".join(pairs)
     throughout = [
         f"{label(words, name, 'factor')}={labelled(name, levels_of(frame, name)[0], words)}"
         for name in dimensions(frame)
         if name not in (*placed, "measure")
+        and not (name == "interval" and own)
         and not (name in ("estimand", "interval") and frame[name].isna().all())
     ]
     if throughout:

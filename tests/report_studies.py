@@ -3,7 +3,7 @@
 TRIAL = '''
 """Does the trimmed mean keep its level?
 
-It is compared with the mean of the same samples.
+It is compared with the mean of the same samples: `mean` & ``shrunken``.
 
     mcstudy run trial.py
     mcstudy report results/trial

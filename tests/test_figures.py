@@ -288,3 +288,30 @@ def test_contract_methods_with_an_interval_each_of_their_own_share_the_panels(tm
     both = {"a": named("wald"), "b": named("wald"), "c": named("score")}
     shared = results_of(tmp_path / "shared", both, conditions).plot("coverage").to_dict()
     assert "intervals wald of a, wald of b, score of c" in shared["title"]["subtitle"][0]
+
+
+def test_contract_a_coverage_that_lacks_intervals_is_drawn_with_its_bounds(tmp_path):
+    def gone(x):
+        half = float("nan") if x[0] > 1 else 0.9
+        limits = {"i": (x.mean() - half, x.mean() + half)}
+        return {"t.h[0]<b>": Estimate(x.mean(), intervals=limits)}
+
+    methods = {"whole": mean, "gone": gone}
+    results = results_of(tmp_path, methods=methods, conditions=grid(n=[5, 10, 20]))
+    frame = results.performance.query("measure == 'coverage' and method == 'gone'")
+    of_all = results.performance.query("measure == 'coverage_of_all' and method == 'gone'")
+    assert (frame.used < frame.replicates).all()
+    for figure in (results.plot("coverage"), results.plot("lolly")):
+        spec = specification(figure)
+        bounds = sorted(record["b"] for record in records(spec) if "b" in record)
+        assert bounds == sorted(float(f"{x:.6g}") for x in of_all.value)
+        assert "in 3 cells more than 1 %" in " ".join(spec["title"]["subtitle"])
+        assert {"b", "d"} <= {part.get("field") for part in parts_of(spec)}
+    whole = specification(results.plot("coverage", method="whole"))
+    assert not [record for record in records(whole) if "b" in record]
+    assert "more than 1 %" not in " ".join(whole["title"]["subtitle"])
+    zipped = results.plot("zip")
+    assert "SE, or half the width of the interval where" in specification(zipped)["title"]["text"]
+    heat = " ".join(specification(results.plot("heat", measure="coverage"))["title"]["subtitle"])
+    assert "Monte Carlo standard error at most 0." in heat
+    assert "coverage_of_all counts" in heat

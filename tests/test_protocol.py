@@ -43,7 +43,7 @@ def test_contract_declarations_answer_and_the_rest_is_for_a_person(study_file):
         r"Is \<b>it\</b> any \| good?",
         "Or not?",
         "Fully factorial: 2 x 2 = 4 conditions.",
-        "few, 10",
+        "5 (few), 10",
         "0 to 1.5",
         "rejection",
         "Share above 0.",

@@ -65,6 +65,7 @@ def test_contract_head_has_title_date_seed_and_aims(trial, page):
     assert "trial Simulation study: 4 conditions, 2 methods, 60 replicates of each" in head
     assert "seed 4; " + trial[0].study["runs"][0]["started"][:10] in head
     assert "Does the trimmed mean keep its level? It is compared with the mean" in head
+    assert "same samples: <code>mean</code> &amp; <code>shrunken</code>.</p>" in trial[1]
     assert "<code>mcstudy run trial.py\nmcstudy report results/trial</code>" in trial[1]
     assert list(page.sections)[1:] == [
         *("findings", "explore", "figures", "cells"),
@@ -503,3 +504,20 @@ def test_contract_failures_of_one_condition_are_not_averaged_away(tmp_path):
     said = " ".join(each.text for each in findings(results))
     assert f"{count} of 400 fits of m" in said
     assert f"at most {count} %, at n = 5) failed: error." in said
+
+
+def test_contract_a_mean_width_that_a_few_intervals_make_is_told(tmp_path):
+    def odd(x):
+        half = 1e9 if x.max() > 3.4 else 1.0
+        return {"mu": Estimate(x.mean(), intervals={"i": (x.mean() - half, x.mean() + half)})}
+
+    said = [each for each in findings(_made(tmp_path, odd)) if "mean width" in each.text]
+    assert len(said) == 1
+    assert said[0].warns
+    assert "a few very wide intervals dominate it." in said[0].text
+
+    def plain(x):
+        return {"mu": Estimate(x.mean(), 1.0)}
+
+    found = findings(_made(tmp_path / "plain", plain))
+    assert not any("mean width" in each.text for each in found)

@@ -229,6 +229,15 @@ def labelled(name: str, level: Any, labels: Labels) -> str:
     return (None if is_missing(level) else level_label(labels, name, level)) or in_words(level)
 
 
+def levels_in_words(name: str, levels: Iterable[Any], labels: Labels) -> str:
+    """Return levels and their labels as a list: ``0 (none), 1 (some)``."""
+    shown = []
+    for level in levels:
+        value, words = in_words(level), labelled(name, level, labels)
+        shown.append(value if words == value else f"{value} ({words})")
+    return ("; " if any("," in text for text in shown) else ", ").join(shown)
+
+
 def named(name: str, level: Any, labels: Labels = _NO_LABELS) -> str:
     """Return a level so that it explains itself: ``n=10``, but a method by its name alone."""
     if name in WORDS:

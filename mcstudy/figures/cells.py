@@ -35,7 +35,7 @@ from mcstudy.figures.style import (
     unlike,
 )
 from mcstudy.measure import LEVEL
-from mcstudy.tables.numbers import number_with_error
+from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with_error
 
 MOST_PANELS = 24  # what a page still shows legibly
 MOST_COLUMNS = 5
@@ -305,7 +305,7 @@ def thinned(frame: pd.DataFrame, most: int = MOST_CELLS) -> tuple[pd.DataFrame, 
     count = max(1, total * most // len(frame))
     drawn = np.random.default_rng(0).permutation(total)[:count]  # the same ones each time
     kept = frame[np.isin(condition, drawn)].iloc[:most]
-    return kept, f"{count} of {total} conditions, drawn at random; where= shows others"
+    return kept, f"{count} of {total} conditions, drawn at random; the option where chooses others"
 
 
 def shown(row: Mapping[Any, Any]) -> str:
@@ -316,18 +316,29 @@ def shown(row: Mapping[Any, Any]) -> str:
 def records(
     request: Request, frame: pd.DataFrame, names: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield what a mark says of each cell: value, limits, method, and words for the tooltip."""
+    """Yield what a mark says of each cell: value, limits, method, and words for the tooltip.
+
+    A coverage that lacks intervals has its bounds, too.
+    """
     labels = request.method_labels
     for row in frame.to_dict("records"):
+        bounds = bounds_of(row)
+        ends = {"b": rounded(bounds[0]), "d": rounded(bounds[1])} if bounds else {}
         yield {
             "v": rounded(row["value"]),
             "l": rounded(row["lower"]),
             "u": rounded(row["upper"]),
             "m": labels[row["method"]],
-            "t": shown(row),
+            "t": f"{shown(row)} {bounds_in_words(bounds)}".strip(),
             "n": f"{row['used']}/{row['replicates']}",
             "c": request.at({name: row[name] for name in names}),
+            **ends,
         }
+
+
+def bounds_of(row: Mapping[Any, Any]) -> tuple[float, float] | None:
+    """Return the bounds of a coverage that lacks intervals."""
+    return coverage_bounds(row["measure"], row["value"], row["used"], row["replicates"])
 
 
 def rounded(number: float) -> float | None:

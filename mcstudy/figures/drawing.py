@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
+import pandas as pd
 
 from mcstudy.analysis.select import own_intervals
+from mcstudy.arguments import counted
 from mcstudy.figures.axis import Axis
-from mcstudy.figures.cells import Cells, Request, shown
+from mcstudy.figures.cells import Cells, Request, bounds_of, shown
 from mcstudy.figures.style import FAINT, method_colours, method_shapes, theme
 
 Records = Sequence[Mapping[str, Any]]
@@ -160,6 +162,28 @@ def about(request: Request, cells: Cells, *notes: str) -> list[str]:
     intervals = f"intervals {own}" if own else ""
     first = "; ".join(filter(None, [only_method(request, cells), fixed, intervals, count, lost]))
     return [first, *("; ".join(filter(None, notes)),)]
+
+
+def bounds_note(frame: pd.DataFrame, *, dotted: bool) -> str:
+    """Return that a coverage lacks intervals, and what the dotted lines of such cells are."""
+    count = sum(bounds_of(row) is not None for row in frame.to_dict("records"))
+    if not count:
+        return ""
+    lacks = f"in {counted(count, 'cell')} more than 1 % of the intervals are missing"
+    if dotted:
+        return f"{lacks} (dotted: from all of these as misses to all as hits)"
+    return f"{lacks}: coverage_of_all counts these as misses"
+
+
+def bounds_layer(drawn: Sequence[Mapping[str, Any]], *, across: bool, **by: Any) -> list[Any]:
+    """Return the layer of the dotted lines from bound to bound; none where nothing is missing."""
+    if not any("b" in record for record in drawn):
+        return []
+    first, second = ("x", "x2") if across else ("y", "y2")
+    channel = alt.X if across else alt.Y
+    ends = {first: channel("b:Q", scale=alt.Scale(zero=False)), second: "d:Q"}
+    lines = alt.Chart().mark_rule(strokeWidth=1.4, strokeDash=[1, 3])
+    return [lines.transform_filter("isValid(datum.b)").encode(**ends, **by)]
 
 
 def only_method(request: Request, cells: Cells) -> str:

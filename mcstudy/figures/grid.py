@@ -25,6 +25,7 @@ from mcstudy.figures.cells import (
 )
 from mcstudy.figures.drawing import (
     about,
+    bounds_note,
     colour,
     data,
     extremes,
@@ -77,7 +78,7 @@ def nested_loop(request: Request) -> Any:
     return finished(
         stacked(blocks, titles),
         f"{request.say(measure)} under {len(keys)} conditions",
-        about(request, cells, what, said, thin),
+        about(request, cells, what, said, bounds_note(frame, dotted=False), thin),
         extremes(request, cells, measure, order),
     )
 
@@ -189,11 +190,18 @@ def heat(request: Request) -> Any:
             request,
             cells,
             _colours(measure, request),
-            "tooltips have the Monte Carlo intervals",
+            _largest_error(frame),
+            bounds_note(frame, dotted=False),
             thin,
         ),
         extremes(request, cells, measure, cells.factors),
     )
+
+
+def _largest_error(frame: pd.DataFrame) -> str:
+    """Return how large the Monte Carlo error of a tile is at most; its tooltip has its own."""
+    error = frame["mcse"].max()
+    return f"Monte Carlo standard error at most {error:.2g}" if error > 0 else ""
 
 
 def _sides(request: Request, cells: Cells) -> tuple[list[str], list[str], list[str]]:

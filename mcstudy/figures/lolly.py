@@ -14,6 +14,8 @@ from mcstudy.analysis.select import levels_of
 from mcstudy.figures.cells import Cells, Request, cells_of, goal, places, records
 from mcstudy.figures.drawing import (
     about,
+    bounds_layer,
+    bounds_note,
     colour,
     extremes,
     faceted,
@@ -60,7 +62,7 @@ def lolly_of(request: Request, cells: Cells, measures: Sequence[str]) -> Any:
     return finished(
         stacked(blocks, [request.say(str(name)) for name in estimands]),
         request.say(measure),
-        about(request, cells, notes, note),
+        about(request, cells, notes, bounds_note(frame, dotted=True), note),
         extremes(request, cells, measure, cells.factors),
     )
 
@@ -77,7 +79,7 @@ def _furthest(request: Request, cells: Cells, wanted: float | None) -> tuple[Cel
     most = max(1, _MOST_LINES // max(1, len(frame) // total))
     kept = set(worst.sort_values(ascending=False, kind="stable").index[:most])
     what = f"furthest from {wanted:g}" if wanted is not None else "with the largest values"
-    note = f"{len(kept)} of {total} conditions, those {what}; where= shows others"
+    note = f"{len(kept)} of {total} conditions, those {what}; the option where chooses others"
     return replace(cells, frame=frame[[c in kept for c in condition]]), note
 
 
@@ -108,6 +110,7 @@ def _block(
     if wanted is not None:
         stick = base.mark_rule(strokeWidth=1, opacity=0.5)
         layers.append(stick.encode(x=x, x2=alt.X2Datum(wanted), y=y, color=paint))
+    layers += bounds_layer(drawn, across=True, y=y, color=paint)
     layers.append(
         base.mark_rule(strokeWidth=2.5, opacity=0.8).encode(x=ends, x2="u:Q", y=y, color=paint)
     )

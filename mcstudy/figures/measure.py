@@ -27,6 +27,8 @@ from mcstudy.figures.cells import (
 )
 from mcstudy.figures.drawing import (
     about,
+    bounds_layer,
+    bounds_note,
     colour,
     extremes,
     faceted,
@@ -93,7 +95,7 @@ def _drawn(request: Request, cells: Cells, x: str, measures: Sequence[str]) -> A
         own = frame[frame["estimand"].isna() if estimand is None else frame["estimand"] == estimand]
         blocks.append(_block(request, own, axis, panels, measures, methods))
     names = [request.say(str(name)) for name in estimands]
-    notes = [thin, _axis_note(axis)]
+    notes = [bounds_note(frame, dotted=True), thin, _axis_note(axis)]
     if panels.within:
         words = ", ".join(request.say(name) for name in panels.within)
         notes.append(f"side by side at each {axis.title}, from left to right: {words}")
@@ -155,6 +157,7 @@ def _block(
     layers = [reference(target)]
     if axis.numeric and not panels.within:
         layers.append(base.mark_line(strokeWidth=1.2, opacity=0.55).encode(y=y, **by))
+    layers += bounds_layer(drawn, across=False, **by)
     layers.append(
         base.mark_rule(strokeWidth=1.4 if gap > 5 else 1, opacity=0.85).encode(
             y=alt.Y("l:Q", title=words, scale=alt.Scale(zero=False)), y2="u:Q", **by

@@ -91,7 +91,8 @@ def chosen_conditions(request: Request, most: int = MOST_SHOWN) -> tuple[dict[st
     ]
     picked = list(dict.fromkeys([known[0], known[len(known) // 2]]))
     note = (
-        f"of {len(words)} conditions the one with {what}, and the median one; where= shows others"
+        f"of {len(words)} conditions the one with {what}, and the median one; "
+        "the option where chooses others"
     )
     return {key: words[key] for key in picked}, note
 

@@ -65,7 +65,8 @@ def _worst(frame: pd.DataFrame, conditions: list[str]) -> tuple[list[str], str]:
     good = frame[frame["status"] == "ok"].groupby(_PLACE)["value"].min()
     first = sorted(conditions, key=lambda c: float(good.get(c, 0.0)))[:_MOST_CONDITIONS]
     note = (
-        f"the {len(first)} of {len(conditions)} conditions with the fewest ok; where= shows others"
+        f"the {len(first)} of {len(conditions)} conditions with the fewest ok; "
+        "the option where chooses others"
     )
     return first, note
 

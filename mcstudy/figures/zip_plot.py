@@ -41,7 +41,20 @@ def zip_plot(request: Request) -> Any:
     ]
     chart = rows_of_panels(request, panels)
     return finished(
-        chart, "Intervals ranked by |estimate - truth| / SE", lines, _covers(request, rows)
+        chart,
+        f"Intervals ranked by |estimate - truth| / {_spreads(rows)}",
+        lines,
+        _covers(request, rows),
+    )
+
+
+def _spreads(rows: Sequence[Replicates]) -> str:
+    """Return what the distance of an estimate from the truth is divided by."""
+    have = [bool((one.std_error > 0).any()) for one in rows]
+    if all(have):
+        return "SE"
+    return (
+        "SE, or half the width of the interval where there is no SE" if any(have) else "half width"
     )
 
 

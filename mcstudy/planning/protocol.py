@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.definitions import DEFINITIONS, OWN_MCSE
-from mcstudy.analysis.select import labelled
+from mcstudy.analysis.select import levels_in_words
 from mcstudy.arguments import counted, short
 from mcstudy.errors import StudyError
 from mcstudy.execution.options import check_jobs, workers_for
@@ -195,7 +195,7 @@ def _mechanism(study: Study) -> list[tuple[str, list[Block]]]:
         (
             name,
             label(study.labels, name, "factor") if name in study.labels else "",
-            ", ".join(labelled(name, level, study.labels) for level in of[:_MOST_LEVELS])
+            levels_in_words(name, of[:_MOST_LEVELS], study.labels)
             + (f", ... ({len(of)} levels)" if len(of) > _MOST_LEVELS else ""),
         )
         for name, of in levels.items()

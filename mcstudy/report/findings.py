@@ -30,6 +30,12 @@ SOUND = (Status.OK, Status.BOUNDARY, Status.SKIPPED)
 MOST = 5
 """Sentences of each kind: what is behind them stands in the tables."""
 _BOUNDED = ("measure", "value", "used", "replicates")
+_ENOUGH, _HALF = 20, 0.5
+"""Intervals, and the error as a share of the mean, from which on a few of them make it.
+
+One that is far wider than all others makes the error as large as the mean; an error of half of it
+from 20 intervals is a standard deviation of more than twice the mean.
+"""
 MUCH = 0.1
 """A bias of this share of the RMSE, or an error of the standard errors, that is worth a sign."""
 
@@ -50,6 +56,7 @@ def findings(results: Reported) -> list[Finding]:
         *_rejection(study),
         *_bias(study),
         *_standard_errors(study),
+        *_widths(study),
         *_own_measures(study),
         *_comparisons(study),
         *_failures(study),
@@ -310,6 +317,23 @@ def _standard_errors(study: _Study) -> Iterator[Finding]:
             f"{_where(len(cells), len(cells))} the standard errors differ from the spread of the "
             "estimates by no more than Monte Carlo error."
         )
+
+
+def _widths(study: _Study) -> Iterator[Finding]:
+    """Yield the intervals whose mean width is that of a few extreme ones."""
+    cells = study.cells("width")
+    error, width = (cells[name].to_numpy(dtype=float) for name in ("mcse", "value"))
+    few = (cells["used"] >= _ENOUGH) & (error > _HALF * width)
+    found = cells[few].sort_values("value", ascending=False, kind="stable")
+    rows = found.drop_duplicates(["method", "interval", "estimand"]).to_dict("records")
+    for row in rows[:MOST]:
+        yield Finding(
+            f"The mean width of the {study.interval(row)} for {study.word(row, 'estimand')} is "
+            f"{number_with_error(row['value'], row['mcse'])}{study.place(row)}: a few very wide "
+            "intervals dominate it.",
+            warns=True,
+        )
+    yield from _left_out(rows, "mean width")
 
 
 def _own_measures(study: _Study) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import textwrap
 from importlib import resources
 from pathlib import Path
@@ -144,11 +145,23 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
 
 def _paragraphs(text: str) -> list[tuple[bool, str]]:
     """Return the paragraphs of a text, and of each whether it is indented: code keeps its lines."""
-    made = []
+    made: list[tuple[bool, str]] = []
     for paragraph in text.strip("\n").split("\n\n"):
         indented = paragraph.startswith(" ")
-        lines = textwrap.dedent(paragraph) if indented else " ".join(paragraph.split())
+        lines = textwrap.dedent(paragraph) if indented else _marked(" ".join(paragraph.split()))
         made += [(indented, lines)] if lines.strip() else []
+    return made
+
+
+def _marked(text: str) -> str:
+    """Return a text as HTML in which what stands between backticks is code."""
+    from markupsafe import Markup, escape
+
+    # Text, backticks, code, and so on: the pattern has two groups.
+    pieces = re.split(r"(`+)([^`]+)\1", harmless(text))
+    made = escape(pieces[0])
+    for code, rest in zip(pieces[2::3], pieces[3::3], strict=True):
+        made += Markup("<code>{}</code>{}").format(code, rest)
     return made
 
 

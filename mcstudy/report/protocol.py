@@ -11,7 +11,7 @@ import numpy as np
 
 from mcstudy.analysis.definitions import DEFINITIONS, OWN_MCSE, Definition
 from mcstudy.analysis.precision import errors, precision_lines
-from mcstudy.analysis.select import factor_columns, levels_of, varying
+from mcstudy.analysis.select import factor_columns, levels_in_words, levels_of, varying
 from mcstudy.figures.style import label, labelled, level_label
 from mcstudy.measure import LEVEL, is_share
 from mcstudy.report.reported import Reported
@@ -65,7 +65,7 @@ def _mechanism(results: Reported) -> Part:
         lines.append(f"Conditions: {count} of the {full} combinations of the levels.")
     terms = []
     for name in factors:
-        levels = ", ".join(level_label(results, name, x) for x in levels_of(frame, name))
+        levels = levels_in_words(name, levels_of(frame, name), results.labels)
         fixed = "" if name in moving else " (fixed)"
         terms.append(Term(_in_code(results, name, "factor"), f"{levels}{fixed}"))
     source = _sources(results, "study").get("simulate", {})

@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 
     from mcstudy.comparison.adequacy import Adequacy
     from mcstudy.comparison.anova import Anova
+    from mcstudy.comparison.checks import Check
     from mcstudy.comparison.equivalence import Equivalence
     from mcstudy.comparison.failures import Overlap
     from mcstudy.comparison.paired import Comparison
     from mcstudy.comparison.runs import TwoRuns
     from mcstudy.comparison.sensitivity import Sensitivity
-    from mcstudy.comparison.verdicts import Check
     from mcstudy.figures import Figure
     from mcstudy.tables.table import Names, Table
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mcstudy import Estimate, Skip, Study, grid, open_results, replay, run, status
-from mcstudy.analysis.dependence import midranks, serial_correlation
+from mcstudy.analysis.serial_correlation import midranks, serial_correlation
 from mcstudy.cli import main
 from mcstudy.comparison.row_checks import (
     DEPENDENCE,
@@ -55,8 +55,8 @@ def bare(x):
 
 @pytest.mark.parametrize("gap", [(), (2,), (1, 4)])
 def test_identity_mean_and_variance_of_the_correlation_are_those_over_all_orders(monkeypatch, gap):
-    monkeypatch.setattr("mcstudy.analysis.dependence.LEAST_PAIRS", 1)
-    monkeypatch.setattr("mcstudy.analysis.dependence._LEAST_UNTIED", 0)
+    monkeypatch.setattr("mcstudy.analysis.serial_correlation.LEAST_PAIRS", 1)
+    monkeypatch.setattr("mcstudy.analysis.serial_correlation._LEAST_UNTIED", 0)
     values = np.array([1.0, 1.0, 3.0, 4.0, 9.0, 9.0])
     replicate = np.array([i for i in range(6 + len(gap)) if i not in gap])
     found = [

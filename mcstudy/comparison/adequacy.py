@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.comparison.checks import Check, Verdict, Words
 from mcstudy.comparison.row_checks import DEPENDENCE, OUTLIERS, RANKING, ranking_check, row_checks
 from mcstudy.comparison.sensitivity import Sensitivity
 from mcstudy.comparison.table_checks import table_checks
-from mcstudy.comparison.verdicts import Check, Verdict, Words
 from mcstudy.tables.document import Document
 from mcstudy.tables.formats import Printed
 

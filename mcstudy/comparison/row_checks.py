@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.dependence import LEAST_PAIRS, serial_correlation
 from mcstudy.analysis.load import ConditionRows, EstimandRows, rows_by_condition, without_skipped
 from mcstudy.analysis.select import beside, factor_columns, varying, with_labels
+from mcstudy.analysis.serial_correlation import LEAST_PAIRS, serial_correlation
 from mcstudy.arguments import counted
 from mcstudy.arrays import Floats
+from mcstudy.comparison.checks import Check, Verdict, Words
 from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.sensitivity import Sensitivity
-from mcstudy.comparison.verdicts import Check, Verdict, Words
 from mcstudy.errors import ResultsError
 
 RANKING = "Failures and the ranking"

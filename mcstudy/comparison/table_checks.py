@@ -12,7 +12,7 @@ from mcstudy.analysis.precision import errors, precision_lines
 from mcstudy.analysis.select import columns_of, factor_columns, labelled, levels_by_row, with_labels
 from mcstudy.arguments import counted
 from mcstudy.arrays import Floats
-from mcstudy.comparison.verdicts import Check, Verdict, Words, about
+from mcstudy.comparison.checks import Check, Verdict, Words, about
 from mcstudy.measure import LEVEL, Z
 from mcstudy.method import Status
 from mcstudy.tables.numbers import FEW_MISSING

@@ -17,7 +17,7 @@ import pandas as pd
 from mcstudy.analysis.query import factors_of, written_condition
 from mcstudy.analysis.select import METHODS_IN_ORDER, factors_in_words, in_order
 from mcstudy.arguments import counted
-from mcstudy.comparison.verdicts import Check
+from mcstudy.comparison.checks import Check
 from mcstudy.errors import ResultsError
 from mcstudy.execution.refresh import extent_of
 from mcstudy.execution.scheduler import covered

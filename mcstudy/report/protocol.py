@@ -14,8 +14,8 @@ from mcstudy.analysis.precision import errors, precision_lines
 from mcstudy.analysis.select import factor_columns, levels_in_words, levels_of, varying
 from mcstudy.figures.style import label, labelled, level_label
 from mcstudy.measure import LEVEL, is_share
+from mcstudy.report.elements import Code, Part, Section, Term, as_table, number
 from mcstudy.report.reported import Reported
-from mcstudy.report.section import Code, Part, Section, Term, as_table, number
 from mcstudy.tables.document import Block, Document, Grid
 
 _NO_AIMS = 'To fill in: the study says no aims (Study(aims="...")).'

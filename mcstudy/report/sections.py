@@ -9,14 +9,14 @@ from pathlib import Path
 
 from mcstudy.analysis.select import columns_of, factor_columns, levels_of, method_order, varying
 from mcstudy.comparison.adequacy import TITLE, adequacy
+from mcstudy.comparison.checks import Verdict
 from mcstudy.comparison.sensitivity import Sensitivity
-from mcstudy.comparison.verdicts import Verdict
 from mcstudy.errors import MCStudyError
 from mcstudy.figures.style import label, level_label
 from mcstudy.method import Status
+from mcstudy.report.elements import Part, Section, Table, Term, as_table
 from mcstudy.report.findings import SOUND
 from mcstudy.report.reported import Reported
-from mcstudy.report.section import Part, Section, Table, Term, as_table
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 from mcstudy.tables.summary import endings

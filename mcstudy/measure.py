@@ -16,9 +16,12 @@ Z = 1.959963984540054  # the 0.975 quantile of the normal distribution
 LEVEL = 0.95
 """Of the intervals that are formed from standard errors, where a study sets no other."""
 COLUMNS = ("truth", "estimate", "std_error", "lower", "upper")
+WITHOUT_TRUTH = ("mean", "median", "quantile_05", "quantile_95")
+"""Measures of an estimand that has no true value, in place of bias and the like."""
 BUILT_IN = (
     *("bias", "relative_bias", "standardized_bias", "empirical_se", "mse", "rmse"),
     *("median_bias", "mad", "model_se", "relative_error_model_se"),
+    *WITHOUT_TRUTH,
     *("coverage", "coverage_of_all", "bias_eliminated_coverage"),
     *("miss_below", "miss_above", "width", "rejection"),
 )
@@ -70,6 +73,10 @@ def why_absent(measure: str) -> str:
     """Say why a built-in measure may exist nowhere, and what to do."""
     if measure == "rejection":
         return "it needs null=... in the study, and intervals"
+    if measure in WITHOUT_TRUTH and measure != "mean":
+        return "it needs an estimand without a true value, and rows"
+    if measure == "mean":
+        return "every estimand has a true value: bias, rmse and the like say how far it is off"
     if measure in ("median_bias", "mad"):
         return "it needs the rows, and the study keeps measures"
     if measure in OF_INTERVALS:
@@ -92,7 +99,9 @@ def check_measures(measures: object, where: str) -> None:
     for name, function in measures.items():
         if not isinstance(name, str) or not name or name != name.strip():
             raise StudyError(f"{where}: {name!r} cannot name a measure; use a text")
-        if name in (*BUILT_IN, WARNED) or name.startswith("share_"):
+        # An older study may have a measure called mean; it stands in place of the built-in one.
+        taken = name in BUILT_IN and name not in WITHOUT_TRUTH
+        if taken or name == WARNED or name.startswith("share_"):
             raise StudyError(f"{where}: mcstudy has a measure '{name}'; choose another name")
         if not callable(function):
             raise StudyError(f"{where}: measure '{name}' is {function!r}, not a function")

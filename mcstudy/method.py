@@ -90,8 +90,8 @@ class Fit(NamedTuple):
 
     Parameters
     ----------
-    estimates : mapping of str to Estimate
-        By estimand.
+    estimates : mapping of str to Estimate or number
+        By estimand. A plain number is an `Estimate` with a value only; True counts as 1.
     status : Status, optional
         How the fit ended; judged from the estimates (`ok` or `not_finite`) when not given.
         In a batch: a sequence of R.
@@ -101,7 +101,7 @@ class Fit(NamedTuple):
         The method's own columns of `fits`. In a batch: arrays of shape (R,).
     """
 
-    estimates: Mapping[str, Estimate]
+    estimates: Mapping[str, Any]
     status: Status | str | Sequence[Status | str] | None = None
     message: str | Sequence[str] = ""
     diagnostics: Mapping[str, Any] | None = None

@@ -35,10 +35,13 @@ class Study:
         Names the folder of the results: letters, digits, ``.``, ``_`` and ``-``.
     simulate : callable
         ``simulate(rng, **factors)`` returns a data set, any object.
-    estimands : callable
-        ``estimands(**factors)`` returns the true value of each estimand, a dict of floats.
+    estimands : callable or None
+        ``estimands(**factors)`` returns the true value of each estimand, a dict of floats; None
+        is the value of one that has none, such as a test error. What a method returns beyond
+        them has none either. ``estimands=None``: nothing has a true value.
     methods : mapping of str to callable
-        ``method(data)`` returns ``{estimand: Estimate}`` or a `Fit`. A method with an argument
+        ``method(data)`` returns ``{estimand: Estimate}``, with plain numbers where there is nothing
+        but a value, or a `Fit`. A method with an argument
         named ``rng`` or ``condition`` gets its own generator, or the dict of factor values.
     conditions : Grid
         Made by `grid`.
@@ -91,7 +94,7 @@ class Study:
 
     name: str
     simulate: Callable[..., Any]
-    estimands: Callable[..., Mapping[str, float]]
+    estimands: Callable[..., Mapping[str, float | None]] | None
     methods: Mapping[str, Callable[..., Any]]
     conditions: Grid
     replicates: int
@@ -147,7 +150,8 @@ class Study:
             )
         factors = self.conditions.factors
         _check_takes(factors, "simulate", self.simulate, leading=1, where=self.name)
-        _check_takes(factors, "estimands", self.estimands, leading=0, where=self.name)
+        if self.estimands is not None:
+            _check_takes(factors, "estimands", self.estimands, leading=0, where=self.name)
         if self.oracle is not None:
             _check_takes(factors, "oracle", self.oracle, leading=0, where=self.name)
         self._check_precision()
@@ -252,16 +256,29 @@ class Study:
         return self.time_limit
 
     def truths(self, condition: Condition) -> dict[str, float]:
-        """Return the true value of each estimand under `condition`.
+        """Return the true value of each estimand that has one, under `condition`.
 
         Raises
         ------
         StudyError
             Where `estimands` raises or returns anything but a dict of numbers.
         """
+        known = self.estimands_of(condition)
+        return {name: value for name, value in known.items() if value is not None}
+
+    def estimands_of(self, condition: Condition) -> dict[str, float | None]:
+        """Return what `estimands` says under a condition; None is no true value.
+
+        Raises
+        ------
+        StudyError
+            Where `estimands` raises or returns anything but a dict of numbers.
+        """
+        if self.estimands is None:
+            return {}
         try:
             answer = self.estimands(**condition.factors)
-            truths = {name: _truth(value) for name, value in answer.items()}
+            found = {name: None if x is None else _truth(x) for name, x in answer.items()}
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -269,12 +286,12 @@ class Study:
             raise StudyError(
                 f"{self.name}: estimands fails at {condition.key}: {reason}"
             ) from error
-        if not truths or not all(isinstance(n, str) and n and is_plain(n) for n in truths):
+        if not all(isinstance(name, str) and name and is_plain(name) for name in found):
             raise StudyError(
                 f"{self.name}: estimands returns {answer!r} at {condition.key}; "
-                "return {'name': number}"
+                "return {'name': number}, with None for one that has no true value"
             )
-        return truths
+        return found
 
 
 def _truth(value: Any) -> float:

@@ -127,7 +127,7 @@ def test_contract_what_no_table_can_hold_is_refused_of_a_batch(answer, message):
 
 def test_contract_an_answer_that_is_refused_leaves_nothing_behind(go):
     def moody(sample):
-        return mean(sample) | ({"var": 5} if sample[0] > 1.0 else {})
+        return mean(sample) | ({"var": "five"} if sample[0] > 1.0 else {})
 
     results = go(moody)
     failed = results.fits[results.fits.status == "error"].replicate

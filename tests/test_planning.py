@@ -19,10 +19,10 @@ BROKEN = [
     ),
     (
         "study = Study(",
-        "def wrong(sample):\n    return {'mean': sample.mean()}\n\n"
+        "def wrong(sample):\n    return {'mean': 'text'}\n\n"
         "def loose(sample):\n    return {'mean': Estimate(np.random.normal())}\n\n"
         "def unseeded(sample):\n"
-        "    return {'mean': Estimate(np.random.default_rng().normal()), 'sd': Estimate(1.0)}\n\n"
+        "    return {'maen': Estimate(np.random.default_rng().normal())}\n\n"
         "study = Study(",
     ),
     (
@@ -49,7 +49,7 @@ def test_contract_check_lists_all_problems_at_once(study_file, capfd):
         "method 'loose' draws from the global random state of numpy.random, which no seed of the "
         "study reaches; let it ask for rng",
         "method 'unseeded' answers otherwise when the same replicate is done again",
-        "method 'unseeded' returns 'sd', of which estimands gives no truth (at 2 of 4",
+        "method 'unseeded' returns 'maen', of which estimands says nothing (did you mean 'mean'?)",
     ):
         assert sum(line.startswith(f"problem: {expected}") for line in problems) == 1, expected
     assert lines[-1] == f"{len(problems)} problems; mend them, then run"

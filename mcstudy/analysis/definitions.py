@@ -39,6 +39,15 @@ DEFINITIONS: Mapping[str, Definition] = {
         "model SE/empirical SE - 1, of the replicates that have both",
         f"{_JACKKNIFE}, of the two together",
     ),
+    "mean": Definition(
+        "mean of the estimates, where the estimand has no true value",
+        "sd/sqrt(n); binomial where all are 0 or 1",
+    ),
+    "median": Definition(
+        "median of the estimates, likewise", "from order statistics (Maritz & Jarrett 1978)"
+    ),
+    "quantile_05": Definition("5 % of the estimates lie below it, likewise", "the same"),
+    "quantile_95": Definition("95 % of the estimates lie below it, likewise", "the same"),
     "coverage": Definition("share of the intervals that contain the truth", _BINOMIAL),
     "coverage_of_all": Definition(
         "share of all replicates with an interval that contains the truth: a missing interval is "
@@ -60,6 +69,11 @@ DEFINITIONS: Mapping[str, Definition] = {
         for status in Status
     },
     "bias_difference": Definition("bias of the method less that of the reference", _PAIRED),
+    "mean_difference": Definition(
+        "mean of the method less that of the reference, of an estimand without a true value",
+        _PAIRED,
+    ),
+    "mean_ratio": Definition("mean of the method over that of the reference, likewise", _BY_PAIRS),
     "mse_difference": Definition("MSE of the method less that of the reference", _PAIRED),
     "coverage_difference": Definition(
         "coverage of the method less that of the reference, where both have an interval", _PAIRED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -41,21 +41,25 @@ class EstimandRows:
         In the estimand's units, in the order of the method's replicates.
     intervals : mapping of str to (lower, upper)
         Arrays of shape (R,), by the interval's name, sorted.
+    has_truth : bool, default True
+        Whether the study names a true value of it under some condition.
     """
 
     truth: float
     estimate: Floats
     std_error: Floats
     intervals: Mapping[str, tuple[Floats, Floats]]
+    has_truth: bool = True
 
     def cells(self, null: float = np.nan) -> Iterator[tuple[str | None, Cell]]:
         """Yield the estimates, and each interval by its name, as cells of which measures are made.
 
         `null` is what the intervals test.
         """
-        yield None, Cell(self.truth, self.estimate, self.std_error)
+        has_truth, numbers = self.has_truth, (self.truth, self.estimate, self.std_error)
+        yield None, Cell(*numbers, has_truth=has_truth)
         for interval, limits in self.intervals.items():
-            yield interval, Cell(self.truth, self.estimate, self.std_error, *limits, null)
+            yield interval, Cell(*numbers, *limits, null, has_truth)
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,11 @@ def without_skipped(rows: ConditionRows) -> ConditionRows:
             methods[name] = method
         elif kept.any():
             estimands = {
-                estimand: EstimandRows(
-                    of.truth,
-                    of.estimate[kept],
-                    of.std_error[kept],
-                    {interval: (a[kept], b[kept]) for interval, (a, b) in of.intervals.items()},
+                estimand: replace(
+                    of,
+                    estimate=of.estimate[kept],
+                    std_error=of.std_error[kept],
+                    intervals={name: (a[kept], b[kept]) for name, (a, b) in of.intervals.items()},
                 )
                 for estimand, of in method.estimands.items()
             }
@@ -195,11 +199,12 @@ def condition_rows(rows: StudyRows, *, budget: int = BUDGET) -> Iterator[Conditi
             count = min(len(names), -(-held // budget))
             split = np.array_split(np.array(names, object), count)
             shares = [some.tolist() for some in split]
-            fits = _methods(rows.blocks(condition, lambda key: key[0] == "estimate"), {}, truths)
+            blocks = rows.blocks(condition, lambda key: key[0] == "estimate")
+            fits = _methods(blocks, {}, truths, rows.named)
         for index, share in enumerate(shares):
             some = frozenset(share)
             own = {m: [key for key in of if key[0] in some] for m, of in keys.items()}
-            methods = _methods(rows.blocks(condition, _of_estimands(some)), own, truths)
+            methods = _methods(rows.blocks(condition, _of_estimands(some)), own, truths, rows.named)
             pa.default_memory_pool().release_unused()
             if fits is not None:
                 methods = {m: replace(fits[m], estimands=of.estimands) for m, of in methods.items()}
@@ -219,6 +224,7 @@ def _methods(
     blocks: Iterable[Mapping[str, pa.Table]],
     keys: Mapping[str, Sequence[Key]],
     truths: Mapping[str, float],
+    named: Collection[str],
 ) -> dict[str, MethodRows]:
     """Return the fits of each method, with the numbers of some keys; no column is held twice."""
     found: dict[str, Pieces] = {}
@@ -236,7 +242,7 @@ def _methods(
         method: MethodRows(
             joined(pieces.pop(("replicate",))),
             joined(pieces.pop(("status",))),
-            _estimands(pieces, keys.get(method, ()), truths),
+            _estimands(pieces, keys.get(method, ()), truths, named),
             joined(pieces.pop((WARNED,))),
         )
         for method, pieces in sorted(found.items())
@@ -244,7 +250,7 @@ def _methods(
 
 
 def _estimands(
-    pieces: Pieces, keys: Sequence[Key], truths: Mapping[str, float]
+    pieces: Pieces, keys: Sequence[Key], truths: Mapping[str, float], named: Collection[str]
 ) -> dict[str, EstimandRows]:
     """Return the rows of each estimand; its pieces are used up."""
 
@@ -258,7 +264,8 @@ def _estimands(
     for name, intervals in sorted(intervals_of.items()):
         estimate, std_error = (taken(kind, name, "") for kind in ("estimate", "std_error"))
         limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in sorted(intervals)}
-        found[name] = EstimandRows(truths.get(name, np.nan), estimate, std_error, limits)
+        truth = truths.get(name, np.nan)
+        found[name] = EstimandRows(truth, estimate, std_error, limits, name in named)
     return found
 
 

@@ -80,18 +80,24 @@ def jackknife(left_out: Floats) -> float:
     return float(np.sqrt((n - 1) / n * np.square(deviation, out=deviation).sum()))
 
 
-@functools.lru_cache(maxsize=64)
 def median_weights(n: int) -> tuple[int, Floats]:
-    """Return where the order statistics that matter to the median begin, and their weights.
+    """Return where the order statistics that matter to the median begin, and their weights."""
+    return quantile_weights(n, 0.5)
 
-    The median of n is distributed as Beta((n + 1) / 2, (n + 1) / 2) between them.
+
+@functools.lru_cache(maxsize=256)
+def quantile_weights(n: int, p: float) -> tuple[int, Floats]:
+    """Return where the order statistics that matter to a quantile begin, and their weights.
+
+    The quantile of n is distributed as Beta(p (n + 1), (1 - p) (n + 1)) between them.
     """
     from scipy import special  # not above: a study with a precision is loaded without scipy
 
-    reach = int(4 * np.sqrt(n)) + 2  # 8 standard deviations of the Beta: no weight beyond
-    begin, end = max(0, n // 2 - reach), min(n, n // 2 + reach + 1)
+    reach = int(4 * np.sqrt(n)) + 2  # 8 standard deviations of the Beta at least: no weight beyond
+    middle = n // 2 if p == 0.5 else int(p * n)
+    begin, end = max(0, middle - reach), min(n, middle + reach + 1)
     edges = np.arange(begin, end + 1) / n
-    weights = np.diff(special.betainc((n + 1) / 2, (n + 1) / 2, edges))
+    weights = np.diff(special.betainc(p * (n + 1), (1 - p) * (n + 1), edges))
     return begin, weights
 
 

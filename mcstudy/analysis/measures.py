@@ -23,6 +23,7 @@ from mcstudy.analysis.mcse import (
     mean,
     median,
     median_weights,
+    quantile_weights,
     root_left_out,
     sd,
     sd_left_out,
@@ -46,6 +47,8 @@ class Cell:
         The limits of one interval.
     null : float, optional
         The value that a test rejects when the interval does not contain it.
+    has_truth : bool, default True
+        Whether the estimand has a true value, which may be missing here.
     """
 
     truth: float
@@ -54,6 +57,7 @@ class Cell:
     lower: Floats | None = None
     upper: Floats | None = None
     null: float = np.nan
+    has_truth: bool = True
 
     @cached_property
     def finite_estimate(self) -> Floats:
@@ -273,6 +277,29 @@ def rejection(cell: Cell) -> Measured:
     return share(~cell.hits(cell.null))
 
 
+def mean_estimate(cell: Cell) -> Measured:
+    """Mean of the estimates; MCSE sd/sqrt(n), binomial where all of them are 0 or 1."""
+    x = cell.finite_estimate
+    if len(x) and ((x == 0) | (x == 1)).all():
+        return share(x == 1)
+    return mean_of(x)
+
+
+def median_estimate(cell: Cell) -> Measured:
+    """Median of the estimates; MCSE from the order statistics."""
+    return quantile(cell.finite_estimate, 0.5)
+
+
+def quantile_05(cell: Cell) -> Measured:
+    """Quantile of the estimates that 5 % of them lie below; MCSE from the order statistics."""
+    return quantile(cell.finite_estimate, 0.05)
+
+
+def quantile_95(cell: Cell) -> Measured:
+    """Quantile of the estimates that 95 % of them lie below; MCSE from the order statistics."""
+    return quantile(cell.finite_estimate, 0.95)
+
+
 MEASURES: Mapping[str, Callable[[Cell], Measured]] = {
     "bias": bias,
     "relative_bias": relative_bias,
@@ -284,7 +311,19 @@ MEASURES: Mapping[str, Callable[[Cell], Measured]] = {
     "mad": mad,
     "model_se": model_se,
     "relative_error_model_se": relative_error_model_se,
+    "mean": mean_estimate,
+    "median": median_estimate,
+    "quantile_05": quantile_05,
+    "quantile_95": quantile_95,
 }
+NEED_TRUTH = frozenset(
+    (
+        *("bias", "relative_bias", "standardized_bias", "mse", "rmse", "median_bias"),
+        *("coverage", "coverage_of_all", "miss_below", "miss_above"),
+    )
+)
+"""Measures that an estimand without a true value does not have."""
+NEED_STD_ERROR = frozenset(("model_se", "relative_error_model_se"))
 INTERVAL_MEASURES: Mapping[str, Callable[[Cell], Measured]] = {
     "coverage": coverage,
     "coverage_of_all": coverage_of_all,
@@ -316,6 +355,22 @@ def mean_of(x: Floats) -> Measured:
         return MISSING
     value = mean(x)
     return Measured(value, sd(x - value) / math.sqrt(n), n)
+
+
+def quantile(x: Floats, p: float) -> Measured:
+    """Quantile, linear between order statistics; MCSE from these (Maritz & Jarrett 1978)."""
+    n = len(x)
+    if n == 0:
+        return MISSING
+    begin, weights = quantile_weights(n, p)
+    last = begin + len(weights) - 1
+    place = p * (n - 1)
+    below, above = math.floor(place), math.ceil(place)
+    ordered = np.partition(x, sorted({below, above, begin, last}))
+    value = ordered[below] + (place - below) * (ordered[above] - ordered[below])
+    away = np.sort(ordered[begin : last + 1]) - value
+    spread = (weights * away**2).sum() - (weights * away).sum() ** 2
+    return Measured(float(value), math.sqrt(max(spread, 0.0)) if n > 1 else math.nan, n)
 
 
 def _middle_of(middle: Floats, n: int) -> float:

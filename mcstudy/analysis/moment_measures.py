@@ -8,20 +8,24 @@ infinitesimal jackknife here (B. Efron, "The jackknife, the bootstrap and other 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mcstudy.analysis.measures import share_of
+from mcstudy.analysis.measures import NEED_TRUTH, share_of
 from mcstudy.analysis.performance import numbers
 from mcstudy.columns import WARNED
-from mcstudy.measure import Measured
+from mcstudy.measure import WITHOUT_TRUTH, Measured
 from mcstudy.method import Status
 from mcstudy.storage.moment_tables import Summary
 from mcstudy.storage.moments import FORMED, Moments
 from mcstudy.wald import WALD
 
 NAN = math.nan
-NEED_ROWS = ("median_bias", "mad", "bias_eliminated_coverage")
+NEED_ROWS = (
+    *("median_bias", "mad", "bias_eliminated_coverage"),
+    *(name for name in WITHOUT_TRUTH if name != "mean"),
+)
+_ROUNDING = 1e-12  # of moments of numbers between 0 and 1
 
 
 def summary_lines(
@@ -29,10 +33,12 @@ def summary_lines(
     keys: Mapping[str, Iterable[tuple[str, ...]]],
     truths: Mapping[str, float],
     nulls: Mapping[str, float],
+    without_truth: Collection[str] = (),
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the lines of a condition: method, estimand, interval, measure and its numbers.
 
-    `keys` are the estimands and intervals that each method has, whether it gave them or not.
+    `keys` are the estimands and intervals that each method has, whether it gave them or not;
+    `without_truth` the estimands that have no true value under any condition.
     """
     for method, kept in sorted(summaries.items()):
         count = kept.replicates
@@ -48,13 +54,15 @@ def summary_lines(
             if interval == FORMED and estimand in own:
                 continue
             truth, null = truths.get(estimand, NAN), nulls.get(estimand, NAN)
+            error, variance, both = (kept.of(q, estimand) for q in ("error", "variance", "both"))
             if interval:
                 found = _of_interval(kept.of("width", estimand, interval), truth, null, count)
+            elif estimand in without_truth:
+                found = _of_numbers(error, variance, both)
             else:
-                error, variance, both = (
-                    kept.of(q, estimand) for q in ("error", "variance", "both")
-                )
                 found = _of_estimates(error, variance, both, truth)
+            if estimand in without_truth:
+                found = {name: answer for name, answer in found.items() if name not in NEED_TRUTH}
             interval = WALD if interval == FORMED else interval
             for name, answer in found.items():
                 yield method, estimand, interval or None, name, *numbers(answer), count
@@ -77,6 +85,16 @@ def _of_estimates(
         "model_se": _root_mean(u),
         "relative_error_model_se": _relative_error(both),
     }
+
+
+def _of_numbers(numbers: Moments, variance: Moments, both: Moments) -> dict[str, Measured]:
+    """Return the measures of an estimand that has no true value."""
+    x, u = _Central.of_x(numbers), _Central.of_x(variance)
+    mean = share_of(round(x.mean * x.n), x.n) if _binary(x) else _mean(x)
+    found = {"mean": mean, "empirical_se": _empirical_se(x)}
+    if u.n:
+        found |= {"model_se": _root_mean(u), "relative_error_model_se": _relative_error(both)}
+    return found
 
 
 def _of_interval(width: Moments, truth: float, null: float, count: int) -> dict[str, Measured]:
@@ -123,6 +141,16 @@ class _Central(NamedTuple):
 def _mean(x: _Central) -> Measured:
     """Mean; MCSE sd/sqrt(n)."""
     return Measured(x.mean, _mean_error(x.second, x.n), x.n)
+
+
+def _binary(x: _Central) -> bool:
+    """Return whether numbers are all 0 or 1, by their moments: those of a share p."""
+    if x.n == 0 or not 0 <= x.mean <= 1:
+        return False
+    p, variance = x.mean, x.mean * (1 - x.mean)
+    expected = (variance, variance * (1 - 2 * p), variance * (1 - 3 * variance))
+    found = (x.second, x.third, x.fourth)
+    return all(abs(a - b) <= _ROUNDING for a, b in zip(found, expected, strict=True))
 
 
 def _relative_bias(e: _Central, truth: float) -> Measured:

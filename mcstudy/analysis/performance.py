@@ -15,10 +15,18 @@ import pyarrow as pa
 from mcstudy.analysis.custom import Custom, customs
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, condition_rows
 from mcstudy.analysis.mcse import wilson
-from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell, share, share_of
+from mcstudy.analysis.measures import (
+    INTERVAL_MEASURES,
+    MEASURES,
+    NEED_STD_ERROR,
+    NEED_TRUTH,
+    Cell,
+    share,
+    share_of,
+)
 from mcstudy.analysis.normal_theory import NORMAL_MCSE
 from mcstudy.columns import COUNTS, VALUES, WARNED
-from mcstudy.measure import MISSING, Measured, null_of
+from mcstudy.measure import MISSING, WITHOUT_TRUTH, Measured, null_of
 from mcstudy.method import Status
 from mcstudy.simulation.call import attempt, in_words
 from mcstudy.simulation.validation import STATUSES
@@ -97,14 +105,20 @@ class MeasureSet:
 
     def of_estimates(self, cell: Cell, where: str = "") -> Iterator[tuple[str, Measured]]:
         """Yield name and value of the measures that need no interval."""
-        for name in MEASURES:
+        names = [name for name in MEASURES if name not in WITHOUT_TRUTH]
+        if not cell.has_truth:
+            absent = NEED_TRUTH | {measure.name for measure in self.own}
+            absent |= set() if np.isfinite(cell.std_error).any() else NEED_STD_ERROR
+            names = [name for name in (*WITHOUT_TRUTH, *names) if name not in absent]
+        for name in names:
             yield name, measured(name, cell, normal=self.normal)
         yield from self._own(cell, where, of_intervals=False)
 
     def of_intervals(self, cell: Cell, where: str = "") -> Iterator[tuple[str, Measured]]:
         """Yield name and value of the measures of an interval; `rejection` if there is a null."""
+        absent = () if cell.has_truth else NEED_TRUTH
         for name in INTERVAL_MEASURES:
-            if name != "rejection" or not np.isnan(cell.null):
+            if name not in absent and (name != "rejection" or not np.isnan(cell.null)):
                 yield name, measured(name, cell, normal=self.normal)
         yield from self._own(cell, where, of_intervals=True)
 

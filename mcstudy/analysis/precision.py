@@ -24,7 +24,7 @@ _ZERO = (
     *("bias", "relative_bias", "standardized_bias", "median_bias"),
     *("relative_error_model_se", "relative_precision"),
 )
-_ONE = ("empirical_se_ratio", "relative_efficiency")
+_ONE = ("empirical_se_ratio", "relative_efficiency", "mean_ratio")
 
 
 def shares(frame: pd.DataFrame) -> Booleans:

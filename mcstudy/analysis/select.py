@@ -206,6 +206,15 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
     return wanted
 
 
+def first_measure(frame: pd.DataFrame) -> str:
+    """Return the measure to look at first: coverage, else bias, else the mean."""
+    wanted = ("coverage", "bias", "mean")
+    for known in (frame["measure"][frame["value"].notna()], frame["measure"]):
+        if found := [name for name in wanted if (known == name).any()]:
+            return found[0]
+    return "share_ok"
+
+
 def is_missing(level: Any) -> bool:
     """Return whether a level is None, NaN, or NA of pandas, which is equal to nothing either."""
     return level is None or type(level).__name__ == "NAType" or bool(level != level)

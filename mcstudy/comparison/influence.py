@@ -137,6 +137,7 @@ def of_limits(measure: str, cell: Cell) -> Floats:
 OF_LIMITS = frozenset(INTERVAL_MEASURES) - {"rejection"}
 _OF_ESTIMATES: Mapping[str, Callable[[Cell], Floats | tuple[Floats, Floats]]] = {
     "bias": error,
+    "mean": lambda cell: np.where(np.isfinite(cell.estimate), cell.estimate, np.nan),
     "relative_bias": lambda cell: error(cell) / cell.truth,
     "standardized_bias": standardized_bias,
     "empirical_se": empirical_se,

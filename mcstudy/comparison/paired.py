@@ -26,9 +26,11 @@ from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.comparison.paired_measures import (
     COMPARISONS,
+    COMPARISONS_WITHOUT_TRUTH,
     INTERVAL_COMPARISONS,
     Pair,
     rejection_difference,
+    width_difference,
 )
 from mcstudy.errors import ResultsError
 from mcstudy.labels import label
@@ -47,9 +49,14 @@ Side: TypeAlias = tuple[Mapping[str, EstimandRows], Places]
 Null: TypeAlias = float | Mapping[str, float] | None
 
 _NUMBERS = 2**16  # of estimates that are compared at a time: with what is made of them, some MB
+_OF_ALL = {"width_difference": width_difference}
+_OF_TRUTH = {name: of for name, of in INTERVAL_COMPARISONS.items() if name not in _OF_ALL}
 _OF_NULL = {"rejection_difference": rejection_difference}
 _SHOWN = (
-    ("bias_difference", "empirical_se_ratio", "relative_efficiency"),
+    (
+        *("bias_difference", "mean_difference", "mean_ratio"),
+        *("empirical_se_ratio", "relative_efficiency"),
+    ),
     (
         *("coverage_difference", "coverage_of_all_difference"),
         *("rejection_difference", "width_difference"),
@@ -122,10 +129,14 @@ def _measures(
     sides: tuple[Side, Side], names: Sequence[str], null: Null, intervals: tuple[str, str] | None
 ) -> Iterator[tuple[Sequence[str], str | None, str, Measured]]:
     """Yield the comparisons of estimates, then those of each two intervals, by some estimands."""
-    pair = _pair(sides, names)
-    for name, measure in COMPARISONS.items():
-        yield names, None, name, measure(pair)
     (one, _), (other, _) = sides
+    true = [name for name in names if one[name].has_truth]
+    untrue = [name for name in names if not one[name].has_truth]
+    for some, comparisons in ((true, COMPARISONS), (untrue, COMPARISONS_WITHOUT_TRUTH)):
+        if some:
+            pair = _pair(sides, some)
+            for name, measure in comparisons.items():
+                yield some, None, name, measure(pair)
     paired: dict[tuple[str, str], list[str]] = {}
     for name in names:
         own, others = one[name].intervals, other[name].intervals
@@ -135,7 +146,8 @@ def _measures(
     for (first, second), having in sorted(paired.items()):
         label = first if first == second else f"{first} against {second}"
         tested = [name for name in having if not np.isnan(null_of(null, name))]
-        for some, measures in ((having, INTERVAL_COMPARISONS), (tested, _OF_NULL)):
+        with_truth = [name for name in having if one[name].has_truth]
+        for some, measures in ((with_truth, _OF_TRUTH), (having, _OF_ALL), (tested, _OF_NULL)):
             if some:
                 pair = _pair(sides, some, (first, second), null)
                 for name, measure in measures.items():

@@ -173,6 +173,35 @@ def width_difference(pair: Pair) -> Measured:
         return over(exist, mean_difference, width - reference)
 
 
+def mean_estimate_difference(pair: Pair) -> Measured:
+    """Mean of the method less that of the reference; MCSE from the paired differences.
+
+    Where all numbers of both are 0 or 1 the limits are those of a difference of shares.
+    """
+
+    def measure(x: Floats, y: Floats, _: Any) -> Measured:
+        made = mean_difference(x - y)
+        if made.used == 0:
+            return made
+        shares = share_difference(x == 1, y == 1)
+        binary = _is_binary(x) & _is_binary(y)
+        lower: Any = np.where(binary, shares.lower, made.lower)
+        upper: Any = np.where(binary, shares.upper, made.upper)
+        return Measured(made.value, made.mcse, made.used, (lower, upper))
+
+    return pair.of_estimates(measure)
+
+
+def mean_estimate_ratio(pair: Pair) -> Measured:
+    """Mean of the method over that of the reference; jackknife MCSE, by pairs."""
+    return pair.of_estimates(lambda x, y, _: ratio(mean_left_out(x), mean_left_out(y)))
+
+
+def _is_binary(x: Floats) -> Booleans:
+    found: Booleans = ((x == 0) | (x == 1)).all(axis=-1)
+    return found
+
+
 COMPARISONS: Mapping[str, Callable[[Pair], Measured]] = {
     "bias_difference": bias_difference,
     "empirical_se_ratio": empirical_se_ratio,
@@ -180,6 +209,12 @@ COMPARISONS: Mapping[str, Callable[[Pair], Measured]] = {
     "mse_difference": mse_difference,
     "relative_efficiency": relative_efficiency,
 }
+COMPARISONS_WITHOUT_TRUTH: Mapping[str, Callable[[Pair], Measured]] = {
+    "mean_difference": mean_estimate_difference,
+    "mean_ratio": mean_estimate_ratio,
+    "empirical_se_ratio": empirical_se_ratio,
+}
+"""In place of these, of estimands that have no true value."""
 INTERVAL_COMPARISONS: Mapping[str, Callable[[Pair], Measured]] = {
     "coverage_difference": coverage_difference,
     "coverage_of_all_difference": coverage_of_all_difference,
@@ -228,6 +263,16 @@ def variance(x: Floats) -> tuple[Any, Floats]:
         total = square.sum(axis=-1, keepdims=True)
         left_out = np.maximum(total - n / (n - 1) * square, 0) / (n - 2)
     return total[..., 0] / (n - 1), left_out
+
+
+def mean_left_out(x: Floats) -> tuple[Any, Floats]:
+    """Return the mean, and the means with one replicate left out."""
+    n = x.shape[-1]
+    if n < 2:
+        return np.full(x.shape[:-1], np.nan), np.full(x.shape, np.nan)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = x.sum(axis=-1, keepdims=True)
+        return total[..., 0] / n, (total - x) / (n - 1)
 
 
 def mean_square(errors: Floats) -> tuple[Any, Floats]:

@@ -107,7 +107,9 @@ def _failures(performance: pd.DataFrame) -> bool:
     """Return whether a fit failed, or lacks an estimate or an interval that others have."""
     measure = performance["measure"]
     failed = measure.isin([f"share_{status}" for status in FAILED]) & (performance["value"] > 0)
-    lacks = measure.isin(["bias", "coverage"]) & (performance["used"] < performance["replicates"])
+    lacks = measure.isin(["bias", "mean", "coverage"]) & (
+        performance["used"] < performance["replicates"]
+    )
     return bool((failed | lacks).any())
 
 

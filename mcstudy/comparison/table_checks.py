@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ MATTERS = 0.1
 """Of the RMSE, a bias; of the MSE, a difference in it: what the report calls off, too."""
 _COMPARED = {
     "bias_difference": "bias",
+    "mean_difference": "mean",
     "mse_difference": "MSE",
     "coverage_difference": "coverage",
 }
@@ -75,15 +76,17 @@ def _differences(
     if some.empty:
         return Check(name, Verdict.UNKNOWN, "No two methods have an estimate of the same data set.")
     lines = _compared(some, _margins(some, performance, level))
+    kinds = [word for name, word in _COMPARED.items() if (some["measure"] == name).any()]
+    in_what = " and ".join([", ".join(kinds[:-1]), kinds[-1]] if kinds[1:] else kinds)
     frame = _by_pair(lines)
     total, same, apart, undecided = (
         int(frame[column].sum()) for column in ("differences", "equal", "told_apart", "open")
     )
     frame = with_labels(frame, words.labels)
     if same == total:
-        said = f"All {total:,} differences in bias, MSE and coverage are exactly 0."
+        said = f"All {total:,} differences in {in_what} are exactly 0."
         return Check(name, Verdict.FINE, said, frame=frame)
-    of = f"{counted(total, 'difference')} in bias, MSE and coverage"
+    of = f"{counted(total, 'difference')} in {in_what}"
     of += f" ({same:,} exactly 0)" if same else ""
     chance = _CHANCE * (total - same)
     are, its = ("is", "its") if undecided == 1 else ("are", "their")
@@ -93,8 +96,7 @@ def _differences(
     )
     advice = (
         f"If no methods differed, about {chance:.0f} would be told apart by chance. Large enough "
-        f"to matter: {MATTERS:g} of the reference's RMSE for bias, {MATTERS:g} of its MSE, "
-        f"{coverage_margin(level):.3g} for coverage."
+        f"to matter: {_margins_in_words(kinds, level)}."
     )
     needed = float(lines["needed"].max())
     if needed > 0:
@@ -136,14 +138,28 @@ def _compared(some: pd.DataFrame, margins: Floats) -> pd.DataFrame:
     )
 
 
+def _margins_in_words(kinds: Sequence[str], level: float) -> str:
+    """Return what `_margins` are."""
+    words = {
+        "bias": f"{MATTERS:g} of the reference's RMSE for bias",
+        "mean": f"{MATTERS:g} of the reference's standard deviation for a mean",
+        "MSE": f"{MATTERS:g} of its MSE",
+        "coverage": f"{coverage_margin(level):.3g} for coverage",
+    }
+    return ", ".join(words[kind] for kind in kinds)
+
+
 def _margins(some: pd.DataFrame, performance: pd.DataFrame, level: float) -> Floats:
     """Return how large each difference must be to matter, shape (rows,)."""
     factors = factor_columns(performance)
-    sizes = _by_cell(performance, "rmse", "value")
     keys = levels_by_row(columns_of(some), [*factors, "reference", "estimand"])
-    rmse = np.array([sizes.get(key, np.nan) for key in keys], dtype=float)
+    rmse, spread = (
+        np.array([sizes.get(key, np.nan) for key in keys], dtype=float)
+        for sizes in (_by_cell(performance, n, "value") for n in ("rmse", "empirical_se"))
+    )
     of = {
         "bias_difference": MATTERS * rmse,
+        "mean_difference": MATTERS * spread,
         "mse_difference": MATTERS * rmse**2,
         "coverage_difference": np.full(len(some), coverage_margin(level)),
     }
@@ -163,15 +179,22 @@ def _by_cell(
 def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
     """Compare the errors of bias and coverage with what they should tell."""
     name, margin = "Replicates for single cells", coverage_margin(level)
-    biases = performance[(performance["measure"] == "bias") & performance["mcse"].notna()]
-    rmse = _by_cell(performance, "rmse", "value")
+    # Where nothing has a true value the means stand for the biases.
+    measured = set(performance["measure"])
+    one, unit, of = (
+        ("bias", "RMSE", "rmse")
+        if "bias" in measured or "mean" not in measured
+        else ("mean", "standard deviation", "empirical_se")
+    )
+    biases = performance[(performance["measure"] == one) & performance["mcse"].notna()]
+    sizes = _by_cell(performance, of, "value")
     keys = levels_by_row(columns_of(biases), [*factor_columns(performance), "method", "estimand"])
-    scale = np.array([rmse.get(key) or np.nan for key in keys], dtype=float)
+    scale = np.array([sizes.get(key) or np.nan for key in keys], dtype=float)
     ratio = biases["mcse"].to_numpy(dtype=float) / scale
     if not np.isfinite(ratio).any():
-        said = "No bias has a Monte Carlo error: that takes two estimates of a cell that differ."
+        said = f"No {one} has a Monte Carlo error: that takes two estimates of a cell that differ."
         return Check(name, Verdict.UNKNOWN, said)
-    said = f"The Monte Carlo error is at most {np.nanmax(ratio):.2g} of the RMSE for a bias"
+    said = f"The Monte Carlo error is at most {np.nanmax(ratio):.2g} of the {unit} for a {one}"
     where = f"Largest: {_place(biases, ratio, words)}"
     needed = _needed(biases, ratio, MATTERS)
     covers = performance[(performance["measure"] == "coverage") & performance["value"].notna()]
@@ -183,7 +206,7 @@ def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
         near = (covers["lower"] <= level) & (covers["upper"] >= level)
         at_level = np.sqrt(level * (1 - level) / covers["used"].to_numpy())
         needed = max(needed, _needed(covers[near], at_level[near], margin))
-    what = f"a bias of {MATTERS:g} of the RMSE"
+    what = f"a {one} of {MATTERS:g} of the {unit}"
     what += f" and a coverage {margin:.3g} off {level:g}" if len(covers) else ""
     if not needed:
         return Check(
@@ -275,7 +298,7 @@ def _given(performance: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], in
 
     A method that was skipped might give nothing.
     """
-    estimates = _by_cell(performance, "bias", "used")
+    estimates = _by_cell(performance, "bias", "used") | _by_cell(performance, "mean", "used")
     for key, used in _by_cell(performance, "relative_error_model_se", "used").items():
         yield (key[-2], key[-1], _STD_ERROR), int(estimates.get(key, 0)), int(used)
     shares = _by_cell(performance, f"share_{Status.SKIPPED}", "value")

@@ -133,11 +133,12 @@ def write_summed_tables(
     endings: list[tuple[Any, ...]] = []
     found = {condition: read_summaries(stored[condition]) for condition in conditions}
     given = {c: {m: kept.given for m, kept in of.items()} for c, of in found.items()}
-    keys = existing(given, truths)
+    keys, named = existing(given, truths), {name for of in truths.values() for name in of}
     for condition in conditions:
         summaries, own = found[condition], truths[condition]
         nulls = nulls_of([read_head(part.path) for part in stored[condition][:1]])
-        measured = summary_lines(summaries, keys[condition], own, nulls)
+        without = {key[0] for of in keys[condition].values() for key in of} - named
+        measured = summary_lines(summaries, keys[condition], own, nulls, without)
         lines.add((condition.key, *line) for line in measured)
         endings += _ending_rows(condition, summaries)
     columns = list(zip(*endings, strict=True)) or [()] * len(_ENDINGS)

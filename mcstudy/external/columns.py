@@ -115,8 +115,9 @@ class ColumnMap:
         elif (std_error < 0).any():
             worst = np.nanmin(std_error)
             raise TableError(f"a standard error is {worst:.6g} in {where}; none is below 0")
+        has_truth = "truth" in of or "truth" in self.constants
         if not self.has_limits:
-            return Cell(truth, of["estimate"], std_error)
+            return Cell(truth, of["estimate"], std_error, has_truth=has_truth)
         lower, upper = of.get("lower"), of.get("upper")
         if lower is None or upper is None:
             df = of.get("df", self.constants.get("df"))
@@ -127,7 +128,7 @@ class ColumnMap:
                 f"a lower limit is {lower[first]:.6g} and its upper one {upper[first]:.6g} in "
                 f"{where}; are the two columns exchanged?"
             )
-        return Cell(truth, of["estimate"], std_error, lower, upper)
+        return Cell(truth, of["estimate"], std_error, lower, upper, has_truth=has_truth)
 
     def check_measures(self, measures: Mapping[str, Callable[..., Any]]) -> None:
         """Raise TableError for a measure that asks for a column that is not there."""

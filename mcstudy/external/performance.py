@@ -29,7 +29,7 @@ B = TypeVar("B")
 def performance(
     data: Any,
     *,
-    truth: float | str = "truth",
+    truth: float | str | None = "truth",
     by: Sequence[str] | str = (),
     estimate: str = "estimate",
     std_error: str | None = "std_error",
@@ -51,7 +51,7 @@ def performance(
         have the Arrow stream interface or `to_pandas`. A path names a Parquet file, a folder of
         them, or a CSV or TSV file, also compressed by gzip; NA is missing there.
     truth : float or str, default "truth"
-        The true value, or the column that has it.
+        The true value, or the column that has it; None where there is none, as of a test error.
     by : sequence of str, optional
         The columns whose values tell the cells apart: factors, method, estimand. A missing value
         is a value of its own.

@@ -28,7 +28,6 @@ from mcstudy.analysis.select import (
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.figures.style import (
-    MEASURE_WORDS,
     label,
     labelled,
     method_labels,
@@ -108,8 +107,11 @@ class Request:
 
     def say(self, name: str) -> str:
         """Return a name in the words of the study."""
-        kind = "measure" if name in MEASURE_WORDS else ""
-        return label(self.record, name, kind)
+        return label(self.record, name)
+
+    def say_measure(self, name: str) -> str:
+        """Return what a measure is called, in the words of the study or the usual ones."""
+        return label(self.record, name, "measure")
 
     def levels(self, name: str, levels: Sequence[Any]) -> list[str]:
         """Return levels as they are shown, each its own."""

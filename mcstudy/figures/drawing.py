@@ -202,4 +202,4 @@ def extremes(request: Request, cells: Cells, measure: str, factors: Sequence[str
         one = frame.iloc[int(row)].to_dict()
         where = request.at({name: one[name] for name in names})
         said.append(f"{word} {shown(one)}" + (f" at {where}" if where else ""))
-    return f"{request.say(measure)} of {len(frame)} cells: {'; '.join(said)}"
+    return f"{request.say_measure(measure)} of {len(frame)} cells: {'; '.join(said)}"

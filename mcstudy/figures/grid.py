@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from mcstudy.analysis.select import levels_of, own_intervals
+from mcstudy.analysis.select import first_measure, levels_of, own_intervals
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import (
     MOST_PANELS,
@@ -77,7 +77,7 @@ def nested_loop(request: Request) -> Any:
     titles = [*(names if len(names) > 1 else [""]), ""]
     return finished(
         stacked(blocks, titles),
-        f"{request.say(measure)} under {len(keys)} conditions",
+        f"{request.say_measure(measure)} under {len(keys)} conditions",
         about(request, cells, what, said, bounds_note(frame, dotted=False), thin),
         extremes(request, cells, measure, order),
     )
@@ -87,9 +87,8 @@ _SPOT = "\0spot"  # no factor can be called so
 
 
 def measure_of(request: Request) -> str:
-    """Return the measure that was asked for; coverage, or bias where there is no interval."""
-    known = request.results.performance["measure"]
-    return request.measure or ("coverage" if (known == "coverage").any() else "bias")
+    """Return the measure that was asked for, or else the one to look at first."""
+    return request.measure or first_measure(request.results.performance)
 
 
 def _points(request: Request, cells: Cells, order: Sequence[str], measure: str, count: int) -> Any:
@@ -106,7 +105,7 @@ def _points(request: Request, cells: Cells, order: Sequence[str], measure: str, 
             records(request, frame, names), frame[_SPOT].tolist(), shift, row, strict=True
         )
     ]
-    words = request.say(measure)
+    words = request.say_measure(measure)
     base, paint = alt.Chart(), colour(request, methods)
     scale = alt.Scale(domain=[-0.5, count - 0.5], nice=False, zero=False)
     x = alt.X("x:Q", scale=scale, axis=None)
@@ -185,7 +184,8 @@ def heat(request: Request) -> Any:
     width = max(120, min(44 * len(all_columns), 420))
     return finished(
         _tiles(request, drawn, measure, (columns, rows), all_panels, per_row, width),
-        f"{request.say(measure)} by {_and(request, x)}" + (f" and {_and(request, y)}" if y else ""),
+        f"{request.say_measure(measure)} by {_and(request, x)}"
+        + (f" and {_and(request, y)}" if y else ""),
         about(
             request,
             cells,
@@ -317,10 +317,11 @@ def _tiles(
     y = alt.Y("y:N", sort=all_rows, title=y_title or None, axis=beside)
     base = alt.Chart().encode(x=x, y=y)
     legend = alt.Legend(
-        title=request.say(measure), orient="right", gradientLength=140, format=".3~g"
+        title=request.say_measure(measure), orient="right", gradientLength=140, format=".3~g"
     )
     tiles = base.mark_rect(stroke="white").encode(
-        color=alt.Color("v:Q", scale=scale, legend=legend), tooltip=tooltip(request.say(measure))
+        color=alt.Color("v:Q", scale=scale, legend=legend),
+        tooltip=tooltip(request.say_measure(measure)),
     )
     layers = [tiles]
     if width / len(all_columns) > 2.2 * _MOST_TEXT:

@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.select import levels_of
+from mcstudy.analysis.select import first_measure, levels_of
 from mcstudy.figures.cells import Cells, Request, cells_of, goal, places, records
 from mcstudy.figures.drawing import (
     about,
@@ -32,9 +32,8 @@ _LINE = 17  # pixels from one cell to the next
 
 
 def lolly(request: Request) -> Any:
-    """Return a lolly plot of one measure; coverage, or bias where no method has an interval."""
-    known = request.results.performance["measure"]
-    measure = request.measure or ("coverage" if (known == "coverage").any() else "bias")
+    """Return a lolly plot of one measure: that which was asked for, or the one to look at first."""
+    measure = request.measure or first_measure(request.results.performance)
     return lolly_of(request, cells_of(request, [measure]), [measure])
 
 
@@ -61,7 +60,7 @@ def lolly_of(request: Request, cells: Cells, measures: Sequence[str]) -> Any:
     )
     return finished(
         stacked(blocks, [request.say(str(name)) for name in estimands]),
-        request.say(measure),
+        request.say_measure(measure),
         about(request, cells, notes, bounds_note(frame, dotted=True), note),
         extremes(request, cells, measure, cells.factors),
     )
@@ -99,7 +98,7 @@ def _block(
         {**record, "y": y, "r": r, "k": k}
         for record, y, r, k in zip(records(request, frame, names), line, row, column, strict=True)
     ]
-    words, wanted = request.say(measure), goal(measure, request.level)
+    words, wanted = request.say_measure(measure), goal(measure, request.level)
     base, paint = alt.Chart(), colour(request, methods, legend=False)
     y = alt.Y(
         "y:N", sort=all_lines, title=None, axis=alt.Axis(grid=False, ticks=False, labelPadding=5)

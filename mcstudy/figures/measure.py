@@ -65,6 +65,8 @@ def measure_figure(request: Request, measure: str) -> Any:
 def bias_se_rmse(request: Request) -> Any:
     """Return bias, empirical SE, model SE and RMSE on one scale."""
     known = set(request.results.performance["measure"])
+    if "rmse" not in known:
+        raise ResultsError("bias_se_rmse: no estimand has a true value, so none has a bias")
     cells = cells_of(request, [name for name in _ONE_SCALE if name in known], "rmse")
     x = checked_factor(request, request.x, cells) or (
         cells.factors[0] if cells.factors else "method"
@@ -103,7 +105,11 @@ def _drawn(request: Request, cells: Cells, x: str, measures: Sequence[str]) -> A
     what = "bars: 95 % Monte Carlo intervals"
     line = f"dashed: {wanted:g}" if wanted is not None and not several else ""
     line = "dashed: 0" if several else line
-    title = ", ".join(request.say(m) for m in measures) if several else request.say(measures[0])
+    title = (
+        ", ".join(request.say_measure(m) for m in measures)
+        if several
+        else request.say_measure(measures[0])
+    )
     if x != "method":
         title += f" by {axis.title}"
     places_named = [n for n in (x, *cells.factors) if n != "method"]
@@ -133,8 +139,8 @@ def _block(
     several = len(measures) > 1
     rows, all_rows = places(request, frame, panels.rows)
     if several:
-        columns = [request.say(name) for name in frame["measure"]]
-        all_columns = [request.say(name) for name in measures]
+        columns = [request.say_measure(name) for name in frame["measure"]]
+        all_columns = [request.say_measure(name) for name in measures]
     else:
         columns, all_columns = places(request, frame, panels.columns)
     spots, gap = _dodged(frame, axis, panels.within, methods)
@@ -148,7 +154,7 @@ def _block(
             records(request, frame, named), spots, rows, columns, strict=True
         )
     ]
-    words = request.say(measures[0]) if not several else "Value"
+    words = request.say_measure(measures[0]) if not several else "Value"
     by = {"color": colour(request, methods), "x": x_of(axis)}
     y = alt.Y("v:Q", title=words, scale=alt.Scale(zero=False))
     base = alt.Chart()

@@ -39,7 +39,7 @@ def path(request: Request) -> Any:
         "; ".join(filter(None, [only(request, conditions, [one for one, _ in panels]), note])),
         f"band: 95 % Monte Carlo interval{line}; replicates on a log scale",
     ]
-    title = f"{request.say(measure)} over the replicates"
+    title = f"{request.say_measure(measure)} over the replicates"
     return finished(rows_of_panels(request, panels, height=150), title, lines)
 
 
@@ -63,7 +63,7 @@ def _panel(request: Request, one: Replicates, measure: str) -> Any:
             )
     if not drawn:
         return None
-    words = request.say(measure)
+    words = request.say_measure(measure)
     x = alt.X(
         "x:Q",
         title="Replicates",

@@ -41,6 +41,10 @@ MEASURE_WORDS = {
     "mad": "MAD",
     "model_se": "Model SE",
     "relative_error_model_se": "Relative error of the model SE",
+    "mean": "Mean",
+    "median": "Median",
+    "quantile_05": "5 % quantile",
+    "quantile_95": "95 % quantile",
     "coverage": "Coverage",
     "coverage_of_all": "Coverage of all data sets",
     "bias_eliminated_coverage": "Bias-eliminated coverage",
@@ -51,6 +55,8 @@ MEASURE_WORDS = {
     "warned": "Share of fits with a warning",
     "bias_difference": "Difference of bias",
     "mse_difference": "Difference of MSE",
+    "mean_difference": "Difference of means",
+    "mean_ratio": "Ratio of means",
     "empirical_se_ratio": "Ratio of the empirical SEs",
     "relative_precision": "Relative precision",
     "relative_efficiency": "Relative efficiency",
@@ -75,7 +81,7 @@ def label(study: Any, name: str, kind: str = "") -> str:
         Which of these, as in `mcstudy.labels.label`.
     """
     text = given_label(labels_of(study), name, kind)
-    if text == name:
+    if text == name and kind == "measure":
         text = MEASURE_WORDS.get(name) or _share(name) or name
     return _shown(text)
 

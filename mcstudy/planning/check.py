@@ -92,8 +92,9 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
         problems, compared = trial.lines("problem"), None
         if study.labels and not problems:
             try:
-                truths = [study.truths(condition) for condition in study.conditions]
-                study.check_labelled({name for of in truths for name in of})
+                known = [study.estimands_of(condition) for condition in study.conditions]
+                names = {name for of in known for name in of}
+                study.check_labelled(names if study.estimands else None)
             except StudyError as error:
                 problems.append(str(error).removeprefix(f"{study.name}: "))
         if study.oracle is not None and not problems:

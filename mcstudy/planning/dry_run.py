@@ -16,7 +16,7 @@ from mcstudy.measure import OF_INTERVALS, why_absent
 from mcstudy.method import Skip, Status, batch_of
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.call import attempt, in_words, message_kind
-from mcstudy.simulation.first_replicate import TWICE_SECONDS, UNSEEDED
+from mcstudy.simulation.first_replicate import TWICE_SECONDS, UNSEEDED, misspelt
 from mcstudy.simulation.global_random import Draws, advice, changed, shared_states, verdict
 from mcstudy.simulation.replicates import FitException, Job, do_job, draw
 from mcstudy.simulation.retry_policy import RetryPolicy
@@ -193,14 +193,14 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     if simulated.warned:
         trial.note(f"simulate warns: {simulated.warned}", condition)
     returned, whole = set[str](), True
+    known = study.estimands_of(condition) if truths is not None else {}
     for name in study.methods:
         estimands = _try_method(trial, condition, name)
         whole = whole and estimands is not None
         returned |= estimands or set()
-        for estimand in sorted((estimands or set()) - truths.keys()) if truths is not None else ():
-            text = f"method '{name}' returns {estimand!r}, of which estimands gives no truth"
-            trial.problem(text, condition)
-    for estimand in truths or ():
+        for text in misspelt(estimands or (), known):
+            trial.problem(f"method '{name}' {text}", condition)
+    for estimand in known:
         if whole and estimand not in returned:
             trial.problem(f"no method returns the estimand {estimand!r}", condition)
 

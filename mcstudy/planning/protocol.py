@@ -89,8 +89,8 @@ def protocol(study: Study | str | Path, *, pilot: float | None = None) -> Protoc
         For a study that cannot be used.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    truths = [study.truths(condition) for condition in study.conditions]
-    study.check_labelled({name for of in truths for name in of})
+    truths = [study.estimands_of(condition) for condition in study.conditions]
+    study.check_labelled({name for of in truths for name in of} if study.estimands else None)
     expected = None if pilot is None else _expected(study, pilot)
     return Protocol(tuple(_sections(study, truths, expected)))
 
@@ -111,7 +111,9 @@ def _expected(study: Study, seconds: float) -> tuple[int, pd.DataFrame]:
 
 
 def _sections(
-    study: Study, truths: Sequence[Mapping[str, float]], expected: tuple[int, pd.DataFrame] | None
+    study: Study,
+    truths: Sequence[Mapping[str, float | None]],
+    expected: tuple[int, pd.DataFrame] | None,
 ) -> Iterator[Block]:
     """Yield the title, and by part its questions and answers."""
     yield Block(f"Protocol of the simulation study {study.name}", level=_TITLE)
@@ -227,11 +229,11 @@ def _levels(study: Study) -> dict[str, list[Level]]:
     return {name: list(of.values()) for name, of in found.items()}
 
 
-def _estimands(study: Study, truths: Sequence[Mapping[str, float]]) -> list[Block]:
+def _estimands(study: Study, truths: Sequence[Mapping[str, float | None]]) -> list[Block]:
     rows = []
     for name in dict.fromkeys(name for of in truths for name in of):
         values = [of[name] for of in truths if name in of]
-        known = [value for value in values if math.isfinite(value)]
+        known = [value for value in values if value is not None and math.isfinite(value)]
         ends = dict.fromkeys(f"{value:.6g}" for value in (min(known), max(known))) if known else ()
         null = null_of(study.null, name)
         words = label(study.labels, name, "estimand")
@@ -239,16 +241,19 @@ def _estimands(study: Study, truths: Sequence[Mapping[str, float]]) -> list[Bloc
             (
                 name,
                 "" if words == name else words,
-                " to ".join(ends) or "none",
+                " to ".join(ends) or "none: its mean is measured",
                 "" if math.isnan(null) else f"{null:g}",
             )
         )
+    if not rows:
+        said = "Nothing has a true value: the numbers that the methods return are summarized."
+        return [_said(said), _person("which numbers these are, and which of them are primary.")]
     kept = [j for j in range(4) if j in (0, 2) or any(row[j] for row in rows)]
     heads = ("estimand", "in words", "true value", "null value")
     grid = Grid([heads[j] for j in kept], [[row[j] for j in kept] for row in rows], left=len(kept))
     return [
         Block(grid=grid),
-        *_code("estimands", study.estimands),
+        *(_code("estimands", study.estimands) if study.estimands else ()),
         _person("which of them are primary."),
     ]
 

@@ -27,12 +27,12 @@ from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with
 
 _DIGITS = 6  # of a number on the page: its Monte Carlo error is never known to that many
 _SHOWN = ("measure", "value", "mcse", "lower", "upper", "used", "replicates")
-_FIRST = ("coverage", "rejection", "bias")
+_FIRST = ("coverage", "rejection", "bias", "mean")
 """The measures that the figure shows first: that of these which the study has."""
 TARGETS = {
     **dict.fromkeys(("bias", "relative_bias", "standardized_bias", "median_bias"), 0.0),
     **dict.fromkeys(("relative_error_model_se", "relative_precision"), 0.0),
-    **dict.fromkeys(("empirical_se_ratio", "relative_efficiency"), 1.0),
+    **dict.fromkeys(("empirical_se_ratio", "relative_efficiency", "mean_ratio"), 1.0),
 }
 """What a measure should be; a difference between two methods is held against 0."""
 

@@ -36,6 +36,8 @@ _ENOUGH, _HALF = 20, 0.5
 One that is far wider than all others makes the error as large as the mean; an error of half of it
 from 20 intervals is a standard deviation of more than twice the mean.
 """
+_COMPARED = {"mse_difference": "mean squared errors", "mean_difference": "means"}
+"""What is held against each other of two methods, in words."""
 MUCH = 0.1
 """A bias of this share of the RMSE, or an error of the standard errors, that is worth a sign."""
 
@@ -57,6 +59,7 @@ def findings(results: Reported) -> list[Finding]:
         *_bias(study),
         *_standard_errors(study),
         *_widths(study),
+        *_means(study),
         *_own_measures(study),
         *_comparisons(study),
         *_failures(study),
@@ -336,10 +339,29 @@ def _widths(study: _Study) -> Iterator[Finding]:
     yield from _left_out(rows, "mean width")
 
 
+def _means(study: _Study) -> Iterator[Finding]:
+    """Yield the range of the mean of each estimand that has no true value."""
+    if "mean" in study.results.study.get("measures", {}):
+        return  # one of the study's own
+    cells = study.cells("mean")
+    told = []
+    for _, rows in cells.groupby(["estimand", "method"], sort=False):
+        ends = (rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()])
+        shown = (number_with_error(*row[["value", "mcse", "lower", "upper"]]) for row in ends)
+        first = rows.iloc[0]
+        told.append(
+            f"The mean {study.word(first, 'estimand')} of {study.word(first, 'method')} is "
+            f"{' to '.join(dict.fromkeys(shown))}."
+        )
+    yield from map(Finding, told[:MOST])
+    yield from _left_out(told, "mean")
+
+
 def _own_measures(study: _Study) -> Iterator[Finding]:
     """Yield the range of each measure of the study's own."""
     frame = study.performance[study.performance["value"].notna()]
-    own = frame[~frame["measure"].isin(BUILT_IN) & ~frame["measure"].str.startswith("share_")]
+    known = {*BUILT_IN} - {*study.results.study.get("measures", {})}
+    own = frame[~frame["measure"].isin(known) & ~frame["measure"].str.startswith("share_")]
     told = []
     for _, rows in own[own["measure"] != "warned"].groupby(["measure", "method"], sort=False):
         ends = (rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()])
@@ -357,34 +379,31 @@ def _comparisons(study: _Study) -> Iterator[Finding]:
     frame = study.results.comparisons
     if frame.empty:
         return
-    frame = frame[(frame["measure"] == "mse_difference") & frame["value"].notna()]
+    frame = frame[frame["measure"].isin(_COMPARED) & frame["value"].notna()]
     frame = frame.assign(differs=_beyond(frame))
-    equal: dict[tuple[str, str, bool], list[str]] = {}
+    equal: dict[tuple[str, str, str, bool], list[str]] = {}
     told = []
-    for _, rows in frame.groupby(["method", "reference", "estimand"], sort=False):
+    for _, rows in frame.groupby(["method", "reference", "estimand", "measure"], sort=False):
         first = rows.iloc[0]
         one, what = study.word(first, "method"), study.word(first, "estimand")
         other = label(study.results, first["reference"], "method")
         better = int((rows["differs"] & (rows["value"] < 0)).sum())
         worse = int((rows["differs"] & (rows["value"] > 0)).sum())
         if not better and not worse:
-            same = bool((rows["value"] == 0).all())
-            equal.setdefault((one, other, same), []).append(what)
+            key = one, other, _COMPARED[first["measure"]], bool((rows["value"] == 0).all())
+            equal.setdefault(key, []).append(what)
             continue
         said = [f"below that of {other} in {better}"] if better else []
         said += [f"above {'it' if better else f'that of {other}'} in {worse}"] if worse else []
         of = f" of {len(rows)} conditions" if len(rows) > 1 else " condition"
-        told.append(
-            f"On the same data sets, the mean squared error of {one} for {what} is "
-            f"{' and '.join(said)}{of}."
-        )
+        squared = first["measure"] == "mse_difference"
+        subject = f"mean squared error of {one} for {what}" if squared else f"mean {what} of {one}"
+        told.append(f"On the same data sets, the {subject} is {' and '.join(said)}{of}.")
     yield from map(Finding, told[:MOST])
     yield from _left_out(told, "difference between two methods")
-    for (one, other, same), names in list(equal.items())[:MOST]:
+    for (one, other, measures, same), names in list(equal.items())[:MOST]:
         differ = "are the same" if same else "do not differ beyond Monte Carlo error"
-        yield Finding(
-            f"The mean squared errors of {one} and {other} for {', '.join(names)} {differ}."
-        )
+        yield Finding(f"The {measures} of {one} and {other} for {', '.join(names)} {differ}.")
 
 
 def _failures(study: _Study) -> Iterator[Finding]:

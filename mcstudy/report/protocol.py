@@ -191,7 +191,7 @@ def _replicates(results: Reported) -> Iterator[str]:
         f"{100 * error:.2g} percentage points, and the largest of any share "
         f"{100 * math.sqrt(0.25 / fewest):.2g}."
     )
-    for name in ("coverage", "rejection", "bias", "rmse"):
+    for name in ("coverage", "rejection", "bias", "rmse", "mean"):
         rows = frame[frame["measure"] == name]
         error_of = errors(rows) if len(rows) else np.array([])
         if len(rows) and np.isfinite(error_of).any():

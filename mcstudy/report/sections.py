@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from mcstudy.analysis.select import columns_of, factor_columns, levels_of, method_order, varying
+from mcstudy.analysis.select import (
+    columns_of,
+    factor_columns,
+    first_measure,
+    levels_of,
+    method_order,
+    varying,
+)
 from mcstudy.comparison.adequacy import TITLE, adequacy
 from mcstudy.comparison.checks import Verdict
 from mcstudy.comparison.sensitivity import Sensitivity
@@ -205,8 +212,7 @@ def _decisions(results: Reported) -> Iterator[str]:
 def _commands(results: Reported, folder: Path) -> tuple[list[str], list[str]]:
     study = results.study
     place = shlex.quote(str(folder))
-    measures = levels_of(results.performance, "measure")
-    measure = next((name for name in ("coverage", "bias") if name in measures), measures[0])
+    measure = first_measure(results.performance)
     commands = []
     if study.get("study_file"):
         commands.append(f"mcstudy run {shlex.quote(Path(study['study_file']).name)}")

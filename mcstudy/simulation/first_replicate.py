@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
+from mcstudy.arguments import suggestion
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers
@@ -35,8 +36,8 @@ def check_first_replicate(
     Raises
     ------
     StudyError
-        For an answer of the wrong form, an estimand without truth, a truth without estimand, or a
-        draw from a global random state.
+        For an answer of the wrong form, a misspelt estimand, a truth without estimand, or a draw
+        from a global random state.
     """
     first = Job(job.condition, job.start, job.start + 1, tuple(methods))
     draws = Draws(watch)
@@ -71,14 +72,10 @@ def check_first_replicate(
 def _check_estimands(
     study: Study, job: Job, answers: dict[str, Answers], methods: Sequence[str]
 ) -> None:
-    truths = study.truths(job.condition)
+    truths = study.estimands_of(job.condition)
     for name, columns in answers.items():
-        for column in columns.numbers:
-            if column.estimand not in truths:
-                raise StudyError(
-                    f"{study.name}: method '{name}' returns {column.estimand!r}, but estimands "
-                    f"gives no truth of it, only of {', '.join(truths)}"
-                )
+        for text in misspelt({column.estimand for column in columns.numbers}, truths):
+            raise StudyError(f"{study.name}: method '{name}' {text}")
     returned = {column.estimand for columns in answers.values() for column in columns.numbers}
     forgotten = [estimand for estimand in truths if estimand not in returned]
     # Later replicates are run where others are stored, which may have the estimand.
@@ -87,3 +84,14 @@ def _check_estimands(
             f"{study.name}: no method returns the estimand {', '.join(map(repr, forgotten))}; "
             f"they return {', '.join(sorted(returned))}"
         )
+
+
+def misspelt(returned: Collection[str], truths: Collection[str]) -> Iterator[str]:
+    """Say what a method returns that reads like an estimand that it does not return."""
+    left_out = [name for name in truths if name not in returned]
+    for name in sorted(returned):
+        if name not in truths and (meant := suggestion(name, left_out)):
+            yield (
+                f"returns {name!r}, of which estimands says nothing{meant}; if it has no true "
+                f"value, let estimands return {{{name!r}: None}}"
+            )

@@ -74,9 +74,7 @@ def checked(answer: Any, count: int | None = None) -> Answer:
     for estimand, estimate in fit.estimates.items():
         key = column_of("estimate", estimand)
         if type(estimate) is not Estimate:
-            raise AnswerError(
-                f"returned {_short(estimate)} for {estimand!r}; return Estimate(value, ...)"
-            )
+            estimate = Estimate(_plain_value(estimate, estimand))
         value = numbers[key] = _number(estimate.value, estimand, count)
         finite = finite & (math.isfinite(value) if count is None else np.isfinite(value))
         if estimate.std_error is not None:
@@ -93,6 +91,20 @@ def checked(answer: Any, count: int | None = None) -> Answer:
     if count is not None and (skipped := status == CODES[Status.SKIPPED]).any():
         numbers = {key: np.where(skipped, np.nan, column) for key, column in numbers.items()}
     return Answer(numbers, status, _message(fit.message, count), _own(fit, count))
+
+
+def _plain_value(value: Any, estimand: str) -> Any:
+    """Return a number, or those of a batch, that stand in place of an `Estimate`; True is 1."""
+    array = np.asanyarray(value) if isinstance(value, np.ndarray | list) else value
+    if isinstance(array, np.ndarray) and array.dtype.kind in "fiub":
+        return array.astype(float) if array.dtype.kind == "b" else array
+    if isinstance(value, bool | np.bool_):
+        return float(value)
+    if isinstance(value, int | float | np.integer | np.floating) or labels_of(value) is not None:
+        return value
+    raise AnswerError(
+        f"returned {_short(value)} for {estimand!r}; return Estimate(value, ...), or a number"
+    )
 
 
 def _own(fit: Fit, count: int | None) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class StudyRows:
                 | {(estimand, WALD) for estimand in own.get(method, ())}
                 for method, keys in kinds.items()
             }
+        self.named = {estimand for of in truths.values() for estimand in of}
+        """The estimands that have a true value under some condition."""
         self.keys = existing(self._given, truths)
         """(estimand, interval) of the rows that there are, by condition and method, sorted."""
         self._kept: dict[Condition, dict[str, pa.Table]] = {}
@@ -178,18 +180,21 @@ def existing(
 ) -> dict[Condition, dict[str, list[Key]]]:
     """Return the estimands and intervals that exist, by condition and method, sorted.
 
-    An estimand exists where the method gave an estimate of it or it has a truth, an interval where
-    the method gave it. Of an estimand that has a truth and of which the method said nothing, as
-    where all of its fits failed, all that the method gives elsewhere is missing. Where a method
-    gave nothing at all, so is each estimand, but for those that it leaves out where it gives some.
+    An estimand exists where the method gave an estimate of it or `truths` names it, an interval
+    where the method gave it; an estimand that `truths` names nowhere, wherever the method was run.
+    Of an estimand that `truths` names and of which the method said nothing, as where all of its
+    fits failed, all that the method gives elsewhere is missing. Where a method gave nothing at all,
+    so is each estimand, but for those that it leaves out where it gives some.
     """
     found: dict[Condition, dict[str, list[Key]]] = {c: {} for c in given}
+    named = {estimand for of in truths.values() for estimand in of}
     for method in {method for of in given.values() for method in of}:
         own = {condition: of[method] for condition, of in given.items() if method in of}
         known = {key for keys in own.values() for key in keys}
+        unnamed = {key[0] for key in known} - named
         left_out = {e for c, keys in own.items() if keys for e in truths[c]} - {k[0] for k in known}
         for condition, keys in own.items():
-            silent = set(truths[condition]) - {key[0] for key in keys}
+            silent = (unnamed | set(truths[condition])) - {key[0] for key in keys}
             missing = {key for key in known if key[0] in silent}
             missing |= {(estimand, "") for estimand in silent - left_out if not keys}
             found[condition][method] = sorted({*keys} | missing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import textwrap
+import tokenize
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NotRequired, TypedDict
@@ -59,7 +60,8 @@ def source_of(function: Callable[..., Any]) -> Source:
         options=", ".join(f"{name}={value}" for name, value in options.items()),
     )
     if of_study:
-        with suppress(OSError, TypeError):  # made by exec, or an object that can be called
+        # Made by exec, also under the name of a file that holds something else; a called object.
+        with suppress(OSError, TypeError, SyntaxError, tokenize.TokenError):
             made["text"] = textwrap.dedent(inspect.getsource(inner)).rstrip()
     return made
 
@@ -67,7 +69,11 @@ def source_of(function: Callable[..., Any]) -> Source:
 def sources_of(study: Study) -> dict[str, Mapping[str, Source]]:
     """Return the sources of all functions of a study, by kind and name."""
     return {
-        "study": {name: source_of(getattr(study, name)) for name in ("simulate", "estimands")},
+        "study": {
+            name: source_of(function)
+            for name in ("simulate", "estimands")
+            if (function := getattr(study, name)) is not None
+        },
         "method": {name: source_of(method) for name, method in study.methods.items()},
         "measure": {name: source_of(measure) for name, measure in study.measures.items()},
     }

@@ -91,8 +91,10 @@ class StudyRecord:
     def _check(self) -> None:
         """Raise StudyError for a null or label of nothing, or a name too long for a folder."""
         known = {estimand for truths in self.truths.values() for estimand in truths}
-        self.study.check_labelled(known)
+        known |= set(self.study.estimands_of(next(iter(self.truths))))
+        self.study.check_labelled(known if self.study.estimands else None)
         named = self.study.null if isinstance(self.study.null, Mapping) else ()
+        named = named if self.study.estimands else ()
         if unknown := [estimand for estimand in named if estimand not in known]:
             raise StudyError(
                 f"{self.study.name}: null is given for {', '.join(map(repr, unknown))}; "

@@ -76,6 +76,8 @@ class _Study:
         As in `Study`.
     true_nulls : set of tuple
         The levels of a condition and an estimand whose true value is the null value.
+    own : set of str
+        The measures of the study's own.
     """
 
     table: Columns
@@ -85,6 +87,7 @@ class _Study:
     order: list[str]
     labels: Labels
     true_nulls: Set[_Key]
+    own: Set[str]
 
     @classmethod
     def of(cls, table: Columns, record: Mapping[str, Any]) -> _Study:
@@ -92,7 +95,8 @@ class _Study:
         levels = levels_by_row(table, names)
         varied = [name for j, name in enumerate(names) if len({key[j] for key in levels}) > 1]
         labels, nulls = record.get("labels", {}), true_nulls(record, names)
-        return cls(table, levels, names, varied, method_order(record), labels, nulls)
+        own = set(record.get("measures", {}))
+        return cls(table, levels, names, varied, method_order(record), labels, nulls, own)
 
     @cached_property
     def conditions(self) -> dict[tuple[Any, ...], None]:
@@ -199,8 +203,12 @@ def performance_summary(
         Every condition in any case.
     """
     study = _Study.of(table, record)
+    truths = record.get("truths")
+    named = {name for of in (truths or {}).values() for name in of}
+    without_truth = set(table["estimand"]) - named - {None} if truths is not None else set()
     parts = [
-        _Part.of(study, "Estimates", ("bias", "rmse"), of_intervals=False),
+        _Part.of(study, "Estimates", ("bias", "rmse"), left_out=without_truth),
+        _Part.of(study, "Estimates without a true value", ("mean",), only=without_truth),
         _Part.of(study, "Intervals", ("coverage", *_REJECTION.values()), of_intervals=True),
     ]
     title = study.title(record["name"])
@@ -237,18 +245,28 @@ class _Part:
 
     @classmethod
     def of(
-        cls, study: _Study, heading: str, built_in: Sequence[str], *, of_intervals: bool
+        cls,
+        study: _Study,
+        heading: str,
+        built_in: Sequence[str],
+        *,
+        of_intervals: bool = False,
+        only: Set[str] | None = None,
+        left_out: Set[str] = frozenset(),
     ) -> _Part:
-        """Return the part with the measures `built_in` and the study's own."""
+        """Return the part with the measures `built_in` and the study's own, of some estimands."""
         table = study.table
         names = [study.measure(row) for row in range(len(table["measure"]))]
         missing = np.isnan(table["value"]).tolist()
-        others = {*BUILT_IN, *_REJECTION.values(), WARNED}
+        others = {*BUILT_IN, *_REJECTION.values(), WARNED} - study.own
         own = {name for name in names if name not in others and not name.startswith("share_")}
         keys = list(zip(*(table[name].tolist() for name in _NAMES), strict=True))
         found: dict[_Key, dict[str, list[int]]] = {}
         for row, name in enumerate(names):
-            if (name in built_in or name in own) and isinstance(keys[row][2], str) == of_intervals:
+            estimand, interval = keys[row][1:]
+            if estimand in left_out or (only is not None and estimand not in only):
+                continue
+            if (name in built_in or name in own) and isinstance(interval, str) == of_intervals:
                 of = found.setdefault(keys[row] if of_intervals else keys[row][:2], {})
                 if not missing[row]:
                     of.setdefault(name, []).append(row)

@@ -332,14 +332,19 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
     """Return a row for each cell, with the worst of its conditions; the lowest coverage first.
 
     A cell has two rows where its lowest coverage and the lowest bound of one, which counts missing
-    intervals as misses, are of different conditions.
+    intervals as misses, are of different conditions; each stands where its own number belongs.
+    Of estimates those are kept that have the highest RMSE of their estimand.
     """
     least, value = study.least.__getitem__, study.table["value"]
-    groups: list[tuple[float, list[list[str]]]] = []
+    ranked: list[tuple[float, list[str]]] = []
+    highest = {
+        cell: max(value[row] for row in of["rmse"])
+        for cell, of in part.found.items()
+        if "rmse" in of
+    }
     for cell, of in part.found.items():
         covers = of.get("coverage", ())
         lowest = list(dict.fromkeys(min(covers, key=by) for by in (value.item, least) if covers))
-        lines = []
         for number, row in enumerate(lowest or [None]):
             line = study.words(cell)
             for measure in measures:
@@ -350,16 +355,20 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
                 else:
                     places = sorted(of.get(measure, ()), key=value.item)
                     line.append(study.worst(measure, places) if places else "-")
-            lines.append(line)
-        groups.append((min(map(least, covers), default=np.inf), lines))
-    groups.sort(key=lambda group: group[0])
-    lines = [line for _, lines in groups for line in lines]
+            own = highest.get(cell, 0.0)
+            better = sum(c[1] == cell[1] and of_c > own for c, of_c in highest.items())
+            ranked.append((better if row is None else least(row), line))
     notes = []
-    if len(lines) > len(groups):
+    if len(ranked) > len(part.found):
         notes.append("an interval with two rows: its lowest coverage, and its lowest bound")
-    if len(lines) > most:
+    order = sorted(range(len(ranked)), key=lambda i: ranked[i][0])[:most]
+    if "coverage" not in measures:
+        order.sort()
+    lines = [ranked[i][1] for i in order]
+    if len(ranked) > most:
         which = ", those with the lowest coverage" if "coverage" in measures else ""
-        notes.append(f"{most} of {len(lines)} rows{which}; all: {_ALL}")
+        which = ", those with the highest RMSE" if "rmse" in measures else which
+        notes.append(f"{most} of {len(ranked)} rows{which}; all: {_ALL}")
     names = _NAMES[: len(next(iter(part.found)))]
     heads = [*names]
     for measure in measures:
@@ -368,7 +377,7 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
     others = ["range of the others"] if worst and len(worst) < len(measures) else []
     said = ", ".join([*worst, *others]) or "range"
     heading = f"{part.heading}: {said} of {len(study.conditions)} conditions {_ERROR}"
-    return _block(heading, heads, lines[:most], notes, labels=len(names), short=True)
+    return _block(heading, heads, lines, notes, labels=len(names), short=True)
 
 
 def _block(

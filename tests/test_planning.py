@@ -97,8 +97,13 @@ def test_contract_an_answer_of_the_wrong_form_is_a_problem_at_one_condition_too(
     one = check(
         study_file(("return rng.normal", "if n == 5: raise OSError('x')\n    return rng.normal"))
     )
-    assert one.clean
-    assert one.notes[0].startswith("simulate raises OSError: x (at 2 of 4 conditions")
+    assert one.problems[0].startswith(
+        "simulate raises OSError: x, in each of 4 replicates (at 2 of 4 conditions"
+    )
+    some = ("return rng.normal", "if rng.random() < 0.6: raise OSError('x')\n    return rng.normal")
+    rare = check(study_file(some))
+    assert rare.clean
+    assert rare.notes[0].startswith("simulate raises OSError: x (at ")
 
 
 def test_contract_a_study_of_one_condition_has_no_first_one(study_file):
@@ -124,9 +129,8 @@ def test_contract_check_sees_what_simulate_does(study_file):
         study_file(("return rng.normal", "raise OSError('no data'); return rng.normal"))
     )
     assert raising.problems == [
-        "simulate raises OSError: no data (at 4 of 4 conditions, first n=5, mean=0)".replace(
-            "n=5, mean=0", "mean=0, n=5"
-        )
+        "simulate raises OSError: no data, in each of 4 replicates (at 4 of 4 conditions, first "
+        "mean=0, n=5)"
     ]
 
 

@@ -404,9 +404,7 @@ def test_law_an_exact_method_is_found_in_order(tmp_path):
     results = _made(tmp_path, lambda x: {"mu": Estimate(x.mean(), 20**-0.5)})
     found = findings(results)
     assert not [each.text for each in found if each.warns]
-    assert any(
-        "All intervals, counted by method and estimand, reach 95 %" in each.text for each in found
-    )
+    assert any("No coverage is below 95 % by more than" in each.text for each in found)
 
 
 def test_law_a_method_that_is_off_is_found(tmp_path):
@@ -414,7 +412,7 @@ def test_law_a_method_that_is_off_is_found(tmp_path):
     warned = " ".join(each.text for each in findings(results) if each.warns)
     assert "The interval “wald” of m contains mu in" in warned
     assert "m overestimates mu by 0.2" in warned
-    assert re.search(r"standard errors that m reports for mu are 5\d % \(\d\) smaller", warned)
+    assert re.search(r"standard errors that m returns for mu are 5\d % \(\d\) smaller", warned)
 
 
 def test_contract_size_and_power_are_told_apart(tmp_path):
@@ -441,7 +439,7 @@ def test_contract_missing_intervals_are_bounded_in_the_findings(tmp_path):
 
     said = " ".join(each.text for each in findings(_made(tmp_path, half)))
     assert "of the data sets in which it exists" in said
-    assert re.search(r"Some are missing at k = \d: \d+ % of all data sets have one", said)
+    assert re.search(r"Some are missing at k = \d: \S+ % \(\S+\) of all data sets have", said)
 
 
 def test_contract_intervals_that_are_missing_are_not_counted_as_reaching_the_level(tmp_path):
@@ -454,12 +452,53 @@ def test_contract_intervals_that_are_missing_are_not_counted_as_reaching_the_lev
     (own,) = (each for each in found if "is missing in" in each.text)
     assert own.warns
     assert re.search(
-        r"wald” of m for mu is missing in [34]\d % of the data sets at k = \d", own.text
+        r"wald” of m for mu is missing in [34]\d % \(\d\) of the data sets at k = \d", own.text
     )
-    assert re.search(r"[56]\d % of all data sets have one that contains it, or 9\d % if", own.text)
+    assert re.search(
+        r"[56]\d % \(\d\) of all data sets have one that contains it, or 9\S+ % \(", own.text
+    )
     assert own.text.endswith("it is missing in more than 1 % in 10 of 10 conditions.")
-    assert not any("reach 95 %" in each.text for each in found)
+    assert not any("No coverage" in each.text for each in found)
     assert not any("coverage is above" in each.text for each in found)
+
+
+def test_contract_an_interval_that_a_condition_never_has_is_missing_there(tmp_path):
+    def never(x):
+        return {"mu": Estimate(x.mean(), 20**-0.5 if len(x) > 10 else np.nan)}
+
+    study = Study(
+        name="never",
+        simulate=lambda rng, *, n: rng.normal(size=n),
+        estimands=lambda *, n: {"mu": 0.0},
+        methods={"m": never},
+        conditions=grid(n=[10, 20]),
+        replicates=50,
+        seed=2,
+    )
+    said = [each.text for each in findings(run(study, tmp_path, jobs=1, quiet=True))]
+    assert any(
+        "for mu is missing in 100 % of the data sets at n = 10: there is none; it is missing in "
+        "more than 1 % in 1 of 2 conditions." in text
+        for text in said
+    )
+    assert not any("No coverage" in text for text in said)
+
+
+def test_contract_a_bias_of_the_other_sign_elsewhere_is_told(tmp_path):
+    study = Study(
+        name="signs",
+        simulate=lambda rng, *, mu: rng.normal(mu, size=20),
+        estimands=lambda *, mu: {"mu": mu},
+        methods={"half": lambda x: {"mu": Estimate(x.mean() / 2)}},
+        conditions=grid(mu=[-1.0, 3.0]),
+        replicates=100,
+        seed=2,
+    )
+    said = [each.text for each in findings(run(study, tmp_path, jobs=1, quiet=True))]
+    assert any(
+        text.startswith("half underestimates mu by 1.5") and "; it overestimates it at" in text
+        for text in said
+    )
 
 
 def test_contract_methods_that_do_the_same_are_said_to_and_others_only_not_to_differ(tmp_path):
@@ -502,8 +541,8 @@ def test_contract_failures_of_one_condition_are_not_averaged_away(tmp_path):
     results = run(study, tmp_path, jobs=1, quiet=True)
     count = int((results.fits["status"] == "error").sum())
     said = " ".join(each.text for each in findings(results))
-    assert f"{count} of 400 fits of m" in said
-    assert f"at most {count} %, at n = 5) failed: error." in said
+    assert f"{count} of 400 fits of m failed" in said
+    assert f"at most {count} % (5), at n = 5): error." in said
 
 
 def test_contract_a_mean_width_that_a_few_intervals_make_is_told(tmp_path):

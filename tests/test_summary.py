@@ -89,7 +89,7 @@ def test_contract_the_worst_of_many_conditions_stands_first(tmp_path):
     first = lines.index(next(line for line in lines if line.startswith("Intervals"))) + 2
     assert lines[first].split()[0][:10] == worst["method"][:10]
     assert f"{worst.value:g} (" in lines[first]
-    assert "lowest coverage of 40 conditions" in lines[first - 2]
+    assert "lowest coverage over 40 conditions" in lines[first - 2]
     rmse = results.performance.query("measure == 'rmse' and method == 'a'").value.max()
     assert any(f"{rmse:.2f}" in line for line in lines)
 

@@ -173,7 +173,7 @@ def test_law_limits_of_a_mean_cover():
 def test_contract_the_run_says_nothing_of_it_and_shows_the_means(results, tmp_path, capfd):
     text = str(run(STUDY, tmp_path, jobs=1))
     assert "Note" not in capfd.readouterr().err
-    assert "Estimates without a true value: range of 3 conditions (Monte Carlo" in text
+    assert "Estimates without a true value: range over 3 conditions (Monte Carlo" in text
     assert "bias" not in text
     assert "coverage" not in text
     said = [each.text for each in findings(results)]

@@ -27,6 +27,7 @@ _COMPARED = {
 }
 _TWO = 2.0  # Monte Carlo errors, by which a difference is told from 0
 _STD_ERROR = "std_error"
+_MOST = "largest share"  # of a condition
 _INTERVAL = (("method", "method"), ("estimand", "estimand"), ("interval", "what"))
 _CHANCE = 0.05  # of differences that are 0, outside 95 % limits
 
@@ -252,16 +253,18 @@ def _missing(performance: pd.DataFrame, words: Words) -> Check:
     of failed fits count, as in the bounds of a coverage.
     """
     name = "Standard errors and intervals"
-    counts: dict[tuple[str, str, str], tuple[int, int]] = {}
+    counts: dict[tuple[str, str, str], tuple[int, int, float]] = {}
     for key, expected, there in _given(performance):
-        known = counts.get(key, (0, 0))
-        counts[key] = (known[0] + expected, known[1] + min(there, expected))
-    lines = [(*key, n, n - there, 1 - there / n) for key, (n, there) in counts.items() if there]
+        of, given, most = counts.get(key, (0, 0, 0.0))
+        here = 1 - min(there, expected) / expected if expected else 0.0
+        counts[key] = (of + expected, given + min(there, expected), max(most, here))
+    lines = [(*key, n, n - there, most) for key, (n, there, most) in counts.items() if there]
     if not lines:
         said = "No method gives standard errors or intervals, so none are missing."
         return Check(name, Verdict.FINE, said)
-    frame = pd.DataFrame(lines, columns=["method", "estimand", "what", "of", "missing", "share"])
-    bad = frame[frame["share"] > FEW_MISSING].sort_values("share", ascending=False, kind="stable")
+    heads = ["method", "estimand", "what", "of", "missing", _MOST]
+    frame = pd.DataFrame(lines, columns=heads)
+    bad = frame[frame[_MOST] > FEW_MISSING].sort_values(_MOST, ascending=False, kind="stable")
     by_method = frame[frame["what"] == _STD_ERROR].groupby("method", sort=False)
     lacking = [
         f"{int(some['missing'].sum()):,} of {int(some['of'].sum()):,} by "
@@ -269,21 +272,20 @@ def _missing(performance: pd.DataFrame, words: Words) -> Check:
         for method, some in by_method
         if some["missing"].any()
     ]
-    said = "Every estimate has the standard error that its method gives elsewhere"
+    said = "Each estimate of a method that gives standard errors has one"
     said = f"Estimates without a standard error: {', '.join(lacking)}" if lacking else said
     said = said if len(by_method) else "No method gives standard errors"
     if bad.empty:
-        return Check(
-            name, Verdict.FINE, f"{said}; no interval is missing in more than 1 % of the data sets."
-        )
+        few = "no interval is missing in more than 1 % of the data sets of a condition"
+        return Check(name, Verdict.FINE, f"{said}; {few}.")
     gaps = bad[bad["what"] != _STD_ERROR]
     if len(gaps):
         worst = gaps.iloc[0]
         which = [labelled(k, worst[n], words.labels) for k, n in _INTERVAL]
         said += (
             f"; {counted(len(gaps), 'interval')}, by method and estimand, "
-            f"{'is' if len(gaps) == 1 else 'are'} missing in more than 1 % of the data sets, at "
-            f"most in {100 * worst['share']:.0f} % ({', '.join(which)})"
+            f"{'is' if len(gaps) == 1 else 'are'} missing in more than 1 % of the data sets of "
+            f"some condition, at most in {100 * worst[_MOST]:.0f} % ({', '.join(which)})"
         )
     advice = (
         "Measures of what is missing rest on the other data sets, which may be the easier ones; "

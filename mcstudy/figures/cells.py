@@ -38,6 +38,7 @@ from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with
 
 MOST_PANELS = 24  # what a page still shows legibly
 MOST_COLUMNS = 5
+OTHERS = "choose others with where"
 MOST_CELLS = 4000  # of 200 bytes each, so that a figure stays below a megabyte
 
 
@@ -142,7 +143,7 @@ class Cells:
     fixed : mapping of str to level
         The factors that do not, and estimand and interval where there is one.
     lost : int
-        How many cells have no value.
+        How many cells have no value of the first measure.
     """
 
     frame: pd.DataFrame
@@ -175,7 +176,9 @@ def cells_of(request: Request, measures: Sequence[str], driven: str | None = Non
             f"no cell has a value of {', '.join(names)}: {len(frame)} cells, none with "
             "replicates to measure; see mcstudy failures"
         )
-    lost, frame = int((~there).sum()), frame[there]
+    # Of several measures the first counts: others, as the mean SE, may be of some methods only.
+    lost = int((~there & (frame["measure"] == names[0]).to_numpy()).sum())
+    frame = frame[there]
     places = [name for name in dimensions(frame) if name != "measure"]
     vary = varying(frame, places)
     factors = by_influence(performance, driven or names[0], request.where, vary)
@@ -307,7 +310,7 @@ def thinned(frame: pd.DataFrame, most: int = MOST_CELLS) -> tuple[pd.DataFrame, 
     count = max(1, total * most // len(frame))
     drawn = np.random.default_rng(0).permutation(total)[:count]  # the same ones each time
     kept = frame[np.isin(condition, drawn)].iloc[:most]
-    return kept, f"{count} of {total} conditions, drawn at random; the option where chooses others"
+    return kept, f"{count} of {total} conditions, drawn at random; {OTHERS}"
 
 
 def shown(row: Mapping[Any, Any]) -> str:
@@ -352,6 +355,8 @@ def goal(measure: str, level: float) -> float | None:
     """Return what a measure should be, None where there is no such thing."""
     if measure == "coverage_of_all":
         return level
+    if measure == "rejection":  # of a true null value; the power of a false one is above it
+        return round(1 - level, 12)
     wanted = target(measure, level)
     return None if math.isnan(wanted) else wanted
 

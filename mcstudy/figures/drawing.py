@@ -12,7 +12,7 @@ import pandas as pd
 from mcstudy.analysis.select import own_intervals
 from mcstudy.arguments import counted
 from mcstudy.figures.axis import Axis
-from mcstudy.figures.cells import Cells, Request, bounds_of, shown
+from mcstudy.figures.cells import Cells, Request, bounds_of, goal, shown
 from mcstudy.figures.style import FAINT, method_colours, method_shapes, theme
 
 Records = Sequence[Mapping[str, Any]]
@@ -112,10 +112,12 @@ def faceted(
                 labelOrient="top",
                 labelAnchor="start",
                 labelAlign="left",
+                labelPadding=4,
                 labelLimit=600 if len(columns) == 1 else width,  # a longer one parts the columns
             )
         facets["row"] = alt.Row("r:N", sort=list(rows), title=None, header=head)
-    return chart.facet(**facets).resolve_axis(x="shared") if facets else chart
+    between = {"row": 10, "column": 20}  # pixels; Vega's 20 make a page of many rows half empty
+    return chart.facet(**facets, spacing=between).resolve_axis(x="shared") if facets else chart
 
 
 def stacked(blocks: Sequence[Any], names: Sequence[str]) -> Any:
@@ -162,6 +164,14 @@ def about(request: Request, cells: Cells, *notes: str) -> list[str]:
     intervals = f"intervals {own}" if own else ""
     first = "; ".join(filter(None, [only_method(request, cells), fixed, intervals, count, lost]))
     return [first, *("; ".join(filter(None, notes)),)]
+
+
+def target_note(request: Request, measure: str) -> str:
+    """Return what the dashed line of a measure is; empty where it has none."""
+    wanted = goal(measure, request.level)
+    if wanted is None:
+        return ""
+    return f"dashed: {wanted:g}" + ", nominal where the null is true" * (measure == "rejection")
 
 
 def bounds_note(frame: pd.DataFrame, *, dotted: bool) -> str:

@@ -34,6 +34,7 @@ from mcstudy.figures.drawing import (
     reference,
     shape,
     stacked,
+    target_note,
     tooltip,
 )
 from mcstudy.figures.style import FAINT, INK
@@ -41,6 +42,7 @@ from mcstudy.figures.style import FAINT, INK
 _PAGE = 820  # pixels of all conditions side by side
 _STAIR = 26  # pixels of the steps of a factor
 _MOST_TEXT = 12  # pixels: in a narrower cell its number cannot be read
+_WIDE_TEXT = 40  # pixels: room for a number of three decimals
 _MOST_SIDE = 60  # levels along one side of a heat map
 
 
@@ -70,8 +72,7 @@ def nested_loop(request: Request) -> Any:
         blocks.append(_points(request, replace(cells, frame=own), order, measure, len(keys)))
     names = [request.say(str(name)) for name in estimands]
     blocks.append(_stairs(request, frame, order, keys))
-    wanted = goal(measure, request.level)
-    line = f"dashed: {wanted:g}" if wanted is not None else ""
+    line = target_note(request, measure)
     what = "; ".join(filter(None, ["bars: 95 % Monte Carlo intervals", line]))
     said = "below: the levels of each factor, the outermost one first"
     titles = [*(names if len(names) > 1 else [""]), ""]
@@ -174,14 +175,15 @@ def heat(request: Request) -> Any:
         )
     columns, rows = _short(request, frame, x), _short(request, frame, y)
     names = [*cells.factors, *(n for n in ("estimand", "interval") if cells.varies(n))]
+    per_row = max(1, min(len(all_panels), _PAGE // max(150, 34 * len(all_columns))))
+    width = max(120, min(44 * len(all_columns), 420))
+    digits = 3 if width >= _WIDE_TEXT * len(all_columns) else 2
     drawn = [
-        {**record, "x": a, "y": b, "k": k, "w": f"{record['v']:.2f}"}
+        {**record, "x": a, "y": b, "k": k, "w": f"{record['v']:.{digits}f}"}
         for record, a, b, k in zip(
             records(request, frame, names), columns[0], rows[0], panel, strict=True
         )
     ]
-    per_row = max(1, min(len(all_panels), _PAGE // max(150, 34 * len(all_columns))))
-    width = max(120, min(44 * len(all_columns), 420))
     return finished(
         _tiles(request, drawn, measure, (columns, rows), all_panels, per_row, width),
         f"{request.say_measure(measure)} by {_and(request, x)}"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.select import first_measure, levels_of
-from mcstudy.figures.cells import Cells, Request, cells_of, goal, places, records
+from mcstudy.figures.cells import OTHERS, Cells, Request, cells_of, goal, places, records
 from mcstudy.figures.drawing import (
     about,
     bounds_layer,
@@ -78,7 +78,7 @@ def _furthest(request: Request, cells: Cells, wanted: float | None) -> tuple[Cel
     most = max(1, _MOST_LINES // max(1, len(frame) // total))
     kept = set(worst.sort_values(ascending=False, kind="stable").index[:most])
     what = f"furthest from {wanted:g}" if wanted is not None else "with the largest values"
-    note = f"{len(kept)} of {total} conditions, those {what}; the option where chooses others"
+    note = f"{len(kept)} of {total} conditions, those {what}; {OTHERS}"
     return replace(cells, frame=frame[[c in kept for c in condition]]), note
 
 

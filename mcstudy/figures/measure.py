@@ -36,6 +36,7 @@ from mcstudy.figures.drawing import (
     reference,
     shape,
     stacked,
+    target_note,
     tooltip,
     x_of,
 )
@@ -67,7 +68,7 @@ def bias_se_rmse(request: Request) -> Any:
     known = set(request.results.performance["measure"])
     if "rmse" not in known:
         raise ResultsError("bias_se_rmse: no estimand has a true value, so none has a bias")
-    cells = cells_of(request, [name for name in _ONE_SCALE if name in known], "rmse")
+    cells = cells_of(request, [n for n in _ONE_SCALE if n in known], "rmse")
     x = checked_factor(request, request.x, cells) or (
         cells.factors[0] if cells.factors else "method"
     )
@@ -101,10 +102,8 @@ def _drawn(request: Request, cells: Cells, x: str, measures: Sequence[str]) -> A
     if panels.within:
         words = ", ".join(request.say(name) for name in panels.within)
         notes.append(f"side by side at each {axis.title}, from left to right: {words}")
-    wanted = goal(measures[0], request.level)
     what = "bars: 95 % Monte Carlo intervals"
-    line = f"dashed: {wanted:g}" if wanted is not None and not several else ""
-    line = "dashed: 0" if several else line
+    line = "dashed: 0" if several else target_note(request, measures[0])
     title = (
         ", ".join(request.say_measure(m) for m in measures)
         if several

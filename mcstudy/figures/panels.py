@@ -88,6 +88,17 @@ def one_grid(request: Request, panels: Sequence[tuple[Replicates, Any]], *, heig
     return stacked(rows, [request.say(name) for name in estimands])
 
 
+def shown_methods(
+    request: Request, rows: Sequence[Replicates], drawn: Sequence[str], lacks: str
+) -> str:
+    """Return the only method that is drawn, and those that are not, since they have no `lacks`."""
+    left = [name for name in labels_in_order([one.method for one in rows]) if name not in drawn]
+    words = request.method_labels
+    said = [f"method {words[drawn[0]]}"] if len(drawn) == 1 else []
+    said += [f"not shown, as without {lacks}: {', '.join(words[m] for m in left)}"] if left else []
+    return "; ".join(said)
+
+
 def only(request: Request, conditions: Mapping[str, str], rows: Sequence[Replicates]) -> str:
     """Return what all panels share: the condition, the estimand, how many replicates there are."""
     estimands = {one.estimand for one in rows}

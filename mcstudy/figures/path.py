@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -11,7 +12,7 @@ from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell
 from mcstudy.analysis.performance import measured
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, goal, rounded
-from mcstudy.figures.drawing import colour, data, finished, reference
+from mcstudy.figures.drawing import colour, data, finished, reference, target_note
 from mcstudy.figures.grid import measure_of
 from mcstudy.figures.panels import check_panels, only, rows_of_panels, tips, titled
 from mcstudy.figures.rows import Replicates, chosen_conditions, replicates_of
@@ -30,39 +31,64 @@ def path(request: Request) -> Any:
         raise ResultsError(f"path: cannot follow {measure!r}; it can follow {known}")
     conditions, note = chosen_conditions(request, 2)
     rows = replicates_of(request, conditions, intervals=measure in INTERVAL_MEASURES)
-    made = [(one, _panel(request, one, measure)) for one in rows]
-    panels = [(one, panel) for one, panel in made if panel is not None]
-    check_panels([one for one, _ in panels])
-    wanted = goal(measure, request.level)
-    line = f"; dashed: {wanted:g}" if wanted is not None else ""
+    paths = [(one, drawn) for one in rows if (drawn := _points(request, one, measure))]
+    check_panels([one for one, _ in paths])
+    # One scale for each estimand, so that its methods can be compared.
+    scales = {
+        estimand: _scale([drawn for one, drawn in paths if one.estimand == estimand])
+        for estimand in {one.estimand for one, _ in paths}
+    }
+    panels = [
+        (one, _panel(request, one, measure, drawn, scales[one.estimand])) for one, drawn in paths
+    ]
+    line = target_note(request, measure)
     lines = [
         "; ".join(filter(None, [only(request, conditions, [one for one, _ in panels]), note])),
-        f"band: 95 % Monte Carlo interval{line}; replicates on a log scale",
+        "; ".join(
+            filter(None, ["band: 95 % Monte Carlo interval", line, "replicates on a log scale"])
+        ),
     ]
     title = f"{request.say_measure(measure)} over the replicates"
     return finished(rows_of_panels(request, panels, height=150), title, lines)
 
 
-def _panel(request: Request, one: Replicates, measure: str) -> Any:
-    """Return the path of one method, estimand and interval; None where there is no number."""
+def _scale(paths: Sequence[Sequence[dict[str, Any]]]) -> alt.Scale:
+    """Return the scale that holds all paths and, but for the first points, their intervals."""
+    values = [point["v"] for drawn in paths for point in drawn]
+    ends = [point[end] for drawn in paths for point in drawn[_STEPS // 4 :] for end in ("l", "u")]
+    known = [number for number in (*values, *ends) if number is not None]
+    return alt.Scale(zero=False, domain=[min(known), max(known)])
+
+
+def _points(request: Request, one: Replicates, measure: str) -> list[dict[str, Any]]:
+    """Return the path of one method, estimand and interval; empty where there is no number."""
     count = len(one.estimate)
     steps = np.unique(np.geomspace(min(_FIRST, count), count, _STEPS).round().astype(int))
     null = null_of(request.record.get("null"), one.estimand)
-    drawn, last = [], ""
+    drawn = []
     label = request.method_labels[one.method]
     for n in steps.tolist():
         lower, upper = (one.lower[:n], one.upper[:n]) if one.interval else (None, None)
         cell = Cell(one.truth, one.estimate[:n], one.std_error[:n], lower, upper, null)
         answer = measured(measure, cell)
         if np.isfinite(answer.value):
-            last = number_with_error(answer.value, answer.mcse, answer.lower, answer.upper)
+            shown = number_with_error(answer.value, answer.mcse, answer.lower, answer.upper)
             drawn.append(
-                {"x": n, "v": rounded(answer.value), "m": label, "t": last}
+                {"x": n, "v": rounded(answer.value), "m": label, "t": shown}
                 | {"l": rounded(answer.lower), "u": rounded(answer.upper)}
                 | {"n": f"{answer.used}/{n}"}
             )
-    if not drawn:
-        return None
+    return drawn
+
+
+def _panel(
+    request: Request,
+    one: Replicates,
+    measure: str,
+    drawn: Sequence[dict[str, Any]],
+    scale: alt.Scale,
+) -> Any:
+    """Return the picture of a path."""
     words = request.say_measure(measure)
     x = alt.X(
         "x:Q",
@@ -70,8 +96,8 @@ def _panel(request: Request, one: Replicates, measure: str) -> Any:
         scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(tickCount=4, format="~s"),
     )
-    y = alt.Y("v:Q", title=words, scale=alt.Scale(zero=False))
-    low = alt.Y("l:Q", title=words, scale=alt.Scale(zero=False))
+    y = alt.Y("v:Q", title=words, scale=scale)
+    low = alt.Y("l:Q", title=words, scale=scale)
     base, paint = alt.Chart(data(drawn)), colour(request, request.methods, legend=False)
     shown = tips(
         [
@@ -83,7 +109,7 @@ def _panel(request: Request, one: Replicates, measure: str) -> Any:
         ]
     )
     layers = [
-        base.mark_area(opacity=0.25).encode(x=x, y=low, y2="u:Q", color=paint),
+        base.mark_area(opacity=0.25, clip=True).encode(x=x, y=low, y2="u:Q", color=paint),
         reference(goal(measure, request.level)),
         base.mark_line(strokeWidth=1.6, point=alt.OverlayMarkDef(size=10)).encode(
             x=x, y=y, color=paint, tooltip=shown
@@ -91,4 +117,4 @@ def _panel(request: Request, one: Replicates, measure: str) -> Any:
     ]
     interval = request.say(one.interval) if one.interval else ""
     made = alt.layer(*(layer for layer in layers if layer is not None))
-    return titled(made, [label, interval, last])
+    return titled(made, [request.method_labels[one.method], interval, drawn[-1]["t"]])

@@ -13,7 +13,7 @@ from mcstudy.arrays import Floats
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, rounded
 from mcstudy.figures.drawing import colour, data, finished
-from mcstudy.figures.panels import one_grid, only, tips
+from mcstudy.figures.panels import one_grid, only, shown_methods, tips
 from mcstudy.figures.rows import Replicates, chosen_conditions, labels_in_order, replicates_of
 from mcstudy.figures.style import FAINT
 
@@ -48,14 +48,16 @@ def pvalues(request: Request) -> Any:
     lines = [
         only(request, conditions, rows),
         note,
+        shown_methods(request, rows, methods, "standard errors"),
         "share of p-values of the true value at or below p, less p: 0 if calibrated; above: p is "
         "too small too often; grey: 95 % acceptance band of the whole curve",
     ]
     chart = one_grid(request, charts, height=190)
     said = [
-        f"{request.say(e)}, {request.method_labels[one.method]}: {np.mean(p <= 0.05):.3f} of "
-        f"{len(p)} p-values at or below 0.05"
-        for (_, e), own in list(panels.items())[:8]
+        f"{', '.join(filter(None, [request.say(e), condition]))}, "
+        f"{request.method_labels[one.method]}: {np.mean(p <= 0.05):.3f} of {len(p)} p-values at or "
+        "below 0.05"
+        for (condition, e), own in list(panels.items())[:8]
         for one, p in own
     ]
     return finished(chart, "Calibration of p-values", lines, "; ".join(said))

@@ -22,7 +22,7 @@ from mcstudy.analysis.select import (
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
-from mcstudy.figures.cells import Request
+from mcstudy.figures.cells import OTHERS, Request
 
 MOST_ROWS = 4000  # in a figure, of some 100 bytes each
 MOST_SHOWN = 3  # conditions, where nobody has chosen some
@@ -90,10 +90,7 @@ def chosen_conditions(request: Request, most: int = MOST_SHOWN) -> tuple[dict[st
         key for _, key in ranked
     ]
     picked = list(dict.fromkeys([known[0], known[len(known) // 2]]))
-    note = (
-        f"of {len(words)} conditions the one with {what}, and the median one; "
-        "the option where chooses others"
-    )
+    note = f"of {len(words)} conditions the one with {what}, and the median one; {OTHERS}"
     return {key: words[key] for key in picked}, note
 
 

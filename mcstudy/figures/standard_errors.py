@@ -12,7 +12,7 @@ from scipy import special
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, rounded
 from mcstudy.figures.drawing import colour, data, finished, shape
-from mcstudy.figures.panels import by_panel, one_grid, only, tips
+from mcstudy.figures.panels import by_panel, one_grid, only, shown_methods, tips
 from mcstudy.figures.rows import (
     Replicates,
     budget,
@@ -27,8 +27,8 @@ from mcstudy.figures.style import FAINT, INK
 def se_against_estimate(request: Request) -> Any:
     """Return standard errors against estimates; below the V a normal interval misses the truth."""
     conditions, note = chosen_conditions(request)
-    rows = replicates_of(request, conditions)
-    rows = [r for r in rows if (np.isfinite(r.std_error) & np.isfinite(r.estimate)).any()]
+    all_rows = replicates_of(request, conditions)
+    rows = [r for r in all_rows if (np.isfinite(r.std_error) & np.isfinite(r.estimate)).any()]
     if not rows:
         raise ResultsError("no method gives a standard error here; let one return a std_error")
     panels = by_panel(rows)
@@ -40,6 +40,7 @@ def se_against_estimate(request: Request) -> Any:
     lines = [
         only(request, conditions, rows),
         note,
+        shown_methods(request, all_rows, methods, "standard errors"),
         f"dashed: the truth; below the V a normal {request.level * 100:g} % interval misses it; "
         "lines across: empirical SE" + (f"; {shown}" if shown else ""),
     ]

@@ -28,12 +28,15 @@ def zip_plot(request: Request) -> Any:
     rows = [one for one in rows if _exist(one).any() and np.isfinite(one.truth)]
     check_panels(rows)
     most = budget(len(rows), 250)
-    panels, thin = [], False
+    panels, thin, cut = [], False, False
     for one in rows:
-        made, cut = _zip_panel(request, one, most)
+        made, thinned, ends = _zip_panel(request, one, most)
         panels.append((one, made))
-        thin = thin or cut
-    shown = f"{most} of the intervals of each panel are drawn, evenly by rank" if thin else ""
+        thin, cut = thin or thinned, cut or ends
+    notes = ["intervals end at the edge of a panel where they go beyond it"] if cut else []
+    if thin:
+        notes.append(f"{most} of the intervals of each panel are drawn, evenly by rank")
+    shown = "; ".join(notes)
     lines = [
         "; ".join(filter(None, [only(request, conditions, rows), note])),
         "orange: intervals that miss the truth (dashed); band: the coverage with its 95 % Monte "
@@ -73,7 +76,7 @@ def _covers(request: Request, rows: Sequence[Replicates]) -> str:
     return "; ".join(said)
 
 
-def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool]:
+def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool, bool]:
     """Return a panel of intervals, and whether not all of them are drawn."""
     there = np.flatnonzero(_exist(one))
     lower, upper = one.lower[there], one.upper[there]
@@ -87,6 +90,7 @@ def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool]
     bounds = _bounds(lower, upper, one.truth)
     # A limit far outside, as 1e200, is no place that a renderer knows.
     left, right = lower.clip(bounds[0], bounds[1]), upper.clip(bounds[0], bounds[1])
+    beyond = bool(((left != lower) | (right != upper))[order[picked]].any())
     drawn = [
         {"l": rounded(left[i]), "u": rounded(right[i]), "y": round(100 * (rank + 0.5) / count, 3)}
         | {"h": "contains the truth" if hit[i] else "misses it", "r": int(one.replicate[there[i]])}
@@ -116,8 +120,9 @@ def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool]
         request.method_labels[one.method],
         request.say(one.interval),
         f"covers {words} of {count}",
+        f"{missing} more are missing" if (missing := len(one.replicate) - count) else "",
     ]
-    return titled(both, head), len(picked) < count
+    return titled(both, head), len(picked) < count, beyond
 
 
 def _bounds(lower: Floats, upper: Floats, truth: float) -> list[float]:

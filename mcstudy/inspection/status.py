@@ -38,6 +38,7 @@ MOST_LINES = 30
 MOST_GROUPS = 20
 MOST_CONDITIONS = 6
 MOST_LETTERS = 200
+_ALL = ": all with --format csv, or in status(...)"
 _TRUST = (
     "mcstudy replay runs the study file that the folder names: add --trust if you trust it, or "
     "--study FILE"
@@ -159,7 +160,7 @@ class StatusReport(Printed):
         rows: Iterable[tuple[Any, ...]] = shown.itertuples(index=False, name=None)
         lines = [(self._words(str(key)), *map(str, rest)) for key, *rest in rows]
         more = len(self.fits) - len(shown)
-        left_out = [f"  ... and {counted(more, 'more line')}, in status(...).fits"] if more else []
+        left_out = [f"  ... and {counted(more, 'more line')}{_ALL}.fits"] if more else []
         grid = Grid(list(shown.columns), lines, labels=2, repeated=1)
         return Block(grid=grid, lines=left_out)
 
@@ -171,7 +172,7 @@ class StatusReport(Printed):
             if row["replicate"] != NOWHERE:
                 yield f"      {self.replay_command(row)}"
         if (more := len(kinds) - MOST_GROUPS) > 0:
-            yield f"  ... and {counted(more, 'more kind')}, in status(...).{name}"
+            yield f"  ... and {counted(more, 'more kind')}{_ALL}.{name}"
 
     def _place_lines(self, places: Sequence[Place]) -> Iterator[str]:
         """Yield a line for each condition, and how many more there are."""

@@ -31,6 +31,8 @@ SLOW_TIMES = 100.0  # as slow as the fastest method: that one is then nothing of
 _NOTICED = 0.1  # seconds of a fit: a faster one is not called slow, whatever the fastest takes
 # The first replicate of a job is a batch of its own, the others are the next.
 _TOGETHER = 4
+# Of a simulate that raises in a tenth of the replicates, one condition in 10,000 has all of these.
+_TRIES = 4
 # What the order of summation leaves, as in a product over the whole batch, and much more.
 _LAST_BITS = 1e-6
 _OTHER_LIMIT = {"lower": "upper", "upper": "lower"}
@@ -187,7 +189,11 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
         trial.note(f"simulate says that it does not apply: {simulated.exception}", condition)
         return
     if simulated.exception is not None:
-        trial.raised("", in_words(simulated.exception), condition)
+        text = in_words(simulated.exception)
+        if _raises_again(study, condition):
+            trial.problem(f"simulate raises {text}, in each of {_TRIES} replicates", condition)
+        else:
+            trial.raised("", text, condition)
         return
     trial.worked.add("")
     if simulated.warned:
@@ -203,6 +209,14 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     for estimand in known:
         if whole and estimand not in returned:
             trial.problem(f"no method returns the estimand {estimand!r}", condition)
+
+
+def _raises_again(study: Study, condition: Condition) -> bool:
+    """Return whether simulate raises in the next replicates, too: no data would come of it."""
+    tries = (
+        attempt(lambda k=k: draw(study, condition, k), study.limit_of("")) for k in range(1, _TRIES)
+    )
+    return all(tried.exception is not None for tried in tries)
 
 
 def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | None:

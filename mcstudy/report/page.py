@@ -121,7 +121,9 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
             "marked with a triangle where something is off beyond Monte Carlo error, by 95 % "
             f"limits that hold for all cells at once: coverage below its nominal {100 * level:g} "
             f"%, rejection of a true null value above {100 * (1 - level):g} %, a bias of more than "
-            "a tenth of the RMSE, standard errors off by more than a tenth; or where fits failed."
+            "a tenth of the RMSE, standard errors off by more than a tenth; or where fits failed. "
+            "Below, and in compare, each difference has limits of its own, so that more of them "
+            "differ from 0."
         ),
         figures=[
             {

@@ -236,12 +236,15 @@ class _Part:
         By method, estimand and, of intervals, interval: the rows of each measure with a number.
     unknown : list of tuple
         The intervals without any.
+    lacking : mapping
+        The intervals that some conditions never have, by how many.
     """
 
     heading: str
     measures: list[str]
     found: Mapping[_Key, Mapping[str, list[int]]]
     unknown: list[_Key]
+    lacking: Mapping[_Key, int]
 
     @classmethod
     def of(
@@ -262,6 +265,7 @@ class _Part:
         own = {name for name in names if name not in others and not name.startswith("share_")}
         keys = list(zip(*(table[name].tolist() for name in _NAMES), strict=True))
         found: dict[_Key, dict[str, list[int]]] = {}
+        never = Counter[_Key]()
         for row, name in enumerate(names):
             estimand, interval = keys[row][1:]
             if estimand in left_out or (only is not None and estimand not in only):
@@ -270,6 +274,8 @@ class _Part:
                 of = found.setdefault(keys[row] if of_intervals else keys[row][:2], {})
                 if not missing[row]:
                     of.setdefault(name, []).append(row)
+                elif name == "coverage":
+                    never[keys[row]] += 1
         order = in_order(dict.fromkeys(cell[0] for cell in found), study.order)
         cells = sorted(found, key=lambda cell: order.index(cell[0]))
         measures = dict.fromkeys(name for of in found.values() for name in of)
@@ -280,6 +286,7 @@ class _Part:
             [*known, *(name for name in measures if name not in known)],
             {cell: found[cell] for cell in cells if found[cell]},
             unknown,
+            {cell: never[cell] for cell in cells if never[cell] and found[cell]},
         )
 
 
@@ -298,6 +305,13 @@ def _section(study: _Study, part: _Part, most: int) -> Block:
         more = f" and {len(part.unknown) - 1} more" if len(part.unknown) > 1 else ""
         first = ", ".join(study.words(part.unknown[0]))
         notes.append(f"no interval in any replicate: {first}{more}")
+    if part.lacking:
+        cell, count = max(part.lacking.items(), key=lambda item: item[1])
+        more = f"; {len(part.lacking) - 1} more lack some" if len(part.lacking) > 1 else ""
+        where = f"{count} of {conditions} conditions"
+        notes.append(
+            f"no interval in any replicate of {where}: {', '.join(study.words(cell))}{more}"
+        )
     if left := len(part.measures) - len(shown):
         notes.append(f"{left} more measure{'s' * (left > 1)}: {_ALL}")
     return replace(block, lines=notes)
@@ -374,9 +388,9 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
     for measure in measures:
         heads += [study.head(measure), *(("bounds", "at") if measure == "coverage" else ())]
     worst = [f"{_WORST[m]} {study.head(m)}" for m in measures if m in _WORST]
-    others = ["range of the others"] if worst and len(worst) < len(measures) else []
+    others = ["range of the other measures"] if worst and len(worst) < len(measures) else []
     said = ", ".join([*worst, *others]) or "range"
-    heading = f"{part.heading}: {said} of {len(study.conditions)} conditions {_ERROR}"
+    heading = f"{part.heading}: {said} over {len(study.conditions)} conditions {_ERROR}"
     return _block(heading, heads, lines, notes, labels=len(names), short=True)
 
 

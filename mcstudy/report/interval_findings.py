@@ -1,0 +1,189 @@
+"""What a study found of its intervals, in sentences: coverage, rejection, width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mcstudy.report.sentences import (
+    MOST,
+    Finding,
+    StudyWords,
+    cells_in_words,
+    left_out,
+    percent,
+    quantile,
+    range_of,
+    share,
+)
+from mcstudy.tables.numbers import FEW_MISSING, coverage_bounds, number_with_error
+
+_CELL = ["method", "interval", "estimand"]
+_BOUNDED = ("measure", "value", "used", "replicates")
+_ENOUGH, _HALF = 20, 0.5
+"""Intervals, and the error as a share of the mean, from which on a few of them make it.
+
+One that is far wider than all others makes the error as large as the mean; an error of half of it
+from 20 intervals is a standard deviation of more than twice the mean.
+"""
+
+
+def coverage(study: StudyWords) -> Iterator[Finding]:
+    """Yield what is said of the coverage of each interval, the lowest first."""
+    cells, level = study.rows("coverage"), study.level
+    # An interval that exists somewhere is missing where it has no coverage.
+    exists = cells.groupby(_CELL)["value"].transform("count") > 0
+    cells = cells[exists].reset_index(drop=True)
+    if cells.empty:
+        return
+    # The score test: its limits are Wilson's.
+    used = cells["used"].to_numpy(dtype=float)
+    error = np.sqrt(level * (1 - level) / np.maximum(used, 1))
+    z = (cells["value"].to_numpy(dtype=float) - level) / error
+    away = quantile(int(cells["value"].notna().sum()))
+    gaps = cells["replicates"] - cells["used"] > FEW_MISSING * cells["replicates"]
+    cells = cells.assign(low=z < -away, lacks=gaps, high=(z > away) & ~gaps)
+    groups = [rows for _, rows in cells.groupby(_CELL, sort=False)]
+    below = sorted((g for g in groups if g["low"].any()), key=lambda rows: rows["value"].min())
+    yield from _told(below, lambda rows: _low(study, rows), f"below {100 * level:g} %")
+    lacking = [rows for rows in groups if rows["lacks"].any() and not rows["low"].any()]
+    lacking.sort(key=_least)
+    yield from _told(lacking, lambda rows: _lacking(study, rows), "missing in more than 1 %")
+    rest = [rows for rows in groups if not (rows["low"] | rows["lacks"]).any()]
+    if len(groups) == len(cells) == len(rest) == 1:
+        (row,) = cells.to_dict("records")
+        if not row["high"]:
+            yield Finding(
+                f"The {study.interval(row)} contains {study.word(row, 'estimand')} in "
+                f"{percent(row)} of the data sets: {100 * level:g} % within Monte Carlo error."
+            )
+    elif rest:
+        whole = pd.concat(rest, ignore_index=True)
+        lowest = whole.iloc[whole["value"].argmin()]
+        others = f"the other {len(rest)} of {len(groups)} intervals"
+        which = f"{others}, counted by method and estimand," if len(rest) < len(groups) else ""
+        yield Finding(
+            f"No coverage {f'of {which} ' if which else ''}is below {100 * level:g} % by more than "
+            f"Monte Carlo error; the lowest is {percent(lowest)}, of "
+            f"{study.word(lowest, 'estimand')} by the {study.interval(lowest)}"
+            f"{study.place(lowest)}."
+        )
+    if len(over := cells[cells["high"]]):
+        most = over.iloc[over["value"].argmax()]
+        yield Finding(
+            f"{cells_in_words(len(over), len(cells))} the coverage is above {100 * level:g} %: "
+            f"most of {study.word(most, 'estimand')} by the {study.interval(most)}, "
+            f"{percent(most)}{study.place(most)}."
+        )
+
+
+def _told(
+    groups: Sequence[pd.DataFrame], sentence: Callable[[pd.DataFrame], str], what: str
+) -> Iterator[Finding]:
+    """Yield a sentence on each of the first groups, with a sign, and one on how many more."""
+    for rows in groups[:MOST]:
+        yield Finding(sentence(rows), warns=True)
+    if (more := len(groups) - MOST) > 0:
+        are = "intervals are" if more > 1 else "interval is"
+        yield Finding(f"{more} more {are} {what} in some condition.", warns=True)
+
+
+def _low(study: StudyWords, rows: pd.DataFrame) -> str:
+    """Return the sentence on an interval that covers too little somewhere."""
+    first = rows.iloc[rows["value"].argmin()]
+    low = int(rows["low"].sum())
+    text = (
+        f"The {study.interval(first)} contains {study.word(first, 'estimand')} in {range_of(rows)} "
+        f"of the data sets{' in which it exists' * bool(rows['lacks'].any())}"
+        f"{study.place(first) if len(rows) == 1 else ''}; nominal {100 * study.level:g} %"
+    )
+    if low < len(rows):
+        text += f"; below it in {low} of {len(rows)} conditions"
+    return f"{text}. Some are missing{_bounds(study, rows)}." if _least(rows) < 1 else f"{text}."
+
+
+def _lacking(study: StudyWords, rows: pd.DataFrame) -> str:
+    """Return the sentence on an interval that covers enough where it exists, but is missing."""
+    row = rows[rows["lacks"]].iloc[min(_bounded(rows))[1]]
+    lost = 1 - row["used"] / row["replicates"]
+    text = (
+        f"The {study.interval(row)} for {study.word(row, 'estimand')} is missing in "
+        f"{share(lost, row['replicates'])} of the data sets{_bounds(study, rows)}"
+    )
+    if len(rows) > 1:
+        text += (
+            f"; it is missing in more than 1 % in {rows['lacks'].sum()} of {len(rows)} conditions"
+        )
+    return f"{text}."
+
+
+def _bounded(rows: pd.DataFrame) -> list[tuple[tuple[float, float], int]]:
+    """Return the bounds of the coverages that lack intervals, and where they stand."""
+    found = []
+    for i, cell in enumerate(rows[rows["lacks"]].to_dict("records")):
+        bounds = coverage_bounds(*(cell[name] for name in _BOUNDED)) or (0.0, 1.0)
+        found.append((bounds, i))
+    return found
+
+
+def _least(rows: pd.DataFrame) -> float:
+    """Return the least lower bound of the coverages that lack intervals; infinite without one."""
+    return min((least for (least, _), _ in _bounded(rows)), default=math.inf)
+
+
+def _bounds(study: StudyWords, rows: pd.DataFrame) -> str:
+    """Return what the missing intervals of the worst condition mean for all of its data sets."""
+    (least, most), i = min(_bounded(rows))
+    cell = rows[rows["lacks"]].iloc[i]
+    if not cell["used"]:
+        return f"{study.place(cell)}: there is none"
+    return (
+        f"{study.place(cell)}: {share(least, cell['replicates'])} of all data sets have one that "
+        f"contains it, or {share(most, cell['replicates'])} if each missing one did"
+    )
+
+
+def rejection(study: StudyWords) -> Iterator[Finding]:
+    """Yield how often each interval leaves out a true null value, and a false one."""
+    cells = study.cells("rejection")
+    if cells.empty:
+        return
+    cells = cells.assign(true=study.null_is_true(cells))
+    size = 1 - study.level
+    error = np.sqrt(size * study.level / cells["used"].to_numpy(dtype=float))
+    z = (cells["value"].to_numpy(dtype=float) - size) / error
+    cells = cells.assign(high=cells["true"] & (z > quantile(len(cells))))
+    groups = cells.groupby(["method", "interval", "estimand", "true"], sort=False, dropna=False)
+    told = list[Finding]()
+    for _, rows in groups:
+        first = rows.iloc[0]
+        kind = f"true (nominal {100 * size:g} %)" if first["true"] else "false (its power)"
+        text = (
+            f"The {study.interval(first)} rejects the null value of "
+            f"{study.word(first, 'estimand')} in {range_of(rows)} of the data sets where it is "
+            f"{kind}."
+        )
+        told.append(Finding(text, warns=bool(rows["high"].any())))
+    told.sort(key=lambda finding: not finding.warns)
+    yield from told[:MOST]
+    yield from left_out(told, "rejection rate")
+
+
+def widths(study: StudyWords) -> Iterator[Finding]:
+    """Yield the intervals whose mean width is that of a few extreme ones."""
+    cells = study.cells("width")
+    error, width = (cells[name].to_numpy(dtype=float) for name in ("mcse", "value"))
+    few = (cells["used"] >= _ENOUGH) & (error > _HALF * width)
+    found = cells[few].sort_values("value", ascending=False, kind="stable")
+    rows = found.drop_duplicates(["method", "interval", "estimand"]).to_dict("records")
+    for row in rows[:MOST]:
+        yield Finding(
+            f"The mean width of the {study.interval(row)} for {study.word(row, 'estimand')} is "
+            f"{number_with_error(row['value'], row['mcse'])}{study.place(row)}: a few very wide "
+            "intervals dominate it.",
+            warns=True,
+        )
+    yield from left_out(rows, "mean width")

@@ -108,7 +108,7 @@ def test_contract_shares_that_do_not_add_up_are_said_not_to():
     assert abs(added - 1) > 0.01
     text = " ".join(str(made).split())
     assert (
-        f"the cells are no balanced grid, so terms overlap: the shares add up to {added:.4f}"
+        f"combination of the levels has a value, so terms overlap: the shares add up to {added:.4f}"
         in text
     )
 

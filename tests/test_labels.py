@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mcstudy import Study, check, grid, load_study, open_results, run
-from mcstudy.errors import StudyError
+from mcstudy.errors import ResultsError, StudyError
 from mcstudy.labels import label, level_label
 
 LABELS = {
@@ -146,3 +146,27 @@ def test_contract_check_names_the_label_of_no_estimand(study_file):
     assert any("labels names 'maen'" in problem for problem in check(wrong).problems)
     right = study_file(("seed=7", "seed=7, labels={'estimand=mean': 'a mean'}"))
     assert check(right).clean
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("sample size=5", "'sample size' is a label; write n"),
+        ("n=few", "where: few is a label; write n=5"),
+        ("method=sample mean", "where: sample mean is a label; write method=average"),
+        ("estimand=expected value", "where: expected value is a label; write estimand=mean"),
+    ],
+)
+def test_contract_a_label_in_place_of_a_name_is_answered_with_the_name(
+    study_file, tmp_path, where, said
+):
+    results = run(study_file(SAID), tmp_path, jobs=1, quiet=True)
+    with pytest.raises(ResultsError) as caught:
+        results.table("bias", where=where)
+    assert str(caught.value) == said
+
+
+def test_contract_the_label_of_a_measure_is_answered_with_the_name(study_file, tmp_path):
+    results = run(study_file(SAID), tmp_path, jobs=1, quiet=True)
+    with pytest.raises(ResultsError, match="'hit rate' is a label; write coverage"):
+        results.table("hit rate")

@@ -113,6 +113,12 @@ def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
         for one in wanted:
             if not (found := matching(meant, one)):
                 asked = str(one) if isinstance(one, Bare) else written(one)
+                words = {_shown(labels_of(frame), name, level): level for level in meant}
+                if str(one) in words:
+                    raise ResultsError(
+                        f"where: {asked} is a label; write "
+                        f"{written_name(name)}={written(words[str(one)])}"
+                    )
                 raise ResultsError(
                     f"where: no {written_name(name)}={asked} here"
                     f"{suggestion(one, [str(level) for level in meant])}; it has "
@@ -127,6 +133,11 @@ def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
             keep |= frame[name].isna()
         frame = frame[keep]
     return frame
+
+
+def _shown(labels: Labels, name: str, level: Any) -> str | None:
+    """Return the label of a level of a factor, or of a name in a column of names."""
+    return label(labels, str(level), name) if name in WORDS else level_label(labels, name, level)
 
 
 def wheres(where: Where) -> dict[str, list[Any]]:
@@ -181,10 +192,18 @@ def in_order(methods: Iterable[str], order: Sequence[str]) -> list[str]:
 def known_column(frame: pd.DataFrame, name: str) -> None:
     """Raise ResultsError unless the table of measures can be split by the column."""
     if name not in dimensions(frame):
+        _check_no_label(frame, name, dimensions(frame), "factor")
         raise ResultsError(
             f"no column {name!r}{suggestion(name, dimensions(frame))}; "
             f"there are {', '.join(dimensions(frame))}"
         )
+
+
+def _check_no_label(frame: pd.DataFrame, text: str, names: Iterable[str], kind: str) -> None:
+    """Raise ResultsError with the name that is meant if a text is the label of one."""
+    labels = labels_of(frame)
+    if meant := [name for name in names if label(labels, name, kind) == text]:
+        raise ResultsError(f"{text!r} is a label; write {written_name(meant[0])}")
 
 
 def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[str]:
@@ -200,6 +219,7 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
         if name in BUILT_IN and name not in known and known:
             raise ResultsError(f"there is no {name} here: {why_absent(name)}")
         if name not in known:
+            _check_no_label(frame, name, known, "measure")
             raise ResultsError(
                 f"no measure {name!r}{suggestion(name, known)}; there are {', '.join(known)}"
             )

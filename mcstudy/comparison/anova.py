@@ -171,8 +171,8 @@ def about_shares(frame: pd.DataFrame) -> Iterator[str]:
     added = float(parts["share"].sum())
     if abs(float(parts["sum_of_squares"].sum()) / total["sum_of_squares"] - 1) > _ROUNDING:
         yield (
-            f"the cells are no balanced grid, so terms overlap: the shares add up to {added:.4f}, "
-            "not to 1"
+            "not every combination of the levels has a value, so terms overlap: the shares add up "
+            f"to {added:.4f}, not to 1"
         )
 
 

@@ -243,7 +243,18 @@ class Comparison(Printed):
         words = labels_of(self.frame)
         one, other = (label(words, name, "method") for name in (self.method, self.reference))
         title = f"{one} against {other}, paired by replicate"
-        return Document(title, blocks, self.notes, [self.frame])
+        return Document(title, blocks, [*self.notes, self._direction(one, other)], [self.frame])
+
+    def _direction(self, one: str, other: str) -> str:
+        """Say which way round the comparisons are."""
+        there = set(self.frame["measure"])
+        said = [f"a difference is {one} less {other}"]
+        said += [f"a ratio {one} over {other}"] if any(m.endswith("_ratio") for m in there) else []
+        text = ", ".join(said)
+        if "relative_efficiency" in there:
+            text += f"; relative efficiency: MSE of {other} over that of {one}, above 1 if {one}'s "
+            text += "is smaller"
+        return text
 
     @property
     def _lacks_intervals(self) -> bool:

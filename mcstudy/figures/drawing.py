@@ -136,9 +136,8 @@ def finished(chart: Any, title: str, lines: Sequence[str], alternative: str = ""
 
     `usermeta` of the chart has both, ``{"title": ..., "caption": [...]}``, for a page around it.
     """
-    caption = [text for line in lines if line for text in folded(line)]
-    said = {"title": title, "caption": caption}
-    head = alt.TitleParams(title, subtitle=caption)
+    said = {"title": title, "caption": [line for line in lines if line]}
+    head = alt.TitleParams(title, subtitle=[text for line in lines for text in folded(line)])
     described = ". ".join(filter(None, [title, *lines, alternative]))
     return chart.properties(
         title=head, description=described, usermeta=said, config=theme()["config"]

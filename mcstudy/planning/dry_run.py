@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from dataclasses import dataclass, field
@@ -213,10 +214,8 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
 
 def _raises_again(study: Study, condition: Condition) -> bool:
     """Return whether simulate raises in the next replicates, too: no data would come of it."""
-    tries = (
-        attempt(lambda k=k: draw(study, condition, k), study.limit_of("")) for k in range(1, _TRIES)
-    )
-    return all(tried.exception is not None for tried in tries)
+    tries = (functools.partial(draw, study, condition, k) for k in range(1, _TRIES))
+    return all(attempt(one, study.limit_of("")).exception is not None for one in tries)
 
 
 def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | None:

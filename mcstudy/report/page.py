@@ -127,9 +127,10 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         ),
         figures=[
             {
-                "title": made["usermeta"]["title"],
+                **made["usermeta"],
                 "description": made["description"],
-                "specification": Markup(script_safe(made)),
+                # Title and caption are text of the page, which folds on a narrow screen.
+                "specification": Markup(script_safe({k: made[k] for k in made if k != "title"})),
             }
             for made in drawn
         ],

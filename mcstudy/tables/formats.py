@@ -200,7 +200,10 @@ def _latex_grid(grid: Grid, caption: str) -> str:
     for line in (grid.heads, *grid.without_repeats()):
         cells = [_in_latex(cell) for cell in line]
         if line is not grid.heads:
-            numbers = ["--" if x == "-" else x.replace("-", "$-$") for x in cells[grid.left :]]
+            numbers = [
+                f"--{x[1:]}" if x == "-" or x.startswith("- ") else x.replace("-", "$-$")
+                for x in cells[grid.left :]
+            ]
             cells[grid.left :] = numbers
         lines.append(" & ".join(cells) + r" \\")
     spec = "l" * grid.left + "r" * (len(grid.heads) - grid.left)

@@ -15,7 +15,7 @@ from mcstudy.method import Status
 Z = 1.959963984540054  # the 0.975 quantile of the normal distribution
 LEVEL = 0.95
 """Of the intervals that are formed from standard errors, where a study sets no other."""
-COLUMNS = ("truth", "estimate", "std_error", "lower", "upper")
+COLUMNS = ("truth", "estimate", "std_error", "lower", "upper", "p_value")
 WITHOUT_TRUTH = ("mean", "median", "quantile_05", "quantile_95")
 """Measures of an estimand that has no true value, in place of bias and the like."""
 BUILT_IN = (
@@ -26,6 +26,8 @@ BUILT_IN = (
     *("miss_below", "miss_above", "width", "rejection"),
 )
 
+REJECTION = "rejection"
+"""The share of tests that reject: of intervals without the null value, of p-values up to alpha."""
 OF_INTERVALS = BUILT_IN[BUILT_IN.index("coverage") :]
 _SHARES = (*(name for name in OF_INTERVALS if name != "width"), WARNED)
 
@@ -66,13 +68,40 @@ MISSING = Measured(math.nan, math.nan, 0)
 
 def is_share(measure: str) -> bool:
     """Return whether a measure is the share of replicates in which something holds."""
-    return measure in _SHARES or measure.startswith("share_")
+    return measure in _SHARES or measure.startswith(("share_", f"{REJECTION}_"))
+
+
+def alphas_of(alpha: float | Sequence[float] | None, level: float | None) -> tuple[float, ...]:
+    """Return the levels of the tests by p-values: those given, or what intervals leave out."""
+    if alpha is None:
+        return (round(1 - (LEVEL if level is None else level), 12),)
+    return tuple(map(float, alpha)) if isinstance(alpha, Sequence) else (float(alpha),)
+
+
+def rejection_at(alphas: Sequence[float]) -> dict[str, float]:
+    """Return the measures of a test and their levels: the first is `rejection`, without a number.
+
+    The others are called ``rejection_0.01`` and so on.
+    """
+    first, *others = alphas
+    return {REJECTION: first} | {f"{REJECTION}_{alpha:g}": alpha for alpha in others}
+
+
+def check_alpha(alpha: object, where: str) -> None:
+    """Raise StudyError unless `alpha` is None, a number between 0 and 1, or some of them."""
+    if alpha is None:
+        return
+    values: list[Any] = list(alpha) if isinstance(alpha, list | tuple) else [alpha]
+    if not values or not all(is_number(one) and 0 < one < 1 for one in values):
+        raise StudyError(f"{where}: alpha is {alpha!r}; give a number between 0 and 1, or a list")
+    if len({f"{one:g}" for one in values}) < len(values):
+        raise StudyError(f"{where}: alpha is {alpha!r}; give each level once")
 
 
 def why_absent(measure: str) -> str:
     """Say why a built-in measure may exist nowhere, and what to do."""
     if measure == "rejection":
-        return "it needs null=... in the study, and intervals"
+        return "it needs p-values (Estimate(p_value=...)), or intervals and null=... in the study"
     if measure in WITHOUT_TRUTH and measure != "mean":
         return "it needs an estimand without a true value, and rows"
     if measure == "mean":
@@ -101,8 +130,14 @@ def check_measures(measures: object, where: str) -> None:
             raise StudyError(f"{where}: {name!r} cannot name a measure; use a text")
         # An older study may have a measure called mean; it stands in place of the built-in one.
         taken = name in BUILT_IN and name not in WITHOUT_TRUTH
-        if taken or name == WARNED or name.startswith("share_"):
+        if taken or name == WARNED:
             raise StudyError(f"{where}: mcstudy has a measure '{name}'; choose another name")
+        if name.startswith(("share_", f"{REJECTION}_")):
+            begin = f"{name.partition('_')[0]}_"
+            raise StudyError(
+                f"{where}: measure '{name}' begins with {begin}, as measures of mcstudy do; choose "
+                "another name"
+            )
         if not callable(function):
             raise StudyError(f"{where}: measure '{name}' is {function!r}, not a function")
         _check_arguments(function, name, where)
@@ -151,6 +186,12 @@ def _check_arguments(function: Callable[..., Any], name: str, where: str) -> Non
         raise StudyError(
             f"{where}: measure '{name}' asks for {asks}; "
             f"its arguments must be among {', '.join(COLUMNS)}"
+        )
+    asked = columns_asked_for(function)
+    if "p_value" in asked and {"lower", "upper"} & {*asked}:
+        raise StudyError(
+            f"{where}: measure '{name}' asks for p_value and for limits; it is of a test or of an "
+            "interval: ask for one of the two"
         )
 
 

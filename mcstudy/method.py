@@ -57,8 +57,9 @@ class Estimate(NamedTuple):
 
     Parameters
     ----------
-    value : float
+    value : float, optional
         The estimate, in the estimand's units. In a batch: one number per replicate, shape (R,).
+        A test may have none: ``Estimate(p_value=0.03)``.
     std_error : float, optional
         Its standard error, in the same units.
     lower, upper : float, optional
@@ -67,6 +68,9 @@ class Estimate(NamedTuple):
         Any number of further intervals by name.
     df : float, optional
         Degrees of freedom of the standard error, for the interval that is formed from it.
+    p_value : float, optional
+        Of the method's test of the estimand's null hypothesis, between 0 and 1; the study's `alpha`
+        says at which levels it rejects.
 
     Notes
     -----
@@ -77,12 +81,13 @@ class Estimate(NamedTuple):
     without, and at the study's `level`.
     """
 
-    value: Any
+    value: Any = None
     std_error: Any = None
     lower: Any = None
     upper: Any = None
     intervals: Mapping[str, tuple[Any, Any]] | None = None
     df: Any = None
+    p_value: Any = None
 
 
 class Fit(NamedTuple):

@@ -25,7 +25,7 @@ from mcstudy.columns import BESIDE_DIAGNOSTICS, COUNTS, VALUES
 from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.paired_measures import COMPARISONS, INTERVAL_COMPARISONS
 from mcstudy.errors import ResultsError
-from mcstudy.measure import LEVEL
+from mcstudy.measure import LEVEL, REJECTION
 from mcstudy.storage.export import TABLES, TABLES_OF
 from mcstudy.storage.folder import why_not_there
 from mcstudy.storage.record import read_record
@@ -152,7 +152,8 @@ class Results(Printed):
         from mcstudy.tables.table import table
 
         first = names_of(measure, "measure")[0]
-        compared = first in {*COMPARISONS, *INTERVAL_COMPARISONS, "rejection_difference"}
+        compared = first in {*COMPARISONS, *INTERVAL_COMPARISONS}
+        compared = compared or first.startswith(f"{REJECTION}_difference")
         compared = compared and first not in set(self.performance["measure"])  # one of the study's
         frame = self.comparisons if compared else self.performance
         return table(

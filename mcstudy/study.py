@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +15,15 @@ from mcstudy.arguments import is_number, short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid, check_levels, is_plain
 from mcstudy.labels import check_labelled, check_labels
-from mcstudy.measure import LEVEL, check_measures, check_null, check_targets
+from mcstudy.measure import (
+    LEVEL,
+    alphas_of,
+    check_alpha,
+    check_measures,
+    check_null,
+    check_targets,
+    rejection_at,
+)
 from mcstudy.method import batch_of, wraps_batched
 
 MAX_REPLICATES = 2**32  # the spawn key of a stream is one word of 32 bits (mcstudy.streams)
@@ -68,10 +76,11 @@ class Study:
     measures : mapping of str to callable, optional
         Measures of your own, computed beside the built-in ones. The names of a function's
         arguments say which columns of a cell it gets, of truth, estimate, std_error, lower and
-        upper: arrays of shape (R,) sorted by replicate with NaN for missing, truth a float. It
-        returns a value, one for each replicate, ``(value, mcse)`` or a `Measured`.
+        upper, or p_value: arrays of shape (R,) sorted by replicate with NaN for missing, truth a
+        float. It returns a value, one for each replicate, ``(value, mcse)`` or a `Measured`.
     null : float or mapping of str to float, optional
         The value, or that of each estimand, whose absence from an interval counts as `rejection`.
+        Where it is the true value, a `rejection`, of p-values too, is the size of a test.
     reference : str, optional
         The method that `comparisons` has every other one against; without it, each two methods are
         compared once.
@@ -85,6 +94,9 @@ class Study:
         The words that tables, figures and the report show for a name: of a factor, method,
         estimand or measure, or of a level, ``{"n": "districts", "n=10": "few"}``. Before the name
         its kind may stand, as it must for an interval and a diagnostic: ``"interval=wald"``.
+    alpha : float or sequence of float, optional
+        The level at which tests by p-values reject; by default what intervals leave out, 0.05. Of
+        several the first is that of `rejection`, another that of ``rejection_0.01``, say.
 
     Raises
     ------
@@ -110,6 +122,7 @@ class Study:
     level: float | None = LEVEL
     aims: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    alpha: float | Sequence[float] | None = None
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -137,12 +150,18 @@ class Study:
         self._check_time_limit()
         check_measures(self.measures, self.name)
         check_null(self.null, self.name)
+        check_alpha(self.alpha, self.name)
         self._check_level()
         if not isinstance(self.aims, str) or not is_plain(self.aims):
             raise StudyError(f"{self.name}: aims is {short(self.aims)}; give a text")
         check_labels(self.labels, self.name)
         object.__setattr__(self, "labels", dict(self.labels))
         self.check_labelled()
+        if self.keep == "measures" and len(self.alphas) > 1:
+            raise StudyError(
+                f"{self.name}: several levels of alpha need the rows, and keep='measures' has "
+                "none; give one"
+            )
         if self.keep == "measures" and self.measures:
             raise StudyError(
                 f"{self.name}: measures of your own need the rows, and keep='measures' has none; "
@@ -178,9 +197,12 @@ class Study:
                 "give a number of replicates in place of precision"
             )
         listed, each = f"{self.name}: precision", f"{self.name}: the precision"
-        check_targets(self.precision, listed, each, self.measures)
-        if self.null is None and "rejection" in self.precision:
-            raise StudyError(f"{listed} names 'rejection', but there is no null; give null=...")
+        check_targets(self.precision, listed, each, (*self.measures, *rejection_at(self.alphas)))
+        if self.null is None and self.alpha is None and "rejection" in self.precision:
+            raise StudyError(
+                f"{listed} names 'rejection', but there is no null; give null=..., or for tests by "
+                "p-values alpha=..."
+            )
         if self.max_replicates is None:
             raise StudyError(
                 f"{self.name}: precision needs max_replicates, the number at which a condition "
@@ -248,6 +270,11 @@ class Study:
         return (
             f"<Study {self.name!r}: {size}; methods {', '.join(self.methods)}; {self.conditions!r}>"
         )
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """The levels of tests by p-values."""
+        return alphas_of(self.alpha, self.level)
 
     def limit_of(self, method: str) -> float | None:
         """Return the seconds that a call of a method may take, of simulate if `method` is empty."""

@@ -17,6 +17,7 @@ from mcstudy.analysis.measures import Cell, mean_of, share, share_of
 from mcstudy.arrays import Booleans, Floats
 from mcstudy.errors import StudyError
 from mcstudy.measure import MISSING, Measured, columns_asked_for
+from mcstudy.simulation.validation import TEST
 
 GROUPS = 40  # left out one by one: an error that is known to one ninth, for 40 calls
 _ROUNDING = 1e-12  # of a share, as the arithmetic of a mean leaves it
@@ -42,9 +43,11 @@ class Custom:
     columns: tuple[str, ...]
 
     @property
-    def of_intervals(self) -> bool:
-        """Whether it is computed for each interval, as it names a limit."""
-        return bool({"lower", "upper"} & set(self.columns))
+    def kind(self) -> str:
+        """Of what it is computed: "interval" as it names a limit, "p_value", or "" (estimates)."""
+        if {"lower", "upper"} & set(self.columns):
+            return "interval"
+        return TEST if TEST in self.columns else ""
 
     def __call__(self, cell: Cell) -> Measured:
         """Return the measure of a cell; the MCSE is made here where the function gives none.

@@ -61,7 +61,10 @@ DEFINITIONS: Mapping[str, Definition] = {
     "miss_below": Definition("share of the intervals that lie below the truth", _BINOMIAL),
     "miss_above": Definition("share of the intervals that lie above the truth", _BINOMIAL),
     "width": Definition("mean width of the finite intervals", "sd/sqrt(n)"),
-    "rejection": Definition("share of the intervals without the null value", _BINOMIAL),
+    "rejection": Definition(
+        "share of the intervals without the null value, or of the p-values of at most alpha",
+        _BINOMIAL,
+    ),
     **{
         f"share_{status}": Definition(
             f"share of the fits that ended so: {status.meaning}", _BINOMIAL

@@ -19,7 +19,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.grid import Level
 from mcstudy.measure import LEVEL
 from mcstudy.method import Status
-from mcstudy.simulation.validation import STATUSES
+from mcstudy.simulation.validation import STATUSES, TEST
 from mcstudy.storage.export import conditions_table
 from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.parts import DamagedError
@@ -43,6 +43,10 @@ class EstimandRows:
         Arrays of shape (R,), by the interval's name, sorted.
     has_truth : bool, default True
         Whether the study names a true value of it under some condition.
+    p_value : array of shape (R,), optional
+        Of a test of its null hypothesis.
+    estimated : bool, default True
+        Whether there are estimates; a test may have none.
     """
 
     truth: float
@@ -50,6 +54,8 @@ class EstimandRows:
     std_error: Floats
     intervals: Mapping[str, tuple[Floats, Floats]]
     has_truth: bool = True
+    p_value: Floats | None = None
+    estimated: bool = True
 
     def cells(self, null: float = np.nan) -> Iterator[tuple[str | None, Cell]]:
         """Yield the estimates, and each interval by its name, as cells of which measures are made.
@@ -57,9 +63,15 @@ class EstimandRows:
         `null` is what the intervals test.
         """
         has_truth, numbers = self.has_truth, (self.truth, self.estimate, self.std_error)
-        yield None, Cell(*numbers, has_truth=has_truth)
+        if self.estimated:
+            yield None, Cell(*numbers, has_truth=has_truth)
         for interval, limits in self.intervals.items():
             yield interval, Cell(*numbers, *limits, null, has_truth)
+
+    def test(self) -> Cell:
+        """Return the test as a cell."""
+        numbers = (self.truth, self.estimate, self.std_error)
+        return Cell(*numbers, has_truth=self.has_truth, p_value=self.p_value)
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,7 @@ def without_skipped(rows: ConditionRows) -> ConditionRows:
                     estimate=of.estimate[kept],
                     std_error=of.std_error[kept],
                     intervals={name: (a[kept], b[kept]) for name, (a, b) in of.intervals.items()},
+                    p_value=None if of.p_value is None else of.p_value[kept],
                 )
                 for estimand, of in method.estimands.items()
             }
@@ -199,7 +212,7 @@ def condition_rows(rows: StudyRows, *, budget: int = BUDGET) -> Iterator[Conditi
             count = min(len(names), -(-held // budget))
             split = np.array_split(np.array(names, object), count)
             shares = [some.tolist() for some in split]
-            blocks = rows.blocks(condition, lambda key: key[0] == "estimate")
+            blocks = rows.blocks(condition, lambda key: key[0] in ("estimate", TEST))
             fits = _methods(blocks, {}, truths, rows.named)
         for index, share in enumerate(shares):
             some = frozenset(share)
@@ -216,6 +229,8 @@ def _of_estimands(some: frozenset[str]) -> Callable[[Key], bool]:
     return lambda key: key[0] != "diagnostic" and key[1] in some
 
 
+_KINDS = {"": ("estimate", "std_error"), TEST: (TEST,)}
+"""The numbers of an estimate and of a test; an interval has two limits."""
 Pieces: TypeAlias = dict[Key, list[NDArray[Any]]]
 """The arrays of one method, block after block: by (kind, estimand, interval), or (column,)."""
 
@@ -235,7 +250,7 @@ def _methods(
             pieces[("status",)].append(_codes(table["status"]))
             pieces[(WARNED,)].append(table[WARNED].to_numpy())
             for estimand, interval in keys.get(method, ()):
-                for kind in ("lower", "upper") if interval else ("estimate", "std_error"):
+                for kind in _KINDS.get(interval, ("lower", "upper")):
                     column = array_of(table, kind, estimand, interval)
                     pieces[kind, estimand, interval].append(column)
     return {
@@ -260,12 +275,19 @@ def _estimands(
     found = {}
     intervals_of: defaultdict[str, list[str]] = defaultdict(list)
     for estimand, interval in keys:
-        intervals_of[estimand] += [interval] * bool(interval)
-    for name, intervals in sorted(intervals_of.items()):
-        estimate, std_error = (taken(kind, name, "") for kind in ("estimate", "std_error"))
-        limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in sorted(intervals)}
-        truth = truths.get(name, np.nan)
-        found[name] = EstimandRows(truth, estimate, std_error, limits, name in named)
+        intervals_of[estimand].append(interval)
+    for name, of in sorted(intervals_of.items()):
+        p_value = taken(TEST, name, TEST) if TEST in of else None
+        estimated = "" in of
+        if estimated:
+            estimate, std_error = (taken(kind, name, "") for kind in ("estimate", "std_error"))
+        else:
+            assert p_value is not None
+            estimate = std_error = np.full(len(p_value), np.nan)
+        intervals = sorted({*of} - {"", TEST})
+        limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in intervals}
+        numbers = (truths.get(name, np.nan), estimate, std_error, limits)
+        found[name] = EstimandRows(*numbers, name in named, p_value, estimated)
     return found
 
 

@@ -49,6 +49,10 @@ class Cell:
         The value that a test rejects when the interval does not contain it.
     has_truth : bool, default True
         Whether the estimand has a true value, which may be missing here.
+    p_value : array of shape (R,), optional
+        Of one test, in place of limits.
+    alpha : float, optional
+        The level of the test.
     """
 
     truth: float
@@ -58,6 +62,8 @@ class Cell:
     upper: Floats | None = None
     null: float = np.nan
     has_truth: bool = True
+    p_value: Floats | None = None
+    alpha: float = np.nan
 
     @cached_property
     def finite_estimate(self) -> Floats:
@@ -273,7 +279,12 @@ def width(cell: Cell) -> Measured:
 
 
 def rejection(cell: Cell) -> Measured:
-    """Share of intervals without the null value; binomial MCSE. Power, or size if null is true."""
+    """Share of intervals without the null value, or of p-values of at most alpha; binomial MCSE.
+
+    Power, or size where the null hypothesis is true.
+    """
+    if cell.p_value is not None:
+        return share(finite(cell.p_value) <= cell.alpha)
     return share(~cell.hits(cell.null))
 
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from mcstudy.analysis.measures import NEED_TRUTH, share_of
 from mcstudy.analysis.performance import numbers
 from mcstudy.columns import WARNED
-from mcstudy.measure import WITHOUT_TRUTH, Measured
+from mcstudy.measure import REJECTION, WITHOUT_TRUTH, Measured
 from mcstudy.method import Status
+from mcstudy.simulation.validation import TEST
 from mcstudy.storage.moment_tables import Summary
 from mcstudy.storage.moments import FORMED, Moments
 from mcstudy.wald import WALD
@@ -49,13 +50,19 @@ def summary_lines(
             answer = share_of(fits, count)
             yield method, None, None, f"share_{word}", *numbers(answer), count
         yield method, None, None, WARNED, *numbers(share_of(kept.warned, count)), count
-        own = {estimand for estimand, interval in keys[method] if interval not in ("", FORMED)}
+        own = {
+            estimand for estimand, interval in keys[method] if interval not in ("", FORMED, TEST)
+        }
         for estimand, interval in keys[method]:
             if interval == FORMED and estimand in own:
                 continue
             truth, null = truths.get(estimand, NAN), nulls.get(estimand, NAN)
             error, variance, both = (kept.of(q, estimand) for q in ("error", "variance", "both"))
-            if interval:
+            if interval == TEST:
+                kept_of = kept.of("width", estimand, TEST)
+                rejected = kept_of.intervals - kept_of.with_null
+                found = {REJECTION: share_of(rejected, kept_of.intervals)}
+            elif interval:
                 found = _of_interval(kept.of("width", estimand, interval), truth, null, count)
             elif estimand in without_truth:
                 found = _of_numbers(error, variance, both)

@@ -6,7 +6,7 @@ import functools
 import itertools
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,18 @@ from mcstudy.analysis.measures import (
 )
 from mcstudy.analysis.normal_theory import NORMAL_MCSE
 from mcstudy.columns import COUNTS, VALUES, WARNED
-from mcstudy.measure import MISSING, WITHOUT_TRUTH, Measured, null_of
+from mcstudy.measure import (
+    MISSING,
+    REJECTION,
+    WITHOUT_TRUTH,
+    Measured,
+    alphas_of,
+    null_of,
+    rejection_at,
+)
 from mcstudy.method import Status
 from mcstudy.simulation.call import attempt, in_words
-from mcstudy.simulation.validation import STATUSES
+from mcstudy.simulation.validation import STATUSES, TEST
 from mcstudy.storage.export import conditions_table
 from mcstudy.storage.rows import StudyRows
 
@@ -42,17 +50,19 @@ def measured_rows(
     *,
     measures: Mapping[str, Callable[..., Any]] | None = None,
     null: float | Mapping[str, float] | None = None,
+    alphas: Sequence[float] = alphas_of(None, None),
     tell: Callable[[str], None] | None = None,
     also: Callable[[ConditionRows], None] | None = None,
 ) -> pa.Table:
     """Return the measures of every cell of the rows of a study.
 
-    Shares of statuses have no estimand, measures of estimates no interval. `measures` and `null`
-    are those of the study; `tell` hears in a line of each of the user's measures that raises, and
-    its value is missing there; `also` gets the rows too, piece by piece, to be read once.
+    Shares of statuses have no estimand, measures of estimates no interval. `measures`, `null` and
+    `alphas`, the levels of tests, are those of the study; `tell` hears in a line of each of the
+    user's measures that raises, and its value is missing there; `also` gets the rows too, piece by
+    piece, to be read once.
     """
     conditions = conditions_table(rows.conditions)
-    meter = MeasureSet(customs(measures or {}))
+    meter = MeasureSet(customs(measures or {}), alphas)
     lines = Lines()
     for piece in condition_rows(rows):
         key = piece.condition
@@ -90,6 +100,7 @@ class MeasureSet:
     """Measures cells, and remembers which of the user's measures raised."""
 
     own: list[Custom] = field(default_factory=list)
+    alphas: Sequence[float] = alphas_of(None, None)
     normal: bool = False
     _failed: dict[str, list[str]] = field(default_factory=dict)
 
@@ -102,6 +113,9 @@ class MeasureSet:
                 found = self.of_intervals(cell, f"{where}, interval {interval}")
             for name, answer in found:
                 yield interval, name, *numbers(answer)
+        if rows.p_value is not None:
+            for name, answer in self.of_tests(rows.test(), where):
+                yield TEST, name, *numbers(answer)
 
     def of_estimates(self, cell: Cell, where: str = "") -> Iterator[tuple[str, Measured]]:
         """Yield name and value of the measures that need no interval."""
@@ -112,7 +126,7 @@ class MeasureSet:
             names = [name for name in (*WITHOUT_TRUTH, *names) if name not in absent]
         for name in names:
             yield name, measured(name, cell, normal=self.normal)
-        yield from self._own(cell, where, of_intervals=False)
+        yield from self._own(cell, where, kind="")
 
     def of_intervals(self, cell: Cell, where: str = "") -> Iterator[tuple[str, Measured]]:
         """Yield name and value of the measures of an interval; `rejection` if there is a null."""
@@ -120,7 +134,13 @@ class MeasureSet:
         for name in INTERVAL_MEASURES:
             if name not in absent and (name != "rejection" or not np.isnan(cell.null)):
                 yield name, measured(name, cell, normal=self.normal)
-        yield from self._own(cell, where, of_intervals=True)
+        yield from self._own(cell, where, kind="interval")
+
+    def of_tests(self, cell: Cell, where: str = "") -> Iterator[tuple[str, Measured]]:
+        """Yield name and value of the measures of a test: how often it rejects, at each level."""
+        for name, alpha in rejection_at(self.alphas).items():
+            yield name, measured(REJECTION, replace(cell, alpha=alpha), normal=self.normal)
+        yield from self._own(cell, where, kind=TEST)
 
     def failures(self) -> list[str]:
         """Return in a line for each of the user's measures that raised where that was, and why."""
@@ -130,9 +150,9 @@ class MeasureSet:
             for name, texts in self._failed.items()
         ]
 
-    def _own(self, cell: Cell, where: str, *, of_intervals: bool) -> Iterator[tuple[str, Measured]]:
+    def _own(self, cell: Cell, where: str, *, kind: str) -> Iterator[tuple[str, Measured]]:
         for measure in self.own:
-            if measure.of_intervals == of_intervals:
+            if measure.kind == kind:
                 outcome = attempt(functools.partial(measure, cell), None)
                 if outcome.exception is not None:
                     text = f"{where}: {in_words(outcome.exception)}"

@@ -25,7 +25,7 @@ from mcstudy.columns import NUMBERS, WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
 from mcstudy.labels import Labels, label, level_label
-from mcstudy.measure import BUILT_IN, why_absent
+from mcstudy.measure import BUILT_IN, REJECTION, why_absent
 from mcstudy.terminal import harmless_line
 
 if TYPE_CHECKING:
@@ -227,8 +227,8 @@ def known_measures(frame: pd.DataFrame, measures: str | Sequence[str]) -> list[s
 
 
 def first_measure(frame: pd.DataFrame) -> str:
-    """Return the measure to look at first: coverage, else bias, else the mean."""
-    wanted = ("coverage", "bias", "mean")
+    """Return the measure to look at first: coverage, else bias, the mean, or rejection."""
+    wanted = ("coverage", "bias", "mean", REJECTION)
     for known in (frame["measure"][frame["value"].notna()], frame["measure"]):
         if found := [name for name in wanted if (known == name).any()]:
             return found[0]

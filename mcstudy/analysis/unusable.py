@@ -16,8 +16,10 @@ from mcstudy.analysis.select import (
     levels_by_row,
 )
 from mcstudy.arguments import cut
+from mcstudy.measure import REJECTION
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
+from mcstudy.simulation.validation import TEST
 from mcstudy.storage.table_set import read_table
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ MOST_LETTERS = 300  # of a message: three lines of a terminal, as the line names
 
 
 def unusable(folder: Path, table: Columns, methods: Collection[str] | None = None) -> list[str]:
-    """Say of each method under which conditions none of its fits has an estimate, and why.
+    """Say of each method under which conditions none of its fits has an estimate or a p-value.
 
     Conditions under which it does not apply, all of its fits being skipped, do not count.
 
@@ -49,6 +51,7 @@ def unusable(folder: Path, table: Columns, methods: Collection[str] | None = Non
     cells = levels_by_row(table, [*factors, "method"])
     measure, used, value = table["measure"], table["used"], table["value"]
     fine = (measure == "empirical_se") & (used > 0)
+    fine |= (measure == REJECTION) & (table["interval"] == TEST) & (used > 0)
     fine |= (measure == f"share_{Status.SKIPPED}") & (value == 1)
     known = {cells[row] for row in np.flatnonzero(fine)}
     by_method: dict[str, list[tuple[Any, ...]]] = {}

@@ -146,13 +146,16 @@ def numbers_of_both(
     one: EstimandRows, other: EstimandRows
 ) -> Iterator[tuple[str | None, str, tuple[Floats, Floats]]]:
     """Yield (interval, what it is, the numbers of both) for all that both methods give."""
-    yield None, "estimate", (one.estimate, other.estimate)
+    if one.estimated and other.estimated:
+        yield None, "estimate", (one.estimate, other.estimate)
     if not (np.isnan(one.std_error).all() and np.isnan(other.std_error).all()):
         yield None, "std_error", (one.std_error, other.std_error)
     for interval in sorted(one.intervals.keys() & other.intervals.keys()):
         limits = zip(one.intervals[interval], other.intervals[interval], strict=True)
         for name, both in zip(("lower", "upper"), limits, strict=True):
             yield interval, name, both
+    if one.p_value is not None and other.p_value is not None:
+        yield None, "p_value", (one.p_value, other.p_value)
 
 
 def distances(values: Floats, others: Floats, replicate: NDArray[np.int64]) -> dict[str, Any]:

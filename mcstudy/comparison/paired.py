@@ -18,6 +18,7 @@ from mcstudy.analysis.select import (
     Where,
     factor_columns,
     labels_of,
+    levels_of,
     select,
     varying,
     with_record,
@@ -30,11 +31,13 @@ from mcstudy.comparison.paired_measures import (
     INTERVAL_COMPARISONS,
     Pair,
     rejection_difference,
+    test_difference,
     width_difference,
 )
 from mcstudy.errors import ResultsError
 from mcstudy.labels import label
-from mcstudy.measure import Measured, null_of
+from mcstudy.measure import LEVEL, REJECTION, Measured, alphas_of, null_of, rejection_at
+from mcstudy.simulation.validation import TEST
 from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Document
 from mcstudy.tables.formats import Printed
@@ -81,12 +84,13 @@ def condition_comparisons(
     pairs: Sequence[tuple[str, str]],
     null: Null = None,
     intervals: tuple[str, str] | None = None,
+    alphas: Sequence[float] = alphas_of(None, None),
 ) -> Iterator[tuple[Any, ...]]:
     """Yield (method, reference, estimand, interval, measure, value, ..., used, replicates).
 
     A pair of which one has no rows here is passed over. `null` is the value, or that of each
     estimand, whose rejection is compared; `intervals` are the method's and the reference's to hold
-    against each other, in place of those that `interval_pairs` finds.
+    against each other, in place of those that `interval_pairs` finds; `alphas` the levels of tests.
     """
     for method, reference in pairs:
         if method in rows.methods and reference in rows.methods:
@@ -99,7 +103,10 @@ def condition_comparisons(
                 names = estimands[begin : begin + step]
                 # Numbers whose squares are beyond the floats give infinite ones.
                 with np.errstate(over="ignore", invalid="ignore"):
-                    found = list(_measures(sides, names, null, intervals))
+                    found = [
+                        *_measures(sides, names, null, intervals),
+                        *_of_tests(sides, names, alphas),
+                    ]
                 for some, interval, name, made in found:
                     for estimand, line in zip(some, numbers_by_row(made, len(some)), strict=True):
                         yield method, reference, estimand, interval, name, *line, count
@@ -130,8 +137,9 @@ def _measures(
 ) -> Iterator[tuple[Sequence[str], str | None, str, Measured]]:
     """Yield the comparisons of estimates, then those of each two intervals, by some estimands."""
     (one, _), (other, _) = sides
-    true = [name for name in names if one[name].has_truth]
-    untrue = [name for name in names if not one[name].has_truth]
+    both = [name for name in names if one[name].estimated and other[name].estimated]
+    true = [name for name in both if one[name].has_truth]
+    untrue = [name for name in both if not one[name].has_truth]
     for some, comparisons in ((true, COMPARISONS), (untrue, COMPARISONS_WITHOUT_TRUTH)):
         if some:
             pair = _pair(sides, some)
@@ -152,6 +160,24 @@ def _measures(
                 pair = _pair(sides, some, (first, second), null)
                 for name, measure in measures.items():
                     yield some, label, name, measure(pair)
+
+
+def _of_tests(
+    sides: tuple[Side, Side], names: Sequence[str], alphas: Sequence[float]
+) -> Iterator[tuple[Sequence[str], str | None, str, Measured]]:
+    """Yield the comparisons of tests by p-values, of the estimands of which both give one."""
+    (one, places), (other, other_places) = sides
+    own = {name: (one[name].p_value, other[name].p_value) for name in names}
+    both = {name: (p, q) for name, (p, q) in own.items() if p is not None and q is not None}
+    tested = list(both)
+    if tested:
+        p_values = np.stack([p[places] for p, _ in both.values()])
+        reference = np.stack([q[other_places] for _, q in both.values()])
+        missing = np.full_like(p_values, np.nan)
+        pair = Pair(np.nan, missing, missing, p_values=p_values, reference_p_values=reference)
+        for name, alpha in rejection_at(alphas).items():
+            measure = name.replace(REJECTION, f"{REJECTION}_difference", 1)
+            yield tested, TEST, measure, test_difference(pair, alpha)
 
 
 def _pair(
@@ -187,20 +213,21 @@ def _stacked(side: Side, names: Sequence[str], interval: str = "", end: int = 0)
 class Comparer:
     """Compares methods as their rows come by, and makes the table `comparisons` of it.
 
-    Each two of them, or each with the `reference`, unless `pairs` names some; for `null` and
-    `intervals` see `condition_comparisons`.
+    Each two of them, or each with the `reference`, unless `pairs` names some; for `null`,
+    `intervals` and `alphas` see `condition_comparisons`.
     """
 
     pairs: Sequence[tuple[str, str]] | None = None
     reference: str | None = None
     null: Null = None
     intervals: tuple[str, str] | None = None
+    alphas: Sequence[float] = alphas_of(None, None)
     _lines: Lines = field(default_factory=lambda: Lines(WORDS))
 
     def add(self, rows: ConditionRows) -> None:
         """Compare the methods of a condition, or of a piece of it."""
         pairs = pairs_of(rows.methods, self.reference) if self.pairs is None else self.pairs
-        lines = condition_comparisons(rows, pairs, self.null, self.intervals)
+        lines = condition_comparisons(rows, pairs, self.null, self.intervals, self.alphas)
         self._lines.add((rows.condition, *line) for line in lines)
 
     def table(self, conditions: pa.Table) -> pa.Table:
@@ -233,7 +260,10 @@ class Comparison(Printed):
 
         blocks = []
         for kind in _SHOWN:
-            measures = [name for name in kind if (self.frame["measure"] == name).any()]
+            there = levels_of(self.frame, "measure")
+            measures = [name for name in kind if name in there]
+            if "rejection_difference" in measures:  # at further levels of alpha
+                measures += [m for m in there if m.startswith("rejection_difference_")]
             if not self._lacks_intervals and "coverage_of_all_difference" in measures:
                 measures.remove("coverage_of_all_difference")
             cells = self.frame[self.frame["measure"].isin(measures)]
@@ -300,7 +330,8 @@ def compare(
     if intervals is not None and not listed:
         raise ResultsError(f"intervals is {intervals!r}; give two names, the reference's last")
     chosen = None if intervals is None else (intervals[0], intervals[1])
-    comparer = Comparer(pairs=[(method, reference)], null=null, intervals=chosen)
+    alphas = alphas_of(record.get("alpha"), record.get("level", LEVEL))
+    comparer = Comparer(pairs=[(method, reference)], null=null, intervals=chosen, alphas=alphas)
     own: dict[str, set[str]] = {method: set(), reference: set()}
     for rows in rows_by_condition(folder):
         comparer.add(rows)

@@ -34,6 +34,8 @@ class Pair:
         Arrays of the same shape: one interval of each.
     null : float, or array of shape (K, 1), optional
         The value that the intervals test.
+    p_values, reference_p_values : array of shape (R,) or (K, R), optional
+        Of a test by each.
     """
 
     truth: float | Floats
@@ -42,6 +44,8 @@ class Pair:
     limits: Limits | None = None
     reference_limits: Limits | None = None
     null: float | Floats = np.nan
+    p_values: Floats | None = None
+    reference_p_values: Floats | None = None
 
     def of_estimates(self, measure: Callable[[Floats, Floats, Any], Measured]) -> Measured:
         """Return a measure of both estimates and the truth, where both estimates are finite."""
@@ -161,6 +165,15 @@ def rejection_difference(pair: Pair) -> Measured:
         lambda one, other, null: share_difference(rejects(one, null), rejects(other, null)),
         pair.null,
     )
+
+
+def test_difference(pair: Pair, alpha: float) -> Measured:
+    """Share of p-values of at most alpha, less that of the reference; as `coverage_difference`."""
+    one, other = pair.p_values, pair.reference_p_values
+    assert one is not None
+    assert other is not None
+    exist = ~(np.isnan(one) | np.isnan(other))
+    return over(exist, lambda p, q: share_difference(p <= alpha, q <= alpha), one, other)
 
 
 def width_difference(pair: Pair) -> Measured:

@@ -151,9 +151,10 @@ class _Found:
                     "method": name,
                     "estimand": estimand,
                 }
-                made = serial_correlation(method.replicate, of.estimate)
+                numbers = of.estimate if of.p_value is None or of.estimated else of.p_value
+                made = serial_correlation(method.replicate, numbers)
                 if made is None:
-                    self.untold += int(np.isfinite(of.estimate).any())
+                    self.untold += int(np.isfinite(numbers).any())
                 else:
                     self.serial.append({**cell, **made._asdict(), "p": made.p_value})
                 for number in self._far(of):
@@ -276,6 +277,8 @@ def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Wor
         )
     rule = f"more than {FAR:g} robust standard deviations from the median of"
     of = f"{found.numbers:,} estimates and standard errors"
+    if not found.numbers:
+        return Check(OUTLIERS, Verdict.FINE, "There are no estimates, so none is an outlier.")
     if not found.far:
         said = f"No single one of {of} is {rule} its cell."
         return Check(OUTLIERS, Verdict.FINE, said, " ".join(beside))

@@ -13,8 +13,9 @@ from mcstudy.analysis.select import columns_of, factor_columns, labelled, levels
 from mcstudy.arguments import counted
 from mcstudy.arrays import Floats
 from mcstudy.comparison.checks import Check, Verdict, Words, about
-from mcstudy.measure import LEVEL, Z
+from mcstudy.measure import LEVEL, REJECTION, Z
 from mcstudy.method import Status
+from mcstudy.simulation.validation import TEST
 from mcstudy.tables.numbers import FEW_MISSING
 
 MATTERS = 0.1
@@ -24,6 +25,7 @@ _COMPARED = {
     "mean_difference": "mean",
     "mse_difference": "MSE",
     "coverage_difference": "coverage",
+    "rejection_difference": "rejection",
 }
 _TWO = 2.0  # Monte Carlo errors, by which a difference is told from 0
 _STD_ERROR = "std_error"
@@ -74,8 +76,11 @@ def _differences(
         lost = "keep='measures' keeps no rows, so differences on the same data sets are lost."
         return Check(name, Verdict.UNKNOWN, lost)
     some = comparisons[comparisons["measure"].isin(_COMPARED) & comparisons["value"].notna()]
+    # An interval rejects a null value where it would not cover it: coverage tells of that.
+    some = some[(some["measure"] != "rejection_difference") | (some["interval"] == TEST)]
     if some.empty:
-        return Check(name, Verdict.UNKNOWN, "No two methods have an estimate of the same data set.")
+        none = "No two methods have an estimate or a p-value of the same data set."
+        return Check(name, Verdict.UNKNOWN, none)
     lines = _compared(some, _margins(some, performance, level))
     kinds = [word for name, word in _COMPARED.items() if (some["measure"] == name).any()]
     in_what = " and ".join([", ".join(kinds[:-1]), kinds[-1]] if kinds[1:] else kinds)
@@ -146,6 +151,7 @@ def _margins_in_words(kinds: Sequence[str], level: float) -> str:
         "mean": f"{MATTERS:g} of the reference's standard deviation for a mean",
         "MSE": f"{MATTERS:g} of its MSE",
         "coverage": f"{coverage_margin(level):.3g} for coverage",
+        "rejection": f"{coverage_margin(level):.3g} for rejection",
     }
     return ", ".join(words[kind] for kind in kinds)
 
@@ -163,6 +169,7 @@ def _margins(some: pd.DataFrame, performance: pd.DataFrame, level: float) -> Flo
         "mean_difference": MATTERS * spread,
         "mse_difference": MATTERS * rmse**2,
         "coverage_difference": np.full(len(some), coverage_margin(level)),
+        "rejection_difference": np.full(len(some), coverage_margin(level)),
     }
     made: Floats = np.select([some["measure"] == name for name in of], list(of.values()), np.nan)
     return made
@@ -192,6 +199,9 @@ def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
     keys = levels_by_row(columns_of(biases), [*factor_columns(performance), "method", "estimand"])
     scale = np.array([sizes.get(key) or np.nan for key in keys], dtype=float)
     ratio = biases["mcse"].to_numpy(dtype=float) / scale
+    tests = performance[(performance["measure"] == REJECTION) & (performance["interval"] == TEST)]
+    if not np.isfinite(ratio).any() and len(tests):
+        return _precision_of_tests(tests[tests["value"].notna()], margin, words)
     if not np.isfinite(ratio).any():
         said = f"No {one} has a Monte Carlo error: that takes two estimates of a cell that differ."
         return Check(name, Verdict.UNKNOWN, said)
@@ -223,6 +233,23 @@ def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
         f"replicates a condition (now {now})."
     )
     return Check(name, Verdict.WARNING, f"{said}.", advice)
+
+
+def _precision_of_tests(cells: pd.DataFrame, margin: float, words: Words) -> Check:
+    """Compare the errors of rejection rates with what they should tell."""
+    name, error = "Replicates for single cells", errors(cells)
+    said = f"The Monte Carlo error is at most {np.nanmax(error):.2g} for a rejection rate."
+    where = f"Largest: {_place(cells, error, words)}."
+    needed = _needed(cells, error, margin)
+    if not needed:
+        advice = f"{where} Everywhere {margin:.3g} is at least twice the error."
+        return Check(name, Verdict.FINE, said, advice)
+    now = f"{int(cells['replicates'].max()):,}"
+    advice = (
+        f"{where} For {margin:.3g} to be twice the error everywhere takes about {about(needed)} "
+        f"replicates a condition (now {now})."
+    )
+    return Check(name, Verdict.WARNING, said, advice)
 
 
 def _place(cells: pd.DataFrame, error: Floats, words: Words) -> str:

@@ -13,6 +13,7 @@ from mcstudy.grid import Condition
 from mcstudy.method import Status
 from mcstudy.simulation.call import message_kind
 from mcstudy.simulation.replicates import Job
+from mcstudy.simulation.validation import MAIN, TEST
 from mcstudy.storage.moment_tables import Summary
 from mcstudy.storage.parts import DamagedError, NewPart, Part, column_key
 from mcstudy.storage.sum_parts import read_summaries, summary_of
@@ -69,17 +70,21 @@ class EarlyStop:
 
 
 def _has_estimates(part: Part, keep: str) -> bool:
-    """Return whether there is an estimate in a part."""
+    """Return whether there is an estimate or a p-value in a part."""
     try:
         if keep == "measures":
             return _is_usable(read_summaries([part])[part.method])
-        return any(column_key(name)[0] == "estimate" for name in part.types())
+        return any(column_key(name)[0] in MAIN for name in part.types())
     except DamagedError:  # it is set aside when the tables are made
         return False
 
 
 def _is_usable(kept: Summary) -> bool:
-    return any(moments.n for key, moments in kept.moments.items() if key[0] == "error")
+    return any(
+        moments.intervals if key[2] == TEST else moments.n
+        for key, moments in kept.moments.items()
+        if key[0] == "error" or key[2] == TEST
+    )
 
 
 def _ends_of_sums(part: NewPart) -> tuple[bool, Mapping[tuple[str, str], int]]:
@@ -98,7 +103,7 @@ def _ends_of_rows(part: NewPart) -> tuple[bool, Mapping[tuple[str, str], int]]:
     rows = part.rows()
     good = np.zeros(rows.num_rows, bool)
     for name in rows.column_names:
-        if column_key(name)[0] == "estimate":
+        if column_key(name)[0] in MAIN:
             good |= np.isfinite(rows[name].to_numpy().astype(float))
     bad = rows.select(["status", "message"]).filter(pa.array(~good)).to_pylist()
     ends = Counter((row["status"], row["message"] or "") for row in bad)

@@ -109,7 +109,9 @@ class StoppingRule:
             level=study.level,
             first=self._goals[condition],
         )
-        performance = measured_rows(judged, measures=study.measures, null=study.null).to_pandas()
+        performance = measured_rows(
+            judged, measures=study.measures, null=study.null, alphas=study.alphas
+        ).to_pandas()
         self._check_exist(condition, performance, precision)
         return bool(reached(performance, precision).fillna(True).all())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from mcstudy.analysis.precision import with_reached
 from mcstudy.columns import WARNED
 from mcstudy.comparison.paired import Comparer
 from mcstudy.grid import Condition
-from mcstudy.measure import LEVEL
+from mcstudy.measure import LEVEL, alphas_of
 from mcstudy.storage.export import conditions_table, write_tables
 from mcstudy.storage.files import write_table
 from mcstudy.storage.manifest import Stored
@@ -35,11 +35,12 @@ class MeasureOptions:
     null: float | Mapping[str, float] | None = None
     reference: str | None = None
     precision: Mapping[str, float] | None = None
+    alphas: Sequence[float] = alphas_of(None, None)
 
     @classmethod
     def of(cls, study: Study) -> MeasureOptions:
         """Return those of a study."""
-        return cls(study.measures, study.null, study.reference, study.precision)
+        return cls(study.measures, study.null, study.reference, study.precision, study.alphas)
 
 
 def make_tables(
@@ -87,15 +88,17 @@ def make_tables(
     if of_rows:
         write_tables(folder, rows, metadata)
     failures: list[str] = []
-    comparer = Comparer(reference=measure_options.reference, null=measure_options.null)
+    of = measure_options
+    comparer = Comparer(reference=of.reference, null=of.null, alphas=of.alphas)
     table = measured_rows(
         rows,
-        measures=measure_options.measures,
-        null=measure_options.null,
+        measures=of.measures,
+        null=of.null,
+        alphas=of.alphas,
         tell=failures.append,
         also=comparer.add,
     )
-    table = with_reached(table, measure_options.precision)
+    table = with_reached(table, of.precision)
     write_table(folder / "performance.parquet", table, metadata)
     table = comparer.table(conditions_table(rows.conditions))
     write_table(folder / "comparisons.parquet", table, metadata)

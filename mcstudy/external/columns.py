@@ -17,6 +17,7 @@ from mcstudy.errors import TableError
 from mcstudy.external.group import Columns
 from mcstudy.external.readers import Source
 from mcstudy.measure import columns_asked_for
+from mcstudy.simulation.validation import TEST
 from mcstudy.wald import wald_limits
 
 MADE = ("measure", *VALUES, *COUNTS)
@@ -53,13 +54,19 @@ class ColumnMap:
         A role whose column has the role's own name is left out where there is no such column.
         """
         constants, columns = {}, {}
+        p_value = roles[TEST]
+        # Tests alone need neither estimates nor a truth.
+        needed: tuple[str, ...] = ("estimate", "truth")
+        if roles["estimate"] == "estimate" and isinstance(p_value, str):
+            tests_alone = p_value in source.columns and "estimate" not in source.columns
+            needed = () if tests_alone else needed
         if not isinstance(roles["estimate"], str):
             raise TableError(
                 f"estimate is {short(roles['estimate'])}; name the column of estimates"
             )
         for role, name in roles.items():
             if isinstance(name, str):
-                if name in source.columns or name != role or role in ("estimate", "truth"):
+                if name in source.columns or name != role or role in needed:
                     source.check_column(name, role)
                     columns[role] = name
             elif isinstance(name, bool) or not isinstance(name, int | float | np.number | None):
@@ -97,7 +104,13 @@ class ColumnMap:
     @property
     def has_limits(self) -> bool:
         """Whether there are intervals, given or formed."""
-        return "lower" in self.columns or "std_error" in self.columns
+        has_ends = "lower" in self.columns or "std_error" in self.columns
+        return self.has_estimates and has_ends
+
+    @property
+    def has_estimates(self) -> bool:
+        """Whether there are estimates; tests alone have none."""
+        return "estimate" in self.columns
 
     def cell(self, numbers: Columns, where: str) -> Cell:
         """Return the cell of these columns, sorted by replicate."""
@@ -109,6 +122,12 @@ class ColumnMap:
         truth = (
             only_truth(of["truth"], where) if "truth" in of else self.constants.get("truth", np.nan)
         )
+        p_value = of.get(TEST)
+        if p_value is not None:
+            check_p_values(p_value, where)
+        if "estimate" not in of:
+            missing = np.full(len(of[TEST]), np.nan)
+            return Cell(truth, missing, missing, p_value=p_value)
         std_error = of.get("std_error")
         if std_error is None:
             std_error = np.full(len(of["estimate"]), np.nan)
@@ -117,7 +136,7 @@ class ColumnMap:
             raise TableError(f"a standard error is {worst:.6g} in {where}; none is below 0")
         has_truth = "truth" in of or "truth" in self.constants
         if not self.has_limits:
-            return Cell(truth, of["estimate"], std_error, has_truth=has_truth)
+            return Cell(truth, of["estimate"], std_error, has_truth=has_truth, p_value=p_value)
         lower, upper = of.get("lower"), of.get("upper")
         if lower is None or upper is None:
             df = of.get("df", self.constants.get("df"))
@@ -128,11 +147,12 @@ class ColumnMap:
                 f"a lower limit is {lower[first]:.6g} and its upper one {upper[first]:.6g} in "
                 f"{where}; are the two columns exchanged?"
             )
-        return Cell(truth, of["estimate"], std_error, lower, upper, has_truth=has_truth)
+        limits = (lower, upper)
+        return Cell(truth, of["estimate"], std_error, *limits, has_truth=has_truth, p_value=p_value)
 
     def check_measures(self, measures: Mapping[str, Callable[..., Any]]) -> None:
         """Raise TableError for a measure that asks for a column that is not there."""
-        there = {"truth", "estimate", *self.columns}
+        there = {"truth", *self.columns}
         there |= {"lower", "upper"} if self.has_limits else set()
         for name, function in measures.items():
             lacking = [column for column in columns_asked_for(function) if column not in there]
@@ -140,6 +160,14 @@ class ColumnMap:
                 raise TableError(
                     f"measure '{name}' asks for {', '.join(lacking)}, which the table does not have"
                 )
+
+
+def check_p_values(p_value: Floats, where: str) -> None:
+    """Raise TableError for a p-value that is none."""
+    if (odd := (p_value < 0) | (p_value > 1)).any():
+        raise TableError(
+            f"a p-value is {p_value[odd][0]:.6g} in {where}; give numbers between 0 and 1"
+        )
 
 
 def order_of_replicates(replicate: Floats, where: str) -> NDArray[np.intp] | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -18,7 +19,8 @@ from mcstudy.errors import StudyError, TableError
 from mcstudy.external.columns import MADE, ColumnMap
 from mcstudy.external.group import CellIndex, Columns, gathered
 from mcstudy.external.readers import Source, open_source
-from mcstudy.measure import check_measures, check_null, null_of
+from mcstudy.measure import alphas_of, check_alpha, check_measures, check_null, null_of
+from mcstudy.simulation.validation import TEST
 
 LONG = 2**15  # rows: threads that measure shorter cells only wait for each other, as was measured
 THREADS = 2  # that measure: more would wait for the one that reads
@@ -39,6 +41,8 @@ def performance(
     level: float = 0.95,
     df: float | str | None = None,
     null: float | Mapping[str, float] | None = None,
+    p_value: str | None = "p_value",
+    alpha: float | Sequence[float] | None = None,
     mcse: str = "jackknife",
     measures: Mapping[str, Callable[..., Any]] | None = None,
 ) -> pd.DataFrame:
@@ -68,6 +72,11 @@ def performance(
     null : float or mapping of str to float, optional
         The value whose absence from an interval is a `rejection`; a mapping is by the value of
         the column "estimand", which must be among `by`.
+    p_value : str, optional
+        The column of the p-values of a test; `rejection` is that of the test then. A table of tests
+        alone needs no estimates and no truth.
+    alpha : float or sequence of float, optional
+        The levels at which p-values reject, as in a `Study`; what intervals leave out by default.
     mcse : {"jackknife", "normal"}
         "normal" gives the published formulas, as rsimsum and Stata's simsum do.
     measures : mapping of str to callable, optional
@@ -93,6 +102,7 @@ def performance(
     check_measures({} if measures is None else measures, "performance")
     own = dict(measures or {})
     check_null(null, "performance", names)
+    check_alpha(alpha, "performance")
     source = open_source(data)
     names_of: dict[str, Any] = {
         "estimate": estimate,
@@ -100,11 +110,12 @@ def performance(
         "lower": lower,
         "upper": upper,
     }
-    names_of |= {"replicate": replicate, "truth": truth, "df": df}
+    names_of |= {"replicate": replicate, "truth": truth, "df": df, TEST: p_value}
     roles = ColumnMap.of(source, names, names_of, level=level)
     roles.check_measures(own)
     try:
-        return _measured(source, roles, MeasureSet(customs(own), normal=mcse == "normal"), null)
+        meter = MeasureSet(customs(own), alphas_of(alpha, level), normal=mcse == "normal")
+        return _measured(source, roles, meter, null)
     except pa.ArrowNotImplementedError as error:  # of lists and the like, which are no levels
         reason = " ".join(str(error).split())
         raise TableError(
@@ -124,9 +135,13 @@ def _measured(
         factors = index.values(number)
         where = ", ".join(f"{name}={value}" for name, value in factors.items()) or source.name
         cell = roles.cell(columns, where)
-        cell = dataclasses.replace(cell, null=null_of(null, str(factors.get("estimand"))))
-        answers = [*meter.of_estimates(cell, where)]
-        answers += meter.of_intervals(cell, where) if roles.has_limits else ()
+        tested = cell.p_value is not None
+        # One rejection rate to a cell: that of the test where there is one.
+        null_value = np.nan if tested else null_of(null, str(factors.get("estimand")))
+        plain = dataclasses.replace(cell, null=null_value, p_value=None)
+        answers = [*meter.of_estimates(plain, where)] if roles.has_estimates else []
+        answers += meter.of_intervals(plain, where) if roles.has_limits else ()
+        answers += meter.of_tests(cell, where) if tested else ()
         return [
             (number, name, *numbers(answer), len(cell.estimate))
             for name, answer in answers

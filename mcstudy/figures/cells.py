@@ -33,7 +33,7 @@ from mcstudy.figures.style import (
     method_labels,
     unlike,
 )
-from mcstudy.measure import LEVEL
+from mcstudy.measure import LEVEL, REJECTION, alphas_of
 from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with_error
 
 MOST_PANELS = 24  # what a page still shows legibly
@@ -105,6 +105,20 @@ class Request:
     def method_labels(self) -> dict[str, str]:
         """Their labels."""
         return method_labels(self.record, self.methods)
+
+    def goal(self, measure: str) -> float | None:
+        """Return what a measure should be, None where there is no such thing.
+
+        That of a rejection is the level of the test: where the null hypothesis is true.
+        """
+        if measure == "coverage_of_all":
+            return self.level
+        if measure == REJECTION:
+            return alphas_of(self.record.get("alpha"), self.level)[0]
+        if measure.startswith(f"{REJECTION}_") and "difference" not in measure:
+            return float(measure.removeprefix(f"{REJECTION}_"))
+        wanted = target(measure, self.level)
+        return None if math.isnan(wanted) else wanted
 
     def say(self, name: str) -> str:
         """Return a name in the words of the study."""
@@ -349,16 +363,6 @@ def bounds_of(row: Mapping[Any, Any]) -> tuple[float, float] | None:
 def rounded(number: float) -> float | None:
     """Return a number to six digits, None where there is none: more no picture shows."""
     return float(f"{number:.6g}") if math.isfinite(number) else None
-
-
-def goal(measure: str, level: float) -> float | None:
-    """Return what a measure should be, None where there is no such thing."""
-    if measure == "coverage_of_all":
-        return level
-    if measure == "rejection":  # of a true null value; the power of a false one is above it
-        return round(1 - level, 12)
-    wanted = target(measure, level)
-    return None if math.isnan(wanted) else wanted
 
 
 def where_of(where: Where, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import pandas as pd
 from mcstudy.analysis.select import own_intervals
 from mcstudy.arguments import counted
 from mcstudy.figures.axis import Axis
-from mcstudy.figures.cells import Cells, Request, bounds_of, goal, shown
+from mcstudy.figures.cells import Cells, Request, bounds_of, shown
 from mcstudy.figures.style import FAINT, method_colours, method_shapes, theme
+from mcstudy.measure import REJECTION
 
 Records = Sequence[Mapping[str, Any]]
 LETTERS = 110  # of a line of a caption, at the width of a page
@@ -167,10 +168,12 @@ def about(request: Request, cells: Cells, *notes: str) -> list[str]:
 
 def target_note(request: Request, measure: str) -> str:
     """Return what the dashed line of a measure is; empty where it has none."""
-    wanted = goal(measure, request.level)
+    wanted = request.goal(measure)
     if wanted is None:
         return ""
-    return f"dashed: {wanted:g}" + ", nominal where the null is true" * (measure == "rejection")
+    return f"dashed: {wanted:g}" + ", nominal where the null is true" * measure.startswith(
+        REJECTION
+    )
 
 
 def bounds_note(frame: pd.DataFrame, *, dotted: bool) -> str:

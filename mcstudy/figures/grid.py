@@ -17,7 +17,6 @@ from mcstudy.figures.cells import (
     Request,
     cells_of,
     checked_factor,
-    goal,
     level_codes,
     places,
     records,
@@ -114,7 +113,7 @@ def _points(request: Request, cells: Cells, order: Sequence[str], measure: str, 
     low = alt.Y("l:Q", title=words, scale=alt.Scale(zero=False))
     gap = _PAGE / (count * len(methods))
     layers = [
-        reference(goal(measure, request.level)),
+        reference(request.goal(measure)),
         base.mark_rule(strokeWidth=1, opacity=0.6).encode(x=x, y=low, y2="u:Q", color=paint),
         base.mark_point(filled=True, size=max(9.0, min(40.0, gap**2)), opacity=1).encode(
             x=x, y=y, color=paint, shape=shape(request, methods), tooltip=tooltip(words)
@@ -263,7 +262,7 @@ def _and(request: Request, names: Sequence[str]) -> str:
 
 
 def _colours(measure: str, request: Request) -> str:
-    wanted = goal(measure, request.level)
+    wanted = request.goal(measure)
     if wanted is None:
         return "darker: larger"
     return f"white: {wanted:g}, blue: above, red: below; the darker, the further off"
@@ -299,7 +298,7 @@ def _tiles(
     width: int,
 ) -> Any:
     (_, all_columns, x_title), (_, all_rows, y_title) = sides
-    wanted = goal(measure, request.level)
+    wanted = request.goal(measure)
     values = [record["v"] for record in drawn]
     if wanted is None:
         scale = alt.Scale(scheme="blues", domain=[min(values), max(values)])

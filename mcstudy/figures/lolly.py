@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.select import first_measure, levels_of
-from mcstudy.figures.cells import OTHERS, Cells, Request, cells_of, goal, places, records
+from mcstudy.figures.cells import OTHERS, Cells, Request, cells_of, places, records
 from mcstudy.figures.drawing import (
     about,
     bounds_layer,
@@ -40,7 +40,7 @@ def lolly(request: Request) -> Any:
 def lolly_of(request: Request, cells: Cells, measures: Sequence[str]) -> Any:
     """Return the lolly plot of cells that are chosen already."""
     (measure,) = measures
-    wanted = goal(measure, request.level)
+    wanted = request.goal(measure)
     cells, note = _furthest(request, cells, wanted)
     frame = cells.frame
     methods, estimands = levels_of(frame, "method"), levels_of(frame, "estimand")
@@ -98,7 +98,7 @@ def _block(
         {**record, "y": y, "r": r, "k": k}
         for record, y, r, k in zip(records(request, frame, names), line, row, column, strict=True)
     ]
-    words, wanted = request.say_measure(measure), goal(measure, request.level)
+    words, wanted = request.say_measure(measure), request.goal(measure)
     base, paint = alt.Chart(), colour(request, methods, legend=False)
     y = alt.Y(
         "y:N", sort=all_lines, title=None, axis=alt.Axis(grid=False, ticks=False, labelPadding=5)

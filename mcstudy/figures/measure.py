@@ -18,7 +18,6 @@ from mcstudy.figures.cells import (
     Request,
     cells_of,
     checked_factor,
-    goal,
     level_codes,
     panels_of,
     places,
@@ -158,7 +157,7 @@ def _block(
     y = alt.Y("v:Q", title=words, scale=alt.Scale(zero=False))
     base = alt.Chart()
     size = max(12.0, min(55.0, (gap * 0.8) ** 2))
-    target = 0.0 if several else goal(measures[0], request.level)
+    target = 0.0 if several else request.goal(measures[0])
     layers = [reference(target)]
     if axis.numeric and not panels.within:
         layers.append(base.mark_line(strokeWidth=1.2, opacity=0.55).encode(y=y, **by))

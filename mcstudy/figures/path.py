@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -11,12 +12,12 @@ import numpy as np
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell
 from mcstudy.analysis.performance import measured
 from mcstudy.errors import ResultsError
-from mcstudy.figures.cells import Request, goal, rounded
+from mcstudy.figures.cells import Request, rounded
 from mcstudy.figures.drawing import colour, data, finished, reference, target_note
 from mcstudy.figures.grid import measure_of
 from mcstudy.figures.panels import check_panels, only, rows_of_panels, tips, titled
 from mcstudy.figures.rows import Replicates, chosen_conditions, replicates_of
-from mcstudy.measure import null_of
+from mcstudy.measure import REJECTION, alphas_of, null_of, rejection_at
 from mcstudy.tables.numbers import number_with_error
 
 _STEPS = 40  # points of a path
@@ -26,11 +27,16 @@ _FIRST = 10  # replicates: before them a measure says nothing
 def path(request: Request) -> Any:
     """Return a measure after the first n replicates, with its Monte Carlo interval."""
     measure = measure_of(request)
-    if measure not in MEASURES and measure not in INTERVAL_MEASURES:
+    alphas = rejection_at(alphas_of(request.record.get("alpha"), request.level))
+    if measure not in {**MEASURES, **INTERVAL_MEASURES, **alphas}:
         known = ", ".join([*MEASURES, *INTERVAL_MEASURES])
         raise ResultsError(f"path: cannot follow {measure!r}; it can follow {known}")
     conditions, note = chosen_conditions(request, 2)
-    rows = replicates_of(request, conditions, intervals=measure in INTERVAL_MEASURES)
+    rows = []
+    if measure in alphas:
+        tested = replicates_of(request, conditions, tests=True)
+        rows = [one for one in tested if np.isfinite(one.p_value).any()]
+    rows = rows or replicates_of(request, conditions, intervals=measure in INTERVAL_MEASURES)
     paths = [(one, drawn) for one in rows if (drawn := _points(request, one, measure))]
     check_panels([one for one, _ in paths])
     # One scale for each estimand, so that its methods can be compared.
@@ -65,12 +71,15 @@ def _points(request: Request, one: Replicates, measure: str) -> list[dict[str, A
     count = len(one.estimate)
     steps = np.unique(np.geomspace(min(_FIRST, count), count, _STEPS).round().astype(int))
     null = null_of(request.record.get("null"), one.estimand)
+    alpha = rejection_at(alphas_of(request.record.get("alpha"), request.level)).get(measure)
     drawn = []
     label = request.method_labels[one.method]
     for n in steps.tolist():
         lower, upper = (one.lower[:n], one.upper[:n]) if one.interval else (None, None)
         cell = Cell(one.truth, one.estimate[:n], one.std_error[:n], lower, upper, null)
-        answer = measured(measure, cell)
+        if alpha is not None and not one.interval:
+            cell = replace(cell, p_value=one.p_value[:n], alpha=alpha)
+        answer = measured(measure if alpha is None else REJECTION, cell)
         if np.isfinite(answer.value):
             shown = number_with_error(answer.value, answer.mcse, answer.lower, answer.upper)
             drawn.append(
@@ -110,7 +119,7 @@ def _panel(
     )
     layers = [
         base.mark_area(opacity=0.25, clip=True).encode(x=x, y=low, y2="u:Q", color=paint),
-        reference(goal(measure, request.level)),
+        reference(request.goal(measure)),
         base.mark_line(strokeWidth=1.6, point=alt.OverlayMarkDef(size=10)).encode(
             x=x, y=y, color=paint, tooltip=shown
         ),

@@ -7,8 +7,11 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+import pandas as pd
 from scipy import special, stats
 
+from mcstudy.analysis.mcse import finite
+from mcstudy.analysis.select import columns_of, factor_columns, levels_by_row, select
 from mcstudy.arrays import Floats
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, rounded
@@ -16,18 +19,22 @@ from mcstudy.figures.drawing import colour, data, finished
 from mcstudy.figures.panels import one_grid, only, shown_methods, tips
 from mcstudy.figures.rows import Replicates, chosen_conditions, labels_in_order, replicates_of
 from mcstudy.figures.style import FAINT
+from mcstudy.measure import REJECTION, null_of
+from mcstudy.simulation.validation import TEST
+from mcstudy.storage.export import null_hypotheses
 
 
 def pvalues(request: Request) -> Any:
     """Return how p-values of the true value depart from uniform, with their acceptance band.
 
-    p is that of the test that the estimand is the truth: from t with the degrees of freedom that
-    the method's symmetric interval implies, from the normal distribution otherwise. Where the truth
-    is the study's null, it is the p-value that the method gives. The band holds all of the curve of
-    95 % of calibrated methods (Sailynoja, Burkner & Vehtari 2022, Statistics and Computing 32:32).
+    p is the p-value that a method gives, where the null hypothesis is true; of a method that gives
+    none, that of the test that the estimand is the truth: from t with the degrees of freedom that
+    its symmetric interval implies, from the normal distribution otherwise. The band holds all of
+    the curve of 95 % of calibrated methods (Sailynoja, Burkner & Vehtari 2022, Statistics and
+    Computing 32:32).
     """
-    conditions, note = chosen_conditions(request)
-    rows = replicates_of(request, conditions)
+    conditions, note = chosen_conditions(request, cells=_of_true_nulls(request))
+    rows = replicates_of(request, conditions, tests=True)
     try:
         limits = replicates_of(request, conditions, intervals=True)
     except ResultsError:
@@ -35,20 +42,21 @@ def pvalues(request: Request) -> Any:
     panels: dict[tuple[str, str], list[tuple[Replicates, Floats]]] = {}
     for one in rows:
         own = [r for r in limits if (r.condition, r.estimand, r.method) == _whose(one)]
-        p = _p_values(one, own, request.level)
+        null = null_of(request.record.get("null"), one.estimand)
+        p = _p_values(one, own, request.level, null)
         if len(p):
             panels.setdefault((one.condition, one.estimand), []).append((one, p))
     if not panels:
         raise ResultsError(
-            "pvalues: no estimate has a standard error and a true value here; let a method return "
-            "a std_error"
+            "pvalues: no method gives a p-value where the null hypothesis is true (null=... in the "
+            "study says where), or a standard error where there is a true value"
         )
     methods = labels_in_order([one.method for own in panels.values() for one, _ in own])
     charts = [(own[0][0], _calibration(request, own, methods)) for own in panels.values()]
     lines = [
         only(request, conditions, rows),
         note,
-        shown_methods(request, rows, methods, "standard errors"),
+        shown_methods(request, rows, methods, "p-values and standard errors"),
         "share of p-values of the true value at or below p, less p: 0 if calibrated; above: p is "
         "too small too often; grey: 95 % acceptance band of the whole curve",
     ]
@@ -71,8 +79,24 @@ _POINTS = 50  # of the curve: 0.02 apart, and 0.05 is near one
 _DRAWS = 4000  # of the band: its level is known to about a third of a percent
 
 
-def _p_values(one: Replicates, limits: Sequence[Replicates], level: float) -> Floats:
-    """Return two-sided p-values of the truth where estimate and standard error exist."""
+def _of_true_nulls(request: Request) -> pd.DataFrame | None:
+    """Return the rejection rates of tests whose null hypothesis is true; None without any."""
+    frame = select(request.results.performance, request.where)
+    tests = frame[(frame["measure"] == REJECTION) & (frame["interval"] == TEST)]
+    factors = factor_columns(frame)
+    nulls = null_hypotheses(request.record, factors)
+    keys = zip(levels_by_row(columns_of(tests), factors), tests["estimand"], strict=True)
+    kept = [nulls.get(key, False) for key in keys]
+    return tests[kept] if any(kept) else None
+
+
+def _p_values(one: Replicates, limits: Sequence[Replicates], level: float, null: float) -> Floats:
+    """Return p-values of a true null hypothesis: the method's own, or two-sided ones of the truth.
+
+    The latter where estimate and standard error exist.
+    """
+    if np.isfinite(one.p_value).any():
+        return finite(one.p_value) if one.truth == null else np.empty(0)
     there = np.isfinite(one.estimate) & (one.std_error > 0)
     if not there.any() or not np.isfinite(one.truth):
         return np.empty(0)

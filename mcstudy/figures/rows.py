@@ -23,6 +23,8 @@ from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import OTHERS, Request
+from mcstudy.measure import REJECTION
+from mcstudy.simulation.validation import TEST
 
 MOST_ROWS = 4000  # in a figure, of some 100 bytes each
 MOST_SHOWN = 3  # conditions, where nobody has chosen some
@@ -41,7 +43,7 @@ class Replicates:
         The true value.
     replicate : array of int, shape (R,)
         Their numbers.
-    estimate, std_error, lower, upper : arrays of shape (R,)
+    estimate, std_error, lower, upper, p_value : arrays of shape (R,)
         NaN is missing.
     """
 
@@ -55,16 +57,20 @@ class Replicates:
     std_error: Floats
     lower: Floats
     upper: Floats
+    p_value: Floats
 
 
-def chosen_conditions(request: Request, most: int = MOST_SHOWN) -> tuple[dict[str, str], str]:
+def chosen_conditions(
+    request: Request, most: int = MOST_SHOWN, *, cells: pd.DataFrame | None = None
+) -> tuple[dict[str, str], str]:
     """Return the conditions to show, their words by key, and a note on how they were chosen.
 
     All that `where` leaves, if these are few; else the one whose coverage (bias, where there is no
-    interval) is furthest from its target, and the median one.
+    interval) is furthest from its target, and the median one. `cells` of the measures, where given,
+    are looked at in place of those that `where` leaves.
     """
     results = request.results
-    performance = select(results.performance, request.where)
+    performance = select(results.performance, request.where) if cells is None else cells
     factors = factor_columns(performance)
     conditions = with_record(results.conditions.copy(), request.record)
     # No condition without a cell that `where` leaves.
@@ -103,13 +109,14 @@ def _badness(
 ) -> tuple[dict[tuple[Any, ...], float], str]:
     """Return how far the worst cell of each condition is off its target, and what that is."""
     factors = factor_columns(performance)
-    for measure, goal, what in (
+    for measure, aim, what in (
         ("coverage", request.level, "the coverage furthest from nominal"),
         ("standardized_bias", 0.0, "the largest bias for its standard error"),
+        (REJECTION, request.goal(REJECTION) or 0.0, "the rejection rate furthest from its level"),
     ):
         cells = performance[(performance["measure"] == measure) & performance["value"].notna()]
         if len(cells):
-            away = (cells["value"].astype(float) - goal).abs()
+            away = (cells["value"].astype(float) - aim).abs()
             worst: dict[tuple[Any, ...], float] = {}
             for levels, one in zip(levels_by_row(_columns(cells), factors), away, strict=True):
                 worst[levels] = max(worst.get(levels, 0.0), float(one))
@@ -118,14 +125,14 @@ def _badness(
 
 
 def replicates_of(
-    request: Request, conditions: dict[str, str], *, intervals: bool = False
+    request: Request, conditions: dict[str, str], *, intervals: bool = False, tests: bool = False
 ) -> list[Replicates]:
     """Return the rows of some conditions, methods in the order of the study.
 
     Raises
     ------
     ResultsError
-        If there are no rows, or with `intervals` none of those.
+        If there are no rows, or with `intervals` none of those; with `tests` p-values will do.
     """
     results = request.results
     estimates = _wanted(request, results.rows("estimates", list(conditions)))
@@ -140,7 +147,10 @@ def replicates_of(
     else:
         estimates = estimates.assign(interval="", lower=np.nan, upper=np.nan)
     found = list(_grouped(request, estimates, conditions))
-    if not any(np.isfinite(rows.estimate).any() for rows in found):
+    if not any(
+        np.isfinite(rows.estimate).any() or (tests and np.isfinite(rows.p_value).any())
+        for rows in found
+    ):
         raise ResultsError("no fit here has an estimate; see mcstudy failures")
     return found
 
@@ -165,7 +175,8 @@ def _grouped(
     for key in sorted(groups, key=lambda k: (places[k[0]], k[1], methods.index(k[2]), k[3])):
         rows = groups[key].sort_values("replicate", kind="stable")
         numbers = [
-            rows[name].to_numpy(dtype=float) for name in ("estimate", "std_error", "lower", "upper")
+            rows[name].to_numpy(dtype=float) if name in rows else np.full(len(rows), np.nan)
+            for name in ("estimate", "std_error", "lower", "upper", TEST)
         ]
         truth = float(rows["truth"].iloc[0]) if not is_missing(rows["truth"].iloc[0]) else np.nan
         yield Replicates(

@@ -11,6 +11,7 @@ from mcstudy.analysis.select import in_words, is_missing
 from mcstudy.columns import WORDS
 from mcstudy.labels import label as given_label
 from mcstudy.labels import level_label as given_level
+from mcstudy.measure import REJECTION
 from mcstudy.terminal import harmless_line
 
 # Okabe & Ito (2008), without yellow and black, which one of a white and a dark page hides.
@@ -65,6 +66,12 @@ MEASURE_WORDS = {
     "rejection_difference": "Difference of rejection rate",
     "width_difference": "Difference of width",
 }
+_BEGINNINGS = {
+    f"{REJECTION}_difference_": "Difference of rejection rate at {}",
+    f"{REJECTION}_": "Rejection rate at {}",
+    "share_": "Share of fits: {}",
+}
+"""Words for measures of which there is one for each level, or each status."""
 _MOST_LETTERS = 60  # of a label: longer ones are cut, so that the figure stays one
 
 
@@ -82,7 +89,7 @@ def label(study: Any, name: str, kind: str = "") -> str:
     """
     text = given_label(labels_of(study), name, kind)
     if text == name and kind == "measure":
-        text = MEASURE_WORDS.get(name) or _share(name) or name
+        text = MEASURE_WORDS.get(name) or _one_of_several(name)
     return _shown(text)
 
 
@@ -99,10 +106,12 @@ def _shown(text: str) -> str:
     return line if len(line) <= _MOST_LETTERS else line[: _MOST_LETTERS - 1] + "…"
 
 
-def _share(name: str) -> str:
-    """Return the words for the share of a status; empty for any other measure."""
-    status = name.removeprefix("share_")
-    return f"Share of fits: {status.replace('_', ' ')}" if status != name else ""
+def _one_of_several(name: str) -> str:
+    """Return the words for the share of a status and the like; another name as it is."""
+    for beginning, words in _BEGINNINGS.items():
+        if name.startswith(beginning):
+            return words.format(name.removeprefix(beginning).replace("_", " "))
+    return name
 
 
 def level_label(study: Any, name: str, level: Any) -> str:

@@ -252,7 +252,9 @@ def _manifest(
 ) -> Manifest:
     """Return what counts of a condition by the study as it is."""
     truths, kept = {condition: study.truths(condition)}, set(store.record.get("kept", ()))
-    return Manifest(store, study.keep, marks, kept, truths, study.null, study.level)
+    return Manifest(
+        store, study.keep, marks, kept, truths, study.null, study.level, alpha=study.alpha
+    )
 
 
 def _damaged(manifest: Manifest, replicate: int) -> list[str]:

@@ -13,6 +13,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.execution.refresh import LEFT, Extent, extent_of, lost
 from mcstudy.execution.tables import MeasureOptions, make_tables
 from mcstudy.loader import check_name, load_study, recorded_study
+from mcstudy.measure import LEVEL, alphas_of
 from mcstudy.results import Results, folder_of, open_results
 from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.manifest import Stored
@@ -128,7 +129,11 @@ def _measure_options(
     """Return what the record says; measures of the user's own need the study."""
     record, folder = recorded.record, recorded.folder
     measure_options = MeasureOptions(
-        {}, record["null"], record["reference"], record.get("precision")
+        {},
+        record["null"],
+        record["reference"],
+        record.get("precision"),
+        alphas_of(record.get("alpha"), record.get("level", LEVEL)),
     )
     if not (names := record["measures"]):
         return measure_options

@@ -13,7 +13,7 @@ from mcstudy.arguments import cut
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.execution.transport import pack
 from mcstudy.grid import Condition
-from mcstudy.measure import OF_INTERVALS, why_absent
+from mcstudy.measure import OF_INTERVALS, REJECTION, why_absent
 from mcstudy.method import Skip, Status, batch_of
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.call import attempt, in_words, message_kind
@@ -21,7 +21,7 @@ from mcstudy.simulation.first_replicate import TWICE_SECONDS, UNSEEDED, misspelt
 from mcstudy.simulation.global_random import Draws, advice, changed, shared_states, verdict
 from mcstudy.simulation.replicates import FitException, Job, do_job, draw
 from mcstudy.simulation.retry_policy import RetryPolicy
-from mcstudy.simulation.validation import CODES, AnswerError, Column
+from mcstudy.simulation.validation import CODES, MAIN, TEST, AnswerError, Column
 from mcstudy.storage.answer import bits
 from mcstudy.storage.provenance import code_digest
 from mcstudy.study import Study
@@ -100,14 +100,15 @@ class Trial:
             other = self._there.get((method, column._replace(kind=kind)))
             if there or (column.kind == "upper" and not other):
                 continue
-            what = f"interval '{column.interval}'" if column.interval else column.kind
+            of_interval = column.kind in ("lower", "upper")
+            what = f"interval '{column.interval}'" if of_interval else column.kind
             lacks = "is missing at every condition"
             if other:
                 lacks = (
                     f"has no {column.kind} limit at any condition, and so no coverage; a limit "
                     "that is not needed is -inf or inf"
                 )
-            tell = self.problem if column.kind == "estimate" else self.note
+            tell = self.problem if column.kind in MAIN else self.note
             tell(f"method '{method}': {what} of {column.estimand!r} {lacks}")
 
     def judge_precision(self) -> None:
@@ -115,6 +116,7 @@ class Trial:
         kinds = {column.kind for _, column in self._there}
         formed = self.study.level is not None and "std_error" in kinds
         needs = OF_INTERVALS if not ("lower" in kinds or formed) else ()
+        needs = tuple(name for name in needs if name != REJECTION or TEST not in kinds)
         needs += ("model_se", "relative_error_model_se") if "std_error" not in kinds else ()
         for measure in self.study.precision or () if kinds else ():
             if measure in needs:

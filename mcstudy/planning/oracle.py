@@ -119,7 +119,9 @@ def _compared(
     done, answers = do_seeded_job(study, Job(condition, 0, _ENOUGH, methods), seconds)
     made = [RowsInMemory.of(name, done, own) for name, own in sorted(answers.items())]
     rows = StudyRows({condition: made}, {condition: study.truths(condition)}, level=study.level)
-    performance = measured_rows(rows, measures=study.measures, null=study.null).to_pandas()
+    performance = measured_rows(
+        rows, measures=study.measures, null=study.null, alphas=study.alphas
+    ).to_pandas()
     for table in (performance, expected):
         table[["estimand", "interval"]] = table[["estimand", "interval"]].astype(object).fillna("")
     expected = expected.rename(columns={"value": "expected", "mcse": "oracle_mcse"})

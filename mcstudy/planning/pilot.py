@@ -215,7 +215,9 @@ def _make_tables(study: Study, store: Store, marks: Mapping[str, Mark], pilot: P
     """Make the tables of the first replicates, then of all, and look at their size and time."""
     tried = list(pilot.laps)
     truths = {condition: study.truths(condition) for condition in tried}
-    manifest = Manifest(store, study.keep, marks, set(), truths, study.null, study.level)
+    manifest = Manifest(
+        store, study.keep, marks, set(), truths, study.null, study.level, alpha=study.alpha
+    )
     stored = manifest.stored()
     sizes = []
     for first in (1, None):
@@ -226,7 +228,9 @@ def _make_tables(study: Study, store: Store, marks: Mapping[str, Mark], pilot: P
         else:
             rows = StudyRows(stored, truths, level=study.level, first=first)
             write_tables(store.folder, rows, {})
-            table = measured_rows(rows, measures=study.measures, null=study.null)
+            table = measured_rows(
+                rows, measures=study.measures, null=study.null, alphas=study.alphas
+            )
             write_table(store.folder / "performance.parquet", table, {})
         pilot.table_seconds = time.perf_counter() - begun
         done = [first or sum(lap.replicates for lap in laps) for laps in pilot.laps.values()]

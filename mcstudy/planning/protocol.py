@@ -27,7 +27,7 @@ from mcstudy.execution.options import check_jobs, workers_for
 from mcstudy.grid import Level, level_text
 from mcstudy.labels import label
 from mcstudy.loader import load_study, neighbours_forgotten
-from mcstudy.measure import is_share, null_of
+from mcstudy.measure import REJECTION, is_share, null_of, rejection_at
 from mcstudy.method import Status
 from mcstudy.planning.forecast import cell_in_words, expected_errors, stops_in_words, unit_errors
 from mcstudy.planning.forecast import worst as worst_of
@@ -286,7 +286,13 @@ def _performance(
     rows = [
         (name, *DEFINITIONS[name])
         for name in _MEASURES
-        if name != "rejection" or study.null is not None
+        if name != REJECTION or study.null is not None or study.alpha is not None
+    ]
+    alphas = rejection_at(study.alphas)
+    rows += [
+        (name, f"share of the p-values of at most {alpha:g}", DEFINITIONS[REJECTION].mcse)
+        for name, alpha in alphas.items()
+        if name != REJECTION
     ]
     rows += [
         (name, (inspect.getdoc(function) or "the study's own").split("\n")[0], OWN_MCSE)

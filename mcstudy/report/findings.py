@@ -9,7 +9,7 @@ import pandas as pd
 
 from mcstudy.analysis.select import columns_of, levels_by_row
 from mcstudy.figures.style import label
-from mcstudy.measure import BUILT_IN, is_share
+from mcstudy.measure import BUILT_IN, REJECTION, is_share
 from mcstudy.method import Status
 from mcstudy.report.interval_findings import coverage, rejection, widths
 from mcstudy.report.reported import Reported
@@ -140,7 +140,8 @@ def _own_measures(study: StudyWords) -> Iterator[Finding]:
     """Yield the range of each measure of the study's own."""
     frame = study.performance[study.performance["value"].notna()]
     known = {*BUILT_IN} - {*study.results.study.get("measures", {})}
-    own = frame[~frame["measure"].isin(known) & ~frame["measure"].str.startswith("share_")]
+    ours = frame["measure"].str.startswith(("share_", f"{REJECTION}_"))
+    own = frame[~frame["measure"].isin(known) & ~ours]
     told = []
     for _, rows in own[own["measure"] != "warned"].groupby(["measure", "method"], sort=False):
         ends = (rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from mcstudy.measure import rejection_at
 from mcstudy.report.sentences import (
     MOST,
     Finding,
@@ -19,6 +20,7 @@ from mcstudy.report.sentences import (
     range_of,
     share,
 )
+from mcstudy.simulation.validation import TEST
 from mcstudy.tables.numbers import FEW_MISSING, coverage_bounds, number_with_error
 
 _CELL = ["method", "interval", "estimand"]
@@ -147,24 +149,36 @@ def _bounds(study: StudyWords, rows: pd.DataFrame) -> str:
 
 
 def rejection(study: StudyWords) -> Iterator[Finding]:
-    """Yield how often each interval leaves out a true null value, and a false one."""
-    cells = study.cells("rejection")
+    """Yield how often each interval or test rejects a true null hypothesis, and a false one."""
+    for measure, alpha in rejection_at(study.alphas).items():
+        yield from _rejection(study, measure, alpha)
+
+
+def _rejection(study: StudyWords, measure: str, alpha: float) -> Iterator[Finding]:
+    """Yield the same at one level of the tests."""
+    cells = study.cells(measure)
     if cells.empty:
         return
-    cells = cells.assign(true=study.null_is_true(cells))
-    size = 1 - study.level
-    error = np.sqrt(size * study.level / cells["used"].to_numpy(dtype=float))
-    z = (cells["value"].to_numpy(dtype=float) - size) / error
-    cells = cells.assign(high=cells["true"] & (z > quantile(len(cells))))
-    groups = cells.groupby(["method", "interval", "estimand", "true"], sort=False, dropna=False)
+    # An interval rejects as often as it misses, a test by p-values at the study's alpha.
+    sizes = np.where(cells["interval"] == TEST, alpha, 1 - study.level)
+    error = np.sqrt(sizes * (1 - sizes) / cells["used"].to_numpy(dtype=float))
+    z = (cells["value"].to_numpy(dtype=float) - sizes) / error
+    cells = cells.assign(null=study.null_is(cells), size=sizes)
+    cells["high"] = (cells["null"] == "true") & (z > quantile(len(cells)))
+    groups = cells.groupby(["method", "interval", "estimand", "null"], sort=False)
     told = list[Finding]()
+    at = f" at {100 * alpha:g} %" if len(study.alphas) > 1 else ""
     for _, rows in groups:
         first = rows.iloc[0]
-        kind = f"true (nominal {100 * size:g} %)" if first["true"] else "false (its power)"
+        where = {
+            "true": f" where it is true (nominal {100 * first['size']:g} %)",
+            "false": f" where it is false (its power{at})",
+            "unknown": f", at the level {100 * alpha:g} %" if at else "",
+        }[first["null"]]
+        what = "hypothesis" if first["interval"] == TEST else "value"
         text = (
-            f"The {study.interval(first)} rejects the null value of "
-            f"{study.word(first, 'estimand')} in {range_of(rows)} of the data sets where it is "
-            f"{kind}."
+            f"The {study.interval(first)} rejects the null {what} of "
+            f"{study.word(first, 'estimand')} in {range_of(rows)} of the data sets{where}."
         )
         told.append(Finding(text, warns=bool(rows["high"].any())))
     told.sort(key=lambda finding: not finding.warns)

@@ -126,6 +126,8 @@ def _estimands(results: Reported) -> Part:
         given = null if isinstance(null, Mapping) else dict.fromkeys(names, null)
         said = ", ".join(f"{label(results, k, 'estimand')} = {number(v)}" for k, v in given.items())
         lines.append(f"Null values, which rejection is about: {said}.")
+    if (alpha := results.study.get("alpha")) is not None:
+        lines.append(f"Level at which p-values reject: {', '.join(map(number, alpha))}.")
     return Part("Estimands", lines, tables=tables, code=[*_code("estimands", source)])
 
 

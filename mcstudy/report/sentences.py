@@ -18,9 +18,10 @@ import pandas as pd
 from mcstudy.analysis.select import columns_of, factor_columns, levels_by_row, varying
 from mcstudy.arrays import Booleans
 from mcstudy.figures.style import label, labelled
-from mcstudy.measure import LEVEL
+from mcstudy.measure import LEVEL, alphas_of
 from mcstudy.report.reported import Reported
-from mcstudy.storage.export import true_nulls
+from mcstudy.simulation.validation import TEST
+from mcstudy.storage.export import null_hypotheses
 
 MOST = 5
 """Sentences of each kind: what is behind them stands in the tables."""
@@ -42,6 +43,8 @@ class StudyWords:
         self.results = results
         self.performance = results.performance
         self.level = float(results.study.get("level") or LEVEL)
+        alpha = results.study.get("alpha")
+        self.alphas = alphas_of(alpha, results.study.get("level", LEVEL))
         self.factors = factor_columns(self.performance)
         self.varying = varying(self.performance, self.factors)
 
@@ -64,18 +67,24 @@ class StudyWords:
         return f" at {at}" if at else ""
 
     def interval(self, row: Mapping[Any, Any] | pd.Series[Any]) -> str:
-        """Return an interval and whose it is."""
+        """Return an interval, or a test by p-values, and whose it is."""
+        if row["interval"] == TEST:
+            return f"test by {self.word(row, 'method')}"
         return f"interval “{self.word(row, 'interval')}” of {self.word(row, 'method')}"
 
     @cached_property
-    def _true_nulls(self) -> set[tuple[Any, ...]]:
-        return true_nulls(self.results.study, self.factors)
+    def _nulls(self) -> Mapping[tuple[Any, ...], bool]:
+        return null_hypotheses(self.results.study, self.factors)
 
-    def null_is_true(self, rows: pd.DataFrame) -> list[bool]:
-        """Return by row whether the null value of its estimand is the true one."""
+    def null_is(self, rows: pd.DataFrame) -> list[str]:
+        """Return by row whether the null value of its estimand is the true one.
+
+        It is "true", "false", or "unknown" where one of the two is not known.
+        """
         columns = columns_of(rows)
         keys = zip(levels_by_row(columns, self.factors), columns["estimand"], strict=True)
-        return [key in self._true_nulls for key in keys]
+        words = {True: "true", False: "false", None: "unknown"}
+        return [words[self._nulls.get(key)] for key in keys]
 
 
 def beyond(cells: pd.DataFrame) -> Booleans:

@@ -17,6 +17,10 @@ from mcstudy.method import Estimate, Fit, Status
 from mcstudy.simulation.call import plain_text
 
 DEFAULT_INTERVAL = "default"
+TEST = "p_value"
+"""What stands in place of an interval where a number is of a test."""
+MAIN = ("estimate", TEST)
+"""Kinds of numbers of which a usable fit has one."""
 STATUSES = tuple(Status)
 CODES = {status: code for code, status in enumerate(STATUSES)}
 _short = functools.partial(short, most=60)  # a message ends in what to return instead
@@ -28,7 +32,10 @@ class AnswerError(StudyError):
 
 
 class Column(NamedTuple):
-    """What a column of numbers holds: kind is estimate, std_error, df, lower or upper."""
+    """What a column of numbers holds: kind is estimate, std_error, df, lower, upper or p_value.
+
+    The interval of a p-value is `TEST`.
+    """
 
     kind: str
     estimand: str
@@ -75,7 +82,10 @@ def checked(answer: Any, count: int | None = None) -> Answer:
         key = column_of("estimate", estimand)
         if type(estimate) is not Estimate:
             estimate = Estimate(_plain_value(estimate, estimand))
-        value = numbers[key] = _number(estimate.value, estimand, count)
+        if estimate.p_value is not None:
+            value = _add_p_value(numbers, estimand, estimate, count)
+        if estimate.p_value is None or any(given is not None for given in estimate[:-1]):
+            value = numbers[key] = _number(estimate.value, estimand, count)
         finite = finite & (math.isfinite(value) if count is None else np.isfinite(value))
         if estimate.std_error is not None:
             _add_std_error(numbers, estimand, estimate.std_error, count)
@@ -148,6 +158,23 @@ def _add_df(
     if np.any(df <= 0):
         raise AnswerError(f"returned df {np.min(df):g} for {estimand!r}; give a number above 0")
     numbers[column_of("df", estimand)] = df
+
+
+def _add_p_value(
+    numbers: dict[Column, Any], estimand: str, estimate: Estimate, count: int | None
+) -> Any:
+    if TEST in (estimate.intervals or {}):
+        raise AnswerError(
+            f"returned an interval called {TEST!r} beside a p-value for {estimand!r}; give it "
+            "another name"
+        )
+    p = numbers[column_of(TEST, estimand, TEST)] = _number(estimate.p_value, estimand, count)
+    if np.any((p < 0) | (p > 1)):
+        off = float(p if count is None else p[(p < 0) | (p > 1)][0])
+        raise AnswerError(
+            f"returned the p-value {off:g} for {estimand!r}; give a number between 0 and 1"
+        )
+    return p
 
 
 def _add_interval(

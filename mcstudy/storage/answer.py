@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcstudy.simulation.validation import TEST
 from mcstudy.storage.parts import DamagedError, Part, column_key, diagnostic_text, read_head
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.sum_parts import read_summaries
@@ -54,7 +55,8 @@ class Answer:
         """One row per estimand and interval: truth, estimate, std_error, interval, lower, upper."""
         import pandas as pd
 
-        cells = {(key[1], key[2]) for key in self.numbers}
+        tested = {key[1] for key in self.numbers if key[0] == TEST}
+        cells = {(key[1], "" if key[0] == TEST else key[2]) for key in self.numbers}
         wide = {estimand for estimand, interval in cells if interval}
         lines = [
             {
@@ -65,11 +67,13 @@ class Answer:
                 "interval": interval or None,
                 "lower": self.numbers.get(("lower", estimand, interval)),
                 "upper": self.numbers.get(("upper", estimand, interval)),
+                TEST: self.numbers.get((TEST, estimand, TEST)),
             }
             for estimand, interval in sorted(cells)
             if interval or estimand not in wide
         ]
         columns = ["estimand", "truth", "estimate", "std_error", "interval", "lower", "upper"]
+        columns += [TEST] if tested else []
         return pd.DataFrame(lines, columns=columns)
 
     def differences(self, other: Answer) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 from mcstudy.columns import ENDING, FIT, WARNED
 from mcstudy.grid import Condition, level_text
 from mcstudy.measure import null_of
+from mcstudy.simulation.validation import TEST
 from mcstudy.storage import parts
 from mcstudy.storage.files import TableWriters, write_table
 from mcstudy.storage.rows import Key, StudyRows, column_of, numbers_of
@@ -40,6 +42,7 @@ def write_tables(folder: Path, rows: StudyRows, metadata: Mapping[str, str]) -> 
     """
     diagnostics = rows.diagnostics()
     numbers = [("truth", _NUMBER), ("estimate", _NUMBER), ("std_error", _NUMBER)]
+    numbers += [(TEST, _NUMBER)] if rows.has_tests else []
     limits = [("interval", _TEXT), ("lower", _NUMBER), ("upper", _NUMBER)]
     schemas = {
         "fits": pa.schema([*_KEY, *_ENDING, *diagnostics.items()]),
@@ -86,9 +89,10 @@ def _block_tables(
                 "truth": _repeat(truths.get(estimand), count, _NUMBER),
                 "estimate": numbers_of(rows, "estimate", estimand, ""),
                 "std_error": numbers_of(rows, "std_error", estimand, ""),
+                TEST: numbers_of(rows, TEST, estimand, TEST),
             }
             made["estimates"].append(pa.table({**key, **numbers}))
-        for estimand, interval in (key for key in keys[method] if key[1]):
+        for estimand, interval in (key for key in keys[method] if key[1] not in ("", TEST)):
             limits = {
                 "estimand": _repeat(estimand, count),
                 "interval": _repeat(interval, count),
@@ -135,8 +139,10 @@ def factor_column(levels: Sequence[Any]) -> pa.Array:
     return pa.array(levels, None if kinds else _TEXT)
 
 
-def true_nulls(record: Mapping[str, Any], names: Sequence[str]) -> set[tuple[Any, ...]]:
-    """Return where the null value of an estimand is its true value, as (levels, estimand).
+def null_hypotheses(record: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[Any, ...], bool]:
+    """Return whether the null value of an estimand is its true value, by (levels, estimand).
+
+    What is not in it is not known: there is no null value, or no true one.
 
     Parameters
     ----------
@@ -147,14 +153,14 @@ def true_nulls(record: Mapping[str, Any], names: Sequence[str]) -> set[tuple[Any
     """
     null, truths, conditions = (record.get(name) for name in ("null", "truths", "conditions"))
     if null is None or not truths or not conditions:
-        return set()
+        return {}
     columns = [
         factor_column([of[name] for of in conditions.values()]).to_pylist() for name in names
     ]
     levels = zip(*columns, strict=True) if columns else itertools.repeat(())
     return {
-        (here, estimand)
+        (here, estimand): truth == null_of(null, estimand)
         for condition, here in zip(conditions, levels, strict=False)
         for estimand, truth in truths.get(condition, {}).items()
-        if truth is not None and truth == null_of(null, estimand)
+        if truth is not None and not math.isnan(null_of(null, estimand))
     }

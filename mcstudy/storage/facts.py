@@ -48,7 +48,7 @@ def measures_record(study: Study) -> dict[str, Any]:
         "measures": {name: code_digest(f) for name, f in sorted(study.measures.items())},
         "null": dict(sorted(null.items())) if isinstance(null, Mapping) else null,
         "reference": study.reference,
-    }
+    } | ({} if study.alpha is None else {"alpha": list(study.alphas)})
 
 
 def truths_record(truths: Truths) -> dict[str, dict[str, float | None]]:

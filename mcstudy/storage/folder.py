@@ -82,6 +82,7 @@ class RecordedStudy:
             self.truths,
             record.get("null"),
             record.get("level", LEVEL),
+            alpha=record.get("alpha"),
         )
 
     def stored(self) -> dict[Condition, list[Part]]:

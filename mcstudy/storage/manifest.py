@@ -32,6 +32,8 @@ class Manifest:
         Of the intervals that are formed.
     discarded : set of str
         The fingerprints of rows that were discarded.
+    alpha : float, optional
+        The level of tests, where the study sets it.
     """
 
     store: Store
@@ -42,6 +44,7 @@ class Manifest:
     null: float | Mapping[str, float] | None
     level: float | None
     discarded: set[str] = field(default_factory=set)
+    alpha: float | Sequence[float] | None = None
 
     def stored(self) -> dict[Condition, list[Part]]:
         """Return the parts that count, by condition.
@@ -102,7 +105,7 @@ class Manifest:
     def _references(self) -> dict[str, dict[str, float | None]]:
         """What sums are made about, by condition."""
         return {
-            condition.key: references(truths, self.null, self.level)
+            condition.key: references(truths, self.null, self.level, self.alpha)
             for condition, truths in self.truths.items()
         }
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from mcstudy.measure import alphas_of
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.call import message_kind
@@ -153,18 +154,19 @@ def moments_table(
     nulls: Mapping[str, float],
     *,
     level: float | None = None,
+    alpha: float = alphas_of(None, None)[0],
 ) -> pa.Table:
     """Return the table of a method's answers to a run of replicates that begins at `start`.
 
     With a `level` it has the intervals formed from standard errors too, by the name `FORMED`, of
-    estimands without any other interval in this run.
+    estimands without any other interval in this run. `alpha` is that of tests by p-values.
     """
     step = 1 << max(_CELLS // (1 + 2 * len(answers.numbers)), 1).bit_length() - 1
     edges = [start, *range((start // step + 1) * step, start + answers.count, step)]
     pieces = []
     for first, end in zip(edges, [*edges[1:], start + answers.count], strict=True):
         numbers = {c: values[first - start : end - start] for c, values in answers.numbers.items()}
-        found = dict(sorted(single_moments(numbers, end - first, truths, nulls, level)))
+        found = dict(sorted(single_moments(numbers, end - first, truths, nulls, level, alpha)))
         replicates = np.arange(first, end)
         moments = stacked(list(found.values()), end - first)
         single = Blocks(replicates, np.ones_like(replicates), moments)

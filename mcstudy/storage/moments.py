@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from mcstudy.arrays import Booleans, Floats, Integers
-from mcstudy.simulation.validation import Column
+from mcstudy.simulation.validation import TEST, Column
 from mcstudy.wald import wald_limits
 
 
@@ -70,7 +70,8 @@ Key: TypeAlias = tuple[str, str, str]
 """(quantity, estimand, interval). The quantities: "error" has the error of an estimate as x and its
 square as y, "variance" the squared standard error as x, "both" the error as x and the squared
 standard error as y where both are there, "width" the width of an interval as x. Only the last has
-an interval. Where there is no truth, the estimate is its error."""
+an interval; of a test, which has no width, it counts the p-values, those above alpha as with_null.
+Where there is no truth, the estimate is its error."""
 
 
 class Blocks(NamedTuple):
@@ -175,6 +176,7 @@ def single_moments(
     truths: Mapping[str, float],
     nulls: Mapping[str, float],
     level: float | None,
+    alpha: float,
 ) -> Iterator[tuple[Key, Moments]]:
     """Yield the quantities that a method gave, each with the moments of the single replicates."""
     own = {column.estimand for column in numbers if column.kind == "lower"}
@@ -197,6 +199,12 @@ def single_moments(
             missing = np.full(count, np.nan)
             upper = numbers.get(Column("upper", name, interval), missing)
             yield ("width", name, interval), _of_interval(values, upper, truth, null)
+        elif kind == TEST:
+            exist = ~np.isnan(values)
+            yield (
+                ("width", name, TEST),
+                Moments(intervals=exist, with_null=exist & (values > alpha)),
+            )
         elif kind == "std_error" and level is not None and name not in own:
             estimate, df = numbers[Column("estimate", name)], numbers.get(Column("df", name))
             limits = wald_limits(estimate, values, level, df)

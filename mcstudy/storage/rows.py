@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mcstudy.columns import WARNED
 from mcstudy.grid import Condition
 from mcstudy.method import Status
+from mcstudy.simulation.validation import TEST
 from mcstudy.storage import parts
 from mcstudy.storage.parts import Part
 from mcstudy.wald import WALD, wald_limits
@@ -21,6 +22,8 @@ BLOCK = 2**15
 """Replicates that are held at a time, and the rows of a row group of the tables hold."""
 KEPT = 2**25
 """Bytes of rows that are kept for a second reading, of many small conditions."""
+EXISTS = ("estimate", "lower", TEST)
+"""Kinds of numbers of which each makes an estimand, an interval of it or a test exist."""
 _OF_FIT = ("replicate", "status", "message", WARNED, "seconds")
 
 Key: TypeAlias = tuple[str, ...]
@@ -68,7 +71,7 @@ class StudyRows:
                 kinds.setdefault(part.method, set()).update(numbers)
             own = self._formed[condition] = {} if level is None else formed(kinds)
             self._given[condition] = {
-                method: {key[1:] for key in keys if key[0] in ("estimate", "lower")}
+                method: {key[1:] for key in keys if key[0] in EXISTS}
                 | {(estimand, WALD) for estimand in own.get(method, ())}
                 for method, keys in kinds.items()
             }
@@ -78,6 +81,12 @@ class StudyRows:
         """(estimand, interval) of the rows that there are, by condition and method, sorted."""
         self._kept: dict[Condition, dict[str, pa.Table]] = {}
         self._room = KEPT
+
+    @property
+    def has_tests(self) -> bool:
+        """Whether a method gives a p-value somewhere."""
+        kinds = {parts.column_key(name)[0] for columns in self._types.values() for name in columns}
+        return TEST in kinds
 
     def diagnostics(self) -> dict[str, pa.DataType]:
         """Return the methods' own diagnostics, each with the type that holds all its values."""
@@ -163,7 +172,7 @@ class StudyRows:
 def estimands_of(columns: Iterable[parts.Types]) -> list[str]:
     """Return the estimands that a method has under a condition, by the columns of its parts."""
     keys = {parts.column_key(name) for own in columns for name in own}
-    return sorted({key[1] for key in keys if key[0] in ("estimate", "lower")})
+    return sorted({key[1] for key in keys if key[0] in EXISTS})
 
 
 def formed(kinds: Mapping[str, Iterable[Key]]) -> dict[str, list[str]]:
@@ -237,12 +246,21 @@ def judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
     status = rows["status"].cast(pa.string())
     missing = np.zeros(rows.num_rows, bool)
     for estimand in estimands:
-        missing |= np.isnan(array_of(rows, "estimate", estimand, ""))
+        missing |= np.isnan(_said_of(rows, estimand))
     lacking = pc.and_(pa.array(missing), pc.equal(status, Status.OK))
     if not pc.any(lacking).as_py():
         return rows
     status = pc.if_else(lacking, str(Status.NOT_FINITE), status)
     return rows.set_column(rows.column_names.index("status"), "status", status)
+
+
+def _said_of(rows: pa.Table, estimand: str) -> NDArray[np.float64]:
+    """Return the estimates, or the p-values of a test that estimates nothing."""
+    has_estimates = rows.schema.get_field_index(parts.column_name("estimate", estimand, "")) >= 0
+    tested = rows.schema.get_field_index(parts.column_name(TEST, estimand, TEST)) >= 0
+    if tested and not has_estimates:
+        return array_of(rows, TEST, estimand, TEST)
+    return array_of(rows, "estimate", estimand, "")
 
 
 def column_of(rows: pa.Table, *key: str) -> pa.ChunkedArray | pa.Array:

@@ -51,6 +51,7 @@ class StudyRecord:
             study.null,
             study.level,
             set(self._record.get("discarded", ())),
+            study.alpha,
         )
         self.made_of: str | None = self._record.get("made_of")
         self._to_clear: list[Part] = []

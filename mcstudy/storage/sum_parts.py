@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from mcstudy.measure import null_of
+from mcstudy.measure import alphas_of, null_of
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage import parts
@@ -18,6 +18,7 @@ from mcstudy.study import Study
 
 _TRUTH = "the truth of "
 _NULL = "the null value of "
+_ALPHA = "the level of the tests"
 _LEVEL = "the level of the intervals that are formed"
 
 
@@ -30,10 +31,10 @@ def encode(
         tables = {name: parts.rows_of(own, start) for name, own in answers.items()}
     else:
         truths = study.truths(job.condition)
-        about = references(truths, study.null, study.level)
+        about = references(truths, study.null, study.level, study.alpha)
         nulls = {estimand: null_of(study.null, estimand) for estimand in truths}
         tables = {
-            name: moments_table(own, start, truths, nulls, level=study.level)
+            name: moments_table(own, start, truths, nulls, level=study.level, alpha=study.alphas[0])
             for name, own in answers.items()
         }
     key = job.condition.key
@@ -45,14 +46,18 @@ def references(
     truths: Mapping[str, float],
     null: float | Mapping[str, float] | None,
     level: float | None,
+    alpha: float | Sequence[float] | None = None,
 ) -> dict[str, float | None]:
     """Return by name what sums are made about: truths, null values, the level of formed intervals.
+
+    And that of tests, where the study sets it.
 
     None is missing.
     """
     known = {f"{_TRUTH}{estimand}": value for estimand, value in truths.items()}
     known |= {f"{_NULL}{estimand}": null_of(null, estimand) for estimand in truths}
     known[_LEVEL] = math.nan if level is None else level
+    known |= {} if alpha is None else {_ALPHA: alphas_of(alpha, level)[0]}
     return {name: value if value == value else None for name, value in sorted(known.items())}
 
 

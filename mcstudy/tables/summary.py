@@ -21,9 +21,10 @@ from mcstudy.analysis.select import (
 from mcstudy.arguments import cut
 from mcstudy.columns import COUNTS, VALUES, WARNED, WARNED_MEANING
 from mcstudy.labels import Labels, label
-from mcstudy.measure import BUILT_IN
+from mcstudy.measure import BUILT_IN, REJECTION
 from mcstudy.method import Status
-from mcstudy.storage.export import true_nulls
+from mcstudy.simulation.validation import TEST
+from mcstudy.storage.export import null_hypotheses
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import text
 from mcstudy.tables.numbers import (
@@ -40,7 +41,11 @@ _MOST_ROWS = (16, 12, 10, 8, 6, 4, 2)
 """Of each table in a short summary; the first with which all of it is a screen."""
 _MOST_COLUMNS = 5  # measures of a table; a terminal has no room for more
 _LONGEST, _LONGEST_AT = 28, 44  # letters of a name, and of a condition, in a short summary
-_REJECTION = {True: "rejection (null true)", False: "rejection (null false)"}
+_REJECTION = {
+    True: "rejection (null true)",
+    False: "rejection (null false)",
+    None: "rejection",
+}
 """The size of a test and its power: numbers of opposite meanings, so columns of their own."""
 _WORST = {
     "bias": "largest",
@@ -50,6 +55,8 @@ _WORST = {
     _REJECTION[False]: "lowest",
 }
 """What is the worst of a measure over conditions; of others both ends are shown."""
+_OURS = ("share_", f"{REJECTION}_")
+_KINDS = {None: "estimates", TEST: "tests"}
 _ERROR = "(Monte Carlo standard error)"
 _SHOWN = {"rmse": "RMSE"}
 
@@ -74,8 +81,8 @@ class _Study:
         The methods.
     labels : mapping of str to str
         As in `Study`.
-    true_nulls : set of tuple
-        The levels of a condition and an estimand whose true value is the null value.
+    nulls : mapping of tuple to bool
+        By the levels of a condition and an estimand whether its true value is the null value.
     own : set of str
         The measures of the study's own.
     """
@@ -86,7 +93,7 @@ class _Study:
     varied: list[str]
     order: list[str]
     labels: Labels
-    true_nulls: Set[_Key]
+    nulls: Mapping[_Key, bool]
     own: Set[str]
 
     @classmethod
@@ -94,7 +101,7 @@ class _Study:
         names = factor_columns(table)
         levels = levels_by_row(table, names)
         varied = [name for j, name in enumerate(names) if len({key[j] for key in levels}) > 1]
-        labels, nulls = record.get("labels", {}), true_nulls(record, names)
+        labels, nulls = record.get("labels", {}), null_hypotheses(record, names)
         own = set(record.get("measures", {}))
         return cls(table, levels, names, varied, method_order(record), labels, nulls, own)
 
@@ -158,7 +165,7 @@ class _Study:
         name = str(self.table["measure"][row])
         if name != "rejection":
             return name
-        return _REJECTION[(self.levels[row], self.table["estimand"][row]) in self.true_nulls]
+        return _REJECTION[self.nulls.get((self.levels[row], self.table["estimand"][row]))]
 
     def used(self, row: int) -> str:
         """Return on how many replicates a number rests, of how many."""
@@ -209,7 +216,8 @@ def performance_summary(
     parts = [
         _Part.of(study, "Estimates", ("bias", "rmse"), left_out=without_truth),
         _Part.of(study, "Estimates without a true value", ("mean",), only=without_truth),
-        _Part.of(study, "Intervals", ("coverage", *_REJECTION.values()), of_intervals=True),
+        _Part.of(study, "Intervals", ("coverage", *_REJECTION.values()), of="intervals"),
+        _Part.of(study, "Tests", tuple(_REJECTION.values()), of="tests"),
     ]
     title = study.title(record["name"])
     for most in (len(table["measure"]),) if verbose else _MOST_ROWS:
@@ -253,34 +261,38 @@ class _Part:
         heading: str,
         built_in: Sequence[str],
         *,
-        of_intervals: bool = False,
+        of: str = "estimates",
         only: Set[str] | None = None,
         left_out: Set[str] = frozenset(),
     ) -> _Part:
-        """Return the part with the measures `built_in` and the study's own, of some estimands."""
+        """Return the part with the measures `built_in` and the study's own, of some estimands.
+
+        It is "of" estimates, intervals or tests.
+        """
         table = study.table
         names = [study.measure(row) for row in range(len(table["measure"]))]
         missing = np.isnan(table["value"]).tolist()
         others = {*BUILT_IN, *_REJECTION.values(), WARNED} - study.own
-        own = {name for name in names if name not in others and not name.startswith("share_")}
+        own = {name for name in names if name not in others and not name.startswith(_OURS)}
         keys = list(zip(*(table[name].tolist() for name in _NAMES), strict=True))
         found: dict[_Key, dict[str, list[int]]] = {}
         never = Counter[_Key]()
         for row, name in enumerate(names):
             estimand, interval = keys[row][1:]
+            kind = _KINDS.get(interval, "intervals")
             if estimand in left_out or (only is not None and estimand not in only):
                 continue
-            if (name in built_in or name in own) and isinstance(interval, str) == of_intervals:
-                of = found.setdefault(keys[row] if of_intervals else keys[row][:2], {})
+            if (name in built_in or name in own) and kind == of:
+                cell = found.setdefault(keys[row] if of == "intervals" else keys[row][:2], {})
                 if not missing[row]:
-                    of.setdefault(name, []).append(row)
+                    cell.setdefault(name, []).append(row)
                 elif name == "coverage":
                     never[keys[row]] += 1
         order = in_order(dict.fromkeys(cell[0] for cell in found), study.order)
         cells = sorted(found, key=lambda cell: order.index(cell[0]))
-        measures = dict.fromkeys(name for of in found.values() for name in of)
+        measures = dict.fromkeys(name for cell in found.values() for name in cell)
         known = [name for name in built_in if name in measures]
-        unknown = [cell for cell in cells if not found[cell]] if of_intervals else []
+        unknown = [cell for cell in cells if not found[cell]] if of == "intervals" else []
         return cls(
             heading,
             [*known, *(name for name in measures if name not in known)],

@@ -101,7 +101,7 @@ def test_contract_printed_tables_give_the_bounds(results, study_file, tmp_path):
     for form in ("text", "markdown", "latex", "html"):
         shown = made.to(form)
         assert "[0." in shown or "{[}0." in shown
-        assert "count as misses, and as hits" in shown
+        assert "count as 0, and as 1" in shown
     assert "[" not in made.to("csv")
     whole = run(study_file(), tmp_path / "whole", jobs=1, quiet=True)
     assert "[" not in str(whole.table("coverage"))
@@ -116,4 +116,4 @@ def test_contract_tables_from_before_it_are_named_as_such(results):
     before = results.performance.query("measure != 'coverage_of_all'")
     with pytest.raises(mcstudy.MCStudyError, match="older than it; mcstudy summarize makes them"):
         mcstudy.table(before, "coverage_of_all")
-    assert "as hits" in str(mcstudy.table(before, "coverage"))
+    assert "count as 0" in str(mcstudy.table(before, "coverage"))

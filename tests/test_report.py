@@ -1,5 +1,6 @@
 """The report: each rule of a published report is looked for on the page."""
 
+import html
 import json
 import re
 import shlex
@@ -127,7 +128,8 @@ def test_contract_only_measures_with_a_target_have_one(page):
     assert targets["coverage"] == 0.95
     assert targets["bias_difference"] == 0
     assert targets["relative_efficiency"] == 1
-    assert targets["empirical_se"] is targets["rmse"] is targets["rejection"] is None
+    assert targets["empirical_se"] is targets["rmse"] is None
+    assert targets["rejection"] == 0.05  # where the null hypothesis is true
 
 
 def test_contract_failures_rankings_and_warnings_are_told(page):
@@ -162,7 +164,8 @@ def test_contract_figures_have_words_and_heads_have_scope(trial, page):
     assert len(drawings) >= 6
     assert all(re.search(r"\d", each["aria-label"]) for each in drawings)
     assert all("scope" in attributes for attributes in page.of("th"))
-    titles = [json.loads(text)["title"]["text"] for text in _specifications(trial[1])]
+    titles = [json.loads(text)["usermeta"]["title"] for text in _specifications(trial[1])]
+    assert all(f"<h3>{html.escape(title)}</h3>" in trial[1] for title in titles)
     assert "Intervals ranked by |estimate - truth| / SE" in titles
     assert "Estimates and the truth" in titles
     assert "Standard error against estimate" in titles

@@ -105,7 +105,7 @@ def test_contract_labels_stand_in_place_of_names(tmp_path):
 def test_contract_bounds_stand_where_intervals_are_missing(study_file, tmp_path):
     some = ("    return {", "    if abs(sample[0]) > 1: se = np.nan\n    return {")
     shown = str(run(study_file(some), tmp_path, jobs=1, quiet=True))
-    assert "count as misses, and as hits" in shown
+    assert "count as 0, and as 1" in shown
     assert "[0." in shown
 
 

@@ -177,7 +177,7 @@ def test_contract_the_run_says_nothing_of_it_and_shows_the_means(results, tmp_pa
     assert "bias" not in text
     assert "coverage" not in text
     said = [each.text for each in findings(results)]
-    assert any(each.startswith("The mean error of mean is ") for each in said)
+    assert any(each.startswith("The mean error: mean ") for each in said)
     assert any(each.startswith("On the same data sets, the mean ") for each in said)
 
 
@@ -192,7 +192,7 @@ def test_contract_every_way_to_look_at_it_works(results, tmp_path, capsys):
     assert "differences in mean" in " ".join(capsys.readouterr().out.split())
     assert main(["report", folder, "--output", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
-    assert "The mean above of median is " in page
+    assert "The mean above: mean " in page
     assert "mcstudy table" in page
     for name in ("mean", "lolly", "heat", "estimates"):
         results.plot(name).save(tmp_path / f"{name}.svg")

@@ -17,6 +17,7 @@ import numpy as np
 from mcstudy.arrays import Booleans, Floats
 from mcstudy.measure import MISSING, Measured, Z
 
+_ROUNDING = 1e-14  # of a sum of squares, as taking one of them off leaves it
 Limits: TypeAlias = tuple[Floats, Floats]
 
 
@@ -275,6 +276,8 @@ def variance(x: Floats) -> tuple[Any, Floats]:
         square = (x - x.mean(axis=-1, keepdims=True)) ** 2
         total = square.sum(axis=-1, keepdims=True)
         left_out = np.maximum(total - n / (n - 1) * square, 0) / (n - 2)
+    # What rounding leaves of a spread that one replicate alone makes is none.
+    left_out = np.where(left_out * (n - 2) < _ROUNDING * total, 0.0, left_out)
     return total[..., 0] / (n - 1), left_out
 
 

@@ -48,6 +48,9 @@ def ranking_check(
     """
     if performance["method"].nunique() < 2:
         return Check(RANKING, Verdict.FINE, "There is one method, so nothing is ranked.")
+    if not (performance["measure"] == "rmse").any():
+        none = "No estimand has a true value, so nothing is ranked."
+        return Check(RANKING, Verdict.FINE, none)
     if not _failures(performance):
         none = "No fit failed and no interval is missing, so the ranking is as it is."
         return Check(RANKING, Verdict.FINE, none)

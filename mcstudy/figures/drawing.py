@@ -17,6 +17,7 @@ from mcstudy.figures.style import FAINT, method_colours, method_shapes, theme
 from mcstudy.measure import REJECTION
 
 Records = Sequence[Mapping[str, Any]]
+_LETTER = 6.0  # pixels of a letter of a heading
 LETTERS = 110  # of a line of a caption, at the width of a page
 
 
@@ -103,7 +104,11 @@ def faceted(
     chart = alt.layer(*own, data=data(records)).properties(width=width, height=height)
     facets: dict[str, Any] = {}
     if len(columns) > 1 or columns[0]:
-        facets["column"] = alt.Column("k:N", sort=list(columns), title=None)
+        wide = max(map(len, columns)) * _LETTER > width
+        heads = alt.Header(labelLimit=width + 10)
+        if wide:  # a line for each factor
+            heads = alt.Header(labelLimit=width + 10, labelExpr="split(datum.label, ', ')")
+        facets["column"] = alt.Column("k:N", sort=list(columns), title=None, header=heads)
     if len(rows) > 1 or rows[0]:
         angle = -90 if max(map(len, rows)) * 6 < height else 0
         head = alt.Header(labelAngle=angle, labelOrient="right", labelAlign="center")
@@ -183,7 +188,7 @@ def bounds_note(frame: pd.DataFrame, *, dotted: bool) -> str:
         return ""
     lacks = f"in {counted(count, 'cell')} more than 1 % of the intervals are missing"
     if dotted:
-        return f"{lacks} (dotted: from all of these as misses to all as hits)"
+        return f"{lacks} (dotted: the share if these count as 0, and as 1)"
     return f"{lacks}: coverage_of_all counts these as misses"
 
 

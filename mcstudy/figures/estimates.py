@@ -39,21 +39,32 @@ def estimates(request: Request) -> Any:
         if known:
             charts.append((own[0], _swarms(request, known, methods, most)))
             thin = thin or any(np.isfinite(one.estimate).sum() > most for one in known)
+    has_truth = any(np.isfinite(one.truth) for one in rows)
     shown = f"{most} estimates of each swarm are drawn, evenly by rank" if thin else ""
     lines = [
         only(request, conditions, rows),
         note,
-        "black: mean with its 95 % Monte Carlo interval; dashed: the truth"
-        + (f"; {shown}" if shown else ""),
+        "; ".join(
+            filter(
+                None,
+                (
+                    "diamond: mean with its 95 % Monte Carlo interval",
+                    "dashed: the truth" if has_truth else "",
+                    shown,
+                ),
+            )
+        ),
     ]
     chart = one_grid(request, charts, height=max(60, 58 * len(methods)))
     said = [
         f"{request.say(e)}{f', {c}' if c else ''}, {request.method_labels[one.method]}: mean "
-        f"{_mean_of(one)}, truth {one.truth:.4g}"
+        f"{_mean_of(one)}" + (f", truth {one.truth:.4g}" if np.isfinite(one.truth) else "")
         for (c, e), own in list(panels.items())[:6]
         for one in own
     ]
-    return finished(chart, "Estimates and the truth", lines, "; ".join(said))
+    return finished(
+        chart, "Estimates and the truth" if has_truth else "Estimates", lines, "; ".join(said)
+    )
 
 
 def _mean_of(one: Replicates) -> str:

@@ -172,7 +172,7 @@ def heat(request: Request) -> Any:
             f"heat: {len(all_columns)} x {len(all_rows)} cells in {len(all_panels)} panels are too "
             "many for a figure; choose levels with where"
         )
-    columns, rows = _short(request, frame, x), _short(request, frame, y)
+    columns, rows = short_places(request, frame, x), short_places(request, frame, y)
     names = [*cells.factors, *(n for n in ("estimand", "interval") if cells.varies(n))]
     per_row = max(1, min(len(all_panels), _PAGE // max(150, 34 * len(all_columns))))
     width = max(120, min(44 * len(all_columns), 420))
@@ -236,7 +236,7 @@ def _sides(request: Request, cells: Cells) -> tuple[list[str], list[str], list[s
     return across, down, facets
 
 
-def _short(
+def short_places(
     request: Request, frame: pd.DataFrame, names: Sequence[str]
 ) -> tuple[list[str], list[str], str]:
     """Return labels of levels alone, ``8 / 3``, all of them in order, and the title ``n / k``."""

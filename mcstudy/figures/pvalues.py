@@ -107,11 +107,11 @@ def _p_values(one: Replicates, limits: Sequence[Replicates], level: float, null:
             continue
         half = ((own.upper - own.lower) / 2)[there] / one.std_error[there]
         centre = ((own.upper + own.lower) / 2 - one.estimate)[there] / one.std_error[there]
-        quantile = float(half[0])
-        same = np.allclose(half, quantile, rtol=1e-6) and np.allclose(centre, 0, atol=1e-6)
-        if same and quantile > special.ndtri((1 + level) / 2) + 1e-6:
-            df = special.stdtridf((1 + level) / 2, quantile)
-            return np.asarray(2 * special.stdtr(df, -z))
+        wider = half > special.ndtri((1 + level) / 2) + 1e-6
+        if wider.any() and np.allclose(centre, 0, atol=1e-6):
+            # Of each replicate its own, as Welch's and Satterthwaite's are.
+            df = special.stdtridf((1 + level) / 2, np.where(wider, half, np.inf))
+            return np.where(wider, 2 * special.stdtr(df, -z), p)
     return p
 
 

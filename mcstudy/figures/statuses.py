@@ -10,8 +10,9 @@ import pandas as pd
 
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.select import levels_of, select
-from mcstudy.figures.cells import Cells, Request, by_influence, places
+from mcstudy.figures.cells import OTHERS, Cells, Request, by_influence, places
 from mcstudy.figures.drawing import about, data, faceted, finished
+from mcstudy.figures.grid import short_places
 from mcstudy.figures.style import INK, STATUS_COLOURS
 from mcstudy.method import Status
 
@@ -35,6 +36,10 @@ def statuses(request: Request) -> Any:
     order = by_influence(request.results.performance, "share_ok", request.where, factors)
     frame = frame.assign(status=frame["measure"].str.removeprefix("share_"))
     condition, conditions = places(request, frame, order)
+    legend = ""
+    if max(map(len, conditions)) > _LONGEST:
+        condition, conditions, names = short_places(request, frame, order)
+        legend = f"rows: {names}"
     frame = frame.assign(**{_PLACE: condition})
     count = frame["value"].to_numpy(dtype=float) * frame["replicates"].to_numpy(dtype=float)
     frame = frame.assign(**{_COUNT: np.rint(count).astype(int)})
@@ -50,9 +55,12 @@ def statuses(request: Request) -> Any:
     good = "no fit ended otherwise than ok" if not failed else f"{failed:,} of {total:,} not ok"
     interval = "line: 95 % Monte Carlo interval of the share of ok"
     chart = _bars(lines, kept, methods)
-    return finished(chart, "How the fits ended", about(request, cells, good, interval, note), good)
+    return finished(
+        chart, "How the fits ended", about(request, cells, good, interval, note, legend), good
+    )
 
 
+_LONGEST = 50  # letters of the name of a row
 _PLACE, _COUNT = "\0place", "\0count"  # no factor can be called so
 
 
@@ -64,10 +72,7 @@ def _worst(frame: pd.DataFrame, conditions: list[str]) -> tuple[list[str], str]:
         return [], f"the same under each of {len(conditions)} conditions"
     good = frame[frame["status"] == "ok"].groupby(_PLACE)["value"].min()
     first = sorted(conditions, key=lambda c: float(good.get(c, 0.0)))[:_MOST_CONDITIONS]
-    note = (
-        f"the {len(first)} of {len(conditions)} conditions with the fewest ok; "
-        "the option where chooses others"
-    )
+    note = f"the {len(first)} of {len(conditions)} conditions with the fewest ok; {OTHERS}"
     return first, note
 
 

@@ -27,7 +27,7 @@ from mcstudy.execution.options import check_jobs, workers_for
 from mcstudy.grid import Level, level_text
 from mcstudy.labels import label
 from mcstudy.loader import load_study, neighbours_forgotten
-from mcstudy.measure import REJECTION, is_share, null_of, rejection_at
+from mcstudy.measure import REJECTION, WITHOUT_TRUTH, is_share, null_of, rejection_at
 from mcstudy.method import Status
 from mcstudy.planning.forecast import cell_in_words, expected_errors, stops_in_words, unit_errors
 from mcstudy.planning.forecast import worst as worst_of
@@ -46,9 +46,11 @@ _MOST_LEVELS = 30  # of a factor, shown one by one
 _TITLE, _PART, _QUESTION = 1, 2, 3  # levels of headings
 _MEASURES = (
     *("bias", "empirical_se", "mse", "rmse", "model_se", "relative_error_model_se"),
-    *("coverage", "coverage_of_all", "width", "rejection"),
+    *("coverage", "coverage_of_all", "width"),
 )
 """Those that a plan names: each study has them all, where it has what they need."""
+_OF_NUMBERS = (*WITHOUT_TRUTH, "empirical_se", "mad", "mean_difference", "mean_ratio")
+"""Those of estimands that have no true value."""
 _SHARES = (0.95, 0.8, 0.5)  # a nominal coverage, a usual power, and where the error is largest
 
 
@@ -132,7 +134,7 @@ def _sections(
             ("What is estimated, and what is its true value?", _estimands(study, truths))
         ],
         "Methods": [("Which methods are compared, and what is taken from each?", _methods(study))],
-        "Performance measures": _performance(study, expected),
+        "Performance measures": _performance(study, truths, expected),
         "Other": _other(study),
     }
     number = 0
@@ -281,12 +283,22 @@ def _methods(study: Study) -> list[Block]:
 
 
 def _performance(
-    study: Study, expected: tuple[int, pd.DataFrame] | None
+    study: Study,
+    truths: Sequence[Mapping[str, float | None]],
+    expected: tuple[int, pd.DataFrame] | None,
 ) -> list[tuple[str, list[Block]]]:
+    values = [value for of in truths for value in of.values()]
+    has_truth = any(value is not None for value in values)
+    untrue = None in values
     rows = [
         (name, *DEFINITIONS[name])
-        for name in _MEASURES
-        if name != REJECTION or study.null is not None or study.alpha is not None
+        for name in dict.fromkeys(
+            [
+                *(_MEASURES if has_truth else ()),
+                *(() if has_truth and not untrue else _OF_NUMBERS),
+                *((REJECTION,) if study.null is not None or study.alpha is not None else ()),
+            ]
+        )
     ]
     alphas = rejection_at(study.alphas)
     rows += [
@@ -317,13 +329,20 @@ def _performance(
         (
             "Which performance measures are used?",
             [
-                _said("e is estimate minus truth, n the number of replicates."),
+                _said(
+                    "e is estimate minus truth, n the number of replicates."
+                    if has_truth
+                    else "n is the number of replicates."
+                ),
                 Block(grid=Grid(("measure", "what it is", "Monte Carlo error"), named, left=3)),
                 _person("which are primary, and why."),
             ],
         ),
         ("How is their Monte Carlo uncertainty computed and reported?", [_said(uncertainty)]),
-        ("How many replicates are run of each condition, and why?", _replicates(study, expected)),
+        (
+            "How many replicates are run of each condition, and why?",
+            _replicates(study, expected, has_truth=has_truth),
+        ),
         (
             "What becomes of fits that fail or do not converge?",
             [_said(missing), _person("from what share of failures on a condition is left out.")],
@@ -335,7 +354,9 @@ def _performance(
     ]
 
 
-def _replicates(study: Study, expected: tuple[int, pd.DataFrame] | None) -> list[Block]:
+def _replicates(
+    study: Study, expected: tuple[int, pd.DataFrame] | None, *, has_truth: bool
+) -> list[Block]:
     """Return the number of replicates and the Monte Carlo errors that it gives."""
     n = study.replicates
     stops = stops_in_words(study, n)
@@ -345,9 +366,10 @@ def _replicates(study: Study, expected: tuple[int, pd.DataFrame] | None) -> list
     spread = 1 / math.sqrt(n)
     lines = [
         f"{counted(n, 'replicate')}.{f' {stops[0].upper()}{stops[1:]}.' if stops else ''}",
-        f"Shares, such as coverage and rejection, have the Monte Carlo error sqrt(p(1 - p)/n): "
-        f"{shares}.",
-        f"Bias has sd/sqrt(n), which is {spread:.2g} of the empirical SE; the empirical SE itself, "
+        f"Shares{', such as coverage and rejection,' if has_truth else ''} have the Monte Carlo "
+        f"error sqrt(p(1 - p)/n): {shares}.",
+        f"{'Bias' if has_truth else 'A mean'} has sd/sqrt(n), which is {spread:.2g} of the "
+        f"{'empirical SE' if has_truth else 'standard deviation'}; the empirical SE itself, "
         f"where estimates are normal, 1/sqrt(2(n - 1)) of its value"
         f"{f', which is {1 / math.sqrt(2 * (n - 1)):.2g}' if n > 1 else ''}.",
     ]

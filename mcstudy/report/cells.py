@@ -21,7 +21,7 @@ from mcstudy.figures.style import (
     theme,
     unlike,
 )
-from mcstudy.measure import LEVEL, OF_INTERVALS, Z, is_share
+from mcstudy.measure import LEVEL, OF_INTERVALS, Z, alphas_of, is_share, rejection_at
 from mcstudy.report.reported import Reported
 from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with_error
 
@@ -131,12 +131,14 @@ def _methods(results: Reported) -> dict[Hashable, _Method]:
 def _measure(results: Reported, name: str, frame: pd.DataFrame) -> dict[str, Any]:
     level = float(results.study.get("level") or LEVEL)
     near_level = name in ("coverage", "coverage_of_all", "bias_eliminated_coverage")
-    difference = name.endswith("_difference")
+    difference = name.endswith("_difference") or "_difference_" in name
+    nominal = rejection_at(alphas_of(results.study.get("alpha"), level)).get(name)
     rows = frame[frame["measure"] == name]
     return {
         "name": name,
         "label": label(results, name, "measure"),
-        "target": level if near_level else 0.0 if difference else TARGETS.get(name),
+        "target": level if near_level else 0.0 if difference else TARGETS.get(name, nominal),
+        "nominal": nominal is not None,
         "pair": "reference" in rows and bool(rows["reference"].notna().any()),
         "interval": name in OF_INTERVALS or bool(rows["interval"].notna().any()),
         "estimand": bool(rows["estimand"].notna().any()),

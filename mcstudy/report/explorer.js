@@ -103,7 +103,7 @@
         across: panelName(acrossAt.value, i), down: panelName(downAt.value, i),
         series: [...others.map((f) => level(f, i)), method, several ? interval : ""].join(", "),
         at: varying.map((f) => place(f, i)).join(", "),
-        shown: rows.shown[i], used: rows.used[i] + " of " + rows.of[i],
+        shown: rows.shown[i], used: rows.used[i] + " of " + rows.of[i], lacks: rows.used[i] < 0.99 * rows.of[i],
       };
     });
   }
@@ -113,7 +113,9 @@
     const order = x === "method" ? data.methods.map((m) => m.label) : data.factors[x].numbers || data.factors[x].levels;
     const methods = data.methods.filter((m) => m.pair === measure.pair);
     const names = methods.map((m) => m.label);
-    const intervals = distinct(values.map((v) => v.interval)).length > 1;
+    // Where each method has one interval, its shape is the method's, as in all figures.
+    const pairs = distinct(values.map((v) => v.method + "\n" + v.interval)).length;
+    const intervals = pairs > distinct(values.map((v) => v.method)).length;
     const scale = { zero: false };
     if (domain) scale.domain = domain;
     const axis = { labelAngle: 0, labelLimit: 120, labelOverlap: "greedy" };
@@ -174,10 +176,12 @@
     const far = (v) => Math.abs(v.value - (measure.target === null ? 0 : measure.target));
     const worst = values.reduce((a, b) => (far(b) > far(a) ? b : a));
     const where = [worst.method, worst.estimand, worst.interval, worst.at].filter(Boolean).join(", ");
-    const target = measure.target === null ? "" : " The dashed line is the target, " + measure.target + ".";
+    const target = measure.target === null ? "" : " The dashed line is " + (measure.nominal ? "the nominal level where the null hypothesis is true, " : "the target, ") + measure.target + ".";
+    const lacking = measure.interval ? values.filter((v) => v.lacks).length : 0;
+    const missing = lacking ? " In " + lacking + (lacking === 1 ? " cell" : " cells") + " more than 1 % of the intervals are missing." : "";
     const aside = others.length ? " Side by side at each place: " + others.map((f) => data.factors[f].label).join(", ") + "." : "";
     words.replaceChildren(
-      measure.label + " in " + values.length + (values.length === 1 ? " cell" : " cells") + ". Bars are 95 % Monte Carlo intervals." + target +
+      measure.label + " in " + values.length + (values.length === 1 ? " cell" : " cells") + ". Bars are 95 % Monte Carlo intervals." + target + missing +
         (measure.target === null ? " Largest: " : " Farthest from it: ") + worst.shown + " (" + where + ")." + aside + " ",
       element("a", { href: "#measure-" + measure.name }, "Definition of " + measure.label),
     );

@@ -24,7 +24,7 @@ from mcstudy.report.sentences import (
     range_of,
     share,
 )
-from mcstudy.tables.numbers import number_with_error
+from mcstudy.tables.numbers import FEW_MISSING, number_with_error
 from mcstudy.wald import WALD
 
 SOUND = (Status.OK, Status.BOUNDARY, Status.SKIPPED)
@@ -94,6 +94,16 @@ def _opposite(study: StudyWords, seen: pd.DataFrame, row: Mapping[Any, Any]) -> 
     return f"; it {_side(other)} it{study.place(other)}, by {_size(other)}"
 
 
+def _count_of(seen: pd.DataFrame, cells: pd.DataFrame, row: Mapping[Any, Any]) -> str:
+    """Return in how many conditions a method's numbers are off to the side of the worst."""
+    ours, total = (
+        of[(of["method"] == row["method"]) & (of["estimand"] == row["estimand"])]
+        for of in (seen, cells)
+    )
+    count = int((ours["value"] * row["value"] > 0).sum())
+    return f" in {count} of {len(total)} conditions, most" if len(total) > 1 else ""
+
+
 def _standard_errors(study: StudyWords) -> Iterator[Finding]:
     cells = study.cells("relative_error_model_se")
     seen = cells[beyond(cells)]
@@ -105,8 +115,14 @@ def _standard_errors(study: StudyWords) -> Iterator[Finding]:
         yield Finding(
             f"The standard errors that {study.word(row, 'method')} returns for "
             f"{study.word(row, 'estimand')} are {percent(row | {'value': abs(row['value'])})} "
-            f"{side} than the spread of its estimates{study.place(row)}.",
+            f"{side} than the spread of its estimates{_count_of(seen, cells, row)}"
+            f"{study.place(row)}.",
             warns=abs(row["value"]) > _MUCH,
+        )
+    if len(seen) and (rest := len(cells) - len(seen)):
+        yield Finding(
+            f"{cells_in_words(rest, len(cells))} they differ from it by no more than Monte Carlo "
+            "error."
         )
     if len(cells) and seen.empty:
         intervals = set(study.performance["interval"].dropna()) - {WALD}
@@ -124,15 +140,21 @@ def _means(study: StudyWords) -> Iterator[Finding]:
         return  # one of the study's own
     cells = study.cells("mean")
     told = []
-    for _, rows in cells.groupby(["estimand", "method"], sort=False):
-        ends = (rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()])
-        shown = (number_with_error(*row[["value", "mcse", "lower", "upper"]]) for row in ends)
-        first = rows.iloc[0]
-        told.append(
-            f"The mean {study.word(first, 'estimand')} of {study.word(first, 'method')} is "
-            f"{' to '.join(dict.fromkeys(shown))}."
-        )
-    yield from map(Finding, told[:MOST])
+    for _, of in cells.groupby("estimand", sort=False):
+        whole = max(len(rows) for _, rows in of.groupby("method", sort=False))
+        said = []
+        for _, rows in of.groupby("method", sort=False):
+            ends = (rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()])
+            shown = (number_with_error(*row[["value", "mcse", "lower", "upper"]]) for row in ends)
+            some = f" (in {len(rows)} of {whole} conditions)" if len(rows) < whole else ""
+            text = f"{study.word(rows.iloc[0], 'method')} {' to '.join(dict.fromkeys(shown))}"
+            said.append(f"{text}{some}")
+        if len(said) > MOST:
+            said[MOST:] = [f"{len(said) - MOST} more: see the table"]
+        word = study.word(of.iloc[0], "estimand")
+        told.append((of["value"].nunique() > 1, f"The mean {word}: {', '.join(said)}."))
+    told.sort(key=lambda one: not one[0])  # what is the same everywhere last
+    yield from (Finding(text) for _, text in told[:MOST])
     yield from left_out(told, "mean")
 
 
@@ -178,11 +200,16 @@ def _comparisons(study: StudyWords) -> Iterator[Finding]:
         said = [f"below that of {other} in {better}"] if better else []
         said += [f"above {'it' if better else f'that of {other}'} in {worse}"] if worse else []
         of = f" of {len(rows)} conditions" if len(rows) > 1 else " condition"
+        few, most, whole = (
+            int(n) for n in (rows["used"].min(), rows["used"].max(), rows["replicates"].max())
+        )
+        on = f" ({f'{few}' if few == most else f'{few} to {most}'} of {whole}, where both have one)"
+        on = on if few < (1 - FEW_MISSING) * whole else ""
         squared = first["measure"] == "mse_difference"
         subject = f"mean squared error of {one} for {what}" if squared else f"mean {what} of {one}"
-        told.append(f"On the same data sets, the {subject} is {' and '.join(said)}{of}.")
+        told.append(f"On the same data sets{on}, the {subject} is {' and '.join(said)}{of}.")
     yield from map(Finding, told[:MOST])
-    yield from left_out(told, "difference between two methods")
+    yield from left_out(told, "difference", " between two methods")
     for (one, other, measures, same), names in list(equal.items())[:MOST]:
         differ = "are the same" if same else "do not differ beyond Monte Carlo error"
         yield Finding(f"The {measures} of {one} and {other} for {', '.join(names)} {differ}.")
@@ -192,6 +219,14 @@ def _failures(study: StudyWords) -> Iterator[Finding]:
     frame = study.performance
     shares = frame[frame["measure"].str.startswith("share_")]
     failed = shares[~shares["measure"].isin([f"share_{status}" for status in SOUND])]
+    skipped = shares[(shares["measure"] == f"share_{Status.SKIPPED}") & (shares["value"] > 0)]
+    for _, rows in skipped.groupby("method", sort=False):
+        count = round((rows["value"] * rows["used"]).sum())
+        where = f"{len(rows)} of {len(study.results.conditions)} conditions"
+        yield Finding(
+            f"{study.word(rows.iloc[0], 'method')} says that it does not apply to {count} data sets"
+            f"{f', in {where}' if study.varying else ''}."
+        )
     some = False
     for _, rows in failed.groupby("method", sort=False):
         fits = int(rows["replicates"][rows["measure"] == rows["measure"].iloc[0]].sum())

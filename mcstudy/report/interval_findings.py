@@ -176,14 +176,23 @@ def _rejection(study: StudyWords, measure: str, alpha: float) -> Iterator[Findin
             "unknown": f", at the level {100 * alpha:g} %" if at else "",
         }[first["null"]]
         what = "hypothesis" if first["interval"] == TEST else "value"
+        gaps = (rows["used"] < (1 - FEW_MISSING) * rows["replicates"]).any()
         text = (
             f"The {study.interval(first)} rejects the null {what} of "
-            f"{study.word(first, 'estimand')} in {range_of(rows)} of the data sets{where}."
+            f"{study.word(first, 'estimand')} in {range_of(rows)} of the data sets"
+            f"{' in which it exists' if gaps else ''}{where}"
         )
+        if gaps:  # a missing interval or p-value rejects nothing
+            counts = rows["replicates"].tolist()
+            parts = (rows["value"] * rows["used"] / rows["replicates"]).tolist()
+            ends = sorted(zip(parts, counts, strict=True))
+            shown = " to ".join(dict.fromkeys(share(*end) for end in (ends[0], ends[-1])))
+            text += f"; in {shown} of all data sets"
+        text += "."
         told.append(Finding(text, warns=bool(rows["high"].any())))
     told.sort(key=lambda finding: not finding.warns)
-    yield from told[:MOST]
-    yield from left_out(told, "rejection rate")
+    yield from told[: 2 * MOST]  # size and power
+    yield from left_out(told[MOST:], "rejection rate")
 
 
 def widths(study: StudyWords) -> Iterator[Finding]:

@@ -128,10 +128,10 @@ def range_of(rows: pd.DataFrame) -> str:
     return " to ".join(dict.fromkeys(map(percent, ends)))
 
 
-def left_out(told: Sequence[object], noun: str) -> Iterator[Finding]:
+def left_out(told: Sequence[object], noun: str, what: str = "") -> Iterator[Finding]:
     """Say how many sentences of a kind there would be beyond `MOST`."""
     if (more := len(told) - MOST) > 0:
-        yield Finding(f"{more} more {noun}{'s' * (more > 1)}: see the table.")
+        yield Finding(f"{more} more {noun}{'s' * (more > 1)}{what}: see the table.")
 
 
 def cells_in_words(count: int, total: int) -> str:

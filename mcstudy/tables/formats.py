@@ -126,7 +126,10 @@ def _grid_lines(grid: Grid, width: int) -> Iterator[str]:
             columns.append(padded([*[""] * same, *heads[j][same:], *bodies[j]], str.rjust))
             before = heads[j]
         lines = [(_INDENT + "  ".join(line)).rstrip() for line in zip(*columns, strict=True)]
-        yield from ([""] if number else []) + lines[:depth]
+        heading = lines[:depth]
+        while heading and not heading[0]:
+            heading.pop(0)
+        yield from ([""] if number else []) + heading
         for row, line in zip(rows, lines[depth:], strict=True):
             yield from [row[0], line] if grid.grouped and row[0] else [line]
 

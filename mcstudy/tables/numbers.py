@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 FEW_MISSING = 0.01  # of the intervals: so few move a coverage by less than its usual error
-BOUNDS_MEANING = "[a, b]: coverage if missing intervals (over 1 %) count as misses, and as hits"
+BOUNDS_MEANING = "[a, b]: the share if missing intervals (over 1 %) count as 0, and as 1"
 _ROUNDING = 1e-12  # of the value: a smaller error is that of the arithmetic
 
 
@@ -36,21 +36,21 @@ def number_with_error(
 def coverage_bounds(
     measure: str, value: float, used: int, replicates: int
 ) -> tuple[float, float] | None:
-    """Return the coverage with missing intervals counted as misses, and as hits.
+    """Return a coverage or rejection rate with missing intervals counted as 0, and as 1.
 
     None for another measure, where few intervals are missing and where there are none.
 
     Parameters
     ----------
     measure : str
-        Bounds are those of ``"coverage"``.
+        Bounds are those of ``"coverage"`` and ``"rejection"``.
     value : float
         Of the intervals that exist.
     used, replicates : int
         How many exist, of how many.
     """
     missing = replicates - used
-    if measure != "coverage" or not used or missing <= FEW_MISSING * replicates:
+    if measure not in ("coverage", "rejection") or not used or missing <= FEW_MISSING * replicates:
         return None
     hits = value * used
     return hits / replicates, (hits + missing) / replicates

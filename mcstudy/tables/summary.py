@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ SCREEN = 40
 _MOST_ROWS = (16, 12, 10, 8, 6, 4, 2)
 """Of each table in a short summary; the first with which all of it is a screen."""
 _MOST_COLUMNS = 5  # measures of a table; a terminal has no room for more
+_MOST_METHODS = 8  # of which each has a row, however small the screen
 _LONGEST, _LONGEST_AT = 28, 44  # letters of a name, and of a condition, in a short summary
 _REJECTION = {
     True: "rejection (null true)",
@@ -175,9 +177,22 @@ class _Study:
         """Return the bounds of a coverage that lacks intervals."""
         return coverage_bounds(*(self.table[n][row] for n in ("measure", "value", *COUNTS)))
 
+    @cached_property
+    def place_head(self) -> str:
+        """What stands above conditions: where these are long, the names of the factors."""
+        whole = max((len(self.condition(key, self.varied)) for key in self.conditions), default=0)
+        if whole <= _LONGEST_AT:
+            return "at"
+        names = (label(self.labels, name, "factor") for name in self.varied)
+        return "\n".join(textwrap.wrap(f"at {' / '.join(names)}", _LONGEST))
+
     def where(self, row: int) -> tuple[str, str]:
-        """Return the bounds of a coverage and its condition, in words."""
-        condition = self.condition(self.levels[row], self.varied)
+        """Return the bounds of a coverage and its condition: ``n=10``, or ``10 / log``."""
+        levels = self.levels[row]
+        condition = self.condition(levels, self.varied)
+        if self.place_head != "at":
+            each = (self.condition(levels, [name]).partition("=")[2] for name in self.varied)
+            condition = " / ".join(each)
         return bounds_in_words(self.bounds(row)), cut(condition, _LONGEST_AT)
 
     def words(self, cell: _Key) -> list[str]:
@@ -244,15 +259,12 @@ class _Part:
         By method, estimand and, of intervals, interval: the rows of each measure with a number.
     unknown : list of tuple
         The intervals without any.
-    lacking : mapping
-        The intervals that some conditions never have, by how many.
     """
 
     heading: str
     measures: list[str]
     found: Mapping[_Key, Mapping[str, list[int]]]
     unknown: list[_Key]
-    lacking: Mapping[_Key, int]
 
     @classmethod
     def of(
@@ -276,7 +288,6 @@ class _Part:
         own = {name for name in names if name not in others and not name.startswith(_OURS)}
         keys = list(zip(*(table[name].tolist() for name in _NAMES), strict=True))
         found: dict[_Key, dict[str, list[int]]] = {}
-        never = Counter[_Key]()
         for row, name in enumerate(names):
             estimand, interval = keys[row][1:]
             kind = _KINDS.get(interval, "intervals")
@@ -286,8 +297,6 @@ class _Part:
                 cell = found.setdefault(keys[row] if of == "intervals" else keys[row][:2], {})
                 if not missing[row]:
                     cell.setdefault(name, []).append(row)
-                elif name == "coverage":
-                    never[keys[row]] += 1
         order = in_order(dict.fromkeys(cell[0] for cell in found), study.order)
         cells = sorted(found, key=lambda cell: order.index(cell[0]))
         measures = dict.fromkeys(name for cell in found.values() for name in cell)
@@ -298,7 +307,6 @@ class _Part:
             [*known, *(name for name in measures if name not in known)],
             {cell: found[cell] for cell in cells if found[cell]},
             unknown,
-            {cell: never[cell] for cell in cells if never[cell] and found[cell]},
         )
 
 
@@ -317,13 +325,16 @@ def _section(study: _Study, part: _Part, most: int) -> Block:
         more = f" and {len(part.unknown) - 1} more" if len(part.unknown) > 1 else ""
         first = ", ".join(study.words(part.unknown[0]))
         notes.append(f"no interval in any replicate: {first}{more}")
-    if part.lacking:
-        cell, count = max(part.lacking.items(), key=lambda item: item[1])
-        more = f"; {len(part.lacking) - 1} more lack some" if len(part.lacking) > 1 else ""
-        where = f"{count} of {conditions} conditions"
-        notes.append(
-            f"no interval in any replicate of {where}: {', '.join(study.words(cell))}{more}"
-        )
+    covered = {
+        cell: len({study.levels[row] for rows in of.values() for row in rows})
+        for cell, of in part.found.items()
+    }
+    lacking = [cell for cell, count in covered.items() if count < max(covered.values())]
+    if lacking:
+        cell = min(lacking, key=covered.__getitem__)
+        more = f"; {len(lacking) - 1} more lack some" if len(lacking) > 1 else ""
+        where = f"only {covered[cell]} of {conditions} conditions"
+        notes.append(f"{', '.join(study.words(cell))}: a number in {where}{more}")
     if left := len(part.measures) - len(shown):
         notes.append(f"{left} more measure{'s' * (left > 1)}: {_ALL}")
     return replace(block, lines=notes)
@@ -362,7 +373,7 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
     Of estimates those are kept that have the highest RMSE of their estimand.
     """
     least, value = study.least.__getitem__, study.table["value"]
-    ranked: list[tuple[float, list[str]]] = []
+    ranked: list[tuple[float, int, list[str]]] = []
     highest = {
         cell: max(value[row] for row in of["rmse"])
         for cell, of in part.found.items()
@@ -383,22 +394,27 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
                     line.append(study.worst(measure, places) if places else "-")
             own = highest.get(cell, 0.0)
             better = sum(c[1] == cell[1] and of_c > own for c, of_c in highest.items())
-            ranked.append((better if row is None else least(row), line))
-    notes = []
-    if len(ranked) > len(part.found):
-        notes.append("an interval with two rows: its lowest coverage, and its lowest bound")
-    order = sorted(range(len(ranked)), key=lambda i: ranked[i][0])[:most]
+            ranked.append((better if row is None else least(row), number, line))
+    order = sorted(range(len(ranked)), key=lambda i: ranked[i][0])
+    # No method is left out for the second row of another.
+    whole = [i for i in order if ranked[i][1] == 0]
+    first = list({ranked[i][2][0]: i for i in reversed(whole)}.values())[:_MOST_METHODS]
+    kept = [*first, *(i for i in order if i not in first)][: max(most, len(first))]
+    order = [i for i in order if i in kept]
     if "coverage" not in measures:
         order.sort()
-    lines = [ranked[i][1] for i in order]
-    if len(ranked) > most:
-        which = ", those with the lowest coverage" if "coverage" in measures else ""
+    lines, notes = [ranked[i][2] for i in order], []
+    if any(ranked[i][1] for i in order):
+        notes.append("an interval with two rows: its lowest coverage, and its lowest bound")
+    if len(ranked) > len(lines):
+        which = ", those with the lowest coverage or bound" if "coverage" in measures else ""
         which = ", those with the highest RMSE" if "rmse" in measures else which
-        notes.append(f"{most} of {len(ranked)} rows{which}; all: {_ALL}")
+        notes.append(f"{len(lines)} of {len(ranked)} rows{which}; all: {_ALL}")
     names = _NAMES[: len(next(iter(part.found)))]
     heads = [*names]
     for measure in measures:
-        heads += [study.head(measure), *(("bounds", "at") if measure == "coverage" else ())]
+        heads.append(study.head(measure))
+        heads += ["bounds", study.place_head] if measure == "coverage" else []
     worst = [f"{_WORST[m]} {study.head(m)}" for m in measures if m in _WORST]
     others = ["range of the other measures"] if worst and len(worst) < len(measures) else []
     said = ", ".join([*worst, *others]) or "range"
@@ -501,7 +517,7 @@ def endings(
     if most and words == [ok]:
         return Block(lines=[f"All {totals.total():.0f} fits ended ok"])
     methods, notes = in_order(totals, order), []
-    if most and len(methods) > most:
+    if most and len(methods) > (most := max(most, _MOST_METHODS)):
         first = sorted(methods, key=lambda name: counts[ok][name] - totals[name])[:most]
         notes.append(f"{most} of {len(methods)} methods, those with the fewest fits that ended ok")
         methods = [name for name in methods if name in first]

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import zlib
 
 import pytest
+from scipy import stats
 
 from mcstudy import Estimate, MCStudyError, Study, grid, run
 from mcstudy.cli import main
@@ -315,3 +316,44 @@ def test_contract_a_coverage_that_lacks_intervals_is_drawn_with_its_bounds(tmp_p
     heat = " ".join(specification(results.plot("heat", measure="coverage"))["title"]["subtitle"])
     assert "Monte Carlo standard error at most 0." in heat
     assert "coverage_of_all counts" in heat
+
+
+def test_identity_p_values_of_welchs_test_are_those_of_its_degrees_of_freedom(tmp_path):
+    """Each replicate has its own; with those of the normal distribution p is too small."""
+
+    def welch(data):
+        test = stats.ttest_ind(*data, equal_var=False)
+        difference = data[0].mean() - data[1].mean()
+        error = abs(difference / test.statistic)
+        return {"d": Estimate(difference, error, df=test.df)}
+
+    study = Study(
+        name="welch",
+        simulate=lambda rng: (rng.normal(size=5), rng.normal(0, 3, size=4)),
+        estimands=lambda: {"d": 0.0},
+        methods={"welch": welch},
+        conditions=grid(),
+        replicates=200,
+        seed=3,
+        null=0.0,
+    )
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    cells = results.performance
+    rejection = cells[cells["measure"] == "rejection"]["value"].item()
+    said = results.plot("pvalues").chart.description
+    assert f"welch: {rejection:.3f} of 200 p-values at or below 0.05" in said
+
+
+def test_contract_estimates_without_a_truth_claim_none(tmp_path):
+    study = Study(
+        name="plain",
+        simulate=lambda rng: rng.normal(size=5),
+        estimands=None,
+        methods={"mean": lambda x: {"m": x.mean()}},
+        conditions=grid(),
+        replicates=20,
+        seed=3,
+    )
+    chart = run(study, tmp_path, jobs=1, quiet=True).plot("estimates").chart
+    assert chart.usermeta["title"] == "Estimates"
+    assert "truth" not in chart.description

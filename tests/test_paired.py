@@ -376,3 +376,12 @@ def test_contract_factors_named_like_columns_keep_their_levels(study_file, tmp_p
     moved = compare_runs(results, results).frame
     assert set(moved["failed"]) == {5, 10}
     assert set(moved["error_factor"]) == {0.5}
+
+
+def test_contract_a_spread_that_one_replicate_makes_alone_has_no_error():
+    """Without it there is none, and what rounding leaves of it is no number to divide by."""
+    one, two = np.zeros(200), np.zeros(200)
+    one[[5, 9]] = two[5] = 1.0
+    made = empirical_se_ratio(Pair(0.0, one, two))
+    assert made.value == pytest.approx(2**0.5 * (1 - 2 / 200) ** 0.5 / (1 - 1 / 200) ** 0.5)
+    assert np.isnan(made.mcse)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 import mcstudy
-from mcstudy import protocol
+from mcstudy import Study, grid, protocol
 from mcstudy.cli import main
 from mcstudy.errors import StudyError
 
@@ -127,3 +127,22 @@ def test_contract_a_study_of_a_session_without_factors_has_one(capsys):
     assert "None: there is one condition." in text
     assert "Wald" not in text
     assert "builtins.len" in text
+
+
+def test_contract_a_plan_without_true_values_names_the_measures_that_it_will_have():
+    study = Study(
+        name="numbers",
+        simulate=lambda rng: rng.normal(size=5),
+        estimands=None,
+        methods={"mean": lambda x: {"m": x.mean()}},
+        conditions=grid(),
+        replicates=20,
+        seed=3,
+    )
+    text = protocol(study).to("markdown")
+    part = text[text.index("Which performance measures are used?") :]
+    assert "| quantile_95" in part
+    assert "| bias" not in part
+    assert "| coverage" not in part
+    assert "estimate minus truth" not in part
+    assert "Bias has" not in part

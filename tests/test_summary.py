@@ -218,3 +218,29 @@ def test_contract_of_many_methods_those_with_the_highest_rmse_are_kept(tmp_path)
     text = str(results)
     assert "those with the highest RMSE" in text
     assert "b" * 20 in text.split("Intervals")[0]
+
+
+def test_contract_no_method_is_left_out_for_a_second_row_of_another(tmp_path):
+    def never_fails(data):
+        return {"mu": Estimate(data.mean(), 0.1)}
+
+    def often_missing(data):
+        return {"mu": Estimate(data.mean(), 0.3 if data[0] > 0 else np.nan)}
+
+    study = Study(
+        name="rows",
+        simulate=lambda rng, *, n, kind: rng.normal(size=n),
+        estimands=lambda *, n, kind: {"mu": 0.0},
+        methods={"a": often_missing, "b": never_fails, "c": never_fails},
+        conditions=grid(
+            n=list(range(5, 25)), kind=["a rather long name of one of its levels", "short"]
+        ),
+        replicates=20,
+        seed=1,
+    )
+    text = str(run(study, tmp_path, jobs=1, quiet=True))
+    for part in ("Estimates: ", "Intervals: "):
+        lines = text[text.index(part) :].split("\n\n")[0].splitlines()
+        assert {line.split()[0] for line in lines[2:]} >= {"a", "b", "c"}
+    # A long condition is told by its levels alone.
+    assert "at kind / n" in " ".join(text.split())

@@ -429,9 +429,10 @@ VERBS = {
     ),
     "compare": Verb(
         verbs.compare,
-        "compare two runs, or two methods of one",
+        "compare two runs, or two methods or conditions of one",
         "With two folders: did any number move from A to B? Exit status 0: nothing did, 1: "
-        "something did. With one folder and --methods: two methods on the same data.",
+        "something did. With one folder and --methods: two methods on the same data; with "
+        "--contrast: two levels of a factor.",
         (
             option("a", "a folder like results/<study name>", "RESULTS"),
             option("b", "another one", "RESULTS", nargs="?"),
@@ -450,6 +451,12 @@ VERBS = {
                 "with --methods: an interval of each; default: the same names, or the only ones",
                 type=pair("--intervals", "the reference's"),
             ),
+            option(
+                "--contrast",
+                "with one folder: two levels of a factor, the reference last, e.g. 'n=40|10'",
+                "A=X|Y",
+            ),
+            names_option("--measure", "with --contrast: e.g. coverage,rmse"),
             _WHERE,
             option(
                 "--alpha",

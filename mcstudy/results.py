@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mcstudy.comparison.adequacy import Adequacy
     from mcstudy.comparison.anova import Anova
     from mcstudy.comparison.checks import Check
+    from mcstudy.comparison.contrast import Contrast
     from mcstudy.comparison.equivalence import Equivalence
     from mcstudy.comparison.failures import Overlap
     from mcstudy.comparison.paired import Comparison
@@ -203,6 +204,27 @@ class Results(Printed):
             self.folder, *pair, where=where, null=null, intervals=intervals, record=record
         )
 
+    def contrast(
+        self,
+        factor: str,
+        level: Any,
+        reference: Any,
+        *,
+        measure: str | Sequence[str] | None = None,
+        where: Where = None,
+    ) -> Contrast:
+        """Compare two levels of a factor; see `mcstudy.comparison.contrast.contrast`."""
+        from mcstudy.comparison.contrast import contrast
+
+        return contrast(
+            self.folder,
+            self.performance,
+            (factor, level, reference),
+            measure=measure,
+            where=where,
+            record=self.study,
+        )
+
     def equivalence(self, method: str, reference: str) -> Equivalence:
         """Show how far apart two methods are; see `mcstudy.comparison.equivalence.equivalence`."""
         from mcstudy.comparison.equivalence import equivalence
@@ -260,7 +282,8 @@ class Results(Printed):
         """Show which factors drive a measure; see `mcstudy.comparison.anova.anova`."""
         from mcstudy.comparison.anova import anova
 
-        return anova(self.performance, measure, where=where)
+        common = self.study.get("streams") == "common"
+        return anova(self.performance, measure, where=where, common=common)
 
     def adequacy(self) -> Adequacy:
         """Return whether the study itself is good enough for what is said from it.

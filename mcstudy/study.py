@@ -98,6 +98,10 @@ class Study:
         The level at which tests by p-values reject; by default what intervals leave out, 0.05. Of
         several the first is that of `rejection`, another that of ``rejection_0.01``, say.
 
+    streams : {"independent", "common"}, default "independent"
+        With "common" a replicate has the same random stream under every condition (common random
+        numbers), so that differences between conditions are paired: `Results.contrast`.
+
     Raises
     ------
     StudyError
@@ -123,6 +127,7 @@ class Study:
     aims: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     alpha: float | Sequence[float] | None = None
+    streams: str = "independent"
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -146,6 +151,10 @@ class Study:
             raise StudyError(f"{self.name}: seed is {self.seed!r}; give an integer of 0 or more")
         if self.keep not in ("rows", "measures"):
             raise StudyError(f"{self.name}: keep is {self.keep!r}; say 'rows' or 'measures'")
+        if self.streams not in ("independent", "common"):
+            raise StudyError(
+                f"{self.name}: streams is {self.streams!r}; say 'independent' or 'common'"
+            )
         self._check_methods()
         self._check_time_limit()
         check_measures(self.measures, self.name)
@@ -275,6 +284,10 @@ class Study:
     def alphas(self) -> tuple[float, ...]:
         """The levels of tests by p-values."""
         return alphas_of(self.alpha, self.level)
+
+    def stream_key(self, condition: Condition) -> str:
+        """Return what stands for a condition in the address of a random stream."""
+        return condition.key if self.streams == "independent" else ""
 
     def limit_of(self, method: str) -> float | None:
         """Return the seconds that a call of a method may take, of simulate if `method` is empty."""

@@ -314,11 +314,15 @@ def failures(options: argparse.Namespace) -> None:
 def compare(options: argparse.Namespace) -> int:
     """Print what differs; return 1 if a number moved between two runs."""
     two, one_run = options.b is not None, options.methods is not None
-    if two == one_run:
-        raise ResultsError("compare: give two folders, or one folder and --methods A,B")
-    if options.intervals is not None and (two or options.equivalence):
+    if two + one_run + (options.contrast is not None) != 1:
+        raise ResultsError(
+            "compare: give two folders, or one folder and --methods A,B or --contrast 'n=40|10'"
+        )
+    if options.measure is not None and options.contrast is None:
+        raise ResultsError("--measure goes with --contrast; leave it out")
+    if options.intervals is not None and (not one_run or options.equivalence):
         raise ResultsError("--intervals goes with one folder and --methods; leave it out")
-    if two and options.equivalence:
+    if options.equivalence and not one_run:
         raise ResultsError("--equivalence is for two methods of one run; give one folder")
     if options.alpha is not None and not two:
         raise ResultsError("--alpha is for two runs; give two folders")
@@ -331,7 +335,13 @@ def compare(options: argparse.Namespace) -> int:
         _show(options, moves)
         return int(moves.moved)
     results = mcstudy.open_results(options.a)
-    if options.equivalence:
+    if options.contrast is not None:
+        from mcstudy.comparison.contrast import one_factor
+
+        factor, levels = one_factor(options.contrast)
+        measure = options.measure
+        _show(options, results.contrast(factor, *levels, measure=measure, where=where))
+    elif options.equivalence:
         _show(options, results.equivalence(*options.methods))
     else:
         _show(options, results.compare(*options.methods, where=where, intervals=options.intervals))

@@ -85,7 +85,9 @@ class Anova(Printed):
         return Document(title, [Block(grid=grid)], self.notes, [self.frame])
 
 
-def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> Anova:
+def anova(
+    performance: pd.DataFrame, measure: str, *, where: Where = None, common: bool = False
+) -> Anova:
     """Split the variance of a measure between the cells of a study by what varies in it.
 
     Factors, and method, estimand and interval where they vary, are all taken as categories. Sums
@@ -102,6 +104,8 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
         Which one.
     where : mapping or str, optional
         Which cells; see `mcstudy.analysis.select.select`.
+    common : bool, default False
+        Whether the conditions have common random numbers, which a note tells of.
 
     Raises
     ------
@@ -152,6 +156,11 @@ def anova(performance: pd.DataFrame, measure: str, *, where: Where = None) -> An
             f"too many levels for the interactions {', '.join(map(term_in_words, too_many))}"
         )
     notes += about_shares(frame)
+    if common:
+        notes.append(
+            "the conditions have common random numbers, so their errors go together: main effects "
+            "have other noise than shown"
+        )
     if shared := [factor for factor in factors if factor in WORDS]:
         notes.append(
             f"{', '.join(shared)}: on the same data, so their errors go together; terms among them "

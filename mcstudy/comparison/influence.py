@@ -30,6 +30,15 @@ def contributions(measure: str, cell: Cell) -> Floats:
         return centred(pieces)
 
 
+def test_contributions(cell: Cell) -> Floats:
+    """Return what each replicate contributes to the rejection rate of a test, shape (R,)."""
+    if cell.p_value is not None:
+        return centred(np.where(np.isnan(cell.p_value), np.nan, cell.p_value <= cell.alpha))
+    lower, upper = np.asarray(cell.lower), np.asarray(cell.upper)
+    missing = np.isnan(lower) | np.isnan(upper)
+    return centred(np.where(missing, np.nan, (cell.null < lower) | (upper < cell.null)))
+
+
 def centred(influence: Floats) -> Floats:
     """Return an influence as contributions; NaN has no part."""
     exist = np.isfinite(influence)

@@ -51,6 +51,11 @@ _MEASURES = (
 """Those that a plan names: each study has them all, where it has what they need."""
 _OF_NUMBERS = (*WITHOUT_TRUTH, "empirical_se", "mad", "mean_difference", "mean_ratio")
 """Those of estimands that have no true value."""
+_STREAMS = {
+    "independent": "condition, replicate and method has a random stream of its own",
+    "common": "replicate has a random stream, the same under all conditions (common random "
+    "numbers), and so has each replicate by a method",
+}
 _SHARES = (0.95, 0.8, 0.5)  # a nominal coverage, a usual power, and where the error is largest
 
 
@@ -398,7 +403,7 @@ def _other(study: Study) -> list[tuple[str, list[Block]]]:
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     where = f"{platform.platform()}, {counted(os.cpu_count() or 1, 'core')}."
     made = [
-        f"Seed {study.seed}. Each condition, replicate and method has a random stream of its own, "
+        f"Seed {study.seed}. Each {_STREAMS[study.streams]}, "
         "so the tables are the same for any number of workers and any order, and any replicate can "
         "be replayed by its address.",
         "Stored are "

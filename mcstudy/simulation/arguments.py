@@ -21,7 +21,7 @@ class Extras:
     """The arguments that a method asks for by name: its own generators, the factor values."""
 
     def __init__(self, study: Study, condition: Condition, name: str) -> None:
-        self._address = study.seed, condition.key
+        self._address = study.seed, study.stream_key(condition)
         self._factors = condition.factors
         self._name = name
         self._asked: set[str] = set()

@@ -107,7 +107,7 @@ def draw(study: Study, condition: Condition, replicate: int) -> Any:
     def run(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
-    rngs = streams(study.seed, condition.key, [replicate])
+    rngs = streams(study.seed, study.stream_key(condition), [replicate])
     together = batch_of(study.simulate)
     if together is not None:
         return drawn_together(run, together, rngs, condition.factors)[0]
@@ -199,7 +199,7 @@ class _Work:
         None in place of the outcomes: a whole batch raised or warned, which ones must be found.
         """
         study, condition = self.study, self.job.condition
-        rngs = streams(study.seed, condition.key, batch)
+        rngs = streams(study.seed, study.stream_key(condition), batch)
         together = batch_of(study.simulate)
         if together is not None:
             outcome = self._call(

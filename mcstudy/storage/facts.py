@@ -34,6 +34,8 @@ def facts_of(study: Study, truths: Truths) -> dict[str, Any]:
         "keep": study.keep,
         "versions": versions(),
     }
+    if study.streams != "independent":
+        facts["streams"] = study.streams
     if study.level != LEVEL:
         facts["level"] = study.level
     if study.precision is not None:

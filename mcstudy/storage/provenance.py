@@ -26,7 +26,10 @@ def method_marks(study: Study) -> dict[str, Mark]:
     """Return the mark of each method's rows: seed, simulate, method and versions by name."""
     simulate = Fingerprint(study.simulate, by_position=1)
     before = _left.get(simulate.digest, simulate.digest)
-    common = {"seed": str(study.seed), "simulate": before} | versions_of_rows()
+    # Rows of two seeds are never mixed, nor are those of independent and of common streams.
+    seed = str(study.seed)
+    seed += " (common streams)" if study.streams == "common" else ""
+    common = {"seed": seed, "simulate": before} | versions_of_rows()
     marks = {}
     for name, function in study.methods.items():
         method = Fingerprint(function, by_position=1)

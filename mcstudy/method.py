@@ -112,6 +112,42 @@ class Fit(NamedTuple):
     diagnostics: Mapping[str, Any] | None = None
 
 
+class SharedMethod:
+    """One of the methods that a function answers for together; called, it gives that one's answer.
+
+    Parameters
+    ----------
+    function : callable
+        Returns an answer for each of its methods, by name.
+    name : str
+        Of this one.
+    first : str
+        Of the first of them, whose random stream is that of all.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, first: str) -> None:
+        self.function = function
+        self.name = name
+        self.first = first
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """That of the function."""
+        return inspect.signature(self.function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the answer of this method."""
+        return self.function(*args, **kwargs)[self.name]
+
+    def __repr__(self) -> str:
+        return f"{self.name} of {self.function!r}"
+
+
+def function_of(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that does the work of a method, which others may share."""
+    return method.function if isinstance(method, SharedMethod) else method
+
+
 def batched(function: Function) -> Function:
     """Mark a simulate or a method that takes all replicates of a batch at once.
 
@@ -150,6 +186,9 @@ def batch_form(batch_function: Callable[..., Any]) -> Callable[[Function], Funct
 def batch_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
     """Return the form of a function that does a whole batch at once, None where it has none."""
     form: Callable[..., Any] | None
+    if isinstance(function, SharedMethod):
+        form = batch_of(function.function)
+        return form and SharedMethod(form, function.name, function.first)
     if isinstance(function, types.MethodType):
         form = batch_of(function.__func__)
         return form and types.MethodType(form, function.__self__)

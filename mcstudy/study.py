@@ -24,7 +24,7 @@ from mcstudy.measure import (
     check_targets,
     rejection_at,
 )
-from mcstudy.method import batch_of, wraps_batched
+from mcstudy.method import SharedMethod, batch_of, function_of, wraps_batched
 
 MAX_REPLICATES = 2**32  # the spawn key of a stream is one word of 32 bits (mcstudy.streams)
 MAX_SECONDS = 1e9
@@ -47,10 +47,12 @@ class Study:
         ``estimands(**factors)`` returns the true value of each estimand, a dict of floats; None
         is the value of one that has none, such as a test error. What a method returns beyond
         them has none either. ``estimands=None``: nothing has a true value.
-    methods : mapping of str to callable
+    methods : mapping of str, or tuple of str, to callable
         ``method(data)`` returns ``{estimand: Estimate}``, with plain numbers where there is nothing
         but a value, or a `Fit`. A method with an argument
         named ``rng`` or ``condition`` gets its own generator, or the dict of factor values.
+        Methods that share their work are one function: under several names,
+        ``{("hc0", "hc3"): least_squares}``, it returns an answer for each, by name.
     conditions : Grid
         Made by `grid`.
     replicates : int
@@ -243,13 +245,17 @@ class Study:
             raise StudyError(
                 f"{self.name}: methods is {self.methods!r}; write {{'name': function}}"
             )
-        for name, method in self.methods.items():
-            named = isinstance(name, str) and name and name == name.strip() and is_plain(name)
-            if not named or "," in name:
-                raise StudyError(
-                    f"{self.name}: {name!r} cannot name a method; use a text without commas"
-                )
-            _check_method(name, method, self.name)
+        for key, method in self.methods.items():
+            names = key if isinstance(key, tuple) and key else (key,)
+            for name in names:
+                named = isinstance(name, str) and name and name == name.strip() and is_plain(name)
+                if not named or "," in name:
+                    raise StudyError(
+                        f"{self.name}: {name!r} cannot name a method; use a text without commas"
+                    )
+            _check_method(", ".join(names), function_of(method), self.name)
+
+        object.__setattr__(self, "methods", _one_by_one(self.methods, self.name))
         if self.reference is not None and self.reference not in list(self.methods):
             raise StudyError(
                 f"{self.name}: reference {self.reference!r} is no method; "
@@ -384,6 +390,20 @@ def _check_method(name: str, method: Callable[..., Any], where: str) -> None:
             f"{where}: method '{name}' cannot be called with a data set"
             f"{''.join(f' and {each}' for each in sorted(known & asked))}: {error}"
         ) from None
+
+
+def _one_by_one(
+    methods: Mapping[Any, Callable[..., Any]], where: str
+) -> dict[str, Callable[..., Any]]:
+    """Return the methods each under its own name; StudyError for a name that stands twice."""
+    found: dict[str, Callable[..., Any]] = {}
+    for key, method in methods.items():
+        names = key if isinstance(key, tuple) else (key,)
+        for name in names:
+            if name in found:
+                raise StudyError(f"{where}: two methods are called {name!r}; rename one")
+            found[name] = SharedMethod(method, name, names[0]) if isinstance(key, tuple) else method
+    return found
 
 
 def _check_takes(

@@ -28,7 +28,7 @@ from mcstudy.grid import Level, level_text
 from mcstudy.labels import label
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.measure import REJECTION, WITHOUT_TRUTH, is_share, null_of, rejection_at
-from mcstudy.method import Status
+from mcstudy.method import Status, function_of
 from mcstudy.planning.forecast import cell_in_words, expected_errors, stops_in_words, unit_errors
 from mcstudy.planning.forecast import worst as worst_of
 from mcstudy.planning.pilot import run_pilot
@@ -269,7 +269,7 @@ def _methods(study: Study) -> list[Block]:
     blocks = []
     for name, method in study.methods.items():
         words = label(study.labels, name, "method")
-        blocks += _code(name if words == name else f"{name} ({words})", method)
+        blocks += _code(name if words == name else f"{name} ({words})", function_of(method))
     taken = "Of each fit: the estimates, with what of standard errors and intervals it returns, "
     taken += "how it ended, its warnings and its time."
     if study.level is not None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from mcstudy.arguments import short
 from mcstudy.grid import Condition
-from mcstudy.method import batch_of
+from mcstudy.method import SharedMethod, batch_of
 from mcstudy.simulation.validation import Answer, AnswerError, checked, is_frame, labels_of
 from mcstudy.streams import streams
 from mcstudy.study import Study
@@ -23,9 +24,9 @@ class Extras:
     def __init__(self, study: Study, condition: Condition, name: str) -> None:
         self._address = study.seed, study.stream_key(condition)
         self._factors = condition.factors
-        self._name = name
-        self._asked: set[str] = set()
         method = study.methods[name]
+        self._name = method.first if isinstance(method, SharedMethod) else name
+        self._asked: set[str] = set()
         with suppress(TypeError, ValueError):  # of a builtin, say
             _, *names = inspect.signature(batch_of(method) or method).parameters
             self._asked = {"rng", "rngs", "condition"}.intersection(names)
@@ -55,17 +56,38 @@ Run = Callable[..., Any]
 """Calls a user's function by what it is given, as `Caller.run` does."""
 
 
-def answer_of(
-    run: Run, method: Callable[..., Any], data: Any, extras: dict[str, Any], count: int | None
-) -> Answer:
-    """Return what a method says of a copy of the data, the same copy whoever else gets one."""
-    return checked(run(method, _copy(data), **extras), count)
+def answers_of(
+    run: Run,
+    methods: Mapping[str, Callable[..., Any]],
+    data: Any,
+    extras: dict[str, Any],
+    count: int | None,
+) -> dict[str, Answer]:
+    """Return by name what methods that share a function say of a copy of the data, or one alone.
+
+    It is the same copy whoever else gets one.
+    """
+    ((name, method), *_) = methods.items()
+    if not isinstance(method, SharedMethod):
+        return {name: checked(run(method, _copy(data), **extras), count)}
+    answers = run(method.function, _copy(data), **extras)
+    lacking = [name for name in methods if not isinstance(answers, Mapping) or name not in answers]
+    if lacking:
+        raise AnswerError(
+            f"returned {short(answers, most=60)} without an answer for {', '.join(lacking)}; "
+            "return {method: {estimand: Estimate(...)}}, an answer for each of its methods"
+        )
+    return {name: checked(answers[name], count) for name in methods}
 
 
-def answer_to_item(
-    run: Run, method: Callable[..., Any], batch: Any, place: int, extras: dict[str, Any]
-) -> Answer:
-    """Return what a one-at-a-time method says of one data set of a batch."""
+def answers_to_item(
+    run: Run,
+    methods: Mapping[str, Callable[..., Any]],
+    batch: Any,
+    place: int,
+    extras: dict[str, Any],
+) -> dict[str, Answer]:
+    """Return what one-at-a-time methods that share a function say of one data set of a batch."""
     try:
         data = batch[place]
     except Exception as error:  # whatever the user's own class raises
@@ -73,7 +95,7 @@ def answer_to_item(
             f"gets no data set: batch[i] of what simulate returned raises {type(error).__name__}; "
             "return a list, or an array, with one data set for each generator"
         ) from error
-    return answer_of(run, method, data, extras, None)
+    return answers_of(run, methods, data, extras, None)
 
 
 def drawn(

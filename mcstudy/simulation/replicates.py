@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from mcstudy.grid import Condition
-from mcstudy.method import Skip, Status, batch_of
+from mcstudy.method import SharedMethod, Skip, Status, batch_of, function_of
 from mcstudy.simulation.answers import Answers
-from mcstudy.simulation.arguments import Extras, answer_of, answer_to_item, drawn, drawn_together
+from mcstudy.simulation.arguments import Extras, answers_of, answers_to_item, drawn, drawn_together
 from mcstudy.simulation.call import (
     Caller,
     Outcome,
@@ -133,6 +133,15 @@ class _Work:
         self.limits = {name: study.limit_of(name) for name in ("", *job.methods)}
         self.extras = {name: Extras(study, job.condition, name) for name in job.methods}
         self.batch_forms = {name: batch_of(study.methods[name]) for name in job.methods}
+        # Methods that share a function, each under the first of them that the job has.
+        together: dict[tuple[str, int], list[str]] = {}
+        for name in job.methods:
+            method = study.methods[name]
+            shares = isinstance(method, SharedMethod)
+            key = ("", id(function_of(method))) if shares else (name, 0)
+            together.setdefault(key, []).append(name)
+        self.groups = {names[0]: names for names in together.values()}
+        self.group_of = {name: first for first, names in self.groups.items() for name in names}
 
     def fit(self, methods: Sequence[str], batch: range) -> None:
         """Fill the rows of a batch, for each of the methods."""
@@ -154,17 +163,22 @@ class _Work:
             return
         if self.largest_batch == 1:
             self.largest_batch = max(1, min(BATCH_REPLICATES, BATCH_BYTES // _bytes_each(data)))
+        groups: dict[str, list[str]] = {}
         for name in methods:
-            if self.batch_forms[name] is None:
-                self._fit_each(name, good, data)
+            groups.setdefault(self.group_of[name], []).append(name)
+        for first, names in groups.items():
+            if self.batch_forms[first] is None:
+                self._fit_each(names, good, data)
             else:
-                self._fit_together(name, good, data)
+                self._fit_together(names, good, data)
 
     def _without_known_failures(self, methods: Sequence[str], replicate: int) -> list[str]:
         """Write down the known failures of a replicate; return the methods that have none."""
         left, failures = [], self.policy.known_failures
         for name in methods:
-            known = failures.get((replicate, "")) or failures.get((replicate, name))
+            shared = self.groups[self.group_of[name]]  # of one call, known by any of its methods
+            tries = (failures.get((replicate, who)) for who in ("", *shared))
+            known = next(filter(None, tries), None)
             if known is None:
                 left.append(name)
                 continue
@@ -218,47 +232,57 @@ class _Work:
                 data.append(outcome.value)
         return data, troubled
 
-    def _fit_each(self, name: str, replicates: list[int], data: Any) -> None:
-        """Call a one-at-a-time method for each data set."""
-        method, answers = self.study.methods[name], self.answers[name]
-        extras = self.extras[name].each(replicates)
+    def _fit_each(self, names: list[str], replicates: list[int], data: Any) -> None:
+        """Call a one-at-a-time function for each data set, of one method or of all that share it."""
+        methods = {name: self.study.methods[name] for name in names}
+        extras = self.extras[names[0]].each(replicates)
         for i, replicate in enumerate(replicates):
             row = replicate - self.job.start
-            arguments = (method, data, i, extras[i])
-            outcome = self._call(name, replicate, 1, answer_to_item, *arguments)
-            answers.seconds[row] = outcome.seconds
-            if outcome.value is not None:
-                answers.store(row, outcome.value)
-            if outcome.troubled:
-                self._note_trouble(name, replicate, outcome)
+            outcome = self._call(
+                names[0], replicate, 1, answers_to_item, methods, data, i, extras[i]
+            )
+            for name in names:
+                answers = self.answers[name]
+                answers.seconds[row] = outcome.seconds / len(names)
+                if outcome.value is not None:
+                    answers.store(row, outcome.value[name])
+                if outcome.troubled:
+                    self._note_trouble(name, replicate, outcome, shared=len(names))
 
-    def _fit_together(self, name: str, replicates: list[int], data: Any) -> None:
-        """Call a batched method once; where it raises or warns, again for each replicate."""
-        answers, count = self.answers[name], len(replicates)
-        rows = np.array(replicates) - self.job.start
-        extras = self.extras[name].together(replicates)
-        arguments = (self.batch_forms[name], data, extras, count)
-        outcome = self._call(name, replicates[0], count, answer_of, *arguments)
+    def _fit_together(self, names: list[str], replicates: list[int], data: Any) -> None:
+        """Call a batched function once; where it raises or warns, again for each replicate."""
+        count, rows = len(replicates), np.array(replicates) - self.job.start
+        forms = {name: form for name in names if (form := self.batch_forms[name])}
+        extras = self.extras[names[0]].together(replicates)
+        outcome = self._call(names[0], replicates[0], count, answers_of, forms, data, extras, count)
         if outcome.troubled and count > 1:
-            self._tell_of_form(name, outcome)
+            self._tell_of_form(names[0], outcome)
             for replicate, row in zip(replicates, rows.tolist(), strict=True):
-                answers.messages.pop(row, None)
-                answers.warned[row] = False
-                self.fit([name], range(replicate, replicate + 1))
+                for name in names:
+                    self.answers[name].messages.pop(row, None)
+                    self.answers[name].warned[row] = False
+                self.fit(names, range(replicate, replicate + 1))
             return
-        answers.seconds[rows] = outcome.seconds / count
-        if outcome.value is not None:
-            answers.store_batch(rows, outcome.value)
-        if outcome.troubled:
-            self._note_trouble(name, replicates[0], outcome)
+        for name in names:
+            answers = self.answers[name]
+            answers.seconds[rows] = outcome.seconds / count / len(names)
+            if outcome.value is not None:
+                answers.store_batch(rows, outcome.value[name])
+            if outcome.troubled:
+                self._note_trouble(name, replicates[0], outcome, shared=len(names))
 
     def _tell_of_form(self, name: str, outcome: Outcome) -> None:
         """Tell of a batch of a wrong form; it is done again one by one, where it may be right."""
         if self.tell and isinstance(outcome.exception, AnswerError):
             self.tell(FitException(name, outcome.exception, in_words(outcome.exception)))
 
-    def _note_trouble(self, name: str, replicate: int, outcome: Outcome, of: str = "") -> None:
-        """Write down how a fit went wrong, or only warned; `of` says that simulate did."""
+    def _note_trouble(
+        self, name: str, replicate: int, outcome: Outcome, of: str = "", *, shared: int = 1
+    ) -> None:
+        """Write down how a fit went wrong, or only warned; `of` says that simulate did.
+
+        `shared` is how many methods share the call, and its time.
+        """
         answers, row, exception = self.answers[name], replicate - self.job.start, outcome.exception
         if exception is None:
             answers.warn(row, of + outcome.warned)
@@ -266,7 +290,7 @@ class _Work:
         if isinstance(exception, TimeLimitExceeded):
             text = str(exception)
             answers.end(row, Status.TIMEOUT, of + text)
-            answers.seconds[row] = outcome.seconds
+            answers.seconds[row] = outcome.seconds / shared
         elif isinstance(exception, Skip):
             answers.end(row, Status.SKIPPED, of + plain_text(exception))
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mcstudy.method import SharedMethod, function_of
 from mcstudy.storage.fingerprint import Fingerprint
 from mcstudy.storage.versions import versions_of, versions_of_rows
 from mcstudy.study import Study
@@ -32,10 +33,12 @@ def method_marks(study: Study) -> dict[str, Mark]:
     common = {"seed": seed, "simulate": before} | versions_of_rows()
     marks = {}
     for name, function in study.methods.items():
-        method = Fingerprint(function, by_position=1)
+        method = Fingerprint(function_of(function), by_position=1)
         before = _left.get(method.digest, method.digest)
         further = versions_of(simulate.packages | method.packages)
-        marks[name] = {"method": before} | common | further
+        # Methods that share their work have the random stream of the first of them.
+        shared = {"shared": function.first} if isinstance(function, SharedMethod) else {}
+        marks[name] = {"method": before} | shared | common | further
     return marks
 
 
@@ -60,7 +63,7 @@ def take_as_unchanged(study: Study, marks: Mapping[str, Mark]) -> None:
     for name, mark in marks.items():
         for function, before in (
             (study.simulate, mark["simulate"]),
-            (study.methods[name], mark["method"]),
+            (function_of(study.methods[name]), mark["method"]),
         ):
             after = Fingerprint(function, by_position=1).digest
             if after != before:
@@ -70,6 +73,6 @@ def take_as_unchanged(study: Study, marks: Mapping[str, Mark]) -> None:
 def reference_digests(study: Study) -> dict[str, str]:
     """Return the digests of what a study uses of modules of the user's, by module and name."""
     found: dict[str, Any] = {}
-    for function in (study.simulate, *study.methods.values()):
+    for function in (study.simulate, *map(function_of, study.methods.values())):
         found |= Fingerprint(function).references
     return {name: code_digest(thing) for name, thing in sorted(found.items())}

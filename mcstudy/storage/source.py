@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, NotRequired, TypedDict
 
 from mcstudy.arguments import short
+from mcstudy.method import function_of
 from mcstudy.study import Study
 
 _OF_STUDY = ("mcstudy_study_", "__main__")  # modules that are a study file, or a session
@@ -39,7 +40,7 @@ class Source(TypedDict):
 
 def source_of(function: Callable[..., Any]) -> Source:
     """Return what can be read of a function, or of an object that can be called."""
-    inner: Any = function
+    inner: Any = function_of(function)
     options: dict[str, str] = {}
     while isinstance(inner, functools.partial):
         given = {str(place): value for place, value in enumerate(inner.args)} | inner.keywords

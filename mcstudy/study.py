@@ -30,6 +30,8 @@ MAX_REPLICATES = 2**32  # the spawn key of a stream is one word of 32 bits (mcst
 MAX_SECONDS = 1e9
 """Of a time limit: the timer of a process counts nanoseconds in 63 bits."""
 SIMULATE = "simulate"
+PREPARED = "prepared"
+"""The argument of `simulate` and of methods that gets what `prepare` returns."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -104,6 +106,13 @@ class Study:
         With "common" a replicate has the same random stream under every condition (common random
         numbers), so that differences between conditions are paired: `Results.contrast`.
 
+    prepare : callable, optional
+        ``prepare(**factors)`` returns what all replicates of a condition share, such as a matrix
+        read from a file or a compiled model. Each worker calls it once for a condition, and gives
+        what it returns to `simulate` and to methods that have an argument named ``prepared``; none
+        of them may change it. If it names ``rng`` it gets a generator of its own, the same
+        everywhere.
+
     Raises
     ------
     StudyError
@@ -130,6 +139,8 @@ class Study:
     labels: Mapping[str, str] = field(default_factory=dict)
     alpha: float | Sequence[float] | None = None
     streams: str = "independent"
+    prepare: Callable[..., Any] | None = None
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -179,7 +190,11 @@ class Study:
                 "leave one of the two out"
             )
         factors = self.conditions.factors
-        _check_takes(factors, "simulate", self.simulate, leading=1, where=self.name)
+        self._check_prepare(factors)
+        shared = {PREPARED} if self.prepare is not None else set()
+        _check_takes(
+            factors, "simulate", self.simulate, leading=1, where=self.name, optional=shared
+        )
         if self.estimands is not None:
             _check_takes(factors, "estimands", self.estimands, leading=0, where=self.name)
         if self.oracle is not None:
@@ -189,7 +204,7 @@ class Study:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields, with a dict of the methods: what cannot be changed is not pickled."""
-        return {**vars(self), "methods": dict(self.methods)}
+        return {**vars(self), "methods": dict(self.methods), "kept": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, methods=MappingProxyType(state["methods"]))
@@ -253,7 +268,8 @@ class Study:
                     raise StudyError(
                         f"{self.name}: {name!r} cannot name a method; use a text without commas"
                     )
-            _check_method(", ".join(names), function_of(method), self.name)
+            has_prepared = self.prepare is not None
+            _check_method(", ".join(names), function_of(method), self.name, has_prepared)
 
         object.__setattr__(self, "methods", _one_by_one(self.methods, self.name))
         if self.reference is not None and self.reference not in list(self.methods):
@@ -261,6 +277,15 @@ class Study:
                 f"{self.name}: reference {self.reference!r} is no method; "
                 f"choose from {', '.join(self.methods)}"
             )
+
+    def _check_prepare(self, factors: Collection[str]) -> None:
+        if self.prepare is None:
+            return
+        if PREPARED in factors:
+            raise StudyError(
+                f"{self.name}: a factor is called {PREPARED!r}, as what prepare returns; rename it"
+            )
+        _check_takes(factors, "prepare", self.prepare, leading=0, where=self.name, optional={"rng"})
 
     def _check_time_limit(self) -> None:
         limits = self.time_limit
@@ -365,11 +390,11 @@ def check_replicates(replicates: object, name: str, what: str = "replicates") ->
         )
 
 
-def _check_method(name: str, method: Callable[..., Any], where: str) -> None:
+def _check_method(name: str, method: Callable[..., Any], where: str, has_prepared: bool) -> None:
     """Raise StudyError unless a method takes a data set, and else what it asks for by name."""
     _check_function(f"method '{name}'", method, where)
     form = batch_of(method)
-    known = {"rngs" if form else "rng", "condition"}
+    known = {"rngs" if form else "rng", "condition", *([PREPARED] if has_prepared else [])}
     try:
         signature = inspect.signature(form or method)
         callable_as = inspect.signature(form or method, follow_wrapped=False)
@@ -377,6 +402,11 @@ def _check_method(name: str, method: Callable[..., Any], where: str) -> None:
         return
     parameters = list(signature.parameters.values())[1:]
     asked = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+    if PREPARED in asked and not has_prepared:
+        raise StudyError(
+            f"{where}: method '{name}' asks for {PREPARED!r}, and the study has no prepare=...; "
+            "add it, or rename the argument"
+        )
     other = "rng" if form else "rngs"
     if other in asked:
         raise StudyError(
@@ -413,15 +443,20 @@ def _check_takes(
     *,
     leading: int,
     where: str,
+    optional: Collection[str] = (),
 ) -> None:
-    """Raise StudyError unless a function takes `leading` arguments and the factors by name."""
+    """Raise StudyError unless a function takes `leading` arguments and the factors by name.
+
+    It may take those of `optional` too.
+    """
     _check_function(role, function, where)
     try:
         signature = inspect.signature(batch_of(function) or function)
     except (TypeError, ValueError):
         return
+    asked = {name for name in optional if name in signature.parameters}
     try:
-        signature.bind(*[None] * leading, **dict.fromkeys(factors))
+        signature.bind(*[None] * leading, **dict.fromkeys([*factors, *asked]))
     except TypeError as error:
         raise StudyError(
             f"{where}: {role} does not take the factors "

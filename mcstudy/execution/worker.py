@@ -194,7 +194,7 @@ def _differing(config: WorkerConfig, found: Mapping[str, Mark]) -> str:
     pickled = CODE if config.payload.path is None else ()
     said: dict[str, None] = {}
     for name, mark in config.marks.items():
-        same = {part: mark[part] for part in pickled}
+        same = {part: mark[part] for part in pickled if part in mark}
         for change in changes(mark, found[name] | same):
             said[change.replace("of method", f"of method '{name}'")] = None
     if not said:

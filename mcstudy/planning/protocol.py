@@ -215,6 +215,7 @@ def _mechanism(study: Study) -> list[tuple[str, list[Block]]]:
             "How do data arise, and where do the parameters come from?",
             [
                 *_code("simulate", study.simulate),
+                *(_code("prepare", study.prepare) if study.prepare else ()),
                 _person("parametric, parametric after real data, or resampled; and why."),
             ],
         ),

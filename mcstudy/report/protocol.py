@@ -16,6 +16,7 @@ from mcstudy.figures.style import label, labelled, level_label
 from mcstudy.measure import LEVEL, is_share
 from mcstudy.report.elements import Code, Part, Section, Term, as_table, number
 from mcstudy.report.reported import Reported
+from mcstudy.storage.provenance import CODE
 from mcstudy.tables.document import Block, Document, Grid
 
 _NO_AIMS = 'To fill in: the study says no aims (Study(aims="...")).'
@@ -76,7 +77,9 @@ def _mechanism(results: Reported) -> Part:
         lines.append(f"Digest of the code that makes the data: {', '.join(digests)}.")
     if source.get("home"):
         lines.append(f"The data come from {_home(source)}.")
-    return Part("Data-generating mechanism", lines, terms=terms, code=[*_code("simulate", source)])
+    code = [*_code("simulate", source)]
+    code += _code("prepare", _sources(results, "study").get("prepare", {}))
+    return Part("Data-generating mechanism", lines, terms=terms, code=code)
 
 
 def _in_code(results: Reported, name: str, kind: str) -> str:
@@ -143,7 +146,7 @@ def _methods(results: Reported) -> Part:
         packages = [
             f"{package} {version}"
             for package, version in mark.items()
-            if package not in ("simulate", "method", "seed", "python", "mcstudy results")
+            if package not in (*CODE, "shared", "seed", "python", "mcstudy results")
         ]
         said += [f"digest of its code {mark['method']}"] if "method" in mark else []
         said += [f"with {', '.join(packages)}"] if packages else []

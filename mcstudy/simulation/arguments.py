@@ -13,6 +13,7 @@ import numpy as np
 from mcstudy.arguments import short
 from mcstudy.grid import Condition
 from mcstudy.method import SharedMethod, batch_of
+from mcstudy.simulation.prepare import given
 from mcstudy.simulation.validation import Answer, AnswerError, checked, is_frame, labels_of
 from mcstudy.streams import streams
 from mcstudy.study import Study
@@ -30,11 +31,12 @@ class Extras:
         with suppress(TypeError, ValueError):  # of a builtin, say
             _, *names = inspect.signature(batch_of(method) or method).parameters
             self._asked = {"rng", "rngs", "condition"}.intersection(names)
+        self._given = given(study, condition, method)
 
     def each(self, replicates: Sequence[int]) -> list[dict[str, Any]]:
         """Return the arguments of a one-at-a-time method for each replicate."""
         if not self._asked:
-            return [{}] * len(replicates)
+            return [self._given] * len(replicates)
         if "rng" not in self._asked:
             return [self._extras() for _ in replicates]
         return [self._extras(rng=rng) for rng in self._streams(replicates)]
@@ -46,7 +48,9 @@ class Extras:
         return self._extras(rngs=self._streams(replicates))
 
     def _extras(self, **extras: Any) -> dict[str, Any]:
-        return extras | ({"condition": dict(self._factors)} if "condition" in self._asked else {})
+        if "condition" in self._asked:
+            extras |= {"condition": dict(self._factors)}
+        return self._given | extras
 
     def _streams(self, replicates: Sequence[int]) -> list[np.random.Generator]:
         return streams(*self._address, replicates, self._name)

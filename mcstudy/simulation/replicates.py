@@ -6,6 +6,7 @@ once for each of a batch, and leaves the same columns as one that takes them tog
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from mcstudy.simulation.call import (
     plain_text,
 )
 from mcstudy.simulation.output import Capture
+from mcstudy.simulation.prepare import given, prepared
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy, Watch
 from mcstudy.simulation.validation import AnswerError
 from mcstudy.streams import streams
@@ -108,10 +110,11 @@ def draw(study: Study, condition: Condition, replicate: int) -> Any:
         return function(*args, **kwargs)
 
     rngs = streams(study.seed, study.stream_key(condition), [replicate])
+    factors = dict(condition.factors) | given(study, condition, study.simulate)
     together = batch_of(study.simulate)
     if together is not None:
-        return drawn_together(run, together, rngs, condition.factors)[0]
-    return study.simulate(rngs[0], **condition.factors)
+        return drawn_together(run, together, rngs, factors)[0]
+    return study.simulate(rngs[0], **factors)
 
 
 @dataclass
@@ -130,8 +133,11 @@ class _Work:
 
     def __post_init__(self) -> None:
         study, job = self.study, self.job
+        self.prepared = prepared(study, job.condition)
         self.limits = {name: study.limit_of(name) for name in ("", *job.methods)}
-        self.extras = {name: Extras(study, job.condition, name) for name in job.methods}
+        if not self.is_unprepared:
+            self.extras = {name: Extras(study, job.condition, name) for name in job.methods}
+            self.factors = dict(job.condition.factors) | given(study, job.condition, study.simulate)
         self.batch_forms = {name: batch_of(study.methods[name]) for name in job.methods}
         # Methods that share a function, each under the first of them that the job has.
         together: dict[tuple[str, int], list[str]] = {}
@@ -143,11 +149,20 @@ class _Work:
         self.groups = {names[0]: names for names in together.values()}
         self.group_of = {name: first for first, names in self.groups.items() for name in names}
 
+    @property
+    def is_unprepared(self) -> bool:
+        """Whether `prepare` has raised, so that nothing can be fitted."""
+        return self.prepared is not None and self.prepared.exception is not None
+
     def fit(self, methods: Sequence[str], batch: range) -> None:
         """Fill the rows of a batch, for each of the methods."""
         if self.policy.known_failures:
             methods = self._without_known_failures(methods, batch[0])
         if not methods:
+            return
+        if self.prepared is not None and self.prepared.exception is not None:
+            for replicate, name in itertools.product(batch, methods):
+                self._note_trouble(name, replicate, self.prepared, of="prepare: ")
             return
         data, simulated = self._simulate(batch)
         if simulated is None:
@@ -217,7 +232,7 @@ class _Work:
         together = batch_of(study.simulate)
         if together is not None:
             outcome = self._call(
-                "", batch[0], len(batch), drawn_together, together, rngs, condition.factors
+                "", batch[0], len(batch), drawn_together, together, rngs, self.factors
             )
             if outcome.troubled and len(batch) > 1:
                 self._tell_of_form("", outcome)
@@ -225,7 +240,7 @@ class _Work:
             return outcome.value, {batch[0]: outcome} if outcome.troubled else {}
         data, troubled = [], {}
         for replicate, rng in zip(batch, rngs, strict=True):
-            outcome = self._call("", replicate, 1, drawn, study.simulate, rng, condition.factors)
+            outcome = self._call("", replicate, 1, drawn, study.simulate, rng, self.factors)
             if outcome.troubled:
                 troubled[replicate] = outcome
             if outcome.exception is None:
@@ -233,7 +248,7 @@ class _Work:
         return data, troubled
 
     def _fit_each(self, names: list[str], replicates: list[int], data: Any) -> None:
-        """Call a one-at-a-time function for each data set, of one method or of all that share it."""
+        """Call a one-at-a-time function for each data set, for all methods that share it."""
         methods = {name: self.study.methods[name] for name in names}
         extras = self.extras[names[0]].each(replicates)
         for i, replicate in enumerate(replicates):

@@ -17,7 +17,7 @@ from mcstudy.study import Study
 
 Mark = dict[str, str]
 
-CODE = ("simulate", "method")
+CODE = ("simulate", "method", "prepare")
 
 _left: dict[str, str] = {}
 """The digest of a function before this process called it, by the one after."""
@@ -31,11 +31,16 @@ def method_marks(study: Study) -> dict[str, Mark]:
     seed = str(study.seed)
     seed += " (common streams)" if study.streams == "common" else ""
     common = {"seed": seed, "simulate": before} | versions_of_rows()
+    packages = simulate.packages
+    if study.prepare is not None:
+        prepare = Fingerprint(study.prepare)
+        common["prepare"] = _left.get(prepare.digest, prepare.digest)
+        packages = packages | prepare.packages
     marks = {}
     for name, function in study.methods.items():
         method = Fingerprint(function_of(function), by_position=1)
         before = _left.get(method.digest, method.digest)
-        further = versions_of(simulate.packages | method.packages)
+        further = versions_of(packages | method.packages)
         # Methods that share their work have the random stream of the first of them.
         shared = {"shared": function.first} if isinstance(function, SharedMethod) else {}
         marks[name] = {"method": before} | shared | common | further
@@ -61,13 +66,15 @@ def code_digest(function: Any) -> str:
 def take_as_unchanged(study: Study, marks: Mapping[str, Mark]) -> None:
     """Let what calls have left in memory since `marks` were made be no change: a method's memo."""
     for name, mark in marks.items():
-        for function, before in (
-            (study.simulate, mark["simulate"]),
-            (function_of(study.methods[name]), mark["method"]),
-        ):
-            after = Fingerprint(function, by_position=1).digest
-            if after != before:
-                _left[after] = before
+        called = [
+            (Fingerprint(study.simulate, by_position=1), mark["simulate"]),
+            (Fingerprint(function_of(study.methods[name]), by_position=1), mark["method"]),
+        ]
+        if study.prepare is not None:
+            called.append((Fingerprint(study.prepare), mark["prepare"]))
+        for after, before in called:
+            if after.digest != before:
+                _left[after.digest] = before
 
 
 def reference_digests(study: Study) -> dict[str, str]:

@@ -72,7 +72,7 @@ def sources_of(study: Study) -> dict[str, Mapping[str, Source]]:
     return {
         "study": {
             name: source_of(function)
-            for name in ("simulate", "estimands")
+            for name in ("simulate", "estimands", "prepare")
             if (function := getattr(study, name)) is not None
         },
         "method": {name: source_of(method) for name, method in study.methods.items()},

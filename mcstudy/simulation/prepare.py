@@ -1,0 +1,76 @@
+"""What `prepare` makes of a condition: once per worker, for all replicates and methods of it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from mcstudy.grid import Condition
+from mcstudy.method import batch_of, function_of
+from mcstudy.simulation.call import Outcome, attempt
+from mcstudy.streams import stream
+from mcstudy.study import PREPARED, Study
+
+_KEPT = 2  # conditions: a worker goes from one to the next, and what is prepared may be large
+_STREAM = "\0prepare"  # no method can be called so
+
+
+def prepared(study: Study, condition: Condition) -> Outcome | None:
+    """Return what came of `prepare` under a condition; None where a study has none.
+
+    It is called once in a process as long as the condition is at work. Arrays that it returns, also
+    in a dict, list or tuple, cannot be written to: all replicates share them.
+    """
+    if study.prepare is None:
+        return None
+    kept: dict[Condition, Outcome] = study.kept
+    if condition not in kept:
+        arguments: dict[str, Any] = dict(condition.factors)
+        if "rng" in asked_for(study.prepare):
+            arguments["rng"] = stream(study.seed, study.stream_key(condition), 0, _STREAM)
+        outcome = attempt(functools.partial(study.prepare, **arguments), None)
+        _protect(outcome.value)
+        while len(kept) >= _KEPT:
+            del kept[next(iter(kept))]
+        kept[condition] = outcome
+    return kept[condition]
+
+
+def given(study: Study, condition: Condition, function: Callable[..., Any]) -> dict[str, Any]:
+    """Return what is prepared as an argument, if the function asks for it.
+
+    Raises
+    ------
+    BaseException
+        What `prepare` raised.
+    """
+    if PREPARED not in asked_for(function) or (outcome := prepared(study, condition)) is None:
+        return {}
+    if outcome.exception is not None:
+        raise outcome.exception
+    return {PREPARED: outcome.value}
+
+
+def asked_for(function: Callable[..., Any]) -> set[str]:
+    """Return the names of a function's arguments; of one with a batch form those of that."""
+    function = function_of(function)
+    with suppress(TypeError, ValueError):  # of a builtin, say
+        return set(inspect.signature(batch_of(function) or function).parameters)
+    return set()
+
+
+def _protect(value: Any) -> None:
+    """Make arrays read-only."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif isinstance(value, dict):
+        for each in value.values():
+            _protect(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _protect(each)

@@ -1,0 +1,123 @@
+"""What all replicates of a condition share: prepared once, and part of the study."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mcstudy import Estimate, Study, check, grid, replay, run
+from mcstudy.errors import ChangedError, StudyError
+
+CALLS = []
+
+
+def design(rng, *, n):
+    CALLS.append(n)
+    return {"x": rng.normal(size=(n, 2))}
+
+
+def respond(rng, *, n, prepared):
+    return prepared["x"].sum(axis=1) + rng.normal(size=n)
+
+
+def least_squares(y, prepared):
+    x = prepared["x"]
+    return {"slope": Estimate(np.linalg.solve(x.T @ x, x.T @ y)[0])}
+
+
+def mean(y):
+    return {"slope": Estimate(y.mean())}
+
+
+STUDY = Study(
+    name="designed",
+    simulate=respond,
+    estimands=lambda *, n: {"slope": 1.0},
+    methods={"least_squares": least_squares, "mean": mean},
+    conditions=grid(n=[10, 20, 30]),
+    replicates=40,
+    seed=6,
+    prepare=design,
+)
+
+
+def frame(results):
+    return results.performance.reset_index(drop=True)
+
+
+def test_contract_it_is_called_once_for_a_condition(tmp_path):
+    CALLS.clear()
+    study = dataclasses.replace(STUDY)
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    assert sorted(CALLS) == [10, 20, 30]
+    assert set(results.fits["status"]) == {"ok"}
+
+
+def test_identity_the_same_for_any_number_of_workers_and_when_resumed(tmp_path):
+    one = run(STUDY, tmp_path / "one", jobs=1, quiet=True)
+    two = run(dataclasses.replace(STUDY), tmp_path / "two", jobs=2, quiet=True)
+    half = dataclasses.replace(STUDY, replicates=15)
+    run(half, tmp_path / "half", jobs=1, quiet=True)
+    whole = run(dataclasses.replace(STUDY), tmp_path / "half", jobs=1, quiet=True)
+    assert frame(one).equals(frame(two))
+    assert frame(one).equals(frame(whole))
+    again = replay(STUDY, "n=20", 7, results=tmp_path / "one")
+    assert str(again).count("bit for bit") == 2
+
+
+def test_contract_its_code_is_part_of_the_study(tmp_path):
+    run(STUDY, tmp_path, jobs=1, quiet=True)
+    other = dataclasses.replace(STUDY, prepare=lambda *, n: {"x": np.ones((n, 2))})
+    with pytest.raises(ChangedError, match="the code of prepare"):
+        run(other, tmp_path, jobs=1, quiet=True)
+
+
+def test_contract_nothing_can_write_to_what_is_shared(tmp_path):
+    def writes(y, prepared):
+        prepared["x"][0, 0] = 9.0
+        return {"slope": 0.0}
+
+    study = dataclasses.replace(STUDY, name="writes", methods={"writes": writes})
+    results = run(study, tmp_path, jobs=1, quiet=True, keep_going=True)
+    assert results.fits["message"].str.contains("read-only").all()
+
+
+def test_contract_where_it_raises_all_fits_are_rows_that_say_so(tmp_path):
+    def fails(*, n):
+        if n == 20:
+            raise OSError("no file")
+        return {"x": np.eye(n, 2)}
+
+    study = dataclasses.replace(STUDY, name="fails", prepare=fails)
+    fits = run(study, tmp_path, jobs=1, quiet=True).fits
+    lost = fits[fits["status"] == "error"]
+    assert set(lost["condition"]) == {"n=20"}
+    assert len(lost) == 80
+    assert lost["message"].str.startswith("prepare: OSError: no file").all()
+    assert "no file" in str(check(study))
+
+
+def test_contract_a_study_that_prepares_is_checked():
+    assert check(STUDY).clean
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"prepare": None, "methods": {"mean": mean}}, "simulate does not take the factors"),
+        (
+            {"prepare": None, "simulate": lambda rng, *, n: 0.0},
+            "asks for 'prepared', and the study",
+        ),
+        ({"prepare": lambda: 3}, "prepare does not take the factors n"),
+        ({"prepare": 3}, "prepare is 3, not a function"),
+        (
+            {"conditions": grid(n=[1], prepared=[2])},
+            "a factor is called 'prepared', as what prepare returns; rename it",
+        ),
+    ],
+)
+def test_contract_what_does_not_fit_is_said(changes, said):
+    with pytest.raises(StudyError) as caught:
+        dataclasses.replace(STUDY, **changes)
+    assert said in str(caught.value)

@@ -6,6 +6,7 @@ Change the cells in Jupyter, then run this: the stored outputs are those of a fr
 the extra `docs`.
 """
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ NOTEBOOK = Path(__file__).with_name("study_to_paper.ipynb")
 def executed(path=NOTEBOOK):
     """Return the notebook, executed in an empty folder by a fresh kernel."""
     notebook = nbformat.read(path, as_version=4)
+    os.environ["COLUMNS"] = "80"  # texts are as wide as a page, whoever runs it
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": folder}})
         client.execute()

@@ -9,11 +9,54 @@ from mcstudy.arguments import short, suggestion
 from mcstudy.columns import WARNED
 from mcstudy.errors import StudyError
 from mcstudy.grid import Grid, is_plain, level_text
-from mcstudy.measure import BUILT_IN
+from mcstudy.measure import BUILT_IN, REJECTION
 from mcstudy.method import Status
 
 Labels = Mapping[str, str]
 _KNOWN_LATER = ("interval", "diagnostic")  # by what the methods return
+
+
+MEASURE_WORDS = {
+    "bias": "Bias",
+    "relative_bias": "Relative bias",
+    "standardized_bias": "Standardized bias",
+    "empirical_se": "Empirical SE",
+    "mse": "MSE",
+    "rmse": "RMSE",
+    "median_bias": "Median bias",
+    "mad": "MAD",
+    "model_se": "Model SE",
+    "relative_error_model_se": "Relative error of the model SE",
+    "mean": "Mean",
+    "median": "Median",
+    "quantile_05": "5 % quantile",
+    "quantile_95": "95 % quantile",
+    "coverage": "Coverage",
+    "coverage_of_all": "Coverage of all data sets",
+    "bias_eliminated_coverage": "Bias-eliminated coverage",
+    "miss_below": "Share of intervals below the truth",
+    "miss_above": "Share of intervals above the truth",
+    "width": "Width of the interval",
+    "rejection": "Rejection rate",
+    "warned": "Share of fits with a warning",
+    "bias_difference": "Difference of bias",
+    "mse_difference": "Difference of MSE",
+    "mean_difference": "Difference of means",
+    "mean_ratio": "Ratio of means",
+    "empirical_se_ratio": "Ratio of the empirical SEs",
+    "relative_precision": "Relative precision",
+    "relative_efficiency": "Relative efficiency",
+    "coverage_difference": "Difference of coverage",
+    "coverage_of_all_difference": "Difference of coverage of all data sets",
+    "rejection_difference": "Difference of rejection rate",
+    "width_difference": "Difference of width",
+}
+_BEGINNINGS = {
+    f"{REJECTION}_difference_": "Difference of rejection rate at {}",
+    f"{REJECTION}_": "Rejection rate at {}",
+    "share_": "Share of fits: {}",
+}
+"""Words for measures of which there is one for each level, or each status."""
 
 
 def label(labels: Labels, name: str, kind: str = "") -> str:
@@ -105,3 +148,13 @@ def check_labelled(
             "which is no factor, method, estimand or measure, and no level like 'n=10'; an "
             "interval and a diagnostic are named as 'interval=NAME', 'diagnostic=NAME'"
         )
+
+
+def measure_words(name: str) -> str:
+    """Return what a measure is called in figures and captions; an own one by its name."""
+    if name in MEASURE_WORDS:
+        return MEASURE_WORDS[name]
+    for beginning, words in _BEGINNINGS.items():
+        if name.startswith(beginning):
+            return words.format(name.removeprefix(beginning).replace("_", " "))
+    return name

@@ -36,6 +36,14 @@ study = Study(
 
 
 @pytest.fixture(scope="session", autouse=True)
+def page_of_80_columns():
+    """Fold tables as a terminal of 80 columns does; without one they are as wide as it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Leave the other cores to the other tests."""
     with threadpool_limits(1):

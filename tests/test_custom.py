@@ -197,7 +197,10 @@ def test_law_jackknife_is_the_spread_over_studies():
     [
         ("measures=[within_half]", "measures is .*; write {'name': function}"),
         ("measures={'bias': within_half}", "mcstudy has a measure 'bias'; choose another name"),
-        ("measures={'share_good': within_half}", "mcstudy has a measure 'share_good'"),
+        (
+            "measures={'share_good': within_half}",
+            "measure 'share_good' begins with share_, as measures of",
+        ),
         ("measures={'': within_half}", "'' cannot name a measure"),
         ("measures={'w': 3}", "measure 'w' is 3, not a function"),
         ("measures={'w': lambda x: 1}", "measure 'w' asks for x; its arguments must be among"),

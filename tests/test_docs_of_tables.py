@@ -24,7 +24,7 @@ def test_contract_the_examples_run_and_print_the_table_shown(tmp_path, monkeypat
         "No two methods failed",
         "Ranking",
         "noise: what",
-        "\\hline",
+        "\\toprule",
     ):
         assert word in shown
 

@@ -225,7 +225,8 @@ def test_contract_latex_compiles(tmp_path):
     frame = performance(methods=(SPECIAL, "k", 'quo"ted'), used=990)
     frame.loc[1, ["value", "mcse"]] = 1.0, 0.0
     made = table(frame, "bias,coverage", rows="n,interval", format="latex")
-    source = f"\\documentclass{{article}}\n\\begin{{document}}\n{made}\n\\end{{document}}\n"
+    head = "\\documentclass{article}\n\\usepackage{booktabs}"
+    source = f"{head}\n\\begin{{document}}\n{made}\n\\end{{document}}\n"
     (tmp_path / "t.tex").write_text(source)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -282,3 +283,40 @@ def test_contract_a_method_without_the_measure_is_named(study_file, tmp_path):
     assert both.endswith("\nno coverage of jittered")
     assert "\nno " not in str(results.table("bias"))
     assert "\nno " not in str(results.table("coverage", where="method=average"))
+
+
+def test_contract_latex_is_a_table_of_a_paper(study_file, tmp_path):
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    shown = results.table("bias,rmse", rows="n", where="mean=1.5").to("latex")
+    assert r"\caption{Bias and RMSE: value (Monte Carlo standard error)." in shown
+    assert r"\label{tab:bias-rmse}" in shown
+    for rule in ("toprule", "midrule", "bottomrule"):
+        assert shown.count(f"\\{rule}") == 1
+    # A number stands in two columns that meet before its decimal point.
+    assert r"\begin{tabular}{lr@{}lr@{}l" in shown
+    row = results.performance.query("n == 5 and mean == 1.5 and method == 'average'")
+    value = abs(row[row["measure"] == "rmse"]["value"].item())
+    assert f"0 & .{f'{value:.3f}'[2:]} (" in shown
+    assert shown.count(r"\multicolumn{2}{c}{") == 4
+    named = results.table("rmse,coverage").to("latex")
+    assert r"\caption{RMSE and coverage: " in named
+
+
+def test_contract_a_column_without_numbers_is_not_split():
+    frame = performance(methods=("m", "k"))
+    frame.loc[frame["method"] == "k", ["value", "mcse", "used"]] = np.nan, np.nan, 0
+    shown = str(table(frame, "bias", format="latex"))
+    assert r"{2}{c}{m}" in shown
+    assert "-- 0/" in shown
+
+
+def test_contract_a_file_or_pipe_has_lines_as_long_as_it_takes(study_file, tmp_path, monkeypatch):
+    results = run(study_file(), tmp_path, jobs=1, quiet=True)
+    made = results.table("bias,rmse,empirical_se,mse,coverage,width", columns="measure,method")
+    assert max(map(len, str(made).splitlines())) <= 80
+    monkeypatch.delenv("COLUMNS")
+    wide = str(made).splitlines()
+    assert max(map(len, wide)) > 150
+    assert sum("rmse" in line for line in wide[1:]) == 1
+    monkeypatch.setenv("COLUMNS", "120")
+    assert max(map(len, str(made).splitlines())) <= 120

@@ -11,7 +11,7 @@ from mcstudy.analysis.select import in_words, is_missing
 from mcstudy.columns import WORDS
 from mcstudy.labels import label as given_label
 from mcstudy.labels import level_label as given_level
-from mcstudy.measure import REJECTION
+from mcstudy.labels import measure_words
 from mcstudy.terminal import harmless_line
 
 # Okabe & Ito (2008), without yellow and black, which one of a white and a dark page hides.
@@ -31,47 +31,6 @@ STATUS_COLOURS = {
     "crashed": "#333333",
     "skipped": "#EEEEEE",
 }
-MEASURE_WORDS = {
-    "bias": "Bias",
-    "relative_bias": "Relative bias",
-    "standardized_bias": "Standardized bias",
-    "empirical_se": "Empirical SE",
-    "mse": "MSE",
-    "rmse": "RMSE",
-    "median_bias": "Median bias",
-    "mad": "MAD",
-    "model_se": "Model SE",
-    "relative_error_model_se": "Relative error of the model SE",
-    "mean": "Mean",
-    "median": "Median",
-    "quantile_05": "5 % quantile",
-    "quantile_95": "95 % quantile",
-    "coverage": "Coverage",
-    "coverage_of_all": "Coverage of all data sets",
-    "bias_eliminated_coverage": "Bias-eliminated coverage",
-    "miss_below": "Share of intervals below the truth",
-    "miss_above": "Share of intervals above the truth",
-    "width": "Width of the interval",
-    "rejection": "Rejection rate",
-    "warned": "Share of fits with a warning",
-    "bias_difference": "Difference of bias",
-    "mse_difference": "Difference of MSE",
-    "mean_difference": "Difference of means",
-    "mean_ratio": "Ratio of means",
-    "empirical_se_ratio": "Ratio of the empirical SEs",
-    "relative_precision": "Relative precision",
-    "relative_efficiency": "Relative efficiency",
-    "coverage_difference": "Difference of coverage",
-    "coverage_of_all_difference": "Difference of coverage of all data sets",
-    "rejection_difference": "Difference of rejection rate",
-    "width_difference": "Difference of width",
-}
-_BEGINNINGS = {
-    f"{REJECTION}_difference_": "Difference of rejection rate at {}",
-    f"{REJECTION}_": "Rejection rate at {}",
-    "share_": "Share of fits: {}",
-}
-"""Words for measures of which there is one for each level, or each status."""
 _MOST_LETTERS = 60  # of a label: longer ones are cut, so that the figure stays one
 
 
@@ -89,7 +48,7 @@ def label(study: Any, name: str, kind: str = "") -> str:
     """
     text = given_label(labels_of(study), name, kind)
     if text == name and kind == "measure":
-        text = MEASURE_WORDS.get(name) or _one_of_several(name)
+        text = measure_words(name)
     return _shown(text)
 
 
@@ -104,14 +63,6 @@ def _shown(text: str) -> str:
     """Return a text in one line that a figure has room for."""
     line = harmless_line(text)
     return line if len(line) <= _MOST_LETTERS else line[: _MOST_LETTERS - 1] + "…"
-
-
-def _one_of_several(name: str) -> str:
-    """Return the words for the share of a status and the like; another name as it is."""
-    for beginning, words in _BEGINNINGS.items():
-        if name.startswith(beginning):
-            return words.format(name.removeprefix(beginning).replace("_", " "))
-    return name
 
 
 def level_label(study: Any, name: str, level: Any) -> str:

@@ -58,13 +58,16 @@ class Block:
     """A heading, a table and lines below it, each of which may be missing.
 
     Lines that begin with a blank (commands, tracebacks, data) keep their blanks. `level` is of a
-    heading in a text with chapters, 1 to 3; such a block has nothing but it.
+    heading in a text with chapters, 1 to 3; such a block has nothing but it. In print its caption
+    stands in place of the heading, and `label` is the name by which a text refers to it.
     """
 
     heading: str = ""
     grid: Grid | None = None
     lines: Sequence[str] = ()
     level: int = 0
+    caption: str = ""
+    label: str = ""
 
     def texts(self) -> list[str]:
         """Return the lines of the heading and those below, without empty ones."""
@@ -75,14 +78,16 @@ class Block:
 class Document:
     """A title, blocks and notes: sentences, which text breaks at the width of the page.
 
-    `frames` are the numbers in full, for CSV, or functions that return them; without any it has the
-    cells of the tables.
+    `caption` and `label` are those of a table in print. `frames` are the numbers in full, for CSV,
+    or functions that return them; without any it has the cells of the tables.
     """
 
     title: str = ""
     blocks: Sequence[Block | Document] = ()
     notes: Sequence[str] = ()
     frames: Sequence[pd.DataFrame | Callable[[], pd.DataFrame]] = ()
+    caption: str = ""
+    label: str = ""
 
     def sections(self) -> list[Block]:
         """Return all blocks in order, title and notes among them; a lone table has both itself."""
@@ -92,6 +97,10 @@ class Document:
         if len(sections) == 1 and sections[0].grid:
             (section,) = sections
             heading = f"{self.title}\n{section.heading}".strip("\n")
-            return [replace(section, heading=heading, lines=[*section.lines, *self.notes])]
+            lines = [*section.lines, *self.notes]
+            within = f"{self.title}. {section.caption}" if self.title else section.caption
+            caption = self.caption or (section.caption and within)
+            name = self.label or section.label
+            return [replace(section, heading=heading, lines=lines, caption=caption, label=name)]
         title = [Block(self.title)] if self.title else []
         return [*title, *sections, *([Block(lines=self.notes)] if self.notes else [])]

@@ -7,8 +7,10 @@ import html as web
 import io
 import itertools
 import math
+import os
 import re
 import shutil
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +22,8 @@ from mcstudy.tables.document import Document, Grid
 from mcstudy.terminal import harmless, harmless_line
 
 _INDENT = "  "
+_UNLIMITED = 2**20  # characters of a line
+_SENTENCES = 80  # of a line of sentences, where lines are unlimited
 _NUMBER = re.compile(r"[-+]?(?:inf|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -78,6 +82,16 @@ def _runs(lines: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
         yield plain, list(some)
 
 
+def page_width() -> int:
+    """Return the characters of a line: the terminal's; of a file or pipe there are enough.
+
+    ``COLUMNS`` in the environment says how many, wherever the text goes.
+    """
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return _UNLIMITED
+
+
 def text(document: Document, width: int | None = None) -> str:
     """Return the document for a terminal.
 
@@ -86,9 +100,9 @@ def text(document: Document, width: int | None = None) -> str:
     document : Document
         What is shown.
     width : int, optional
-        Of the page, in characters; the terminal's by default.
+        Of the page, in characters; `page_width` by default.
     """
-    width = width or shutil.get_terminal_size().columns
+    width = width or page_width()
     parts = [_wrapped(document.title.split("\n"), width)]
     for block in document.blocks:
         if isinstance(block, Document):
@@ -102,6 +116,7 @@ def text(document: Document, width: int | None = None) -> str:
 
 
 def _wrapped(notes: Iterable[str], width: int) -> str:
+    width = _SENTENCES if width == _UNLIMITED else width
     lines = ([note] if note[:1] == " " else textwrap.wrap(note, width) for note in notes)
     return "\n".join(map(harmless_line, itertools.chain.from_iterable(lines)))
 
@@ -181,7 +196,10 @@ def _in_markdown(cell: str) -> str:
 
 
 def latex(document: Document) -> str:
-    """Return the document in LaTeX that needs no package, its tables as floats."""
+    """Return the document in LaTeX, its tables as floats; they need the package booktabs.
+
+    Numbers are aligned at the decimal point, each in two columns.
+    """
     parts = []
     for block in document.sections():
         # A line that begins with a blank keeps its blanks, in the letters of a typewriter.
@@ -189,31 +207,60 @@ def latex(document: Document) -> str:
             rf"\texttt{{{_in_latex(line).replace(' ', '~')}}}"
             if line[:1] == " "
             else _in_latex(" ".join(line.split()))
-            for line in block.texts()
+            for line in ([block.caption, *block.lines] if block.caption else block.texts())
         ]
         if block.level:
             lines = [rf"\{'sub' * (block.level - 1)}section*{{{line}}}" for line in lines]
         caption = ". ".join(line[:1].upper() + line[1:] for line in lines)
-        parts.append(_latex_grid(block.grid.flat(), caption) if block.grid else "\n\n".join(lines))
+        grid = block.grid
+        parts.append(_latex_grid(grid.flat(), caption, block.label) if grid else "\n\n".join(lines))
     return "\n\n".join(parts)
 
 
-def _latex_grid(grid: Grid, caption: str) -> str:
-    lines = []
-    for line in (grid.heads, *grid.without_repeats()):
-        cells = [_in_latex(cell) for cell in line]
-        if line is not grid.heads:
-            numbers = [
-                f"--{x[1:]}" if x == "-" or x.startswith("- ") else x.replace("-", "$-$")
-                for x in cells[grid.left :]
-            ]
-            cells[grid.left :] = numbers
-        lines.append(" & ".join(cells) + r" \\")
-    spec = "l" * grid.left + "r" * (len(grid.heads) - grid.left)
+_WHOLE = re.compile(r"(?:\$-\$)?\d[\d,]*|")
+"""What stands before the decimal point."""
+
+
+def _latex_grid(grid: Grid, caption: str, label: str) -> str:
+    """Return a table; columns in which all that is not missing begins with a number are split."""
+    rows = [[_in_latex(cell) for cell in row] for row in grid.without_repeats()]
+    for row in rows:
+        row[grid.left :] = [
+            f"--{x[1:]}" if x == "-" or x.startswith("- ") else x.replace("-", "$-$")
+            for x in row[grid.left :]
+        ]
+    columns = range(len(grid.heads))
+    split = {
+        j
+        for j in columns
+        if j >= grid.left
+        and any(row[j][:1].isdigit() or row[j].startswith("$-$") for row in rows)
+        and all(_WHOLE.match(row[j])[0] or row[j][:2] in ("", "--") for row in rows)  # type: ignore[index]  # it matches anything
+    }
+    lines = [
+        " & ".join(
+            rf"\multicolumn{{2}}{{c}}{{{_in_latex(head)}}}" if j in split else _in_latex(head)
+            for j, head in enumerate(grid.heads)
+        )
+    ]
+    for row in rows:
+        cells = []
+        for j, cell in enumerate(row):
+            whole = _WHOLE.match(cell)
+            if j not in split or whole is None:
+                cells.append(cell)
+            elif not whole[0] and cell:
+                cells.append(rf"\multicolumn{{2}}{{c}}{{{cell}}}")
+            else:
+                cells.append(f"{whole[0]} & {cell[whole.end() :]}")
+        lines.append(" & ".join(cells))
+    spec = "".join("l" if j < grid.left else "r@{}l" if j in split else "r" for j in columns)
     above = [r"\begin{table}", r"\centering"]
-    above += [rf"\caption{{{caption}.}}", r"\vspace{1ex}"] if caption else []
-    table = [rf"\begin{{tabular}}{{{spec}}}", r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
-    return "\n".join([*above, *table, r"\end{tabular}", r"\end{table}"])
+    above += [rf"\caption{{{caption}.}}"] if caption else []
+    above += [rf"\label{{{label}}}"] if label else []
+    head, *body = (f"{line} \\\\" for line in lines)
+    table = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head, r"\midrule", *body]
+    return "\n".join([*above, *table, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
 def _in_latex(cell: str) -> str:

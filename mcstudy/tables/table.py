@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -28,7 +29,7 @@ from mcstudy.analysis.select import (
 from mcstudy.arguments import is_proportion, short
 from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.errors import ResultsError
-from mcstudy.labels import Labels, label
+from mcstudy.labels import Labels, label, measure_words
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed, checked_format
 from mcstudy.tables.numbers import (
@@ -107,7 +108,15 @@ class Table(Printed):
         ]
         kinds = [" ".join([*head, kind]) for head in self._heads({}) for kind in _NUMBERS]
         frame = pd.DataFrame(numbers, columns=[*of.row_names, *kinds], dtype=object)
-        return Document(self.title, [Block(grid=grid)], self.notes, [frame])
+        measures = list(dict.fromkeys(self.frame["measure"]))
+        return Document(
+            self.title,
+            [Block(grid=grid)],
+            self.notes,
+            [frame],
+            caption=_caption(measures, labels_of(self.frame)),
+            label="tab:" + "-".join(re.sub(r"[^A-Za-z0-9]+", "-", name) for name in measures),
+        )
 
     def _labels(self, words: Labels) -> list[list[str]]:
         """Return what names each row: blank what a measure does not have, as bias no interval."""
@@ -152,6 +161,19 @@ def _column_in_words(entries: Sequence[Any], whole: bool) -> list[str]:
         + (f" {bounds:>{widths[4]}}" if widths[4] else "")
         for value, mark, error, used, bounds in parts
     ]
+
+
+def _caption(measures: Sequence[str], labels: Labels) -> str:
+    """Return measures in the words of the study or the usual ones: ``Bias and RMSE: value ...``."""
+    words: list[str] = []
+    for name in measures:
+        own = label(labels, name, "measure")
+        text = measure_words(name) if own == name else own
+        is_word = own == name and text[1:2].islower() and words
+        words.append(text[:1].lower() + text[1:] if is_word else text)
+    *first, last = words
+    shown = f"{', '.join(first)} and {last}" if first else last
+    return f"{shown}: value (Monte Carlo standard error)"
 
 
 def table(

@@ -121,7 +121,8 @@ def why_absent(measure: str) -> str:
 def check_measures(measures: object, where: str) -> None:
     """Raise StudyError unless `measures` maps new names to functions of a cell's columns.
 
-    Each function's arguments are among `COLUMNS`; others need a default.
+    A measure is a function, or functions by estimand. Their arguments are among `COLUMNS`; others
+    need a default.
     """
     if not isinstance(measures, Mapping):
         raise StudyError(f"{where}: measures is {measures!r}; write {{'name': function}}")
@@ -138,9 +139,19 @@ def check_measures(measures: object, where: str) -> None:
                 f"{where}: measure '{name}' begins with {begin}, as measures of mcstudy do; choose "
                 "another name"
             )
-        if not callable(function):
-            raise StudyError(f"{where}: measure '{name}' is {function!r}, not a function")
-        _check_arguments(function, name, where)
+        if isinstance(function, Mapping) and not all(isinstance(of, str) for of in function):
+            raise StudyError(
+                f"{where}: measure '{name}' is {function!r}; write {{'estimand': function}}"
+            )
+        for each in functions_of(function).values() or (None,):
+            if not callable(each):
+                raise StudyError(f"{where}: measure '{name}' is {each!r}, not a function")
+            _check_arguments(each, name, where)
+
+
+def functions_of(measure: Any) -> dict[str | None, Callable[..., Any]]:
+    """Return the functions of a measure by the estimand that each is for; None is all of them."""
+    return dict(measure) if isinstance(measure, Mapping) else {None: measure}
 
 
 def check_targets(targets: object, listed: str, each: str, own: Iterable[str] = ()) -> None:

@@ -78,8 +78,9 @@ class Study:
         ``oracle(**factors)`` returns what is known of the performance beforehand: a DataFrame with
         the columns method, estimand, interval, measure, value and mcse, or None. `check` compares.
     measures : mapping of str to callable, optional
-        Measures of your own, computed beside the built-in ones. The names of a function's
-        arguments say which columns of a cell it gets, of truth, estimate, std_error, lower and
+        Measures of your own, computed beside the built-in ones; ``{"loss": {"slope": function}}``
+        is one of an estimand only. The names of a function's arguments say which columns of a cell
+        it gets, of truth, estimate, std_error, lower and
         upper, or p_value: arrays of shape (R,) sorted by replicate with NaN for missing, truth a
         float. It returns a value, one for each replicate, ``(value, mcse)`` or a `Measured`.
     null : float or mapping of str to float, optional

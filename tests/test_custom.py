@@ -1,5 +1,6 @@
 """Measures of the user's own: what they get, what they may return, and what becomes of failures."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import mcstudy
-from mcstudy import MCStudyError, Measured, open_results, performance, run
+from mcstudy import MCStudyError, Measured, Study, grid, open_results, performance, protocol, run
 from mcstudy.analysis.custom import customs
 from mcstudy.analysis.measures import Cell, bias, coverage, mse, rmse, share_of
 
@@ -205,6 +206,10 @@ def test_law_jackknife_is_the_spread_over_studies():
         ("measures={'w': 3}", "measure 'w' is 3, not a function"),
         ("measures={'w': lambda x: 1}", "measure 'w' asks for x; its arguments must be among"),
         ("measures={'w': lambda estimate, *a: 1}", "measure 'w' asks for a;"),
+        ("measures={'w': {'mean': 3}}", "measure 'w' is 3, not a function"),
+        ("measures={'w': {}}", "measure 'w' is None, not a function"),
+        ("measures={'w': {3: within_half}}", "write {'estimand': function}"),
+        ("measures={'w': {'maen': within_half}}", r"given for 'maen' \(did you mean 'mean'"),
         ("measures={'w': lambda: 1}", "measure 'w' asks for none of them"),
         ("null='zero'", "null is 'zero'; give a number"),
         ("null={'maen': 0.0}", "null is given for 'maen'; the estimands are mean"),
@@ -280,3 +285,35 @@ def test_contract_an_answer_with_its_error_stands_as_it_is():
     own = found.set_index("measure").loc["own"]
     assert own[["lower", "upper", "used"]].tolist() == [0.0, 2.0, 0]
     assert np.isnan(own["value"])
+
+
+def test_contract_a_measure_of_one_estimand_is_of_no_other(tmp_path):
+    def loss(truth, estimate):
+        """Mean absolute error."""
+        return np.abs(estimate - truth)
+
+    study = Study(
+        name="two",
+        simulate=lambda rng, *, n: rng.normal(size=n),
+        estimands=lambda *, n: {"mean": 0.0, "sd": 1.0},
+        methods={"plain": lambda x: {"mean": x.mean(), "sd": x.std()}},
+        conditions=grid(n=[5, 10]),
+        replicates=20,
+        seed=1,
+        measures={"loss": {"sd": loss}, "top": lambda estimate: float(estimate.max())},
+    )
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    frame = results.performance
+    assert set(frame[frame["measure"] == "loss"]["estimand"]) == {"sd"}
+    assert set(frame[frame["measure"] == "top"]["estimand"]) == {"mean", "sd"}
+    rows = results.estimates.query("condition == 'n=5' and estimand == 'sd'")
+    value = frame.query("measure == 'loss' and n == 5")["value"].item()
+    assert value == pytest.approx((rows["estimate"] - 1).abs().mean())
+    assert "Mean absolute error. (of sd)" in protocol(study).to("markdown")
+    own = dict(study.measures)
+    other = dataclasses.replace(study, measures={**own, "loss": {"mean": loss}})
+    again = run(other, tmp_path, jobs=1, quiet=True).performance
+    assert set(again[again["measure"] == "loss"]["estimand"]) == {"mean"}
+    table = results.estimates.merge(results.conditions, on="condition")
+    made = performance(table, by=["n", "method", "estimand"], measures={"loss": {"sd": loss}})
+    assert set(made[made["measure"] == "loss"]["estimand"]) == {"sd"}

@@ -16,7 +16,7 @@ from mcstudy.analysis.mcse import finite, group_jackknife
 from mcstudy.analysis.measures import Cell, mean_of, share, share_of
 from mcstudy.arrays import Booleans, Floats
 from mcstudy.errors import StudyError
-from mcstudy.measure import MISSING, Measured, columns_asked_for
+from mcstudy.measure import MISSING, Measured, columns_asked_for, functions_of
 from mcstudy.simulation.validation import TEST
 
 GROUPS = 40  # left out one by one: an error that is known to one ninth, for 40 calls
@@ -36,11 +36,14 @@ class Custom:
         for each replicate, (value, mcse) or a `Measured`.
     columns : tuple of str
         What it names.
+    estimand : str, optional
+        The only one that it is for.
     """
 
     name: str
     function: Callable[..., Any]
     columns: tuple[str, ...]
+    estimand: str | None = None
 
     @property
     def kind(self) -> str:
@@ -108,7 +111,9 @@ class Custom:
 def customs(measures: Mapping[str, Callable[..., Any]]) -> list[Custom]:
     """Return the user's measures, which `check_measures` has accepted."""
     return [
-        Custom(name, function, columns_asked_for(function)) for name, function in measures.items()
+        Custom(name, function, columns_asked_for(function), estimand)
+        for name, measure in measures.items()
+        for estimand, function in functions_of(measure).items()
     ]
 
 

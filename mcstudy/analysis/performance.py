@@ -76,7 +76,7 @@ def measured_rows(
             for estimand, of in fits.estimands.items():
                 lines.add(
                     (key, method, estimand, *line, count)
-                    for line in meter.lines(of, null_of(null, estimand), f"{where}, {estimand}")
+                    for line in meter.lines(of, null_of(null, estimand), estimand, where)
                 )
     if tell is not None:
         for text in meter.failures():
@@ -104,20 +104,23 @@ class MeasureSet:
     normal: bool = False
     _failed: dict[str, list[str]] = field(default_factory=dict)
 
-    def lines(self, rows: EstimandRows, null: float, where: str) -> Iterator[Line]:
+    def lines(self, rows: EstimandRows, null: float, estimand: str, where: str) -> Iterator[Line]:
         """Yield (interval, measure, value, mcse, lower, upper, used) of a method's estimand."""
+        where = f"{where}, {estimand}"
         for interval, cell in rows.cells(null):
             if interval is None:
-                found = self.of_estimates(cell, where)
+                found = self.of_estimates(cell, where, estimand)
             else:
-                found = self.of_intervals(cell, f"{where}, interval {interval}")
+                found = self.of_intervals(cell, f"{where}, interval {interval}", estimand)
             for name, answer in found:
                 yield interval, name, *numbers(answer)
         if rows.p_value is not None:
-            for name, answer in self.of_tests(rows.test(), where):
+            for name, answer in self.of_tests(rows.test(), where, estimand):
                 yield TEST, name, *numbers(answer)
 
-    def of_estimates(self, cell: Cell, where: str = "") -> Iterator[tuple[str, Measured]]:
+    def of_estimates(
+        self, cell: Cell, where: str = "", estimand: str | None = None
+    ) -> Iterator[tuple[str, Measured]]:
         """Yield name and value of the measures that need no interval."""
         names = [name for name in MEASURES if name not in WITHOUT_TRUTH]
         if not cell.has_truth:
@@ -126,21 +129,25 @@ class MeasureSet:
             names = [name for name in (*WITHOUT_TRUTH, *names) if name not in absent]
         for name in names:
             yield name, measured(name, cell, normal=self.normal)
-        yield from self._own(cell, where, kind="")
+        yield from self._own(cell, where, estimand, kind="")
 
-    def of_intervals(self, cell: Cell, where: str = "") -> Iterator[tuple[str, Measured]]:
+    def of_intervals(
+        self, cell: Cell, where: str = "", estimand: str | None = None
+    ) -> Iterator[tuple[str, Measured]]:
         """Yield name and value of the measures of an interval; `rejection` if there is a null."""
         absent = () if cell.has_truth else NEED_TRUTH
         for name in INTERVAL_MEASURES:
             if name not in absent and (name != "rejection" or not np.isnan(cell.null)):
                 yield name, measured(name, cell, normal=self.normal)
-        yield from self._own(cell, where, kind="interval")
+        yield from self._own(cell, where, estimand, kind="interval")
 
-    def of_tests(self, cell: Cell, where: str = "") -> Iterator[tuple[str, Measured]]:
+    def of_tests(
+        self, cell: Cell, where: str = "", estimand: str | None = None
+    ) -> Iterator[tuple[str, Measured]]:
         """Yield name and value of the measures of a test: how often it rejects, at each level."""
         for name, alpha in rejection_at(self.alphas).items():
             yield name, measured(REJECTION, replace(cell, alpha=alpha), normal=self.normal)
-        yield from self._own(cell, where, kind=TEST)
+        yield from self._own(cell, where, estimand, kind=TEST)
 
     def failures(self) -> list[str]:
         """Return in a line for each of the user's measures that raised where that was, and why."""
@@ -150,9 +157,11 @@ class MeasureSet:
             for name, texts in self._failed.items()
         ]
 
-    def _own(self, cell: Cell, where: str, *, kind: str) -> Iterator[tuple[str, Measured]]:
+    def _own(
+        self, cell: Cell, where: str, estimand: str | None, *, kind: str
+    ) -> Iterator[tuple[str, Measured]]:
         for measure in self.own:
-            if measure.kind == kind:
+            if measure.kind == kind and measure.estimand in (None, estimand):
                 outcome = attempt(functools.partial(measure, cell), None)
                 if outcome.exception is not None:
                     text = f"{where}: {in_words(outcome.exception)}"

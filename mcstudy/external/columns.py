@@ -16,7 +16,7 @@ from mcstudy.columns import COUNTS, NUMBERS, VALUES
 from mcstudy.errors import TableError
 from mcstudy.external.group import Columns
 from mcstudy.external.readers import Source
-from mcstudy.measure import columns_asked_for
+from mcstudy.measure import columns_asked_for, functions_of
 from mcstudy.simulation.validation import TEST
 from mcstudy.wald import wald_limits
 
@@ -154,7 +154,9 @@ class ColumnMap:
         """Raise TableError for a measure that asks for a column that is not there."""
         there = {"truth", *self.columns}
         there |= {"lower", "upper"} if self.has_limits else set()
-        for name, function in measures.items():
+        for name, function in (
+            (name, each) for name, of in measures.items() for each in functions_of(of).values()
+        ):
             lacking = [column for column in columns_asked_for(function) if column not in there]
             if lacking:
                 raise TableError(

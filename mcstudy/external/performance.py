@@ -139,9 +139,10 @@ def _measured(
         # One rejection rate to a cell: that of the test where there is one.
         null_value = np.nan if tested else null_of(null, str(factors.get("estimand")))
         plain = dataclasses.replace(cell, null=null_value, p_value=None)
-        answers = [*meter.of_estimates(plain, where)] if roles.has_estimates else []
-        answers += meter.of_intervals(plain, where) if roles.has_limits else ()
-        answers += meter.of_tests(cell, where) if tested else ()
+        of = where, factors.get("estimand")
+        answers = [*meter.of_estimates(plain, *of)] if roles.has_estimates else []
+        answers += meter.of_intervals(plain, *of) if roles.has_limits else ()
+        answers += meter.of_tests(cell, *of) if tested else ()
         return [
             (number, name, *numbers(answer), len(cell.estimate))
             for name, answer in answers

@@ -114,7 +114,7 @@ def _table(
         rows = EstimandRows(
             truths[name], of.value, of.std_error, dict(sorted(of.intervals.items()))
         )
-        lines += [(name, *line) for line in MeasureSet().lines(rows, np.nan, "")]
+        lines += [(name, *line) for line in MeasureSet().lines(rows, np.nan, name, "")]
     columns = ["estimand", "interval", "measure", *VALUES, "used"]
     table = pd.DataFrame(lines, columns=columns)
     table.insert(0, "method", "reml" if method.restricted else "ml")

@@ -27,7 +27,7 @@ from mcstudy.execution.options import check_jobs, workers_for
 from mcstudy.grid import Level, level_text
 from mcstudy.labels import label
 from mcstudy.loader import load_study, neighbours_forgotten
-from mcstudy.measure import REJECTION, WITHOUT_TRUTH, is_share, null_of, rejection_at
+from mcstudy.measure import REJECTION, WITHOUT_TRUTH, functions_of, is_share, null_of, rejection_at
 from mcstudy.method import Status, function_of
 from mcstudy.planning.forecast import cell_in_words, expected_errors, stops_in_words, unit_errors
 from mcstudy.planning.forecast import worst as worst_of
@@ -312,10 +312,7 @@ def _performance(
         for name, alpha in alphas.items()
         if name != REJECTION
     ]
-    rows += [
-        (name, (inspect.getdoc(function) or "the study's own").split("\n")[0], OWN_MCSE)
-        for name, function in study.measures.items()
-    ]
+    rows += [(name, _first_line(measure), OWN_MCSE) for name, measure in study.measures.items()]
     named = [(label(study.labels, name, "measure"), *rest) for name, *rest in rows]
     statuses = ", ".join(f"{word} ({word.meaning})" for word in Status)
     uncertainty = (
@@ -358,6 +355,14 @@ def _performance(
             [_person("what difference matters; what is acceptable, such as a coverage of 93 %.")],
         ),
     ]
+
+
+def _first_line(measure: Any) -> str:
+    """Return what the docstring of a measure of the study's own says first, and what it is of."""
+    ((estimand, function), *_) = functions_of(measure).items()
+    said = (inspect.getdoc(function) or "the study's own").split("\n")[0]
+    of = "" if estimand is None else f" (of {', '.join(measure)})"
+    return f"{said}{of}"
 
 
 def _replicates(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, NotRequired, TypedDict
 
 from mcstudy.arguments import short
+from mcstudy.measure import functions_of
 from mcstudy.method import function_of
 from mcstudy.study import Study
 
@@ -67,6 +68,11 @@ def source_of(function: Callable[..., Any]) -> Source:
     return made
 
 
+def _first(measure: Any) -> Callable[..., Any]:
+    """Return the function of a measure, the first where there is one for each estimand."""
+    return next(iter(functions_of(measure).values()))
+
+
 def sources_of(study: Study) -> dict[str, Mapping[str, Source]]:
     """Return the sources of all functions of a study, by kind and name."""
     return {
@@ -76,5 +82,5 @@ def sources_of(study: Study) -> dict[str, Mapping[str, Source]]:
             if (function := getattr(study, name)) is not None
         },
         "method": {name: source_of(method) for name, method in study.methods.items()},
-        "measure": {name: source_of(measure) for name, measure in study.measures.items()},
+        "measure": {name: source_of(_first(measure)) for name, measure in study.measures.items()},
     }

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mcstudy.arguments import short
+from mcstudy.arguments import short, suggestion
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
-from mcstudy.measure import BUILT_IN
+from mcstudy.measure import BUILT_IN, functions_of
 from mcstudy.storage import changes
 from mcstudy.storage.facts import commit_of, facts_of, measures_record, processor, truths_record
 from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of, replicates_in
@@ -101,6 +101,13 @@ class StudyRecord:
                 f"{self.study.name}: null is given for {', '.join(map(repr, unknown))}; "
                 f"the estimands are {', '.join(sorted(known))}"
             )
+        for name, measure in self.study.measures.items():
+            for of in functions_of(measure):
+                if of is not None and of not in known and (meant := suggestion(of, sorted(known))):
+                    raise StudyError(
+                        f"{self.study.name}: measure '{name}' is given for {of!r}{meant}; the "
+                        f"estimands are {', '.join(sorted(known))}"
+                    )
         for name in self.study.methods:
             if (length := len(folder_name(name).encode())) > _LONGEST_NAME:
                 raise StudyError(

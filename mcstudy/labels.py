@@ -49,6 +49,10 @@ MEASURE_WORDS = {
     "coverage_difference": "Difference of coverage",
     "coverage_of_all_difference": "Difference of coverage of all data sets",
     "rejection_difference": "Difference of rejection rate",
+    "seconds": "Mean seconds of a fit",
+    "seconds_median": "Median seconds of a fit",
+    "seconds_quantile_95": "95 % quantile of the seconds of a fit",
+    "seconds_ratio": "Ratio of mean seconds",
     "width_difference": "Difference of width",
 }
 _BEGINNINGS = {

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from mcstudy.analysis.moment_measures import NEED_ROWS
 from mcstudy.analysis.precision import precision_lines
 from mcstudy.analysis.query import names_of
-from mcstudy.analysis.select import Columns, Where, levels_of, select, with_record
+from mcstudy.analysis.select import Columns, Where, levels_of, select, wheres, with_record
 from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
 from mcstudy.columns import BESIDE_DIAGNOSTICS, COUNTS, VALUES
@@ -136,6 +136,34 @@ class Results(Printed):
         """One row per factor values, method, reference, estimand, interval and measure."""
         return with_record(self._frame("comparisons"), self.study)
 
+    @cached_property
+    def fit_measures(self) -> pd.DataFrame:
+        """As `performance`, of the numbers of the fits themselves: seconds and diagnostics.
+
+        See `mcstudy.analysis.fit_measures.fit_measures`; empty where no rows are kept.
+        """
+        from mcstudy.analysis.fit_measures import fit_measures
+
+        if self._keep == "measures":
+            return self.performance.iloc[:0]
+        return with_record(fit_measures(self._fit_numbers, self.conditions), self.study)
+
+    @cached_property
+    def _fit_numbers(self) -> pd.DataFrame:
+        from mcstudy.analysis.fit_measures import fit_numbers
+
+        taken = {*self.performance["measure"], *self.performance.columns}
+        return fit_numbers(self.fits, self.timings, taken)
+
+    def _table_of(self, measure: str) -> pd.DataFrame:
+        """Return the table that has a measure: `performance`, or that of the fits."""
+        known = set(self.performance["measure"])
+        if measure in known or self._keep == "measures":
+            return self.performance
+        return (
+            self.fit_measures if measure in set(self.fit_measures["measure"]) else self.performance
+        )
+
     def table(
         self,
         measure: str | Sequence[str],
@@ -148,7 +176,8 @@ class Results(Printed):
     ) -> Table:
         """Lay out measures as a table; see `mcstudy.tables.table.table`.
 
-        Measures of `comparisons`, like ``"bias_difference"``, are taken from there.
+        Measures of `comparisons`, like ``"bias_difference"``, are taken from there, and
+        ``"seconds"`` and those of diagnostics from `fit_measures`.
         """
         from mcstudy.tables.table import table
 
@@ -156,7 +185,7 @@ class Results(Printed):
         compared = first in {*COMPARISONS, *INTERVAL_COMPARISONS}
         compared = compared or first.startswith(f"{REJECTION}_difference")
         compared = compared and first not in set(self.performance["measure"])  # one of the study's
-        frame = self.comparisons if compared else self.performance
+        frame = self.comparisons if compared else self._table_of(first)
         return table(
             frame, measure, rows=rows, columns=columns, where=where, level=level, format=format
         )
@@ -169,7 +198,9 @@ class Results(Printed):
         """
         from mcstudy.figures import Figure, figure
 
-        return Figure(figure(self, name, **options))
+        measure = options.get("measure") or name
+        of_fits = isinstance(measure, str) and self._table_of(measure) is not self.performance
+        return Figure(figure(_OfFits(self) if of_fits else self, name, **options))
 
     def report(self, output: str | Path | None = None) -> Path:
         """Write the report, one HTML page; see `mcstudy.report.page.write_report`."""
@@ -200,9 +231,19 @@ class Results(Printed):
 
         self._check_pair(method, reference)
         pair, null, record = (method, reference), self.study.get("null"), self.study
-        return compare(
+        made = compare(
             self.folder, *pair, where=where, null=null, intervals=intervals, record=record
         )
+        return replace(made, fits=self._fit_comparisons(method, reference, where))
+
+    def _fit_comparisons(self, method: str, reference: str, where: Where) -> pd.DataFrame:
+        """Return how the numbers of the fits of two methods differ, where `where` leaves them."""
+        from mcstudy.analysis.fit_measures import fit_comparisons
+
+        made = fit_comparisons(self._fit_numbers, self.conditions, method, reference)
+        factors = set(self.conditions.columns) - {"condition"}
+        wanted = {name: of for name, of in wheres(where).items() if name in factors}
+        return select(with_record(made, self.study), wanted)
 
     def contrast(
         self,
@@ -283,7 +324,7 @@ class Results(Printed):
         from mcstudy.comparison.anova import anova
 
         common = self.study.get("streams") == "common"
-        return anova(self.performance, measure, where=where, common=common)
+        return anova(self._table_of(measure), measure, where=where, common=common)
 
     def adequacy(self) -> Adequacy:
         """Return whether the study itself is good enough for what is said from it.
@@ -410,6 +451,17 @@ class Results(Printed):
         if "precision" in self.study:
             wanted, most = self.study["precision"], self.study["max_replicates"]
             yield Block(lines=precision_lines(self.performance, wanted, most))
+
+
+class _OfFits:
+    """Results with the measures of the fits in place of `performance`, for a figure of them."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self.performance = results.fit_measures
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._results, name)
 
 
 def folder_of(results: object) -> Path:

@@ -270,3 +270,8 @@ def test_contract_alpha_and_measures_are_checked(options, said):
 def test_contract_a_table_with_a_p_value_that_is_none_is_refused():
     with pytest.raises(TableError, match="a p-value is 3 in"):
         performance(pd.DataFrame({"p_value": [0.1, 3.0]}))
+
+
+def test_contract_the_report_defines_rejection_at_each_level(results, tmp_path):
+    page = results.report(tmp_path / "page.html").read_text()
+    assert "p-values of at most alpha, at the level 0.2" in page

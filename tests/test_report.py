@@ -116,7 +116,8 @@ def test_contract_number_of_replicates_is_justified_by_its_errors(page):
 
 def test_contract_every_number_stands_with_its_error_and_how_many_it_rests_on(trial, page):
     rows, frame = page.data["rows"], trial[0].performance
-    assert len(rows["value"]) == len(frame) + len(trial[0].comparisons)
+    others = len(trial[0].comparisons) + len(trial[0].fit_measures)
+    assert len(rows["value"]) == len(frame) + others
     assert rows["used"][: len(frame)] == frame["used"].tolist()
     for value, shown in zip(rows["value"], rows["shown"], strict=True):
         assert (shown == "-") if value is None else re.fullmatch(r"\S+ \(\S+\)( \[.*\])?", shown)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mcstudy.columns import WARNED
+from mcstudy.measure import REJECTION
 from mcstudy.method import Status
 
 
@@ -98,6 +99,35 @@ DEFINITIONS: Mapping[str, Definition] = {
     WARNED: Definition("share of the fits that gave a warning, however they ended", _BINOMIAL),
 }
 """The measures of a method, and of two on the same data sets; docs/measures.md says more."""
+
+
+def definition_of(measure: str, *, of_fits: bool = False) -> Definition | None:
+    """Return what a measure is; None of one of the study's own.
+
+    With `of_fits` it is one of the seconds or diagnostics of the fits.
+    """
+    if measure in DEFINITIONS:
+        return DEFINITIONS[measure]
+    for beginning in (f"{REJECTION}_difference", REJECTION):
+        if measure.startswith(f"{beginning}_"):
+            alpha = measure.removeprefix(f"{beginning}_")
+            made = DEFINITIONS[beginning]
+            return Definition(f"{made.meaning}, at the level {alpha}", made.mcse)
+    if of_fits:
+        for end, (words, mcse) in _OF_FITS.items():
+            if measure.endswith(end):
+                name = measure.removesuffix(end)
+                what = "seconds" if name == "seconds" else f"diagnostic {name}"
+                return Definition(f"{words} of the {what} of the fits", mcse)
+    return None
+
+
+_ORDER = "from order statistics (Maritz & Jarrett 1978)"
+_OF_FITS = {
+    "_quantile_95": ("95 % quantile", _ORDER),
+    "_median": ("median", _ORDER),
+    "": ("mean", "sd/sqrt(n); binomial of what is true or false"),
+}
 
 OWN_MCSE = (
     "as its function gives it; else binomial for a share, and a jackknife over 40 groups of "

@@ -247,12 +247,16 @@ class Comparison(Printed):
         As the table `comparisons`.
     notes : tuple of str
         Which intervals only one of the two has.
+    fits : DataFrame, optional
+        The same of the numbers of the fits: the ratio of their seconds, and differences of
+        diagnostics.
     """
 
     method: str
     reference: str
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
+    fits: pd.DataFrame | None = None
 
     def document(self) -> Document:
         """Return a table of the comparisons of estimates and one of those of intervals."""
@@ -270,6 +274,10 @@ class Comparison(Printed):
             if len(cells):
                 rows = varying(cells, [*factor_columns(cells), "estimand", "interval"])
                 blocks.append(table(cells, measures, rows=rows, columns=["measure"]).document())
+        if self.fits is not None and len(self.fits):
+            measures = levels_of(self.fits, "measure")
+            rows = varying(self.fits, factor_columns(self.fits))
+            blocks.append(table(self.fits, measures, rows=rows, columns=["measure"]).document())
         words = labels_of(self.frame)
         one, other = (label(words, name, "method") for name in (self.method, self.reference))
         title = f"{one} against {other}, paired by replicate"

@@ -56,7 +56,8 @@ def page_data(results: Reported) -> dict[str, Any]:
     performance = results.performance
     factors = factor_columns(performance)
     methods = _methods(results)
-    frame = pd.concat([performance, _comparisons(results)], ignore_index=True)
+    tables = [performance, results.fit_measures, _comparisons(results)]
+    frame = pd.concat([one for one in tables if len(one)], ignore_index=True)
     keys = list(zip(frame["method"], _references(frame), strict=True))
     names = {name: levels_of(frame, name) for name in factors}
     words = {

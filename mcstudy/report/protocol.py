@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.analysis.definitions import DEFINITIONS, OWN_MCSE, Definition
+from mcstudy.analysis.definitions import OWN_MCSE, Definition, definition_of
 from mcstudy.analysis.precision import errors, precision_lines
 from mcstudy.analysis.select import factor_columns, levels_in_words, levels_of, varying
 from mcstudy.figures.style import label, labelled, level_label
@@ -168,9 +168,10 @@ def _measures(results: Reported) -> Part:
     terms = []
     compared = results.study.get("keep", "rows") == "rows"
     tables = [results.performance, *([results.comparisons] if compared else [])]
-    names = [name for frame in tables for name in levels_of(frame, "measure")]
+    of_fits = levels_of(results.fit_measures, "measure")
+    names = [*(name for frame in tables for name in levels_of(frame, "measure")), *of_fits]
     for name in sorted(names, key=lambda name: name.startswith(("share_", "warned"))):
-        made = DEFINITIONS.get(name)
+        made = definition_of(name, of_fits=name in of_fits)
         if made is None:
             said = own.get(name, {}).get("said") or "a measure of the study's own"
             made = Definition(said.rstrip("."), OWN_MCSE)

@@ -29,6 +29,10 @@ class Reported(StudyTables, Protocol):
         """The words that stand for names."""
 
     @property
+    def fit_measures(self) -> pd.DataFrame:
+        """The measures of the seconds and diagnostics of the fits."""
+
+    @property
     def comparisons(self) -> pd.DataFrame:
         """Two methods on the same data."""
 

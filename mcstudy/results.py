@@ -238,7 +238,7 @@ class Results(Printed):
 
     def _fit_comparisons(self, method: str, reference: str, where: Where) -> pd.DataFrame:
         """Return how the numbers of the fits of two methods differ, where `where` leaves them."""
-        from mcstudy.analysis.fit_measures import fit_comparisons
+        from mcstudy.comparison.fit_comparisons import fit_comparisons
 
         made = fit_comparisons(self._fit_numbers, self.conditions, method, reference)
         factors = set(self.conditions.columns) - {"condition"}

@@ -16,13 +16,13 @@ from mcstudy.analysis.measures import mean_of, quantile, share
 from mcstudy.analysis.performance import numbers
 from mcstudy.arrays import Floats
 from mcstudy.columns import BESIDE_DIAGNOSTICS, COUNTS, VALUES
-from mcstudy.comparison.paired_measures import Pair, mean_estimate_difference, mean_estimate_ratio
 from mcstudy.measure import Measured
 from mcstudy.method import Status
 
 SECONDS = "seconds"
-_KEY = ["condition", "replicate", "method"]
-_COLUMNS = ("estimand", "interval", "measure", *VALUES, *COUNTS)
+FIT_KEY = ["condition", "replicate", "method"]
+"""The columns of `fit_numbers` before the numbers."""
+FIT_COLUMNS = ("estimand", "interval", "measure", *VALUES, *COUNTS)
 
 
 def fit_numbers(fits: pd.DataFrame, timings: pd.DataFrame, taken: Collection[str]) -> pd.DataFrame:
@@ -36,8 +36,8 @@ def fit_numbers(fits: pd.DataFrame, timings: pd.DataFrame, taken: Collection[str
         if name not in (*BESIDE_DIAGNOSTICS, SECONDS, *taken)
         and (pd.api.types.is_numeric_dtype(fits[name]) or _is_binary(fits[name]))
     ]
-    some = fits.loc[fits["status"] != Status.SKIPPED, [*_KEY, *own]]
-    return some.merge(timings, on=_KEY, how="left")
+    some = fits.loc[fits["status"] != Status.SKIPPED, [*FIT_KEY, *own]]
+    return some.merge(timings, on=FIT_KEY, how="left")
 
 
 def fit_measures(made: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
@@ -47,43 +47,19 @@ def fit_measures(made: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     ``seconds_quantile_95``, and likewise of each diagnostic; of one that is true or false there is
     its share alone.
     """
-    names = [name for name in made.columns if name not in _KEY]
+    names = [name for name in made.columns if name not in FIT_KEY]
     lines = []
     for (condition, method), rows in made.groupby(["condition", "method"], sort=False):
         for name in names:
             for measure, answer in _measured(name, rows[name]):
                 found = (*numbers(answer), len(rows))
                 lines.append((condition, method, None, None, measure, *found))
-    frame = pd.DataFrame(lines, columns=["condition", "method", *_COLUMNS])
-    return conditions.merge(frame, on="condition").drop(columns="condition")
-
-
-def fit_comparisons(
-    made: pd.DataFrame, conditions: pd.DataFrame, method: str, reference: str
-) -> pd.DataFrame:
-    """Return what lies between two methods on the same data: a ratio of seconds, differences."""
-    names = [name for name in made.columns if name not in _KEY]
-    lines = []
-    for condition, rows in made.groupby("condition", sort=False):
-        for name in names:
-            wide = rows.pivot(index="replicate", columns="method", values=name)
-            if not {method, reference} <= set(wide.columns):
-                continue
-            one, other = (_floats(wide[column]) for column in (method, reference))
-            if not (np.isfinite(one) & np.isfinite(other)).any():
-                continue
-            ratio = name == SECONDS
-            compare = mean_estimate_ratio if ratio else mean_estimate_difference
-            measure = f"{name}_{'ratio' if ratio else 'difference'}"
-            answer = compare(Pair(0.0, one, other))
-            found = (*map(float, numbers(answer)[:4]), answer.used, len(wide))
-            lines.append((condition, method, reference, None, None, measure, *found))
-    frame = pd.DataFrame(lines, columns=["condition", "method", "reference", *_COLUMNS])
+    frame = pd.DataFrame(lines, columns=["condition", "method", *FIT_COLUMNS])
     return conditions.merge(frame, on="condition").drop(columns="condition")
 
 
 def _measured(name: str, column: pd.Series[Any]) -> Iterator[tuple[str, Measured]]:
-    values = _floats(column)
+    values = floats(column)
     values = values[np.isfinite(values)]
     if not len(values):
         return
@@ -103,5 +79,6 @@ def _is_binary(column: pd.Series[Any]) -> bool:
     return bool(len(there)) and all(isinstance(value, bool | np.bool_) for value in there)
 
 
-def _floats(column: pd.Series[Any]) -> Floats:
+def floats(column: pd.Series[Any]) -> Floats:
+    """Return numbers, or truth values, as floats; NaN is missing."""
     return column.astype(object).where(column.notna(), np.nan).to_numpy(dtype=float)

@@ -22,6 +22,7 @@ __all__ = [
     "Status",
     "Study",
     "batched",
+    "bootstrap_intervals",
     "check",
     "collect",
     "compare_runs",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from mcstudy.analysis.bootstrap import bootstrap_intervals
     from mcstudy.execution.collect import collect
     from mcstudy.execution.run import run
     from mcstudy.external.performance import performance
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Measured": "measure",
     "Results": "results",
+    "bootstrap_intervals": "analysis.bootstrap",
     "check": "planning.check",
     "collect": "execution.collect",
     "compare_runs": "results",

@@ -266,6 +266,16 @@ class Results(Printed):
             record=self.study,
         )
 
+    def extrapolated(self, name: str = "bootstrap", *, where: Where = None) -> pd.DataFrame:
+        """Return coverage and width of bootstrap intervals at infinitely many resamples.
+
+        See `mcstudy.analysis.bootstrap.extrapolated`; `table` of mcstudy lays it out.
+        """
+        from mcstudy.analysis.bootstrap import extrapolated
+
+        made = extrapolated(self.estimates, self.intervals, self.conditions, name)
+        return select(with_record(made, self.study), where)
+
     def equivalence(self, method: str, reference: str) -> Equivalence:
         """Show how far apart two methods are; see `mcstudy.comparison.equivalence.equivalence`."""
         from mcstudy.comparison.equivalence import equivalence

@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "measures.md"
 def test_contract_the_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         exec(compile(block, str(DOCS), "exec"), {"__name__": "__main__"})
     shown = capsys.readouterr().out
@@ -21,6 +21,7 @@ def test_contract_the_examples_run(tmp_path, monkeypatch, capsys):
     assert "relative_error_model_se" in shown
     assert "mean_ratio" in shown
     assert "rejection_0.01" in shown
+    assert "interval=bootstrap" in shown
 
 
 def test_contract_every_measure_is_described():

@@ -34,6 +34,7 @@ __all__ = [
     "protocol",
     "replay",
     "run",
+    "solve",
     "status",
     "summarize",
     "table",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from mcstudy.planning.check import check
     from mcstudy.planning.plan import plan
     from mcstudy.planning.protocol import protocol
+    from mcstudy.planning.solve import solve
     from mcstudy.results import Results, compare_runs, open_results
     from mcstudy.tables.table import table
 
@@ -67,6 +69,7 @@ _HOMES = {
     "protocol": "planning.protocol",
     "replay": "inspection.replay",
     "run": "execution.run",
+    "solve": "planning.solve",
     "status": "inspection.status",
     "summarize": "inspection.summarize",
     "table": "tables.table",

@@ -71,7 +71,7 @@ def short(value: object, *, plain: bool = False, most: int = _MOST_LETTERS) -> s
 
 def counted(count: int, noun: str) -> str:
     """Return "1 method", "2 methods"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", " ")
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def cut(text: str, most: int) -> str:

@@ -101,6 +101,29 @@ def target(given: str) -> tuple[str, float]:
         raise StudyError(f"--target is {given!r}; write it as coverage=0.005") from None
 
 
+def goal(given: str) -> tuple[str, float]:
+    """Return the measure and the target in ``rejection=0.8``."""
+    measure, _, number = text(given).partition("=")
+    try:
+        return measure.strip(), float(number)
+    except ValueError:
+        raise StudyError(f"--for is {given!r}; write it as rejection=0.8") from None
+
+
+def two_numbers(given: str) -> tuple[float, float]:
+    """Return the two numbers in ``5,200``."""
+    try:
+        low, high = map(float, text(given).split(","))
+    except ValueError:
+        raise StudyError(f"--between is {given!r}; give two numbers, as 5,200") from None
+    return low, high
+
+
+def positive(flag: str) -> Callable[[str], float]:
+    """Return the type of an option that takes a number above 0."""
+    return lambda given: between(given, math.inf, flag, "give a number above 0")
+
+
 def share(given: str) -> Shard:
     """Return the share that ``3/100`` names."""
     from mcstudy.execution.shards import parse_share
@@ -216,6 +239,44 @@ VERBS = {
                 "where the run would store; what is there counts as done; default: results",
                 **_FOLDER,
             ),
+        ),
+    ),
+    "solve": Verb(
+        verbs.solve,
+        "find the level of a factor at which a measure reaches a target",
+        "Find the level of a numeric factor at which a measure reaches a target, such as the "
+        "sample size of a power of 0.8, with its 95 % confidence limits. Replicates are stored; "
+        "call it again to go on. Exit status 0: the limits are as narrow as wanted, 1: they are "
+        "not, 2: bad input.",
+        (
+            _STUDY,
+            option("--factor", "whose level is sought", "NAME", required=True),
+            option(
+                "--for",
+                "the measure and what it is to be, e.g. rejection=0.8",
+                "MEASURE=TARGET",
+                dest="goal",
+                required=True,
+                type=goal,
+            ),
+            option(
+                "--between",
+                "the range of levels; default: that of the study",
+                "A,B",
+                type=two_numbers,
+            ),
+            _WHERE,
+            option(
+                "--width",
+                "how wide the limits may be; default: 5 %% of the level",
+                "W",
+                type=positive("--width"),
+            ),
+            integer_option("--replicates", "of each level to begin with", 2),
+            integer_option("--most", "replicates in all; default: 200000", 2),
+            integer_option("--jobs", "worker processes; one per core by default"),
+            option("--results", "where to store; default: results", **_FOLDER),
+            option("--output", "draw the search into a .svg, .pdf, .png or .html file", "FILE"),
         ),
     ),
     "protocol": Verb(

@@ -52,6 +52,32 @@ def plan(options: argparse.Namespace) -> None:
     _show(options, planned)
 
 
+def solve(options: argparse.Namespace) -> int:
+    """Print the level that reaches a target; return 1 if its limits are wider than wanted."""
+    from mcstudy.planning.solve import MOST
+
+    measure, target = options.goal
+    with _answers_alone():
+        solution = mcstudy.solve(
+            options.study,
+            options.factor,
+            measure,
+            target,
+            between=options.between,
+            where=_where(options),
+            width=options.width,
+            replicates=options.replicates,
+            most=options.most or MOST,
+            results=options.results,
+            jobs=options.jobs,
+            tell=complain,
+        )
+    _show(options, solution)
+    if options.output:
+        solution.plot().save(options.output)
+    return int(not solution.found)
+
+
 def protocol(options: argparse.Namespace) -> None:
     """Print the plan of a study, or write it to a file that does not exist yet."""
     output = Path(options.output) if options.output else None

@@ -204,6 +204,10 @@ COMMANDS = {
     "plan": ["--seconds", "0.2", "--jobs", "1"],
     "check": ["--seconds", "0.2"],
     "protocol": [],
+    "solve": [
+        *("--factor", "n", "--for", "rmse=0.4", "--between", "4,12", "--most", "400"),
+        *("--where", 'kind="a|b_1", method=good_one', "--jobs", "1", "--replicates", "40"),
+    ],
 }
 
 
@@ -220,10 +224,12 @@ def test_contract_every_verb_takes_a_format():
 @pytest.mark.parametrize("verb", list(COMMANDS))
 def test_contract_every_verb_prints_its_answer_in_the_format(made, verb, capsys):
     folder, _, path = made
-    of_study = verb in ("run", "collect", "plan", "check", "protocol")
+    of_study = verb in ("run", "collect", "plan", "check", "protocol", "solve")
     target = [str(path)] if of_study else [str(folder)]
     target += ["--study", str(path)] if verb == "replay" else []
-    target += ["--results", str(folder.parent)] if verb in ("run", "collect", "plan") else []
+    target += (
+        ["--results", str(folder.parent)] if verb in ("run", "collect", "plan", "solve") else []
+    )
     arguments = [verb, *target, *COMMANDS[verb]]
     shown = {}
     for form in FORMATS:

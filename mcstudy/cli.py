@@ -92,22 +92,17 @@ def between(given: str, most: float, flag: str, cure: str) -> float:
     raise StudyError(f"{flag} is {given!r}; {cure}")
 
 
-def target(given: str) -> tuple[str, float]:
-    """Return the measure and the Monte Carlo error in ``coverage=0.005``."""
-    measure, _, number = text(given).partition("=")
-    try:
-        return measure.strip(), float(number)
-    except ValueError:
-        raise StudyError(f"--target is {given!r}; write it as coverage=0.005") from None
+def measure_and_number(flag: str, example: str) -> Callable[[str], tuple[str, float]]:
+    """Return the type of an option that takes a measure and a number, as ``coverage=0.005``."""
 
+    def both(given: str) -> tuple[str, float]:
+        measure, _, number = text(given).partition("=")
+        try:
+            return measure.strip(), float(number)
+        except ValueError:
+            raise StudyError(f"{flag} is {given!r}; write it as {example}") from None
 
-def goal(given: str) -> tuple[str, float]:
-    """Return the measure and the target in ``rejection=0.8``."""
-    measure, _, number = text(given).partition("=")
-    try:
-        return measure.strip(), float(number)
-    except ValueError:
-        raise StudyError(f"--for is {given!r}; write it as rejection=0.8") from None
+    return both
 
 
 def two_numbers(given: str) -> tuple[float, float]:
@@ -225,7 +220,7 @@ VERBS = {
                 "MEASURE=ERROR",
                 action="append",
                 default=[],
-                type=target,
+                type=measure_and_number("--target", "coverage=0.005"),
             ),
             option(
                 "--seconds",
@@ -257,7 +252,7 @@ VERBS = {
                 "MEASURE=TARGET",
                 dest="goal",
                 required=True,
-                type=goal,
+                type=measure_and_number("--for", "rejection=0.8"),
             ),
             option(
                 "--between",

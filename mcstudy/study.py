@@ -141,7 +141,7 @@ class Study:
     alpha: float | Sequence[float] | None = None
     streams: str = "independent"
     prepare: Callable[..., Any] | None = None
-    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    prepared_by_condition: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -205,7 +205,7 @@ class Study:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields, with a dict of the methods: what cannot be changed is not pickled."""
-        return {**vars(self), "methods": dict(self.methods), "kept": {}}
+        return {**vars(self), "methods": dict(self.methods), "prepared_by_condition": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, methods=MappingProxyType(state["methods"]))

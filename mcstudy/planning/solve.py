@@ -7,45 +7,33 @@ as wanted. Every replicate is stored as in a run, so that another call goes on f
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.query import matching
-from mcstudy.analysis.select import Where, factor_columns, select, wheres
-from mcstudy.arguments import counted, is_number, short, suggestion
-from mcstudy.columns import WORDS
-from mcstudy.errors import ResultsError, StudyError
-from mcstudy.execution.run import run
-from mcstudy.grid import Condition, Grid
+from mcstudy.analysis.select import Where
+from mcstudy.arguments import counted, is_number, short
+from mcstudy.errors import StudyError
 from mcstudy.loader import load_study
-from mcstudy.measure import is_share
-from mcstudy.planning.level_curve import Curve, Point, Root
+from mcstudy.planning.level_search import LevelSearch
 from mcstudy.study import Study
-from mcstudy.tables.document import Block, Document
-from mcstudy.tables.document import Grid as Lines
+from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 from mcstudy.tables.numbers import number_with_error
 
 if TYPE_CHECKING:
     from mcstudy.figures import Figure
 
-FIRST_LEVELS = 5
-"""Levels over the whole range, to begin with."""
 MOST = 200_000
 """Replicates in all, where nobody says: a share of one half has an error of .001 from these."""
 WIDTH = 0.05
 """Of the confidence limits, as a share of the level, where nobody says."""
+_FIRST = 500  # replicates of a level to begin with, at most: they only show where to look
 _MOST_STEPS = 25
-_APART = 0.08  # by how much a share at the two next levels differs from the target
-_LEAST, _MOST_APART = 0.02, 0.3  # of the root, how far the next levels are from it
-_LOG_FROM = 4.0  # times: a range as wide is looked at by the logarithm
 
 
 @dataclass(frozen=True)
@@ -124,7 +112,7 @@ class Solution(Printed):
                 f"the limits are wider than wanted, {self.wanted:.3g}: call it again with more "
                 "replicates (most)"
             )
-        block = Block(grid=Lines(heads, rows, labels=1))
+        block = Block(grid=Grid(heads, rows, labels=1))
         return Document(said, [block], notes, [self.frame, self.path])
 
     def plot(self) -> Figure:
@@ -192,10 +180,10 @@ def solve(
         If there are several numbers at a level, or the target is not reached in the range.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    search = _Search.of(study, factor, measure, target, between, where, results, jobs)
+    search = LevelSearch.of(study, factor, measure, target, between, where, results, jobs)
     if width is not None and not (is_number(width) and width > 0):
         raise StudyError(f"solve: width is {short(width)}; give a number above 0")
-    first = min(study.replicates, 500) if replicates is None else replicates
+    first = min(study.replicates, _FIRST) if replicates is None else replicates
     if not isinstance(first, int) or first < 2 or not isinstance(most, int) or most < first:
         raise StudyError(
             f"solve: replicates is {short(first)} and most is {short(most)}; give whole numbers, "
@@ -247,205 +235,3 @@ def solve(
         search.frame(),
         pd.DataFrame(steps),
     )
-
-
-@dataclass
-class _Search:
-    """The levels that were run, and what was measured there."""
-
-    study: Study
-    factor: str
-    others: dict[str, Any]
-    measure: str
-    target: float
-    low: float
-    high: float
-    is_whole: bool
-    chosen: dict[str, Any]
-    results: str | Path
-    jobs: int | None
-    cell: str = ""
-
-    def __post_init__(self) -> None:
-        self.counts: dict[float, int] = {}
-        self.rows: dict[float, dict[str, Any]] = {}
-        self.curve = Curve(self.measure, self.target)
-
-    @classmethod
-    def of(
-        cls,
-        study: Study,
-        factor: str,
-        measure: str,
-        target: float,
-        between: tuple[float, float] | None,
-        where: Where,
-        results: str | Path,
-        jobs: int | None,
-    ) -> _Search:
-        """Check what is asked for."""
-        if study.keep != "rows":
-            raise StudyError("solve: keep='measures' keeps no rows, which it goes on from")
-        factors = study.conditions.factors
-        if factor not in factors:
-            raise StudyError(
-                f"solve: no factor {factor!r}{suggestion(factor, factors)}; the factors are "
-                f"{', '.join(factors) or '(none)'}"
-            )
-        if not is_number(target) or (is_share(measure) and not 0 < target < 1):
-            kind = "a number between 0 and 1" if is_share(measure) else "a number"
-            raise StudyError(f"solve: the target is {short(target)}; give {kind}")
-        known = [condition.factors[factor] for condition in study.conditions]
-        levels = [float(level) for level in known if isinstance(level, int | float)]
-        if len(levels) < len(known):
-            raise StudyError(f"solve: the levels of {factor} are no numbers; name another factor")
-        low, high = (min(levels), max(levels)) if between is None else between
-        if not (is_number(low) and is_number(high) and low < high):
-            raise StudyError(
-                f"solve: between is {short((low, high))}; give two levels of {factor}, the smaller "
-                "one first"
-            )
-        wanted = wheres(where)
-        chosen = {name: of for name, of in wanted.items() if name in WORDS}
-        others = _other_factors(
-            study, factor, {n: of for n, of in wanted.items() if n not in WORDS}
-        )
-        is_whole = all(isinstance(level, int) for level in known)
-        ends = (float(low), float(high))
-        return cls(
-            study, factor, others, measure, float(target), *ends, is_whole, chosen, results, jobs
-        )
-
-    def first_levels(self) -> list[float]:
-        """Return levels over the whole range, evenly in the scale of the curve."""
-        by_log = self.low > 0 and self.high / self.low >= _LOG_FROM
-        spread = np.geomspace if by_log else np.linspace
-        return self._levels(spread(self.low, self.high, FIRST_LEVELS).tolist())
-
-    def next_levels(self, root: Root) -> list[float]:
-        """Return the levels on both sides of the root that tell most of it."""
-        step = _MOST_APART * abs(root.level)
-        if is_share(self.measure) and root.slope:
-            step = min(step, _APART / abs(root.slope))
-        step = max(step, _LEAST * abs(root.level), 1.0 if self.is_whole else 0.0)
-        return self._levels([root.level - step, root.level + step])
-
-    def _levels(self, levels: Sequence[float]) -> list[float]:
-        inside = [min(max(level, self.low), self.high) for level in levels]
-        return sorted({float(round(level)) if self.is_whole else level for level in inside})
-
-    def run(self, levels: Sequence[float], more: int) -> None:
-        """Run so many more replicates at each level."""
-        for level in levels:
-            self.counts[level] = self.counts.get(level, 0) + more
-        by_count: dict[int, list[float]] = {}
-        for level in levels:
-            by_count.setdefault(self.counts[level], []).append(level)
-        for count, some in by_count.items():
-            conditions = Grid(
-                tuple(Condition({**self.others, self.factor: self._as_level(x)}) for x in some)
-            )
-            made = dataclasses.replace(
-                self.study,
-                name=f"{self.study.name}.solve",
-                conditions=conditions,
-                precision=None,
-                max_replicates=None,
-                oracle=None,
-                labels={},
-            )
-            performance = run(
-                made, self.results, replicates=count, jobs=self.jobs, quiet=True
-            ).performance
-            self._add(performance)
-
-    def _as_level(self, level: float) -> int | float:
-        return int(level) if self.is_whole else float(level)
-
-    def _add(self, performance: pd.DataFrame) -> None:
-        known = list(dict.fromkeys(performance["measure"]))
-        if self.measure not in known:
-            raise ResultsError(
-                f"solve: no measure {self.measure!r}{suggestion(self.measure, known)}; there are "
-                f"{', '.join(known)}"
-            )
-        rows = select(performance[performance["measure"] == self.measure], self.chosen)
-        places = rows[["method", "estimand", "interval"]].drop_duplicates()
-        if len(places) > 1:
-            said = "; ".join(
-                ", ".join(f"{n}={v}" for n, v in place.items() if isinstance(v, str))
-                for place in places.to_dict("records")[:6]
-            )
-            raise ResultsError(f"solve: several numbers at each level: {said}; choose with where")
-        (place,) = places.to_dict("records")
-        factors = [name for name in factor_columns(rows) if name != self.factor]
-        at: dict[Any, Any] = {n: self.others[n] for n in factors} | place
-        self.cell = ", ".join(f"{n}={v}" for n, v in at.items() if not pd.isna(v))
-        for row in rows.to_dict("records"):
-            level = float(row[self.factor])
-            # What is stored already counts, too.
-            self.counts[level] = max(self.counts[level], int(row["replicates"]))
-            self.rows[level] = {str(n): value for n, value in row.items()}
-
-    @property
-    def points(self) -> list[Point]:
-        """What was measured, by rising level."""
-        return [
-            Point(level, float(row["value"]), float(row["mcse"]), int(row["used"]))
-            for level, row in sorted(self.rows.items())
-            if row["used"] > 0 and np.isfinite(row["value"])
-        ]
-
-    @property
-    def total(self) -> int:
-        """All replicates so far."""
-        return sum(self.counts.values())
-
-    def check_reached(self, final: bool) -> None:
-        """Raise ResultsError if it is time and the target is not between what was measured."""
-        if not final:
-            return
-        ends = [self.rows[level] for level in (min(self.rows), max(self.rows))]
-        said = " and ".join(
-            f"{number_with_error(*(row[n] for n in ('value', 'mcse', 'lower', 'upper')))} at "
-            f"{self.factor}={row[self.factor]:g}"
-            for row in ends
-        )
-        raise ResultsError(
-            f"solve: {self.measure} is {said}, and {self.target:g} is not found between; give "
-            "another range (between), or another target"
-        )
-
-    def frame(self) -> pd.DataFrame:
-        """Return what was measured at each level."""
-        names = ["value", "mcse", "lower", "upper", "used"]
-        lines = [
-            {"level": level, **{n: row[n] for n in names}}
-            for level, row in sorted(self.rows.items())
-        ]
-        return pd.DataFrame(lines)
-
-
-def _other_factors(study: Study, factor: str, wanted: dict[str, list[Any]]) -> dict[str, Any]:
-    """Return the levels of the other factors; StudyError unless there is one combination."""
-    names = [name for name in study.conditions.factors if name != factor]
-    if unknown := [name for name in wanted if name not in names]:
-        raise StudyError(
-            f"solve: where names {unknown[0]!r}{suggestion(unknown[0], names)}; the other factors "
-            f"are {', '.join(names) or '(none)'}"
-        )
-    kept = []
-    for condition in study.conditions:
-        levels = {name: condition.factors[name] for name in names}
-        if all(any(matching([levels[n]], one) for one in of) for n, of in wanted.items()):
-            kept.append(levels)
-    combinations = [dict(items) for items in dict.fromkeys(tuple(of.items()) for of in kept)]
-    if len(combinations) != 1:
-        moving = [n for n in names if len({of[n] for of in combinations}) > 1]
-        said = (
-            f"{', '.join(moving)} {'vary' if moving[1:] else 'varies'}; choose a level"
-            if combinations
-            else "none fits"
-        )
-        raise StudyError(f"solve: where leaves {len(combinations)} conditions: {said} with where")
-    return combinations[0]

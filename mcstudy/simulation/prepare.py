@@ -28,7 +28,7 @@ def prepared(study: Study, condition: Condition) -> Outcome | None:
     """
     if study.prepare is None:
         return None
-    kept: dict[Condition, Outcome] = study.kept
+    kept: dict[Condition, Outcome] = study.prepared_by_condition
     if condition not in kept:
         arguments: dict[str, Any] = dict(condition.factors)
         if "rng" in asked_for(study.prepare):

@@ -141,7 +141,9 @@ class Study:
     alpha: float | Sequence[float] | None = None
     streams: str = "independent"
     prepare: Callable[..., Any] | None = None
-    prepared_by_condition: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    prepared_by_condition: dict[Any, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 

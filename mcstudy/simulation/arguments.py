@@ -71,7 +71,7 @@ def answers_of(
 
     It is the same copy whoever else gets one.
     """
-    ((name, method), *_) = methods.items()
+    name, method = next(iter(methods.items()))
     if not isinstance(method, SharedMethod):
         return {name: checked(run(method, _copy(data), **extras), count)}
     answers = run(method.function, _copy(data), **extras)

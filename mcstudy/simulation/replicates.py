@@ -250,19 +250,21 @@ class _Work:
     def _fit_each(self, names: list[str], replicates: list[int], data: Any) -> None:
         """Call a one-at-a-time function for each data set, for all methods that share it."""
         methods = {name: self.study.methods[name] for name in names}
+        own = [(name, self.answers[name]) for name in names]
         extras = self.extras[names[0]].each(replicates)
+        count, start = len(names), self.job.start
         for i, replicate in enumerate(replicates):
-            row = replicate - self.job.start
+            row = replicate - start
             outcome = self._call(
                 names[0], replicate, 1, answers_to_item, methods, data, i, extras[i]
             )
-            for name in names:
-                answers = self.answers[name]
-                answers.seconds[row] = outcome.seconds / len(names)
-                if outcome.value is not None:
-                    answers.store(row, outcome.value[name])
-                if outcome.troubled:
-                    self._note_trouble(name, replicate, outcome, shared=len(names))
+            found, troubled = outcome.value, outcome.troubled
+            for name, answers in own:
+                answers.seconds[row] = outcome.seconds / count
+                if found is not None:
+                    answers.store(row, found[name])
+                if troubled:
+                    self._note_trouble(name, replicate, outcome, shared=count)
 
     def _fit_together(self, names: list[str], replicates: list[int], data: Any) -> None:
         """Call a batched function once; where it raises or warns, again for each replicate."""

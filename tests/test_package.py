@@ -22,7 +22,7 @@ ORDER = (
         "planning",
         "inspection",
     ),
-    *("verbs", "cli"),
+    *("verbs", "cli", "generators"),
 )
 """Modules and folders at the top: each imports only those before it."""
 BEFORE_NESTED = {*ORDER[: ORDER.index("simulation")], "analysis", "external"}

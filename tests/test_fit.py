@@ -447,3 +447,19 @@ def test_contract_what_is_no_frame_gets_one_line(no_frame):
 def test_contract_an_empty_frame_gets_one_line(empty):
     with pytest.raises(MCStudyError, match="the frame has no "):
         nested.fit(empty)
+
+
+def test_identity_criteria_and_correlations_are_those_of_the_variances():
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(
+        {"group1": np.repeat(range(8), 6), "group2": np.tile(np.repeat([0, 1], 3), 8)}
+    )
+    frame["x"] = rng.normal(size=48)
+    frame["y"] = rng.normal(size=8)[frame["group1"]] + rng.normal(size=48)
+    for reml in (True, False):
+        fitted = nested.fit(frame, exog="x", reml=reml)
+        assert fitted.aic == pytest.approx(-2 * fitted.llf + 2 * 5)
+        assert fitted.bic == pytest.approx(-2 * fitted.llf + 5 * np.log(48))
+        first, second, rest = fitted.variances.values()
+        assert fitted.icc["group1"] == pytest.approx(first / (first + second + rest))
+        assert fitted.icc["group2"] == pytest.approx(1 - rest / (first + second + rest))

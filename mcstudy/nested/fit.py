@@ -68,6 +68,31 @@ class NestedFit:
     def __str__(self) -> str:
         return self.summary()
 
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion; under REML only of models with the same fixed effects."""
+        return -2 * self.llf + 2 * self._parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, by the number of rows, as lme4 has it; under REML likewise."""
+        return float(-2 * self.llf + np.log(len(self.data.y)) * self._parameters)
+
+    @property
+    def _parameters(self) -> int:
+        known = sum(not np.isnan(variance) for variance in self.variances.values())
+        return known + len(self.fixed_effects)
+
+    @property
+    def icc(self) -> dict[str, float]:
+        """The correlation of two rows of the same group 1, ``group1``, and of the same group 2.
+
+        They are group1_var, and group1_var + group2_var, over the sum of the variances.
+        """
+        first, second, rest = self.variances.values()
+        total = first + second + rest
+        return {"group1": first / total, "group2": (first + second) / total}
+
     def interval(
         self, kind: str, level: float = 0.95, *, rng: np.random.Generator | None = None
     ) -> dict[str, tuple[float, float]]:

@@ -122,7 +122,7 @@ class SharedMethod:
     name : str
         Of this one.
     first : str
-        Of the first of them, whose random stream is that of all.
+        Of the alphabetically first of them, whose random stream is that of all.
     """
 
     def __init__(self, function: Callable[..., Any], name: str, first: str) -> None:

@@ -54,7 +54,8 @@ class Study:
         but a value, or a `Fit`. A method with an argument
         named ``rng`` or ``condition`` gets its own generator, or the dict of factor values.
         Methods that share their work are one function: under several names,
-        ``{("hc0", "hc3"): least_squares}``, it returns an answer for each, by name.
+        ``{("hc0", "hc3"): least_squares}``, it returns an answer for each, by name. Their ``rng``
+        is that of the alphabetically first.
     conditions : Grid
         Made by `grid`.
     replicates : int
@@ -435,7 +436,9 @@ def _one_by_one(
         for name in names:
             if name in found:
                 raise StudyError(f"{where}: two methods are called {name!r}; rename one")
-            found[name] = SharedMethod(method, name, names[0]) if isinstance(key, tuple) else method
+            found[name] = (
+                SharedMethod(method, name, min(names)) if isinstance(key, tuple) else method
+            )
     return found
 
 

@@ -112,6 +112,9 @@ def test_contract_width_and_missing_intervals(results):
         (([1.0, 2.0], [39]), "2 resampled estimates for sizes .39."),
         (([1.0, 2.0], [1]), "each of 2 or more"),
         (([1.0, 2.0], []), "give an array"),
+        (([1.0, 2.0], 39), "sizes 39"),
+        (([1.0, 2.0], ["2"]), "a list of whole numbers"),
+        (("abc", [2]), "resampled is 'abc'"),
     ],
 )
 def test_contract_sizes_that_do_not_fit_are_refused(arguments, said):

@@ -149,3 +149,10 @@ def test_contract_rows_of_both_kinds_of_streams_are_never_mixed(tmp_path):
     assert open_results(tmp_path / "mixed").study["streams"] == "common"
     with pytest.raises(StudyError, match="streams is 'same'; say 'independent' or 'common'"):
         dataclasses.replace(small, streams="same")
+
+
+def test_contract_a_difference_is_held_against_zero(results):
+    text = str(results.contrast("slant", 0.2, 0.0, measure="coverage,bias"))
+    assert "limits of coverage exclude" not in text
+    assert "coverage_difference" in text
+    assert "[" not in text.split("\n\n")[1]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mcstudy import Fit, Skip, Study, grid, open_results, run
+from mcstudy import Fit, MCStudyError, Skip, Study, grid, open_results, run
 from mcstudy.cli import main
 
 
@@ -106,3 +106,8 @@ def test_contract_sums_have_none(tmp_path):
 def vars_of(study):
     names = ("simulate", "estimands", "methods", "conditions", "replicates", "seed")
     return {name: getattr(study, name) for name in names}
+
+
+def test_contract_measures_of_fits_and_of_answers_are_not_mixed(results):
+    with pytest.raises(MCStudyError, match="seconds: of the fits, and the other measures are of"):
+        results.table("seconds,bias")

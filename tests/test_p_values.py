@@ -275,3 +275,16 @@ def test_contract_a_table_with_a_p_value_that_is_none_is_refused():
 def test_contract_the_report_defines_rejection_at_each_level(results, tmp_path):
     page = results.report(tmp_path / "page.html").read_text()
     assert "p-values of at most alpha, at the level 0.2" in page
+
+
+def test_contract_a_test_fails_only_where_its_p_value_is_missing(results):
+    assert (results.failure_overlap().frame["failed"] == 0).all()
+    text = str(results.compare("t", "sign"))
+    assert text.count("*") > 3
+    made = performance(
+        pd.DataFrame({"estimate": [np.nan] * 4, "p_value": [0.01, 0.2, 0.5, 0.04]}),
+        truth=None,
+        estimate=None,
+    )
+    assert made["measure"].tolist() == ["rejection"]
+    assert made["value"].tolist() == [0.5]

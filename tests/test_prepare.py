@@ -121,3 +121,10 @@ def test_contract_what_does_not_fit_is_said(changes, said):
     with pytest.raises(StudyError) as caught:
         dataclasses.replace(STUDY, **changes)
     assert said in str(caught.value)
+
+
+def test_contract_check_sees_a_prepare_that_draws_without_a_seed():
+    loose = dataclasses.replace(
+        STUDY, prepare=lambda *, n: {"x": np.random.default_rng().normal(size=(n, 2))}
+    )
+    assert "prepare makes something else when called again; let it ask for rng" in str(check(loose))

@@ -204,3 +204,38 @@ def test_contract_a_skip_is_said_by_all(tmp_path):
     study = dataclasses.replace(STUDY, methods={NAMES: never, "weighted": weighted})
     fits = run(study, tmp_path, jobs=1, quiet=True).fits
     assert (fits[fits["method"] != "weighted"]["status"] == "skipped").all()
+
+
+def test_contract_an_answer_that_one_lacks_is_no_failure_of_the_others(tmp_path):
+    """So that rows do not depend on which methods were run together."""
+
+    def sometimes(data):
+        answers = least_squares(data)
+        if data[0][0] < -0.5:
+            del answers["hc3"]
+        return answers
+
+    study = dataclasses.replace(STUDY, methods={NAMES: sometimes})
+    whole = run(study, tmp_path / "whole", jobs=1, quiet=True)
+    run(study, tmp_path / "parts", methods=["hc0"], jobs=1, quiet=True)
+    parts = run(study, tmp_path / "parts", jobs=1, quiet=True)
+    assert table(whole).equals(table(parts))
+    bad = whole.fits[whole.fits["status"] == "error"]
+    assert set(bad["method"]) == {"hc3"}
+    assert bad["message"].str.contains("without an answer for hc3").all()
+
+
+def test_contract_the_order_of_the_names_changes_nothing(tmp_path):
+    def drawing(data, rng):
+        return {name: {"slope": rng.normal()} for name in ("a", "b")}
+
+    made = [
+        run(
+            dataclasses.replace(STUDY, methods={names: drawing}),
+            tmp_path / names[0],
+            jobs=1,
+            quiet=True,
+        )
+        for names in (("a", "b"), ("b", "a"))
+    ]
+    assert made[0].estimates.equals(made[1].estimates)

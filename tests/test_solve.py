@@ -213,3 +213,29 @@ def test_contract_the_command_prints_the_level_and_draws_the_search(study_file, 
     assert figure.read_text().startswith("<svg")
     assert main(["solve", str(path), "--factor", "n", "--for", "rejection"]) == 2
     assert "write it as rejection=0.8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_law_limits_of_a_measure_that_is_no_share_hold_its_exact_level(tmp_path, seed):
+    """The RMSE of a mean is 1/sqrt(n): 0.2 at n = 25."""
+
+    @batched
+    def normal(rngs, *, n):
+        return np.array([rng.normal(size=n) for rng in rngs])
+
+    @batched
+    def mean(batch):
+        return {"mu": Estimate(batch.mean(axis=1))}
+
+    study = Study(
+        name="means",
+        simulate=normal,
+        estimands=lambda *, n: {"mu": 0.0},
+        methods={"mean": mean},
+        conditions=grid(n=[5, 200]),
+        replicates=500,
+        seed=seed,
+    )
+    made = solve(study, "n", "rmse", 0.2, results=tmp_path, jobs=1, width=1.0)
+    assert made.found
+    assert abs(made.level - 25) < 3.3 * (made.upper - made.lower) / (2 * 1.96)

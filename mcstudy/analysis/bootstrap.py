@@ -8,6 +8,7 @@ replicates is the extrapolated coverage, with the Monte Carlo error of a mean.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import pandas as pd
 
 from mcstudy.analysis.measures import mean_of
 from mcstudy.analysis.performance import numbers
-from mcstudy.arguments import is_number
+from mcstudy.arguments import is_number, short
 from mcstudy.arrays import Floats
 from mcstudy.columns import COUNTS, VALUES
 from mcstudy.errors import ResultsError, StudyError
@@ -69,8 +70,15 @@ def bootstrap_intervals(
     """
     from scipy.special import ndtri
 
-    x = np.asarray(resampled, dtype=float)
-    wanted = list(sizes)
+    try:
+        x = np.asarray(resampled, dtype=float)
+        wanted = [operator.index(size) for size in sizes]
+        estimate = None if estimate is None else float(estimate)
+    except (TypeError, ValueError):
+        raise StudyError(
+            f"bootstrap_intervals: resampled is {short(resampled)}, sizes {short(sizes)}, estimate "
+            f"{short(estimate)}; give an array of numbers, a list of whole numbers, a number"
+        ) from None
     if x.ndim != 1 or not wanted or min(wanted) < _FEWEST or max(wanted) > len(x):
         raise StudyError(
             f"bootstrap_intervals: {len(np.atleast_1d(x))} resampled estimates for sizes {wanted}; "

@@ -68,6 +68,11 @@ class EstimandRows:
         for interval, limits in self.intervals.items():
             yield interval, Cell(*numbers, *limits, null, has_truth)
 
+    @property
+    def main(self) -> Floats:
+        """The estimates, or the p-values of a test that estimates nothing."""
+        return self.estimate if self.estimated or self.p_value is None else self.p_value
+
     def test(self) -> Cell:
         """Return the test as a cell."""
         numbers = (self.truth, self.estimate, self.std_error)

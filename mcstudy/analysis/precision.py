@@ -155,7 +155,7 @@ def target(measure: str, level: float) -> float:
         return level
     if measure in ("miss_below", "miss_above"):
         return (1 - level) / 2
-    if measure in _ZERO or measure.endswith("_difference"):
+    if measure in _ZERO or measure.endswith("_difference") or "_difference_" in measure:
         return 0.0
     return 1.0 if measure in _ONE else float("nan")
 

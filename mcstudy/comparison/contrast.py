@@ -80,8 +80,11 @@ class Contrast(Printed):
 
         measures = levels_of(self.frame, "measure")
         names = [*factor_columns(self.frame), "estimand", "interval"]
-        shown = self.frame.drop(columns="paired")
+        # As differences, whose target is 0.
+        shown = self.frame.assign(measure=self.frame["measure"] + "_difference")
+        shown = shown.drop(columns="paired")
         shown.attrs |= self.frame.attrs
+        measures = [f"{name}_difference" for name in measures]
         block = table(
             shown, measures, rows=varying(shown, names), columns=["measure", "method"]
         ).document()

@@ -60,7 +60,7 @@ def failed_fits(
     if WARNED in failed:
         found = found | rows.warned
     for name in names:
-        found = found | ~np.isfinite(rows.estimands[name].estimate)
+        found = found | ~np.isfinite(rows.estimands[name].main)
     return found
 
 

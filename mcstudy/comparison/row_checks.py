@@ -154,10 +154,9 @@ class _Found:
                     "method": name,
                     "estimand": estimand,
                 }
-                numbers = of.estimate if of.p_value is None or of.estimated else of.p_value
-                made = serial_correlation(method.replicate, numbers)
+                made = serial_correlation(method.replicate, of.main)
                 if made is None:
-                    self.untold += int(np.isfinite(numbers).any())
+                    self.untold += int(np.isfinite(of.main).any())
                 else:
                     self.serial.append({**cell, **made._asdict(), "p": made.p_value})
                 for number in self._far(of):

@@ -60,7 +60,9 @@ class ColumnMap:
         if roles["estimate"] == "estimate" and isinstance(p_value, str):
             tests_alone = p_value in source.columns and "estimate" not in source.columns
             needed = () if tests_alone else needed
-        if not isinstance(roles["estimate"], str):
+        if roles["estimate"] is None and isinstance(p_value, str) and p_value in source.columns:
+            needed = ()
+        elif not isinstance(roles["estimate"], str):
             raise TableError(
                 f"estimate is {short(roles['estimate'])}; name the column of estimates"
             )

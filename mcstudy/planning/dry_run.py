@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import pickle
 import time
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.call import attempt, in_words, message_kind
 from mcstudy.simulation.first_replicate import TWICE_SECONDS, UNSEEDED, misspelt
 from mcstudy.simulation.global_random import Draws, advice, changed, shared_states, verdict
+from mcstudy.simulation.prepare import prepared
 from mcstudy.simulation.replicates import FitException, Job, do_job, draw
 from mcstudy.simulation.retry_policy import RetryPolicy
 from mcstudy.simulation.validation import CODES, MAIN, TEST, AnswerError, Column
@@ -181,6 +183,7 @@ def try_out(study: Study) -> Trial:
 def _try_condition(trial: Trial, condition: Condition) -> None:
     study = trial.study
     truths = _try_estimands(trial, condition)
+    _try_prepare(trial, condition)
     before = shared_states()
     simulated = attempt(lambda: draw(study, condition, 0), study.limit_of(""))
     if names := changed(before, shared_states()):
@@ -212,6 +215,29 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     for estimand in known:
         if whole and estimand not in returned:
             trial.problem(f"no method returns the estimand {estimand!r}", condition)
+
+
+def _try_prepare(trial: Trial, condition: Condition) -> None:
+    """Make what is prepared twice; a problem if it is another thing each time."""
+    study = trial.study
+    if study.prepare is None:
+        return
+    made = []
+    for _ in range(2):
+        study.prepared_by_condition.clear()
+        outcome = prepared(study, condition)
+        if outcome is None or outcome.exception is not None:
+            return
+        try:
+            made.append(pickle.dumps(outcome.value))
+        except Exception:  # noqa: BLE001 - of any object: what cannot be compared is not
+            return
+    if made[0] != made[1]:
+        trial.problem(
+            "prepare makes something else when called again; let it ask for rng, or give what it "
+            "draws from a seed of its own, np.random.default_rng(1)",
+            condition,
+        )
 
 
 def _raises_again(study: Study, condition: Condition) -> bool:

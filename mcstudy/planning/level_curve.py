@@ -22,6 +22,7 @@ _MUCH = 6.0
 To take the best one however little better would make the limits too narrow: of 95 % ones 92 % held
 the exact sample size of a power, with this 95 %.
 """
+_REACH = 2.0  # widths of the limits, from the root to the levels that count, of such a measure
 _FEWEST = 3  # levels of a line: two would have no room for another one to tell against them
 
 
@@ -54,10 +55,20 @@ class _Scale(NamedTuple):
 
 _SCALES = {
     "root": _Scale(np.sqrt, lambda x: max(x, 0.0) ** 2, lambda level: 0.5 / math.sqrt(level)),
+    "inverse root": _Scale(
+        lambda level: 1 / np.sqrt(level),
+        lambda x: x**-2 if x > 0 else math.inf,
+        lambda level: -0.5 * level**-1.5,
+    ),
     "log": _Scale(np.log, math.exp, lambda level: 1 / level),
     "plain": _Scale(lambda level: level, float, lambda level: 1.0),
 }
-"""The power of a test is a probit line in the root of the sample size, near enough."""
+_FIRST = {True: "root", False: "inverse root"}
+"""The scale of a share and of another measure, unless another one fits much better.
+
+The power of a test is a probit line in the root of the sample size, near enough; standard errors,
+an RMSE and a width are lines in its inverse.
+"""
 
 
 class _Fit(NamedTuple):
@@ -93,7 +104,13 @@ class Curve:
         near = [point for point in points if self._is_near(point, found)]
         if len({point.level for point in near}) < _FEWEST or len(near) == len(points):
             return found
-        return self._root_of(near) or found
+        found = self._root_of(near) or found
+        if is_share(self.measure):
+            return found
+        # Another measure has no curve of its own: by the levels as near as the limits allow.
+        reach = _REACH * (found.upper - found.lower)
+        near = [point for point in near if abs(point.level - found.level) <= reach]
+        return (self._root_of(near) if len({p.level for p in near}) > 1 else None) or found
 
     def _is_near(self, point: Point, root: Root) -> bool:
         if is_share(self.measure):
@@ -107,24 +124,28 @@ class Curve:
         if len(np.unique(levels)) < 2:
             return None
         names = ["plain"] if (levels <= 0).any() else [*_SCALES]
+        first = _FIRST[is_share(self.measure)] if names[1:] else "plain"
         fit_of = _probit if is_share(self.measure) else _line
         fits = {name: fit_of(_SCALES[name].there(levels), points) for name in names}
         known = {name: fit for name, fit in fits.items() if fit is not None and fit.line[1]}
         if not known:
             return None
-        name = min(known, key=lambda name: known[name].badness + _MUCH * (name != names[0]))
+        name = min(known, key=lambda name: known[name].badness + _MUCH * (name != first))
         (a, b), covariance, _ = known[name]
         goal = float(stats.norm.ppf(self.target)) if is_share(self.measure) else self.target
         at = float((goal - a) / b)
         gradient = np.array([1.0, at]) / b
         error = math.sqrt(float(gradient @ covariance @ gradient))
         try:
-            level, lower, upper = (_SCALES[name].back(at + z * error) for z in (0.0, -Z, Z))
+            level, *ends = (_SCALES[name].back(at + z * error) for z in (0.0, -Z, Z))
         except OverflowError:
             return None
         if not level:
             return None
         steep = float(b) * (float(stats.norm.pdf(goal)) if is_share(self.measure) else 1.0)
+        if not math.isfinite(level):
+            return None
+        lower, upper = sorted(ends)
         return Root(level, lower, upper, steep * _SCALES[name].slope(level))
 
 

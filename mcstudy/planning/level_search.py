@@ -18,7 +18,7 @@ from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.execution.run import run
 from mcstudy.grid import Condition, Grid
-from mcstudy.measure import is_share
+from mcstudy.measure import BUILT_IN, is_share, why_absent
 from mcstudy.planning.level_curve import Curve, Point, Root
 from mcstudy.study import Study
 from mcstudy.tables.numbers import number_with_error
@@ -27,6 +27,7 @@ FIRST_LEVELS = 5
 """Levels over the whole range, to begin with."""
 _APART = 0.08  # by how much a share at the two next levels differs from the target
 _LEAST, _MOST_APART = 0.02, 0.3  # of the root, how far the next levels are from it
+_WIDTHS = 1.0  # of the limits, how far the next levels are from the root at most
 _LOG_FROM = 4.0  # times: a range as wide is looked at by the logarithm
 
 
@@ -105,7 +106,8 @@ class LevelSearch:
 
     def next_levels(self, root: Root) -> list[float]:
         """Return the levels on both sides of the root that tell most of it."""
-        step = _MOST_APART * abs(root.level)
+        # Drawn in as the limits narrow: so far apart as they are, a curve is no line.
+        step = min(_MOST_APART * abs(root.level), _WIDTHS * (root.upper - root.lower))
         if is_share(self.measure) and root.slope:
             step = min(step, _APART / abs(root.slope))
         step = max(step, _LEAST * abs(root.level), 1.0 if self.is_whole else 0.0)
@@ -145,6 +147,12 @@ class LevelSearch:
 
     def _add(self, performance: pd.DataFrame) -> None:
         known = list(dict.fromkeys(performance["measure"]))
+        if self.measure in BUILT_IN and self.measure not in known:
+            raise ResultsError(
+                f"solve: there is no {self.measure} at {self.factor}="
+                f"{performance[self.factor].iloc[0]:g}: {why_absent(self.measure)}; see mcstudy "
+                f"status {self.study.name}.solve if fits fail there"
+            )
         if self.measure not in known:
             raise ResultsError(
                 f"solve: no measure {self.measure!r}{suggestion(self.measure, known)}; there are "

@@ -34,6 +34,7 @@ WIDTH = 0.05
 """Of the confidence limits, as a share of the level, where nobody says."""
 _FIRST = 500  # replicates of a level to begin with, at most: they only show where to look
 _MOST_STEPS = 25
+_MOST_TIMES = 100.0  # wider than wanted: limits may be infinite at first
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,8 @@ def solve(
             break
         levels = search.next_levels(root)
         # The width falls with the root of the replicates: not more at once than it may take.
-        need = total * ((root.upper - root.lower) / wanted) ** 2 - total
+        times = min((root.upper - root.lower) / wanted, _MOST_TIMES)
+        need = total * times**2 - total
         share = math.ceil(max(need, first) / len(levels))
         count = max(2, min(share, 2 * max(total // len(levels), first), left // len(levels)))
     search.check_reached(not steps)

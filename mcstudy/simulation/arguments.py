@@ -66,22 +66,28 @@ def answers_of(
     data: Any,
     extras: dict[str, Any],
     count: int | None,
-) -> dict[str, Answer]:
+) -> dict[str, Answer | AnswerError]:
     """Return by name what methods that share a function say of a copy of the data, or one alone.
 
-    It is the same copy whoever else gets one.
+    It is the same copy whoever else gets one. What is wrong with the answer of one of several is
+    its own error: the others' do not depend on which are asked.
     """
     name, method = next(iter(methods.items()))
     if not isinstance(method, SharedMethod):
         return {name: checked(run(method, _copy(data), **extras), count)}
     answers = run(method.function, _copy(data), **extras)
-    lacking = [name for name in methods if not isinstance(answers, Mapping) or name not in answers]
-    if lacking:
-        raise AnswerError(
-            f"returned {short(answers, most=60)} without an answer for {', '.join(lacking)}; "
-            "return {method: {estimand: Estimate(...)}}, an answer for each of its methods"
-        )
-    return {name: checked(answers[name], count) for name in methods}
+    found: dict[str, Answer | AnswerError] = {}
+    for name in methods:
+        try:
+            if not isinstance(answers, Mapping) or name not in answers:
+                raise AnswerError(
+                    f"returned {short(answers, most=60)} without an answer for {name}; return "
+                    "{method: {estimand: Estimate(...)}}, an answer for each of its methods"
+                )
+            found[name] = checked(answers[name], count)
+        except AnswerError as error:
+            found[name] = error
+    return found
 
 
 def answers_to_item(
@@ -90,7 +96,7 @@ def answers_to_item(
     batch: Any,
     place: int,
     extras: dict[str, Any],
-) -> dict[str, Answer]:
+) -> dict[str, Answer | AnswerError]:
     """Return what one-at-a-time methods that share a function say of one data set of a batch."""
     try:
         data = batch[place]

@@ -10,7 +10,7 @@ import itertools
 import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -261,8 +261,13 @@ class _Work:
             found, troubled = outcome.value, outcome.troubled
             for name, answers in own:
                 answers.seconds[row] = outcome.seconds / count
-                if found is not None:
-                    answers.store(row, found[name])
+                answer = None if found is None else found[name]
+                if isinstance(answer, AnswerError):
+                    wrong = replace(outcome, exception=answer)
+                    self._note_trouble(name, replicate, wrong, shared=count)
+                    continue
+                if answer is not None:
+                    answers.store(row, answer)
                 if troubled:
                     self._note_trouble(name, replicate, outcome, shared=count)
 
@@ -272,8 +277,12 @@ class _Work:
         forms = {name: form for name in names if (form := self.batch_forms[name])}
         extras = self.extras[names[0]].together(replicates)
         outcome = self._call(names[0], replicates[0], count, answers_of, forms, data, extras, count)
-        if outcome.troubled and count > 1:
+        found = outcome.value or {}
+        wrong = {name: of for name, of in found.items() if isinstance(of, AnswerError)}
+        if (outcome.troubled or wrong) and count > 1:
             self._tell_of_form(names[0], outcome)
+            for name, error in wrong.items():
+                self._tell_of_form(name, replace(outcome, exception=error))
             for replicate, row in zip(replicates, rows.tolist(), strict=True):
                 for name in names:
                     self.answers[name].messages.pop(row, None)
@@ -283,8 +292,12 @@ class _Work:
         for name in names:
             answers = self.answers[name]
             answers.seconds[rows] = outcome.seconds / count / len(names)
-            if outcome.value is not None:
-                answers.store_batch(rows, outcome.value[name])
+            if name in wrong:
+                of = replace(outcome, exception=wrong[name])
+                self._note_trouble(name, replicates[0], of, shared=len(names))
+                continue
+            if name in found:
+                answers.store_batch(rows, found[name])
             if outcome.troubled:
                 self._note_trouble(name, replicates[0], outcome, shared=len(names))
 

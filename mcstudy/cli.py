@@ -257,7 +257,7 @@ VERBS = {
             option(
                 "--between",
                 "the range of levels; default: that of the study",
-                "A,B",
+                "LOW,HIGH",
                 type=two_numbers,
             ),
             _WHERE,

@@ -46,7 +46,7 @@ def command(name, chosen, value):
         if action.dest == chosen.dest:
             given += words(action, value)
         elif action.required and action.nargs not in ("*", "?"):
-            given += words(action, "1")
+            given += words(action, "a=1" if "=" in (action.metavar or "") else "1")
         elif not action.option_strings and action.nargs == "?" and not chosen.option_strings:
             given += ["1"]
     return [name, *given]

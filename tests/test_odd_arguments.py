@@ -29,7 +29,7 @@ NOT_FUNCTIONS = {
     "Fit",
     "Measured",
 }
-COSTLY = {"plan", "protocol", "run", "summarize", "replay", "collect"}
+COSTLY = {"plan", "protocol", "run", "summarize", "replay", "collect", "solve"}
 FUNCTIONS = sorted(set(mcstudy.__all__) - NOT_FUNCTIONS)
 
 
@@ -59,6 +59,7 @@ def usual(tmp_path_factory):
     quick = {"replicates": 2, "jobs": 1, "quiet": True}
     good = {
         "Study": study,
+        "bootstrap_intervals": {"resampled": [1.0, 2.0, 3.0], "sizes": [2, 3]},
         "check": {"study": path, "seconds": 0.1},
         "collect": {"study": path, "results": where / "results", "replicates": 2, "quiet": True},
         "compare_runs": {"a": folder, "b": folder},
@@ -70,6 +71,10 @@ def usual(tmp_path_factory):
         "protocol": {"study": path},
         "replay": {"source": path, "condition": "n=5, mean=0", "results": folder},
         "run": {"study": path, "results": where / "results", **quick},
+        "solve": {
+            **{"study": path, "factor": "n", "measure": "empirical_se", "target": 0.35},
+            **{"replicates": 20, "most": 200, "results": where / "results", "jobs": 1},
+        },
         "status": {"results": folder},
         "summarize": {"results": folder},
         "table": {"performance": results.performance, "measure": "bias"},

@@ -68,6 +68,8 @@ class LevelSearch:
         """Check what is asked for."""
         if study.keep != "rows":
             raise StudyError("solve: keep='measures' keeps no rows, which it goes on from")
+        if not isinstance(measure, str):
+            raise StudyError(f"solve: measure is {short(measure)}; give the name of a measure")
         factors = study.conditions.factors
         if factor not in factors:
             raise StudyError(
@@ -81,22 +83,22 @@ class LevelSearch:
         levels = [float(level) for level in known if isinstance(level, int | float)]
         if len(levels) < len(known):
             raise StudyError(f"solve: the levels of {factor} are no numbers; name another factor")
-        low, high = (min(levels), max(levels)) if between is None else between
-        if not (is_number(low) and is_number(high) and low < high):
+        ends = (min(levels), max(levels)) if between is None else between
+        is_pair = isinstance(ends, tuple | list) and len(ends) == 2
+        if not (is_pair and is_number(ends[0]) and is_number(ends[1]) and ends[0] < ends[1]):
             raise StudyError(
-                f"solve: between is {short((low, high))}; give two levels of {factor}, the smaller "
-                "one first"
+                f"solve: between is {short(ends)}; give two levels of {factor}, the smaller one "
+                "first"
             )
+        low, high = map(float, ends)
         wanted = wheres(where)
         chosen = {name: of for name, of in wanted.items() if name in WORDS}
         others = _other_factors(
             study, factor, {n: of for n, of in wanted.items() if n not in WORDS}
         )
         is_whole = all(isinstance(level, int) for level in known)
-        ends = (float(low), float(high))
-        return cls(
-            study, factor, others, measure, float(target), *ends, is_whole, chosen, results, jobs
-        )
+        goal = (measure, float(target), low, high)
+        return cls(study, factor, others, *goal, is_whole, chosen, results, jobs)
 
     def first_levels(self) -> list[float]:
         """Return levels over the whole range, evenly in the scale of the curve."""

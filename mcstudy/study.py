@@ -25,6 +25,7 @@ from mcstudy.measure import (
     rejection_at,
 )
 from mcstudy.method import SharedMethod, batch_of, function_of, wraps_batched
+from mcstudy.truths import DATA, RNG, as_truths, asks_for, factors_used, simulated_truths
 
 MAX_REPLICATES = 2**32  # the spawn key of a stream is one word of 32 bits (mcstudy.streams)
 MAX_SECONDS = 1e9
@@ -48,7 +49,11 @@ class Study:
     estimands : callable or None
         ``estimands(**factors)`` returns the true value of each estimand, a dict of floats; None
         is the value of one that has none, such as a test error. What a method returns beyond
-        them has none either. ``estimands=None``: nothing has a true value.
+        them has none either. ``estimands=None``: nothing has a true value. ``(value, mcse)`` is a
+        true value with a Monte Carlo error, which the errors of bias and coverage then contain.
+        If it asks for ``rng`` it is called once for each set of the factors that it names, and
+        gets these alone; what it returns is stored with the results. If it asks for ``data`` each
+        data set has its own true values: ``estimands(data, **factors)`` is called for each.
     methods : mapping of str, or tuple of str, to callable
         ``method(data)`` returns ``{estimand: Estimate}``, with plain numbers where there is nothing
         but a value, or a `Fit`. A method with an argument
@@ -145,6 +150,9 @@ class Study:
     prepared_by_condition: dict[Any, Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    simulated: dict[str, dict[str, float | None]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
 
@@ -199,8 +207,7 @@ class Study:
         _check_takes(
             factors, "simulate", self.simulate, leading=1, where=self.name, optional=shared
         )
-        if self.estimands is not None:
-            _check_takes(factors, "estimands", self.estimands, leading=0, where=self.name)
+        self._check_estimands(factors)
         if self.oracle is not None:
             _check_takes(factors, "oracle", self.oracle, leading=0, where=self.name)
         self._check_precision()
@@ -291,6 +298,21 @@ class Study:
             )
         _check_takes(factors, "prepare", self.prepare, leading=0, where=self.name, optional={"rng"})
 
+    def _check_estimands(self, factors: Collection[str]) -> None:
+        if self.estimands is None:
+            return
+        try:
+            asked = asks_for(self.estimands, factors)
+        except ValueError as error:
+            raise StudyError(f"{self.name}: {error}") from None
+        leading = {DATA, RNG} & {asked}
+        _check_takes([*factors, *leading], "estimands", self.estimands, leading=0, where=self.name)
+        if asked == DATA and self.keep == "measures":
+            raise StudyError(
+                f"{self.name}: estimands asks for data, and keep='measures' keeps sums about true "
+                "values that all replicates share; keep the rows"
+            )
+
     def _check_time_limit(self) -> None:
         limits = self.time_limit
         for name, limit in limits.items() if isinstance(limits, Mapping) else [("", limits)]:
@@ -320,6 +342,11 @@ class Study:
         """The levels of tests by p-values."""
         return alphas_of(self.alpha, self.level)
 
+    @property
+    def truth_from(self) -> str:
+        """From what `estimands` has the true values: "data", "rng", or empty (it knows them)."""
+        return asks_for(self.estimands, self.conditions.factors)
+
     def stream_key(self, condition: Condition) -> str:
         """Return what stands for a condition in the address of a random stream."""
         return condition.key if self.streams == "independent" else ""
@@ -331,7 +358,7 @@ class Study:
         return self.time_limit
 
     def truths(self, condition: Condition) -> dict[str, float]:
-        """Return the true value of each estimand that has one, under `condition`.
+        """Return the true value of each estimand that has one, the same in all its replicates.
 
         Raises
         ------
@@ -344,35 +371,31 @@ class Study:
     def estimands_of(self, condition: Condition) -> dict[str, float | None]:
         """Return what `estimands` says under a condition; None is no true value.
 
+        Nothing where each data set has its own true values. Those found by simulation are
+        simulated once, and kept.
+
         Raises
         ------
         StudyError
             Where `estimands` raises or returns anything but a dict of numbers.
         """
-        if self.estimands is None:
+        if self.estimands is None or self.truth_from == DATA:
             return {}
         try:
-            answer = self.estimands(**condition.factors)
-            found = {name: None if x is None else _truth(x) for name, x in answer.items()}
+            if self.truth_from != RNG:
+                return as_truths(self.estimands(**condition.factors))
+            used = factors_used(self.estimands, condition)
+            if used.key not in self.simulated:
+                self.simulated[used.key] = simulated_truths(self.estimands, self.seed, used)
+            return self.simulated[used.key]
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            kind = "" if isinstance(error, StudyError) else f"{type(error).__name__}: "
+            reason = " ".join(f"{kind}{error}".split())
             raise StudyError(
                 f"{self.name}: estimands fails at {condition.key}: {reason}"
             ) from error
-        if not all(isinstance(name, str) and name and is_plain(name) for name in found):
-            raise StudyError(
-                f"{self.name}: estimands returns {answer!r} at {condition.key}; "
-                "return {'name': number}, with None for one that has no true value"
-            )
-        return found
-
-
-def _truth(value: Any) -> float:
-    if isinstance(value, str | bytes):
-        raise ValueError(f"{value!r} is a text, not a number")
-    return float(value)
 
 
 def as_integer(value: Any) -> Any:

@@ -15,7 +15,6 @@ from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, is_plain
 from mcstudy.method import batch_of
-from mcstudy.streams import stream
 
 DATA, RNG = "data", "rng"
 _STREAM = "\0estimands"  # no method can be called so
@@ -79,6 +78,8 @@ def simulated_truths(
     estimands: Callable[..., Any], seed: int, used: Condition
 ) -> dict[str, float | None]:
     """Return the true values that `estimands` simulates from a stream of its own."""
+    from mcstudy.streams import stream  # not above: a study file is read without numpy
+
     rng = stream(seed, used.key, 0, _STREAM)
     return as_truths(estimands(rng=rng, **used.factors))
 

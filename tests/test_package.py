@@ -11,7 +11,17 @@ import mcstudy
 ROOT = Path(mcstudy.__file__).parent
 ORDER = (
     *("terminal", "errors", "arguments", "arrays", "wald", "columns", "grid", "streams", "method"),
-    *("measure", "labels", "study", "loader", "simulation", "storage", "analysis", "tables"),
+    *(
+        "measure",
+        "labels",
+        "truths",
+        "study",
+        "loader",
+        "simulation",
+        "storage",
+        "analysis",
+        "tables",
+    ),
     *(
         "comparison",
         "external",

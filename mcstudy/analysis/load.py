@@ -19,7 +19,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.grid import Level
 from mcstudy.measure import LEVEL
 from mcstudy.method import Status
-from mcstudy.simulation.validation import STATUSES, TEST
+from mcstudy.simulation.validation import STATUSES, TEST, TRUTH
 from mcstudy.storage.export import conditions_table
 from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.parts import DamagedError
@@ -35,8 +35,8 @@ class EstimandRows:
 
     Parameters
     ----------
-    truth : float
-        NaN where it is missing.
+    truth : float or array of shape (R,)
+        NaN where it is missing; an array where each data set has its own.
     estimate, std_error : arrays of shape (R,)
         In the estimand's units, in the order of the method's replicates.
     intervals : mapping of str to (lower, upper)
@@ -47,15 +47,18 @@ class EstimandRows:
         Of a test of its null hypothesis.
     estimated : bool, default True
         Whether there are estimates; a test may have none.
+    own_truth : array of shape (R,), optional
+        What was taken off, see `about_truth`.
     """
 
-    truth: float
+    truth: float | Floats
     estimate: Floats
     std_error: Floats
     intervals: Mapping[str, tuple[Floats, Floats]]
     has_truth: bool = True
     p_value: Floats | None = None
     estimated: bool = True
+    own_truth: Floats | None = None
 
     def cells(self, null: float = np.nan) -> Iterator[tuple[str | None, Cell]]:
         """Yield the estimates, and each interval by its name, as cells of which measures are made.
@@ -64,9 +67,18 @@ class EstimandRows:
         """
         has_truth, numbers = self.has_truth, (self.truth, self.estimate, self.std_error)
         if self.estimated:
-            yield None, Cell(*numbers, has_truth=has_truth)
+            yield None, Cell(*numbers, has_truth=has_truth).about_truth()
         for interval, limits in self.intervals.items():
-            yield interval, Cell(*numbers, *limits, null, has_truth)
+            yield interval, Cell(*numbers, *limits, null, has_truth).about_truth()
+
+    def about_truth(self) -> EstimandRows:
+        """Return the same with each number less the data set's own true value, if it has one."""
+        truth = self.truth
+        if not isinstance(truth, np.ndarray):
+            return self
+        intervals = {name: (a - truth, b - truth) for name, (a, b) in self.intervals.items()}
+        estimate = self.estimate - truth
+        return replace(self, truth=0.0, estimate=estimate, intervals=intervals, own_truth=truth)
 
     @property
     def main(self) -> Floats:
@@ -145,6 +157,7 @@ def without_skipped(rows: ConditionRows) -> ConditionRows:
                     std_error=of.std_error[kept],
                     intervals={name: (a[kept], b[kept]) for name, (a, b) in of.intervals.items()},
                     p_value=None if of.p_value is None else of.p_value[kept],
+                    truth=of.truth[kept] if isinstance(of.truth, np.ndarray) else of.truth,
                 )
                 for estimand, of in method.estimands.items()
             }
@@ -218,11 +231,12 @@ def condition_rows(rows: StudyRows, *, budget: int = BUDGET) -> Iterator[Conditi
             split = np.array_split(np.array(names, object), count)
             shares = [some.tolist() for some in split]
             blocks = rows.blocks(condition, lambda key: key[0] in ("estimate", TEST))
-            fits = _methods(blocks, {}, truths, rows.named)
+            fits = _methods(blocks, {}, truths, (), rows.named)
         for index, share in enumerate(shares):
             some = frozenset(share)
             own = {m: [key for key in of if key[0] in some] for m, of in keys.items()}
-            methods = _methods(rows.blocks(condition, _of_estimands(some)), own, truths, rows.named)
+            blocks = rows.blocks(condition, _of_estimands(some))
+            methods = _methods(blocks, own, truths, rows.own_truths[condition], rows.named)
             pa.default_memory_pool().release_unused()
             if fits is not None:
                 methods = {m: replace(fits[m], estimands=of.estimands) for m, of in methods.items()}
@@ -244,6 +258,7 @@ def _methods(
     blocks: Iterable[Mapping[str, pa.Table]],
     keys: Mapping[str, Sequence[Key]],
     truths: Mapping[str, float],
+    own_truths: Collection[str],
     named: Collection[str],
 ) -> dict[str, MethodRows]:
     """Return the fits of each method, with the numbers of some keys; no column is held twice."""
@@ -258,6 +273,9 @@ def _methods(
                 for kind in _KINDS.get(interval, ("lower", "upper")):
                     column = array_of(table, kind, estimand, interval)
                     pieces[kind, estimand, interval].append(column)
+                if interval in ("", TEST) and estimand in own_truths:
+                    column = array_of(table, TRUTH, estimand, "")
+                    pieces[TRUTH, estimand, interval].append(column)
     return {
         method: MethodRows(
             joined(pieces.pop(("replicate",))),
@@ -291,7 +309,10 @@ def _estimands(
             estimate = std_error = np.full(len(p_value), np.nan)
         intervals = sorted({*of} - {"", TEST})
         limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in intervals}
-        numbers = (truths.get(name, np.nan), estimate, std_error, limits)
+        own = [pieces.pop((TRUTH, name, place), None) for place in ("", TEST)]
+        given = next((each for each in own if each is not None), None)
+        truth = truths.get(name, np.nan) if given is None else joined(given)
+        numbers = (truth, estimate, std_error, limits)
         found[name] = EstimandRows(*numbers, name in named, p_value, estimated)
     return found
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +40,14 @@ class Cell:
 
     Parameters
     ----------
-    truth : float
-        The true value.
+    truth : float or array of shape (R,)
+        The true value; an array where each data set has its own, of which `about_truth` makes a
+        cell of errors.
     estimate, std_error : arrays of shape (R,)
         In the estimand's units.
     lower, upper : arrays of shape (R,), optional
         The limits of one interval.
-    null : float, optional
+    null : float or array of shape (R,), optional
         The value that a test rejects when the interval does not contain it.
     has_truth : bool, default True
         Whether the estimand has a true value, which may be missing here.
@@ -53,17 +55,28 @@ class Cell:
         Of one test, in place of limits.
     alpha : float, optional
         The level of the test.
+    as_given : Cell, optional
+        Of a cell of errors, the numbers themselves.
     """
 
-    truth: float
+    truth: Any  # a float but for a moment, until `about_truth` has made it one
     estimate: Floats
     std_error: Floats
     lower: Floats | None = None
     upper: Floats | None = None
-    null: float = np.nan
+    null: Any = np.nan
     has_truth: bool = True
     p_value: Floats | None = None
     alpha: float = np.nan
+    as_given: Cell | None = None
+
+    def about_truth(self) -> Cell:
+        """Return a cell of errors, about 0, if each data set has its own true value."""
+        if not isinstance(self.truth, np.ndarray):
+            return self
+        lower, upper = (None if of is None else of - self.truth for of in (self.lower, self.upper))
+        errors = replace(self, estimate=self.estimate - self.truth, lower=lower, upper=upper)
+        return replace(errors, truth=0.0, null=self.null - self.truth, as_given=self)
 
     @cached_property
     def finite_estimate(self) -> Floats:
@@ -144,10 +157,18 @@ class Cell:
         exist = ~(np.isnan(self.lower) | np.isnan(self.upper))
         return (self.lower, self.upper) if exist.all() else (self.lower[exist], self.upper[exist])
 
-    def hits(self, value: float) -> NDArray[np.bool_]:
-        """Return which of the intervals that exist contain `value`; none for a missing value."""
+    def hits(self, value: Any) -> NDArray[np.bool_]:
+        """Return which of the intervals that exist contain `value`; none for a missing value.
+
+        An array of shape (R,) has a value for each replicate.
+        """
         lower, upper = self.limits
-        return (lower <= value) & (value <= upper) if np.isfinite(value) else np.empty(0, bool)
+        if isinstance(value, np.ndarray):
+            value = value[~(np.isnan(self.lower) | np.isnan(self.upper))]  # type: ignore[arg-type]
+        elif not np.isfinite(value):
+            return np.empty(0, bool)
+        found: NDArray[np.bool_] = (lower <= value) & (value <= upper)
+        return found
 
 
 def bias(cell: Cell) -> Measured:
@@ -156,7 +177,13 @@ def bias(cell: Cell) -> Measured:
 
 
 def relative_bias(cell: Cell) -> Measured:
-    """Mean error over the truth; MCSE sd/sqrt(n). Does not exist where the truth is 0."""
+    """Mean error over the truth; MCSE sd/sqrt(n). Does not exist where the truth is 0.
+
+    Where each data set has its own true value, it is the mean error over their mean; jackknife
+    MCSE.
+    """
+    if cell.as_given is not None:
+        return _relative_to_mean(cell.error, cell.as_given.truth[np.isfinite(cell.estimate)])
     if cell.truth == 0:
         return MISSING
     value, mcse, used, _ = cell.mean_error
@@ -382,6 +409,16 @@ def quantile(x: Floats, p: float) -> Measured:
     away = np.sort(ordered[begin : last + 1]) - value
     spread = (weights * away**2).sum() - (weights * away).sum() ** 2
     return Measured(float(value), math.sqrt(max(spread, 0.0)) if n > 1 else math.nan, n)
+
+
+def _relative_to_mean(error: Floats, truth: Floats) -> Measured:
+    """Mean error over the mean true value; jackknife MCSE."""
+    n = len(error)
+    if n < 2 or not truth.sum():
+        return Measured(np.nan, np.nan, n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left_out = (error.sum() - error) / (truth.sum() - truth)
+    return Measured(float(error.sum() / truth.sum()), jackknife(left_out), n)
 
 
 def _middle_of(middle: Floats, n: int) -> float:

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 from mcstudy.analysis.measures import NEED_TRUTH, share_of
 from mcstudy.analysis.performance import numbers
+from mcstudy.analysis.simulated_truth import widened
 from mcstudy.columns import WARNED
 from mcstudy.measure import REJECTION, WITHOUT_TRUTH, Measured
 from mcstudy.method import Status
 from mcstudy.simulation.validation import TEST
 from mcstudy.storage.moment_tables import Summary
 from mcstudy.storage.moments import FORMED, Moments
+from mcstudy.truths import mcse_of
 from mcstudy.wald import WALD
 
 NAN = math.nan
@@ -82,16 +84,35 @@ def _of_estimates(
     centred, square = e, _Central.of_y(error)
     if not math.isfinite(truth):
         centred = square = _Central(0)
+    about = _about_truth(centred, square, truth)
+    if (mcse := mcse_of(truth)) and centred.n:
+        sides = [_about_truth(*_shifted(e, square, s * mcse), truth + s * mcse) for s in (1, -1)]
+        above, below = ({name: of.value for name, of in side.items()} for side in sides)
+        about = {name: widened(of, above[name], below[name]) for name, of in about.items()}
     return {
-        "bias": _mean(centred),
-        "relative_bias": _relative_bias(centred, truth),
-        "standardized_bias": _standardized_bias(centred),
+        **{name: about[name] for name in ("bias", "relative_bias", "standardized_bias")},
         "empirical_se": _empirical_se(e),
-        "mse": _mean(square),
-        "rmse": _root_mean(square),
+        **{name: about[name] for name in ("mse", "rmse")},
         "model_se": _root_mean(u),
         "relative_error_model_se": _relative_error(both),
     }
+
+
+def _about_truth(e: _Central, square: _Central, truth: float) -> dict[str, Measured]:
+    """Return the measures that rest on the true value, of errors and of their squares."""
+    return {
+        "bias": _mean(e),
+        "relative_bias": _relative_bias(e, truth),
+        "standardized_bias": _standardized_bias(e),
+        "mse": _mean(square),
+        "rmse": _root_mean(square),
+    }
+
+
+def _shifted(e: _Central, square: _Central, step: float) -> tuple[_Central, _Central]:
+    """Return errors about a true value that is larger by a step, and the means of their squares."""
+    mean_square = square.mean - 2 * step * e.mean + step**2
+    return e._replace(mean=e.mean - step), square._replace(mean=mean_square)
 
 
 def _of_numbers(numbers: Moments, variance: Moments, both: Moments) -> dict[str, Measured]:

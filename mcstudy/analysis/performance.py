@@ -25,6 +25,7 @@ from mcstudy.analysis.measures import (
     share_of,
 )
 from mcstudy.analysis.normal_theory import NORMAL_MCSE
+from mcstudy.analysis.simulated_truth import with_error_of_truth
 from mcstudy.columns import COUNTS, VALUES, WARNED
 from mcstudy.measure import (
     MISSING,
@@ -87,12 +88,18 @@ def measured_rows(
 def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:
     """Return a built-in measure of a cell; with `normal` its MCSE is the published formula's."""
     of = MEASURES.get(measure) or INTERVAL_MEASURES[measure]
-    with np.errstate(over="ignore", invalid="ignore"):
+
+    def measure_of(cell: Cell) -> Measured:
         answer = of(cell)
         if normal and measure in NORMAL_MCSE and answer.used:
             limits = wilson(answer.value, answer.used) if answer.limits else None
             return answer._replace(mcse=NORMAL_MCSE[measure](cell, answer), limits=limits)
-    return answer
+        return answer
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        if measure in NEED_TRUTH:
+            return with_error_of_truth(measure_of, cell)
+        return measure_of(cell)
 
 
 @dataclass
@@ -137,7 +144,7 @@ class MeasureSet:
         """Yield name and value of the measures of an interval; `rejection` if there is a null."""
         absent = () if cell.has_truth else NEED_TRUTH
         for name in INTERVAL_MEASURES:
-            if name not in absent and (name != "rejection" or not np.isnan(cell.null)):
+            if name not in absent and (name != "rejection" or not np.isnan(cell.null).all()):
                 yield name, measured(name, cell, normal=self.normal)
         yield from self._own(cell, where, estimand, kind="interval")
 
@@ -162,7 +169,8 @@ class MeasureSet:
     ) -> Iterator[tuple[str, Measured]]:
         for measure in self.own:
             if measure.kind == kind and measure.estimand in (None, estimand):
-                outcome = attempt(functools.partial(measure, cell), None)
+                step = functools.partial(with_error_of_truth, measure, cell.as_given or cell)
+                outcome = attempt(step, None)
                 if outcome.exception is not None:
                     text = f"{where}: {in_words(outcome.exception)}"
                     self._failed.setdefault(measure.name, []).append(text)

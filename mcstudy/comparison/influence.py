@@ -79,6 +79,19 @@ def error(cell: Cell) -> Floats:
     return np.where(np.isfinite(cell.estimate), cell.estimate - cell.truth, np.nan)
 
 
+def relative_bias(cell: Cell) -> Floats:
+    """Influence on the bias over the truth: e / t; over a mean of truths, (e - r t) / mean(t)."""
+    of = error(cell)
+    if cell.as_given is None:
+        return of / float(cell.truth)
+    exist = np.isfinite(of)
+    if not exist.any():
+        return of
+    truth: Floats = np.where(exist, cell.as_given.truth, np.nan)
+    middle = float(truth[exist].mean())
+    return (of - float(of[exist].mean()) / middle * truth) / middle
+
+
 def deviation(cell: Cell) -> tuple[Floats, float]:
     """Return the deviations x - mean(x), and the variance."""
     of = error(cell)
@@ -139,15 +152,17 @@ def of_limits(measure: str, cell: Cell) -> Floats:
             centre = float(estimates.mean()) if len(estimates) else np.nan
         true = (lower <= centre) & (centre <= upper)
     if measure == "coverage_of_all":
-        return true.astype(float)
-    return np.where(np.isnan(lower) | np.isnan(upper), np.nan, true.astype(float))
+        of_all: Floats = true.astype(float)
+        return of_all
+    exist: Floats = np.where(np.isnan(lower) | np.isnan(upper), np.nan, true.astype(float))
+    return exist
 
 
 OF_LIMITS = frozenset(INTERVAL_MEASURES) - {"rejection"}
 _OF_ESTIMATES: Mapping[str, Callable[[Cell], Floats | tuple[Floats, Floats]]] = {
     "bias": error,
     "mean": lambda cell: np.where(np.isfinite(cell.estimate), cell.estimate, np.nan),
-    "relative_bias": lambda cell: error(cell) / cell.truth,
+    "relative_bias": relative_bias,
     "standardized_bias": standardized_bias,
     "empirical_se": empirical_se,
     "mse": lambda cell: error(cell) ** 2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,6 +23,7 @@ from mcstudy.analysis.select import (
     varying,
     with_record,
 )
+from mcstudy.analysis.simulated_truth import widened
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.comparison.paired_measures import (
@@ -42,6 +43,7 @@ from mcstudy.storage.table_set import read_table
 from mcstudy.tables.document import Document
 from mcstudy.tables.formats import Printed
 from mcstudy.tables.numbers import FEW_MISSING
+from mcstudy.truths import mcse_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,8 +98,12 @@ def condition_comparisons(
         if method in rows.methods and reference in rows.methods:
             one, other = rows.methods[method], rows.methods[reference]
             places, other_places, count = matched(one, other)
-            sides = (one.estimands, places), (other.estimands, other_places)
             estimands = sorted(one.estimands.keys() & other.estimands.keys())
+            own, others = (
+                {name: of.estimands[name].about_truth() for name in estimands}
+                for of in (one, other)
+            )
+            sides = (own, places), (others, other_places)
             step = max(1, _NUMBERS // max(count, 1))
             for begin in range(0, len(estimands), step):
                 names = estimands[begin : begin + step]
@@ -144,7 +150,7 @@ def _measures(
         if some:
             pair = _pair(sides, some)
             for name, measure in comparisons.items():
-                yield some, None, name, measure(pair)
+                yield some, None, name, _with_error_of_truth(measure, pair, sides, some)
     paired: dict[tuple[str, str], list[str]] = {}
     for name in names:
         own, others = one[name].intervals, other[name].intervals
@@ -159,7 +165,18 @@ def _measures(
             if some:
                 pair = _pair(sides, some, (first, second), null)
                 for name, measure in measures.items():
-                    yield some, label, name, measure(pair)
+                    yield some, label, name, _with_error_of_truth(measure, pair, sides, some)
+
+
+def _with_error_of_truth(
+    measure: Callable[[Pair], Measured], pair: Pair, sides: tuple[Side, Side], names: Sequence[str]
+) -> Measured:
+    """Return a measure of a pair; in its error are those of the true values that it rests on."""
+    made, errors = measure(pair), np.array([[mcse_of(sides[0][0][name].truth)] for name in names])
+    if not errors.any():
+        return made
+    above, below = (measure(replace(pair, truth=pair.truth + side * errors)) for side in (1, -1))
+    return widened(made, above.value, below.value)
 
 
 def _of_tests(
@@ -195,7 +212,12 @@ def _pair(
         (_stacked(side, names, interval, 0), _stacked(side, names, interval, 1))
         for side, interval in zip(sides, intervals, strict=True)
     )
-    tested = np.array([[null_of(null, name)] for name in names])
+    estimands, places = sides[0]
+    own_truths = {name: of for name in names if (of := estimands[name].own_truth) is not None}
+    tested: Any = np.array([[null_of(null, name)] for name in names])
+    if own_truths:
+        away = [own_truths[n][places] if n in own_truths else np.zeros(1) for n in names]
+        tested = tested - np.stack(np.broadcast_arrays(*away, pair.estimate[0])[:-1])
     return replace(pair, limits=limits, reference_limits=reference_limits, null=tested)
 
 

@@ -38,16 +38,25 @@ class ColumnMap:
         Truth and df where they are numbers.
     level : float
         Of the limits formed from standard errors.
+    own_truths : bool, default False
+        Whether each row has a true value of its own.
     """
 
     by: list[str]
     columns: Mapping[str, str]
     constants: Mapping[str, float]
     level: float
+    own_truths: bool = False
 
     @classmethod
     def of(
-        cls, source: Source, by: list[str], roles: Mapping[str, Any], *, level: float
+        cls,
+        source: Source,
+        by: list[str],
+        roles: Mapping[str, Any],
+        *,
+        level: float,
+        own_truths: bool = False,
     ) -> ColumnMap:
         """Return the roles that the columns of a table can play; truth and df may be numbers.
 
@@ -96,7 +105,7 @@ class ColumnMap:
             )
         if not isinstance(level, float) or not 0 < level < 1:
             raise TableError(f"level is {level!r}; give a number between 0 and 1")
-        return cls(by, columns, constants, level)
+        return cls(by, columns, constants, level, own_truths)
 
     @property
     def numbers(self) -> list[str]:
@@ -121,9 +130,9 @@ class ColumnMap:
         if "replicate" in of:
             order = order_of_replicates(of.pop("replicate"), where)
             of = of if order is None else {role: column[order] for role, column in of.items()}
-        truth = (
-            only_truth(of["truth"], where) if "truth" in of else self.constants.get("truth", np.nan)
-        )
+        truth: Any = self.constants.get("truth", np.nan)
+        if "truth" in of:
+            truth = of["truth"] if self.own_truths else only_truth(of["truth"], where)
         p_value = of.get(TEST)
         if p_value is not None:
             check_p_values(p_value, where)
@@ -199,6 +208,6 @@ def only_truth(truth: Floats, where: str) -> float:
     if len(other):
         raise TableError(
             f"the truth varies in {where}: {truth[0]:.6g} and {other[0]:.6g}; add to by the column "
-            "that it depends on"
+            "that it depends on, or say own_truths=True if each replicate has its own"
         )
     return float(truth[0])

@@ -45,6 +45,7 @@ def performance(
     alpha: float | Sequence[float] | None = None,
     mcse: str = "jackknife",
     measures: Mapping[str, Callable[..., Any]] | None = None,
+    own_truths: bool = False,
 ) -> pd.DataFrame:
     """Return the performance measures of any table with a row per replicate.
 
@@ -81,6 +82,9 @@ def performance(
         "normal" gives the published formulas, as rsimsum and Stata's simsum do.
     measures : mapping of str to callable, optional
         Measures of your own, as in a `Study`.
+    own_truths : bool, default False
+        Whether each replicate has a true value of its own, as that of a sample or of a random
+        parameter. Measures are those of the errors then; a truth that varies is refused otherwise.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def performance(
         "upper": upper,
     }
     names_of |= {"replicate": replicate, "truth": truth, "df": df, TEST: p_value}
-    roles = ColumnMap.of(source, names, names_of, level=level)
+    roles = ColumnMap.of(source, names, names_of, level=level, own_truths=own_truths)
     roles.check_measures(own)
     try:
         meter = MeasureSet(customs(own), alphas_of(alpha, level), normal=mcse == "normal")
@@ -138,7 +142,7 @@ def _measured(
         tested = cell.p_value is not None
         # One rejection rate to a cell: that of the test where there is one.
         null_value = np.nan if tested else null_of(null, str(factors.get("estimand")))
-        plain = dataclasses.replace(cell, null=null_value, p_value=None)
+        plain = dataclasses.replace(cell, null=null_value, p_value=None).about_truth()
         of = where, factors.get("estimand")
         answers = [*meter.of_estimates(plain, *of)] if roles.has_estimates else []
         answers += meter.of_intervals(plain, *of) if roles.has_limits else ()

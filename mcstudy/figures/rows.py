@@ -13,7 +13,6 @@ from mcstudy.analysis.query import matching
 from mcstudy.analysis.select import (
     factor_columns,
     in_order,
-    is_missing,
     levels_by_row,
     select,
     varying,
@@ -182,7 +181,12 @@ def _grouped(
             rows[name].to_numpy(dtype=float) if name in rows else np.full(len(rows), np.nan)
             for name in ("estimate", "std_error", "lower", "upper", TEST)
         ]
-        truth = float(rows["truth"].iloc[0]) if not is_missing(rows["truth"].iloc[0]) else np.nan
+        truths = rows["truth"].to_numpy(dtype=float)
+        truth = float(truths[0])
+        if (np.isfinite(truths) & (truths != truths[np.isfinite(truths)][:1])).any():
+            # Each data set has its own true value: numbers are shown less that, about 0.
+            truth, estimate, lower, upper = 0.0, *(numbers[i] - truths for i in (0, 2, 3))
+            numbers = [estimate, numbers[1], lower, upper, numbers[4]]
         yield Replicates(
             conditions[key[0]],
             key[2],

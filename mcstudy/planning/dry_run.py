@@ -23,7 +23,7 @@ from mcstudy.simulation.global_random import Draws, advice, changed, shared_stat
 from mcstudy.simulation.prepare import prepared
 from mcstudy.simulation.replicates import FitException, Job, do_job, draw
 from mcstudy.simulation.retry_policy import RetryPolicy
-from mcstudy.simulation.validation import CODES, MAIN, TEST, AnswerError, Column
+from mcstudy.simulation.validation import CODES, MAIN, TEST, TRUTH, AnswerError, Column
 from mcstudy.storage.answer import bits
 from mcstudy.storage.provenance import code_digest
 from mcstudy.study import Study
@@ -205,14 +205,16 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     if simulated.warned:
         trial.note(f"simulate warns: {simulated.warned}", condition)
     returned, whole = set[str](), True
-    known = study.estimands_of(condition) if truths is not None else {}
+    known = {*study.estimands_of(condition)} if truths is not None else set[str]()
     for name in study.methods:
-        estimands = _try_method(trial, condition, name)
-        whole = whole and estimands is not None
-        returned |= estimands or set()
-        for text in misspelt(estimands or (), known):
+        columns = _try_method(trial, condition, name)
+        whole = whole and columns is not None
+        known |= {column.estimand for column in columns or () if column.kind == TRUTH}
+        estimands = {column.estimand for column in columns or () if column.kind != TRUTH}
+        returned |= estimands
+        for text in misspelt(estimands, sorted(known)):
             trial.problem(f"method '{name}' {text}", condition)
-    for estimand in known:
+    for estimand in sorted(known):
         if whole and estimand not in returned:
             trial.problem(f"no method returns the estimand {estimand!r}", condition)
 
@@ -273,8 +275,8 @@ def _try_estimands(trial: Trial, condition: Condition) -> dict[str, float] | Non
     return truths
 
 
-def _try_method(trial: Trial, condition: Condition, name: str) -> set[str] | None:
-    """Fit one replicate; return the estimands of the answer, None if there is none."""
+def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | None:
+    """Fit one replicate; return the columns of the answer, None if there is none."""
     study, job = trial.study, Job(condition, 0, 1, (name,))
     troubles: list[FitException] = []
     draws, begun = Draws(), time.perf_counter()
@@ -309,7 +311,7 @@ def _try_method(trial: Trial, condition: Condition, name: str) -> set[str] | Non
             trial.problem(f"method '{name}' {UNSEEDED}", condition)
     if batch_of(study.simulate) or batch_of(study.methods[name]):
         _try_batch(trial, condition, name)
-    return {column.estimand for column in answers.numbers}
+    return {*answers.numbers}
 
 
 def _try_batch(trial: Trial, condition: Condition, name: str) -> None:

@@ -38,6 +38,7 @@ from mcstudy.storage.versions import versions
 from mcstudy.study import Study
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
+from mcstudy.truths import DATA, mcse_of
 
 PERSON = "FOR A PERSON"
 """Begins what the declarations of a study do not tell."""
@@ -242,6 +243,7 @@ def _estimands(study: Study, truths: Sequence[Mapping[str, float | None]]) -> li
     for name in dict.fromkeys(name for of in truths for name in of):
         values = [of[name] for of in truths if name in of]
         known = [value for value in values if value is not None and math.isfinite(value)]
+        simulated = any(map(mcse_of, known))
         ends = dict.fromkeys(f"{value:.6g}" for value in (min(known), max(known))) if known else ()
         null = null_of(study.null, name)
         words = label(study.labels, name, "estimand")
@@ -249,10 +251,15 @@ def _estimands(study: Study, truths: Sequence[Mapping[str, float | None]]) -> li
             (
                 name,
                 "" if words == name else words,
-                " to ".join(ends) or "none: its mean is measured",
+                " to ".join(ends) + ", by simulation" * simulated or "none: its mean is measured",
                 "" if math.isnan(null) else f"{null:g}",
             )
         )
+    if study.truth_from == DATA:
+        return [
+            _said("Each data set has true values of its own, which `estimands` reads off it."),
+            _person("what these are, and which of the estimands are primary."),
+        ]
     if not rows:
         said = "Nothing has a true value: the numbers that the methods return are summarized."
         return [_said(said), _person("which numbers these are, and which of them are primary.")]
@@ -294,7 +301,7 @@ def _performance(
     expected: tuple[int, pd.DataFrame] | None,
 ) -> list[tuple[str, list[Block]]]:
     values = [value for of in truths for value in of.values()]
-    has_truth = any(value is not None for value in values)
+    has_truth = study.truth_from == DATA or any(value is not None for value in values)
     untrue = None in values
     rows = [
         (name, *DEFINITIONS[name])

@@ -18,6 +18,7 @@ from mcstudy.report.elements import Code, Part, Section, Term, as_table, number
 from mcstudy.report.reported import Reported
 from mcstudy.storage.provenance import CODE
 from mcstudy.tables.document import Block, Document, Grid
+from mcstudy.tables.numbers import number_with_error
 
 _NO_AIMS = 'To fill in: the study says no aims (Study(aims="...")).'
 _SHARE_AT = 0.95  # the coverage whose error says what a number of replicates is good for
@@ -98,15 +99,30 @@ def _code(name: str, source: Mapping[str, str]) -> Iterator[Code]:
         yield Code(f"Code of {name}", source["text"])
 
 
+def _true_value(value: float | None, mcse: float) -> str:
+    if value is None:
+        return "-"
+    return number_with_error(value, mcse) if mcse else number(value)
+
+
 def _estimands(results: Reported) -> Part:
     truths = results.study.get("truths") or {}
+    errors = results.study.get("truth_errors") or {}
     names = list(dict.fromkeys(name for of in truths.values() for name in of))
     lines, differ = [], []
+    own = results.performance.loc[results.performance["measure"] == "bias", "estimand"].unique()
+    lines += [
+        f"Each data set has a true {label(results, name, 'estimand')} of its own."
+        for name in own
+        if name not in names
+    ]
     for name in names:
         values = {of.get(name) for of in truths.values()}
         if len(values) == 1:
             (value,) = values
-            shown = "is not known" if value is None else f"is {number(value)}"
+            found = {of.get(name, 0.0) for of in errors.values()}
+            mcse = found.pop() if len(found) == 1 else 0.0
+            shown = "is not known" if value is None else f"is {_true_value(value, mcse)}"
             everywhere = " under every condition" if len(truths) > 1 else ""
             lines.append(f"The true {label(results, name, 'estimand')} {shown}{everywhere}.")
         else:
@@ -117,12 +133,16 @@ def _estimands(results: Reported) -> Part:
         rows = []
         for row in results.conditions.to_dict("records"):
             at = [level_label(results, name, row[name]) for name in moving]
-            known = (truths.get(str(row["condition"]), {}).get(name) for name in differ)
-            rows.append([*at, *("-" if value is None else number(value) for value in known)])
+            here = str(row["condition"])
+            known = (truths.get(here, {}).get(name) for name in differ)
+            mcses = (errors.get(here, {}).get(name, 0.0) for name in differ)
+            rows.append([*at, *map(_true_value, known, mcses)])
         heads = [*(label(results, name, "factor") for name in moving)]
         heads += [label(results, name, "estimand") for name in differ]
         grid = Grid(heads, rows, labels=len(moving))
         tables.append(as_table(Document(blocks=[Block("True values by condition", grid)])))
+    if any(errors.values()):
+        lines.append("In brackets the Monte Carlo error of a true value that was simulated.")
     source = _sources(results, "study").get("estimands", {})
     null = results.study.get("null")
     if null is not None:

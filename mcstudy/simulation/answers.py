@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.method import Status
-from mcstudy.simulation.validation import CODES, Answer, Column
+from mcstudy.simulation.validation import CODES, TRUTH, Answer, Column
 
 
 class Answers:
@@ -72,8 +72,9 @@ class Answers:
 
     def _clear(self, row: int, code: int) -> None:
         self.status[row] = code
-        for column in self.numbers.values():
-            column[row] = np.nan
+        for key, column in self.numbers.items():
+            if key.kind != TRUTH:  # the data set has it, whatever a method makes of it
+                column[row] = np.nan
         for values in self.diagnostics.values():
             values[row] = None
 

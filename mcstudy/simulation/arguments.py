@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,7 @@ from mcstudy.simulation.prepare import given
 from mcstudy.simulation.validation import Answer, AnswerError, checked, is_frame, labels_of
 from mcstudy.streams import streams
 from mcstudy.study import Study
+from mcstudy.truths import as_truths
 
 
 class Extras:
@@ -132,6 +134,32 @@ def drawn_together(
             "data set for each generator"
         )
     return data
+
+
+def truths_of_each(
+    run: Run, estimands: Callable[..., Any], batch: Any, factors: Mapping[str, Any], count: int
+) -> dict[str, list[float]]:
+    """Return the true values of each data set of a batch, by estimand; none is no true value."""
+    each = [
+        as_truths(run(estimands, data=_copy(batch[place]), **factors)) for place in range(count)
+    ]
+    names = dict.fromkeys(name for of in each for name, value in of.items() if value is not None)
+    return {name: [math.nan if (x := of.get(name)) is None else x for of in each] for name in names}
+
+
+def truths_of_batch(
+    run: Run, form: Callable[..., Any], batch: Any, factors: Mapping[str, Any], count: int
+) -> dict[str, Any]:
+    """Return the same as a batched function has them, arrays of shape (count,)."""
+    answer = run(form, data=_copy(batch), **factors)
+    found = {name: np.asarray(of, dtype=float) for name, of in answer.items() if of is not None}
+    for name, values in found.items():
+        if values.shape not in ((), (count,)):
+            raise AnswerError(
+                f"returned true values of {name!r} of shape {values.shape} for a batch of {count}; "
+                "return one number for each data set"
+            )
+    return found
 
 
 def misfit(batch: Any, count: int) -> str:

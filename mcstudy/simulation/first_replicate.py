@@ -12,7 +12,7 @@ from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.global_random import Draws, advice, verdict
 from mcstudy.simulation.replicates import FitException, Job, do_job
 from mcstudy.simulation.retry_policy import Watch, who
-from mcstudy.simulation.validation import CODES, AnswerError
+from mcstudy.simulation.validation import CODES, TRUTH, AnswerError
 from mcstudy.study import Study
 
 TWICE_SECONDS = 1.0  # a replicate that takes longer is not done a second time
@@ -72,12 +72,16 @@ def check_first_replicate(
 def _check_estimands(
     study: Study, job: Job, answers: dict[str, Answers], methods: Sequence[str]
 ) -> None:
-    truths = study.estimands_of(job.condition)
+    truths: set[str] = {*study.estimands_of(job.condition)}
+    returned: set[str] = set()
+    for columns in answers.values():
+        truths |= {column.estimand for column in columns.numbers if column.kind == TRUTH}
     for name, columns in answers.items():
-        for text in misspelt({column.estimand for column in columns.numbers}, truths):
+        own = {column.estimand for column in columns.numbers if column.kind != TRUTH}
+        for text in misspelt(own, sorted(truths)):
             raise StudyError(f"{study.name}: method '{name}' {text}")
-    returned = {column.estimand for columns in answers.values() for column in columns.numbers}
-    forgotten = [estimand for estimand in truths if estimand not in returned]
+        returned |= own
+    forgotten = sorted(truths - returned)
     # Later replicates are run where others are stored, which may have the estimand.
     if forgotten and job.start == 0 and set(methods) == set(study.methods):
         raise StudyError(

@@ -18,7 +18,15 @@ import numpy as np
 from mcstudy.grid import Condition
 from mcstudy.method import SharedMethod, Skip, Status, batch_of, function_of
 from mcstudy.simulation.answers import Answers
-from mcstudy.simulation.arguments import Extras, answers_of, answers_to_item, drawn, drawn_together
+from mcstudy.simulation.arguments import (
+    Extras,
+    answers_of,
+    answers_to_item,
+    drawn,
+    drawn_together,
+    truths_of_batch,
+    truths_of_each,
+)
 from mcstudy.simulation.call import (
     Caller,
     Outcome,
@@ -29,9 +37,10 @@ from mcstudy.simulation.call import (
 from mcstudy.simulation.output import Capture
 from mcstudy.simulation.prepare import given, prepared
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy, Watch
-from mcstudy.simulation.validation import AnswerError
+from mcstudy.simulation.validation import TRUTH, AnswerError, column_of
 from mcstudy.streams import streams
 from mcstudy.study import Study
+from mcstudy.truths import DATA
 
 BATCH_BYTES = 2**24  # 16 MB of data sets at a time, however large one is
 BATCH_REPLICATES = 1024  # enough to share the overhead of a call among
@@ -138,6 +147,7 @@ class _Work:
         if not self.is_unprepared:
             self.extras = {name: Extras(study, job.condition, name) for name in job.methods}
             self.factors = dict(job.condition.factors) | given(study, job.condition, study.simulate)
+        self.has_own_truths = study.truth_from == DATA
         self.batch_forms = {name: batch_of(study.methods[name]) for name in job.methods}
         # Methods that share a function, each under the first of them that the job has.
         together: dict[tuple[str, int], list[str]] = {}
@@ -175,6 +185,8 @@ class _Work:
         raised = {r for r, outcome in simulated.items() if outcome.exception is not None}
         good = [replicate for replicate in batch if replicate not in raised]
         if not good:
+            return
+        if self.has_own_truths and not self._store_truths(methods, good, data):
             return
         if self.largest_batch == 1:
             self.largest_batch = max(1, min(BATCH_REPLICATES, BATCH_BYTES // _bytes_each(data)))
@@ -246,6 +258,28 @@ class _Work:
             if outcome.exception is None:
                 data.append(outcome.value)
         return data, troubled
+
+    def _store_truths(self, methods: Sequence[str], replicates: list[int], data: Any) -> bool:
+        """Store the true values that data sets have; False where all is done for want of them."""
+        estimands, count = self.study.estimands, len(replicates)
+        assert estimands is not None
+        together, factors = batch_of(estimands), self.job.condition.factors
+        steps = (truths_of_each, estimands) if together is None else (truths_of_batch, together)
+        outcome = self._call("", replicates[0], count, *steps, data, factors, count)
+        if outcome.troubled and count > 1:
+            for replicate in replicates:
+                self.fit(methods, range(replicate, replicate + 1))
+            return False
+        if outcome.troubled:
+            for name in methods:
+                self._note_trouble(name, replicates[0], outcome, of="estimands: ")
+        if outcome.exception is not None:
+            return False
+        rows = np.array(replicates) - self.job.start
+        for name, values in outcome.value.items():
+            for method in methods:
+                self.answers[method].numbers[column_of(TRUTH, name)][rows] = values
+        return True
 
     def _fit_each(self, names: list[str], replicates: list[int], data: Any) -> None:
         """Call a one-at-a-time function for each data set, for all methods that share it."""

@@ -19,6 +19,8 @@ from mcstudy.simulation.call import plain_text
 DEFAULT_INTERVAL = "default"
 TEST = "p_value"
 """What stands in place of an interval where a number is of a test."""
+TRUTH = "truth"
+"""The kind of a true value that each data set has of its own."""
 MAIN = ("estimate", TEST)
 """Kinds of numbers of which a usable fit has one."""
 STATUSES = tuple(Status)
@@ -32,7 +34,7 @@ class AnswerError(StudyError):
 
 
 class Column(NamedTuple):
-    """What a column of numbers holds: kind is estimate, std_error, df, lower, upper or p_value.
+    """What a column of numbers holds: estimate, std_error, df, lower, upper, p_value or truth.
 
     The interval of a p-value is `TEST`.
     """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcstudy.simulation.validation import TEST
+from mcstudy.simulation.validation import TEST, TRUTH
 from mcstudy.storage.parts import DamagedError, Part, column_key, diagnostic_text, read_head
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.sum_parts import read_summaries
@@ -30,12 +30,12 @@ class Answer:
     message : str
         Warnings, or the exception, in words; empty if there were none.
     numbers : mapping of tuple to float
-        By kind (estimate, std_error, lower, upper), estimand and interval; what is missing is not
-        in it.
+        By kind (estimate, std_error, lower, upper, p_value, truth), estimand and interval; what is
+        missing is not in it.
     diagnostics : mapping of str to bool, int, float or str
         The method's own.
     truths : mapping of str to float
-        By estimand.
+        By estimand, those that all replicates share.
     seconds : float
         The time it took.
     traceback : str
@@ -56,12 +56,15 @@ class Answer:
         import pandas as pd
 
         tested = {key[1] for key in self.numbers if key[0] == TEST}
-        cells = {(key[1], "" if key[0] == TEST else key[2]) for key in self.numbers}
+        own = {key[1]: value for key, value in self.numbers.items() if key[0] == TRUTH}
+        cells = {
+            (key[1], "" if key[0] == TEST else key[2]) for key in self.numbers if key[0] != TRUTH
+        }
         wide = {estimand for estimand, interval in cells if interval}
         lines = [
             {
                 "estimand": estimand,
-                "truth": self.truths.get(estimand),
+                "truth": own.get(estimand, self.truths.get(estimand)),
                 "estimate": self.numbers.get(("estimate", estimand, "")),
                 "std_error": self.numbers.get(("std_error", estimand, "")),
                 "interval": interval or None,

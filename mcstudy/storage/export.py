@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from mcstudy.columns import ENDING, FIT, WARNED
 from mcstudy.grid import Condition, level_text
 from mcstudy.measure import null_of
-from mcstudy.simulation.validation import TEST
+from mcstudy.simulation.validation import TEST, TRUTH
 from mcstudy.storage import parts
 from mcstudy.storage.files import TableWriters, write_table
 from mcstudy.storage.rows import Key, StudyRows, column_of, numbers_of
@@ -54,8 +54,9 @@ def write_tables(folder: Path, rows: StudyRows, metadata: Mapping[str, str]) -> 
     with TableWriters(folder, schemas, metadata) as writers:
         for condition in rows.conditions:
             keys, truths = rows.keys[condition], rows.truths[condition]
+            own_truths = rows.own_truths[condition]
             for block in rows.blocks(condition):
-                made = _block_tables(block, keys, diagnostics, truths)
+                made = _block_tables(block, keys, diagnostics, truths, own_truths)
                 writers.write(
                     {
                         name: _interleave(tables, condition, schemas[name])
@@ -69,6 +70,7 @@ def _block_tables(
     keys: Mapping[str, Sequence[Key]],
     diagnostics: Mapping[str, pa.DataType],
     truths: Mapping[str, float],
+    own_truths: Collection[str],
 ) -> dict[str, list[pa.Table]]:
     """Return the rows of a block for each of the tables, in the order of the key's last columns."""
     made: defaultdict[str, list[pa.Table]] = defaultdict(list)
@@ -86,7 +88,11 @@ def _block_tables(
         for estimand in sorted({estimand for estimand, _ in keys[method]}):
             numbers = {
                 "estimand": _repeat(estimand, count),
-                "truth": _repeat(truths.get(estimand), count, _NUMBER),
+                "truth": (
+                    numbers_of(rows, TRUTH, estimand, "")
+                    if estimand in own_truths
+                    else _repeat(truths.get(estimand), count, _NUMBER)
+                ),
                 "estimate": numbers_of(rows, "estimate", estimand, ""),
                 "std_error": numbers_of(rows, "std_error", estimand, ""),
                 TEST: numbers_of(rows, TEST, estimand, TEST),

@@ -15,6 +15,7 @@ from mcstudy.measure import LEVEL
 from mcstudy.storage.provenance import code_digest
 from mcstudy.storage.versions import versions
 from mcstudy.study import Study
+from mcstudy.truths import RNG, SimulatedTruth, mcse_of
 
 Truths = Mapping[Condition, Mapping[str, float]]
 
@@ -51,6 +52,46 @@ def measures_record(study: Study) -> dict[str, Any]:
         "null": dict(sorted(null.items())) if isinstance(null, Mapping) else null,
         "reference": study.reference,
     } | ({} if study.alpha is None else {"alpha": list(study.alphas)})
+
+
+def truth_errors_record(truths: Truths) -> dict[str, Any]:
+    """Return the Monte Carlo errors of truths that have one, by condition and estimand."""
+    errors = {
+        condition.key: {name: error for name, value in known.items() if (error := mcse_of(value))}
+        for condition, known in sorted(truths.items(), key=lambda item: item[0].sort_key)
+    }
+    return {"truth_errors": errors} if any(errors.values()) else {}
+
+
+def simulated_record(study: Study) -> dict[str, Any]:
+    """Return the true values that a study has simulated, so that nobody does it again."""
+    if study.truth_from != RNG:
+        return {}
+    values = {
+        key: {name: [value, mcse_of(value)] for name, value in known.items() if value is not None}
+        | {name: None for name, value in known.items() if value is None}
+        for key, known in sorted(study.simulated.items())
+    }
+    return {"simulated_truths": {"made_by": _made_by(study), "values": values}}
+
+
+def take_simulated(study: Study, record: Mapping[str, Any]) -> None:
+    """Let a study have the true values that it has simulated before, by the record of a run."""
+    stored = record.get("simulated_truths", {})
+    if study.truth_from == RNG and stored.get("made_by") == _made_by(study):
+        for key, known in stored["values"].items():
+            study.simulated.setdefault(
+                key,
+                {
+                    name: None if of is None else SimulatedTruth(*of) if of[1] else float(of[0])
+                    for name, of in known.items()
+                },
+            )
+
+
+def _made_by(study: Study) -> str:
+    """Return what tells whether simulated truths are those of a study: its code and seed."""
+    return f"{code_digest(study.estimands)}, seed {study.seed}"
 
 
 def truths_record(truths: Truths) -> dict[str, dict[str, float | None]]:

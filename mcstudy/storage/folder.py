@@ -16,6 +16,7 @@ from mcstudy.storage.manifest import Manifest
 from mcstudy.storage.parts import Part
 from mcstudy.storage.record import NAME
 from mcstudy.storage.store import Store
+from mcstudy.truths import SimulatedTruth
 
 MOST_WITHIN = 5
 
@@ -56,14 +57,18 @@ class RecordedStudy:
     @property
     def truths(self) -> dict[Condition, dict[str, float]]:
         """The true values by condition and estimand."""
-        stored = self.record["truths"]
-        return {
+        stored, errors = self.record["truths"], self.record.get("truth_errors", {})
+        truths = {
             condition: {
                 estimand: float("nan") if value is None else value
                 for estimand, value in stored.get(condition.key, {}).items()
             }
             for condition in self.conditions
         }
+        for condition, known in truths.items():
+            for estimand, mcse in errors.get(condition.key, {}).items():
+                known[estimand] = SimulatedTruth(known[estimand], mcse)
+        return truths
 
     @property
     def facts(self) -> dict[str, Any]:

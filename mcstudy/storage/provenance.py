@@ -14,10 +14,11 @@ from mcstudy.method import SharedMethod, function_of
 from mcstudy.storage.fingerprint import Fingerprint
 from mcstudy.storage.versions import versions_of, versions_of_rows
 from mcstudy.study import Study
+from mcstudy.truths import DATA
 
 Mark = dict[str, str]
 
-CODE = ("simulate", "method", "prepare")
+CODE = ("simulate", "method", "prepare", "estimands")
 
 _left: dict[str, str] = {}
 """The digest of a function before this process called it, by the one after."""
@@ -36,6 +37,10 @@ def method_marks(study: Study) -> dict[str, Mark]:
         prepare = Fingerprint(study.prepare)
         common["prepare"] = _left.get(prepare.digest, prepare.digest)
         packages = packages | prepare.packages
+    if study.truth_from == DATA:  # others are no part of the rows
+        estimands = Fingerprint(study.estimands)
+        common["estimands"] = _left.get(estimands.digest, estimands.digest)
+        packages = packages | estimands.packages
     marks = {}
     for name, function in study.methods.items():
         method = Fingerprint(function_of(function), by_position=1)
@@ -72,6 +77,8 @@ def take_as_unchanged(study: Study, marks: Mapping[str, Mark]) -> None:
         ]
         if study.prepare is not None:
             called.append((Fingerprint(study.prepare), mark["prepare"]))
+        if "estimands" in mark:
+            called.append((Fingerprint(study.estimands), mark["estimands"]))
         for after, before in called:
             if after.digest != before:
                 _left[after.digest] = before

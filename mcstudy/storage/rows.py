@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mcstudy.columns import WARNED
 from mcstudy.grid import Condition
 from mcstudy.method import Status
-from mcstudy.simulation.validation import TEST
+from mcstudy.simulation.validation import TEST, TRUTH
 from mcstudy.storage import parts
 from mcstudy.storage.parts import Part
 from mcstudy.wald import WALD, wald_limits
@@ -38,6 +38,8 @@ class StudyRows:
     ----------
     stored : mapping of Condition to sequence of Part
         The parts that count; of a replicate that two hold the first one counts.
+    truths : mapping of Condition to mapping of str to float
+        The true values that all replicates share; those of each data set are in the parts.
     level : float or None
         Of the intervals formed from standard errors, under each condition for the estimands of
         which a method gives no interval there; None forms none.
@@ -75,9 +77,21 @@ class StudyRows:
                 | {(estimand, WALD) for estimand in own.get(method, ())}
                 for method, keys in kinds.items()
             }
-        self.named = {estimand for of in truths.values() for estimand in of}
+        own_truths = {
+            condition: {
+                key[1]
+                for part in parts_of
+                for name in self._types[part.path]
+                if (key := parts.column_key(name))[0] == TRUTH
+            }
+            for condition, parts_of in self._stored.items()
+        }
+        self.own_truths = own_truths
+        """The estimands of which each data set has a true value of its own, by condition."""
+        known = {condition: {*truths[condition], *own} for condition, own in own_truths.items()}
+        self.named = {estimand for of in known.values() for estimand in of}
         """The estimands that have a true value under some condition."""
-        self.keys = existing(self._given, truths)
+        self.keys = existing(self._given, known)
         """(estimand, interval) of the rows that there are, by condition and method, sorted."""
         self._kept: dict[Condition, dict[str, pa.Table]] = {}
         self._room = KEPT

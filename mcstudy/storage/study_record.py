@@ -15,7 +15,16 @@ from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
 from mcstudy.measure import BUILT_IN, functions_of
 from mcstudy.storage import changes
-from mcstudy.storage.facts import commit_of, facts_of, measures_record, processor, truths_record
+from mcstudy.storage.facts import (
+    commit_of,
+    facts_of,
+    measures_record,
+    processor,
+    simulated_record,
+    take_simulated,
+    truth_errors_record,
+    truths_record,
+)
 from mcstudy.storage.manifest import Manifest, Stored, merged_ranges, ranges_of, replicates_in
 from mcstudy.storage.parts import Part, digest, folder_name
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
@@ -23,6 +32,7 @@ from mcstudy.storage.record import RecordError
 from mcstudy.storage.source import sources_of
 from mcstudy.storage.store import Store
 from mcstudy.study import Study
+from mcstudy.truths import DATA
 
 _MOST_NAMES = 5  # of estimands in a line
 _LONGEST_NAME = 255  # bytes, of a file or folder on most systems (NAME_MAX of Linux)
@@ -36,12 +46,13 @@ class StudyRecord:
         self.store = store
         self._started, self._begun = datetime.now(UTC), time.monotonic()
         self.marks = method_marks(study)
+        self.repaired, self._wrote = "", False
+        self._record = self._record_of(store)
+        take_simulated(study, self._record)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
         self._check()
         self._sources = sources_of(study)
         take_as_unchanged(study, self.marks)
-        self.repaired, self._wrote = "", False
-        self._record = self._record_of(store)
         self.manifest = Manifest(
             store,
             study.keep,
@@ -93,9 +104,11 @@ class StudyRecord:
         """Raise StudyError for a null or label of nothing, or a name too long for a folder."""
         known = {estimand for truths in self.truths.values() for estimand in truths}
         known |= set(self.study.estimands_of(next(iter(self.truths))))
-        self.study.check_labelled(known if self.study.estimands else None)
+        # Where each data set has true values of its own the first one has yet to be seen.
+        named_beforehand = self.study.estimands is not None and self.study.truth_from != DATA
+        self.study.check_labelled(known if named_beforehand else None)
         named = self.study.null if isinstance(self.study.null, Mapping) else ()
-        named = named if self.study.estimands else ()
+        named = named if named_beforehand else ()
         if unknown := [estimand for estimand in named if estimand not in known]:
             raise StudyError(
                 f"{self.study.name}: null is given for {', '.join(map(repr, unknown))}; "
@@ -217,7 +230,8 @@ class StudyRecord:
                 made.setdefault(cell, []).append((part.start, part.stop))
         # Those of a method stay in their order: where two hold a replicate the first one counts.
         held = [(cell, merged_ranges(made[cell])) for cell in sorted(made, key=lambda c: c[:2])]
-        return digest([held, self.facts(), truths_record(self.truths)])
+        errors = truth_errors_record(self.truths)
+        return digest([held, self.facts(), truths_record(self.truths), *errors.values()])
 
     def older_rows(self, stored: Stored) -> list[str]:
         """Say in words which of the rows were made by something else, and were kept."""
@@ -271,6 +285,8 @@ class StudyRecord:
             "older_rows": self._older,
             "discarded": sorted(self.manifest.discarded),
             "truths": truths_record(self.truths),
+            **truth_errors_record(self.truths),
+            **simulated_record(self.study),
             "made_of": self.made_of,
             "measured_of": self.measured_of,
             "tables": self.tables,

@@ -227,6 +227,7 @@ def performance_summary(
     study = _Study.of(table, record)
     truths = record.get("truths")
     named = {name for of in (truths or {}).values() for name in of}
+    named |= set(table["estimand"][table["measure"] == "bias"])  # of each data set its own
     without_truth = set(table["estimand"]) - named - {None} if truths is not None else set()
     parts = [
         _Part.of(study, "Estimates", ("bias", "rmse"), left_out=without_truth),

@@ -13,9 +13,10 @@ DOCS = Path(__file__).parents[1] / "docs" / "measures.md"
 def test_contract_the_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 7
+    names = {"__name__": "__main__"}
     for block in blocks:
-        exec(compile(block, str(DOCS), "exec"), {"__name__": "__main__"})
+        exec(compile(block, str(DOCS), "exec"), names)
     shown = capsys.readouterr().out
     assert "interval_score" in shown
     assert "relative_error_model_se" in shown

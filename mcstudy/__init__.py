@@ -27,6 +27,7 @@ __all__ = [
     "collect",
     "compare_runs",
     "grid",
+    "import_replicates",
     "load_study",
     "open_results",
     "performance",
@@ -43,6 +44,7 @@ __all__ = [
 if TYPE_CHECKING:
     from mcstudy.analysis.bootstrap import bootstrap_intervals
     from mcstudy.execution.collect import collect
+    from mcstudy.execution.import_replicates import import_replicates
     from mcstudy.execution.run import run
     from mcstudy.external.performance import performance
     from mcstudy.inspection.replay import replay
@@ -63,6 +65,7 @@ _HOMES = {
     "check": "planning.check",
     "collect": "execution.collect",
     "compare_runs": "results",
+    "import_replicates": "execution.import_replicates",
     "open_results": "results",
     "performance": "external.performance",
     "plan": "planning.plan",

@@ -105,6 +105,47 @@ def measure_and_number(flag: str, example: str) -> Callable[[str], tuple[str, fl
     return both
 
 
+def number(flag: str) -> Callable[[str], float]:
+    """Return the type of an option that takes any number."""
+
+    def any_number(given: str) -> float:
+        try:
+            return float(text(given))
+        except ValueError:
+            raise StudyError(f"{flag} is {given!r}; give a number") from None
+
+    return any_number
+
+
+def settings(flag: str, example: str) -> Callable[[str], dict[str, str]]:
+    """Return the type of an option that takes names with values, as ``estimate=b,std_error=se``."""
+
+    def by_name(given: str) -> dict[str, str]:
+        pairs = [each.partition("=") for each in text(given).split(",")]
+        if not all(name.strip() and value.strip() for name, _, value in pairs):
+            raise StudyError(f"{flag} is {given!r}; write it as {example}")
+        return {name.strip(): value.strip() for name, _, value in pairs}
+
+    return by_name
+
+
+def truth(given: str) -> float | str | dict[str, dict[str, float]]:
+    """Return a true value, a column of them, or those of ``estimand:slope=1,intercept=0``."""
+    try:
+        return float(text(given))
+    except ValueError:
+        pass
+    column, colon, values = given.partition(":")
+    if not colon or "=" not in values:
+        return given
+    example = "estimand:slope=1,intercept=0"
+    by_level = settings("--truth", example)(values)
+    try:
+        return {column.strip(): {level: float(value) for level, value in by_level.items()}}
+    except ValueError:
+        raise StudyError(f"--truth is {given!r}; write it as {example}") from None
+
+
 def two_numbers(given: str) -> tuple[float, float]:
     """Return the two numbers in ``5,200``."""
     try:
@@ -367,6 +408,47 @@ VERBS = {
         "Show how many fits are done, missing and failed, by condition and method, and where the "
         "failures are. A run, or shares of a job array, may be at work.",
         (_RESULTS,),
+    ),
+    "import": Verb(
+        verbs.import_replicates,
+        "make results of replicates that were simulated elsewhere",
+        "Make a folder of results from a table of replicates, from R or Stata, say: its report, "
+        "tables, figures and comparisons are those of a run. A row is a replicate, by method and "
+        "estimand, or a wide table has columns for these.",
+        (
+            option("data", "a CSV or Parquet file with a row for each replicate", "FILE"),
+            option("--name", "of the study; default: that of the file", "NAME"),
+            names_option("--by", "the columns of factors"),
+            option(
+                "--columns",
+                "what is called otherwise than estimate, std_error, lower, upper, p_value, method, "
+                "estimand, replicate, truth, status or seconds, e.g. estimate=b,std_error=se; in a "
+                "wide table a pattern, estimate=b_{method},std_error=se_{method}",
+                "ROLE=COLUMN,...",
+                type=settings("--columns", "estimate=b,std_error=se"),
+            ),
+            option(
+                "--truth",
+                "a number, a column, or by the levels of a factor or by estimand, e.g. 0.5 or "
+                "estimand:slope=1,intercept=0",
+                "TRUTH",
+                type=truth,
+            ),
+            option("--own-truths", "each replicate has a true value of its own", **_SWITCH),
+            option("--null", "the value that tests reject", "X", type=number("--null")),
+            option("--alpha", "the level of tests by p-values", "A", type=proportion("--alpha")),
+            option(
+                "--level",
+                "of intervals formed from standard errors; default: 0.95",
+                "L",
+                type=proportion("--level"),
+            ),
+            option("--reference", "the method that the others are compared with", "METHOD"),
+            option("--results", "where to store; default: results", **_FOLDER),
+            option("--quiet", "print only the measures", **_SWITCH),
+            _VERBOSE,
+            _NO_REPORT,
+        ),
     ),
     "summarize": Verb(
         verbs.summarize,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import mcstudy
 from mcstudy.errors import ResultsError
+from mcstudy.measure import LEVEL
 from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed, render
 from mcstudy.terminal import complain, harmless, show
@@ -152,6 +153,27 @@ def collect(options: argparse.Namespace) -> int:
     for line in lines:
         complain(f"mcstudy: {line}")
     return 3 if lines else 0
+
+
+def import_replicates(options: argparse.Namespace) -> None:
+    """Make results of a table of replicates and print the measures."""
+    with _answers_alone():
+        results = mcstudy.import_replicates(
+            options.data,
+            options.results,
+            name=options.name or Path(options.data).name.partition(".")[0],
+            by=options.by or (),
+            columns=options.columns,
+            truth=options.truth,
+            own_truths=options.own_truths,
+            null=options.null,
+            alpha=options.alpha,
+            level=options.level or LEVEL,
+            reference=options.reference,
+            quiet=options.quiet,
+        )
+    _show(options, results.document(verbose=options.verbose))
+    _keep_report(options, results)
 
 
 def status(options: argparse.Namespace) -> None:

@@ -43,7 +43,7 @@ def test_contract_half_a_call_is_not_shown_where_a_study_is_refused(study_file, 
         ("seed=7", "sed=7", "unexpected keyword argument 'sed'"),
         ("(rng, *, n, mean)", "(rng, *, n)", "simulate does not take the factors mean, n"),
         ("lambda *, n, mean:", "lambda *, n:", "estimands does not take the factors"),
-        ('{"mean": mean}', '{"mean": "x"}', "estimands fails at mean=0, n=5: ValueError"),
+        ('{"mean": mean}', '{"mean": "x"}', "estimands fails at mean=0, n=5: 'x' is a text"),
         ('{"mean": mean}', '{"mean": mean, "median": mean}', "no method returns the estimand 'med"),
         (
             '{"mean": mean}',

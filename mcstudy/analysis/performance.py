@@ -96,7 +96,7 @@ def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:
             return answer._replace(mcse=NORMAL_MCSE[measure](cell, answer), limits=limits)
         return answer
 
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if measure in NEED_TRUTH:
             return with_error_of_truth(measure_of, cell)
         return measure_of(cell)

@@ -21,6 +21,7 @@ from mcstudy.comparison.checks import Check, Verdict, Words
 from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.sensitivity import Sensitivity
 from mcstudy.errors import ResultsError
+from mcstudy.storage.record import is_imported
 
 RANKING = "Failures and the ranking"
 DEPENDENCE = "Dependence between replicates"
@@ -288,14 +289,14 @@ def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Wor
     are = "is" if len(far) == 1 else "are"
     sets = far.drop_duplicates([_KEY, "replicate"])
     said = f"{len(far):,} of {of} {are} {rule} their cell, in {counted(len(sets), 'data set')}."
-    advice = (
-        "of_mse is the share of one estimate in the mean squared error of its cell. The commands "
-        "make the data sets of the farthest again."
-    )
-    commands = tuple(
-        _replay(folder, record, row[_KEY], row["replicate"])
-        for row in sets.head(_SHOWN).to_dict("records")
-    )
+    advice = "of_mse is the share of one estimate in the mean squared error of its cell."
+    commands: tuple[str, ...] = ()
+    if not is_imported(record):
+        advice += " The commands make the data sets of the farthest again."
+        commands = tuple(
+            _replay(folder, record, row[_KEY], row["replicate"])
+            for row in sets.head(_SHOWN).to_dict("records")
+        )
     rows = far.head(_KEPT).to_dict("records")
     lines = [
         {

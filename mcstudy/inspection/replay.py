@@ -26,10 +26,12 @@ from mcstudy.results import Results, folder_of
 from mcstudy.simulation.call import attempt
 from mcstudy.simulation.replicates import FitException, Job, do_job, draw
 from mcstudy.storage.answer import Answer, read_answer, stored_answers, stored_endings
+from mcstudy.storage.facts import take_simulated
 from mcstudy.storage.folder import has_parts, why_not_there
 from mcstudy.storage.manifest import Manifest
 from mcstudy.storage.parts import DamagedError, Part, rows_of
 from mcstudy.storage.provenance import Mark, changes, method_marks, take_as_unchanged
+from mcstudy.storage.record import is_imported
 from mcstudy.storage.store import Store
 from mcstudy.study import MAX_REPLICATES, Study, as_integer
 from mcstudy.tables.document import Block, Document
@@ -167,6 +169,7 @@ def replay(
         )
     names = sorted(study.methods) if method is None else [method]
     current = method_marks(study)
+    take_simulated(study, store.record)
     truths = study.truths(found)
     sums = study.keep == "measures"
     for _ in range(TRIES):
@@ -220,6 +223,8 @@ def _located(
         if not record:
             also = f", or say where the study is: {how}" if has_parts(folder) else ""
             raise ResultsError(f"{folder}: {why_not_there(folder)}{also}")
+        if is_imported(record):
+            raise ResultsError(f"{folder}: its replicates were imported; nothing here makes them")
         if record.get("study_file") is None:
             raise ResultsError(
                 f"{folder}: its study was made in a session, not in a file; call "

@@ -28,6 +28,7 @@ from mcstudy.storage.folder import RecordedStudy, has_tables
 from mcstudy.storage.manifest import Stored, kept_as
 from mcstudy.storage.parts import Head
 from mcstudy.storage.provenance import Mark
+from mcstudy.storage.record import is_imported
 from mcstudy.storage.store import Store
 from mcstudy.storage.sum_parts import nulls_of, truths_of
 from mcstudy.tables.document import Block, Document, Grid
@@ -73,6 +74,8 @@ class StatusReport(Printed):
         Those of the study, or of the parts that are there.
     collected : bool
         False for shares of which nobody has made tables.
+    imported : bool
+        Whether the replicates were simulated elsewhere, so that none can be replayed.
     checks : tuple of Check
         What the tables say of the study itself, where they are of what is stored; see
         `mcstudy.results.Results.adequacy`, which has more.
@@ -87,6 +90,7 @@ class StatusReport(Printed):
     damaged: int
     conditions: Sequence[Condition]
     collected: bool
+    imported: bool
     checks: Sequence[Check] = ()
 
     @property
@@ -120,7 +124,7 @@ class StatusReport(Printed):
                 lines = list(self._kind_lines(kinds, name))
                 blocks.append(Block(f"{name.capitalize()}, by kind", lines=lines))
         kinds = pd.concat([self.failures, self.warnings])
-        if self.collected and (kinds["replicate"] != NOWHERE).any():
+        if self.collected and not self.imported and (kinds["replicate"] != NOWHERE).any():
             blocks.append(Block(lines=[_TRUST]))
         if self.checks:
             how = f"  mcstudy report {shlex.quote(str(self.folder))}"
@@ -169,7 +173,7 @@ class StatusReport(Printed):
             message = textwrap.shorten(row["message"], MOST_LETTERS) or "(no message)"
             yield f"  {row['count']} x {row['status']}: {message}"
             yield from (f"      {line}" for line in self._place_lines(row["places"]))
-            if row["replicate"] != NOWHERE:
+            if row["replicate"] != NOWHERE and not self.imported:
                 yield f"      {self.replay_command(row)}"
         if (more := len(kinds) - MOST_GROUPS) > 0:
             yield f"  ... and {counted(more, 'more kind')}{_ALL}.{name}"
@@ -240,6 +244,7 @@ def status(results: Results | str | Path) -> StatusReport:
         damaged=damaged + len(recorded.store.strays()),
         conditions=recorded.conditions,
         collected=collected,
+        imported=is_imported(recorded.record),
         checks=_checks(recorded, stored),
     )
 

@@ -23,6 +23,8 @@ from mcstudy.storage.checksums import read_regular
 FORMAT = 2
 """The number of the format of a results folder, in `study.json` and in each part."""
 NAME = "study.json"
+IMPORTED = "mcstudy.execution.import_replicates.simulated_elsewhere"
+"""The function that stands in the place of `simulate` where replicates were imported."""
 _CHECKSUM = "sha256"
 _INFINITE = "\0infinite"
 
@@ -178,6 +180,12 @@ def _finite(thing: Any) -> Any:
     if isinstance(thing, float) and math.isinf(thing):
         return _INFINITE if thing > 0 else "-" + _INFINITE
     return thing
+
+
+def is_imported(record: Mapping[str, Any]) -> bool:
+    """Return whether the replicates of a study were simulated elsewhere, and imported."""
+    simulate = record.get("sources", {}).get("study", {}).get("simulate", {})
+    return bool(simulate.get("home") == IMPORTED)
 
 
 _hints = functools.cache(typing.get_type_hints)

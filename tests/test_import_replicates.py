@@ -1,0 +1,188 @@
+"""Replicates from elsewhere: their results are those that a run of the same fits has."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mcstudy import MCStudyError, compare_runs, import_replicates, replay, run, status
+from mcstudy.cli import main
+
+KEYS = ["condition", "replicate", "method", "estimand"]
+
+
+def exported(results):
+    """Return all that a run has as a table with a row for each fit, estimand and interval."""
+    rows = results.estimates.merge(results.intervals, on=KEYS, how="left")
+    rows = rows.merge(results.fits[[*KEYS[:3], "status"]], on=KEYS[:3])
+    rows = rows.merge(results.timings, on=KEYS[:3]).merge(results.conditions, on="condition")
+    return rows.drop(columns=["condition", "interval"])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    from conftest import HEADER, NORMAL, STUDY
+
+    folder = tmp_path_factory.mktemp("run")
+    fails = NORMAL.replace(
+        "def average(sample):\n",
+        "def average(sample):\n    if sample[0] < -1: raise ValueError('low')\n",
+    )
+    (folder / "study_file.py").write_text(HEADER + fails + STUDY)
+    return run(folder / "study_file.py", folder / "r", jobs=1, quiet=True)
+
+
+@pytest.mark.parametrize("kind", ["frame", "csv", "parquet"])
+def test_identity_imported_replicates_have_the_tables_of_the_run(made, tmp_path, kind):
+    data = exported(made)
+    if kind == "csv":
+        data.to_csv(tmp_path / "rows.csv", index=False)
+    if kind == "parquet":
+        data.to_parquet(tmp_path / "rows.parquet")
+    source = data if kind == "frame" else tmp_path / f"rows.{kind}"
+    found = import_replicates(source, tmp_path, name="normal", by=["n", "mean"], quiet=True)
+    for name in ("performance", "comparisons", "estimates", "intervals"):
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(made, name), rtol=1e-14)
+    assert found.fits["status"].tolist() == made.fits["status"].tolist()
+    assert not compare_runs(found, made).moved
+    assert str(found.sensitivity("rmse")) == str(made.sensitivity("rmse"))
+    pd.testing.assert_frame_equal(found.fit_measures, made.fit_measures)
+
+
+def test_identity_a_wide_table_is_a_long_one(made, tmp_path):
+    long = exported(made)
+    key = ["n", "mean", "replicate", "truth"]
+    numbers = ["estimate", "std_error", "lower", "upper", "status"]
+    wide = long.pivot(index=key, columns="method", values=numbers)
+    wide.columns = [f"{kind}.{method}" for kind, method in wide.columns]
+    wide = wide.reset_index().infer_objects()
+    columns = {name: f"{name}.{{method}}" for name in numbers}
+    long = long.drop(columns="estimand")
+    one = import_replicates(
+        wide, tmp_path / "a", name="s", by=["n", "mean"], columns=columns, quiet=True
+    )
+    other = import_replicates(long, tmp_path / "b", name="s", by=["n", "mean"], quiet=True)
+    pd.testing.assert_frame_equal(one.performance, other.performance)
+    pd.testing.assert_frame_equal(one.comparisons, other.comparisons)
+
+
+def test_contract_all_that_results_do_works(made, tmp_path):
+    rows = exported(made).drop(columns="seconds")
+    found = import_replicates(rows, tmp_path, name="rows", by=["n", "mean"], null=0.0, quiet=True)
+    page = found.report(tmp_path / "page.html").read_text()
+    assert "The data were simulated elsewhere." in page
+    assert "mcstudy replay" not in page
+    for text in (
+        *(found, found.table("bias"), found.compare("average", "jittered"), found.anova("rmse")),
+        *(found.adequacy(), found.failure_overlap(), found.sensitivity("bias"), status(found)),
+    ):
+        assert str(text)
+    assert "mcstudy replay" not in str(status(found))
+    assert "0 missing" in str(status(found))
+    found.plot("zip").save(tmp_path / "zip.svg")
+    assert set(found.fit_measures["measure"]) == set()
+    with pytest.raises(MCStudyError, match="its replicates were imported; nothing here makes them"):
+        replay(found, "n=5, mean=0", 1)
+
+
+def frame(**changes):
+    made = {"replicate": np.repeat([1, 2, 3, 4], 2), "method": ["a", "b"] * 4}
+    made["estimate"] = [1.0, 1.1, 0.9, np.nan, 1.2, 1.0, 0.8, 0.9]
+    return pd.DataFrame(made | changes)
+
+
+def imported(data, tmp_path, **options):
+    return import_replicates(data, tmp_path, name="x", quiet=True, **options)
+
+
+def test_contract_replicates_start_at_0_and_a_missing_row_is_a_failed_fit(tmp_path, capsys):
+    found = import_replicates(frame().drop(index=[5]), tmp_path, name="x", truth=1.0)
+    assert capsys.readouterr().err == (
+        "Note: replicates are numbered from 0 here; the first is 1 in the table\n"
+        "Note: the table at only: 1 of 4 replicates have no row of 'b'; they count as failed fits\n"
+    )
+    fits = found.fits.query("method == 'b'").set_index("replicate")
+    assert fits["status"].to_dict() == {0: "ok", 1: "not_finite", 2: "error", 3: "ok"}
+    assert fits["message"][2] == "the table has no row of this replicate"
+
+
+def test_contract_statuses_are_words_or_truth_values(tmp_path):
+    converged = [True, True, False, True, True, True, True, True]
+    found = imported(frame(converged=converged), tmp_path, columns={"status": "converged"})
+    ends = found.fits.query("method == 'a'")["status"].tolist()
+    assert ends == ["ok", "not_converged", "ok", "ok"]
+    words = ["boundary", *["ok"] * 7]
+    found = imported(frame(status=words), tmp_path / "w")
+    assert found.fits["status"].tolist()[0] == "boundary"
+
+
+def test_contract_true_values_by_the_levels_of_a_column(tmp_path):
+    rows = frame(n=[10] * 4 + [20] * 4)
+    found = imported(rows, tmp_path, by="n", truth={"n": {10: 1.0, 20: 2.0}})
+    truths = found.estimates.merge(found.conditions)[["n", "truth"]].drop_duplicates()
+    assert truths.to_numpy().tolist() == [[10, 1.0], [20, 2.0]]
+    rows = frame(estimand=["slope", "intercept"] * 4, method="a")
+    found = imported(rows, tmp_path / "e", truth={"estimand": {"slope": 1.0, "intercept": 0.0}})
+    truths = found.estimates[["estimand", "truth"]].drop_duplicates().set_index("estimand")
+    assert truths["truth"].to_dict() == {"slope": 1.0, "intercept": 0.0}
+    rows = frame(truth=[1.0, 1.0, 1.1, 1.1, 0.9, 0.9, 1.2, 1.2])
+    found = imported(rows, tmp_path / "o", own_truths=True)
+    bias = found.performance.query("measure == 'bias' and method == 'a'")["value"].item()
+    assert bias == pytest.approx((rows["estimate"] - rows["truth"])[::2].mean())
+
+
+def test_contract_intervals_and_tests_of_a_wide_table(tmp_path):
+    rows = pd.DataFrame({"b": [1.0, 2.0], "lo_t": [0.0, 0.5], "up_t": [3.0, 4.0]})
+    rows[["lo_z", "up_z", "p"]] = [[0.5, 2.5, 0.01], [1.0, 3.0, 0.2]]
+    columns = {"estimate": "b", "lower": "lo_{interval}", "upper": "up_{interval}", "p_value": "p"}
+    found = imported(rows, tmp_path, columns=columns, truth=1.0, alpha=0.05)
+    assert sorted(found.intervals["interval"].unique()) == ["t", "z"]
+    rejection = found.performance.query("measure == 'rejection'")
+    assert rejection["value"].tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (frame(), {"by": ["m"]}, "has no column 'm'"),
+        (frame(), {"by": ["method"]}, "'method' in by is a name of mcstudy's; rename it"),
+        (frame(), {"columns": {"estimat": "b"}}, r"names 'estimat' \(did you mean 'estimate'"),
+        (frame(), {"columns": {"estimate": "b_{method}"}}, r"no column is called like 'b_"),
+        (frame(), {"columns": {"std_error": 5}}, "columns has 5 for std_error; name a column"),
+        (frame(), {"truth": "t"}, "has no column 't'"),
+        (frame(), {"truth": {"k": {1: 2.0}}}, "truth is .*; give a number, the name of a column"),
+        (frame(truth=np.arange(8.0)), {}, "the truth varies in the table at only, estimate"),
+        (frame(estimate="x"), {}, "column 'estimate' is to have numbers"),
+        (frame(status="fine"), {}, "a status is 'fine' in .*; the statuses are ok, "),
+        (frame(std_error=-1.0), {}, "a standard error is -1 in"),
+        (frame(lower=2.0, upper=1.0), {}, "a lower limit is above its upper one"),
+        (frame(lower=2.0), {}, "and not both limits"),
+        (frame(method="a"), {}, "replicate 1 occurs more than once in the table at only, a"),
+        (frame(method=None), {}, "a method is missing"),
+        (frame().head(0), {}, "has no rows"),
+        (frame().drop(columns="estimate"), {}, "has no column 'estimate'; name it with columns"),
+    ],
+)
+def test_contract_what_cannot_be_used_is_said_in_one_line(tmp_path, data, options, message):
+    with pytest.raises(MCStudyError, match=message) as refused:
+        imported(data, tmp_path, **options)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "x").exists()
+
+
+def test_contract_the_command_line(made, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    rows = exported(made).rename(columns={"estimate": "b"}).drop(columns="truth")
+    rows.to_csv("rows.csv", index=False)
+    given = ["import", "rows.csv", "--by", "n,mean", "--columns", "estimate=b", "--null", "0"]
+    assert main([*given, "--truth", "mean:0=0,1.5=1.5", "--no-report"]) == 0, capfd.readouterr()
+    shown = capfd.readouterr().out
+    assert "rows: 4 conditions x 2 methods x 60 replicates" in shown
+    assert "rejection" in shown
+    assert main(given) == 2
+    assert "results/rows: is there already; give another name, or delete it" in (
+        capfd.readouterr().err
+    )
+    assert main([*given, "--truth", "mean:a=b", "--name", "z"]) == 2
+    assert "--truth is 'mean:a=b'; write it as estimand:slope=1,intercept=0" in (
+        capfd.readouterr().err
+    )

@@ -427,3 +427,15 @@ def test_contract_parquet_is_read_in_batches(frame, tmp_path, scattered):
 
     batches = list(open_source(path).batches(["estimate"], ["estimate"]))
     assert max(batch.num_rows for batch in batches) <= 7
+
+
+def test_identity_true_values_by_the_levels_of_a_column():
+    rows = {"n": [10, 10, 20, 20], "estimate": [1.0, 1.2, 2.0, 2.4], "truth": [1.0, 1.0, 2.0, 2.0]}
+    frame = pd.DataFrame(rows)
+    expected = performance(frame, by="n")
+    found = performance(frame.drop(columns="truth"), by="n", truth={"n": {10: 1.0, "20": 2.0}})
+    pd.testing.assert_frame_equal(found, expected)
+    with pytest.raises(MCStudyError, match="truth has no number for n=20; add it"):
+        performance(frame, by="n", truth={"n": {10: 1.0}})
+    with pytest.raises(MCStudyError, match="true values by the levels of a column of by"):
+        performance(frame, by="n", truth={"m": {10: 1.0}})

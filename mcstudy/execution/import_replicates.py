@@ -11,7 +11,8 @@ from mcstudy.arguments import as_path
 from mcstudy.errors import ResultsError, StudyError
 from mcstudy.execution.progress import Progress
 from mcstudy.execution.refresh import update_tables
-from mcstudy.external.replicates import Imported, Truth, read_replicates
+from mcstudy.external.columns import Truth
+from mcstudy.external.replicates import Imported, read_replicates
 from mcstudy.grid import Condition, Grid
 from mcstudy.measure import LEVEL
 from mcstudy.results import Results

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.analysis.measures import Cell
-from mcstudy.arguments import short
+from mcstudy.arguments import is_number, short
 from mcstudy.arrays import Floats
 from mcstudy.columns import COUNTS, NUMBERS, VALUES
 from mcstudy.errors import TableError
 from mcstudy.external.group import Columns
 from mcstudy.external.readers import Source
+from mcstudy.grid import level_text
 from mcstudy.measure import columns_asked_for, functions_of
 from mcstudy.simulation.validation import TEST
 from mcstudy.wald import wald_limits
 
+Truth: TypeAlias = float | str | Mapping[str, Mapping[Any, float]] | None
 MADE = ("measure", *VALUES, *COUNTS)
 _TAKEN = ("measure", *NUMBERS)
 
@@ -173,6 +175,27 @@ class ColumnMap:
                 raise TableError(
                     f"measure '{name}' asks for {', '.join(lacking)}, which the table does not have"
                 )
+
+
+def given_truth(truth: Any, levels: Mapping[str, Any], name: str) -> float:
+    """Return a true value that is a number, or one by the levels of a column."""
+    if is_number(truth):
+        return float(truth)
+    wrong = TableError(
+        f"truth is {short(truth)}; give a number, the name of a column, or by the values of one "
+        "{'estimand': {'slope': 1.0}}"
+    )
+    if not isinstance(truth, Mapping) or len(truth) != 1:
+        raise wrong
+    ((column, of),) = truth.items()
+    if not isinstance(of, Mapping) or column not in levels:
+        raise wrong
+    level = levels[column]
+    for key, value in of.items():
+        # On the command line a level is a text: 0 is the level 0.0.
+        if (key == level or key in (str(level), level_text(level))) and is_number(value):
+            return float(value)
+    raise TableError(f"{name}: truth has no number for {column}={level!r}; add it")
 
 
 def check_p_values(p_value: Floats, where: str) -> None:

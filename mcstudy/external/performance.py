@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
 from mcstudy.analysis.performance import MeasureSet, numbers
-from mcstudy.arguments import as_texts
+from mcstudy.arguments import as_texts, short
 from mcstudy.errors import StudyError, TableError
-from mcstudy.external.columns import MADE, ColumnMap
+from mcstudy.external.columns import MADE, ColumnMap, Truth, given_truth
 from mcstudy.external.group import CellIndex, Columns, gathered
 from mcstudy.external.readers import Source, open_source
 from mcstudy.measure import alphas_of, check_alpha, check_measures, check_null, null_of
@@ -31,7 +31,7 @@ B = TypeVar("B")
 def performance(
     data: Any,
     *,
-    truth: float | str | None = "truth",
+    truth: Truth = "truth",
     by: Sequence[str] | str = (),
     estimate: str = "estimate",
     std_error: str | None = "std_error",
@@ -55,8 +55,9 @@ def performance(
         The replicates. A frame is one of pandas, Polars or Arrow, or of any library whose frames
         have the Arrow stream interface or `to_pandas`. A path names a Parquet file, a folder of
         them, or a CSV or TSV file, also compressed by gzip; NA is missing there.
-    truth : float or str, default "truth"
+    truth : float, str or mapping, default "truth"
         The true value, or the column that has it; None where there is none, as of a test error.
+        True values by the levels of a column of `by` are ``{"estimand": {"slope": 1.0}}``.
     by : sequence of str, optional
         The columns whose values tell the cells apart: factors, method, estimand. A missing value
         is a value of its own.
@@ -114,12 +115,19 @@ def performance(
         "lower": lower,
         "upper": upper,
     }
-    names_of |= {"replicate": replicate, "truth": truth, "df": df, TEST: p_value}
+    by_level = truth if isinstance(truth, Mapping) else None
+    if by_level is not None and not (len(by_level) == 1 and {*by_level} <= {*names}):
+        raise TableError(
+            f"truth is {short(truth)}; give a number, a column, or true values by the levels of a "
+            "column of by, {'estimand': {'slope': 1.0}}"
+        )
+    single = None if by_level is not None else truth
+    names_of |= {"replicate": replicate, "truth": single, "df": df, TEST: p_value}
     roles = ColumnMap.of(source, names, names_of, level=level, own_truths=own_truths)
     roles.check_measures(own)
     try:
         meter = MeasureSet(customs(own), alphas_of(alpha, level), normal=mcse == "normal")
-        return _measured(source, roles, meter, null)
+        return _measured(source, roles, meter, null, by_level)
     except pa.ArrowNotImplementedError as error:  # of lists and the like, which are no levels
         reason = " ".join(str(error).split())
         raise TableError(
@@ -128,7 +136,11 @@ def performance(
 
 
 def _measured(
-    source: Source, roles: ColumnMap, meter: MeasureSet, null: float | Mapping[str, float] | None
+    source: Source,
+    roles: ColumnMap,
+    meter: MeasureSet,
+    null: float | Mapping[str, float] | None,
+    truth: Mapping[str, Mapping[Any, float]] | None,
 ) -> pd.DataFrame:
     """Return the measures of every cell."""
     index = CellIndex(roles.by)
@@ -139,6 +151,9 @@ def _measured(
         factors = index.values(number)
         where = ", ".join(f"{name}={value}" for name, value in factors.items()) or source.name
         cell = roles.cell(columns, where)
+        if truth is not None:
+            known = given_truth(truth, factors, source.name)
+            cell = dataclasses.replace(cell, truth=known, has_truth=True)
         tested = cell.p_value is not None
         # One rejection rate to a cell: that of the test where there is one.
         null_value = np.nan if tested else null_of(null, str(factors.get("estimand")))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mcstudy.arguments import as_texts, is_number, short, suggestion
+from mcstudy.arguments import as_texts, short, suggestion
 from mcstudy.errors import TableError
-from mcstudy.external.columns import check_p_values, only_truth
+from mcstudy.external.columns import Truth, check_p_values, given_truth, only_truth
 from mcstudy.external.readers import Source, open_source
-from mcstudy.grid import RESERVED, Condition, level_text
+from mcstudy.grid import RESERVED, Condition
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.validation import CODES, DEFAULT_INTERVAL, TEST, TRUTH, column_of
@@ -27,7 +27,6 @@ NO_ROW = "the table has no row of this replicate"
 _PLACES = ("method", "estimand", "interval")
 _PLACE = re.compile(r"\{(" + "|".join(_PLACES) + r")\}")
 _SPARSE = 4  # times as many numbers as replicates: those are no numbers in a row
-Truth: TypeAlias = float | str | Mapping[str, Mapping[Any, float]] | None
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,8 @@ def read_replicates(
         if not isinstance(truth, str | None):
             names = sorted(set(own["estimand"]))
             imported.truths[condition] = {
-                name: _given_truth(truth, condition, name, source.name) for name in names
+                name: given_truth(truth, {**condition.factors, "estimand": name}, source.name)
+                for name in names
             }
     return imported
 
@@ -239,27 +239,6 @@ def _level(value: Any) -> Any:
         return None
     value = value.item() if isinstance(value, np.generic) else value
     return value if isinstance(value, bool | int | float | str) else str(value)
-
-
-def _given_truth(truth: Any, condition: Condition, estimand: str, name: str) -> float:
-    """Return a true value that is a number, or one by the values of a column."""
-    if is_number(truth):
-        return float(truth)
-    wrong = TableError(
-        f"truth is {short(truth)}; give a number, the name of a column, or by the values of one "
-        "{'estimand': {'slope': 1.0}}"
-    )
-    if not isinstance(truth, Mapping) or len(truth) != 1:
-        raise wrong
-    ((column, of),) = truth.items()
-    if not isinstance(of, Mapping) or column not in ("estimand", *condition.factors):
-        raise wrong
-    level = estimand if column == "estimand" else condition.factors[column]
-    for key, value in of.items():
-        # On the command line a level is a text: 0 is the level 0.0.
-        if (key == level or key in (str(level), level_text(level))) and is_number(value):
-            return float(value)
-    raise TableError(f"{name}: truth has no number for {column}={level!r}; add it")
 
 
 def _add_condition(

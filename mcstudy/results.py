@@ -23,6 +23,7 @@ from mcstudy.analysis.unusable import unusable
 from mcstudy.arguments import as_path
 from mcstudy.columns import BESIDE_DIAGNOSTICS, COUNTS, VALUES
 from mcstudy.comparison.failure_rules import FAILED
+from mcstudy.comparison.own_measures import DIFFERENCE, RATIO, of_pair
 from mcstudy.comparison.paired_measures import COMPARISONS, INTERVAL_COMPARISONS
 from mcstudy.errors import ResultsError
 from mcstudy.measure import LEVEL, REJECTION
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RESULTS = "a folder like results/<study name>"
+
+ENDINGS = (DIFFERENCE, RATIO)
+"""Of the names of comparisons by measures of one's own."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,7 @@ class Results(Printed):
                 f"{of_fits}: of the fits, and the other measures are of their answers; ask for "
                 "them one after the other"
             )
-        compared = first in {*COMPARISONS, *INTERVAL_COMPARISONS}
+        compared = first in {*COMPARISONS, *INTERVAL_COMPARISONS} or first.endswith(ENDINGS)
         compared = compared or first.startswith(f"{REJECTION}_difference")
         compared = compared and first not in set(self.performance["measure"])  # one of the study's
         frame = self.comparisons if compared else self._table_of(first)
@@ -241,6 +245,9 @@ class Results(Printed):
         made = compare(
             self.folder, *pair, where=where, null=null, intervals=intervals, record=record
         )
+        if intervals is None and (own := self.study.get("measures")):
+            of_own = of_pair(self.comparisons, list(own), method, reference)
+            made = made.with_rows(select(of_own, where))
         if not all((self.folder / f"{name}.parquet").exists() for name in ("fits", "timings")):
             return made  # who removed the long tables to save room still compares the answers
         return replace(made, fits=self._fit_comparisons(method, reference, where))

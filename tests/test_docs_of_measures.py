@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "measures.md"
 def test_contract_the_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     names = {"__name__": "__main__"}
     for block in blocks:
         exec(compile(block, str(DOCS), "exec"), names)

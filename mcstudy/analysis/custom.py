@@ -33,7 +33,7 @@ class Custom:
         As it stands in the tables.
     function : callable
         Takes the columns it names as arrays of shape (R,), truth as a float; returns a value, one
-        for each replicate, (value, mcse) or a `Measured`.
+        for each replicate, (value, mcse), (value, influence) or a `Measured`.
     columns : tuple of str
         What it names.
     estimand : str, optional
@@ -68,27 +68,53 @@ class Custom:
         for column in columns.values():
             complete &= ~np.isnan(column)
         used = int(np.count_nonzero(complete))
-        if isinstance(answer, tuple) and len(answer) == 2:
+        if isinstance(answer, tuple) and len(answer) == 2 and np.ndim(answer[1]) == 0:
             return _checked(Measured(answer[0], answer[1], used), count)
-        if np.shape(answer) == (count,) and not isinstance(answer, Sequence):
-            values = finite(np.asarray(answer, dtype=float)[complete])
+        if (each := self.each(answer, count)) is not None:
+            value, influence = each
+            values = finite(influence[complete])
+            if isinstance(answer, tuple):
+                return Measured(value, mean_of(values).mcse, len(values))
             return share(values == 1) if np.isin(values, (0, 1)).all() else mean_of(values)
         value = _number(answer)
-        edges = np.linspace(0, count, min(GROUPS, count) + 1).astype(int)
-        groups = list(itertools.pairwise(edges.tolist())) if count > 1 else []
-        rests = [functools.partial(np.delete, obj=slice(*group)) for group in groups]
-        left_out = np.array([self._of(columns, rest) for rest in rests])
+        edges = _edges(count)
+        left_out, sizes = self.without_groups(columns, count)
         for counted in (complete, np.ones(count, dtype=bool)):
             hits = _hits(value, left_out, counted, edges)
             if hits is not None and self._is_share(columns, hits, counted, edges):
                 n = int(np.count_nonzero(counted))
                 return share_of(round(value * n), n)
-        return Measured(value, group_jackknife(value, left_out, np.diff(edges).astype(float)), used)
+        return Measured(value, group_jackknife(value, left_out, sizes), used)
+
+    def each(self, answer: Any, count: int) -> tuple[float, Floats] | None:
+        """Return the value of an answer and its influence, where it says what each replicate adds.
+
+        A number for each replicate is its own influence on their mean.
+        """
+        if isinstance(answer, tuple) and len(answer) == 2 and np.shape(answer[1]) == (count,):
+            return _number(answer[0]), np.asarray(answer[1], dtype=float)
+        if np.shape(answer) == (count,) and not isinstance(answer, Sequence):
+            values = np.asarray(answer, dtype=float)
+            known = values[np.isfinite(values)]
+            return float(known.mean()) if len(known) else np.nan, values
+        return None
+
+    def value(self, answer: Any) -> float:
+        """Return the value of an answer of another kind."""
+        return _number(answer[0] if isinstance(answer, tuple) else answer)
+
+    def without_groups(self, columns: Mapping[str, Any], count: int) -> tuple[Floats, Floats]:
+        """Return the values without each group of replicates, and how many each group has."""
+        edges = _edges(count)
+        groups = list(itertools.pairwise(edges.tolist())) if count > 1 else []
+        rests = [functools.partial(np.delete, obj=slice(*group)) for group in groups]
+        values = np.array([self._of(columns, rest) for rest in rests])
+        return values, np.diff(edges).astype(float)[: len(values)]
 
     def _of(self, columns: Mapping[str, Any], some: Callable[[Any], Any]) -> float:
         """Return the value that some of the replicates have."""
         chosen = {name: some(x) if np.ndim(x) else x for name, x in columns.items()}
-        return _number(self.function(**chosen))
+        return self.value(self.function(**chosen))
 
     def _is_share(
         self, columns: Mapping[str, Any], hits: Floats, counted: Booleans, edges: NDArray[np.intp]
@@ -106,6 +132,11 @@ class Custom:
             if value not in (0, 1) or not value <= hits[group] <= len(rows) - 1 + value:
                 return False
         return True
+
+
+def _edges(count: int) -> NDArray[np.intp]:
+    """Return where the groups begin and end that the jackknife leaves out."""
+    return np.linspace(0, count, min(GROUPS, count) + 1).astype(int)
 
 
 def customs(measures: Mapping[str, Callable[..., Any]]) -> list[Custom]:
@@ -170,6 +201,6 @@ def _number(answer: Any) -> float:
         return float(answer)
     except (TypeError, ValueError, OverflowError):
         raise StudyError(
-            f"it returned {answer!r}; return a number, one for each replicate, (value, mcse) or "
-            "Measured"
+            f"it returned {answer!r}; return a number, one for each replicate, (value, mcse), "
+            "(value, influence) or Measured"
         ) from None

@@ -157,7 +157,7 @@ def target(measure: str, level: float) -> float:
         return (1 - level) / 2
     if measure in _ZERO or measure.endswith("_difference") or "_difference_" in measure:
         return 0.0
-    return 1.0 if measure in _ONE else float("nan")
+    return 1.0 if measure in _ONE or measure.endswith("_ratio") else float("nan")
 
 
 def with_limits(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.performance import Lines, numbers_by_row
+from mcstudy.analysis.performance import Lines, numbers, numbers_by_row
 from mcstudy.analysis.select import (
     Where,
     factor_columns,
@@ -26,6 +26,7 @@ from mcstudy.analysis.select import (
 from mcstudy.analysis.simulated_truth import widened
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
+from mcstudy.comparison.own_measures import DIFFERENCE, RATIO, OwnMeasures
 from mcstudy.comparison.paired_measures import (
     COMPARISONS,
     COMPARISONS_WITHOUT_TRUTH,
@@ -168,6 +169,21 @@ def _measures(
                     yield some, label, name, _with_error_of_truth(measure, pair, sides, some)
 
 
+def _own_lines(
+    own: OwnMeasures, rows: ConditionRows, pairs: Sequence[tuple[str, str]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the comparisons of each pair by the user's measures, as `condition_comparisons`."""
+    for method, reference in pairs:
+        if method in rows.methods and reference in rows.methods:
+            one, other = rows.methods[method], rows.methods[reference]
+            places, other_places, count = matched(one, other)
+            found = own.lines(
+                (method, reference), ((one, places), (other, other_places)), interval_pairs
+            )
+            for estimand, interval, measure, made in found:
+                yield method, reference, estimand, interval, measure, *numbers(made), count
+
+
 def _with_error_of_truth(
     measure: Callable[[Pair], Measured], pair: Pair, sides: tuple[Side, Side], names: Sequence[str]
 ) -> Measured:
@@ -236,7 +252,7 @@ class Comparer:
     """Compares methods as their rows come by, and makes the table `comparisons` of it.
 
     Each two of them, or each with the `reference`, unless `pairs` names some; for `null`,
-    `intervals` and `alphas` see `condition_comparisons`.
+    `intervals` and `alphas` see `condition_comparisons`. `own` compares by the user's measures.
     """
 
     pairs: Sequence[tuple[str, str]] | None = None
@@ -244,6 +260,7 @@ class Comparer:
     null: Null = None
     intervals: tuple[str, str] | None = None
     alphas: Sequence[float] = alphas_of(None, None)
+    own: OwnMeasures | None = None
     _lines: Lines = field(default_factory=lambda: Lines(WORDS))
 
     def add(self, rows: ConditionRows) -> None:
@@ -251,6 +268,9 @@ class Comparer:
         pairs = pairs_of(rows.methods, self.reference) if self.pairs is None else self.pairs
         lines = condition_comparisons(rows, pairs, self.null, self.intervals, self.alphas)
         self._lines.add((rows.condition, *line) for line in lines)
+        if self.own is not None:
+            self._lines.add((rows.condition, *line) for line in _own_lines(self.own, rows, pairs))
+            self.own.forget()
 
     def table(self, conditions: pa.Table) -> pa.Table:
         """Return the table `comparisons` of all rows seen; `replicates` are those of both."""
@@ -280,6 +300,16 @@ class Comparison(Printed):
     notes: tuple[str, ...] = ()
     fits: pd.DataFrame | None = None
 
+    def with_rows(self, further: pd.DataFrame) -> Comparison:
+        """Return the comparison with further rows of the table `comparisons`."""
+        import pandas as pd
+
+        if further.empty:
+            return self
+        frame = pd.concat([self.frame, further], ignore_index=True)
+        frame.attrs |= self.frame.attrs
+        return replace(self, frame=frame)
+
     def document(self) -> Document:
         """Return a table of the comparisons of estimates and one of those of intervals."""
         from mcstudy.tables.table import table  # not above: it needs pandas, and a run does not
@@ -296,6 +326,7 @@ class Comparison(Printed):
             if len(cells):
                 rows = varying(cells, [*factor_columns(cells), "estimand", "interval"])
                 blocks.append(table(cells, measures, rows=rows, columns=["measure"]).document())
+        blocks += self._own_blocks()
         if self.fits is not None and len(self.fits):
             measures = levels_of(self.fits, "measure")
             rows = varying(self.fits, factor_columns(self.fits))
@@ -304,6 +335,18 @@ class Comparison(Printed):
         one, other = (label(words, name, "method") for name in (self.method, self.reference))
         title = f"{one} against {other}, paired by replicate"
         return Document(title, blocks, [*self.notes, self._direction(one, other)], [self.frame])
+
+    def _own_blocks(self) -> Iterator[Document]:
+        """Yield a table for each measure of the user's own: these alone have both comparisons."""
+        from mcstudy.tables.table import table
+
+        there = levels_of(self.frame, "measure")
+        for measure in (name.removesuffix(RATIO) for name in there if name.endswith(RATIO)):
+            both = [f"{measure}{DIFFERENCE}", f"{measure}{RATIO}"]
+            cells = self.frame[self.frame["measure"].isin(both)]
+            if both[0] in there and measure != "mean":
+                rows = varying(cells, [*factor_columns(cells), "estimand", "interval"])
+                yield table(cells, both, rows=rows, columns=["measure"]).document()
 
     def _direction(self, one: str, other: str) -> str:
         """Say which way round the comparisons are."""

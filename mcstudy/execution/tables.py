@@ -9,10 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from mcstudy.analysis.custom import customs
 from mcstudy.analysis.moment_measures import summary_lines
 from mcstudy.analysis.performance import Lines, measured_rows
 from mcstudy.analysis.precision import with_reached
 from mcstudy.columns import WARNED
+from mcstudy.comparison.own_measures import OwnMeasures
 from mcstudy.comparison.paired import Comparer
 from mcstudy.grid import Condition
 from mcstudy.measure import LEVEL, alphas_of
@@ -89,7 +91,8 @@ def make_tables(
         write_tables(folder, rows, metadata)
     failures: list[str] = []
     of = measure_options
-    comparer = Comparer(reference=of.reference, null=of.null, alphas=of.alphas)
+    own = OwnMeasures(customs(of.measures)) if of.measures else None
+    comparer = Comparer(reference=of.reference, null=of.null, alphas=of.alphas, own=own)
     table = measured_rows(
         rows,
         measures=of.measures,

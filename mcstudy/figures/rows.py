@@ -182,8 +182,8 @@ def _grouped(
             for name in ("estimate", "std_error", "lower", "upper", TEST)
         ]
         truths = rows["truth"].to_numpy(dtype=float)
-        truth = float(truths[0])
-        if (np.isfinite(truths) & (truths != truths[np.isfinite(truths)][:1])).any():
+        truth, known = float(truths[0]), truths[np.isfinite(truths)]
+        if len(known) and (known != known[0]).any():
             # Each data set has its own true value: numbers are shown less that, about 0.
             truth, estimate, lower, upper = 0.0, *(numbers[i] - truths for i in (0, 2, 3))
             numbers = [estimate, numbers[1], lower, upper, numbers[4]]

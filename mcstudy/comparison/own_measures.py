@@ -1,0 +1,193 @@
+"""Measures of the user's own, of two methods on the same data: their difference and their ratio.
+
+Both methods are measured on the replicates in which both have what the measure asks for. The error
+comes from leaving out the same replicates of both: each one by itself where the measure says what
+each contributes, else a group of them at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mcstudy.analysis.custom import Custom
+from mcstudy.analysis.load import EstimandRows, MethodRows
+from mcstudy.analysis.mcse import group_jackknife, mean
+from mcstudy.analysis.measures import Cell
+from mcstudy.arrays import Booleans, Floats
+from mcstudy.comparison.paired_measures import share_difference, with_log_limits
+from mcstudy.measure import MISSING, Measured
+from mcstudy.simulation.call import attempt
+from mcstudy.simulation.validation import TEST
+
+DIFFERENCE, RATIO = "_difference", "_ratio"
+
+
+class LeftOut(NamedTuple):
+    """A measure, the same without some replicates, and how many these are each time."""
+
+    value: float
+    left_out: Floats
+    sizes: Floats
+    hits: Booleans | None = None
+
+
+@dataclass
+class OwnMeasures:
+    """Compares two methods by the user's measures; remembers what it has measured of each."""
+
+    customs: Sequence[Custom]
+    _known: dict[tuple[Any, ...], LeftOut | None] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Forget a condition."""
+        self._known.clear()
+
+    def lines(
+        self,
+        pair: tuple[str, str],
+        sides: tuple[tuple[MethodRows, Any], tuple[MethodRows, Any]],
+        intervals_of: Any,
+    ) -> Iterator[tuple[str, str | None, str, Measured]]:
+        """Yield (estimand, interval, measure, comparison) of two methods under a condition.
+
+        Parameters
+        ----------
+        pair : (str, str)
+            The method and its reference.
+        sides : two of (MethodRows, places)
+            Their rows, and where the replicates that both have stand in these.
+        intervals_of : callable
+            Takes the names of the intervals of both; returns which are held against each other.
+        """
+        one, other = sides[0][0].estimands, sides[1][0].estimands
+        for estimand in sorted(one.keys() & other.keys()):
+            cells = [_cells(of[estimand]) for of in (one, other)]
+            for custom in self.customs:
+                if custom.estimand not in (None, estimand):
+                    continue
+                for first, second in self._places(custom, cells, intervals_of):
+                    key = (estimand, custom.name)
+                    both = [
+                        _Side(name, interval, of[interval], places)
+                        for name, interval, of, (_, places) in zip(
+                            pair, (first, second), cells, sides, strict=True
+                        )
+                    ]
+                    same = first == second
+                    label = first if same else f"{first} against {second}"
+                    for ending, made in self._compared(custom, key, both):
+                        yield estimand, label, f"{custom.name}{ending}", made
+
+    def _places(
+        self, custom: Custom, cells: Sequence[dict[str | None, Cell]], intervals_of: Any
+    ) -> list[tuple[str | None, str | None]]:
+        if custom.kind == "interval":
+            own, others = ([n for n in of if n not in (None, TEST)] for of in cells)
+            return list(intervals_of(own, others))
+        wanted = TEST if custom.kind == TEST else None
+        return [(wanted, wanted)] if all(wanted in of for of in cells) else []
+
+    def _compared(
+        self, custom: Custom, key: tuple[str, str], sides: Sequence[_Side]
+    ) -> Iterator[tuple[str, Measured]]:
+        columns = [side.columns(custom.columns) for side in sides]
+        there = [of for own in columns for of in own.values() if np.ndim(of)]
+        if not there:
+            return
+        complete: Booleans = ~np.isnan(np.stack(there)).any(axis=0)
+        used = int(complete.sum())
+        found = [
+            self._measured(custom, (*key, side.method, side.interval), own, complete)
+            for side, own in zip(sides, columns, strict=True)
+        ]
+        one, other = found
+        if one is None or other is None or len(one.sizes) != len(other.sizes):
+            yield DIFFERENCE, MISSING
+            yield RATIO, MISSING
+            return
+        value = one.value - other.value
+        error = group_jackknife(value, one.left_out - other.left_out, one.sizes)
+        difference = Measured(value, error, used)
+        if one.hits is not None and other.hits is not None:
+            shares = share_difference(one.hits, other.hits)
+            difference = Measured(value, error, used, (float(shares.lower), float(shares.upper)))
+        yield DIFFERENCE, difference
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = float(np.float64(one.value) / other.value)
+            error = group_jackknife(ratio, one.left_out / other.left_out, one.sizes)
+        made = with_log_limits(ratio, error, used) if np.isfinite(ratio) else MISSING
+        yield RATIO, Measured(float(made.value), float(made.mcse), used, _limits(made))
+
+    def _measured(
+        self, custom: Custom, key: tuple[Any, ...], columns: dict[str, Any], complete: Booleans
+    ) -> LeftOut | None:
+        """Return a measure of the complete replicates, as it was made before where it was."""
+        known = (*key, complete.tobytes())
+        if known not in self._known:
+            some = {n: of[complete] if np.ndim(of) else of for n, of in columns.items()}
+            outcome = attempt(lambda: _left_out(custom, some, int(complete.sum())), None)
+            self._known[known] = None if outcome.exception is not None else outcome.value
+        return self._known[known]
+
+
+class _Side(NamedTuple):
+    """One method's numbers in a comparison."""
+
+    method: str
+    interval: str | None
+    cell: Cell
+    places: Any
+
+    def columns(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return the columns that a measure asks for, of the replicates that both methods have."""
+        found = {name: getattr(self.cell, name) for name in names}
+        return {name: of[self.places] if np.ndim(of) else of for name, of in found.items()}
+
+
+def _cells(rows: EstimandRows) -> dict[str | None, Cell]:
+    """Return the estimates, each interval by its name, and the test, as they were given."""
+    cells = {interval: cell.as_given or cell for interval, cell in rows.cells()}
+    return cells | ({TEST: rows.test()} if rows.p_value is not None else {})
+
+
+def _left_out(custom: Custom, columns: dict[str, Any], count: int) -> LeftOut:
+    """Return a measure of `count` replicates, and the same without each or a group of them."""
+    answer = custom.function(**columns)
+    each = custom.each(answer, count)
+    if each is not None:
+        value, influence = each
+        away = influence - mean(influence)
+        left_out = value - away / max(count - 1, 1)
+        binary = np.isin(influence, (0, 1)).all() and value == mean(influence)
+        return LeftOut(value, left_out, np.ones(count), influence == 1 if binary else None)
+    value = custom.value(answer)
+    left, sizes = custom.without_groups(columns, count)
+    return LeftOut(value, left, sizes)
+
+
+def _limits(made: Measured) -> tuple[float, float] | None:
+    return None if made.limits is None else (float(made.limits[0]), float(made.limits[1]))
+
+
+def of_pair(
+    comparisons: pd.DataFrame, measures: Sequence[str], method: str, reference: str
+) -> pd.DataFrame:
+    """Return the stored comparisons of two methods by some measures, whichever way round."""
+    names = {f"{name}{ending}" for name in measures for ending in (DIFFERENCE, RATIO)}
+    some = comparisons[comparisons["measure"].isin(names)]
+    here = some[(some["method"] == method) & (some["reference"] == reference)]
+    turned = some[(some["method"] == reference) & (some["reference"] == method)]
+    if len(here) or turned.empty:
+        return here
+    turned = turned.assign(method=method, reference=reference)
+    value, lower, upper = (turned[n].to_numpy(dtype=float) for n in ("value", "lower", "upper"))
+    is_ratio = turned["measure"].str.endswith(RATIO).to_numpy()
+    with np.errstate(divide="ignore"):
+        error = turned["mcse"].to_numpy(dtype=float) / np.where(is_ratio, value**2, 1.0)
+        new = [np.where(is_ratio, 1 / of, -of) for of in (value, upper, lower)]
+    return turned.assign(value=new[0], mcse=error, lower=new[1], upper=new[2])

@@ -121,14 +121,19 @@ class SharedMethod:
         Returns an answer for each of its methods, by name.
     name : str
         Of this one.
-    first : str
-        Of the alphabetically first of them, whose random stream is that of all.
+    names : tuple of str
+        Of all of them.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str, first: str) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, names: tuple[str, ...]) -> None:
         self.function = function
         self.name = name
-        self.first = first
+        self.names = names
+
+    @property
+    def first(self) -> str:
+        """The alphabetically first of the names, whose random stream is that of all."""
+        return min(self.names)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -188,7 +193,7 @@ def batch_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
     form: Callable[..., Any] | None
     if isinstance(function, SharedMethod):
         form = batch_of(function.function)
-        return form and SharedMethod(form, function.name, function.first)
+        return form and SharedMethod(form, function.name, function.names)
     if isinstance(function, types.MethodType):
         form = batch_of(function.__func__)
         return form and types.MethodType(form, function.__self__)

@@ -20,7 +20,7 @@ from mcstudy.analysis.precision import precision_lines
 from mcstudy.analysis.query import names_of
 from mcstudy.analysis.select import Columns, Where, levels_of, select, wheres, with_record
 from mcstudy.analysis.unusable import unusable
-from mcstudy.arguments import as_path
+from mcstudy.arguments import as_path, suggestion
 from mcstudy.columns import BESIDE_DIAGNOSTICS, COUNTS, VALUES
 from mcstudy.comparison.failure_rules import FAILED
 from mcstudy.comparison.own_measures import DIFFERENCE, RATIO, of_pair
@@ -164,9 +164,11 @@ class Results(Printed):
         known = set(self.performance["measure"])
         if not isinstance(measure, str) or measure in known or self._keep == "measures":
             return self.performance
-        return (
-            self.fit_measures if measure in set(self.fit_measures["measure"]) else self.performance
-        )
+        of_fits = levels_of(self.fit_measures, "measure")
+        meant = suggestion(measure, of_fits)
+        if measure not in of_fits and meant and not suggestion(measure, sorted(known)):
+            raise ResultsError(f"no measure {measure!r}{meant}")
+        return self.fit_measures if measure in of_fits else self.performance
 
     def table(
         self,
@@ -460,8 +462,20 @@ class Results(Printed):
         """
         place = f"Tables: {self.folder if tables is None else tables}"
         beside = [*self._remarks(), Block(lines=[place])]
+        if verbose and self._keep == "rows" and len(self.fit_measures):
+            beside = [self._fit_table(), *beside]
         made = self._summary(beside, verbose=verbose)
         return replace(made, frames=[lambda: self.performance])
+
+    def _fit_table(self) -> Block:
+        """Return the mean of the seconds and of each diagnostic, by condition and method."""
+        from mcstudy.tables.table import table
+
+        means = self.fit_measures[~self.fit_measures["measure"].str.contains("_quantile|_median")]
+        document = table(means, levels_of(means, "measure"), columns=["measure"]).document()
+        block = next(block for block in document.blocks if isinstance(block, Block))
+        heading = "Seconds and diagnostics of the fits: mean (Monte Carlo standard error)"
+        return replace(block, heading=heading)
 
     def _summary(self, beside: Sequence[Block], *, verbose: bool) -> Document:
         return performance_summary(self.measures, self.study, beside=beside, verbose=verbose)

@@ -459,9 +459,7 @@ def _one_by_one(
         for name in names:
             if name in found:
                 raise StudyError(f"{where}: two methods are called {name!r}; rename one")
-            found[name] = (
-                SharedMethod(method, name, min(names)) if isinstance(key, tuple) else method
-            )
+            found[name] = SharedMethod(method, name, key) if isinstance(key, tuple) else method
     return found
 
 

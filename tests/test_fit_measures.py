@@ -111,3 +111,19 @@ def vars_of(study):
 def test_contract_measures_of_fits_and_of_answers_are_not_mixed(results):
     with pytest.raises(MCStudyError, match="seconds: of the fits, and the other measures are of"):
         results.table("seconds,bias")
+
+
+def test_contract_a_verbose_summary_has_the_seconds_and_diagnostics(study_file, tmp_path, capfd):
+    from mcstudy.cli import main
+
+    given = ["run", str(study_file()), "--results", str(tmp_path), "--quiet", "--no-report"]
+    main([*given, "--verbose"])
+    assert "Seconds and diagnostics of the fits: mean (Monte" in capfd.readouterr().out
+    main(given)
+    assert "Seconds" not in capfd.readouterr().out
+
+
+def test_contract_a_misspelt_measure_of_the_fits_is_told_what_is_meant(study_file, tmp_path):
+    results = run(study_file(), tmp_path, jobs=1, replicates=5, quiet=True)
+    with pytest.raises(MCStudyError, match=r"no measure 'secnds' \(did you mean 'seconds'"):
+        results.table("secnds")

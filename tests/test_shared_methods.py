@@ -239,3 +239,20 @@ def test_contract_the_order_of_the_names_changes_nothing(tmp_path):
         for names in (("a", "b"), ("b", "a"))
     ]
     assert made[0].estimates.equals(made[1].estimates)
+
+
+def test_contract_an_answer_for_no_method_is_said(tmp_path):
+    def both(data):
+        return {"one": {"mean": 1.0}, "two": {"mean": 1.0}, "thre": {"mean": 1.0}}
+
+    made = Study(
+        name="shared",
+        simulate=lambda rng: rng.normal(size=3),
+        estimands=None,
+        methods={("one", "two"): both, "three": lambda data: {"mean": 0.0}},
+        conditions=grid(),
+        replicates=2,
+        seed=1,
+    )
+    with pytest.raises(StudyError, match="an answer for 'thre', which is none of its methods"):
+        run(made, tmp_path, jobs=1, quiet=True)

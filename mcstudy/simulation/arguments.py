@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.arguments import short
+from mcstudy.arguments import short, suggestion
 from mcstudy.grid import Condition
 from mcstudy.method import SharedMethod, batch_of
 from mcstudy.simulation.prepare import given
@@ -79,6 +79,11 @@ def answers_of(
         return {name: checked(run(method, _copy(data), **extras), count)}
     answers = run(method.function, _copy(data), **extras)
     found: dict[str, Answer | AnswerError] = {}
+    if isinstance(answers, Mapping) and (odd := [n for n in answers if n not in method.names]):
+        raise AnswerError(
+            f"returned an answer for {short(odd[0])}{suggestion(odd[0], method.names)}, which is "
+            f"none of its methods; they are {', '.join(method.names)}"
+        )
     for name in methods:
         try:
             if not isinstance(answers, Mapping) or name not in answers:

@@ -231,6 +231,13 @@ _NO_REPORT = option(
 _FORMAT = option("--format", "of the answer; default: text", choices=tuple(FORMATS), default="text")
 
 VERBS = {
+    "new": Verb(
+        verbs.new,
+        "write a study file to begin with",
+        "Write NAME.py, a study that runs as it stands and explains itself, and test_NAME.py, its "
+        "test, into this folder.",
+        (option("name", "of the study: small letters, digits and '_'", "NAME"),),
+    ),
     "check": Verb(
         verbs.check,
         "try every condition and method once, list all problems",

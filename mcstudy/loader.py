@@ -144,7 +144,9 @@ def _look_around(folder: Path) -> None:
         if top in (OURS, "__main__") or path is None or path.endswith((".so", ".pyd")):
             continue
         is_neighbour = (folder / f"{top}.py").exists() or any((folder / top).glob("*.py"))
-        if is_neighbour and not is_installed_path(path):
+        # A test beside the study that loads it at its top is still being imported itself.
+        at_work = getattr(getattr(module, "__spec__", None), "_initializing", False)
+        if is_neighbour and not at_work and not is_installed_path(path):
             del sys.modules[name]
     importlib.invalidate_caches()
     _Finder.folder = str(folder)

@@ -27,6 +27,14 @@ _STDOUT, _STDERR = 1, 2
 _MOST_NUMBERS = 100_000  # of measures in the report of a run: its page has some 10 MB by then
 
 
+def new(options: argparse.Namespace) -> None:
+    """Write a study file and its test, and say what to do with them."""
+    from mcstudy.planning.new_study import new
+
+    study, test = new(options.name)
+    show(f"Study: {study}\nTest: {test}\nNext: mcstudy run {study}")
+
+
 def check(options: argparse.Namespace) -> int:
     """Print what is wrong with a study; return 1 if something is."""
     from mcstudy.planning.check import GATE_SECONDS

@@ -1,9 +1,10 @@
 """Can you trust the variance components, and their intervals, that MixedLM reports?
 
-20 groups (say districts) of 5 (say schools) with 5 rows each, fitted by MixedLM (`formula`) and by
-the exact engine (`reml`). The interval `reported` is what one computes from the standard error that
-statsmodels prints; `wald` uses the standard error brought to the scale of the variance, `mls` needs
-none. Nominal coverage is 95 %: look at the coverage.
+20 groups (say districts) of 5 (say schools) with 5 rows each, fitted by MixedLM along its two paths
+(`formula`; `matrices`, design matrices made by hand) and by the exact engine (`reml`). The interval
+`reported` is what one computes from the standard error that statsmodels prints; `wald` uses the
+standard error brought to the scale of the variance, `mls` needs none. Nominal coverage is 95 %:
+look at the coverage.
 """
 
 from mcstudy import Study, grid, nested
@@ -14,6 +15,7 @@ study = Study(
     estimands=nested.variances,
     methods={
         "formula": nested.formula,
+        "matrices": nested.matrices,
         "reml": nested.reml.with_intervals("wald", "mls"),
     },
     conditions=grid(

@@ -211,7 +211,7 @@ def test_contract_size_and_power_are_not_one_range(tmp_path):
 
 def test_contract_of_many_methods_those_with_the_highest_rmse_are_kept(tmp_path):
     """The method that is named last is not left out because of that."""
-    methods = [f"m{i}" for i in range(20)] + ["b" * 100]
+    methods = ["m" * (i + 1) for i in range(20)] + ["b" * 100]
     results = run(study(methods=methods, levels=range(5)), tmp_path, jobs=1, quiet=True)
     rmse = results.performance.query("measure == 'rmse'").groupby("method")["value"].max()
     assert rmse.idxmax() == "b" * 100
@@ -224,6 +224,9 @@ def test_contract_no_method_is_left_out_for_a_second_row_of_another(tmp_path):
     def never_fails(data):
         return {"mu": Estimate(data.mean(), 0.1)}
 
+    def never_fails_either(data):
+        return {"mu": Estimate(data.mean(), 0.2)}
+
     def often_missing(data):
         return {"mu": Estimate(data.mean(), 0.3 if data[0] > 0 else np.nan)}
 
@@ -231,7 +234,7 @@ def test_contract_no_method_is_left_out_for_a_second_row_of_another(tmp_path):
         name="rows",
         simulate=lambda rng, *, n, kind: rng.normal(size=n),
         estimands=lambda *, n, kind: {"mu": 0.0},
-        methods={"a": often_missing, "b": never_fails, "c": never_fails},
+        methods={"a": often_missing, "b": never_fails, "c": never_fails_either},
         conditions=grid(
             n=list(range(5, 25)), kind=["a rather long name of one of its levels", "short"]
         ),
@@ -244,3 +247,13 @@ def test_contract_no_method_is_left_out_for_a_second_row_of_another(tmp_path):
         assert {line.split()[0] for line in lines[2:]} >= {"a", "b", "c"}
     # A long condition is told by its levels alone.
     assert "at kind / n" in " ".join(text.split())
+
+
+def test_contract_a_method_with_the_numbers_of_another_is_one_line(study_file, tmp_path):
+    twice = ('"jittered": jittered', '"jittered": jittered, "again": average')
+    results = run(study_file(twice), tmp_path, jobs=1, replicates=10, quiet=True)
+    shown = str(results)
+    assert "again: every number is that of average, to the last bit" in shown
+    rows = [line.split()[0] for line in shown.splitlines() if line.strip()]
+    assert rows.count("average") > 1
+    assert "x 3 methods x" in shown

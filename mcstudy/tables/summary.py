@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -63,6 +63,7 @@ _ERROR = "(Monte Carlo standard error)"
 _SHOWN = {"rmse": "RMSE"}
 
 _NAMES = ("method", "estimand", "interval")
+_CELL = ("estimand", "interval", "measure")
 _ALL = "--verbose, or mcstudy table"
 _Key: TypeAlias = tuple[Any, ...]
 
@@ -225,6 +226,7 @@ def performance_summary(
         Every condition in any case.
     """
     study = _Study.of(table, record)
+    same = _same_numbers(study)
     truths = record.get("truths")
     named = {name for of in (truths or {}).values() for name in of}
     named |= set(table["estimand"][table["measure"] == "bias"])  # of each data set its own
@@ -235,15 +237,42 @@ def performance_summary(
         _Part.of(study, "Intervals", ("coverage", *_REJECTION.values()), of="intervals"),
         _Part.of(study, "Tests", tuple(_REJECTION.values()), of="tests"),
     ]
+    parts = [part.without(same) for part in parts]
     title = study.title(record["name"])
     for most in (len(table["measure"]),) if verbose else _MOST_ROWS:
         short = 0 if verbose else most
         blocks = [_section(study, part, short) for part in parts if part.measures]
+        blocks += [Block(lines=_said_of_same(study, same))] if same else []
         blocks.append(endings(table, study.order, study.labels, most=short))
         made = Document(title, [*blocks, *beside])
         if verbose or text(made).count("\n") < SCREEN:
             break
     return made
+
+
+def _same_numbers(study: _Study) -> dict[str, str]:
+    """Return methods whose numbers are all those of another, bit for bit, with that one."""
+    table = study.table
+    numbers = np.stack([table[name].astype(float) for name in (*VALUES, *COUNTS)], axis=1)
+    of_estimands = table["estimand"] != None  # noqa: E711 - an array
+    first: dict[tuple[Any, ...], str] = {}
+    same = {}
+    for method in study.order:
+        rows = np.flatnonzero((table["method"] == method) & of_estimands)
+        places = [(study.levels[row], *(table[n][row] for n in _CELL)) for row in rows.tolist()]
+        known = (tuple(places), numbers[rows].tobytes())
+        if len(rows) and first.setdefault(known, method) != method:
+            same[method] = first[known]
+    return same
+
+
+def _said_of_same(study: _Study, same: Mapping[str, str]) -> list[str]:
+    """Say in a line for each method that its numbers are those of another."""
+    words = {name: label(study.labels, name, "method") for pair in same.items() for name in pair}
+    return [
+        f"{words[method]}: every number is that of {words[other]}, to the last bit"
+        for method, other in same.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -308,6 +337,13 @@ class _Part:
             [*known, *(name for name in measures if name not in known)],
             {cell: found[cell] for cell in cells if found[cell]},
             unknown,
+        )
+
+    def without(self, methods: Collection[str]) -> _Part:
+        """Return the part without the cells of some methods."""
+        found = {cell: of for cell, of in self.found.items() if cell[0] not in methods}
+        return replace(
+            self, found=found, unknown=[cell for cell in self.unknown if cell[0] not in methods]
         )
 
 

@@ -1,0 +1,208 @@
+"""Published numbers in place of a second run: each row of a table to the cell that it is about.
+
+The error of a published value is the one printed beside it (`mcse`). Where only the number of
+replicates is known, it is ours for so many: if the two studies are the same, their errors differ
+by the root of the numbers of replicates. Rounding to d digits adds 10^-d / sqrt(12), the standard
+deviation of a uniform distribution over one unit. With none of these the value counts as exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mcstudy.analysis.precision import errors
+from mcstudy.analysis.query import Bare, listed, matching, written
+from mcstudy.analysis.select import (
+    FACTORS,
+    Where,
+    dimensions,
+    is_missing,
+    known_measures,
+    levels_of,
+    named,
+    select,
+    wheres,
+)
+from mcstudy.arguments import counted, suggestion
+from mcstudy.columns import NUMBERS, WORDS
+from mcstudy.errors import ResultsError
+from mcstudy.measure import Z
+
+_OWN = (*NUMBERS, "digits")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A table of measures.
+
+    Parameters
+    ----------
+    name : str
+        Its file, for messages.
+    frame : DataFrame
+        measure, value, and where they are known method, estimand, interval, factors, mcse,
+        replicates and digits, the decimals to which the value is rounded.
+    """
+
+    name: str
+    frame: pd.DataFrame
+
+
+def published_cells(
+    published: Published, performance: pd.DataFrame, where: Where
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+    """Return published numbers as if a run had made them.
+
+    Parameters
+    ----------
+    published : Published
+        The table. An empty level, or a column that it lacks, stands for the only one there is.
+    performance : DataFrame
+        The measures of the run.
+    where : mapping or str, optional
+        Which cells of both.
+
+    Returns
+    -------
+    cells : DataFrame
+        Like `performance`, of the cells that both have, with the published numbers.
+    alone : DataFrame
+        The rows of the table of which the run has no value.
+    notes : tuple of str
+        What the errors rest on, and which columns were not used.
+
+    Raises
+    ------
+    ResultsError
+        For a measure or level that the run lacks, a row that fits several cells, or two rows that
+        fit one.
+    """
+    names = dimensions(performance)
+    table = _wanted(published.frame, where)
+    try:
+        known_measures(performance, [str(name) for name in table["measure"].unique()])
+    except ResultsError as error:
+        raise ResultsError(f"{published.name}: {error}") from None
+    levels = {name: _levels(published.name, table, performance, name) for name in names}
+    run = select(performance, where)
+    place = _places(published.name, run[run["value"].notna()], levels, table)
+    found = table[place.notna()]
+    cells = run.loc[place.dropna().astype(int)]
+    cells.attrs.update(performance.attrs)
+    own = errors(cells, by_limits=True)
+    numbers = {
+        name: found[name].to_numpy(dtype=float) if name in found else np.full(len(found), np.nan)
+        for name in ("value", "mcse", "replicates", "digits")
+    }
+    used = cells["used"].to_numpy(dtype=float)
+    for_so_many = own * np.sqrt(used / numbers["replicates"])
+    error = np.where(np.isnan(numbers["mcse"]), for_so_many, numbers["mcse"])
+    rounding = 10.0 ** -numbers["digits"] / np.sqrt(12)
+    total = np.hypot(np.nan_to_num(error), np.nan_to_num(rounding))
+    replicates = np.where(np.isnan(numbers["replicates"]), used, numbers["replicates"])
+    value = numbers["value"]
+    limits = {"lower": value - Z * total, "upper": value + Z * total}
+    cells = cells.assign(value=value, mcse=total, **limits, used=replicates, replicates=replicates)
+    notes = (*_errors_in_words(numbers["mcse"], error), *_not_used(table, performance, names))
+    return cells, table[place.isna()], notes
+
+
+def _wanted(table: pd.DataFrame, where: Where) -> pd.DataFrame:
+    """Return the rows that `where` does not rule out."""
+    for name, wanted in wheres(where).items():
+        if name in table.columns:
+            levels = [level for level in table[name].unique() if not is_missing(level)]
+            kept = [level for one in wanted for level in matching(levels, one)]
+            table = table[table[name].isin(kept) | table[name].isna()]
+    return table
+
+
+def _levels(
+    where: str, table: pd.DataFrame, performance: pd.DataFrame, name: str
+) -> dict[Any, Any]:
+    """Return the level of the run that each level of a column of the table is."""
+    if name not in table.columns:
+        return {}
+    here, found = levels_of(performance, name), {}
+    for level in table[name].unique():
+        if is_missing(level):
+            continue
+        meant = matching(here, Bare(level) if isinstance(level, str) else level)
+        if not meant:
+            known = [one for one in here if not is_missing(one)]
+            raise ResultsError(
+                f"{where}: {name}={written(level)} is not in the run"
+                f"{suggestion(level, [str(one) for one in known])}; it has "
+                f"{listed(known) or 'none'}; mend it, or leave rows out with where"
+            )
+        found[level] = meant[0]
+    return found
+
+
+def _places(
+    where: str, run: pd.DataFrame, levels: dict[str, dict[Any, Any]], table: pd.DataFrame
+) -> pd.Series[Any]:
+    """Return for each row of the table the row of the run that it is about; NaN for none."""
+    names = list(levels)
+    cells = [
+        {str(name): None if is_missing(level) else level for name, level in row.items()}
+        for row in run[names].to_dict("records")
+    ]
+    by_levels: dict[tuple[str, ...], dict[tuple[Any, ...], list[int]]] = {}
+    places: list[float] = []
+    row_of: dict[int, int] = {}
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
+        said = {n: levels[n][row[n]] for n in names if n in row and not is_missing(row[n])}
+        if tuple(said) not in by_levels:
+            index = by_levels.setdefault(tuple(said), {})
+            for i, cell in enumerate(cells):
+                index.setdefault(tuple(cell[name] for name in said), []).append(i)
+        fits = by_levels[tuple(said)].get(tuple(said.values()), [])
+        if len(fits) > 1:  # without an interval, bias; without an estimand, a share of statuses
+            open_ = [name for name in names if name not in said]
+            fits = [i for i in fits if all(cells[i][name] is None for name in open_)] or fits
+        if len(fits) > 1:
+            first, second = (cells[i] for i in fits[:2])
+            differ = [name for name in names if first[name] != second[name]]
+            raise ResultsError(
+                f"{where}: row {number + 1} fits {counted(len(fits), 'number')} of the run, of "
+                f"{_listed(first, differ)} and of {_listed(second, differ)}; say which one in "
+                f"{'a column ' if differ[0] not in row else 'the column '}'{differ[0]}'"
+            )
+        if fits and fits[0] in row_of:
+            raise ResultsError(
+                f"{where}: rows {row_of[fits[0]] + 1} and {number + 1} are about the same number, "
+                f"{_listed(cells[fits[0]], names)}; keep one"
+            )
+        row_of.update(dict.fromkeys(fits, number))
+        places.append(run.index[fits[0]] if fits else np.nan)
+    return pd.Series(places, table.index, dtype=float)
+
+
+def _listed(cell: dict[str, Any], names: list[str]) -> str:
+    return ", ".join(named(name, cell[name]) for name in names)
+
+
+def _errors_in_words(printed: np.ndarray[Any, Any], error: np.ndarray[Any, Any]) -> Iterator[str]:
+    """Say where the errors of the published numbers come from."""
+    as_ours, exact = int((np.isnan(printed) & ~np.isnan(error)).sum()), int(np.isnan(error).sum())
+    kinds = [
+        (len(error) - as_ours - exact, "the MCSE that is published"),
+        (as_ours, "that of the run for as many replicates as were published"),
+        (exact, "none but rounding: no MCSE and no number of replicates is published"),
+    ]
+    yield "errors of the published numbers: " + "; ".join(f"{n} {how}" for n, how in kinds if n)
+
+
+def _not_used(table: pd.DataFrame, performance: pd.DataFrame, names: list[str]) -> Iterator[str]:
+    """Name the columns that mean nothing here, lest a factor be misspelt."""
+    factors = performance.attrs.get(FACTORS, names)
+    extra = [str(n) for n in table.columns if n not in (*names, *_OWN, *WORDS)]
+    if extra:
+        words = ", ".join(repr(n) + suggestion(n, list(factors)) for n in extra)
+        yield f"columns that were not used: {words}"

@@ -2,8 +2,9 @@
 
 The error of a published value is the one printed beside it (`mcse`). Where only the number of
 replicates is known, it is ours for so many: if the two studies are the same, their errors differ
-by the root of the numbers of replicates. Rounding to d digits adds 10^-d / sqrt(12), the standard
-deviation of a uniform distribution over one unit. With none of these the value counts as exact.
+by the root of the numbers of replicates. A printed error of 0 is none, as of a share of 0. Rounding
+to d digits adds 10^-d / sqrt(12), the standard deviation of a uniform distribution over one unit.
+With none of these the value counts as exact.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mcstudy.analysis.precision import errors
 from mcstudy.analysis.query import Bare, listed, matching, written
@@ -83,13 +85,15 @@ def published_cells(
         fit one.
     """
     names = dimensions(performance)
+    run = select(performance, where)
     table = _wanted(published.frame, where)
+    if table.empty:
+        raise ResultsError(f"{published.name}: where leaves none of its rows; loosen it")
     try:
         known_measures(performance, [str(name) for name in table["measure"].unique()])
-    except ResultsError as error:
-        raise ResultsError(f"{published.name}: {error}") from None
+    except ResultsError as reason:
+        raise ResultsError(f"{published.name}: {reason}") from None
     levels = {name: _levels(published.name, table, performance, name) for name in names}
-    run = select(performance, where)
     place = _places(published.name, run[run["value"].notna()], levels, table)
     found = table[place.notna()]
     cells = run.loc[place.dropna().astype(int)]
@@ -100,15 +104,16 @@ def published_cells(
         for name in ("value", "mcse", "replicates", "digits")
     }
     used = cells["used"].to_numpy(dtype=float)
-    for_so_many = own * np.sqrt(used / numbers["replicates"])
-    error = np.where(np.isnan(numbers["mcse"]), for_so_many, numbers["mcse"])
+    printed, for_so_many = numbers["mcse"], own * np.sqrt(used / numbers["replicates"])
+    as_ours = (np.isnan(printed) | (printed == 0)) & ~np.isnan(for_so_many)
+    error = np.where(as_ours, for_so_many, printed)
     rounding = 10.0 ** -numbers["digits"] / np.sqrt(12)
     total = np.hypot(np.nan_to_num(error), np.nan_to_num(rounding))
     replicates = np.where(np.isnan(numbers["replicates"]), used, numbers["replicates"])
     value = numbers["value"]
     limits = {"lower": value - Z * total, "upper": value + Z * total}
     cells = cells.assign(value=value, mcse=total, **limits, used=replicates, replicates=replicates)
-    notes = (*_errors_in_words(numbers["mcse"], error), *_not_used(table, performance, names))
+    notes = (_errors_in_words(as_ours, np.isnan(error)), *_not_used(table, performance, names))
     return cells, table[place.isna()], notes
 
 
@@ -169,10 +174,12 @@ def _places(
         if len(fits) > 1:
             first, second = (cells[i] for i in fits[:2])
             differ = [name for name in names if first[name] != second[name]]
+            unused = [repr(name) for name in row if name not in (*names, *_OWN, *WORDS)]
             raise ResultsError(
                 f"{where}: row {number + 1} fits {counted(len(fits), 'number')} of the run, of "
                 f"{_listed(first, differ)} and of {_listed(second, differ)}; say which one in "
-                f"{'a column ' if differ[0] not in row else 'the column '}'{differ[0]}'"
+                f"{'a column' if differ[0] not in row else 'the column'} '{differ[0]}'"
+                + (f" (not used: {', '.join(unused)})" if unused else "")
             )
         if fits and fits[0] in row_of:
             raise ResultsError(
@@ -188,15 +195,16 @@ def _listed(cell: dict[str, Any], names: list[str]) -> str:
     return ", ".join(named(name, cell[name]) for name in names)
 
 
-def _errors_in_words(printed: np.ndarray[Any, Any], error: np.ndarray[Any, Any]) -> Iterator[str]:
+def _errors_in_words(as_ours: NDArray[np.bool_], exact: NDArray[np.bool_]) -> str:
     """Say where the errors of the published numbers come from."""
-    as_ours, exact = int((np.isnan(printed) & ~np.isnan(error)).sum()), int(np.isnan(error).sum())
-    kinds = [
-        (len(error) - as_ours - exact, "the MCSE that is published"),
+    kinds = (
+        (~(as_ours | exact), "the MCSE that is published"),
         (as_ours, "that of the run for as many replicates as were published"),
         (exact, "none but rounding: no MCSE and no number of replicates is published"),
-    ]
-    yield "errors of the published numbers: " + "; ".join(f"{n} {how}" for n, how in kinds if n)
+    )
+    return "errors of the published numbers: " + "; ".join(
+        f"{kind.sum()} {how}" for kind, how in kinds if kind.any()
+    )
 
 
 def _not_used(table: pd.DataFrame, performance: pd.DataFrame, names: list[str]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from mcstudy.analysis.select import (
     select,
     varying,
 )
-from mcstudy.arguments import is_number, is_proportion, short
+from mcstudy.arguments import counted, is_number, is_proportion, short
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.comparison.published import Published, published_cells
@@ -39,7 +39,7 @@ _VALUES = ("value_a", "value_b", "difference", "error", "paired")
 _TAKEN = (*_VALUES, "z", "p_value", "p_holm", "outcome")
 OUTCOMES = ("identical", "rounding", "unmoved", "unjudged", "moved")
 PUBLISHED = "published"
-_OF_PUBLISHED = ("are identical", "are equal but for rounding", "agree", "are unjudged", "differ")
+_OF_PUBLISHED = ("identical", "equal but for rounding", "in agreement", "unjudged", "different")
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,17 @@ class TwoRuns(Printed):
         else:
             verdict = f"Nothing {verb} by more than its error"
         largest = self.frame.loc[self.frame["outcome"].isin(["moved", "unmoved"]), "z"].abs().max()
-        where = "published numbers" if self.published else "numbers in both runs"
-        text = f"{verdict}: of {len(self.frame)} {where} {cells}"
+        if self.published:
+            of = counted(len(self.frame), "published number")
+        else:
+            of = f"{len(self.frame)} numbers in both runs"
+        text = f"{verdict}: of {of} {cells}"
         return text + ("" if np.isnan(largest) else f"; largest |z| {z_in_words(largest)}")
 
     def _only(self) -> Iterator[str]:
         for name, frame in zip(self.names, (self.only_a, self.only_b), strict=True):
             if len(frame) and name == PUBLISHED:
-                yield f"{len(frame)} published numbers have none beside them in the run"
+                yield f"{counted(len(frame), 'published number')} without one in the run"
             elif len(frame):
                 counts = frame["method"].value_counts()
                 methods = levels_of(frame, "method")

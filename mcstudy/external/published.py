@@ -60,8 +60,9 @@ def read_published(data: Any) -> tuple[str, pd.DataFrame]:
 def _rows(source: Source, columns: list[str]) -> pd.DataFrame:
     """Return all rows; numbers are numbers, whatever they are in the file."""
     numbers = [name for name in columns if name in NUMBERS]
-    table = pa.Table.from_batches(source.batches(columns, numbers))
-    frame: pd.DataFrame = table.to_pandas()
+    if not (batches := list(source.batches(columns, numbers))):
+        raise TableError(f"{source.name}: has no rows")
+    frame: pd.DataFrame = pa.Table.from_batches(batches).to_pandas()
     for name in numbers:
         made = pd.to_numeric(frame[name], errors="coerce").astype(float)
         if (wrong := made.isna() & frame[name].notna()).any():

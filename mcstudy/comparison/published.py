@@ -4,7 +4,8 @@ The error of a published value is the one printed beside it (`mcse`). Where only
 replicates is known, it is ours for so many: if the two studies are the same, their errors differ
 by the root of the numbers of replicates. A printed error of 0 is none, as of a share of 0. Rounding
 to d digits adds 10^-d / sqrt(12), the standard deviation of a uniform distribution over one unit.
-With none of these the value counts as exact.
+With none of these the value counts as exact. Our own error of a share is at least what it is if the
+published one is right: that of the sample alone is too small where rare events are missing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mcstudy.analysis.precision import errors
+from mcstudy.analysis.precision import errors, shares
 from mcstudy.analysis.query import Bare, listed, matching, written
 from mcstudy.analysis.select import (
     FACTORS,
@@ -31,6 +32,7 @@ from mcstudy.analysis.select import (
     wheres,
 )
 from mcstudy.arguments import counted, suggestion
+from mcstudy.arrays import Floats
 from mcstudy.columns import NUMBERS, WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.measure import Z
@@ -57,8 +59,8 @@ class Published:
 
 def published_cells(
     published: Published, performance: pd.DataFrame, where: Where
-) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
-    """Return published numbers as if a run had made them.
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+    """Return the numbers of the run and the published ones, as if another run had made these.
 
     Parameters
     ----------
@@ -71,8 +73,8 @@ def published_cells(
 
     Returns
     -------
-    cells : DataFrame
-        Like `performance`, of the cells that both have, with the published numbers.
+    ours, theirs : DataFrame
+        Like `performance`, of the cells that both have; those of the table with its numbers.
     alone : DataFrame
         The rows of the table of which the run has no value.
     notes : tuple of str
@@ -96,25 +98,32 @@ def published_cells(
     levels = {name: _levels(published.name, table, performance, name) for name in names}
     place = _places(published.name, run[run["value"].notna()], levels, table)
     found = table[place.notna()]
-    cells = run.loc[place.dropna().astype(int)]
-    cells.attrs.update(performance.attrs)
-    own = errors(cells, by_limits=True)
+    ours = run.loc[place.dropna().astype(int)]
     numbers = {
         name: found[name].to_numpy(dtype=float) if name in found else np.full(len(found), np.nan)
         for name in ("value", "mcse", "replicates", "digits")
     }
-    used = cells["used"].to_numpy(dtype=float)
-    printed, for_so_many = numbers["mcse"], own * np.sqrt(used / numbers["replicates"])
+    value, printed = numbers["value"], numbers["mcse"]
+    used = ours["used"].to_numpy(dtype=float)
+    if_right = np.sqrt(np.clip(value * (1 - value), 0, None) / used)
+    own = np.maximum(errors(ours, by_limits=True), np.where(shares(ours), if_right, 0))
+    for_so_many = own * np.sqrt(used / numbers["replicates"])
     as_ours = (np.isnan(printed) | (printed == 0)) & ~np.isnan(for_so_many)
     error = np.where(as_ours, for_so_many, printed)
     rounding = 10.0 ** -numbers["digits"] / np.sqrt(12)
     total = np.hypot(np.nan_to_num(error), np.nan_to_num(rounding))
     replicates = np.where(np.isnan(numbers["replicates"]), used, numbers["replicates"])
-    value = numbers["value"]
-    limits = {"lower": value - Z * total, "upper": value + Z * total}
-    cells = cells.assign(value=value, mcse=total, **limits, used=replicates, replicates=replicates)
+    theirs = ours.assign(value=value, mcse=total, used=replicates, replicates=replicates)
     notes = (_errors_in_words(as_ours, np.isnan(error)), *_not_used(table, performance, names))
-    return cells, table[place.isna()], notes
+    return _limited(ours, own), _limited(theirs, total), table[place.isna()], notes
+
+
+def _limited(cells: pd.DataFrame, error: Floats) -> pd.DataFrame:
+    """Return cells with limits that have this error."""
+    limits = {"lower": cells["value"] - Z * error, "upper": cells["value"] + Z * error}
+    made = cells.assign(**limits)
+    made.attrs.update(cells.attrs)
+    return made
 
 
 def _wanted(table: pd.DataFrame, where: Where) -> pd.DataFrame:

@@ -195,10 +195,10 @@ def _with_published(
     assert isinstance(table, Published)
     assert not isinstance(run, Published)
     performance = run.performance
-    cells, alone, notes = published_cells(table, performance, where)
-    if cells.empty:
+    ours, theirs, alone, notes = published_cells(table, performance, where)
+    if ours.empty:
         raise ResultsError(f"{run.folder} and {table.name} have no cell in common to compare")
-    frames = [keyed(performance.loc[cells.index]), keyed(cells)]
+    frames = [keyed(ours), keyed(theirs)]
     names, only = ("run", PUBLISHED), (performance.iloc[:0], alone.reset_index(drop=True))
     if table is a:
         frames, names, only = frames[::-1], names[::-1], only[::-1]

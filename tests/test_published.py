@@ -129,6 +129,22 @@ def test_contract_an_empty_level_stands_for_the_only_one(results, table):
     assert made.frame["interval"].fillna("").tolist() == ["default", "default", "", ""]
 
 
+def test_contract_levels_of_mixed_types_and_a_factor_called_digits(study_file, tmp_path):
+    edits = (
+        ("*, n, mean:", "*, kind, digits:"),
+        ('"mean": mean', '"mean": 0'),
+        ("*, n, mean)", "*, kind, digits)"),
+        ("rng.normal(mean, size=n)", "rng.normal(size=5)"),
+        ("n=[5, 10], mean=[0.0, 1.5]", "kind=[None, 1, '1', 'a'], digits=[0.5, 2]"),
+    )
+    found = run(study_file(*edits), tmp_path, jobs=1, quiet=True)
+    assert set(compare_runs(found, found.performance).frame["outcome"]) == {"identical"}
+    for kind, stored in ((1, "1"), ("a", '"a"'), ('"1"', '"1"')):
+        row = {"kind": kind, "digits": 0.5, "method": "average", "measure": "bias", "value": 0}
+        made = compare_runs(found, pd.DataFrame([row])).frame
+        assert made["kind"].tolist() == [stored]
+
+
 def test_contract_rows_without_a_number_of_the_run_are_counted(results, table):
     text = EXACT.replace("measure", "interval,measure").replace("bias", ",bias")
     made = compare_runs(results, table(f"{text}5,0,jittered,default,width,1\n"))
@@ -156,7 +172,10 @@ def test_contract_where_leaves_rows_of_both_out(results, table):
         ("measure;value\nbias;0\n", "has semicolons between its columns"),
         ("measure,value\nbias,much\n", "column 'value': is to have numbers"),
         ("measure,value,mcse\nbias,0,-1\n", "row 1 has mcse -1; give a finite number of 0 or more"),
-        ("measure,value,digits\nbias,0,.5\n", "row 1 has digits 0.5; give a whole number"),
+        (
+            EXACT.replace("value", "value,digits").replace("bias,0", "bias,0,.5"),
+            "row 1 has digits 0.5; give a whole number",
+        ),
         ("measure,value,replicates\nbias,0,0\n", "replicates 0; give a whole number of 1 or more"),
         (EXACT.replace("bias", "bais"), r"no measure 'bais' \(did you mean 'bias'\?\); there are"),
         (EXACT.replace("bias", "rejection"), "there is no rejection here: it needs p-values"),

@@ -99,10 +99,13 @@ def published_cells(
     place = _places(published.name, run[run["value"].notna()], levels, table)
     found = table[place.notna()]
     ours = run.loc[place.dropna().astype(int)]
+    missing = np.full(len(found), np.nan)
     numbers = {
-        name: found[name].to_numpy(dtype=float) if name in found else np.full(len(found), np.nan)
-        for name in ("value", "mcse", "replicates", "digits")
+        name: found[name].to_numpy(dtype=float) if name in found else missing
+        for name in ("value", "mcse", "replicates")
     }
+    is_factor = "digits" in names
+    digits = _digits(published.name, found) if "digits" in found and not is_factor else missing
     value, printed = numbers["value"], numbers["mcse"]
     used = ours["used"].to_numpy(dtype=float)
     if_right = np.sqrt(np.clip(value * (1 - value), 0, None) / used)
@@ -110,12 +113,26 @@ def published_cells(
     for_so_many = own * np.sqrt(used / numbers["replicates"])
     as_ours = (np.isnan(printed) | (printed == 0)) & ~np.isnan(for_so_many)
     error = np.where(as_ours, for_so_many, printed)
-    rounding = 10.0 ** -numbers["digits"] / np.sqrt(12)
+    rounding = 10.0**-digits / np.sqrt(12)
     total = np.hypot(np.nan_to_num(error), np.nan_to_num(rounding))
     replicates = np.where(np.isnan(numbers["replicates"]), used, numbers["replicates"])
     theirs = ours.assign(value=value, mcse=total, used=replicates, replicates=replicates)
     notes = (_errors_in_words(as_ours, np.isnan(error)), *_not_used(table, performance, names))
     return _limited(ours, own), _limited(theirs, total), table[place.isna()], notes
+
+
+def _digits(where: str, found: pd.DataFrame) -> Floats:
+    """Return to how many decimals each value is rounded; NaN where that is not known."""
+    made = pd.to_numeric(found["digits"], errors="coerce").astype(float)
+    wrong = found["digits"].notna() & ~((made >= 0) & (made % 1 == 0))
+    if wrong.any():
+        row, value = int(found.index[wrong][0]) + 1, found["digits"][wrong].iloc[0]
+        raise ResultsError(
+            f"{where}: row {row} has digits {value}; give a whole number of 0 or more, or leave it "
+            "empty"
+        )
+    decimals: Floats = np.asarray(made, dtype=float)
+    return decimals
 
 
 def _limited(cells: pd.DataFrame, error: Floats) -> pd.DataFrame:
@@ -142,19 +159,23 @@ def _levels(
     """Return the level of the run that each level of a column of the table is."""
     if name not in table.columns:
         return {}
-    here, found = levels_of(performance, name), {}
+    here = [level for level in levels_of(performance, name) if not is_missing(level)]
+    found: dict[Any, Any] = {}
     for level in table[name].unique():
         if is_missing(level):
             continue
-        meant = matching(here, Bare(level) if isinstance(level, str) else level)
-        if not meant:
-            known = [one for one in here if not is_missing(one)]
+        if level in here:
+            found[level] = level
+            continue
+        try:  # a text may look like a number, and levels of mixed types stand as text
+            meant = select(performance, {name: [Bare(level) if isinstance(level, str) else level]})
+        except ResultsError:
             raise ResultsError(
                 f"{where}: {name}={written(level)} is not in the run"
-                f"{suggestion(level, [str(one) for one in known])}; it has "
-                f"{listed(known) or 'none'}; mend it, or leave rows out with where"
-            )
-        found[level] = meant[0]
+                f"{suggestion(level, [str(one) for one in here])}; it has "
+                f"{listed(here) or 'none'}; mend it, or leave rows out with where"
+            ) from None
+        found[level] = meant[name].dropna().iloc[0]
     return found
 
 

@@ -14,8 +14,8 @@ from mcstudy.external.frames import is_frame
 from mcstudy.external.readers import Source, open_source
 
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
-NUMBERS = ("value", "mcse", "replicates", "digits")
-_LEAST = {"mcse": 0.0, "replicates": 1.0, "digits": 0.0}
+NUMBERS = ("value", "mcse", "replicates")
+_LEAST = {"mcse": 0.0, "replicates": 1.0}
 _NEEDED = ("measure", "value")
 
 
@@ -78,11 +78,11 @@ def _check_numbers(frame: pd.DataFrame, name: str, where: str) -> None:
     """Raise TableError for a number that this column cannot have."""
     least = _LEAST.get(name, -np.inf)
     wrong = np.isinf(frame[name]) | (frame[name] < least)
-    if name != "value" and name != "mcse":
+    if name == "replicates":
         wrong |= frame[name].notna() & (frame[name] % 1 != 0)
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])
-        whole = "a whole number" if name in ("replicates", "digits") else "a finite number"
+        whole = "a whole number" if name == "replicates" else "a finite number"
         limit = f" of {least:g} or more" if np.isfinite(least) else ""
         raise TableError(
             f"{where}: row {at + 1} has {name} {frame[name].iloc[at]:g}; give {whole}{limit}, or "

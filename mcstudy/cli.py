@@ -574,13 +574,15 @@ VERBS = {
     ),
     "compare": Verb(
         verbs.compare,
-        "compare two runs, or two methods or conditions of one",
+        "compare two runs, a run and published numbers, or two methods or conditions of one",
         "With two folders: did any number move from A to B? Exit status 0: nothing did, 1: "
-        "something did. With one folder and --methods: two methods on the same data; with "
+        "something did. With a folder and a CSV or Parquet file of measures (columns measure, "
+        "value, and mcse, replicates or digits where known): does any number differ from the "
+        "published one? With one folder and --methods: two methods on the same data; with "
         "--contrast: two levels of a factor.",
         (
             option("a", "a folder like results/<study name>", "RESULTS"),
-            option("b", "another one", "RESULTS", nargs="?"),
+            option("b", "another one, or a table of published numbers", "RESULTS", nargs="?"),
             names_option(
                 "--methods",
                 "the method and its reference",

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mcstudy.comparison.equivalence import Equivalence
     from mcstudy.comparison.failures import Overlap
     from mcstudy.comparison.paired import Comparison
+    from mcstudy.comparison.published import Published
     from mcstudy.comparison.runs import TwoRuns
     from mcstudy.comparison.sensitivity import Sensitivity
     from mcstudy.figures import Figure
@@ -526,19 +527,17 @@ def open_results(folder: str | Path) -> Results:
 
 
 def compare_runs(
-    a: Results | str | Path,
-    b: Results | str | Path,
-    *,
-    where: Where = None,
-    alpha: float = 0.05,
-    tolerance: float = 1e-9,
+    a: Any, b: Any, *, where: Where = None, alpha: float = 0.05, tolerance: float = 1e-9
 ) -> TwoRuns:
-    """Compare every measure of two results folders.
+    """Compare every measure of two results folders, or of one and published numbers.
 
     Parameters
     ----------
-    a, b : Results or path
-        The folders. Cells are matched by factors, method, estimand, interval and measure.
+    a, b : Results, path, or data frame
+        The folders. Cells are matched by factors, method, estimand, interval and measure. One of
+        the two may be a table of measures, in a CSV or Parquet file or any data frame: columns
+        measure and value; factors, method, estimand and interval as far as they tell numbers
+        apart; mcse, replicates and digits (the decimals of the value) where they are known.
     where : mapping or str, optional
         Which cells of both; see `mcstudy.analysis.select.select`.
     alpha : float, default 0.05
@@ -554,7 +553,10 @@ def compare_runs(
     Raises
     ------
     ResultsError
-        If a folder has no tables, or the two have no cell in common.
+        If a folder has no tables, the two have no cell in common, or a table has a measure or
+        level that the run lacks.
+    TableError
+        If a table cannot be read, or has no numbers where they are due.
 
     Notes
     -----
@@ -563,8 +565,18 @@ def compare_runs(
     differences by replicate, else of two independent runs; for shares never below that of half a
     replicate, so that 0 and 1 have one. The p-value is that of t with the smaller number of
     replicates less one.
+
+    The error of a published number is its mcse, or else that of the run for as many replicates as
+    it has, or else none; where digits are given, with that of rounding.
     """
     from mcstudy.comparison.runs import two_runs  # not above: it needs scipy.stats
 
-    a, b = open_results(folder_of(a)), open_results(folder_of(b))
-    return two_runs(a, b, where=where, alpha=alpha, tolerance=tolerance)
+    return two_runs(_run_of(a), _run_of(b), where=where, alpha=alpha, tolerance=tolerance)
+
+
+def _run_of(given: Any) -> Results | Published:
+    """Return opened results, or a table of published numbers."""
+    from mcstudy.comparison.published import Published
+    from mcstudy.external.published import is_table, read_published
+
+    return Published(*read_published(given)) if is_table(given) else open_results(folder_of(given))

@@ -368,11 +368,12 @@ def failures(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Print what differs; return 1 if a number moved between two runs."""
+    """Print what differs; return 1 if a number moved between two runs, or from a published one."""
     two, one_run = options.b is not None, options.methods is not None
     if two + one_run + (options.contrast is not None) != 1:
         raise ResultsError(
-            "compare: give two folders, or one folder and --methods A,B or --contrast 'n=40|10'"
+            "compare: give two folders, a folder and a table of measures, or one folder and "
+            "--methods A,B or --contrast 'n=40|10'"
         )
     if options.measure is not None and options.contrast is None:
         raise ResultsError("--measure goes with --contrast; leave it out")

@@ -1,4 +1,4 @@
-"""Two runs of a study, say with two versions of a package: which numbers moved."""
+"""Two runs of a study, or a run and published numbers: which numbers moved."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from mcstudy.analysis.select import (
     select,
     varying,
 )
-from mcstudy.arguments import is_number, is_proportion, short
+from mcstudy.arguments import counted, is_number, is_proportion, short
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
+from mcstudy.comparison.published import Published, published_cells
 from mcstudy.comparison.same_data import cell_key, pair_runs
 from mcstudy.errors import ResultsError
 from mcstudy.tables.document import Block, Document, Grid
@@ -37,6 +38,8 @@ _MOST_LINES = 40  # a screen; the frame has them all
 _VALUES = ("value_a", "value_b", "difference", "error", "paired")
 _TAKEN = (*_VALUES, "z", "p_value", "p_holm", "outcome")
 OUTCOMES = ("identical", "rounding", "unmoved", "unjudged", "moved")
+PUBLISHED = "published"
+_OF_PUBLISHED = ("identical", "equal but for rounding", "in agreement", "unjudged", "different")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ class TwoRuns(Printed):
     alpha : float
         Chance that anything is said to have moved if nothing has.
     notes : tuple of str
-        Whether the two saw the same data, and how that is known.
+        Whether the two saw the same data, and how that is known; of published numbers where their
+        errors come from.
+    names : (str, str)
+        What the two are called in print. One of them is "published" for published numbers.
     """
 
     frame: pd.DataFrame
@@ -64,15 +70,22 @@ class TwoRuns(Printed):
     only_b: pd.DataFrame
     alpha: float
     notes: tuple[str, ...]
+    names: tuple[str, str] = ("A", "B")
 
     @property
     def moved(self) -> bool:
         """Whether any number moved by more than its error."""
         return bool((self.frame["outcome"] == "moved").any())
 
+    @property
+    def published(self) -> bool:
+        """Whether one of the two is a table of published numbers."""
+        return PUBLISHED in self.names
+
     def document(self) -> Document:
-        """Return what moved, and what became of all the other numbers."""
-        moved = self.frame[self.frame["outcome"] == "moved"].sort_values("p_value", kind="stable")
+        """Return what moved, and what became of all the others; published numbers all."""
+        moved = self.frame if self.published else self.frame[self.frame["outcome"] == "moved"]
+        moved = moved.sort_values("p_value", kind="stable")
         more = len(moved) - _MOST_LINES
         left_out = [Block(lines=[f"  ... and {more} more"])] if more > 0 else []
         return Document(
@@ -100,23 +113,32 @@ class TwoRuns(Printed):
             ]
             for row in rows
         ]
-        head = ("condition", *labels, "A", "B", "B - A", "z", "p (Holm)")
+        a, b = self.names
+        head = ("condition", *labels, a, b, f"{b} - {a}", "z", "p (Holm)")
         return Grid(head, lines, labels=1 + len(labels), repeated=1, grouped=True)
 
     def _verdict(self) -> str:
         count = self.frame["outcome"].value_counts()
-        cells = ", ".join(f"{count[word]} {word}" for word in OUTCOMES if word in count)
+        words = dict(zip(OUTCOMES, _OF_PUBLISHED if self.published else OUTCOMES, strict=True))
+        cells = ", ".join(f"{count[word]} {words[word]}" for word in OUTCOMES if word in count)
+        verb = "differs" if self.published else "moved"
         if self.moved:
-            verdict = f"Something moved (family-wise level {self.alpha:g})"
+            verdict = f"Something {verb} (family-wise level {self.alpha:g})"
         else:
-            verdict = "Nothing moved by more than its error"
+            verdict = f"Nothing {verb} by more than its error"
         largest = self.frame.loc[self.frame["outcome"].isin(["moved", "unmoved"]), "z"].abs().max()
-        text = f"{verdict}: of {len(self.frame)} numbers in both runs {cells}"
+        if self.published:
+            of = counted(len(self.frame), "published number")
+        else:
+            of = f"{len(self.frame)} numbers in both runs"
+        text = f"{verdict}: of {of} {cells}"
         return text + ("" if np.isnan(largest) else f"; largest |z| {z_in_words(largest)}")
 
     def _only(self) -> Iterator[str]:
-        for name, frame in (("A", self.only_a), ("B", self.only_b)):
-            if len(frame):
+        for name, frame in zip(self.names, (self.only_a, self.only_b), strict=True):
+            if len(frame) and name == PUBLISHED:
+                yield f"{counted(len(frame), 'published number')} without one in the run"
+            elif len(frame):
                 counts = frame["method"].value_counts()
                 methods = levels_of(frame, "method")
                 by_method = ", ".join(f"{method} {counts[method]}" for method in methods)
@@ -139,31 +161,84 @@ class Run(Protocol):
         """The measures."""
 
 
-def two_runs(a: Run, b: Run, *, where: Where, alpha: float, tolerance: float) -> TwoRuns:
-    """Compare every measure of two runs; see `mcstudy.compare_runs`."""
+def two_runs(
+    a: Run | Published, b: Run | Published, *, where: Where, alpha: float, tolerance: float
+) -> TwoRuns:
+    """Compare every measure of two runs, or of a run and a table; see `mcstudy.compare_runs`."""
     if not is_proportion(alpha):
         raise ResultsError(f"alpha is {short(alpha)}; give a share like 0.05")
     if not is_number(tolerance) or not 0 <= tolerance < np.inf:
         raise ResultsError(f"tolerance is {short(tolerance)}; give a number of 0 or more")
+    if isinstance(a, Published) or isinstance(b, Published):
+        return _with_published(a, b, where=where, alpha=alpha, tolerance=tolerance)
     frames = [keyed(select(results.performance, where)) for results in (a, b)]
-    both = frames[0].add_suffix("_a").join(frames[1].add_suffix("_b"), how="inner")
-    both = both[both["value_a"].notna() & both["value_b"].notna()]
+    both = in_both(*frames)
     if both.empty:
         raise ResultsError(f"{a.folder} and {b.folder} have no cell in common to compare")
     paired_errors, notes = pair_runs((a.folder, b.folder), (a.study, b.study))
-    names = dimensions(a.performance)
-    made = both[[f"{name}_a" for name in names]]
-    made = made.set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
-    made = made.assign(value_a=both["value_a"], value_b=both["value_b"])
-    made["difference"] = made["value_b"] - made["value_a"]
-    made["error"], made["paired"] = errors_of_differences(both, paired_errors)
-    frame = judged(made, both, alpha, tolerance).reset_index(drop=True)
+    frame = compared(
+        both,
+        dimensions(a.performance),
+        paired_errors=paired_errors,
+        alpha=alpha,
+        tolerance=tolerance,
+    )
     only_a, only_b = (
         one[one["value"].notna() & ~one.index.isin(both.index)][[*dimensions(one), "value"]]
         for one in frames
     )
     only = only_a.reset_index(drop=True), only_b.reset_index(drop=True)
     return TwoRuns(frame, *only, alpha, (*notes, *different_lengths(both)))
+
+
+def _with_published(
+    a: Run | Published, b: Run | Published, *, where: Where, alpha: float, tolerance: float
+) -> TwoRuns:
+    """Compare a run and published numbers, in the order in which they are given."""
+    if isinstance(a, Published) and isinstance(b, Published):
+        raise ResultsError(f"{a.name} and {b.name} are two tables; give the folder of a run")
+    run, table = (b, a) if isinstance(a, Published) else (a, b)
+    assert isinstance(table, Published)
+    assert not isinstance(run, Published)
+    performance = run.performance
+    ours, theirs, alone, notes = published_cells(table, performance, where)
+    if ours.empty:
+        raise ResultsError(f"{run.folder} and {table.name} have no cell in common to compare")
+    frames = [keyed(ours), keyed(theirs)]
+    names, only = ("run", PUBLISHED), (performance.iloc[:0], alone.reset_index(drop=True))
+    if table is a:
+        frames, names, only = frames[::-1], names[::-1], only[::-1]
+    frame = compared(
+        in_both(*frames),
+        dimensions(performance),
+        paired_errors={},
+        alpha=alpha,
+        tolerance=tolerance,
+    )
+    return TwoRuns(frame, *only, alpha, notes, names)
+
+
+def in_both(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells that have a value in both, the columns of each with its suffix."""
+    both = one.add_suffix("_a").join(other.add_suffix("_b"), how="inner")
+    return both[both["value_a"].notna() & both["value_b"].notna()]
+
+
+def compared(
+    both: pd.DataFrame,
+    names: list[str],
+    *,
+    paired_errors: Mapping[str, float],
+    alpha: float,
+    tolerance: float,
+) -> pd.DataFrame:
+    """Return the frame of `TwoRuns`."""
+    made = both[[f"{name}_a" for name in names]]
+    made = made.set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
+    made = made.assign(value_a=both["value_a"], value_b=both["value_b"])
+    made["difference"] = made["value_b"] - made["value_a"]
+    made["error"], made["paired"] = errors_of_differences(both, paired_errors)
+    return judged(made, both, alpha, tolerance).reset_index(drop=True)
 
 
 def different_lengths(both: pd.DataFrame) -> Iterator[str]:

@@ -4,9 +4,9 @@ Zou & Hastie (2005), Regularization and variable selection via the elastic net, 
 Statistical Society B 67:301, section 5, Table 2. Effects few (1), all small (2), half of them zero
 (3), or of three groups of nearly equal predictors (4). A validation set chooses the penalty; the
 test error, the mean squared error of prediction beyond that of the noise, estimates nothing, so
-there is no truth: the paper has its median over 50 data sets. 200 take half a minute.
-Without scikit-learn the lasso is skipped. Two published numbers are not reproduced, ridge in (1)
-and (2); (3) is only if each predictor is the sum of two standard normals, as in Tibshirani (1996).
+there is no truth: the paper has its median over 50 data sets. 200 take half a minute. Without
+scikit-learn the lasso is skipped. In (3) each predictor is the sum of two standard normals, as in
+Tibshirani (1996). The paper does not say which penalties it tried for ridge regression.
 """
 
 import numpy as np

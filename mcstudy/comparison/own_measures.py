@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from mcstudy.analysis.custom import Custom
 from mcstudy.analysis.load import EstimandRows, MethodRows
@@ -23,6 +22,9 @@ from mcstudy.comparison.paired_measures import share_difference, with_log_limits
 from mcstudy.measure import MISSING, Measured
 from mcstudy.simulation.call import attempt
 from mcstudy.simulation.validation import TEST
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DIFFERENCE, RATIO = "_difference", "_ratio"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcstudy.arguments import is_number, suggestion
@@ -118,11 +118,11 @@ def why_absent(measure: str) -> str:
     return "no replicate has what it needs"
 
 
-def check_measures(measures: object, where: str) -> None:
+def check_measures(measures: object, where: str, factors: Collection[str] = ()) -> None:
     """Raise StudyError unless `measures` maps new names to functions of a cell's columns.
 
-    A measure is a function, or functions by estimand. Their arguments are among `COLUMNS`; others
-    need a default.
+    A measure is a function, or functions by estimand. Their arguments are among `COLUMNS` and the
+    factors; others need a default.
     """
     if not isinstance(measures, Mapping):
         raise StudyError(f"{where}: measures is {measures!r}; write {{'name': function}}")
@@ -146,7 +146,7 @@ def check_measures(measures: object, where: str) -> None:
         for each in functions_of(function).values() or (None,):
             if not callable(each):
                 raise StudyError(f"{where}: measure '{name}' is {each!r}, not a function")
-            _check_arguments(each, name, where)
+            _check_arguments(each, name, where, factors)
 
 
 def functions_of(measure: Any) -> dict[str | None, Callable[..., Any]]:
@@ -178,7 +178,15 @@ def columns_asked_for(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(name for name in inspect.signature(function).parameters if name in COLUMNS)
 
 
-def _check_arguments(function: Callable[..., Any], name: str, where: str) -> None:
+def factors_asked_for(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the factors that a measure names: arguments without a default that are no columns."""
+    arguments = inspect.signature(function).parameters.values()
+    return tuple(a.name for a in arguments if a.name not in COLUMNS and a.default is a.empty)
+
+
+def _check_arguments(
+    function: Callable[..., Any], name: str, where: str, factors: Collection[str]
+) -> None:
     try:
         arguments = inspect.signature(function).parameters.values()
     except ValueError:
@@ -190,13 +198,13 @@ def _check_arguments(function: Callable[..., Any], name: str, where: str) -> Non
         for argument in arguments
         if argument.kind in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL)
         or argument.kind is argument.POSITIONAL_ONLY
-        or (argument.name not in COLUMNS and argument.default is argument.empty)
+        or (argument.name not in {*COLUMNS, *factors} and argument.default is argument.empty)
     ]
     if odd or not columns_asked_for(function):
         asks = ", ".join(odd) or "none of them"
         raise StudyError(
             f"{where}: measure '{name}' asks for {asks}; "
-            f"its arguments must be among {', '.join(COLUMNS)}"
+            f"its arguments must be among {', '.join([*COLUMNS, *factors])}"
         )
     asked = columns_asked_for(function)
     if "p_value" in asked and {"lower", "upper"} & {*asked}:

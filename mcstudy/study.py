@@ -88,7 +88,8 @@ class Study:
         is one of an estimand only. The names of a function's arguments say which columns of a cell
         it gets, of truth, estimate, std_error, lower and
         upper, or p_value: arrays of shape (R,) sorted by replicate with NaN for missing, truth a
-        float. It returns a value, one for each replicate, ``(value, mcse)`` or a `Measured`.
+        float. A factor is its level. It returns a value, one for each replicate, ``(value, mcse)``,
+        ``(value, influence)`` or a `Measured`.
     null : float or mapping of str to float, optional
         The value, or that of each estimand, whose absence from an interval counts as `rejection`.
         Where it is the true value, a `rejection`, of p-values too, is the size of a test.
@@ -182,7 +183,7 @@ class Study:
             )
         self._check_methods()
         self._check_time_limit()
-        check_measures(self.measures, self.name)
+        check_measures(self.measures, self.name, list(self.conditions.factors))
         check_null(self.null, self.name)
         check_alpha(self.alpha, self.name)
         self._check_level()

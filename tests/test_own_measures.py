@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mcstudy import Estimate, Study, grid, run
+from mcstudy import Estimate, MCStudyError, Study, grid, performance, run
 
 
 def squared(estimate, truth):
@@ -150,3 +150,20 @@ def test_contract_a_measure_that_raises_is_missing(tmp_path):
     results = run(study(measures={"odd": odd}), tmp_path, jobs=1, quiet=True)
     rows = results.comparisons[results.comparisons["measure"] == "odd_difference"]
     assert rows["value"].isna().all()
+
+
+def test_identity_a_measure_gets_the_level_of_a_factor(tmp_path):
+    def scaled(estimate, n):
+        return n * (estimate - np.nanmean(estimate)) ** 2
+
+    results = run(study(measures={"scaled": scaled}), tmp_path, jobs=1, quiet=True)
+    values = of(results.performance.query("method == 'plain'"), "scaled")["value"]
+    for n in (10, 20):
+        rows = results.estimates.query(f"condition == 'n={n}' and method == 'plain'")["estimate"]
+        assert values[n] == pytest.approx(n * rows.var(ddof=0))
+    frame = results.estimates.merge(results.conditions).query("method == 'plain'")
+    found = performance(frame, by="n", measures={"scaled": scaled})
+    assert of(found, "scaled")["value"].tolist() == pytest.approx(values.tolist())
+    assert "scaled_ratio" in set(results.comparisons["measure"])
+    with pytest.raises(MCStudyError, match="measure 'm' asks for k; its arguments must be among"):
+        study(measures={"m": lambda estimate, k: 1.0})

@@ -6,7 +6,7 @@ import functools
 import itertools
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,13 @@ from mcstudy.analysis.mcse import finite, group_jackknife
 from mcstudy.analysis.measures import Cell, mean_of, share, share_of
 from mcstudy.arrays import Booleans, Floats
 from mcstudy.errors import StudyError
-from mcstudy.measure import MISSING, Measured, columns_asked_for, functions_of
+from mcstudy.measure import (
+    MISSING,
+    Measured,
+    columns_asked_for,
+    factors_asked_for,
+    functions_of,
+)
 from mcstudy.simulation.validation import TEST
 
 GROUPS = 40  # left out one by one: an error that is known to one ninth, for 40 calls
@@ -38,12 +44,22 @@ class Custom:
         What it names.
     estimand : str, optional
         The only one that it is for.
+    factors : tuple of str
+        Whose levels it asks for; see `at`.
     """
 
     name: str
     function: Callable[..., Any]
     columns: tuple[str, ...]
     estimand: str | None = None
+    factors: tuple[str, ...] = ()
+
+    def at(self, levels: Mapping[str, Any]) -> Custom:
+        """Return the measure of a condition, with the levels that it asks for."""
+        if not self.factors:
+            return self
+        given = {name: levels[name] for name in self.factors}
+        return replace(self, function=functools.partial(self.function, **given))
 
     @property
     def kind(self) -> str:
@@ -142,7 +158,7 @@ def _edges(count: int) -> NDArray[np.intp]:
 def customs(measures: Mapping[str, Callable[..., Any]]) -> list[Custom]:
     """Return the user's measures, which `check_measures` has accepted."""
     return [
-        Custom(name, function, columns_asked_for(function), estimand)
+        Custom(name, function, columns_asked_for(function), estimand, factors_asked_for(function))
         for name, measure in measures.items()
         for estimand, function in functions_of(measure).items()
     ]

@@ -66,7 +66,7 @@ def measured_rows(
     meter = MeasureSet(customs(measures or {}), alphas)
     lines = Lines()
     for piece in condition_rows(rows):
-        key = piece.condition
+        key, here = piece.condition, meter.at(piece.factors)
         if also is not None:
             also(piece)
         for method, fits in piece.methods.items():
@@ -77,7 +77,7 @@ def measured_rows(
             for estimand, of in fits.estimands.items():
                 lines.add(
                     (key, method, estimand, *line, count)
-                    for line in meter.lines(of, null_of(null, estimand), estimand, where)
+                    for line in here.lines(of, null_of(null, estimand), estimand, where)
                 )
     if tell is not None:
         for text in meter.failures():
@@ -110,6 +110,12 @@ class MeasureSet:
     alphas: Sequence[float] = alphas_of(None, None)
     normal: bool = False
     _failed: dict[str, list[str]] = field(default_factory=dict)
+
+    def at(self, levels: Mapping[str, Any]) -> MeasureSet:
+        """Return the same for a condition, whose levels the user's measures may ask for."""
+        if not any(custom.factors for custom in self.own):
+            return self
+        return replace(self, own=[custom.at(levels) for custom in self.own])
 
     def lines(self, rows: EstimandRows, null: float, estimand: str, where: str) -> Iterator[Line]:
         """Yield (interval, measure, value, mcse, lower, upper, used) of a method's estimand."""

@@ -7,8 +7,8 @@ each contributes, else a group of them at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,10 @@ class OwnMeasures:
 
     customs: Sequence[Custom]
     _known: dict[tuple[Any, ...], LeftOut | None] = field(default_factory=dict)
+
+    def at(self, levels: Mapping[str, Any]) -> OwnMeasures:
+        """Return the same for a condition, whose levels the measures may ask for."""
+        return replace(self, customs=[custom.at(levels) for custom in self.customs])
 
     def forget(self) -> None:
         """Forget a condition."""

@@ -177,7 +177,7 @@ def _own_lines(
         if method in rows.methods and reference in rows.methods:
             one, other = rows.methods[method], rows.methods[reference]
             places, other_places, count = matched(one, other)
-            found = own.lines(
+            found = own.at(rows.factors).lines(
                 (method, reference), ((one, places), (other, other_places)), interval_pairs
             )
             for estimand, interval, measure, made in found:

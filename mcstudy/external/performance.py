@@ -104,7 +104,7 @@ def performance(
     names = list(dict.fromkeys(as_texts([by] if isinstance(by, str) else by, "by", TableError)))
     if mcse not in ("jackknife", "normal"):
         raise StudyError(f"performance: mcse is {mcse!r}; say 'jackknife' or 'normal'")
-    check_measures({} if measures is None else measures, "performance")
+    check_measures({} if measures is None else measures, "performance", names)
     own = dict(measures or {})
     check_null(null, "performance", names)
     check_alpha(alpha, "performance")
@@ -159,9 +159,10 @@ def _measured(
         null_value = np.nan if tested else null_of(null, str(factors.get("estimand")))
         plain = dataclasses.replace(cell, null=null_value, p_value=None).about_truth()
         of = where, factors.get("estimand")
-        answers = [*meter.of_estimates(plain, *of)] if roles.has_estimates else []
-        answers += meter.of_intervals(plain, *of) if roles.has_limits else ()
-        answers += meter.of_tests(cell, *of) if tested else ()
+        here = meter.at(factors)
+        answers = [*here.of_estimates(plain, *of)] if roles.has_estimates else []
+        answers += here.of_intervals(plain, *of) if roles.has_limits else ()
+        answers += here.of_tests(cell, *of) if tested else ()
         return [
             (number, name, *numbers(answer), len(cell.estimate))
             for name, answer in answers

@@ -334,8 +334,8 @@ def test_contract_bad_input_is_one_line(study_file, tmp_path, capfd):
         results.compare("average", "best")
     folder = str(results.folder)
     for arguments, message in (
-        ([folder], "give two folders, or one folder and --methods A,B"),
-        ([folder, folder, "--methods", "a,b"], "give two folders, or one"),
+        ([folder], "give two folders, a folder and a table of measures, or one folder and"),
+        ([folder, folder, "--methods", "a,b"], "give two folders, "),
         ([folder, "--methods", "average"], "give two, the reference last"),
         ([folder, "--methods", "average,average"], "'average' is given twice"),
         ([folder, folder, "--equivalence"], "--equivalence is for two methods"),

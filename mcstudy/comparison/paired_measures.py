@@ -207,8 +207,22 @@ def mean_estimate_difference(pair: Pair) -> Measured:
 
 
 def mean_estimate_ratio(pair: Pair) -> Measured:
-    """Mean of the method over that of the reference; jackknife MCSE, by pairs."""
-    return pair.of_estimates(lambda x, y, _: ratio(mean_left_out(x), mean_left_out(y)))
+    """Mean of the method over that of the reference; jackknife MCSE, by pairs.
+
+    It has no meaning, and is missing, unless both means are above 0.
+    """
+
+    def measure(x: Floats, y: Floats, _: Any) -> Measured:
+        above, below = mean_left_out(x), mean_left_out(y)
+        made = ratio(above, below)
+        known = (np.asarray(above[0]) > 0) & (np.asarray(below[0]) > 0)
+        value: Any = np.where(known, made.value, np.nan)
+        mcse: Any = np.where(known, made.mcse, np.nan)
+        lower: Any = np.where(known, made.lower, np.nan)
+        upper: Any = np.where(known, made.upper, np.nan)
+        return Measured(value, mcse, made.used, (lower, upper))
+
+    return pair.of_estimates(measure)
 
 
 def _is_binary(x: Floats) -> Booleans:

@@ -193,7 +193,7 @@ def _in_units_of_the_data(
 ) -> Solution:
     square = sums.scale**2
     used = sums.n_rows - (sums.n_fixed if reml else 0)
-    deviance = found.value + used * np.log(2 * np.pi * square)
+    deviance = found.value + used * np.log(2 * np.pi * square) - sums.log_weight
     if reml:
         diagonal = np.diagonal(sums.triangle, axis1=1, axis2=2)
         deviance = deviance + 2 * np.log(sums.spread).sum(axis=1)

@@ -76,7 +76,7 @@ class ExactMethod:
             working = Working(part)
             solution, squares = working.solution(reml=self.restricted), working.squares
             data = None if squares is not None else working.batch
-            if data is not None and not data.covariates:
+            if data is not None and not data.covariates and data.weights is None:
                 squares = unweighted_mean_squares(working.cells)
             found = self.limits(solution, squares, rngs[begin : begin + len(part)], data)
             solutions.append(working.given(solution, reml=self.restricted))

@@ -41,6 +41,15 @@ class Evaluation(NamedTuple):
     full_rank: Booleans  # (R,): whether the fixed effects can be told apart
     among: Floats  # (R, 3, p, p): root' among root are the derivatives of their covariance, negated
 
+    def along(self, shape: Floats) -> Evaluation:
+        """Return it as a function of x where the variances are `shape`, (R, 3, 3), times x."""
+        back = _t(shape)
+        return self._replace(
+            gradient=(back @ self.gradient[:, :, None])[..., 0],
+            expected=back @ self.expected @ shape,
+            observed=back @ self.observed @ shape,
+        )
+
 
 class _Moments(NamedTuple):
     """Weighted sums of the cells at one point; weights 1/v, 1/v2, u/v2, 1/v3, u/v3, u2/v3."""

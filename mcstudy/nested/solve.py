@@ -39,11 +39,11 @@ class Working:
     """
 
     def __init__(self, batch: NestedBatch) -> None:
-        self.weight_unit: Floats | None = None
+        self.weight_unit = np.ones(len(batch))
         if batch.weights is not None:
             mean = np.exp(np.log(batch.weights).mean(axis=-1, keepdims=True))
             unit = np.ldexp(1.0, np.frexp(mean)[1] - 1)
-            self.weight_unit = unit[..., 0] * np.ones(len(batch))
+            self.weight_unit *= unit[..., 0]
             batch = replace(batch, weights=batch.weights / unit)
         self.batch = batch
         self.scale: Floats | None = None
@@ -73,8 +73,9 @@ class Working:
 
     def given(self, solution: Solution, *, reml: bool) -> Solution:
         """Return a solution of this batch in the units of the response as it was given."""
-        if self.weight_unit is not None:
-            unit = np.stack([np.ones_like(self.weight_unit)] * 2 + [self.weight_unit], axis=1)
+        if self.batch.weights is not None:
+            unit = np.ones((len(self.weight_unit), 3))
+            unit[:, 2] = self.weight_unit
             variances, errors = solution.variances * unit, solution.std_errors * unit
             solution = replace(solution, variances=variances, std_errors=errors)
         if self.scale is None:
@@ -88,7 +89,7 @@ class Working:
 
     def given_limits(self, limits: Limits) -> Limits:
         """Return limits of variances in the units of the response as it was given."""
-        if self.weight_unit is not None and (of := limits.get(COMPONENTS[2])) is not None:
+        if self.batch.weights is not None and (of := limits.get(COMPONENTS[2])) is not None:
             limits = {**limits, COMPONENTS[2]: (of[0] * self.weight_unit, of[1] * self.weight_unit)}
         if self.scale is None:
             return limits

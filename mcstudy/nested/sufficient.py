@@ -122,7 +122,7 @@ def _columns(batch: NestedBatch, names: tuple[str, ...]) -> tuple[NDArray[Any], 
 
 def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
     """Collapse the cells of a group 1 that have equal sizes; the last column is the response."""
-    lanes, q, a, _ = columns.shape
+    lanes, _, a, _ = columns.shape
     present = (cells.count > 0).astype(np.float64)
     per_group = present.sum(axis=2)
     level = columns.sum(axis=3) / np.maximum(per_group, 1)[:, None]

@@ -20,10 +20,9 @@ formulas <- list(
   arms = y ~ arm + high + x + (1 | group1 / group2)
 )
 
-best <- function(formula, frame, reml, weights) {
-  starts <- list(c(1, 1), c(.01, 1), c(1, .01), c(0, 0))
+best <- function(formula, frame, reml, weights, starts = list(c(1, 1), c(.01, 1), c(1, .01), c(0, 0))) {
+  frame$w <- if (weights) frame$weight else rep(1, nrow(frame))
   fits <- lapply(starts, function(theta) {
-    frame$w <- if (weights) frame$weight else rep(1, nrow(frame))
     lmer(formula, frame, REML = reml, control = tight, start = theta, weights = w)
   })
   fits[[which.max(sapply(fits, logLik))]]
@@ -40,7 +39,8 @@ for (name in c("pastes", paste0("simulated", c(1, 3, 5)))) {
         table <- coef(summary(fit))
         fixed[[length(fixed) + 1]] <- cbind(case, name = rownames(table), as.data.frame(table))
         parts <- as.data.frame(VarCorr(fit))
-        null <- update(fit, . ~ . - (1 | group1 / group2) + (1 | group1:group2))
+        without <- update(formulas[[model]], . ~ . - (1 | group1 / group2) + (1 | group1:group2))
+        null <- best(without, frame, reml, weighted, list(1, .01, 0))
         variances[[length(variances) + 1]] <- cbind(
           case,
           group1_var = parts$vcov[parts$grp == "group1"],

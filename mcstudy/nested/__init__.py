@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.exact_law import exact_law
-from mcstudy.nested.fit import NestedFit, fit
+from mcstudy.nested.fit import fit
 from mcstudy.nested.generate import generate_nested, variances
+from mcstudy.nested.nested_fit import NestedFit
 from mcstudy.nested.reml import ml, reml
+from mcstudy.nested.variance_test import VarianceTest
 
 if TYPE_CHECKING:
     from mcstudy.nested.mixedlm import formula, matrices, matrices_signed, matrices_tight
@@ -27,6 +29,7 @@ __all__ = [
     "NestedData",
     "NestedDesign",
     "NestedFit",
+    "VarianceTest",
     "exact_law",
     "fit",
     "formula",

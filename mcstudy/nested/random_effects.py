@@ -26,6 +26,11 @@ class Predicted(NamedTuple):
     std_errors: Floats  # of prediction minus effect; with the error of the fixed effects
     conditional_sds: Floats  # of the effect, given the data and the fixed effects
 
+    @property
+    def missing(self) -> Predicted:
+        """As many that nothing is known of."""
+        return Predicted(*np.full((3, len(self.values)), np.nan))
+
 
 class Predictions(NamedTuple):
     """Predictions of a data set; groups in the order of the rows."""
@@ -38,8 +43,8 @@ class Predictions(NamedTuple):
 def predictions(data: NestedData, variances: Floats) -> Predictions:
     """Predict the random effects of one data set, given its variances, shape (3,).
 
-    They are best linear unbiased predictions: Henderson (1975), Biometrics 31:423. All is NaN where
-    a variance is.
+    They are best linear unbiased predictions: Henderson (1975), Biometrics 31:423. Where a variance
+    is NaN, all is.
     """
     s1, s2, se = variances
     group, cell = data.design.places

@@ -111,38 +111,40 @@ def _profile_limits(maximum: Maximum, level: float, *, reml: bool) -> list[Pair]
     """Return where the deviance, least for given odds, rises by the quantile of chi-square."""
     reach = float(np.sqrt(chdtri(1, 1 - level)))
     odds, errors = _odds(maximum), _logit_std_errors(maximum)
-    lanes = np.flatnonzero(maximum.told & np.isfinite(maximum.here.value))
-    found = []
-    for which, (value, error) in enumerate(zip(odds.T, errors.T, strict=True)):
-        beyond = _beyond(maximum, which, reach, reml=reml)
-        width = np.minimum(AWAY * np.where(np.isfinite(error), error, np.inf), FARTHEST)
-        step = np.where(value > 0, value * (np.exp(width) - 1), 1.0)
-        top = (value, np.full(len(value), -reach))
-        steps = [value + 2.0**turn * step for turn in range(WIDEN)]
-        upper = search_outwards(beyond, top, lanes, steps)
-        lower = search_above_zero(beyond, top, lanes)
-        found.append((lower / (1 + lower), upper / (1 + upper)))
-    return found
+    value, error = odds.T.ravel(), errors.T.ravel()  # both at once: a search has a cost of its own
+    lanes = np.flatnonzero(np.tile(maximum.told & np.isfinite(maximum.here.value), 2))
+    width = np.minimum(AWAY * np.where(np.isfinite(error), error, np.inf), FARTHEST)
+    step = np.where(value > 0, value * (np.exp(width) - 1), 1.0)
+    top = (value, np.full(len(value), -reach))
+    steps = [value + 2.0**turn * step for turn in range(WIDEN)]
+    upper = search_outwards(_beyond(maximum, reach, reml=reml), top, lanes, steps)
+    lower = search_above_zero(_beyond(maximum, reach, reml=reml), top, lanes)
+    sides = (np.split(side / (1 + side), 2) for side in (lower, upper))
+    return list(zip(*sides, strict=True))
 
 
-def _beyond(
-    maximum: Maximum, which: int, reach: float, *, reml: bool
-) -> Callable[[Floats, Lanes], Floats]:
+def _beyond(maximum: Maximum, reach: float, *, reml: bool) -> Callable[[Floats, Lanes], Floats]:
     """Return the root of the deviance's rise at given odds, less `reach`.
 
-    Each search starts where the last one of its replicate ended, so that it is short.
+    Lanes are the replicates for the odds of group 1, then those for the odds of both groups. Each
+    search starts where the last one of its replicate ended, so that it is short.
     """
-    latest = maximum.variances.copy()
+    latest, count = np.tile(maximum.variances, (2, 1)), len(maximum)
 
     def beyond(odds: Floats, lanes: Lanes) -> Floats:
-        held = _group1_held if which == 0 else _groups_held
-        shape, start, used = held(odds, latest[lanes], maximum.unit[lanes])
-        free = maximum.free[lanes] & used
+        replicates = lanes % count
+        given = odds, latest[lanes], maximum.unit[replicates]
+        first = lanes < count
+        shape, start, used = (
+            np.where(first.reshape(-1, *[1] * (one.ndim - 1)), one, both)
+            for one, both in zip(_group1_held(*given), _groups_held(*given), strict=True)
+        )
+        free = maximum.free[replicates] & used
         lowest, point = least_deviance(
-            maximum.sums.take(lanes), start, free, reml=reml, shape=shape
+            maximum.sums.take(replicates), start, free, reml=reml, shape=shape
         )
         latest[lanes] = (shape @ point[:, :, None])[..., 0]
-        rise: Floats = np.sqrt(np.maximum(lowest - maximum.here.value[lanes], 0)) - reach
+        rise: Floats = np.sqrt(np.maximum(lowest - maximum.here.value[replicates], 0)) - reach
         return rise
 
     return beyond

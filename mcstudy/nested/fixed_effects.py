@@ -1,4 +1,4 @@
-"""The degrees of freedom of fixed effects, their t intervals and tests."""
+"""The degrees of freedom of fixed effects, and their tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from mcstudy.method import Estimate
 from mcstudy.nested.maximum import Maximum
 from mcstudy.nested.optimizer import coefficients_back
 from mcstudy.nested.solution import Solution
-from mcstudy.wald import wald_limits
 
 
 def degrees_of_freedom(maximum: Maximum) -> Floats:
@@ -33,9 +32,9 @@ def degrees_of_freedom(maximum: Maximum) -> Floats:
 
 
 def fixed_effect_estimates(
-    names: tuple[str, ...], solution: Solution, degrees: Floats, level: float
+    names: tuple[str, ...], solution: Solution, degrees: Floats
 ) -> dict[str, Estimate]:
-    """Return the fixed effects with t intervals, and p-values of the two-sided test of 0."""
+    """Return the fixed effects with degrees of freedom, and p-values of t tests of 0."""
     found = {}
     columns = zip(
         names,
@@ -47,7 +46,5 @@ def fixed_effect_estimates(
     for name, value, error, df in columns:
         with np.errstate(divide="ignore", invalid="ignore"):
             p_value = 2 * stdtr(df, -np.abs(value / error))
-        known = np.where(np.isfinite(df), error, np.nan)
-        limits = {"t": wald_limits(value, known, level, df)}
-        found[name] = Estimate(value, error, intervals=limits, df=df, p_value=p_value)
+        found[name] = Estimate(value, error, df=df, p_value=p_value)
     return found

@@ -12,7 +12,7 @@ from mcstudy.arrays import Floats
 from mcstudy.method import Estimate, Fit, Status
 from mcstudy.nested.correlations import CORRELATIONS
 from mcstudy.nested.data import NestedData
-from mcstudy.nested.fit_summary import number, summary_text
+from mcstudy.nested.fit_summary import number, summary_text, t_of
 from mcstudy.nested.frames import FrameData
 from mcstudy.nested.maximum import maxima
 from mcstudy.nested.random_effects import Predictions, predictions
@@ -20,6 +20,7 @@ from mcstudy.nested.reml import ExactMethod, ml, reml
 from mcstudy.nested.solution import COMPONENTS
 from mcstudy.nested.solve import Working, as_batch, reduced
 from mcstudy.nested.variance_test import MIXTURE, TESTED, VarianceTest
+from mcstudy.wald import wald_limits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,9 +222,8 @@ class NestedFit:
         rows: dict[str, list[float]] = {}
         for name in self.fixed_effects:
             of: Estimate = answer.estimates[name]
-            lower, upper = (of.intervals or {})["t"]
-            t = of.value / of.std_error if of.std_error else np.nan
-            rows[name] = [of.value, of.std_error, of.df, t, of.p_value, lower, upper]
+            limits = wald_limits(of.value, of.std_error if of.df > 0 else np.nan, level, of.df)
+            rows[name] = [of.value, of.std_error, of.df, t_of(of), of.p_value, *map(float, limits)]
         columns = ["estimate", "std_error", "df", "t", "p_value", "lower", "upper"]
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -257,8 +257,8 @@ class NestedFit:
     def summary(self, level: float = 0.95) -> str:
         """Return the fit as a text table.
 
-        Intervals are Wald on the log scale for variances and on the logit scale for correlations,
-        and of t for fixed effects.
+        Intervals are Wald on the log scale for variances, and by the profile likelihood for
+        intraclass correlations; those of the fixed effects are in `fixed_table`.
         """
         groups, cells = (int(place[-1]) + 1 for place in self.data.design.places)
         heading = [
@@ -268,13 +268,13 @@ class NestedFit:
             f"log-likelihood {self.llf:.6f}   status {self.status}"
             + (f" ({self.message})" if self.message else ""),
         ]
-        method = self._method.with_intervals("log", level=level).with_icc("logit")
-        estimates = self._answer(method.with_fixed_effects()).estimates
-        blocks = [
-            {name: estimates[name] for name in names}
+        method = self._method.with_intervals("log", level=level).with_icc("profile")
+        of = self._answer(method.with_fixed_effects()).estimates
+        variances, shares, fixed = (
+            {name: of[name] for name in names}
             for names in (COMPONENTS, CORRELATIONS, self.fixed_effects)
-        ]
-        return summary_text(heading, blocks, self.notes, level)
+        )
+        return summary_text(heading, (variances, shares), fixed, self.notes, level)
 
     @property
     def _method(self) -> ExactMethod:

@@ -61,8 +61,9 @@ class ExactMethod:
         Answer for the intraclass correlations too, ``group1_icc`` and ``group2_icc``, with these
         intervals: logit or profile.
     fixed_effects : bool
-        Answer for the fixed effects too, ``intercept`` and the covariates by name, with intervals
-        and p-values of t, by Satterthwaite's degrees of freedom.
+        Answer for the fixed effects too, ``intercept`` and the covariates by name, with p-values of
+        t tests, by Satterthwaite's degrees of freedom; the study forms their t intervals, called
+        ``wald``, at its own level.
     tests : tuple of str
         The variances, of group1_var and group2_var, that have a p-value: of the likelihood-ratio
         test that they are zero.
@@ -101,7 +102,7 @@ class ExactMethod:
         return replace(self, icc=kinds)
 
     def with_fixed_effects(self) -> ExactMethod:
-        """Return the method with fixed effects, their t intervals and p-values."""
+        """Return the method with fixed effects, their degrees of freedom and p-values."""
         return replace(self, fixed_effects=True)
 
     def with_tests(self, *variances: str) -> ExactMethod:
@@ -181,7 +182,7 @@ class ExactMethod:
                     f"a covariate is called {taken[0]!r}, as an estimand is; rename it"
                 )
             degrees = np.concatenate([degrees_of_freedom(part) for part in parts])
-            found |= fixed_effect_estimates(names, given, degrees, self.level)
+            found |= fixed_effect_estimates(names, given, degrees)
         return statistics, found
 
     def limits(

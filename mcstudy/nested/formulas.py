@@ -31,40 +31,56 @@ def formula_columns(
     """
     import patsy  # what statsmodels has its formulas from
 
+    _check_text(formula)
+    if not len(frame):
+        raise TableError("the frame has no rows")
+    where, environment = f"formula {formula!r}", patsy.EvalEnvironment.capture(depth + 1)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):  # numbers are looked at below
+            warnings.simplefilter("ignore", DeprecationWarning)  # of patsy's own, on new pythons
+            left, right = patsy.dmatrices(formula, frame, environment, NA_action="raise")
+    except patsy.PatsyError as error:
+        words = str(error.args[0] if error.args else error).splitlines()[0]
+        if error.origin is not None:
+            words = f"at {error.origin.relevant_code()!r}: {words}"
+        if "missing values" in words:
+            words += "; drop these rows"
+        raise TableError(f"{where}: {words}") from None
+    except (NameError, KeyError, TypeError, ValueError) as error:
+        words = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise TableError(f"{where}: {words}") from None
+    response = _by_name(left)
+    if len(response) != 1:
+        raise TableError(
+            f"{where}: the response is the columns {', '.join(response)}; it must be one column of "
+            "numbers"
+        )
+    for term, place in right.design_info.term_name_slices.items():
+        if place.start == place.stop:
+            raise TableError(f"{where}: {term!r} has a single level; leave it out")
+    covariates = _by_name(right)
+    for name, column in {**response, **covariates}.items():
+        if not np.isfinite(column).all():
+            raise TableError(f"{where}: {name!r} has missing or infinite values; drop these rows")
+    if covariates.pop("Intercept", None) is None:
+        raise TableError(f"{where}: the intercept is always there; take out 0 or -1")
+    if CONSTANT in covariates:
+        raise TableError(f"{where}: {CONSTANT!r} is the name of the constant; rename the column")
+    [y] = response.values()
+    return y, covariates
+
+
+def _check_text(formula: Any) -> None:
     if not isinstance(formula, str):
         raise TableError(f"the formula is {formula!r}; write a text, as 'score ~ age + C(sex)'")
     if "|" in formula:
         raise TableError(f"formula {formula!r}: {_BARS}")
     if "~" not in formula or not formula.split("~")[0].strip():
-        raise TableError(
-            f"formula {formula!r} has no response; write 'score ~ {formula.strip(' ~')}'"
-        )
-    if not len(frame):
-        raise TableError("the frame has no rows")
-    environment = patsy.EvalEnvironment.capture(depth + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of patsy's own, on new pythons
-            left, right = patsy.dmatrices(formula, frame, environment, NA_action="raise")
-    except patsy.PatsyError as error:
-        words = str(error.args[0] if error.args else error).splitlines()[0]
-        raise TableError(f"formula {formula!r}: {words}") from None
-    except (NameError, KeyError, TypeError, ValueError) as error:
-        raise TableError(f"formula {formula!r}: {str(error).splitlines()[0]}") from None
-    names = left.design_info.column_names
-    if len(names) != 1:
-        raise TableError(
-            f"formula {formula!r}: the response is the columns {', '.join(names)}; it must be one "
-            "column of numbers"
-        )
-    columns = dict(zip(right.design_info.column_names, np.asarray(right).T, strict=True))
-    if columns.pop("Intercept", None) is None:
-        raise TableError(f"formula {formula!r}: the intercept is always there; take out 0 or -1")
-    if CONSTANT in columns:
-        raise TableError(
-            f"formula {formula!r}: {CONSTANT!r} is the name of the constant; rename the column"
-        )
-    for name, column in ((names[0], np.asarray(left)[:, 0]), *columns.items()):
-        if not np.isfinite(column).all():
-            raise TableError(f"formula {formula!r}: {name!r} has missing or infinite values")
-    return np.asarray(left)[:, 0].copy(), {name: column.copy() for name, column in columns.items()}
+        right = formula.strip(" ~")
+        raise TableError(f"formula {formula!r} has no response; write 'score ~ {right}'")
+
+
+def _by_name(matrix: Any) -> dict[str, Floats]:
+    """Return the columns of a design matrix of patsy."""
+    columns = np.array(matrix, dtype=np.float64).T.copy()
+    return dict(zip(matrix.design_info.column_names, columns, strict=True))

@@ -8,7 +8,6 @@ from scipy.special import stdtr
 from mcstudy.arrays import Floats
 from mcstudy.method import Estimate
 from mcstudy.nested.maximum import Maximum
-from mcstudy.nested.optimizer import coefficients_back
 from mcstudy.nested.solution import Solution
 
 
@@ -21,7 +20,7 @@ def degrees_of_freedom(maximum: Maximum) -> Floats:
     Journal of Statistical Computation and Simulation 54:363. Under REML they are the exact ones
     where the design is balanced and an effect's error rests on one mean square.
     """
-    root = maximum.here.root @ coefficients_back(maximum.sums).swapaxes(1, 2)
+    root = maximum.here.root @ maximum.sums.coefficients_back.swapaxes(1, 2)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         size = np.sqrt((root**2).sum(axis=1, keepdims=True))
         unit = (root / size)[:, None]  # each effect over its standard error: v is 1

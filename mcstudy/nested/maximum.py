@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcstudy.arrays import Booleans, Floats
-from mcstudy.nested.likelihood import Evaluation
-from mcstudy.nested.optimizer import evaluate_at, free_components, least_deviance, variances_cov
+from mcstudy.nested.data import NestedData
+from mcstudy.nested.likelihood import Evaluation, evaluate
+from mcstudy.nested.optimizer import free_components, least_deviance, variances_cov
+from mcstudy.nested.solve import Working, as_batch, reduced
 from mcstudy.nested.sufficient import Sums
 
 
@@ -43,7 +45,19 @@ def maxima(parts: Sequence[Sums], variances: Floats, unit: Floats, *, reml: bool
             lanes = np.flatnonzero(~told)
             part = sums.take(lanes)
             point[lanes] = least_deviance(part, point[lanes], free[lanes], reml=reml)[1]
-        here = evaluate_at(sums, point, reml=reml)
+        with np.errstate(all="ignore"):  # of data without a maximum
+            here = evaluate(sums, point, reml=reml)
         cov = variances_cov(here.observed, ~(free & (point > 0)))
         found.append(Maximum(sums, point, free, told, unit[some], here, cov))
+    return found
+
+
+def some_variances(data: NestedData, *, reml: bool) -> Floats:
+    """Return variances of the greatest likelihood, shape (3,), where the design tells not all."""
+    working = Working(as_batch(data))
+    solution = working.solution(reml=reml)
+    sums, unit = reduced(working.batch, working.cells), working.weight_unit
+    [best] = maxima(sums, solution.variances, unit, reml=reml)
+    scale = best.sums.scale[0] * (1.0 if working.scale is None else working.scale[0])
+    found: Floats = best.variances[0] * np.array([1.0, 1.0, unit[0]]) * scale**2
     return found

@@ -14,18 +14,16 @@ from mcstudy.nested.correlations import CORRELATIONS
 from mcstudy.nested.data import NestedData
 from mcstudy.nested.fit_summary import number, summary_text, t_of
 from mcstudy.nested.frames import FrameData
-from mcstudy.nested.maximum import maxima
+from mcstudy.nested.maximum import some_variances
 from mcstudy.nested.random_effects import Predictions, predictions
 from mcstudy.nested.reml import ExactMethod, ml, reml
 from mcstudy.nested.solution import COMPONENTS
-from mcstudy.nested.solve import Working, as_batch, reduced
 from mcstudy.nested.variance_test import MIXTURE, TESTED, VarianceTest
 from mcstudy.wald import wald_limits
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_reml, _ml = reml, ml
 _ZERO = "; where {} is zero as well, as estimated here, the p-value is too large"
 
 
@@ -278,7 +276,7 @@ class NestedFit:
 
     @property
     def _method(self) -> ExactMethod:
-        return _reml if self.restricted else _ml
+        return reml if self.restricted else ml
 
     def _answer(self, method: ExactMethod, rng: np.random.Generator | None = None) -> Fit:
         return method(self.data, rng or np.random.default_rng(0))
@@ -290,24 +288,13 @@ class NestedFit:
         first, second, rest = known = np.isfinite(given)
         variances = given
         if np.isfinite(self.llf) and not known.all():
-            variances = np.where(known, given, self._split)
+            variances = some_variances(self.data, reml=self.restricted)
         found = predictions(self.data, variances)
         return Predictions(
             found.group1 if first else found.group1.missing,
             found.group2 if second else found.group2.missing,
             found.fitted if rest else np.full_like(found.fitted, np.nan),
         )
-
-    @property
-    def _split(self) -> Floats:
-        """Some variances of the same likelihood where the design cannot tell them."""
-        working = Working(as_batch(self.data))
-        solution = working.solution(reml=self.restricted)
-        sums, unit = reduced(working.batch, working.cells), working.weight_unit
-        [best] = maxima(sums, solution.variances, unit, reml=self.restricted)
-        scale = best.sums.scale[0] * (1.0 if working.scale is None else working.scale[0])
-        split: Floats = best.variances[0] * np.array([1.0, 1.0, unit[0]]) * scale**2
-        return split
 
     def _of_rows(self, name: str, values: Floats) -> pd.Series[Any]:
         import pandas as pd

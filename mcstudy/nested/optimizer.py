@@ -61,12 +61,6 @@ def least_deviance(
     return found.value, found.variances
 
 
-def evaluate_at(sums: Sums, variances: Floats, *, reml: bool) -> Evaluation:
-    """Evaluate the likelihood at fitted variances, in the units of the sums."""
-    with np.errstate(**_QUIET):
-        return evaluate(sums, variances, reml=reml)
-
-
 def variances_cov(observed: Floats, resting: Booleans) -> Floats:
     """Return the covariance of the variances, (R, 3, 3), given those resting; 0 for these.
 
@@ -240,24 +234,11 @@ def _in_units_of_the_data(
 
 def _fixed_effects(sums: Sums, found: _Found) -> tuple[Floats, Floats]:
     """Bring the coefficients of the columns back to those of the covariates as given."""
-    back = coefficients_back(sums)
+    back = sums.coefficients_back
     fixed = (back @ found.fixed[:, :, None])[..., 0]
     fixed[:, 0] += sums.reference
     root = found.root @ back.swapaxes(1, 2)
     return fixed, root.swapaxes(1, 2) @ root
-
-
-def coefficients_back(sums: Sums) -> Floats:
-    """Return what the coefficients of the columns are to be multiplied by, (R, p, p)."""
-    lanes, p = len(sums), sums.n_fixed
-    back = np.zeros((lanes, p, p))
-    back[:, 0, 0] = 1
-    if p > 1:
-        apart = np.linalg.inv(sums.triangle)
-        back[:, 1:, 1:] = apart / sums.spread[..., None]
-        back[:, :1, 1:] = -(sums.centre / sums.spread)[:, None] @ apart
-    back *= sums.scale[:, None, None]
-    return back
 
 
 def best_step(

@@ -55,6 +55,19 @@ class Sums:
         """Number of fixed effects."""
         return int(self.level.shape[1]) - 1
 
+    @property
+    def coefficients_back(self) -> Floats:
+        """What the coefficients of the columns are multiplied by for those as given, (R, p, p)."""
+        lanes, p = len(self), self.n_fixed
+        back = np.zeros((lanes, p, p))
+        back[:, 0, 0] = 1
+        if p > 1:
+            apart = np.linalg.inv(self.triangle)
+            back[:, 1:, 1:] = apart / self.spread[..., None]
+            back[:, :1, 1:] = -(self.centre / self.spread)[:, None] @ apart
+        back *= self.scale[:, None, None]
+        return back
+
     def take(self, lanes: NDArray[np.intp]) -> Sums:
         """Return the sums of some of the replicates."""
         some: dict[str, Any] = {

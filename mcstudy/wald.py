@@ -12,7 +12,7 @@ WALD = "wald"
 
 
 def wald_limits(
-    estimate: Floats, std_error: Floats, level: float, df: Any = None
+    estimate: Any, std_error: Any, level: float, df: Any = None
 ) -> tuple[Floats, Floats]:
     """Return the limits of a Wald interval, of shape (R,); an estimate not finite has none.
 

@@ -38,7 +38,8 @@ def plain_likelihood(
     x = np.column_stack([np.ones(len(y)), *(data.covariates[name] for name in exog)])
     same1 = np.equal.outer(design.group1, design.group1)
     same2 = same1 & np.equal.outer(design.group2, design.group2)
-    v = variances[0] * same1 + variances[1] * same2 + variances[2] * np.eye(len(y))
+    weights = np.ones(len(y)) if data.weights is None else data.weights
+    v = variances[0] * same1 + variances[1] * same2 + variances[2] * np.diag(1 / weights)
     information = x.T @ np.linalg.solve(v, x)
     fixed = np.linalg.solve(information, x.T @ np.linalg.solve(v, y))
     residual = y - x @ fixed

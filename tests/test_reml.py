@@ -52,7 +52,8 @@ def dense_derivatives(data, variances, reml):
     x = np.column_stack([np.ones(len(y)), *data.covariates.values()])
     same1 = np.equal.outer(design.group1, design.group1) * 1.0
     same2 = same1 * np.equal.outer(design.group2, design.group2)
-    parts = [same1, same2, np.eye(len(y))]
+    weights = np.ones(len(y)) if data.weights is None else data.weights
+    parts = [same1, same2, np.diag(1 / weights)]
     inverse = np.linalg.inv(sum(v * part for v, part in zip(variances, parts, strict=True)))
     projector = inverse - inverse @ x @ np.linalg.solve(x.T @ inverse @ x, x.T @ inverse)
     trace = projector if reml else inverse

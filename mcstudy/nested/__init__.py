@@ -1,6 +1,7 @@
 """Studies of the variance components of two-level nested data.
 
-`generate_nested` simulates, `variances` has the truths, and the methods are
+`generate_nested` simulates, `variances`, `correlations` and `coefficients` have the truths, and the
+methods are
 
 - `reml` and `ml`: the exact engine, with every kind of interval;
 - `formula` and `matrices`: statsmodels MixedLM by its two ways of stating the model;
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
 from mcstudy.nested.exact_law import exact_law
-from mcstudy.nested.fit import NestedFit, fit
-from mcstudy.nested.generate import generate_nested, variances
+from mcstudy.nested.fit import fit
+from mcstudy.nested.generate import coefficients, correlations, generate_nested, variances
+from mcstudy.nested.nested_fit import NestedFit
 from mcstudy.nested.reml import ml, reml
+from mcstudy.nested.variance_test import VarianceTest
 
 if TYPE_CHECKING:
     from mcstudy.nested.mixedlm import formula, matrices, matrices_signed, matrices_tight
@@ -27,6 +30,9 @@ __all__ = [
     "NestedData",
     "NestedDesign",
     "NestedFit",
+    "VarianceTest",
+    "coefficients",
+    "correlations",
     "exact_law",
     "fit",
     "formula",

@@ -68,6 +68,25 @@ def isotonic_levels(squares: MeanSquares, *, reml: bool) -> Floats:
     )
 
 
+def levels_without(component: int, squares: MeanSquares, *, reml: bool) -> Floats:
+    """Return the fitted levels where a variance is zero, of group 1 (0) or of group 2 (1).
+
+    Its level and the next lower one are equal, and pooled with the third where the order asks.
+    """
+    _, group2, unexplained = squares.values
+    group1, w1 = weighted_group1(squares, reml=reml)
+    _, w2, w3 = level_weights(squares, reml=reml)
+    parts = ((group1, w1), (group2, w2), (unexplained, w3))
+    joined, whole = _pooled(*parts[component : component + 2]), _pooled(*parts)
+    if component == 0:
+        ordered = joined >= unexplained
+        first, last = np.where(ordered, joined, whole), np.where(ordered, unexplained, whole)
+        return np.stack([first, first, last], axis=1)
+    ordered = group1 >= joined
+    first, last = np.where(ordered, group1, whole), np.where(ordered, joined, whole)
+    return np.stack([first, last, last], axis=1)
+
+
 def weighted_group1(squares: MeanSquares, *, reml: bool) -> tuple[Floats, int]:
     """Return the S and w with which -2 llf has w (log l_1 + S / l_1)."""
     weight, square = level_weights(squares, reml=reml)[0], squares.values[0]

@@ -56,9 +56,11 @@ def bootstrap(
         for start in range(0, DRAWS, step):
             count = min(step, DRAWS - start)
             y = deviations[2] * rng.standard_normal((count, len(cell)))
+            if data.weights is not None:
+                y /= np.sqrt(data.weights)
             y += deviations[0] * rng.standard_normal((count, group[-1] + 1))[:, group]
             y += deviations[1] * rng.standard_normal((count, cell[-1] + 1))[:, cell]
-            again = NestedBatch(y, data.design, covariates=data.covariates)
+            again = NestedBatch(y, data.design, None, data.covariates, data.weights)
             drawn[i, start : start + count] = solve(again, reml=reml).variances
     return _percentiles(drawn, level)
 

@@ -29,6 +29,7 @@ class Cells:
     reference: Floats  # (R,): near the data, and subtracted so that squares keep their digits
     sizes: Floats  # (K,): that a cell can have, rising; by the design, not by what was dropped
     balanced: tuple[int, int, int] | None = None  # a, b and r, where all are equal
+    weight: Floats | None = None  # (R, a, b) or (1, a, b): sums of weights, where there are any
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -59,13 +60,16 @@ def cells_of(batch: NestedBatch) -> Cells:
     """Reduce each data set of a batch to its cells; covariates are left aside.
 
     The first row of a cell is taken from the others, the reference from it: no digit is lost.
+    Where rows have weights, means and squares are weighted.
     """
     layout, kept = layout_of(batch.design), batch.kept
+    weights = None if batch.weights is None else np.atleast_2d(batch.weights)
     first = 0 if kept is None else kept.argmax(axis=1)
     reference = batch.y[np.arange(len(batch)), first]
     means = np.empty((len(batch), len(layout.starts)))
     within = np.empty(len(batch))
     count = layout.sizes[None] if kept is None else np.empty_like(means)
+    weight = None if weights is None else weight_sums(weights, kept, layout)
     step = max(1, CHUNK // batch.y.shape[1])
     for start in range(0, len(batch), step):
         some = slice(start, start + step)
@@ -74,9 +78,16 @@ def cells_of(batch: NestedBatch) -> Cells:
             here = kept[some].astype(np.float64)
             rows = count[some] = cell_sums(here, layout)
         away = deviations(y, here, layout)
-        total = cell_sums(away, layout)
-        mean = total / np.maximum(rows, 1)
-        within[some] = squared(away) - (total[:, None, :] @ mean[:, :, None])[:, 0, 0]
+        if weights is None or weight is None:
+            total = cell_sums(away, layout)
+            mean = total / np.maximum(rows, 1)
+            square = squared(away)
+        else:
+            heavy = away * of_lanes(weights, some)
+            total = cell_sums(heavy, layout)
+            mean = total / of_lanes(weight, some)
+            square = (heavy[:, None, :] @ away[:, :, None])[:, 0, 0]
+        within[some] = square - (total[:, None, :] @ mean[:, :, None])[:, 0, 0]
         means[some] = mean + (y[:, layout.starts] - reference[some, None])
     means *= count > 0
     return Cells(
@@ -85,8 +96,20 @@ def cells_of(batch: NestedBatch) -> Cells:
         within=np.maximum(within, 0),
         reference=reference,
         sizes=np.unique(layout.sizes) if kept is None else np.arange(1, layout.sizes.max() + 1),
-        balanced=batch.design.balanced if kept is None else None,
+        balanced=batch.design.balanced if kept is None and weights is None else None,
+        weight=None if weight is None else layout.padded(weight),
     )
+
+
+def weight_sums(weights: Floats, kept: NDArray[Any] | None, layout: Layout) -> Floats:
+    """Return the sum of weights of each cell, (R, cells) or (1, cells); 1 for an empty cell."""
+    sums = cell_sums(weights if kept is None else weights * kept, layout)
+    return np.where(sums > 0, sums, 1.0)
+
+
+def of_lanes(values: Floats, some: slice) -> Floats:
+    """Return some replicates' part of an array that has one for each, or one for all."""
+    return values if len(values) == 1 else values[some]
 
 
 def mean_squares(cells: Cells) -> MeanSquares:

@@ -120,11 +120,14 @@ class NestedData(_Unchanging):
         Which row belongs to which groups.
     covariates : mapping of str to arrays of shape (N,), optional
         Known columns with fixed effects, by name.
+    weights : array of shape (N,), optional
+        Prior weights: the unexplained variance of a row is ``unexplained_var / weight``.
     """
 
     y: Floats
     design: NestedDesign
     covariates: Mapping[str, Floats] = field(default_factory=dict)
+    weights: Floats | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,6 +138,8 @@ class NestedData(_Unchanging):
                     f"{name!r} has the shape {np.shape(column)} and the design {rows} rows; give a "
                     "number for each row"
                 )
+        if self.weights is not None:
+            _check_weights(self.weights, (rows,))
 
     def __repr__(self) -> str:
         return f"<NestedData of {_in_words(self.y, self.design, self.covariates)}>"
@@ -143,6 +148,8 @@ class NestedData(_Unchanging):
     def frame(self) -> pd.DataFrame:
         """The data as a new frame with the columns y, group1, group2 and the covariates.
 
+        Where there are weights, the last column is called weights.
+
         Raises
         ------
         ValueError
@@ -150,7 +157,9 @@ class NestedData(_Unchanging):
         """
         import pandas as pd
 
-        if taken := [name for name in self.covariates if name in ("y", "group1", "group2")]:
+        weights = {} if self.weights is None else {"weights": self.weights}
+        others = ("y", "group1", "group2", *weights)
+        if taken := [name for name in self.covariates if name in others]:
             raise ValueError(f"a covariate is called {taken[0]!r}, as another column is; rename it")
         return pd.DataFrame(
             {
@@ -158,6 +167,7 @@ class NestedData(_Unchanging):
                 "group1": self.design.group1,
                 "group2": self.design.group2,
                 **self.covariates,
+                **weights,
             }
         )
 
@@ -177,12 +187,20 @@ class NestedBatch(_Unchanging):
         are finite and of the data's own size. All of them where not given.
     covariates : mapping of str to arrays of shape (N,) or (R, N), optional
         Known columns with fixed effects, by name.
+    weights : array of shape (N,) or (R, N), optional
+        Prior weights of the rows.
     """
 
     y: Floats
     design: NestedDesign
     kept: Booleans | None = None
     covariates: Mapping[str, Floats] = field(default_factory=dict)
+    weights: Floats | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights is not None:
+            _check_weights(self.weights, self.y.shape[1:], self.y.shape)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -196,7 +214,7 @@ class NestedBatch(_Unchanging):
     def nbytes(self) -> int:
         """Bytes of what differs between replicates: responses, rows kept, covariates."""
         kept = 0 if self.kept is None else self.kept.nbytes
-        columns = self.covariates.values()
+        columns = [*self.covariates.values(), *([] if self.weights is None else [self.weights])]
         return self.y.nbytes + kept + sum(x.nbytes for x in columns if x.ndim == 2)
 
     def __getitem__(self, index: Any) -> Any:
@@ -205,14 +223,31 @@ class NestedBatch(_Unchanging):
             name: column if column.ndim == 1 else column[index]
             for name, column in self.covariates.items()
         }
+        weights = self.weights
+        if weights is not None and weights.ndim == 2:
+            weights = weights[index]
         if isinstance(index, slice):
-            return NestedBatch(self.y[index], self.design, kept, columns)
+            return NestedBatch(self.y[index], self.design, kept, columns, weights)
         if kept is None:
-            return NestedData(self.y[index], self.design, columns)
+            return NestedData(self.y[index], self.design, columns, weights)
         return NestedData(
             self.y[index][kept],
             self.design.rows(kept),
             {name: column[kept] for name, column in columns.items()},
+            None if weights is None else weights[kept],
+        )
+
+
+def _check_weights(weights: Floats, *shapes: tuple[int, ...]) -> None:
+    if np.shape(weights) not in shapes:
+        raise StudyError(
+            f"'weights' has the shape {np.shape(weights)} and the data {shapes[0]}; give a number "
+            "for each row"
+        )
+    if len(wrong := weights[~((weights > 0) & np.isfinite(weights))]):
+        raise StudyError(
+            f"weights: {wrong.flat[0]} is no weight; give finite numbers above 0, and drop rows "
+            "that are not to count"
         )
 
 

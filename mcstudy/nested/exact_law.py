@@ -63,10 +63,15 @@ def exact_law(
     Raises
     ------
     ValueError
-        For a design that is not balanced and normal, or that cannot tell the variances apart.
+        For a design that is not balanced and normal, or that cannot tell the variances apart, and
+        for a method that answers more than variances.
     """
     if missing := [name for name in _DESIGN if name not in condition]:
         raise ValueError(f"exact_law: the condition lacks {', '.join(missing)}")
+    if method.icc is not None or method.fixed_effects or method.tests:
+        raise ValueError(
+            "exact_law: known for variances and their intervals only; leave out others"
+        )
     usual = {item.name: item.default for item in fields(Recipe)}
     free = (*_DESIGN, "intercept")
     if other := [x for x in condition if x not in free and condition[x] != usual.get(x, MISSING)]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -59,23 +59,27 @@ def names_of(exog: Any) -> list[Hashable]:
     return [name.item() if isinstance(name, np.generic) else name for name in exog]
 
 
+class FrameData(NamedTuple):
+    """The nested data of a frame, and where its rows stand there."""
+
+    data: NestedData
+    order: Integers  # (N,): the place in the frame of each row of the data
+    cells: pd.DataFrame  # the labels of group 1 and group 2 of each cell, in the data's order
+
+
 def nested_data(
     frame: pd.DataFrame, response: Hashable, groups: tuple[Hashable, ...], exog: list[Hashable]
 ) -> NestedData:
     """Return the nested data of a frame, rows sorted; raise TableError for bad columns."""
-    wanted = [response, *groups, *exog]
-    _check_there(frame, wanted)
-    for name in wanted:
-        if wanted.count(name) > 1:
-            raise TableError(f"column {name!r} is asked for twice")
-        if frame[name].ndim > 1:
-            raise TableError(f"the frame has more than one column {name!r}")
-    if not len(frame):
-        raise TableError("the frame has no rows")
-    first, second = (codes_of(frame[name], str(name)) for name in groups)
-    order = np.lexsort((second, first))
-    design = NestedDesign.of_rows(first[order], second[order])
-    y = numbers_of(frame[response], str(response))[order]
+    return frame_data(frame, groups, *named_columns(frame, response, groups, exog)).data
+
+
+def named_columns(
+    frame: pd.DataFrame, response: Hashable, groups: tuple[Hashable, ...], exog: list[Hashable]
+) -> tuple[Floats, dict[str, Floats]]:
+    """Return the response and the covariates by name; raise TableError for bad columns."""
+    check_columns(frame, [response, *groups, *exog])
+    y = numbers_of(frame[response], str(response))
     covariates: dict[str, Floats] = {}
     for name in exog:
         for label, column in covariates_of(frame[name], str(name)).items():
@@ -86,8 +90,49 @@ def nested_data(
                 )
             if label in covariates:
                 raise TableError(f"exog: two columns are called {label!r}; rename one")
-            covariates[label] = column[order]
-    return NestedData(y, design, covariates)
+            covariates[label] = column
+    return y, covariates
+
+
+def frame_data(
+    frame: pd.DataFrame,
+    groups: tuple[Hashable, ...],
+    y: Floats,
+    covariates: Mapping[str, Floats],
+    weights: Hashable = None,
+) -> FrameData:
+    """Return the data of columns in the frame's order, and of its groups and weights by name."""
+    first, second = (codes_of(frame[name], str(name)) for name in groups)
+    heavy = None if weights is None else weights_of(frame, weights)
+    order = np.lexsort((second, first))
+    design = NestedDesign.of_rows(first[order], second[order])
+    columns = {name: column[order] for name, column in covariates.items()}
+    data = NestedData(y[order], design, columns, None if heavy is None else heavy[order])
+    return FrameData(data, order, frame[list(groups)].iloc[order[design.firsts]])
+
+
+def weights_of(frame: pd.DataFrame, name: Hashable) -> Floats:
+    """Return a column of weights; raise TableError for those that are not above 0."""
+    _check_there(frame, [name])
+    values = numbers_of(frame[name], str(name))
+    if len(wrong := values[values <= 0]):
+        raise TableError(
+            f"column {name!r} has the weight {wrong[0]:g}; give numbers above 0, and drop rows "
+            "that are not to count"
+        )
+    return values
+
+
+def check_columns(frame: pd.DataFrame, wanted: list[Hashable]) -> None:
+    """Raise TableError for columns that are not there, or there twice, and for no rows."""
+    _check_there(frame, wanted)
+    for name in wanted:
+        if wanted.count(name) > 1:
+            raise TableError(f"column {name!r} is asked for twice")
+        if frame[name].ndim > 1:
+            raise TableError(f"the frame has more than one column {name!r}")
+    if not len(frame):
+        raise TableError("the frame has no rows")
 
 
 def _check_there(frame: pd.DataFrame, names: Iterable[Hashable]) -> None:

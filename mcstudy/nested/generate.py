@@ -32,6 +32,29 @@ def variances(
     }
 
 
+def correlations(
+    *, group1_sd: float, group2_sd: float, unexplained_sd: float, **_design: object
+) -> dict[str, float]:
+    """Return the true intraclass correlations, estimands of `reml.with_icc`."""
+    first, both = group1_sd**2, group1_sd**2 + group2_sd**2
+    total = both + unexplained_sd**2
+    return {"group1_icc": first / total, "group2_icc": both / total}
+
+
+def coefficients(
+    *,
+    intercept: float = 0.0,
+    row_slope: float | None = None,
+    cell_slope: float | None = None,
+    group_slope: float | None = None,
+    **_design: object,
+) -> dict[str, float]:
+    """Return the true fixed effects, estimands of `reml.with_fixed_effects`."""
+    slopes = {"x_row": row_slope, "x_cell": cell_slope, "x_group": group_slope}
+    known = {name: slope for name, slope in slopes.items() if slope is not None}
+    return {"intercept": intercept} | known
+
+
 @lru_cache(maxsize=256)
 def shape(text: str) -> Callable[[np.random.Generator, int], Floats]:
     """Return what draws from a shape given in words, with mean 0 and standard deviation 1.

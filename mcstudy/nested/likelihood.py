@@ -39,6 +39,16 @@ class Evaluation(NamedTuple):
     fixed: Floats  # (R, p): the generalised least squares estimates
     root: Floats  # (R, p, p): root' root is their covariance
     full_rank: Booleans  # (R,): whether the fixed effects can be told apart
+    among: Floats  # (R, 3, p, p): root' among root are the derivatives of their covariance, negated
+
+    def along(self, shape: Floats) -> Evaluation:
+        """Return it as a function of x where the variances are `shape`, (R, 3, 3), times x."""
+        back = _t(shape)
+        return self._replace(
+            gradient=(back @ self.gradient[:, :, None])[..., 0],
+            expected=back @ self.expected @ shape,
+            observed=back @ self.observed @ shape,
+        )
 
 
 class _Moments(NamedTuple):
@@ -56,13 +66,20 @@ class _Moments(NamedTuple):
         lanes, q, a = sums.level.shape
         s1, s2, se = variances.T[..., None]
         u = 1 / sums.sizes
-        w = 1 / (s2 + se * u)
+        single = u.ndim > 1  # each cell by itself, as rows with weights have it
+        w = 1 / (s2[..., None] + se[..., None] * u) if single else 1 / (s2 + se * u)
         weights = np.stack([w, w**2, u * w**2, w**3, u * w**3, u**2 * w**3], axis=1)
-        count = weights @ sums.count
         total = np.zeros((lanes, q, 6, a))
-        np.matmul(weights[:, None], sums.total, out=total[:, 1:])
+        if single:
+            count = (weights * sums.count[:, None]).sum(axis=2)
+            for j in range(q - 1):
+                total[:, j + 1] = (weights * sums.total[:, j, None]).sum(axis=2)
+            weights = weights.reshape(lanes, 6, -1)
+        else:
+            count = weights @ sums.count
+            np.matmul(weights[:, None], sums.total, out=total[:, 1:])
         square = np.zeros((lanes, 6, q, q))
-        pooled = weights @ sums.square.reshape(lanes, len(u), -1)
+        pooled = weights @ sums.square.reshape(lanes, sums.square.shape[1], -1)
         square[:, :, 1:, 1:] = pooled.reshape(lanes, 6, q - 1, q - 1)
         for moment, power in ((0, 1), (2, 2), (5, 3)):
             square[:, moment, 1:, 1:] += sums.within / se[..., None] ** power
@@ -104,11 +121,12 @@ def evaluate(sums: Sums, variances: Floats, *, reml: bool) -> Evaluation:
         curve = curve + second[..., :p].sum(axis=2)
     curve = curve[:, _PAIRS]
     if reml:
-        among = first[:, :, :p, :p].reshape(len(sums), 3, -1)
-        curve = curve - among @ _t(among)
+        flat = first[:, :, :p, :p].reshape(len(sums), 3, -1)
+        curve = curve - flat @ _t(flat)
     fit = second[..., p][:, _PAIRS] - 2 * (across @ _t(across))
     fixed, root = -whitener[:, p, :p], whitener[:, :p, :p]
-    return Evaluation(value, slope, -curve, curve + fit, fixed, root, full_rank)
+    among = first[:, :, :p, :p]
+    return Evaluation(value, slope, -curve, curve + fit, fixed, root, full_rank, among)
 
 
 def _whitening(products: Floats) -> tuple[Floats, Floats, Floats, Booleans]:
@@ -172,8 +190,10 @@ def _determinant(sums: Sums, moments: _Moments, variances: Floats) -> tuple[Floa
     """Return log|V|, its three first and six second derivatives."""
     s2, se = variances[:, 1, None], variances[:, 2]
     u = 1 / sums.sizes
-    v = s2 + se[:, None] * u
     number = sums.count.sum(axis=2)
+    if u.ndim > 1:
+        u, number = u.reshape(len(u), -1), sums.count.reshape(len(sums.count), -1)
+    v = s2 + se[:, None] * u
     spare = sums.n_rows - sums.n_cells
     count, h_group, shrunk = moments.number, moments.h_group, moments.shrunk
     a_h = count[:, 0] * h_group

@@ -21,6 +21,7 @@ import numpy as np
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VCSpec
 
 from mcstudy.arrays import Floats
+from mcstudy.errors import StudyError
 from mcstudy.method import Estimate, Fit, Status
 from mcstudy.nested.columns import columns_of_data
 from mcstudy.nested.data import NestedData, NestedDesign
@@ -123,6 +124,8 @@ def _formula_order() -> Literal["C", "F"]:
 def _answer(given: Any, build: Callable[[NestedData], MixedLM], options: dict[str, Any]) -> Fit:
     """Fit the model and say what came out, as far as the design can tell it."""
     data = as_nested(given)
+    if data.weights is not None:
+        raise StudyError("MixedLM takes no weights; leave them out, or fit by reml or ml")
     nothing = dict.fromkeys(COMPONENTS, Estimate(None))
     names = tuple(data.covariates)
     if names and (fault := columns_of_data(data).faults(names)[0]):

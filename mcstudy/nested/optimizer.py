@@ -47,17 +47,28 @@ def free_components(sums: Sums) -> Booleans:
 
 
 def least_deviance(
-    sums: Sums, start: Floats, free: Booleans, *, reml: bool
+    sums: Sums, start: Floats, free: Booleans, *, reml: bool, shape: Floats | None = None
 ) -> tuple[Floats, Floats]:
     """Return the least -2 log-likelihood over the free variances, and where it is.
 
     Variances are in the units of the sums, -2 log-likelihood is less the constants of `maximise`.
-    The start should be near: the first step is Newton's.
+    The start should be near: the first step is Newton's. With a `shape`, (R, 3, 3), it is the least
+    over x where the variances are the shape times x; start, free and what comes back are of x.
     """
     with np.errstate(**_QUIET):
         every = np.ones(len(start), dtype=bool)
-        found = _search(sums, start, free, every, reml=reml, near=True)
+        found = _search(sums, start, free, every, reml=reml, near=True, shape=shape)
     return found.value, found.variances
+
+
+def variances_cov(observed: Floats, resting: Booleans) -> Floats:
+    """Return the covariance of the variances, (R, 3, 3), given those resting; 0 for these.
+
+    `observed` has the second derivatives of -2 log-likelihood.
+    """
+    with np.errstate(**_QUIET):
+        columns = [masked_solve(observed / 2, np.eye(3)[[j]], resting) for j in range(3)]
+        return np.stack(columns, axis=2)
 
 
 class _Found(NamedTuple):
@@ -113,6 +124,7 @@ def _search(
     reml: bool,
     known: Evaluation | None = None,
     near: bool = False,
+    shape: Floats | None = None,
 ) -> _Found:
     """Search from a point, whose evaluation may be known, in the replicates that are `going`.
 
@@ -137,8 +149,13 @@ def _search(
             keep = np.flatnonzero(going)
             sums, now = sums.take(keep), _Standing._make(part[keep] for part in now)
             known = known and Evaluation._make(part[keep] for part in known)
+            shape = None if shape is None else shape[keep]
         trial = np.maximum(now.point + now.length[:, None] * now.step, 0)
-        here, known = known or evaluate(sums, trial, reml=reml), None
+        if shape is None:
+            here, known = known or evaluate(sums, trial, reml=reml), None
+        else:
+            variances = (shape @ trial[:, :, None])[..., 0]
+            here = evaluate(sums, variances, reml=reml).along(shape)
         better = here.value <= now.value + _NOISE * sums.n_rows
         before = now.fall
         now = now.moved(here, trial, better, first=iteration == 1 and not near)
@@ -193,15 +210,14 @@ def _in_units_of_the_data(
 ) -> Solution:
     square = sums.scale**2
     used = sums.n_rows - (sums.n_fixed if reml else 0)
-    deviance = found.value + used * np.log(2 * np.pi * square)
+    deviance = found.value + used * np.log(2 * np.pi * square) - sums.log_weight
     if reml:
         diagonal = np.diagonal(sums.triangle, axis1=1, axis2=2)
         deviance = deviance + 2 * np.log(sums.spread).sum(axis=1)
         deviance = deviance + 2 * np.log(diagonal).sum(axis=1)
     estimated = free & (found.variances > 0) & identified
-    information, resting = found.observed / 2, ~(free & (found.variances > 0))
-    inverse = [masked_solve(information, np.eye(3)[[j]], resting)[:, j] for j in range(3)]
-    spread = np.stack(inverse, axis=1) * square[:, None] ** 2
+    covariance = variances_cov(found.observed, ~(free & (found.variances > 0)))
+    spread = np.diagonal(covariance, axis1=1, axis2=2) * square[:, None] ** 2
     fixed, fixed_cov = _fixed_effects(sums, found)
     return Solution(
         variances=np.where(identified, found.variances * square[:, None], np.nan),
@@ -218,14 +234,7 @@ def _in_units_of_the_data(
 
 def _fixed_effects(sums: Sums, found: _Found) -> tuple[Floats, Floats]:
     """Bring the coefficients of the columns back to those of the covariates as given."""
-    lanes, p = found.fixed.shape
-    back = np.zeros((lanes, p, p))
-    back[:, 0, 0] = 1
-    if p > 1:
-        apart = np.linalg.inv(sums.triangle)
-        back[:, 1:, 1:] = apart / sums.spread[..., None]
-        back[:, :1, 1:] = -(sums.centre / sums.spread)[:, None] @ apart
-    back *= sums.scale[:, None, None]
+    back = sums.coefficients_back
     fixed = (back @ found.fixed[:, :, None])[..., 0]
     fixed[:, 0] += sums.reference
     root = found.root @ back.swapaxes(1, 2)

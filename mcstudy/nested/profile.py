@@ -28,9 +28,9 @@ from mcstudy.nested.sufficient import Sums
 Lanes = NDArray[np.intp]
 
 _UNEXPLAINED = 2  # its place in `COMPONENTS`
-_WIDEN = 60  # doublings of a step: a limit that they do not reach is missing
+WIDEN = 60  # doublings of a step: a limit that they do not reach is missing
 _PRECISION = 1e-6  # relative to the limit: each further step of the search is a fit
-_AWAY, _FARTHEST = 2.2, 2.0  # first step: a bit over 1.96 errors on the log scale, e^2 at most
+AWAY, FARTHEST = 2.2, 2.0  # first step: a bit over 1.96 errors on the log scale, e^2 at most
 
 
 def profile(batch: NestedBatch, solution: Solution, level: float, *, reml: bool) -> Limits:
@@ -161,7 +161,7 @@ def _limits(
     every = np.arange(len(value))
     far, at_far = value + spread, np.full(len(value), np.nan)
     lanes = every
-    for _ in range(_WIDEN):
+    for _ in range(WIDEN):
         at_far[lanes] = beyond(far[lanes], lanes)
         lanes = lanes[at_far[lanes] <= 0]
         if not len(lanes):
@@ -207,23 +207,21 @@ def _unbalanced_limits(
     for component, (value, error) in enumerate(zip(best.T, errors.T, strict=True)):
         lanes = np.flatnonzero(np.isfinite(value) & np.isfinite(least))
         with np.errstate(divide="ignore", invalid="ignore"):
-            width = np.minimum(_AWAY * error / value, _FARTHEST)
-        factor = np.exp(np.where(np.isfinite(width), width, _FARTHEST))
+            width = np.minimum(AWAY * error / value, FARTHEST)
+        factor = np.exp(np.where(np.isfinite(width), width, FARTHEST))
         step = np.where(value > 0, value * (factor - 1), start.sum(axis=1))
         top = (value, np.full(len(value), -reach))
-        steps = [value + 2.0**turn * step for turn in range(_WIDEN)]
-        found[1, component] = _search_outwards(above_reach(component), top, lanes, steps)
+        steps = [value + 2.0**turn * step for turn in range(WIDEN)]
+        found[1, component] = search_outwards(above_reach(component), top, lanes, steps)
         if component == _UNEXPLAINED:
-            steps = [value / factor ** (turn + 1) for turn in range(_WIDEN)]
-            found[0, component] = _search_outwards(above_reach(component), top, lanes, steps)
+            steps = [value / factor ** (turn + 1) for turn in range(WIDEN)]
+            found[0, component] = search_outwards(above_reach(component), top, lanes, steps)
         else:
-            found[0, component] = _search_above_zero(above_reach(component), top, lanes)
+            found[0, component] = search_above_zero(above_reach(component), top, lanes)
     return found * square[:, 0]
 
 
-def _search_above_zero(
-    beyond: Callable[[Floats, Lanes], Floats], top: Pair, lanes: Lanes
-) -> Floats:
+def search_above_zero(beyond: Callable[[Floats, Lanes], Floats], top: Pair, lanes: Lanes) -> Floats:
     """Return the limit below the estimate, 0 where the rise at 0 does not reach as far."""
     limit, at_zero = np.full(len(top[0]), np.nan), np.full(len(top[0]), np.nan)
     limit[lanes] = 0.0
@@ -233,7 +231,7 @@ def _search_above_zero(
     return np.where(at_zero > 0, inside, limit)
 
 
-def _search_outwards(
+def search_outwards(
     beyond: Callable[[Floats, Lanes], Floats], top: Pair, lanes: Lanes, points: list[Floats]
 ) -> Floats:
     """Return the limit on the side of ever farther points."""

@@ -9,15 +9,26 @@ from typing import Any
 import numpy as np
 
 from mcstudy.arguments import is_proportion
+from mcstudy.arrays import Floats
+from mcstudy.errors import StudyError
 from mcstudy.method import Estimate, Fit, batch_form
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
 from mcstudy.nested.cells import MeanSquares
+from mcstudy.nested.correlations import CORRELATIONS, ICC_KINDS, icc_estimates
 from mcstudy.nested.data import NestedBatch
-from mcstudy.nested.frames import as_nested
+from mcstudy.nested.fixed_effects import degrees_of_freedom, fixed_effect_estimates
+from mcstudy.nested.frames import CONSTANT, as_nested
 from mcstudy.nested.intervals import formula_limits, unweighted_mean_squares
+from mcstudy.nested.maximum import maxima
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.solution import COMPONENTS, Limits, Solution
-from mcstudy.nested.solve import Working, as_batch
+from mcstudy.nested.solve import Working, as_batch, reduced
+from mcstudy.nested.variance_test import (
+    TESTED,
+    balanced_statistics,
+    mixture_p_value,
+    variance_statistics,
+)
 
 KINDS = (
     *("exact", "wald", "log", "satterthwaite", "mls"),
@@ -45,21 +56,40 @@ class ExactMethod:
         alone, and are the same under REML and ML. With covariates there are no mean squares, and
         so none of these three.
     level : float
-        Their nominal coverage.
+        Their nominal coverage, and that of all other intervals.
+    icc : tuple of str, optional
+        Answer for the intraclass correlations too, ``group1_icc`` and ``group2_icc``, with these
+        intervals: logit or profile.
+    fixed_effects : bool
+        Answer for the fixed effects too, ``intercept`` and the covariates by name, with p-values of
+        t tests, by Satterthwaite's degrees of freedom; the study forms their t intervals, called
+        ``wald``, at its own level.
+    tests : tuple of str
+        The variances, of group1_var and group2_var, that have a p-value: of the likelihood-ratio
+        test that they are zero.
 
     Raises
     ------
     ValueError
-        For an interval of another name, or a level that is no probability.
+        For an interval or a variance of another name, or a level that is no probability.
     """
 
     restricted: bool = True
     intervals: tuple[str, ...] = CHEAP
     level: float = 0.95
+    icc: tuple[str, ...] | None = None
+    fixed_effects: bool = False
+    tests: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if unknown := [kind for kind in self.intervals if kind not in KINDS]:
-            raise ValueError(f"no interval is called {unknown[0]!r}; there are {', '.join(KINDS)}")
+        names = ((self.intervals, KINDS), (self.icc or (), ICC_KINDS))
+        for given, there in names:
+            if unknown := [kind for kind in given if kind not in there]:
+                raise ValueError(
+                    f"no interval is called {unknown[0]!r}; there are {', '.join(there)}"
+                )
+        if unknown := [name for name in self.tests if name not in TESTED]:
+            raise ValueError(f"no test is of {unknown[0]!r}; there are {', '.join(TESTED)}")
         if not is_proportion(self.level):
             raise ValueError(f"level is {self.level!r}; give a number between 0 and 1, as 0.95")
 
@@ -67,29 +97,44 @@ class ExactMethod:
         """Return the method with other intervals."""
         return replace(self, intervals=kinds, level=level)
 
+    def with_icc(self, *kinds: str) -> ExactMethod:
+        """Return the method with intraclass correlations, and their intervals of these kinds."""
+        return replace(self, icc=kinds)
+
+    def with_fixed_effects(self) -> ExactMethod:
+        """Return the method with fixed effects, their degrees of freedom and p-values."""
+        return replace(self, fixed_effects=True)
+
+    def with_tests(self, *variances: str) -> ExactMethod:
+        """Return the method with p-values of the hypotheses that these variances are zero."""
+        return replace(self, tests=variances)
+
     def batch(self, batch: NestedBatch | Sequence[Any], rngs: Sequence[np.random.Generator]) -> Fit:
         """Fit each data set of a batch, or of a list of nested data or data frames."""
         single = [batch] if isinstance(batch, NestedBatch) else batch
-        solutions, limits, begin = [], [], 0
+        solutions, limits, others, begin = [], [], [], 0
         for given in single:
             part = given if isinstance(given, NestedBatch) else as_batch(as_nested(given))
             working = Working(part)
             solution, squares = working.solution(reml=self.restricted), working.squares
             data = None if squares is not None else working.batch
-            if data is not None and not data.covariates:
+            if data is not None and not data.covariates and data.weights is None:
                 squares = unweighted_mean_squares(working.cells)
             found = self.limits(solution, squares, rngs[begin : begin + len(part)], data)
             solutions.append(working.given(solution, reml=self.restricted))
+            others.append(self._others(working, solution, solutions[-1]))
             limits.append({kind: working.given_limits(of) for kind, of in found.items()})
             begin += len(part)
         solution = Solution.joined(solutions)
         statuses = solution.statuses()
-        return Fit(
-            estimates_of(solution, limits),
-            statuses,
-            solution.messages(statuses),
-            {"llf": solution.llf, "iterations": solution.iterations},
-        )
+        estimates, lengths = estimates_of(solution, limits), [len(part) for part in solutions]
+        diagnostics = {"llf": solution.llf, "iterations": solution.iterations}
+        for name in self.tests:
+            statistic = np.concatenate([statistics[name] for statistics, _ in others])
+            estimates[name] = estimates[name]._replace(p_value=mixture_p_value(statistic))
+            diagnostics[f"{name}_lrt"] = statistic
+        estimates |= joined_estimates([more for _, more in others], lengths)
+        return Fit(estimates, statuses, solution.messages(statuses), diagnostics)
 
     @batch_form(batch)
     def __call__(self, data: Any, rng: np.random.Generator) -> Fit:
@@ -99,10 +144,46 @@ class ExactMethod:
         for name, of in fit.estimates.items():
             intervals = (of.intervals or {}).items()
             limits = {kind: (low.item(), high.item()) for kind, (low, high) in intervals}
-            estimates[name] = Estimate(of.value.item(), of.std_error.item(), intervals=limits)
+            df, p_value = (x if x is None else x.item() for x in (of.df, of.p_value))
+            estimates[name] = Estimate(
+                of.value.item(), of.std_error.item(), intervals=limits, df=df, p_value=p_value
+            )
         diagnostics = {name: column[0].item() for name, column in (fit.diagnostics or {}).items()}
         status: Any = fit.status
         return Fit(estimates, status[0], fit.message[0], diagnostics)
+
+    def _others(
+        self, working: Working, solution: Solution, given: Solution
+    ) -> tuple[dict[str, Floats], dict[str, Estimate]]:
+        """Return the statistics of tests, and estimates beside those of the variances.
+
+        The solution is in the units of `working`, and as `given` in those of the data.
+        """
+        reml, squares = self.restricted, working.squares
+        statistics: dict[str, Floats] = {}
+        found: dict[str, Estimate] = {}
+        if squares is not None:
+            for name in self.tests:
+                statistics[name] = balanced_statistics(squares, solution, name, reml=reml)
+        if self.icc is None and not self.fixed_effects and len(statistics) == len(self.tests):
+            return statistics, {}
+        sums, unit = reduced(working.batch, working.cells), working.weight_unit
+        parts = maxima(sums, solution.variances, unit, reml=reml)
+        for name in self.tests[len(statistics) :]:
+            statistics[name] = np.concatenate(
+                [variance_statistics(part, name, reml=reml) for part in parts]
+            )
+        if self.icc is not None:
+            found |= icc_estimates(parts, given.variances, self.icc, level=self.level, reml=reml)
+        if self.fixed_effects:
+            names = (CONSTANT, *working.batch.covariates)
+            if taken := [name for name in names if name in (*COMPONENTS, *CORRELATIONS)]:
+                raise StudyError(
+                    f"a covariate is called {taken[0]!r}, as an estimand is; rename it"
+                )
+            degrees = np.concatenate([degrees_of_freedom(part) for part in parts])
+            found |= fixed_effect_estimates(names, given, degrees)
+        return statistics, found
 
     def limits(
         self,
@@ -147,6 +228,37 @@ def estimates_of(solution: Solution, parts: list[dict[str, Limits]]) -> dict[str
             lower, upper = (np.where(np.isnan(value), np.nan, np.concatenate(x)) for x in sides)
             intervals[kind] = (lower, upper)
         found[name] = Estimate(value, solution.std_errors[:, i], intervals=intervals)
+    return found
+
+
+def joined_estimates(
+    parts: Sequence[dict[str, Estimate]], lengths: Sequence[int]
+) -> dict[str, Estimate]:
+    """Return the estimates of parts that follow one another; NaN where a part has none."""
+    found = {}
+    for name, first in {name: of for part in parts for name, of in part.items()}.items():
+        none = Estimate(np.nan, np.nan, df=np.nan, p_value=np.nan)
+        of = [part.get(name, none) for part in parts]
+        missing = (np.nan, np.nan)
+
+        def column(values: Sequence[Any]) -> Floats:
+            pairs = zip(values, lengths, strict=True)
+            return np.concatenate([np.broadcast_to(value, length) for value, length in pairs])
+
+        limits = {
+            kind: [(each.intervals or {}).get(kind, missing) for each in of]
+            for kind in first.intervals or ()
+        }
+        found[name] = Estimate(
+            column([each.value for each in of]),
+            column([each.std_error for each in of]),
+            intervals={
+                kind: (column([low for low, _ in pairs]), column([high for _, high in pairs]))
+                for kind, pairs in limits.items()
+            },
+            df=None if first.df is None else column([each.df for each in of]),
+            p_value=None if first.p_value is None else column([each.p_value for each in of]),
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from mcstudy.nested.balanced import balanced_solution
 from mcstudy.nested.cells import Cells, MeanSquares, cells_of, mean_squares
 from mcstudy.nested.data import NestedBatch, NestedData
 from mcstudy.nested.optimizer import maximise
-from mcstudy.nested.solution import Limits, Solution
+from mcstudy.nested.solution import COMPONENTS, Limits, Solution
 from mcstudy.nested.sufficient import Sums, sums_of
 
 _MOST_SIZES = 256  # sizes of cells that a batch shares; with more, sums by size are mostly empty
@@ -21,7 +21,7 @@ _LARGE = 2.0**200  # the fourth power of what is within, times a million rows, i
 
 def as_batch(data: NestedData) -> NestedBatch:
     """Return a batch of one data set."""
-    return NestedBatch(data.y[None], data.design, covariates=data.covariates)
+    return NestedBatch(data.y[None], data.design, None, data.covariates, data.weights)
 
 
 def solve(batch: NestedBatch, *, reml: bool = True) -> Solution:
@@ -34,10 +34,17 @@ class Working:
     """A batch in units in which its squares are numbers: of y times 1e-170 they are 0 otherwise.
 
     `scale` has the units where they are not all 1: powers of 2, so that results in them and in the
-    response's own differ by nothing else. `batch` and `cells` are in these units.
+    response's own differ by nothing else. `weight_unit` has those of the weights, where there are
+    any, in which they are near 1. `batch` and `cells` are in these units.
     """
 
     def __init__(self, batch: NestedBatch) -> None:
+        self.weight_unit = np.ones(len(batch))
+        if batch.weights is not None:
+            mean = np.exp(np.log(batch.weights).mean(axis=-1, keepdims=True))
+            unit = np.ldexp(1.0, np.frexp(mean)[1] - 1)
+            self.weight_unit *= unit[..., 0]
+            batch = replace(batch, weights=batch.weights / unit)
         self.batch = batch
         self.scale: Floats | None = None
         with np.errstate(over="ignore", invalid="ignore"):
@@ -66,6 +73,11 @@ class Working:
 
     def given(self, solution: Solution, *, reml: bool) -> Solution:
         """Return a solution of this batch in the units of the response as it was given."""
+        if self.batch.weights is not None:
+            unit = np.ones((len(self.weight_unit), 3))
+            unit[:, 2] = self.weight_unit
+            variances, errors = solution.variances * unit, solution.std_errors * unit
+            solution = replace(solution, variances=variances, std_errors=errors)
         if self.scale is None:
             return solution
         kept, fixed = self.batch.kept, solution.fixed_effects.shape[1]
@@ -77,6 +89,8 @@ class Working:
 
     def given_limits(self, limits: Limits) -> Limits:
         """Return limits of variances in the units of the response as it was given."""
+        if self.batch.weights is not None and (of := limits.get(COMPONENTS[2])) is not None:
+            limits = {**limits, COMPONENTS[2]: (of[0] * self.weight_unit, of[1] * self.weight_unit)}
         if self.scale is None:
             return limits
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -109,6 +123,6 @@ def reduced(batch: NestedBatch, cells: Cells | None = None) -> list[Sums]:
     One part, or one for each data set where the sizes of cells are too many to share.
     """
     cells = cells_of(batch) if cells is None else cells
-    if len(cells.sizes) <= _MOST_SIZES or len(cells.count) < len(cells):
+    if cells.weight is not None or len(cells.sizes) <= _MOST_SIZES or len(cells.count) < len(cells):
         return [sums_of(cells, batch)]
     return [sums_of(cells.of_one(i), batch[i : i + 1]) for i in range(len(cells))]

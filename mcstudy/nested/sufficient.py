@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.arrays import Floats, Integers
-from mcstudy.nested.cells import CHUNK, Cells, cell_sums, deviations, layout_of
+from mcstudy.nested.cells import CHUNK, Cells, cell_sums, deviations, layout_of, weight_sums
 from mcstudy.nested.columns import columns_of
 from mcstudy.nested.data import NestedBatch
 
@@ -23,6 +23,9 @@ from mcstudy.nested.data import NestedBatch
 @dataclass(frozen=True, eq=False)
 class Sums:
     """The reduced data of R replicates: K distinct cell sizes, a groups, q columns.
+
+    Where rows have weights, nearly all cells differ: there `sizes` are sums of weights, of shape
+    (R, K, a) or (1, K, a), K is the place of a cell in its group 1, and `square` has K a of them.
 
     The response is reference + scale * its column. A covariate is its centre, and its spread times
     the columns times its column of the triangle.
@@ -42,6 +45,7 @@ class Sums:
     spread: Floats  # (R, q - 2)
     triangle: Floats  # (R, q - 2, q - 2)
     fault: NDArray[np.str_]  # (R,): which covariate cannot be told from the others, if any
+    log_weight: Floats  # (R,): the sum of the logarithms of the weights; 0 without
 
     def __len__(self) -> int:
         return len(self.level)
@@ -51,20 +55,40 @@ class Sums:
         """Number of fixed effects."""
         return int(self.level.shape[1]) - 1
 
+    @property
+    def coefficients_back(self) -> Floats:
+        """What the coefficients of the columns are multiplied by for those as given, (R, p, p)."""
+        lanes, p = len(self), self.n_fixed
+        back = np.zeros((lanes, p, p))
+        back[:, 0, 0] = 1
+        if p > 1:
+            apart = np.linalg.inv(self.triangle)
+            back[:, 1:, 1:] = apart / self.spread[..., None]
+            back[:, :1, 1:] = -(self.centre / self.spread)[:, None] @ apart
+        back *= self.scale[:, None, None]
+        return back
+
     def take(self, lanes: NDArray[np.intp]) -> Sums:
         """Return the sums of some of the replicates."""
         some: dict[str, Any] = {
             item.name: value[lanes]
             for item in fields(self)
-            if item.name != "sizes" and len(value := getattr(self, item.name)) == len(self)
+            if len(value := getattr(self, item.name)) == len(self)
+            and (item.name != "sizes" or value.ndim > 1)
         }
         return replace(self, **some)
 
 
 def sums_of(cells: Cells, batch: NestedBatch | None = None) -> Sums:
     """Reduce cells to sums, for the model with an intercept and the covariates of their batch."""
+    log_weight = np.zeros(len(cells))
+    if batch is not None and batch.weights is not None:
+        counted = np.log(batch.weights)
+        counted = counted if batch.kept is None else counted * batch.kept
+        log_weight += counted.sum(axis=-1)
     if batch is None or not batch.covariates:
-        return _collapse(cells, cells.mean[:, None], cells.within[:, None, None])
+        sums = _collapse(cells, cells.mean[:, None], cells.within[:, None, None])
+        return replace(sums, log_weight=log_weight)
     names = tuple(batch.covariates)
     step = max(1, CHUNK // (batch.y.shape[1] * (len(names) + 1)))
     chunks = [_columns(batch[i : i + step], names) for i in range(0, len(batch), step)]
@@ -76,7 +100,8 @@ def sums_of(cells: Cells, batch: NestedBatch | None = None) -> Sums:
     present = cells.count[:, None] > 0
     columns = np.concatenate([means[:, :-1] * present, cells.mean[:, None]], axis=1)
     sums = _collapse(cells, columns, within)
-    return replace(sums, centre=centre, spread=spread, triangle=triangle, fault=fault)
+    back = {"centre": centre, "spread": spread, "triangle": triangle, "fault": fault}
+    return replace(sums, log_weight=log_weight, **back)
 
 
 def _columns(batch: NestedBatch, names: tuple[str, ...]) -> tuple[NDArray[Any], ...]:
@@ -95,9 +120,13 @@ def _columns(batch: NestedBatch, names: tuple[str, ...]) -> tuple[NDArray[Any], 
     rows = columns.reshape(-1, columns.shape[2])
     away = deviations(rows, None, layout).reshape(columns.shape) * kept
     count = cell_sums(np.broadcast_to(kept, away[:, :1].shape).reshape(lanes, -1), layout)
-    sums = cell_sums(away.reshape(rows.shape), layout).reshape(lanes, -1, len(layout.starts))
-    means = sums / np.maximum(count, 1)[:, None]
-    products = away @ away.swapaxes(1, 2) - sums @ means.swapaxes(1, 2)
+    heavy, size = away, np.maximum(count, 1)
+    if batch.weights is not None:
+        weights = np.atleast_2d(batch.weights)
+        heavy, size = away * weights[:, None], weight_sums(weights, batch.kept, layout)
+    sums = cell_sums(heavy.reshape(rows.shape), layout).reshape(lanes, -1, len(layout.starts))
+    means = sums / size[:, None]
+    products = heavy @ away.swapaxes(1, 2) - sums @ means.swapaxes(1, 2)
     firsts = rows[:, layout.starts].reshape(means.shape)
     within = (products + products.swapaxes(1, 2)) / 2
     back = made.centre, made.spread, made.triangle, made.faults(names)
@@ -106,7 +135,7 @@ def _columns(batch: NestedBatch, names: tuple[str, ...]) -> tuple[NDArray[Any], 
 
 def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
     """Collapse the cells of a group 1 that have equal sizes; the last column is the response."""
-    lanes, q, a, _ = columns.shape
+    lanes, _, a, _ = columns.shape
     present = (cells.count > 0).astype(np.float64)
     per_group = present.sum(axis=2)
     level = columns.sum(axis=3) / np.maximum(per_group, 1)[:, None]
@@ -122,17 +151,14 @@ def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
     within = within.copy()
     within[:, -1] /= scale[:, None]
     within[:, :, -1] /= scale[:, None]
-    kinds = len(cells.sizes)
-    size = np.searchsorted(cells.sizes, cells.count) + kinds * np.arange(lanes)[:, None, None]
-    totals = [_by_size(away[:, j], size, kinds, by_group=True) for j in range(q)]
-    products = (away[:, i] * away[:, j] for i in range(q) for j in range(q))
-    squares = [_by_size(product, size, kinds, by_group=False) for product in products]
+    collapsed = _of_sizes(cells, away, present) if cells.weight is None else _of_cells(cells, away)
+    sizes, count, total, square = collapsed
     return Sums(
-        sizes=cells.sizes,
-        count=_by_size(present, size, kinds, by_group=True),
+        sizes=sizes,
+        count=count,
         level=np.concatenate([np.ones((lanes, 1, a)), level], axis=1),
-        total=np.stack(totals, axis=1),
-        square=np.stack(squares, axis=-1).reshape(lanes, -1, q, q),
+        total=total,
+        square=square,
         within=within,
         n_rows=n_rows,
         n_cells=n_cells * np.ones(lanes),
@@ -142,6 +168,39 @@ def _collapse(cells: Cells, columns: Floats, within: Floats) -> Sums:
         spread=np.empty((lanes, 0)),
         triangle=np.empty((lanes, 0, 0)),
         fault=np.full(lanes, ""),
+        log_weight=np.zeros(lanes),
+    )
+
+
+def _of_sizes(cells: Cells, away: Floats, present: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the sizes, and by them the number of cells, sums and products of deviations."""
+    lanes, q = away.shape[:2]
+    kinds = len(cells.sizes)
+    size = np.searchsorted(cells.sizes, cells.count) + kinds * np.arange(lanes)[:, None, None]
+    totals = [_by_size(away[:, j], size, kinds, by_group=True) for j in range(q)]
+    products = (away[:, i] * away[:, j] for i in range(q) for j in range(q))
+    squares = [_by_size(product, size, kinds, by_group=False) for product in products]
+    return (
+        cells.sizes,
+        _by_size(present, size, kinds, by_group=True),
+        np.stack(totals, axis=1),
+        np.stack(squares, axis=-1).reshape(lanes, -1, q, q),
+    )
+
+
+def _of_cells(cells: Cells, away: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the same of weighted rows: each cell by itself, of shape (R, b, a)."""
+    assert cells.weight is not None
+    lanes, q = away.shape[:2]
+    weight = np.where(cells.weight > 0, cells.weight, 1.0)  # 0 where there is no such cell
+    turned = np.ascontiguousarray(away.swapaxes(2, 3))
+    flat = turned.reshape(lanes, q, -1)
+    square = (flat[:, :, None] * flat[:, None]).transpose(0, 3, 1, 2)
+    return (
+        np.ascontiguousarray(weight.swapaxes(1, 2)),
+        np.ascontiguousarray((cells.count > 0).swapaxes(1, 2).astype(np.float64)),
+        turned,
+        np.ascontiguousarray(square),
     )
 
 

@@ -393,3 +393,23 @@ def test_contract_a_covariate_called_as_an_estimand_is_to_be_renamed():
     data = NestedBatch(batch.y, batch.design, batch.kept, {"group1_icc": batch.covariates["row"]})
     with pytest.raises(StudyError, match="a covariate is called 'group1_icc', as an estimand is"):
         answer(nested.reml.with_fixed_effects(), data)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 6])
+def test_identity_replicates_do_not_influence_one_another(seed):
+    batch = random_batch(seed, 6)
+    if seed == 2:
+        weights = np.random.default_rng(0).gamma(2, size=batch.y.shape)
+        batch = NestedBatch(batch.y, batch.design, batch.kept, batch.covariates, weights)
+    method = nested.reml.with_icc("profile", "logit").with_fixed_effects().with_tests(*TESTED)
+    whole = answer(method, batch)
+    for some in (slice(2, 3), slice(1, 5)):
+        part = answer(method, batch[some])
+        for name, of in part.estimates.items():
+            other = whole.estimates[name]
+            for one, two in zip(of, other, strict=True):
+                if isinstance(one, np.ndarray):
+                    np.testing.assert_array_equal(one, two[some], err_msg=name)
+            for kind, limits in (of.intervals or {}).items():
+                for one, two in zip(limits, other.intervals[kind], strict=True):
+                    np.testing.assert_array_equal(one, two[some], err_msg=f"{name} {kind}")

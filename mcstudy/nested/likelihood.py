@@ -9,6 +9,7 @@ sums over the cells of one group 1 are
     z'V^-1 z = sum_groups (level eta' + E rho') + sum e e'/v + within/se
     log|V| = sum log(n v) - sum_groups log H + (rows - cells) log se
 
+With prior weights n is the sum of a cell's weights, and log|V| less by that of their logarithms.
 The matrices V_i of the derivatives are 1 1' for s1, diagonals of 1 for s2 and of u for se. Columns
 are first combined into whitened fixed effects and the residual, for which the second derivatives
 are needed on the diagonal only. Levels and deviations are kept apart so that nothing cancels where

@@ -153,7 +153,8 @@ def test_contract_every_page_is_in_the_site():
     listed = set()
     for page in PAGES:
         for tree in re.findall(r"^```\{toctree\}\n(.*?)^```$", page.read_text(), re.M | re.S):
-            names = [line for line in tree.split("\n") if line and not line.startswith(":")]
+            lines = [line for line in tree.split("\n") if line and not line.startswith(":")]
+            names = [re.sub(r"^.*<(.*)>$", r"\1", line) for line in lines]
             listed |= {(page.parent / name).resolve() for name in names}
     expected = {page.with_suffix("") for page in PAGES if page.name != "index.md"}
     assert expected <= listed

@@ -309,7 +309,10 @@ class Results(Printed):
         failed: Collection[str] = FAILED,
         level: float = 0.95,
     ) -> Sensitivity:
-        """Rank methods with failures counted in three ways; `mcstudy.comparison.sensitivity.sensitivity`."""
+        """Rank methods with failures counted in three ways.
+
+        See `mcstudy.comparison.sensitivity.sensitivity`.
+        """
         from mcstudy.comparison.sensitivity import sensitivity
 
         self._check_rows()

@@ -85,7 +85,7 @@ class Results(Printed):
 
     @property
     def labels(self) -> dict[str, str]:
-        """The words that stand for names, as the study gives them; see `mcstudy.labels`."""
+        """The words that stand for names, as the study gives them; see `Study`."""
         return dict(self.study.get("labels", {}))
 
     @cached_property
@@ -181,7 +181,7 @@ class Results(Printed):
         level: float = 0.95,
         format: str = "text",  # noqa: A002 - the command line's word
     ) -> Table:
-        """Lay out measures as a table; see `mcstudy.tables.table.table`.
+        """Lay out measures as a table; see `mcstudy.table`.
 
         Measures of `comparisons`, like ``"bias_difference"``, are taken from there, and
         ``"seconds"`` and those of diagnostics from `fit_measures`.
@@ -310,7 +310,10 @@ class Results(Printed):
         failed: Collection[str] = FAILED,
         level: float = 0.95,
     ) -> Sensitivity:
-        """Rank methods with failures counted in three ways; `mcstudy.comparison.sensitivity`."""
+        """Rank methods with failures counted in three ways.
+
+        See `mcstudy.comparison.sensitivity.sensitivity`.
+        """
         from mcstudy.comparison.sensitivity import sensitivity
 
         self._check_rows()
@@ -319,7 +322,7 @@ class Results(Printed):
         )
 
     def failure_overlap(self, *, where: Where = None, failed: Collection[str] = FAILED) -> Overlap:
-        """Count how often methods fail together; see `mcstudy.comparison.failures`."""
+        """Count how often methods fail together; `mcstudy.comparison.failures.failure_overlap`."""
         from mcstudy.comparison.failures import failure_overlap
 
         self._check_rows()

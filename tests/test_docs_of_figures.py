@@ -31,9 +31,3 @@ def test_contract_python_and_command_line_say_the_same():
 
 def _as_text(value):
     return ",".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-
-
-def test_contract_the_pictures_are_small_and_are_all_shown():
-    pictures = {path.name for path in (DOCS / "figures").iterdir()}
-    assert pictures == set(re.findall(r"\(figures/([\w.]+)\)", TEXT))
-    assert all((DOCS / "figures" / name).stat().st_size < 60_000 for name in pictures)

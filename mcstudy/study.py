@@ -88,8 +88,8 @@ class Study:
         is one of an estimand only. The names of a function's arguments say which columns of a cell
         it gets, of truth, estimate, std_error, lower and
         upper, or p_value: arrays of shape (R,) sorted by replicate with NaN for missing, truth a
-        float. A factor is its level. It returns a value, one for each replicate, ``(value, mcse)``,
-        ``(value, influence)`` or a `Measured`.
+        float. An argument without a default that is called like a factor is its level. It returns a
+        value, one for each replicate, ``(value, mcse)``, ``(value, influence)`` or a `Measured`.
     null : float or mapping of str to float, optional
         The value, or that of each estimand, whose absence from an interval counts as `rejection`.
         Where it is the true value, a `rejection`, of p-values too, is the size of a test.
@@ -306,8 +306,10 @@ class Study:
             asked = asks_for(self.estimands, factors)
         except ValueError as error:
             raise StudyError(f"{self.name}: {error}") from None
-        leading = {DATA, RNG} & {asked}
-        _check_takes([*factors, *leading], "estimands", self.estimands, leading=0, where=self.name)
+        kept = {asked} - {""}
+        _check_takes(
+            factors, "estimands", self.estimands, leading=0, where=self.name, optional=kept
+        )
         if asked == DATA and self.keep == "measures":
             raise StudyError(
                 f"{self.name}: estimands asks for data, and keep='measures' keeps sums about true "

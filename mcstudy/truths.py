@@ -7,6 +7,7 @@ the factors that it names. One that asks for ``data`` reads them off each data s
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, is_plain
+from mcstudy.measure import Measured
 from mcstudy.method import batch_of
 
 DATA, RNG = "data", "rng"
@@ -107,9 +109,11 @@ def _is_name(name: Any) -> bool:
 def _truth(value: Any) -> float | None:
     if isinstance(value, str | bytes):
         raise StudyError(f"{value!r} is a text, not a number")
-    if isinstance(value, tuple) and len(value) > 1:  # a Measured has more than value and mcse
+    if isinstance(value, tuple):
+        if len(value) != 2 and not isinstance(value, Measured):
+            raise StudyError(f"{short(value)} is no true value; give a number, or (value, mcse)")
         number, mcse = float(value[0]), float(value[1])
-        if not mcse >= 0:
+        if not 0 <= mcse < math.inf:
             raise StudyError(f"the MCSE of a true value is {mcse!r}; give 0 or more")
-        return SimulatedTruth(number, mcse)
+        return SimulatedTruth(number, mcse) if mcse else number
     return None if value is None else float(value)

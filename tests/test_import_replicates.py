@@ -157,7 +157,7 @@ def test_contract_intervals_and_tests_of_a_wide_table(tmp_path):
         (frame(lower=2.0, upper=1.0), {}, "a lower limit is above its upper one"),
         (frame(lower=2.0), {}, "and not both limits"),
         (frame(method="a"), {}, "replicate 1 occurs more than once in the table at only, a"),
-        (frame(method=None), {}, "a method is missing"),
+        (frame(method=None), {}, "a row has no method"),
         (frame().head(0), {}, "has no rows"),
         (frame().drop(columns="estimate"), {}, "has no column 'estimate'; name it with columns"),
     ],
@@ -186,3 +186,63 @@ def test_contract_the_command_line(made, tmp_path, monkeypatch, capfd):
     assert "--truth is 'mean:a=b'; write it as estimand:slope=1,intercept=0" in (
         capfd.readouterr().err
     )
+
+
+def test_contract_numbers_of_fits_that_failed_are_left_out(tmp_path):
+    rows = frame(status=["error", *["ok"] * 7], truth=1.0)
+    rows.loc[0, "estimate"] = 100.0
+    found = imported(rows, tmp_path)
+    bias = found.performance.query("measure == 'bias' and method == 'a'")
+    assert bias["used"].item() == 3
+    assert abs(bias["value"].item()) < 1
+
+
+def test_contract_numbers_that_no_method_has_are_no_replicates(tmp_path, capsys):
+    rows = frame(replicate=np.repeat([2, 4, 6, 2**53 + 1], 2))
+    found = import_replicates(rows, tmp_path, name="x")
+    assert found.fits["replicate"].max() == 3
+    assert "replicates are numbered anew here" in capsys.readouterr().err
+    assert not (found.fits["status"] == "error").any()
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (frame(truth=[1.0, 2.0] * 4), {}, "the truth varies in"),
+        (frame(truth=[1.0, 2.0] * 4), {"own_truths": True}, "replicate 0 has two true values"),
+        (frame().drop(columns="replicate").drop(index=2), {}, "no column numbers the replicates"),
+        (
+            pd.concat([frame(status="ok", estimand="u"), frame(status="boundary", estimand="v")]),
+            {},
+            "replicate 0 has two statuses in",
+        ),
+        (frame(estimand=""), {}, "a row has an empty estimand"),
+        (
+            pd.DataFrame({"b_ols_x": [1.0], "b_ols_x_1": [1.0]}),
+            {"columns": {"estimate": "b_{method}_{estimand}"}},
+            "column 'b_ols_x_1' fits 'b_{method}_{estimand}' in more than one way",
+        ),
+        (
+            pd.DataFrame({"b_ols": [1.0], "se_ols": [1.0], "se_typo": [1.0]}),
+            {"columns": {"estimate": "b_{method}", "std_error": "se_{method}"}},
+            r"column 'se_typo' \(std_error\) is of typo, which has no estimate",
+        ),
+    ],
+)
+def test_contract_what_could_be_read_in_two_ways_is_refused(tmp_path, data, options, message):
+    with pytest.raises(MCStudyError, match=message):
+        imported(data, tmp_path, **options)
+
+
+def test_contract_a_column_belongs_to_the_pattern_that_says_most(tmp_path):
+    rows = pd.DataFrame({"n": [5, 5], "rep": [0, 1], "b_ols": [1.0, 2.0], "b_se_ols": [0.1, 0.2]})
+    columns = {"replicate": "rep", "estimate": "b_{method}", "std_error": "b_se_{method}"}
+    found = imported(rows, tmp_path, by="n", columns=columns)
+    assert found.fits["method"].unique().tolist() == ["ols"]
+    assert found.estimates["std_error"].tolist() == [0.1, 0.2]
+
+
+def test_contract_a_refused_import_leaves_no_folder(tmp_path):
+    with pytest.raises(MCStudyError, match="null is given for 'zz'"):
+        imported(frame(), tmp_path, truth=0.0, null={"zz": 1.0})
+    assert imported(frame(), tmp_path, truth=0.0).folder.exists()

@@ -167,3 +167,32 @@ def test_identity_a_measure_gets_the_level_of_a_factor(tmp_path):
     assert "scaled_ratio" in set(results.comparisons["measure"])
     with pytest.raises(MCStudyError, match="measure 'm' asks for k; its arguments must be among"):
         study(measures={"m": lambda estimate, k: 1.0})
+
+
+def test_identity_the_error_of_a_simulated_truth_is_in_the_comparison(tmp_path):
+    def truth(rng, *, n):
+        return {"mean": (1.0, 0.1)}
+
+    results = run(study(estimands=truth), tmp_path, jobs=1, quiet=True)
+    table = results.comparisons
+    ours, theirs = of(table, "mse_difference"), of(table, "squared_difference")
+    pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_contract_shares_that_are_1_have_limits_and_ratios_of_noise_are_missing(tmp_path):
+    own = {
+        "covers": lambda lower, upper, truth: np.mean((lower <= truth) & (truth <= upper)),
+        "noise": lambda estimate, truth: np.nanmean(estimate - truth),
+    }
+    wide = {
+        name: lambda sample, shift=shift: {
+            "mean": Estimate(sample.mean() + shift, lower=-99.0, upper=99.0)
+        }
+        for name, shift in (("plain", 0.0), ("shrunken", 0.01))
+    }
+    results = run(study(measures=own, methods=wide), tmp_path, jobs=1, quiet=True)
+    table = results.comparisons.query("n == 10").set_index("measure")
+    own_row, ours = table.loc["covers_difference"], table.loc["coverage_difference"]
+    assert (own_row["lower"], own_row["upper"]) == (ours["lower"], ours["upper"])
+    assert ours["lower"] < 0 < ours["upper"]
+    assert np.isnan(table.loc["noise_ratio", "value"])

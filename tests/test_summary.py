@@ -253,7 +253,7 @@ def test_contract_a_method_with_the_numbers_of_another_is_one_line(study_file, t
     twice = ('"jittered": jittered', '"jittered": jittered, "again": average')
     results = run(study_file(twice), tmp_path, jobs=1, replicates=10, quiet=True)
     shown = str(results)
-    assert "again: every number is that of average, to the last bit" in shown
+    assert "again: every measure is that of average, to the last bit" in shown
     rows = [line.split()[0] for line in shown.splitlines() if line.strip()]
     assert rows.count("average") > 1
     assert "x 3 methods x" in shown

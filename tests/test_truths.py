@@ -1,5 +1,6 @@
 """True values that each data set has of its own, and those that are found by simulation."""
 
+import dataclasses
 import json
 import pickle
 
@@ -14,6 +15,7 @@ from mcstudy import (
     Study,
     batched,
     check,
+    compare_runs,
     grid,
     open_results,
     performance,
@@ -333,3 +335,88 @@ def test_contract_a_simulated_truth_is_a_number_with_an_error():
     wrong = gamma_study(estimands=lambda rng, **_: {"mean": (1.0, -1.0)})
     with pytest.raises(MCStudyError, match=r"the MCSE of a true value is -1.0; give 0 or more"):
         wrong.truths(wrong.conditions.conditions[0])
+
+
+def drawn_truth_study(seed, *, shared, streams):
+    """A study whose true value is known to .1 only: one for all n, or one for each."""
+
+    def estimands(rng, **others):
+        return {"m": (0.1 * rng.normal(), 0.1)}
+
+    def estimands_of_n(rng, *, n):
+        return {"m": (0.1 * rng.normal(), 0.1)}
+
+    return Study(
+        name="drawn",
+        simulate=lambda rng, *, n: rng.normal(size=n),
+        estimands=estimands if shared else estimands_of_n,
+        methods={"mean": lambda sample: {"m": Estimate(sample.mean(), 0.1)}},
+        conditions=grid(n=[100, 110]),
+        replicates=40,
+        seed=seed,
+        streams=streams,
+    )
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("streams", ["common", "independent"])
+def test_law_a_difference_of_conditions_has_the_errors_of_their_true_values(
+    tmp_path, shared, streams
+):
+    found = []
+    for seed in range(40):
+        study = drawn_truth_study(seed, shared=shared, streams=streams)
+        results = run(study, tmp_path / str(seed), jobs=1, quiet=True)
+        (row,) = results.contrast("n", 110, 100, measure="bias").frame.to_dict("records")
+        found.append((row["value"], row["mcse"]))
+    value, mcse = np.array(found).T
+    # The spread of 40 values is known to 11 %.
+    assert abs(np.sqrt((mcse**2).mean()) / value.std(ddof=1) - 1) < 4 * 0.11
+
+
+def test_identity_a_data_set_without_a_true_value_counts_where_none_is_needed(tmp_path):
+    def some(data, *, n):
+        return {"mean": data["mean"] if data["mean"] > 0 else None}
+
+    methods = {"shrunken": shrunken, "also": lambda data: average({**data, "mean": 0.0})}
+    made = study(estimands=some, methods=methods)
+    table = run(made, tmp_path, jobs=1, quiet=True).performance.query("method == 'shrunken'")
+    used = table.groupby("measure")["used"].first()
+    assert used["width"] == used["rejection"] == 150
+    assert used["coverage"] == used["coverage_of_all"] == used["bias"] < 140
+    shares = table.set_index("measure")["value"]
+    assert shares["coverage"].tolist() == shares["coverage_of_all"].tolist()
+
+
+def test_identity_two_runs_about_two_simulated_truths_agree(tmp_path):
+    folders = []
+    for name, value in (("a", 0.0094), ("b", 0.05)):
+        study = drawn_truth_study(1, shared=True, streams="independent")
+        study = dataclasses.replace(study, estimands=given_truth(value))
+        folders.append(run(study, tmp_path / name, jobs=1, quiet=True).folder)
+    made = compare_runs(*folders)
+    assert not made.moved
+
+
+def given_truth(value):
+    return lambda rng, **others: {"m": (value, 0.1)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((0.0, 0.5, 1.0), "is no true value; give a number, or .value, mcse."),
+        ((0.0, np.inf), "the MCSE of a true value is inf; give 0 or more"),
+    ],
+)
+def test_contract_odd_true_values_are_refused(answer, message):
+    wrong = gamma_study(estimands=lambda rng, **_: {"mean": answer})
+    with pytest.raises(MCStudyError, match=message):
+        wrong.truths(wrong.conditions.conditions[0])
+
+
+def test_contract_a_precision_below_the_error_of_the_truth_is_refused(tmp_path):
+    study = drawn_truth_study(1, shared=True, streams="independent")
+    study = dataclasses.replace(study, precision={"bias": 0.05}, max_replicates=400)
+    with pytest.raises(MCStudyError, match="which no number of replicates makes smaller"):
+        run(study, tmp_path, jobs=1, quiet=True)

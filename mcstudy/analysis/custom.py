@@ -117,6 +117,8 @@ class Custom:
 
     def value(self, answer: Any) -> float:
         """Return the value of an answer of another kind."""
+        if isinstance(answer, tuple) and not isinstance(answer, Measured) and len(answer) != 2:
+            return _number(answer)  # which says what to return
         return _number(answer[0] if isinstance(answer, tuple) else answer)
 
     def without_groups(self, columns: Mapping[str, Any], count: int) -> tuple[Floats, Floats]:

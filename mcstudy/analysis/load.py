@@ -76,6 +76,7 @@ class EstimandRows:
         truth = self.truth
         if not isinstance(truth, np.ndarray):
             return self
+        truth = np.where(np.isfinite(truth), truth, np.nan)
         intervals = {name: (a - truth, b - truth) for name, (a, b) in self.intervals.items()}
         estimate = self.estimate - truth
         return replace(self, truth=0.0, estimate=estimate, intervals=intervals, own_truth=truth)

@@ -47,7 +47,7 @@ class Cell:
         In the estimand's units.
     lower, upper : arrays of shape (R,), optional
         The limits of one interval.
-    null : float or array of shape (R,), optional
+    null : float, optional
         The value that a test rejects when the interval does not contain it.
     has_truth : bool, default True
         Whether the estimand has a true value, which may be missing here.
@@ -64,19 +64,23 @@ class Cell:
     std_error: Floats
     lower: Floats | None = None
     upper: Floats | None = None
-    null: Any = np.nan
+    null: float = np.nan
     has_truth: bool = True
     p_value: Floats | None = None
     alpha: float = np.nan
     as_given: Cell | None = None
 
     def about_truth(self) -> Cell:
-        """Return a cell of errors, about 0, if each data set has its own true value."""
+        """Return a cell of errors, about 0, if each data set has its own true value.
+
+        Numbers of a data set without one are missing. What needs none is of `as_given`.
+        """
         if not isinstance(self.truth, np.ndarray):
             return self
-        lower, upper = (None if of is None else of - self.truth for of in (self.lower, self.upper))
-        errors = replace(self, estimate=self.estimate - self.truth, lower=lower, upper=upper)
-        return replace(errors, truth=0.0, null=self.null - self.truth, as_given=self)
+        truth = np.where(np.isfinite(self.truth), self.truth, np.nan)
+        lower, upper = (None if of is None else of - truth for of in (self.lower, self.upper))
+        errors = replace(self, estimate=self.estimate - truth, lower=lower, upper=upper)
+        return replace(errors, truth=0.0, as_given=replace(self, truth=truth))
 
     @cached_property
     def finite_estimate(self) -> Floats:
@@ -157,18 +161,10 @@ class Cell:
         exist = ~(np.isnan(self.lower) | np.isnan(self.upper))
         return (self.lower, self.upper) if exist.all() else (self.lower[exist], self.upper[exist])
 
-    def hits(self, value: Any) -> NDArray[np.bool_]:
-        """Return which of the intervals that exist contain `value`; none for a missing value.
-
-        An array of shape (R,) has a value for each replicate.
-        """
+    def hits(self, value: float) -> NDArray[np.bool_]:
+        """Return which of the intervals that exist contain `value`; none for a missing value."""
         lower, upper = self.limits
-        if isinstance(value, np.ndarray):
-            value = value[~(np.isnan(self.lower) | np.isnan(self.upper))]  # type: ignore[arg-type]
-        elif not np.isfinite(value):
-            return np.empty(0, bool)
-        found: NDArray[np.bool_] = (lower <= value) & (value <= upper)
-        return found
+        return (lower <= value) & (value <= upper) if np.isfinite(value) else np.empty(0, bool)
 
 
 def bias(cell: Cell) -> Measured:
@@ -270,7 +266,10 @@ def coverage_of_all(cell: Cell) -> Measured:
     """Share of all replicates whose interval exists and contains the truth; binomial MCSE."""
     if not np.isfinite(cell.truth):
         return MISSING
-    return share_of(int(np.count_nonzero(cell.hits(cell.truth))), len(cell.estimate))
+    of = len(cell.estimate)
+    if cell.as_given is not None:
+        of = int(np.count_nonzero(np.isfinite(cell.as_given.truth)))
+    return share_of(int(np.count_nonzero(cell.hits(cell.truth))), of)
 
 
 def bias_eliminated_coverage(cell: Cell) -> Measured:
@@ -300,7 +299,7 @@ def miss_above(cell: Cell) -> Measured:
 
 def width(cell: Cell) -> Measured:
     """Mean width of the finite intervals; MCSE sd/sqrt(n)."""
-    lower, upper = cell.limits
+    lower, upper = (cell.as_given or cell).limits
     with np.errstate(invalid="ignore"):
         return mean_of(finite(upper - lower))
 
@@ -312,6 +311,7 @@ def rejection(cell: Cell) -> Measured:
     """
     if cell.p_value is not None:
         return share(finite(cell.p_value) <= cell.alpha)
+    cell = cell.as_given or cell
     return share(~cell.hits(cell.null))
 
 

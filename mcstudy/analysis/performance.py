@@ -150,7 +150,7 @@ class MeasureSet:
         """Yield name and value of the measures of an interval; `rejection` if there is a null."""
         absent = () if cell.has_truth else NEED_TRUTH
         for name in INTERVAL_MEASURES:
-            if name not in absent and (name != "rejection" or not np.isnan(cell.null).all()):
+            if name not in absent and (name != "rejection" or not np.isnan(cell.null)):
                 yield name, measured(name, cell, normal=self.normal)
         yield from self._own(cell, where, estimand, kind="interval")
 

@@ -39,6 +39,7 @@ from mcstudy.comparison.influence import (
     OF_LIMITS,
     contributions,
     error_of_difference,
+    error_of_truths,
     test_contributions,
 )
 from mcstudy.errors import ResultsError
@@ -46,6 +47,7 @@ from mcstudy.measure import LEVEL, REJECTION, Z, alphas_of, null_of, rejection_a
 from mcstudy.simulation.validation import TEST
 from mcstudy.tables.document import Document
 from mcstudy.tables.formats import Printed
+from mcstudy.truths import mcse_of
 
 _SHOWN = ("bias", "rmse", "coverage", "mean", REJECTION)
 """Measures that are compared where none is named: those of these that there are."""
@@ -160,7 +162,8 @@ def contrast(
         raise ResultsError(
             f"contrast: no cell has {', '.join(names)} at both levels of {factor} here"
         )
-    frame = _differences(both, _paired_errors(folder, factor, (level, reference), names, record))
+    paired_errors = _paired_errors(folder, factor, (level, reference), names, record)
+    frame = _differences(both, paired_errors, paired=record.get("streams") == "common")
     frame.attrs |= performance.attrs
     return Contrast(factor, level, reference, frame)
 
@@ -189,7 +192,9 @@ def _joined(some: pd.DataFrame, factor: str, level: Any, reference: Any) -> pd.D
     return pd.concat([labels, both], axis=1)
 
 
-def _differences(both: pd.DataFrame, paired: Mapping[tuple[Any, ...], float]) -> pd.DataFrame:
+def _differences(
+    both: pd.DataFrame, found: Mapping[tuple[Any, ...], float], *, paired: bool
+) -> pd.DataFrame:
     """Return the differences with their errors and limits."""
     columns = ("value", "mcse", "lower", "upper", "used", "replicates", "measure")
     one, other = (
@@ -200,7 +205,7 @@ def _differences(both: pd.DataFrame, paired: Mapping[tuple[Any, ...], float]) ->
         np.minimum(one[name].to_numpy(dtype=float), other[name].to_numpy(dtype=float))
         for name in ("used", "replicates")
     )
-    of_pairs = np.array([paired.get(key, np.nan) for key in both.index], dtype=float)
+    of_pairs = np.array([found.get(key, np.nan) for key in both.index], dtype=float)
     known = np.isfinite(of_pairs)
     # Of a share never below that of half a replicate, so that 0 and 1 have an error.
     of_pairs = np.where(shares(one), np.maximum(of_pairs, 1 / (used + 2)), of_pairs)
@@ -215,7 +220,7 @@ def _differences(both: pd.DataFrame, paired: Mapping[tuple[Any, ...], float]) ->
         upper=value + Z * error,
         used=used.astype(int),
         replicates=replicates.astype(int),
-        paired=known,
+        paired=known & paired,
     )
 
 
@@ -226,8 +231,12 @@ def _paired_errors(
     measures: Sequence[str],
     record: Mapping[str, Any],
 ) -> dict[tuple[Any, ...], float]:
-    """Return the errors of the differences by cell; empty where the conditions are independent."""
-    if record.get("streams") != "common" or record.get("keep", "rows") != "rows":
+    """Return the errors of the differences by cell that are not those of independent numbers.
+
+    They are of pairs, or of measures that rest on simulated true values.
+    """
+    is_needed = record.get("streams") == "common" or record.get("truth_errors")
+    if not is_needed or record.get("keep", "rows") != "rows":
         return {}
     waiting: dict[tuple[Any, ...], tuple[Any, ConditionRows]] = {}
     found: dict[tuple[Any, ...], float] = {}
@@ -256,11 +265,25 @@ def _errors_between(
                 dict(_parts(of, estimand, measures, record))
                 for of in (rows.estimands[estimand], others.estimands[estimand])
             ]
+            cells = [
+                dict(of.cells()) for of in (rows.estimands[estimand], others.estimands[estimand])
+            ]
             for key in sides[0].keys() & sides[1].keys():
-                error = error_of_difference(
-                    sides[0][key], sides[1][key], rows.replicate, others.replicate
+                interval, measure = key
+                further = (
+                    error_of_truths(measure, *(of[interval] for of in cells))
+                    if all(interval in of for of in cells)
+                    else 0.0
                 )
-                yield (method, estimand, *key), error
+                if record.get("streams") != "common":
+                    if not further and not mcse_of(rows.estimands[estimand].truth):
+                        continue  # the errors of the two numbers are known
+                    error = float(np.hypot(*(np.sqrt((of[key] ** 2).sum()) for of in sides)))
+                else:
+                    error = error_of_difference(
+                        sides[0][key], sides[1][key], rows.replicate, others.replicate
+                    )
+                yield (method, estimand, *key), float(np.hypot(error, further))
 
 
 def _parts(

@@ -15,8 +15,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
+from mcstudy.analysis.measures import INTERVAL_MEASURES, NEED_TRUTH, Cell
+from mcstudy.analysis.performance import measured
 from mcstudy.arrays import Floats
+from mcstudy.truths import mcse_of
 
 Replicates: TypeAlias = NDArray[np.int64]
 
@@ -34,6 +36,7 @@ def test_contributions(cell: Cell) -> Floats:
     """Return what each replicate contributes to the rejection rate of a test, shape (R,)."""
     if cell.p_value is not None:
         return centred(np.where(np.isnan(cell.p_value), np.nan, cell.p_value <= cell.alpha))
+    cell = cell.as_given or cell
     lower, upper = np.asarray(cell.lower), np.asarray(cell.upper)
     missing = np.isnan(lower) | np.isnan(upper)
     return centred(np.where(missing, np.nan, (cell.null < lower) | (upper < cell.null)))
@@ -63,6 +66,25 @@ def error_of_difference(
         difference[np.searchsorted(union, other_replicate)] -= other
     with np.errstate(over="ignore"):
         return float(np.sqrt((difference**2).sum()))
+
+
+def error_of_truths(measure: str, one: Cell, other: Cell) -> float:
+    """Return the error that simulated true values add to a difference of two measures.
+
+    One that both have moves both at once; two of their own move independently.
+    """
+    errors = mcse_of(one.truth), mcse_of(other.truth)
+    if measure not in NEED_TRUTH or not any(errors):
+        return 0.0
+
+    def values(cell: Cell, error: float) -> Floats:
+        sides = (replace(cell, truth=float(cell.truth) + side * error) for side in (1, -1))
+        return np.array([measured(measure, side).value for side in sides])
+
+    moved = [values(cell, error) for cell, error in zip((one, other), errors, strict=True)]
+    if errors[0] == errors[1] and float(one.truth) == float(other.truth):
+        moved = [moved[0] - moved[1]]
+    return float(np.sqrt(sum((of[0] - of[1]) ** 2 for of in moved))) / 2
 
 
 def by_replicate(pieces: Sequence[tuple[Floats, Replicates]]) -> Floats:
@@ -137,7 +159,8 @@ def relative_error(cell: Cell) -> tuple[Floats, Floats]:
 
 def of_limits(measure: str, cell: Cell) -> Floats:
     """Influence on a measure of an interval: whether it holds, or the width; NaN without limits."""
-    lower, upper = np.asarray(cell.lower), np.asarray(cell.upper)
+    of = cell.as_given or cell if measure == "width" else cell
+    lower, upper = np.asarray(of.lower), np.asarray(of.upper)
     if measure == "width":
         width: Floats = upper - lower
         return width
@@ -153,6 +176,8 @@ def of_limits(measure: str, cell: Cell) -> Floats:
         true = (lower <= centre) & (centre <= upper)
     if measure == "coverage_of_all":
         of_all: Floats = true.astype(float)
+        if cell.as_given is not None:
+            of_all = np.where(np.isfinite(cell.as_given.truth), of_all, np.nan)
         return of_all
     exist: Floats = np.where(np.isnan(lower) | np.isnan(upper), np.nan, true.astype(float))
     return exist

@@ -17,11 +17,13 @@ from mcstudy.analysis.custom import Custom
 from mcstudy.analysis.load import EstimandRows, MethodRows
 from mcstudy.analysis.mcse import group_jackknife, mean
 from mcstudy.analysis.measures import Cell
+from mcstudy.analysis.simulated_truth import widened
 from mcstudy.arrays import Booleans, Floats
 from mcstudy.comparison.paired_measures import share_difference, with_log_limits
-from mcstudy.measure import MISSING, Measured
+from mcstudy.measure import MISSING, Measured, Z
 from mcstudy.simulation.call import attempt
 from mcstudy.simulation.validation import TEST
+from mcstudy.truths import mcse_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,16 +120,44 @@ class OwnMeasures:
             return
         value = one.value - other.value
         error = group_jackknife(value, one.left_out - other.left_out, one.sizes)
+        further = self._error_of_truth(custom, columns, sides, complete)
         difference = Measured(value, error, used)
         if one.hits is not None and other.hits is not None:
             shares = share_difference(one.hits, other.hits)
             difference = Measured(value, error, used, (float(shares.lower), float(shares.upper)))
-        yield DIFFERENCE, difference
+        yield DIFFERENCE, widened(difference, *further[0])
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = float(np.float64(one.value) / other.value)
             error = group_jackknife(ratio, one.left_out / other.left_out, one.sizes)
-        made = with_log_limits(ratio, error, used) if np.isfinite(ratio) else MISSING
-        yield RATIO, Measured(float(made.value), float(made.mcse), used, _limits(made))
+        # A ratio of what may be 0, or of another sign, says nothing.
+        told = np.isfinite(ratio) and _differs_from_0(one) and _differs_from_0(other)
+        made = with_log_limits(ratio, error, used) if told else MISSING
+        ratio_of = Measured(float(made.value), float(made.mcse), used, _limits(made))
+        yield RATIO, widened(ratio_of, *further[1]) if told else ratio_of
+
+    def _error_of_truth(
+        self,
+        custom: Custom,
+        columns: Sequence[dict[str, Any]],
+        sides: Sequence[_Side],
+        complete: Booleans,
+    ) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return difference and ratio with the true value one error up, and down."""
+        error = mcse_of(sides[0].cell.truth)
+        if "truth" not in custom.columns or not error:
+            return (0.0, 0.0), (0.0, 0.0)
+        moved: list[tuple[float, float]] = []
+        for side in (1, -1):
+            values = []
+            for own in columns:
+                shifted = own | {"truth": float(own["truth"]) + side * error}
+                some = {n: of[complete] if np.ndim(of) else of for n, of in shifted.items()}
+                answer = custom.function(**some)
+                each = custom.each(answer, int(complete.sum()))
+                values.append(custom.value(answer) if each is None else each[0])
+            moved.append((values[0] - values[1], values[0] / values[1] if values[1] else np.nan))
+        (up, up_ratio), (down, down_ratio) = moved
+        return (up, down), (up_ratio, down_ratio)
 
     def _measured(
         self, custom: Custom, key: tuple[Any, ...], columns: dict[str, Any], complete: Booleans
@@ -173,7 +203,14 @@ def _left_out(custom: Custom, columns: dict[str, Any], count: int) -> LeftOut:
         return LeftOut(value, left_out, np.ones(count), influence == 1 if binary else None)
     value = custom.value(answer)
     left, sizes = custom.without_groups(columns, count)
-    return LeftOut(value, left, sizes)
+    constant = value in (0.0, 1.0) and len(left) > 1 and (left == value).all()
+    return LeftOut(value, left, sizes, np.full(count, value == 1) if constant else None)
+
+
+def _differs_from_0(measured: LeftOut) -> bool:
+    """Return whether the 95 % Monte Carlo limits of a measure exclude 0."""
+    error = group_jackknife(measured.value, measured.left_out, measured.sizes)
+    return bool(abs(measured.value) > Z * error)
 
 
 def _limits(made: Measured) -> tuple[float, float] | None:

@@ -100,11 +100,7 @@ def condition_comparisons(
             one, other = rows.methods[method], rows.methods[reference]
             places, other_places, count = matched(one, other)
             estimands = sorted(one.estimands.keys() & other.estimands.keys())
-            own, others = (
-                {name: of.estimands[name].about_truth() for name in estimands}
-                for of in (one, other)
-            )
-            sides = (own, places), (others, other_places)
+            sides = (one.estimands, places), (other.estimands, other_places)
             step = max(1, _NUMBERS // max(count, 1))
             for begin in range(0, len(estimands), step):
                 names = estimands[begin : begin + step]
@@ -143,7 +139,11 @@ def _measures(
     sides: tuple[Side, Side], names: Sequence[str], null: Null, intervals: tuple[str, str] | None
 ) -> Iterator[tuple[Sequence[str], str | None, str, Measured]]:
     """Yield the comparisons of estimates, then those of each two intervals, by some estimands."""
-    (one, _), (other, _) = sides
+    as_given, ((given, places), (other_given, other_places)) = sides, sides
+    one, other = (
+        {n: of.about_truth() for n, of in of_all.items()} for of_all in (given, other_given)
+    )
+    sides = (one, places), (other, other_places)
     both = [name for name in names if one[name].estimated and other[name].estimated]
     true = [name for name in both if one[name].has_truth]
     untrue = [name for name in both if not one[name].has_truth]
@@ -164,7 +164,8 @@ def _measures(
         with_truth = [name for name in having if one[name].has_truth]
         for some, measures in ((with_truth, _OF_TRUTH), (having, _OF_ALL), (tested, _OF_NULL)):
             if some:
-                pair = _pair(sides, some, (first, second), null)
+                about = sides if measures is _OF_TRUTH else as_given
+                pair = _pair(about, some, (first, second), null)
                 for name, measure in measures.items():
                     yield some, label, name, _with_error_of_truth(measure, pair, sides, some)
 
@@ -220,7 +221,8 @@ def _pair(
     null: Null = None,
 ) -> Pair:
     """Return the pair of some estimands, a row each."""
-    truth = np.array([[sides[0][0][name].truth] for name in names])
+    own = [_truth_of(sides[0][0][name], sides[0][1]) for name in names]
+    truth = np.stack(np.broadcast_arrays(*own)) if len(own) > 1 else own[0][None]
     pair = Pair(truth, _stacked(sides[0], names), _stacked(sides[1], names))
     if intervals is None:
         return pair
@@ -228,13 +230,16 @@ def _pair(
         (_stacked(side, names, interval, 0), _stacked(side, names, interval, 1))
         for side, interval in zip(sides, intervals, strict=True)
     )
-    estimands, places = sides[0]
-    own_truths = {name: of for name in names if (of := estimands[name].own_truth) is not None}
-    tested: Any = np.array([[null_of(null, name)] for name in names])
-    if own_truths:
-        away = [own_truths[n][places] if n in own_truths else np.zeros(1) for n in names]
-        tested = tested - np.stack(np.broadcast_arrays(*away, pair.estimate[0])[:-1])
+    tested = np.array([[null_of(null, name)] for name in names])
     return replace(pair, limits=limits, reference_limits=reference_limits, null=tested)
+
+
+def _truth_of(rows: EstimandRows, places: Places) -> Floats:
+    """Return the true value, of errors 0, and NaN in the data sets that have none."""
+    if rows.own_truth is not None:
+        return np.where(np.isnan(rows.own_truth[places]), np.nan, 0.0)
+    given = rows.truth
+    return given[places] if isinstance(given, np.ndarray) else np.array([float(given)])
 
 
 def _stacked(side: Side, names: Sequence[str], interval: str = "", end: int = 0) -> Floats:

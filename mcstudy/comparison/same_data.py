@@ -34,6 +34,7 @@ from mcstudy.comparison.influence import (
     centred,
     contributions,
     error_of_difference,
+    error_of_truths,
 )
 from mcstudy.comparison.paired import matched
 from mcstudy.simulation.validation import STATUSES
@@ -220,12 +221,10 @@ def paired_errors(
             continue
         endings = rows.status_code[at].tolist(), others.status_code[at_other].tolist()
         agreement.endings.setdefault(method, Counter()).update(zip(*endings, strict=True))
-        for labels, parts, parts_other in contributions_of_both(rows, others):
+        for labels, parts, parts_other, further in contributions_of_both(rows, others):
             key = cell_key({**one.factors, "method": method, **labels})
-            yield (
-                key,
-                error_of_difference(parts, parts_other, rows.replicate, others.replicate),
-            )
+            error = error_of_difference(parts, parts_other, rows.replicate, others.replicate)
+            yield key, float(np.hypot(error, further))
         for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):
             values = rows.estimands[estimand].estimate[at]
             agreement.add((method, estimand), values, others.estimands[estimand].estimate[at_other])
@@ -233,18 +232,23 @@ def paired_errors(
 
 def contributions_of_both(
     rows: MethodRows, others: MethodRows
-) -> Iterator[tuple[dict[str, str | None], Floats, Floats]]:
-    """Yield what the replicates of both contribute to each measure, and which one it is."""
+) -> Iterator[tuple[dict[str, str | None], Floats, Floats, float]]:
+    """Yield what the replicates of both contribute to each measure, and which one it is.
+
+    Then the error of simulated true values in the difference.
+    """
     found = {
         f"share_{word}": (rows.status_code == code, others.status_code == code)
         for code, word in enumerate(STATUSES)
     }
     for measure, both in {**found, WARNED: (rows.warned, others.warned)}.items():
         here, there = (centred(hits.astype(float)) for hits in both)
-        yield {"estimand": None, "interval": None, "measure": measure}, here, there
+        yield {"estimand": None, "interval": None, "measure": measure}, here, there, 0.0
     for estimand in sorted(rows.estimands.keys() & others.estimands.keys()):
         cells, cells_other = (dict(of.estimands[estimand].cells()) for of in (rows, others))
         for interval in sorted(cells.keys() & cells_other.keys(), key=lambda name: name or ""):
             for measure in sorted(KNOWN - OF_LIMITS if interval is None else OF_LIMITS):
                 here, there = (contributions(measure, of[interval]) for of in (cells, cells_other))
-                yield {"estimand": estimand, "interval": interval, "measure": measure}, here, there
+                further = error_of_truths(measure, cells[interval], cells_other[interval])
+                labels = {"estimand": estimand, "interval": interval, "measure": measure}
+                yield labels, here, there, further

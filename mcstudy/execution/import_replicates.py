@@ -116,8 +116,8 @@ def import_replicates(
     store = Store(folder / study.name)
     if os.path.lexists(store.folder):
         raise ResultsError(f"{store.folder}: is there already; give another name, or delete it")
+    study_record = StudyRecord(study, store)  # refuses what it must before the folder is made
     with store.locked():
-        study_record = StudyRecord(study, store)
         _store(study_record, imported)
         while not update_tables(study_record, progress):
             pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,36 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pandas.api.types import is_integer_dtype as is_integers
 
-from mcstudy.arguments import as_texts, short, suggestion
+from mcstudy.arguments import as_texts, short
 from mcstudy.errors import TableError
 from mcstudy.external.columns import Truth, check_p_values, given_truth, only_truth
+from mcstudy.external.layouts import NUMBERS, PLACES, ROLES, Layout, layouts_of, with_truth
 from mcstudy.external.readers import Source, open_source
 from mcstudy.grid import RESERVED, Condition
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.validation import CODES, DEFAULT_INTERVAL, TEST, TRUTH, column_of
 
-NUMBERS = ("estimate", "std_error", "lower", "upper", TEST)
-ROLES = ("method", "estimand", "replicate", *NUMBERS, TRUTH, "status", "seconds")
-"""What a column can be: its own name says so, or `columns`."""
 NO_ROW = "the table has no row of this replicate"
-_PLACES = ("method", "estimand", "interval")
-_PLACE = re.compile(r"\{(" + "|".join(_PLACES) + r")\}")
-_SPARSE = 4  # times as many numbers as replicates: those are no numbers in a row
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The columns that hold one interval of one estimand by one method, by role.
-
-    A name that is empty stands in a column, or nowhere.
-    """
-
-    method: str
-    estimand: str
-    interval: str
-    columns: Mapping[str, str]
+_WITHOUT_NUMBERS = (Status.ERROR, Status.TIMEOUT, Status.CRASHED, Status.SKIPPED)
+"""Fits that ended so have no numbers, whatever the table says, as in a run."""
+_TRUTH_VALUES = ("true", "false")
 
 
 @dataclass
@@ -88,7 +73,7 @@ def read_replicates(
     layouts = layouts_of(source, columns, factors)
     if isinstance(truth, str):
         source.check_column(truth, TRUTH)
-        layouts = [_with_truth(layout, truth) for layout in layouts]
+        layouts = [with_truth(layout, truth) for layout in layouts]
     rows = long_rows(_frame(source, factors, layouts), factors, layouts, source.name)
     imported = Imported()
     for levels, own in rows.groupby(factors, dropna=False, sort=False) if factors else [((), rows)]:
@@ -103,52 +88,6 @@ def read_replicates(
                 for name in names
             }
     return imported
-
-
-def layouts_of(
-    source: Source, columns: Mapping[str, str] | None, factors: Sequence[str]
-) -> list[Layout]:
-    """Return where numbers stand: once, or of a wide table once for each set of its columns."""
-    given = {} if columns is None else columns
-    if not isinstance(given, Mapping):
-        raise TableError(f"columns is {short(columns)}; write {{'estimate': 'column', ...}}")
-    if unknown := [role for role in given if role not in ROLES]:
-        raise TableError(
-            f"columns names {short(unknown[0])}{suggestion(unknown[0], ROLES)}; a column can be "
-            f"{', '.join(ROLES)}"
-        )
-    if odd := [role for role, name in given.items() if not isinstance(name, str) or not name]:
-        raise TableError(f"columns has {short(given[odd[0]])} for {odd[0]}; name a column")
-    roles = {role: role for role in ROLES if role in source.columns and role not in factors}
-    roles |= given
-    plain, wide = {}, {}
-    for role, name in roles.items():
-        if _PLACE.search(name):
-            wide[role] = _matches(source, role, name)
-        else:
-            source.check_column(name, role)
-            plain[role] = name
-    if not {"estimate", TEST} & roles.keys():
-        raise TableError(
-            f"{source.name}: has no column 'estimate'; name it with columns={{'estimate': ...}}, "
-            "or one of p-values with 'p_value'"
-        )
-    if ("lower" in roles) != ("upper" in roles):
-        there = "lower" if "lower" in roles else "upper"
-        raise TableError(f"{source.name}: has '{roles[there]}' and not both limits; name the other")
-    found: dict[tuple[str, str, str], dict[str, str]] = {}
-    for of in wide.values():
-        for place in of:
-            found.setdefault(place, dict(plain))
-    for role, of in wide.items():
-        for place, column in of.items():
-            for other in found:
-                if all(not name or name == there for name, there in zip(place, other, strict=True)):
-                    found[other][role] = column
-    # A set of columns that says less than another is part of it.
-    return [Layout(*place, own) for place, own in found.items() if not _within(place, found)] or [
-        Layout("", "", "", plain)
-    ]
 
 
 def long_rows(
@@ -193,43 +132,11 @@ def _frame(source: Source, factors: Sequence[str], layouts: Sequence[Layout]) ->
     return frame
 
 
-def _matches(source: Source, role: str, pattern: str) -> dict[tuple[str, str, str], str]:
-    """Return the columns that a pattern like ``b_{method}`` fits, by the three places."""
-    pieces = _PLACE.split(pattern)
-    if len({*pieces[1::2]}) < len(pieces[1::2]):
-        raise TableError(f"columns: '{pattern}' names a place twice; name each once")
-    if role not in (*NUMBERS, TRUTH, "status", "seconds"):
-        raise TableError(f"columns: '{pattern}' is for numbers, not for {role}; name one column")
-    texts = [
-        f"(?P<{piece}>.+)" if place % 2 else re.escape(piece) for place, piece in enumerate(pieces)
-    ]
-    fits = [(re.fullmatch("".join(texts), name), name) for name in source.columns]
-    found = {tuple(m.groupdict().get(place, "") for place in _PLACES): n for m, n in fits if m}
-    if not found:
-        raise TableError(
-            f"{source.name}: no column is called like '{pattern}' ({role}); it has "
-            f"{', '.join(map(repr, source.columns[:30]))}"
-        )
-    return found  # type: ignore[return-value]  # three places each
-
-
-def _within(place: tuple[str, ...], places: Mapping[tuple[str, str, str], Any]) -> bool:
-    """Return whether another place says the same as this one, and more."""
-    return any(
-        other != place and all(not a or a == b for a, b in zip(place, other, strict=True))
-        for other in places
-    )
-
-
-def _with_truth(layout: Layout, column: str) -> Layout:
-    return Layout(
-        layout.method, layout.estimand, layout.interval, {**layout.columns, TRUTH: column}
-    )
-
-
 def _word(value: Any, role: str, name: str) -> str:
     if value is None or value is pd.NA or value != value:
-        raise TableError(f"{name}: a {role} is missing; name each row's")
+        raise TableError(f"{name}: a row has no {role}; name it in each")
+    if not str(value).strip():
+        raise TableError(f"{name}: a row has an empty {role}; name it in each")
     return str(value)
 
 
@@ -249,6 +156,17 @@ def _add_condition(
     if note and note not in imported.notes:
         imported.notes.append(note)
     count = int(numbers.max()) + 1
+    truths: dict[str, Any] = {}
+    for estimand, of in rows.groupby("estimand", sort=True):
+        given = of[TRUTH].to_numpy(dtype=float)
+        if not np.isfinite(given).any():
+            continue
+        if own_truths:
+            at = numbers[of.index.to_numpy()]
+            truths[str(estimand)] = _truth_of_each(given, at, count, f"{where}, {estimand}")
+        else:
+            known = only_truth(given, f"{where}, {estimand}")
+            imported.truths.setdefault(condition, {})[str(estimand)] = known
     for method, own in rows.groupby("method", sort=True):
         answers = Answers(count)
         places = numbers[own.index.to_numpy()]
@@ -261,12 +179,8 @@ def _add_condition(
         for estimand, of in own.groupby("estimand", sort=True):
             at = numbers[of.index.to_numpy()]
             _add_numbers(answers, str(estimand), of, at, f"{where}, {method}, {estimand}")
-            truths = of[TRUTH].to_numpy(dtype=float)
-            if np.isfinite(truths).any() and own_truths:
-                answers.numbers[column_of(TRUTH, estimand)][at] = truths
-            elif np.isfinite(truths).any():
-                known = only_truth(truths, f"{where}, {estimand}")
-                imported.truths.setdefault(condition, {})[str(estimand)] = known
+            if str(estimand) in truths:
+                answers.numbers[column_of(TRUTH, estimand)][:] = truths[str(estimand)]
         _judge(answers, own["status"].tolist(), places, where)
         absent = np.setdiff1d(np.arange(count), present)
         for row in absent.tolist():
@@ -279,27 +193,47 @@ def _add_condition(
         imported.answers[condition, str(method)] = answers
 
 
+def _truth_of_each(given: Any, at: Any, count: int, where: str) -> Any:
+    """Return the true value of each replicate; all rows of one must have the same."""
+    truths = np.full(count, np.nan)
+    truths[at] = given
+    differ = (truths[at] != given) & ~(np.isnan(truths[at]) & np.isnan(given))
+    if differ.any():
+        one, other = given[differ][0], truths[at][differ][0]
+        raise TableError(
+            f"replicate {int(at[differ][0])} has two true values in {where}, {one:.6g} and "
+            f"{other:.6g}; methods see the same data"
+        )
+    return truths
+
+
 def _replicate_numbers(rows: pd.DataFrame, where: str) -> tuple[Any, str]:
     """Return the number of each row's replicate, from 0, and a note if the table has others.
 
-    Without a column of them the rows of a method, estimand and interval are in order.
+    A number that no row has is left out: it says nothing of any method. Without a column of them
+    the rows of a method, estimand and interval are in order, and must be as many for each.
     """
     given = rows["replicate"]
     if given.isna().all():
-        return rows.groupby(list(_PLACES)).cumcount().to_numpy(), ""
+        counts = rows.groupby(list(PLACES)).size()
+        if counts.nunique() > 1:
+            fewest: Any = counts.idxmin()
+            most: Any = counts.idxmax()
+            raise TableError(
+                f"no column numbers the replicates, and {where} there are {counts.max()} rows of "
+                f"{most[0]}, {most[1]} and {counts.min()} of {fewest[0]}, {fewest[1]}; name the "
+                "column with columns={'replicate': ...}, so that they can be paired"
+            )
+        return rows.groupby(list(PLACES)).cumcount().to_numpy(), ""
     if given.isna().any():
         raise TableError(f"a replicate is missing in {where}; number them all")
-    codes = pd.factorize(given, sort=True)[0]
-    anew = "replicates are numbered anew here, from 0 in the order of the table's numbers"
-    try:
-        whole = given.to_numpy(dtype=float)
-    except (TypeError, ValueError):
-        return codes, anew
-    first, extent = whole.min(), whole.max() - whole.min()
-    if (whole != np.floor(whole)).any() or not extent < _SPARSE * (codes.max() + 1):
-        return codes, anew
-    note = f"replicates are numbered from 0 here; the first is {first:.0f} in the table"
-    return (whole - first).astype(np.int64), note if first else ""
+    codes, numbers = pd.factorize(given, sort=True)
+    if is_integers(numbers.dtype):
+        first, last = int(numbers[0]), int(numbers[-1])
+        if last - first + 1 == len(numbers):
+            note = f"replicates are numbered from 0 here; the first is {first} in the table"
+            return codes, note if first else ""
+    return codes, "replicates are numbered anew here, from 0 in the order of the table's numbers"
 
 
 def _check_once(rows: pd.DataFrame, places: Any, where: str) -> None:
@@ -345,22 +279,34 @@ def _kinds(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
         yield TEST, ""
 
 
+def _status(said: Any, where: str) -> Status:
+    if isinstance(said, bool | np.bool_) or said in (0, 1) or str(said).lower() in _TRUTH_VALUES:
+        return Status.NOT_CONVERGED if str(said).lower() in ("false", "0", "0.0") else Status.OK
+    try:
+        return Status(str(said))
+    except ValueError:
+        raise TableError(
+            f"a status is {short(said)} in {where}; the statuses are {', '.join(Status)}, or true "
+            "and false for fits that converged or not"
+        ) from None
+
+
 def _judge(answers: Answers, given: Sequence[Any], places: Any, where: str) -> None:
     """Give each fit its status: what the table says, or what its numbers show."""
+    words: dict[int, Status] = {}
     for place, said in zip(places.tolist(), given, strict=True):
         if said is None or said is pd.NA or said != said:
             continue
-        if isinstance(said, bool | np.bool_) or said in (0, 1):
-            word = Status.OK if said else Status.NOT_CONVERGED
-        else:
-            try:
-                word = Status(str(said))
-            except ValueError:
-                raise TableError(
-                    f"a status is {short(said)} in {where}; the statuses are {', '.join(Status)}, "
-                    "or true and false for fits that converged or not"
-                ) from None
+        word = _status(said, where)
+        if words.setdefault(place, word) != word:
+            raise TableError(
+                f"replicate {place} has two statuses in {where}, {words[place]} and {word}; give "
+                "one for all estimands of a fit"
+            )
+    for place, word in words.items():
         answers.status[place] = CODES[word]
+        if word in _WITHOUT_NUMBERS:
+            answers.end(place, word, "")
     main = [
         values
         for key, values in answers.numbers.items()

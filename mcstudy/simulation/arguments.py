@@ -18,7 +18,7 @@ from mcstudy.simulation.prepare import given
 from mcstudy.simulation.validation import Answer, AnswerError, checked, is_frame, labels_of
 from mcstudy.streams import streams
 from mcstudy.study import Study
-from mcstudy.truths import as_truths
+from mcstudy.truths import as_truths, mcse_of
 
 
 class Extras:
@@ -148,6 +148,10 @@ def truths_of_each(
     each = [
         as_truths(run(estimands, data=_copy(batch[place]), **factors)) for place in range(count)
     ]
+    if odd := [name for of in each for name, value in of.items() if mcse_of(value)]:
+        raise AnswerError(
+            f"returned an MCSE of {odd[0]!r}; the true value of a data set is known: give a number"
+        )
     names = dict.fromkeys(name for of in each for name, value in of.items() if value is not None)
     return {name: [math.nan if (x := of.get(name)) is None else x for of in each] for name in names}
 
@@ -157,7 +161,7 @@ def truths_of_batch(
 ) -> dict[str, Any]:
     """Return the same as a batched function has them, arrays of shape (count,)."""
     answer = run(form, data=_copy(batch), **factors)
-    found = {name: np.asarray(of, dtype=float) for name, of in answer.items() if of is not None}
+    found = {name: _numbers_of(name, of) for name, of in answer.items() if of is not None}
     for name, values in found.items():
         if values.shape not in ((), (count,)):
             raise AnswerError(
@@ -165,6 +169,13 @@ def truths_of_batch(
                 "return one number for each data set"
             )
     return found
+
+
+def _numbers_of(name: str, given: Any) -> Any:
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiub":
+        raise AnswerError(f"returned {short(given)} as true values of {name!r}; give numbers")
+    return array.astype(float)
 
 
 def misfit(batch: Any, count: int) -> str:

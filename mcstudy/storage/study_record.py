@@ -32,7 +32,7 @@ from mcstudy.storage.record import RecordError
 from mcstudy.storage.source import sources_of
 from mcstudy.storage.store import Store
 from mcstudy.study import Study
-from mcstudy.truths import DATA
+from mcstudy.truths import DATA, mcse_of
 
 _MOST_NAMES = 5  # of estimands in a line
 _LONGEST_NAME = 255  # bytes, of a file or folder on most systems (NAME_MAX of Linux)
@@ -120,6 +120,16 @@ class StudyRecord:
                     raise StudyError(
                         f"{self.study.name}: measure '{name}' is given for {of!r}{meant}; the "
                         f"estimands are {', '.join(sorted(known))}"
+                    )
+        wanted = (self.study.precision or {}).get("bias", math.inf)
+        for condition, truths in self.truths.items():
+            for estimand, value in truths.items():
+                if mcse_of(value) >= wanted:
+                    raise StudyError(
+                        f"{self.study.name}: precision of bias is {wanted:g}, and the true "
+                        f"{estimand!r} at {condition.key} has a Monte Carlo error of "
+                        f"{mcse_of(value):.2g}, which no number of replicates makes smaller; "
+                        "simulate it with more draws"
                     )
         for name in self.study.methods:
             if (length := len(folder_name(name).encode())) > _LONGEST_NAME:

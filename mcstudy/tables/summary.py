@@ -270,7 +270,7 @@ def _said_of_same(study: _Study, same: Mapping[str, str]) -> list[str]:
     """Say in a line for each method that its numbers are those of another."""
     words = {name: label(study.labels, name, "method") for pair in same.items() for name in pair}
     return [
-        f"{words[method]}: every number is that of {words[other]}, to the last bit"
+        f"{words[method]}: every measure is that of {words[other]}, to the last bit"
         for method, other in same.items()
     ]
 

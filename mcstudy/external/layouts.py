@@ -1,0 +1,167 @@
+"""Where numbers stand in anybody's table: in which columns, for which method and estimand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from mcstudy.arguments import short, suggestion
+from mcstudy.errors import TableError
+from mcstudy.external.readers import Source
+from mcstudy.simulation.validation import TEST, TRUTH
+
+NUMBERS = ("estimate", "std_error", "lower", "upper", TEST)
+ROLES = ("method", "estimand", "replicate", *NUMBERS, TRUTH, "status", "seconds")
+"""What a column can be: its own name says so, or `columns`."""
+PLACES = ("method", "estimand", "interval")
+Place: TypeAlias = tuple[str, str, str]
+"""A method, an estimand and an interval, each empty where a name does not say it."""
+_PLACE = re.compile(r"\{(" + "|".join(PLACES) + r")\}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns that hold one interval of one estimand by one method, by role.
+
+    A name that is empty stands in a column, or nowhere.
+    """
+
+    method: str
+    estimand: str
+    interval: str
+    columns: Mapping[str, str]
+
+
+def layouts_of(
+    source: Source, columns: Mapping[str, str] | None, factors: Sequence[str]
+) -> list[Layout]:
+    """Return where numbers stand: once, or of a wide table once for each set of its columns."""
+    given = {} if columns is None else columns
+    if not isinstance(given, Mapping):
+        raise TableError(f"columns is {short(columns)}; write {{'estimate': 'column', ...}}")
+    if unknown := [role for role in given if role not in ROLES]:
+        raise TableError(
+            f"columns names {short(unknown[0])}{suggestion(unknown[0], ROLES)}; a column can be "
+            f"{', '.join(ROLES)}"
+        )
+    if odd := [role for role, name in given.items() if not isinstance(name, str) or not name]:
+        raise TableError(f"columns has {short(given[odd[0]])} for {odd[0]}; name a column")
+    roles = {role: role for role in ROLES if role in source.columns and role not in factors}
+    roles |= given
+    plain = {role: name for role, name in roles.items() if not _PLACE.search(name)}
+    for role, name in plain.items():
+        source.check_column(name, role)
+    free = [name for name in source.columns if name not in {*plain.values(), *factors}]
+    patterns = {role: name for role, name in roles.items() if role not in plain}
+    wide = _matches(source.name, free, patterns)
+    if not {"estimate", TEST} & roles.keys():
+        raise TableError(
+            f"{source.name}: has no column 'estimate'; name it with columns={{'estimate': ...}}, "
+            "or one of p-values with 'p_value'"
+        )
+    if ("lower" in roles) != ("upper" in roles):
+        there = "lower" if "lower" in roles else "upper"
+        raise TableError(f"{source.name}: has '{roles[there]}' and not both limits; name the other")
+    found: dict[Place, dict[str, str]] = {}
+    for of in wide.values():
+        for place in of:
+            found.setdefault(place, dict(plain))
+    for role, of in wide.items():
+        for place, column in of.items():
+            for other in found:
+                if all(not name or name == there for name, there in zip(place, other, strict=True)):
+                    found[other][role] = column
+    # A set of columns that says less than another is part of it.
+    return [Layout(*place, own) for place, own in found.items() if not _within(place, found)] or [
+        Layout("", "", "", plain)
+    ]
+
+
+def with_truth(layout: Layout, column: str) -> Layout:
+    """Return a layout whose true values stand in a column."""
+    return Layout(
+        layout.method, layout.estimand, layout.interval, {**layout.columns, TRUTH: column}
+    )
+
+
+def _matches(
+    where: str, columns: Sequence[str], patterns: Mapping[str, str]
+) -> dict[str, dict[Place, str]]:
+    """Return by role the columns that fit its pattern, like ``b_{method}``, by the three places.
+
+    A column that fits several patterns belongs to the one that says most of its name.
+    """
+    found: dict[str, dict[Place, str]] = {role: {} for role in patterns}
+    pieces = {role: _PLACE.split(pattern) for role, pattern in patterns.items()}
+    for role, pattern in patterns.items():
+        if len({*pieces[role][1::2]}) < len(pieces[role][1::2]):
+            raise TableError(f"columns: '{pattern}' names a place twice; name each once")
+        if role not in (*NUMBERS, TRUTH, "status", "seconds"):
+            raise TableError(f"columns: '{pattern}' is for numbers, not for {role}; name a column")
+    for name in columns:
+        fits = {role: place for role, of in pieces.items() if (place := _fit(of, name, where))}
+        if fits:
+            role = max(fits, key=lambda role: len("".join(pieces[role][::2])))
+            found[role][fits[role]] = name
+    for role, of in found.items():
+        if not of:
+            raise TableError(
+                f"{where}: no column is called like '{patterns[role]}' ({role}); it has "
+                f"{', '.join(map(repr, columns[:30]))}"
+            )
+    _check_belongs(where, found)
+    return found
+
+
+def _fit(pieces: Sequence[str], name: str, where: str) -> Place | None:
+    """Return method, estimand and interval of a column whose name fits a pattern.
+
+    TableError if it does so in more than one way.
+    """
+    ways = []
+    for times in (".+", ".+?"):
+        texts = [
+            f"(?P<{piece}>{times})" if place % 2 else re.escape(piece)
+            for place, piece in enumerate(pieces)
+        ]
+        if (fits := re.fullmatch("".join(texts), name)) is None:
+            return None
+        ways.append(fits.groupdict())
+    if ways[0] != ways[1]:
+        pattern = "".join(f"{{{piece}}}" if i % 2 else piece for i, piece in enumerate(pieces))
+        raise TableError(
+            f"{where}: column '{name}' fits '{pattern}' in more than one way; rename the columns, "
+            "so that what stands between the places is in none of the names"
+        )
+    return ways[0].get("method", ""), ways[0].get("estimand", ""), ways[0].get("interval", "")
+
+
+def _goes_with(place: Place, other: Place) -> bool:
+    """Return whether two places are of the same method, estimand and interval, as far as known."""
+    return all(not a or not b or a == b for a, b in zip(place, other, strict=True))
+
+
+def _check_belongs(where: str, found: Mapping[str, Mapping[Place, str]]) -> None:
+    """Raise TableError for a column of a method or estimand that has no estimate."""
+    main = [place for role in ("estimate", TEST) for place in found.get(role, ())]
+    for role, of in found.items():
+        for place, name in of.items():
+            alike = (
+                all(not a or not b or a == b for a, b in zip(p, place, strict=True)) for p in main
+            )
+            if main and not any(alike):
+                said = ", ".join(filter(None, place))
+                raise TableError(
+                    f"{where}: column '{name}' ({role}) is of {said}, which has no estimate; "
+                    "rename it, or add the column of estimates"
+                )
+
+
+def _within(place: tuple[str, ...], places: Mapping[Place, Any]) -> bool:
+    """Return whether another place says the same as this one, and more."""
+    return any(
+        other != place and all(not a or a == b for a, b in zip(place, other, strict=True))
+        for other in places
+    )

@@ -214,7 +214,8 @@ COMMANDS = {
 def test_contract_every_verb_takes_a_format():
     actions = _parser()._actions
     (verbs,) = [a.choices for a in actions if isinstance(a, argparse._SubParsersAction)]
-    assert set(verbs) == {*COMMANDS, "plot", "report"}  # these write a file and say where it is
+    # The first three write files and say where they are; import has a test of its own.
+    assert set(verbs) == {*COMMANDS, "plot", "report", "new", "import"}
     for verb, parser in verbs.items():
         (found,) = [a for a in parser._actions if a.dest == "format"]
         usual = "markdown" if verb == "protocol" else "text"

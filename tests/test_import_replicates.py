@@ -179,7 +179,7 @@ def test_contract_the_command_line(made, tmp_path, monkeypatch, capfd):
     assert "rows: 4 conditions x 2 methods x 60 replicates" in shown
     assert "rejection" in shown
     named = [*given, "--truth", "0", "--no-report", "--name"]
-    for form, mark in (("csv", "n,mean,method"), ("latex", "tabular"), ("markdown", "|")):
+    for form, mark in (("csv", "mean,n,method"), ("latex", "tabular"), ("markdown", "|")):
         assert main([*named, form, "--format", form]) == 0
         assert mark in capfd.readouterr().out
     assert main(given) == 2

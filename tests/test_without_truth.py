@@ -255,3 +255,23 @@ def test_contract_growing_and_reading_again_change_nothing(tmp_path):
     whole = made(tmp_path / "b")
     assert grown.digests() == whole.digests()
     assert open_results(grown.folder).performance.equals(whole.performance)
+
+
+def test_contract_check_notes_a_method_with_another_name_for_an_estimand():
+    from mcstudy import check
+
+    made = Study(
+        name="names",
+        simulate=lambda rng: rng.normal(size=9),
+        estimands=lambda: {"rho": 0.0},
+        methods={
+            "one": lambda data: {"rho": Estimate(data.mean())},
+            "two": lambda data: {"r": Estimate(data.std())},
+        },
+        conditions=grid(),
+        replicates=2,
+        seed=1,
+    )
+    shown = str(check(made))
+    assert "method 'two' returns 'r', of which estimands says nothing, and not 'rho'" in shown
+    assert "method 'one'" not in shown

@@ -212,8 +212,16 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
         known |= {column.estimand for column in columns or () if column.kind == TRUTH}
         estimands = {column.estimand for column in columns or () if column.kind != TRUTH}
         returned |= estimands
-        for text in misspelt(estimands, sorted(known)):
+        said = [*misspelt(estimands, sorted(known))]
+        for text in said:
             trial.problem(f"method '{name}' {text}", condition)
+        unnamed, left_out = sorted(estimands - known), sorted(known - estimands)
+        if unnamed and left_out and not said:
+            trial.note(
+                f"method '{name}' returns {unnamed[0]!r}, of which estimands says nothing, and not "
+                f"{left_out[0]!r}; if the two are one, give them one name",
+                condition,
+            )
     for estimand in sorted(known):
         if whole and estimand not in returned:
             trial.problem(f"no method returns the estimand {estimand!r}", condition)

@@ -257,3 +257,26 @@ def test_contract_a_method_with_the_numbers_of_another_is_one_line(study_file, t
     rows = [line.split()[0] for line in shown.splitlines() if line.strip()]
     assert rows.count("average") > 1
     assert "x 3 methods x" in shown
+
+
+def test_contract_the_worst_size_of_a_test_is_on_the_screen(tmp_path):
+    """Each condition has a size or a power: both are rows, of which none is cut off unseen."""
+
+    def test(sample):
+        z = abs(sample.mean()) * len(sample) ** 0.5
+        return {"mu": Estimate(p_value=float(min(1.0, 2 / (1 + z**2))))}
+
+    made = Study(
+        name="tests",
+        simulate=lambda rng, *, n, mu: rng.normal(mu, size=n),
+        estimands=lambda *, n, mu: {"mu": mu},
+        methods={"one": test, "two": lambda sample: test(sample[1:])},
+        conditions=grid(n=list(range(5, 17)), mu=[0.0, 1.0]),
+        replicates=10,
+        seed=1,
+        null=0.0,
+    )
+    results = run(made, tmp_path, jobs=1, quiet=True)
+    shown = str(results).split("Tests: ")[1].split("\n\n")[0]
+    assert "highest rejection (null true)" in shown
+    assert "of 48 rows" not in shown

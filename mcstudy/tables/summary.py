@@ -350,7 +350,11 @@ class _Part:
 def _section(study: _Study, part: _Part, most: int) -> Block:
     """Return the table of a part with at most so many rows; 0 shows all conditions."""
     shown = part.measures[: _MOST_COLUMNS if most else None]
-    rows = sum(max(map(len, of.values())) for of in part.found.values())
+    # Of a test each condition has one of two columns: its size, or its power.
+    rows = sum(
+        len({study.levels[row] for places in of.values() for row in places})
+        for of in part.found.values()
+    )
     conditions = len(study.conditions)
     headings = conditions if rows > conditions else 0
     if most and conditions > 1 and rows + headings > most:

@@ -232,3 +232,33 @@ def test_contract_an_empty_frame_gets_one_line():
     empty = pd.DataFrame(columns=["score", *GROUPS])
     with pytest.raises(TableError, match="the frame has no rows"):
         nested.fit(empty, "score ~ 1", groups=GROUPS)
+
+
+def small_frame():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"school": np.repeat(range(20), 6)})
+    frame["class"] = np.tile([0, 0, 1, 1, 2, 2], 20)
+    frame["age"], frame["score"] = rng.normal(size=(2, 120))
+    return frame
+
+
+def test_contract_numbers_stored_as_texts_are_no_factor():
+    frame, groups = small_frame(), ["school", "class"]
+    texts = frame.assign(age=frame["age"].astype(str))
+    for asked in ({"formula": "score ~ age"}, {"response": "score", "exog": ["age"]}):
+        with pytest.raises(TableError, match=r"'age' has 120 levels in 120 rows.*to_numeric"):
+            nested.fit(texts, **asked, groups=groups)
+    wrong = frame.assign(score=frame["score"].astype(str))
+    with pytest.raises(TableError, match=r"the response is the columns .*, which texts") as said:
+        nested.fit(wrong, "score ~ age", groups=groups)
+    assert len(str(said.value)) < 300
+    with pytest.raises(TableError, match="'scor' is not defined; the frame has school, class"):
+        nested.fit(frame, "scor ~ age", groups=groups)
+
+
+def test_contract_an_unused_category_has_no_column():
+    rng = np.random.default_rng(1)
+    frame = small_frame()
+    frame["sex"] = pd.Categorical(rng.choice(["f", "m"], 120), categories=["f", "m", "x"])
+    fit = nested.fit(frame, "score ~ sex", groups=["school", "class"])
+    assert len(fit.fixed) == 2

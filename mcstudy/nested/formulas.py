@@ -9,11 +9,12 @@ import numpy as np
 
 from mcstudy.arrays import Floats
 from mcstudy.errors import TableError
-from mcstudy.nested.frames import CONSTANT
+from mcstudy.nested.frames import CONSTANT, check_levels
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST_NAMES = 5  # of columns that a line shows
 _BARS = "the groups stand apart: groups=['school', 'class'] in place of (1 | school/class)"
 
 
@@ -34,6 +35,8 @@ def formula_columns(
     _check_text(formula)
     if not len(frame):
         raise TableError("the frame has no rows")
+    unused = frame.select_dtypes("category")
+    frame = frame.assign(**{str(n): unused[n].cat.remove_unused_categories() for n in unused})
     where, environment = f"formula {formula!r}", patsy.EvalEnvironment.capture(depth + 1)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):  # numbers are looked at below
@@ -45,15 +48,21 @@ def formula_columns(
             words = f"at {error.origin.relevant_code()!r}: {words}"
         if "missing values" in words:
             words += "; drop these rows"
+        if "is not defined" in words:
+            words += f"; the frame has {', '.join(map(str, frame.columns[:30]))}"
         raise TableError(f"{where}: {words}") from None
     except (NameError, KeyError, TypeError, ValueError) as error:
         words = f"{type(error).__name__}: {error}".splitlines()[0]
         raise TableError(f"{where}: {words}") from None
+    for factor, info in right.design_info.factor_infos.items():
+        if info.type == "categorical":
+            check_levels(factor.name(), info.categories, len(frame))
     response = _by_name(left)
     if len(response) != 1:
+        some = ", ".join([*response][:_MOST_NAMES]) + ", ..." * (len(response) > _MOST_NAMES)
         raise TableError(
-            f"{where}: the response is the columns {', '.join(response)}; it must be one column of "
-            "numbers"
+            f"{where}: the response is the columns {some}; it must be one column of numbers, which "
+            "texts are not"
         )
     for term, place in right.design_info.term_name_slices.items():
         if place.start == place.stop:

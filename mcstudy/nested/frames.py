@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ _NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal")  # as panda
 # a group, and stand for many rows each; those of crossed raters or items are many, or have a row or
 # two per cell.
 _MANY_GROUPS = 3
+_MOST_LEVELS = 20  # of a factor with a level for every other row: of few rows it may have so many
 _FEW_ROWS = 3
 _MORE_LABELS = 2
 
@@ -231,6 +232,15 @@ def numbers_of(column: pd.Series[Any], name: str) -> Floats:
     return values
 
 
+def check_levels(name: str, levels: Sequence[Any], rows: int) -> None:
+    """Raise TableError for texts that are so many that they can be no levels of a factor."""
+    if 2 * len(levels) > rows and len(levels) > _MOST_LEVELS:
+        raise TableError(
+            f"{name!r} has {len(levels)} levels in {rows} rows, such as {levels[0]!r}; if they are "
+            "numbers stored as texts, convert them by pandas.to_numeric"
+        )
+
+
 def covariates_of(column: pd.Series[Any], name: str) -> dict[str, Floats]:
     """Return a covariate as the columns that have a fixed effect each, by name.
 
@@ -253,6 +263,7 @@ def covariates_of(column: pd.Series[Any], name: str) -> dict[str, Floats]:
         return {name: numbers_of(column, name)}
     if missing := int((codes < 0).sum()):
         raise TableError(f"column {name!r} has {missing} missing values; drop these rows")
+    check_levels(name, levels, len(column))
     if len(levels) == 1:
         raise TableError(f"exog: {name!r} is constant; the intercept is always there")
     return {

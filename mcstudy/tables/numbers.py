@@ -64,6 +64,8 @@ def bounds_in_words(bounds: tuple[float, float] | None) -> str:
 def _one_sided(value: float, lower: float, upper: float) -> str:
     """Return what the limits still say of a value whose error is 0; "0" if they say nothing."""
     below, above = value - lower, upper - value
+    if max(below, above) <= _ROUNDING * abs(value):
+        return "0"
     if below > 0 and not above > 1e-12:
         places = max(2, -math.floor(math.log10(below)))
         return f">{math.floor(lower * 10**places) / 10**places:.{places}f}"

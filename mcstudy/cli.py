@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from mcstudy import verbs
 from mcstudy.errors import MCStudyError, ResultsError, StudyError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mcstudy.execution.shards import Shard
 
 Argument: TypeAlias = tuple[str, dict[str, Any]]
+T = TypeVar("T")
 
 _CURE = "give a value, or leave it out"
 _FOLDER: dict[str, Any] = {"metavar": "DIR", "default": "results"}
@@ -62,14 +63,24 @@ def pair(flag: str, last: str) -> Callable[[str], list[str]]:
 
 def integer(flag: str, least: int = 1) -> Callable[[str], int]:
     """Return the type of an option that takes an integer; how small is checked by what gets it."""
+    return converted(int, flag, f"give an integer of {least} or more")
 
-    def number(given: str) -> int:
+
+def number(flag: str) -> Callable[[str], float]:
+    """Return the type of an option that takes any number."""
+    return converted(float, flag, "give a number")
+
+
+def converted(kind: Callable[[str], T], flag: str, cure: str) -> Callable[[str], T]:
+    """Return the type of an option that takes a kind of number."""
+
+    def convert(given: str) -> T:
         try:
-            return int(text(given))
+            return kind(text(given))
         except ValueError:
-            raise StudyError(f"{flag} is {given!r}; give an integer of {least} or more") from None
+            raise StudyError(f"{flag} is {given!r}; {cure}") from None
 
-    return number
+    return convert
 
 
 def seconds(given: str) -> float:
@@ -103,18 +114,6 @@ def measure_and_number(flag: str, example: str) -> Callable[[str], tuple[str, fl
             raise StudyError(f"{flag} is {given!r}; write it as {example}") from None
 
     return both
-
-
-def number(flag: str) -> Callable[[str], float]:
-    """Return the type of an option that takes any number."""
-
-    def any_number(given: str) -> float:
-        try:
-            return float(text(given))
-        except ValueError:
-            raise StudyError(f"{flag} is {given!r}; give a number") from None
-
-    return any_number
 
 
 def settings(flag: str, example: str) -> Callable[[str], dict[str, str]]:

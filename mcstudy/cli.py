@@ -599,10 +599,12 @@ VERBS = {
             ),
             option(
                 "--contrast",
-                "with one folder: two levels of a factor, the reference last, e.g. 'n=40|10'",
+                "with one folder: two levels of a factor, or two methods, by any measure, the "
+                "reference last, e.g. 'n=40|10' or 'method=reml|ml'",
                 "A=X|Y",
             ),
             names_option("--measure", "with --contrast: e.g. coverage,rmse"),
+            option("--ratio", "with --contrast: ratios in place of differences", **_SWITCH),
             _WHERE,
             option(
                 "--alpha",

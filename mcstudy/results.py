@@ -272,8 +272,12 @@ class Results(Printed):
         *,
         measure: str | Sequence[str] | None = None,
         where: Where = None,
+        ratio: bool = False,
     ) -> Contrast:
-        """Compare two levels of a factor; see `mcstudy.comparison.contrast.contrast`."""
+        """Compare two levels of a factor, or of ``"method"``, by any measure.
+
+        See `mcstudy.comparison.contrast.contrast`.
+        """
         from mcstudy.comparison.contrast import contrast
 
         return contrast(
@@ -282,6 +286,7 @@ class Results(Printed):
             (factor, level, reference),
             measure=measure,
             where=where,
+            ratio=ratio,
             record=self.study,
         )
 

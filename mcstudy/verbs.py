@@ -377,6 +377,8 @@ def compare(options: argparse.Namespace) -> int:
         )
     if options.measure is not None and options.contrast is None:
         raise ResultsError("--measure goes with --contrast; leave it out")
+    if options.ratio and options.contrast is None:
+        raise ResultsError("--ratio goes with --contrast; leave it out")
     if options.intervals is not None and (not one_run or options.equivalence):
         raise ResultsError("--intervals goes with one folder and --methods; leave it out")
     if options.equivalence and not one_run:
@@ -397,7 +399,8 @@ def compare(options: argparse.Namespace) -> int:
 
         factor, levels = one_factor(options.contrast)
         measure = options.measure
-        _show(options, results.contrast(factor, *levels, measure=measure, where=where))
+        made = results.contrast(factor, *levels, measure=measure, where=where, ratio=options.ratio)
+        _show(options, made)
     elif options.equivalence:
         _show(options, results.equivalence(*options.methods))
     else:

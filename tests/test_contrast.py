@@ -125,7 +125,8 @@ def test_contract_the_command_shows_the_contrast(results, capsys):
         ("n=40|10|20", "write a factor and two levels"),
         ("n=40|11", "contrast: no n=11 here; it has 10, 40"),
         ("n=40|40", "contrast: n=40 is given twice; name two levels"),
-        ("method=mean|noisy", "method is no factor; compare methods with compare"),
+        ("estimand=mu|nu", "estimand is no factor; name a factor, or method"),
+        ("method=mean|none", "contrast: no method=none here; it has mean, noisy"),
         ("size=1|2", "no column 'size'"),
     ],
 )
@@ -134,11 +135,66 @@ def test_contract_what_is_no_contrast_is_said(results, capsys, text, said):
     assert said in capsys.readouterr().err
 
 
-def test_contract_measures_without_pairs_are_said_to_have_none(results):
-    made = results.contrast("slant", 0.2, 0.0, measure="bias,median_bias")
-    assert "but for median_bias" in str(made)
+def test_contract_measures_without_pairs_are_said_to_have_none(results, tmp_path):
     with pytest.raises(ResultsError, match="no measure 'size'"):
         results.contrast("slant", 0.2, 0.0, measure="size")
+    own = {"largest": lambda estimate: float(np.max(estimate))}
+    small = dataclasses.replace(STUDY, name="own", replicates=10, measures=own)
+    made = run(small, tmp_path, jobs=1, quiet=True).contrast(
+        "slant", 0.2, 0.0, measure="bias,largest"
+    )
+    assert "but for largest" in str(made)
+
+
+def test_identity_two_methods_have_the_paired_errors_of_comparisons(results):
+    made = results.contrast("method", "noisy", "mean", measure="bias,mse,mad").frame
+    table = results.comparisons
+    swap = set(table["method"]) == {"mean"}
+    for measure in ("bias", "mse"):
+        ours = made[made["measure"] == measure].sort_values(["kind", "n", "slant"])
+        theirs = table[table["measure"] == f"{measure}_difference"]
+        theirs = theirs.sort_values(["kind", "n", "slant"])
+        sign = -1 if swap else 1
+        np.testing.assert_allclose(ours["value"], sign * theirs["value"], atol=1e-12)
+        np.testing.assert_allclose(ours["mcse"], theirs["mcse"], rtol=1e-9)
+    assert made["paired"].all()
+    assert "both methods see the same data" in str(results.contrast("method", "noisy", "mean"))
+
+
+def test_law_a_measure_without_an_influence_has_the_spread_of_its_difference(tmp_path):
+    found = []
+    for seed in range(50):
+        small = dataclasses.replace(
+            STUDY,
+            name="mads",
+            seed=seed,
+            replicates=120,
+            conditions=grid(kind=["mean"], n=[10], slant=[0.0, 0.2]),
+        )
+        made = run(small, tmp_path / str(seed), jobs=1, quiet=True)
+        (row,) = made.contrast(
+            "method", "noisy", "mean", measure="mad", where="slant=0"
+        ).frame.to_dict("records")
+        found.append((row["value"], row["mcse"]))
+    value, mcse = np.array(found).T
+    # The spread of 50 values is known to 10 %, the jackknife of a median to some 15 %.
+    assert np.sqrt((mcse**2).mean()) == pytest.approx(value.std(ddof=1), rel=0.5)
+
+
+def test_identity_ratios_are_those_of_comparisons(results):
+    made = results.contrast("method", "noisy", "mean", measure="mse,bias", ratio=True)
+    ours = made.frame[made.frame["measure"] == "mse"].sort_values(["kind", "n", "slant"])
+    table = results.comparisons
+    theirs = table[table["measure"] == "relative_efficiency"].sort_values(["kind", "n", "slant"])
+    value = theirs["value"] if set(table["method"]) == {"mean"} else 1 / theirs["value"]
+    relative = theirs["mcse"] / theirs["value"]
+    np.testing.assert_allclose(ours["value"], value, rtol=1e-12)
+    np.testing.assert_allclose(ours["mcse"] / ours["value"], relative, rtol=0.05)
+    assert "noisy over mean" in str(made)
+    noise = made.frame[made.frame["measure"] == "bias"]
+    assert noise["value"].isna().any()
+    both = results.contrast("n", 40, 10, measure="mse", ratio=True).frame
+    assert ((both["lower"] < both["value"]) & (both["value"] < both["upper"])).all()
 
 
 def test_contract_rows_of_both_kinds_of_streams_are_never_mixed(tmp_path):

@@ -82,6 +82,14 @@ class Cell:
         errors = replace(self, estimate=self.estimate - truth, lower=lower, upper=upper)
         return replace(errors, truth=0.0, as_given=replace(self, truth=truth))
 
+    def at(self, kept: NDArray[np.bool_]) -> Cell:
+        """Return the cell of some of the replicates."""
+        arrays = ("estimate", "std_error", "lower", "upper", "p_value")
+        some = {name: of[kept] for name in arrays if (of := getattr(self, name)) is not None}
+        given = None if self.as_given is None else self.as_given.at(kept)
+        truth = self.truth[kept] if isinstance(self.truth, np.ndarray) else self.truth
+        return replace(self, **some, truth=truth, as_given=given)
+
     @cached_property
     def finite_estimate(self) -> Floats:
         """The finite estimates."""

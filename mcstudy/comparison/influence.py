@@ -68,10 +68,13 @@ def error_of_difference(
         return float(np.sqrt((difference**2).sum()))
 
 
-def error_of_truths(measure: str, one: Cell, other: Cell) -> float:
+def error_of_truths(
+    measure: str, one: Cell, other: Cell, weights: tuple[float, float] = (1.0, 1.0)
+) -> float:
     """Return the error that simulated true values add to a difference of two measures.
 
-    One that both have moves both at once; two of their own move independently.
+    One that both have moves both at once; two of their own move independently. The `weights` of
+    the two measures are other ones for a ratio.
     """
     errors = mcse_of(one.truth), mcse_of(other.truth)
     if measure not in NEED_TRUTH or not any(errors):
@@ -81,7 +84,10 @@ def error_of_truths(measure: str, one: Cell, other: Cell) -> float:
         sides = (replace(cell, truth=float(cell.truth) + side * error) for side in (1, -1))
         return np.array([measured(measure, side).value for side in sides])
 
-    moved = [values(cell, error) for cell, error in zip((one, other), errors, strict=True)]
+    moved = [
+        weight * values(cell, error)
+        for cell, error, weight in zip((one, other), errors, weights, strict=True)
+    ]
     if errors[0] == errors[1] and float(one.truth) == float(other.truth):
         moved = [moved[0] - moved[1]]
     return float(np.sqrt(sum((of[0] - of[1]) ** 2 for of in moved))) / 2

@@ -196,3 +196,10 @@ def test_contract_shares_that_are_1_have_limits_and_ratios_of_noise_are_missing(
     assert (own_row["lower"], own_row["upper"]) == (ours["lower"], ours["upper"])
     assert ours["lower"] < 0 < ours["upper"]
     assert np.isnan(table.loc["noise_ratio", "value"])
+
+
+def test_contract_an_influence_of_another_length_is_said(tmp_path, capsys):
+    own = {"w": lambda estimate: (1.0, np.ones(3))}
+    run(study(measures=own, replicates=20), tmp_path, jobs=1)
+    said = "it returned an influence of shape (3,) of 20 replicates; return a number for each"
+    assert said in capsys.readouterr().err

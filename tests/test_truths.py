@@ -420,3 +420,11 @@ def test_contract_a_precision_below_the_error_of_the_truth_is_refused(tmp_path):
     study = dataclasses.replace(study, precision={"bias": 0.05}, max_replicates=400)
     with pytest.raises(MCStudyError, match="which no number of replicates makes smaller"):
         run(study, tmp_path, jobs=1, quiet=True)
+
+
+def test_contract_estimands_of_the_wrong_form_stop_the_run_at_once(tmp_path):
+    wrong = study(estimands=lambda data, *, n: [1.0], seed=4)
+    said = r"gets no true values: of estimands, it returns \[1.0\]; return {'name': number}"
+    with pytest.raises(MCStudyError, match=said):
+        run(wrong, tmp_path, jobs=1, quiet=True)
+    assert "gets no true values: of estimands" in str(check(wrong))

@@ -107,7 +107,14 @@ class Custom:
 
         A number for each replicate is its own influence on their mean.
         """
-        if isinstance(answer, tuple) and len(answer) == 2 and np.shape(answer[1]) == (count,):
+        if isinstance(answer, tuple):
+            if len(answer) != 2 or np.ndim(answer[1]) == 0:
+                return None
+            if np.shape(answer[1]) != (count,):
+                raise StudyError(
+                    f"it returned an influence of shape {np.shape(answer[1])} of {count} "
+                    "replicates; return a number for each"
+                )
             return _number(answer[0]), np.asarray(answer[1], dtype=float)
         if np.shape(answer) == (count,) and not isinstance(answer, Sequence):
             values = np.asarray(answer, dtype=float)

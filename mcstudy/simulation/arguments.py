@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mcstudy.arguments import short, suggestion
+from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
 from mcstudy.method import SharedMethod, batch_of
 from mcstudy.simulation.prepare import given
@@ -145,9 +146,13 @@ def truths_of_each(
     run: Run, estimands: Callable[..., Any], batch: Any, factors: Mapping[str, Any], count: int
 ) -> dict[str, list[float]]:
     """Return the true values of each data set of a batch, by estimand; none is no true value."""
-    each = [
-        as_truths(run(estimands, data=_copy(batch[place]), **factors)) for place in range(count)
-    ]
+    each = []
+    for place in range(count):
+        answer = run(estimands, data=_copy(batch[place]), **factors)
+        try:
+            each.append(as_truths(answer))
+        except StudyError as error:
+            raise AnswerError(f"gets no true values: of estimands, {error}") from None
     if odd := [name for of in each for name, value in of.items() if mcse_of(value)]:
         raise AnswerError(
             f"returned an MCSE of {odd[0]!r}; the true value of a data set is known: give a number"

@@ -141,7 +141,7 @@ def test_contract_latex_has_no_special_character_that_is_not_escaped(answers, na
         r"\\(?:(?:top|mid|bottom)rule|centering|label\{tab:[\w-]+\}|multicolumn\{2\}\{c\}"
         r"|(?:begin|end)\{\w+\}(\{[lr@{}]+\})?)",
         "",
-        shown,
+        re.sub(r"^% .*$", "", shown, flags=re.MULTILINE),
     )
     bare = re.sub(r"\\[&%$#_{}]|\\text\w+\{\}|\\\\$| & |\$-\$", "", bare, flags=re.MULTILINE)
     assert not re.search(r"[%$#_&^<>|\"]", bare)
@@ -303,6 +303,13 @@ def test_contract_the_same_in_the_other_formats():
     assert r"\caption{Title. Below. \texttt{~~kept~~~so}. A note.}" in shown
     assert r" &  & \multicolumn{2}{c}{--} & 3 & " in shown
     assert r"n=1 & m & 1 & .0 & $-$2 & .0 \\" in shown
+
+
+def test_contract_latex_has_what_stands_between_tables_as_comments():
+    document = Document("a_b", [Block(grid=GRID), Block(grid=GRID)], ["100 % of\nthem"])
+    shown = render(document, "latex")
+    assert shown.startswith("% a_b\n\n\\begin{table}")
+    assert shown.endswith("\\end{table}\n\n% 100 % of them")
 
 
 def test_contract_a_group_that_says_nothing_is_not_shown():

@@ -367,6 +367,21 @@ def test_identity_the_forecast_is_the_sum_over_what_is_missing():
     }
 
 
+def test_contract_a_batch_of_one_says_nothing_of_what_a_batched_method_costs():
+    first, second = grid(n=[1, 2]).conditions
+    table = pd.DataFrame({"method": ["a"], "estimand": ["m"], "interval": [None]})
+    laps = {
+        first: [lap(1, 0.06, 5_000, a=0.05), lap(1000, 0.2, 5_000, a=0.0002)],
+        second: [lap(1, 0.06, 5_000, a=0.05), lap(1, 0.06, 5_000, a=0.05)],
+    }
+    jobs = [Job(first, 0, 1000, ("a",)), Job(second, 0, 1000, ("a",))]
+    seconds = []
+    for is_batched in (True, False):
+        pilot = Pilot(laps, table, large=(44, 14_000), is_batched=is_batched)
+        seconds.append(method_costs(pilot, jobs)["seconds"][0])
+    assert seconds == pytest.approx([0.4, 50.2])
+
+
 def test_contract_a_pilot_tries_every_condition_or_says_how_many(study_file):
     from mcstudy import load_study
 

@@ -72,7 +72,8 @@ class Costs:
         self._errors: dict[Condition, float] = {}
         self._fits: dict[Condition, dict[str, float]] = {}
         for condition in pilot.laps:
-            laps = pilot.laps_that_count(condition)
+            if not (laps := pilot.laps_that_count(condition)):
+                continue
             costs, counts = [pilot.cost(lap) for lap in laps], [lap.replicates for lap in laps]
             # Longer laps count for more: their batches are larger.
             self._replicate[condition] = statistics.fmean(costs, counts)

@@ -23,6 +23,7 @@ from mcstudy.execution.executor import Died, Executor, Finished
 from mcstudy.execution.process_pool import local_executor
 from mcstudy.execution.tables import write_summed_tables
 from mcstudy.grid import Condition
+from mcstudy.method import batch_of
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.export import write_tables
 from mcstudy.storage.files import write_table
@@ -38,6 +39,7 @@ from mcstudy.study import Study
 _SHARES = (0.0, 0.4, 0.4)
 _LONG = 100_000  # replicates of a lap, which its time ends before
 _SHORTEST = 0.01  # seconds of a lap: a clock and one replicate need some
+_SHORTEST_BATCHED = 0.25  # likewise: batches grow to some hundred replicates, nearly as in a run
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Pilot:
     The first of a condition's laps is a single replicate, whose cost counts only where there is no
     other. `start` is from hiring the workers to their first answer, without the fit itself; `small`
     and `large` are fits and bytes of the tables of first replicates, and of all. `memory` is the
-    largest resident set of a worker, in bytes, 0 if the work was done in this process.
+    largest resident set of a worker, in bytes, 0 if the work was done in this process. `is_batched`
+    is whether any method takes many data sets at a time.
     """
 
     laps: dict[Condition, list[PilotRun]] = field(default_factory=dict)
@@ -91,6 +94,7 @@ class Pilot:
     died: int = 0
     unusable: list[str] = field(default_factory=list)
     keep: str = "rows"
+    is_batched: bool = False
 
     @property
     def replicates(self) -> tuple[int, int]:
@@ -143,7 +147,15 @@ class Pilot:
         return lap.in_methods + max(lap.beside - self.job_seconds / lap.replicates, 0.0)
 
     def laps_that_count(self, condition: Condition) -> list[PilotRun]:
-        """Return the laps after the first, whose functions were warm; or that one alone."""
+        """Return the laps after the first, whose functions were warm; or that one alone.
+
+        A batch of one costs a replicate far more than the batches of a run do. So where methods are
+        batched only longer laps count, if there are any; a condition may then have none.
+        """
+        if self.is_batched and any(
+            lap.replicates > 1 for laps in self.laps.values() for lap in laps
+        ):
+            return [lap for lap in self.laps[condition] if lap.replicates > 1]
         return self.laps[condition][1:] or self.laps[condition]
 
 
@@ -153,7 +165,8 @@ def run_pilot(study: Study, workers: int, seconds: float) -> Pilot:
     Every condition gets one replicate by every method first, in random order, as far as time
     allows; then all get some more, a few times over.
     """
-    pilot = Pilot(keep=study.keep)
+    is_batched = any(batch_of(method) is not None for method in study.methods.values())
+    pilot = Pilot(keep=study.keep, is_batched=is_batched)
     with tempfile.TemporaryDirectory(prefix="mcstudy-") as name:
         store = Store(Path(name))
         with store.locked():
@@ -178,6 +191,7 @@ def _work(
     methods = tuple(sorted(study.methods))
     conditions = list(study.conditions)
     random.Random(0).shuffle(conditions)
+    shortest = _SHORTEST_BATCHED if pilot.is_batched else _SHORTEST
     turns: deque[tuple[Condition, int]] = deque((condition, 0) for condition in conditions)
     begun = time.perf_counter()
     end, under_way = begun + seconds, 0
@@ -189,7 +203,7 @@ def _work(
             # A second lap is worth waiting for: the first one paid for what is done once.
             if pilot.laps and left <= (-seconds if laps == 1 else 0):
                 continue
-            share = max(seconds * workers / len(conditions) * _SHARES[laps], _SHORTEST)
+            share = max(seconds * workers / len(conditions) * _SHARES[laps], shortest)
             stop = start + (_LONG if laps else 1)
             team.submit(Job(condition, start, stop, methods), share)
             under_way += 1

@@ -198,10 +198,16 @@ def _in_markdown(cell: str) -> str:
 def latex(document: Document) -> str:
     """Return the document in LaTeX, its tables as floats; they need the package booktabs.
 
-    Numbers are aligned at the decimal point, each in two columns.
+    Numbers are aligned at the decimal point, each in two columns. What stands between the tables of
+    a document without sections are comments: such a document goes into a paper as it is.
     """
     parts = []
-    for block in document.sections():
+    sections = document.sections()
+    are_comments = any(block.grid for block in sections) and not any(b.level for b in sections)
+    for block in sections:
+        if are_comments and not block.grid:
+            parts.append("\n".join(f"% {' '.join(line.split())}" for line in block.texts()))
+            continue
         # A line that begins with a blank keeps its blanks, in the letters of a typewriter.
         lines = [
             rf"\texttt{{{_in_latex(line).replace(' ', '~')}}}"

@@ -11,7 +11,7 @@ from mcstudy.loader import load_study
 from mcstudy.method import Estimate, Fit, Skip, Status, batched
 from mcstudy.study import Study
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Estimate",
     "Fit",

@@ -564,3 +564,38 @@ def test_contract_a_mean_width_that_a_few_intervals_make_is_told(tmp_path):
 
     found = findings(_made(tmp_path / "plain", plain))
     assert not any("mean width" in each.text for each in found)
+
+
+def _many(rng):
+    return rng.normal(size=(14, 5))
+
+
+def _means(shift):
+    def method(x):
+        return {f"e{i:02d}": Estimate(row.mean() + shift, 0.5) for i, row in enumerate(x)}
+
+    return method
+
+
+def test_contract_a_study_of_many_estimands_shows_some_and_says_so(tmp_path):
+    study = Study(
+        name="many",
+        simulate=_many,
+        estimands=lambda: {f"e{i:02d}": 0.0 for i in range(14)},
+        methods={"a": _means(0.0), "b": _means(0.0), "c": _means(9.0)},
+        conditions=grid(),
+        replicates=6,
+        seed=1,
+    )
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    note = "the first 12 of 14 estimands; choose others by estimand"
+    for name in ("estimates", "se_against_estimate", "bias_se_rmse"):
+        assert note in json.dumps(results.plot(name).chart.to_dict())
+    own = results.plot("estimates", estimand=["e00", "e13"]).chart.to_dict()
+    assert "choose others" not in json.dumps(own)
+    with pytest.raises(ResultsError, match="panels are too many for a figure"):
+        results.plot("methods")
+    said = [finding.text for finding in findings(results)]
+    equal = "The biases and mean squared errors of b and a for e00, e01, e02, e03, e04, 9 more"
+    assert any(text.startswith(equal) for text in said), said
+    assert any("the mean e00 of c is above that of a in 1 condition" in text for text in said)

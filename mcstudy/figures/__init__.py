@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mcstudy.analysis.query import names_of
-from mcstudy.analysis.select import Where, known_column, select
+from mcstudy.analysis.select import Where, known_column, levels_of, select
 from mcstudy.arguments import is_proportion, short, suggestion
 from mcstudy.errors import ResultsError
-from mcstudy.figures.cells import Request, StudyTables, where_of
+from mcstudy.figures.cells import MOST_ESTIMANDS, Request, StudyTables, where_of
 from mcstudy.figures.estimates import estimates
 from mcstudy.figures.grid import heat, nested_loop
 from mcstudy.figures.lolly import lolly
@@ -99,12 +99,19 @@ def figure(
         raise ResultsError(f"level is {short(level)}; give a share like 0.95")
     given = {"estimand": estimand, "method": method, "interval": interval}
     chosen = where_of(where, given)
-    select(performance, chosen)
     panels = None if facets is None else names_of(facets, "facets")
     for factor in (x, y, *(panels or ())):
         if factor is not None:
             known_column(performance, factor)
     nominal = float(level or results.study.get("level") or LEVEL)
-    request = Request(results, x, y, panels, measure, chosen, nominal)
+    levels = levels_of(select(performance, chosen), "estimand")
+    estimands = [level for level in levels if level is not None]
+    note = ""
+    if "estimand" not in chosen and len(estimands) > MOST_ESTIMANDS:
+        chosen["estimand"] = estimands[:MOST_ESTIMANDS]
+        note = (
+            f"the first {MOST_ESTIMANDS} of {len(estimands)} estimands; choose others by estimand"
+        )
+    request = Request(results, x, y, panels, measure, chosen, nominal, note)
     draw = FIGURES.get(name)
     return draw(request) if draw else measure_figure(request, name)

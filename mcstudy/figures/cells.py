@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +39,7 @@ from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with
 
 MOST_PANELS = 24  # what a page still shows legibly
 MOST_COLUMNS = 5
+MOST_ESTIMANDS = 12  # each has a block of its own, where nobody has chosen some
 OTHERS = "choose others with where"
 MOST_CELLS = 4000  # of 200 bytes each, so that a figure stays below a megabyte
 
@@ -79,6 +81,8 @@ class Request:
         Levels by column.
     level : float
         The nominal level of the intervals.
+    note : str
+        What was left out, as nobody has chosen.
     """
 
     results: StudyTables
@@ -88,20 +92,21 @@ class Request:
     measure: str | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     level: float = LEVEL
+    note: str = ""
 
     @property
     def record(self) -> Mapping[str, Any]:
         """The study's, with its labels."""
         return self.results.study
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
         """All methods of the study, in its order, whatever is shown."""
         known = method_order(self.record)
         there = levels_of(self.results.performance, "method")
         return [*known, *(name for name in there if name not in known)]
 
-    @property
+    @cached_property
     def method_labels(self) -> dict[str, str]:
         """Their labels."""
         return method_labels(self.record, self.methods)

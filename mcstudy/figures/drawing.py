@@ -167,7 +167,9 @@ def about(request: Request, cells: Cells, *notes: str) -> list[str]:
         for method, interval in own_intervals(cells.frame).items()
     )
     intervals = f"intervals {own}" if own else ""
-    first = "; ".join(filter(None, [only_method(request, cells), fixed, intervals, count, lost]))
+    first = "; ".join(
+        filter(None, [only_method(request, cells), fixed, intervals, count, lost, request.note])
+    )
     return [first, *("; ".join(filter(None, notes)),)]
 
 

@@ -40,19 +40,21 @@ def methods_figure(request: Request) -> Any:
     first = reference if reference in known else known[0]
     others = [name for name in known if name != first]
     most = budget(2 * len(panels) * len(others), 250)
-    charts, said, thin = [], [], False
+    pairs = []
     for own in panels.values():
         by = {one.method: one for one in own}
-        for name in others:
-            if name in by and first in by:
-                pair = _pair(request, by[name], by[first], most)
-                if pair is not None:
-                    charts += [(own[0], panel) for panel in pair[:2]]
-                    said.append(pair[2])
-                    thin = thin or pair[3]
+        pairs += [(by[name], by[first]) for name in others if name in by and first in by]
+    if pairs:
+        check_panels([one for one, _ in pairs for _ in range(2)])
+    charts, said, thin = [], [], False
+    for one, other in pairs:
+        pair = _pair(request, one, other, most)
+        if pair is not None:
+            charts += [(one, panel) for panel in pair[:2]]
+            said.append(pair[2])
+            thin = thin or pair[3]
     if not charts:
         raise ResultsError("methods: no replicate has an estimate of both methods")
-    check_panels([one for one, _ in charts])
     shown = f"{most} replicates of each pair are drawn, evenly by their number" if thin else ""
     lines = [
         "; ".join(filter(None, [only(request, conditions, rows), note])),

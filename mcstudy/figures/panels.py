@@ -106,4 +106,5 @@ def only(request: Request, conditions: Mapping[str, str], rows: Sequence[Replica
     shared = [*conditions.values()] if len(conditions) == 1 else []
     shared += [request.say(name) for name in estimands] if len(estimands) == 1 else []
     most = f"{max(counts):,} replicates"
-    return "; ".join(filter(None, [*shared, most if len(counts) == 1 else f"up to {most}"]))
+    count = most if len(counts) == 1 else f"up to {most}"
+    return "; ".join(filter(None, [*shared, count, request.note]))

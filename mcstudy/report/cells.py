@@ -27,6 +27,7 @@ from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with
 
 _DIGITS = 6  # of a number on the page: its Monte Carlo error is never known to that many
 _SHOWN = ("measure", "value", "mcse", "lower", "upper", "used", "replicates")
+_MOST_COMPARISONS = 100_000  # of some 60 bytes each on the page
 _FIRST = ("coverage", "rejection", "bias", "mean")
 """The measures that the figure shows first: that of these which the study has."""
 TARGETS = {
@@ -98,9 +99,17 @@ def page_data(results: Reported) -> dict[str, Any]:
     }
 
 
-def _comparisons(results: Reported) -> pd.DataFrame:
-    """Return the comparisons; none where no rows are kept."""
+def too_many_comparisons(results: Reported) -> int:
+    """Return how many comparisons there are, where they are too many for the page; else 0."""
     if results.study.get("keep", "rows") != "rows":
+        return 0
+    count = len(results.comparisons)
+    return count if count > _MOST_COMPARISONS else 0
+
+
+def _comparisons(results: Reported) -> pd.DataFrame:
+    """Return the comparisons; none where no rows are kept, or there are too many."""
+    if results.study.get("keep", "rows") != "rows" or too_many_comparisons(results):
         return results.performance.iloc[:0]
     return results.comparisons
 

@@ -184,35 +184,56 @@ def _comparisons(study: StudyWords) -> Iterator[Finding]:
     if frame.empty:
         return
     frame = frame[frame["measure"].isin(_COMPARED) & frame["value"].notna()]
-    frame = frame.assign(differs=beyond(frame))
+    differs, value = beyond(frame), frame["value"]
+    frame = frame.assign(
+        better=differs & (value < 0), worse=differs & (value > 0), unequal=value != 0
+    )
+    # Counts of all groups at once: a study of many methods and estimands has 100,000 of them.
+    counts = frame.groupby(
+        ["method", "reference", "estimand", "measure"], sort=False, observed=True
+    )
+    summed = counts.agg(
+        better=("better", "sum"),
+        worse=("worse", "sum"),
+        unequal=("unequal", "any"),
+        size=("value", "size"),
+        few=("used", "min"),
+        most=("used", "max"),
+        whole=("replicates", "max"),
+    )
     equal: dict[tuple[str, str, str, bool], list[str]] = {}
     told = []
-    for _, rows in frame.groupby(["method", "reference", "estimand", "measure"], sort=False):
-        first = rows.iloc[0]
-        one, what = study.word(first, "method"), study.word(first, "estimand")
-        other = label(study.results, first["reference"], "method")
-        better = int((rows["differs"] & (rows["value"] < 0)).sum())
-        worse = int((rows["differs"] & (rows["value"] > 0)).sum())
-        if not better and not worse:
-            key = one, other, _COMPARED[first["measure"]], bool((rows["value"] == 0).all())
-            equal.setdefault(key, []).append(what)
-            continue
-        said = [f"below that of {other} in {better}"] if better else []
-        said += [f"above {'it' if better else f'that of {other}'} in {worse}"] if worse else []
-        of = f" of {len(rows)} conditions" if len(rows) > 1 else " condition"
-        few, most, whole = (
-            int(n) for n in (rows["used"].min(), rows["used"].max(), rows["replicates"].max())
-        )
-        on = f" ({f'{few}' if few == most else f'{few} to {most}'} of {whole}, where both have one)"
-        on = on if few < (1 - FEW_MISSING) * whole else ""
-        squared = first["measure"] == "mse_difference"
-        subject = f"mean squared error of {one} for {what}" if squared else f"mean {what} of {one}"
-        told.append(f"On the same data sets{on}, the {subject} is {' and '.join(said)}{of}.")
-    yield from map(Finding, told[:MOST])
+    groups: list[Any] = list(summed.reset_index().itertuples(index=False))
+    for group in groups:
+        if group.better or group.worse:
+            told.append(group)
+        else:
+            key = group.method, group.reference, _COMPARED[group.measure], not group.unequal
+            equal.setdefault(key, []).append(group.estimand)
+    yield from (Finding(_difference_in_words(study, group)) for group in told[:MOST])
     yield from left_out(told, "difference", " between two methods")
-    for (one, other, measures, same), names in list(equal.items())[:MOST]:
+    for (method, reference, measures, same), estimands in list(equal.items())[:MOST]:
+        one, other = (label(study.results, name, "method") for name in (method, reference))
+        names = [label(study.results, name, "estimand") for name in estimands[:MOST]]
+        names += [f"{more} more"] if (more := len(estimands) - MOST) > 0 else []
         differ = "are the same" if same else "do not differ beyond Monte Carlo error"
         yield Finding(f"The {measures} of {one} and {other} for {', '.join(names)} {differ}.")
+
+
+def _difference_in_words(study: StudyWords, group: Any) -> str:
+    """Return the sentence of two methods that differ, from the counts of their conditions."""
+    one, other = (label(study.results, n, "method") for n in (group.method, group.reference))
+    what = label(study.results, group.estimand, "estimand")
+    said = [f"below that of {other} in {group.better}"] if group.better else []
+    above = "it" if group.better else f"that of {other}"
+    said += [f"above {above} in {group.worse}"] if group.worse else []
+    of = f" of {group.size} conditions" if group.size > 1 else " condition"
+    few, most, whole = int(group.few), int(group.most), int(group.whole)
+    on = f" ({f'{few}' if few == most else f'{few} to {most}'} of {whole}, where both have one)"
+    on = on if few < (1 - FEW_MISSING) * whole else ""
+    squared = group.measure == "mse_difference"
+    subject = f"mean squared error of {one} for {what}" if squared else f"mean {what} of {one}"
+    return f"On the same data sets{on}, the {subject} is {' and '.join(said)}{of}."
 
 
 def _failures(study: StudyWords) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from mcstudy.figures import figure, specification
 from mcstudy.figures.output import script_safe
 from mcstudy.figures.style import labelled
 from mcstudy.measure import LEVEL
-from mcstudy.report.cells import page_data
+from mcstudy.report.cells import page_data, too_many_comparisons
 from mcstudy.report.findings import findings
 from mcstudy.report.protocol import protocol_section
 from mcstudy.report.reported import Reported
@@ -233,4 +233,10 @@ def _table_note(results: Reported) -> str:
         "Every condition, method and measure; nothing is averaged over conditions."
         + (f" Throughout: {fixed}." if fixed else "")
         + f" {BOUNDS_MEANING}."
+        + (
+            f" The {many:,} comparisons of methods are not on this page: mcstudy compare "
+            f"{results.folder} --methods A,B."
+            if (many := too_many_comparisons(results))
+            else ""
+        )
     )

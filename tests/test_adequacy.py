@@ -73,6 +73,7 @@ def test_reference_midranks_are_those_of_scipy():
     assert midranks(values).tolist() == rankdata(values).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", ["normal", "cauchy", "boundary"])
 def test_law_independent_estimates_are_calm_and_dependent_ones_are_not(draw):
     rng = np.random.default_rng(20261126)
@@ -353,6 +354,7 @@ def test_contract_the_checks_of_tables_read_no_rows(tmp_path):
     assert isinstance(again.adequacy().frame, pd.DataFrame)
 
 
+@pytest.mark.slow
 def test_contract_factors_may_have_the_names_of_columns(tmp_path):
     def fails(x):
         if x[0] > 0:

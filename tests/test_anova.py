@@ -87,6 +87,7 @@ def test_identity_shares_of_a_balanced_grid_are_plain_eta_squared_and_add_up():
     assert "balanced" not in str(made)
 
 
+@pytest.mark.slow
 def test_law_noise_is_taken_off_without_bias_where_errors_differ():
     true = rejections()
     shares = anova(true.assign(mcse=1e-9, used=10**9), "rejection").frame.set_index("term")["share"]
@@ -147,6 +148,7 @@ def test_reference_shares_of_a_constructed_study_are_the_known_ones():
     assert shares.drop(["a", "b", "total"]).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_law_noise_alone_gives_each_term_its_noise_and_uniform_p_values():
     frames = [
         anova(cells(GRID, lambda **_: 2.0, mcse=0.1, seed=seed), "bias").frame

@@ -115,6 +115,7 @@ def test_contract_a_changed_package_is_noticed(study_file, tmp_path, capfd, monk
     assert "statsmodels" in fails(capfd, study_file(), "--results", tmp_path, "--jobs", "1")
 
 
+@pytest.mark.slow
 def test_contract_changed_rows_are_kept_or_computed_anew(study_file, tmp_path, capfd):
     old = run(study_file(), tmp_path / "old", jobs=1, replicates=10, quiet=True).estimates
     edit = ("0.01 * rng", "0.02 * rng")
@@ -136,6 +137,7 @@ def test_contract_changed_rows_are_kept_or_computed_anew(study_file, tmp_path, c
     run(path, tmp_path / "gone", jobs=1, replicates=10, quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_rows_computed_anew_reach_the_tables(study_file, tmp_path):
     edit = ("rng.normal(mean, size=n)", "rng.normal(mean + 1, size=n)")
     run(study_file(), tmp_path / "a", jobs=1, replicates=5, quiet=True)
@@ -185,6 +187,7 @@ def test_contract_a_change_in_what_a_method_calls_is_noticed(study_file, tmp_pat
 CHANGED = ("sample.mean(), se,", "sample.mean() + 1, se,")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["rows", "measures"])
 def test_contract_rows_of_the_present_code_come_before_kept_ones(study_file, tmp_path, keep):
     kept = ("seed=7", f"seed=7, keep={keep!r}")

@@ -50,6 +50,7 @@ def logged(function):
     return wrapper
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_contract_a_partial_of_a_batched_method_is_batched(tmp_path, jobs):
     partial = functools.partial(by_row, shift=1000.0)
@@ -59,6 +60,7 @@ def test_contract_a_partial_of_a_batched_method_is_batched(tmp_path, jobs):
     assert (results.estimates.estimate > 900).all()
 
 
+@pytest.mark.slow
 def test_contract_what_wraps_a_batched_method_is_refused_unless_batched_itself(tmp_path):
     with pytest.raises(StudyError, match=r"'m' wraps a batched function .* put @batched on top"):
         study(logged(by_row))
@@ -136,6 +138,7 @@ def test_contract_a_product_over_the_batch_is_the_same_but_for_its_last_bits(tmp
     np.testing.assert_allclose(whole, cut, rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_contract_the_order_of_sets_is_one_in_all_workers(tmp_path):
     def tells(sample):
         warnings.warn(f"{ {'a', 'b', 'c', 'd', 'e'} }", stacklevel=1)

@@ -35,6 +35,7 @@ def names(results):
     return [path.name for path in files(results)]
 
 
+@pytest.mark.slow
 def test_contract_many_parts_become_few_and_the_tables_stay(
     study_file, tmp_path, plain, small_parts
 ):
@@ -48,6 +49,7 @@ def test_contract_many_parts_become_few_and_the_tables_stay(
     assert (head.start, head.stop, head.method) == (0, 10, "average")
 
 
+@pytest.mark.slow
 def test_contract_while_a_run_is_under_way_few_parts_are_left_alone(
     study_file, tmp_path, small_parts, monkeypatch
 ):
@@ -64,6 +66,7 @@ def test_contract_while_a_run_is_under_way_few_parts_are_left_alone(
         assert len(names(grown)) == 8
 
 
+@pytest.mark.slow
 def test_contract_joined_parts_may_span_blocks_of_the_tables(
     study_file, tmp_path, plain, small_parts, monkeypatch
 ):
@@ -76,6 +79,7 @@ def test_contract_joined_parts_may_span_blocks_of_the_tables(
     assert first.equals(plain.estimates)
 
 
+@pytest.mark.slow
 def test_contract_what_differs_in_kind_is_not_joined(study_file, tmp_path, small_parts):
     diagnostic = (
         '    return {"mean": Estimate(sample.mean() + 0.01',
@@ -105,6 +109,7 @@ def test_contract_parts_are_joined_though_a_diagnostic_is_missing_in_some(
     assert len(names(joined)) == 4 * 2
 
 
+@pytest.mark.slow
 def test_contract_large_parts_are_not_joined(study_file, tmp_path, small_parts, monkeypatch):
     monkeypatch.setattr(compaction, "LARGE_BYTES", 15_000)
     kept = names(run(study_file(REPLICATES), tmp_path, jobs=1, quiet=True))
@@ -113,6 +118,7 @@ def test_contract_large_parts_are_not_joined(study_file, tmp_path, small_parts, 
     assert names(run(study_file(REPLICATES), tmp_path, replicates=10, jobs=1, quiet=True)) == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [False, True])
 def test_contract_a_part_that_another_holds_is_removed_only_if_that_one_is_whole(
     study_file, tmp_path, plain, small_parts, monkeypatch, damaged
@@ -161,6 +167,7 @@ run(sys.argv[1], sys.argv[2], jobs=1, replicates=4, quiet=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", range(1, 13))
 def test_contract_stopped_at_any_step_of_joining(
     study_file, tmp_path, small_parts, monkeypatch, step
@@ -193,6 +200,7 @@ def test_contract_stopped_at_any_step_of_joining(
     assert run(path, tmp_path / "a", replicates=4, jobs=1, quiet=True).digests() == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 9])
 def test_contract_killed_at_a_step_of_joining(study_file, tmp_path, step):
     path = study_file(REPLICATES)

@@ -62,6 +62,7 @@ def test_contract_a_replicate_has_the_same_data_under_every_condition(results):
     assert (noise[0] == noise[1]).all()
 
 
+@pytest.mark.slow
 def test_contract_independent_streams_stay_what_they_were(tmp_path, results):
     study = dataclasses.replace(STUDY, name="apart", streams="independent")
     apart = run(study, tmp_path, jobs=1, quiet=True)
@@ -161,6 +162,7 @@ def test_identity_two_methods_have_the_paired_errors_of_comparisons(results):
     assert "both methods see the same data" in str(results.contrast("method", "noisy", "mean"))
 
 
+@pytest.mark.slow
 def test_law_a_measure_without_an_influence_has_the_spread_of_its_difference(tmp_path):
     found = []
     for seed in range(50):

@@ -69,6 +69,7 @@ def expected_crashes():
     return crashes
 
 
+@pytest.mark.slow
 def test_contract_a_fit_that_ends_its_worker_is_a_row_and_costs_nothing_else(
     study_file, tmp_path, capfd
 ):
@@ -82,7 +83,7 @@ def test_contract_a_fit_that_ends_its_worker_is_a_row_and_costs_nothing_else(
     assert set(fits[fits.status != "crashed"].status) == {"ok"}
 
 
-@pytest.mark.slow
+@pytest.mark.xslow
 def test_contract_crashes_are_the_same_rows_for_any_workers_and_job_sizes(
     study_file, tmp_path, monkeypatch
 ):
@@ -230,6 +231,7 @@ study = Study(
 HIT = [i for i in range(12) if stream(4, "n=5", i).normal(size=5)[0] > 1.2]
 
 
+@pytest.mark.slow
 def test_contract_a_fit_that_harms_its_process_is_a_row_and_harms_no_other(study_file, tmp_path):
     path = study_file(body=HOSTILE)
     loaded = sys.modules[load_study(path).simulate.__module__]
@@ -254,13 +256,14 @@ def test_contract_a_fit_that_harms_its_process_is_a_row_and_harms_no_other(study
     assert fits.folder.dropna().nunique() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "how"),
     [
         ("closes_files", "a call has closed files that are not its own"),
         ("kills_its_group", "SIGKILL"),
         ("lowers_a_limit", "a call has lowered a limit of its process, or used it up"),
-        pytest.param("overflows", "SIGSEGV", marks=pytest.mark.slow),
+        pytest.param("overflows", "SIGSEGV", marks=pytest.mark.xslow),
     ],
 )
 def test_contract_a_fit_that_ends_its_worker_in_an_odd_way_is_a_row(
@@ -287,6 +290,7 @@ LEFT_BEHIND = (
 )
 
 
+@pytest.mark.slow
 def test_contract_a_worker_that_leaves_a_process_behind_is_seen_to_end(study_file, tmp_path):
     """Though what is left holds the connection to the run."""
     path = study_file(LEFT_BEHIND, ("n=[5, 10], mean=[0.0, 1.5]", "n=[5], mean=[1.5]"))
@@ -385,6 +389,7 @@ def check_late(results, hangs):
     assert results.estimates.estimate.isna().sum() == len(hangs)
 
 
+@pytest.mark.slow
 def test_contract_a_fit_over_its_time_limit_is_a_row(study_file, tmp_path, capfd, hangs):
     names = ["compiled", "python"]
     results = run(study_file(body=HANGS), tmp_path, jobs=2, methods=names, quiet=True)
@@ -392,7 +397,7 @@ def test_contract_a_fit_over_its_time_limit_is_a_row(study_file, tmp_path, capfd
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.slow
+@pytest.mark.xslow
 def test_contract_timeouts_are_the_same_rows_for_any_workers_and_job_sizes(
     study_file, tmp_path, capfd, monkeypatch, hangs
 ):
@@ -405,6 +410,7 @@ def test_contract_timeouts_are_the_same_rows_for_any_workers_and_job_sizes(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_contract_stored_timeouts_are_tried_again_when_asked(study_file, tmp_path, capfd):
     late = ("    se =", "    import time\n    if sample[0] > 1: time.sleep(0.12)\n    se =")
     short = study_file(late, ("seed=7,", "seed=7, time_limit={'average': 0.05},"))
@@ -423,6 +429,7 @@ def test_contract_stored_timeouts_are_tried_again_when_asked(study_file, tmp_pat
     assert "mcstudy: retry is 'ok'; fits that can be tried again" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_contract_workers_that_end_as_they_start_stop_the_run_with_one_line(
     study_file, tmp_path, capfd, monkeypatch
 ):
@@ -475,8 +482,9 @@ STRUCK = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("strikes", "crashed"), [(100, True), pytest.param(3, False, marks=pytest.mark.slow)]
+    ("strikes", "crashed"), [(100, True), pytest.param(3, False, marks=pytest.mark.xslow)]
 )
 def test_contract_a_fit_is_innocent_of_three_kills_from_outside(
     study_file, tmp_path, monkeypatch, strikes, crashed
@@ -495,6 +503,7 @@ def test_contract_a_fit_is_innocent_of_three_kills_from_outside(
     assert found.fits.groupby("condition").replicate.nunique().eq(16).all()
 
 
+@pytest.mark.slow
 def test_contract_one_worker_is_this_process_only_if_asked_for_and_without_time_limit(
     study_file, tmp_path, monkeypatch
 ):

@@ -177,6 +177,7 @@ def test_law_jackknife_of_a_mean_is_its_standard_error(count):
     assert made.mcse == pytest.approx(plain, rel=1e-9 if count <= 40 else 0.35)
 
 
+@pytest.mark.slow
 def test_law_jackknife_is_the_spread_over_studies():
     """600 studies know the spread to 3 %, and a jackknife of 40 groups each to 11 %."""
     rng = np.random.default_rng(3)

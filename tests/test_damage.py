@@ -99,10 +99,12 @@ def by_flips(folder, count):
         folder.restore()
 
 
+@pytest.mark.slow
 def test_contract_a_flipped_bit_is_noticed_or_harmless(small):
     by_flips(small, 8)
 
 
+@pytest.mark.slow
 def test_contract_a_flipped_bit_is_noticed_or_harmless_where_sums_are_kept(small_sums):
     by_flips(small_sums, 4)
 
@@ -114,6 +116,7 @@ def test_contract_a_flip_in_the_word_before_a_checksum_is_no_other_version(small
     small.check(path.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [100, -100])
 def test_contract_replay_tells_of_a_damaged_part(small, place, capfd):
     """In its pages and in its footer."""
@@ -151,7 +154,7 @@ def test_contract_others_read_what_is_sealed(small):
             assert polars.scan_parquet(path).collect().height == rows
 
 
-@pytest.mark.slow
+@pytest.mark.xslow
 def test_contract_many_flipped_bits_are_noticed_or_harmless(small):
     by_flips(small, 1000)
 
@@ -171,6 +174,7 @@ def is_noticed(folder, path):
     return False
 
 
+@pytest.mark.slow
 def test_contract_no_flipped_bit_passes_the_checksum(small):
     """All of them, in the smallest of the files."""
     path = min(small.files(), key=lambda path: path.stat().st_size)
@@ -182,7 +186,7 @@ def test_contract_no_flipped_bit_passes_the_checksum(small):
             read_verified(path)
 
 
-@pytest.mark.slow
+@pytest.mark.xslow
 def test_contract_every_flipped_bit_is_noticed(small):
     """All of them, by those who read the file; the layout of study.json alone carries nothing."""
     record = open_results(small.folder).study

@@ -41,6 +41,7 @@ def fits_in(folder):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("full", "workers"), [("part", 1), ("part", 2), ("table", 1)])
 def test_contract_a_full_disk_costs_nothing_that_is_stored(
     study_file, tmp_path, capfd, full, workers
@@ -67,6 +68,7 @@ def test_contract_a_full_disk_costs_nothing_that_is_stored(
     assert run(path, tmp_path, replicates=400, jobs=1, quiet=True).digests() == plain.digests()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refused", [".lock", ".study.json.tmp", "-", ".fits.parquet.tmp"])
 def test_contract_a_read_only_folder_is_one_line(study_file, tmp_path, capfd, monkeypatch, refused):
     """Opening for writing is refused by the system from some file on; root ignores permissions."""
@@ -240,6 +242,7 @@ def full(*arguments, stdout=None, stderr=None):
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 
+@pytest.mark.slow
 @needs_full
 def test_contract_a_full_output_is_a_line_and_what_was_computed_is_kept(study_file, tmp_path):
     run_it = ["run", study_file(), "--results", tmp_path, "--replicates", "3", "--jobs", "1"]
@@ -268,6 +271,7 @@ def test_contract_a_full_log_costs_no_work(study_file, tmp_path, capfd):
     )
 
 
+@pytest.mark.slow
 def test_contract_no_more_workers_than_work(study_file, tmp_path, capfd, monkeypatch):
     from mcstudy.execution import process_pool, run_loop
 
@@ -288,6 +292,7 @@ def test_contract_no_more_workers_than_work(study_file, tmp_path, capfd, monkeyp
     assert "Note: 2 workers are started, not 1000000000\n" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["1>&-", "<&- >&- 2>&-"])
 def test_contract_closed_streams_cost_no_work(study_file, tmp_path, closed):
     command = f"{sys.executable} -m mcstudy run {study_file()} --results {tmp_path} --jobs 1"

@@ -222,6 +222,7 @@ def test_contract_every_verb_takes_a_format():
         assert (tuple(found.choices), found.default) == (tuple(FORMATS), usual)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", list(COMMANDS))
 def test_contract_every_verb_prints_its_answer_in_the_format(made, verb, capsys):
     folder, _, path = made

@@ -70,6 +70,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name for name in BY_NAME if name not in STUDY_FILES and code_of(BY_NAME[name])]
 )
@@ -101,6 +102,7 @@ def commands():
                 yield page.name, inline.replace(r"\|", "|"), False
 
 
+@pytest.mark.slow
 def test_contract_the_commands_of_the_docs_can_be_parsed():
     found = list(commands())
     assert len(found) > 100

@@ -58,6 +58,7 @@ def arguments(path, folder, *more):
     return ["run", str(path), "--results", str(folder), "--jobs", "1", *more]
 
 
+@pytest.mark.slow
 def test_contract_a_method_without_a_usable_fit_has_its_own_exit_status(
     broken_file, tmp_path, capsys
 ):
@@ -72,6 +73,7 @@ def test_contract_a_method_without_a_usable_fit_has_its_own_exit_status(
     assert main(["collect", str(path), "--results", str(tmp_path)]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["rows", "measures"])
 def test_contract_a_run_stops_early_and_goes_on_if_told(
     broken_file, tmp_path, capsys, keep, monkeypatch
@@ -101,6 +103,7 @@ def test_contract_failures_under_some_conditions_stop_nothing(broken_file, tmp_p
     assert len(run(broken_file(["large"]), tmp_path, jobs=1, quiet=True).unusable) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["rows", "measures"])
 def test_contract_what_does_not_apply_is_skipped_and_no_failure(
     broken_file, tmp_path, capsys, monkeypatch, keep
@@ -130,6 +133,7 @@ def test_contract_what_does_not_apply_is_skipped_and_no_failure(
         assert set(ranked.query("n == 5")["method"]) <= {"average"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["rows", "measures"])
 def test_contract_a_method_with_usable_fits_is_not_stopped_where_it_grows(
     broken_file, tmp_path, monkeypatch, keep

@@ -132,6 +132,7 @@ def test_contract_run_takes_no_empty_argument(study_file, tmp_path, wrong):
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_contract_no_function_takes_an_empty_argument(study_file, tmp_path):
     path = study_file()
     results = run(path, tmp_path / "r", replicates=2, jobs=1, quiet=True)

@@ -108,6 +108,7 @@ NEVER = (
 DEFINED = ("study = Study(", "def never(x):\n    raise RuntimeError('never')\n\nstudy = Study(")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["rows", "measures"])
 def test_contract_a_method_that_never_works_is_in_every_table(study_file, tmp_path, capsys, keep):
     kept = ("    seed=1,", f"    seed=1,\n    keep={keep!r},")

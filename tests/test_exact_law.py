@@ -39,6 +39,7 @@ def assert_agreement(found, law, times=4.0):
     assert off.empty, off[[*KEY, "value", "mcse", "value_law", "mcse_law"]].to_string()
 
 
+@pytest.mark.slow
 def test_reference_closed_forms_of_the_law():
     law = nested.exact_law(DESIGN | SDS, draws=200_000).set_index(KEY)
     exact = law.loc[("unexplained_var", "exact")]
@@ -69,7 +70,8 @@ def test_contract_the_law_says_what_it_does_not_know(change, message):
         nested.exact_law(DESIGN | SDS | change)
 
 
-@pytest.mark.parametrize("replicates", [20_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("replicates", [20_000, pytest.param(100_000, marks=pytest.mark.xslow)])
 def test_law_of_every_interval_with_a_formula(tmp_path, replicates):
     found = run(study(PROFILE, replicates), tmp_path, jobs=1, quiet=True).performance
     law = nested.exact_law(DESIGN | SDS, method=PROFILE, draws=replicates)
@@ -88,6 +90,7 @@ def test_law_of_every_interval_with_a_formula(tmp_path, replicates):
         assert coverage[key] == pytest.approx(value, abs=3 * mcse + 0.0005), key
 
 
+@pytest.mark.slow
 def test_law_of_ml_near_zero(tmp_path):
     factors = {"group1_sd": 0.5, "n_group1": 8}
     method = nested.ml.with_intervals("wald", "log", "mls")
@@ -95,6 +98,7 @@ def test_law_of_ml_near_zero(tmp_path):
     assert_agreement(found, nested.exact_law(DESIGN | SDS | factors, method=method, draws=200_000))
 
 
+@pytest.mark.slow
 def test_law_of_generalized_and_bootstrap(tmp_path):
     found = run(study(SLOW, 1000), tmp_path, jobs=1, quiet=True).performance
     assert_agreement(found, nested.exact_law(DESIGN | SDS, method=SLOW, draws=1000, seed=9))

@@ -382,6 +382,7 @@ def test_identity_the_radix_order_is_the_stable_order():
         assert (order == np.argsort(code, kind="stable")).all()
 
 
+@pytest.mark.slow
 def test_contract_more_combinations_than_an_integer_counts():
     names = list("abcde")  # 10,000 levels each: 10^20 combinations
     levels = np.random.default_rng(1).permuted(np.tile(np.arange(10_000), (5, 1)), axis=1)

@@ -141,6 +141,7 @@ def test_contract_a_ranking_that_failures_reverse_is_said_to_be(results):
     assert "reversed (worst)" in str(made)
 
 
+@pytest.mark.slow
 def test_contract_without_failures_all_views_agree(study_file, tmp_path):
     made = run(study_file(), tmp_path, jobs=1, quiet=True).sensitivity("rmse")
     assert set(made.frame["ranking"]) == {"same"}

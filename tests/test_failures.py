@@ -118,6 +118,7 @@ def test_contract_a_batch_that_raises_or_warns_is_told_apart(results):
     assert warned.message.str.count("too little").max() == 1
 
 
+@pytest.mark.slow
 def test_contract_failures_do_not_depend_on_batch_or_workers(
     study_file, tmp_path, results, monkeypatch
 ):
@@ -132,6 +133,7 @@ def test_contract_failures_do_not_depend_on_batch_or_workers(
     assert one.digests() == two.digests() == results.digests()
 
 
+@pytest.mark.slow
 def test_contract_what_a_fit_does_to_numpy_and_to_its_diagnostics_stays_its_own(
     study_file, tmp_path
 ):
@@ -167,6 +169,7 @@ def test_contract_a_method_that_always_fails_is_in_the_tables(study_file, tmp_pa
     assert "average    240     240" in out.replace("  0", "   ") or "error" in out
 
 
+@pytest.mark.slow
 def test_contract_a_method_cannot_change_the_data_of_another(study_file, tmp_path):
     spoil = (
         "def jittered(sample, rng):",

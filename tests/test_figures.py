@@ -86,6 +86,7 @@ def records(thing):
             yield from records(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FIGURES, "coverage", "bias"])
 def test_contract_each_figure_is_small_the_same_each_time_and_can_be_drawn(results, name):
     spec = specification(results.plot(name))
@@ -130,6 +131,7 @@ def test_contract_each_number_of_a_measure_has_its_monte_carlo_interval(results,
     assert drawn or name == "heat"  # whose tooltips have it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHOW_A_MEASURE)
 @pytest.mark.parametrize(
     ("measure", "target"),
@@ -141,6 +143,7 @@ def test_contract_a_reference_line_stands_where_there_is_a_target(results, name,
     assert has_reference(specification(figure)) == target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FIGURES, "coverage"])
 def test_contract_a_method_has_one_colour_in_all_figures(results, name):
     colours = method_colours(["</script><b>", "other.method[1]"])
@@ -152,6 +155,7 @@ def test_contract_a_method_has_one_colour_in_all_figures(results, name):
             assert shown.items() <= expected.items()
 
 
+@pytest.mark.slow
 def test_contract_a_line_joins_numbers_and_no_categories(results):
     def kinds(name, **options):
         return {mark["type"] for mark in marks(specification(results.plot(name, **options)))}
@@ -162,6 +166,7 @@ def test_contract_a_line_joins_numbers_and_no_categories(results):
     assert "line" not in kinds("bias_se_rmse", x="kind")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FIGURES, "coverage"])
 def test_contract_names_are_the_labels_of_the_study_in_one_harmless_line(results, name):
     text = json.dumps(specification(results.plot(name)), ensure_ascii=False)
@@ -179,6 +184,7 @@ def test_contract_a_caption_names_what_all_panels_share(results):
     assert "30 replicates" in caption
 
 
+@pytest.mark.slow
 def test_contract_a_notebook_shows_an_image_and_words(results):
     figure = results.plot("coverage", x="n")
     shown, size = figure._repr_mimebundle_()
@@ -213,6 +219,7 @@ def test_contract_a_method_keeps_its_colour_where_others_are_left_out(results):
     assert colours["</script><b>"] not in text
 
 
+@pytest.mark.slow
 def test_contract_a_page_needs_no_network_and_holds_no_foreign_script(results):
     page = rendered(results.plot("coverage", x="n"), "html").decode()
     spec = re.search(r'id="specification">(.*?)</script>', page, re.DOTALL)[1]
@@ -237,6 +244,7 @@ def test_contract_bad_input_is_one_line(results, tmp_path, capsys, arguments, sa
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_contract_the_command_writes_a_file_by_its_name(results, tmp_path, capsys):
     folder = str(results.folder)
     assert main(["plot", folder, "bias", "--output", str(tmp_path / "f.gif")]) == 2
@@ -257,6 +265,7 @@ def test_contract_where_all_fits_failed_only_statuses_can_be_shown(tmp_path):
             assert re.fullmatch(r"[^\n]{20,200}", str(raised.value))
 
 
+@pytest.mark.slow
 def test_contract_without_rows_figures_of_measures_work_and_others_say_why(tmp_path):
     results = results_of(tmp_path, {"m": mean, "k": shrunk}, grid(n=[5, 10]), keep="measures")
     for name in ("coverage", "lolly", "heat", "nested_loop", "bias_se_rmse", "statuses"):
@@ -265,6 +274,7 @@ def test_contract_without_rows_figures_of_measures_work_and_others_say_why(tmp_p
         results.plot("zip")
 
 
+@pytest.mark.slow
 def test_contract_a_study_of_one_condition_and_one_method_has_figures(tmp_path):
     results = results_of(tmp_path, {"m": mean}, grid())
     for name in {*FIGURES, "bias"} - {"nested_loop", "methods"}:

@@ -667,6 +667,7 @@ def marks_elsewhere(paths, seed):
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_contract_marks_are_the_same_in_every_process_and_folder(tmp_path):
     others = {"pk/__init__.py": "", "pk/sub.py": "def f(x): return len({'a', 'b'})\n"}
     here, there = tmp_path / "here", tmp_path / "far away"
@@ -716,6 +717,7 @@ def test_contract_what_is_installed_comes_before_a_neighbour(tmp_path):
     assert str(tmp_path) not in sys.modules["statistics"].__file__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loaded", [True, False])
 def test_contract_a_memo_that_a_method_fills_is_no_change(tmp_path, loaded):
     body = "MEMO = {}\ndef m(x):\n    MEMO[len(x)] = 1.0\n    return {'mean': Estimate(MEMO[5])}\n"
@@ -743,6 +745,7 @@ def test_contract_the_methods_of_a_study_cannot_be_exchanged(tmp_path):
             made.methods["m"] = max
 
 
+@pytest.mark.slow
 def test_contract_workers_that_get_another_study_refuse(tmp_path):
     body = "K = np.random.default_rng().normal()\n" + mean_of("K")
     path = written(tmp_path, body)
@@ -754,6 +757,7 @@ def test_contract_workers_that_get_another_study_refuse(tmp_path):
     assert not list((tmp_path / "results" / "marked" / "parts").glob("*/*/*.parquet"))
 
 
+@pytest.mark.slow
 def test_contract_a_module_edited_since_it_was_imported_is_refused(tmp_path, monkeypatch):
     (tmp_path / "edited_helper.py").write_text(FIVE)
     monkeypatch.syspath_prepend(tmp_path)
@@ -774,6 +778,7 @@ def test_contract_a_module_edited_since_it_was_imported_is_refused(tmp_path, mon
         run(study, tmp_path, jobs=2, quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_workers_have_one_hash_seed(tmp_path):
     body = "import sys\n" + mean_of("sys.flags.hash_randomization")
     results = run(written(tmp_path, body), tmp_path / "results", jobs=2, quiet=True)
@@ -793,6 +798,7 @@ def m(x):
 """
 
 
+@pytest.mark.slow
 def test_contract_a_file_that_is_run_itself_has_the_same_marks(tmp_path):
     path = written(tmp_path, ANNOTATED)
     path.write_text(path.read_text() + IN_MAIN)
@@ -816,6 +822,7 @@ def installed_package(folder, version):
     return home
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

@@ -253,6 +253,7 @@ def with_levels(frame):
     return frame.assign(sex=sex, site=site, old=frame["age"] > 45)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [object, "str", "category", "string[pyarrow]"])
 def test_reference_categories_are_coded_as_by_a_formula(frame, kind):
     from statsmodels.regression.mixed_linear_model import MixedLM

@@ -68,6 +68,7 @@ def test_contract_skipped_fits_texts_and_names_of_measures_do_not_count(results)
     assert "seconds" not in set(results.performance["measure"])
 
 
+@pytest.mark.slow
 def test_contract_they_are_shown_as_other_measures_are(results, tmp_path, capsys):
     folder = str(results.folder)
     assert "steps, seconds: value" in str(results.table("steps,seconds", rows="n"))
@@ -113,6 +114,7 @@ def test_contract_measures_of_fits_and_of_answers_are_not_mixed(results):
         results.table("seconds,bias")
 
 
+@pytest.mark.slow
 def test_contract_a_verbose_summary_has_the_seconds_and_diagnostics(study_file, tmp_path, capfd):
     from mcstudy.cli import main
 

@@ -46,6 +46,7 @@ FIRST = next(i for i in range(40) if stream(1, CONDITION, i).normal(size=7)[0] >
 WHERE = rf"\(replicate {FIRST} of n=7\)$"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_contract_a_rare_draw_from_a_global_state_has_an_address(tmp_path, jobs):
     said = (

@@ -65,6 +65,7 @@ def test_identity_a_wide_table_is_a_long_one(made, tmp_path):
     pd.testing.assert_frame_equal(one.comparisons, other.comparisons)
 
 
+@pytest.mark.slow
 def test_contract_all_that_results_do_works(made, tmp_path):
     rows = exported(made).drop(columns="seconds")
     found = import_replicates(rows, tmp_path, name="rows", by=["n", "mean"], null=0.0, quiet=True)
@@ -169,6 +170,7 @@ def test_contract_what_cannot_be_used_is_said_in_one_line(tmp_path, data, option
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_contract_the_command_line(made, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     rows = exported(made).rename(columns={"estimate": "b"}).drop(columns="truth")

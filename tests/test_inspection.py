@@ -56,6 +56,7 @@ def one_of_each(results):
     return fits.drop_duplicates(["method", "kind"])[["condition", "replicate", "method", "status"]]
 
 
+@pytest.mark.slow
 def test_contract_a_replay_is_what_was_stored_for_every_status(results):
     fits = one_of_each(results)
     assert set(fits.status) == {"ok", "boundary", "not_finite", "error"}
@@ -112,6 +113,7 @@ def discarded(study_file, folder):
     return run(path, folder, changed="discard", **options)
 
 
+@pytest.mark.slow
 def test_contract_a_replay_compares_with_the_rows_that_count(study_file, tmp_path):
     results = discarded(study_file, tmp_path)
     for source in (results, tmp_path / "study_file.py"):
@@ -132,6 +134,7 @@ def test_contract_a_replay_of_what_the_last_run_left_out_finds_its_rows(study_fi
     assert again.unstored == []
 
 
+@pytest.mark.slow
 def test_contract_of_a_fit_that_is_there_twice_status_tells_what_the_tables_have(
     study_file, tmp_path
 ):
@@ -153,6 +156,7 @@ def test_contract_of_a_fit_that_is_there_twice_status_tells_what_the_tables_have
     assert first.stored["average"].status == "ok"
 
 
+@pytest.mark.slow
 def test_contract_only_rows_that_count_are_retried(study_file, tmp_path):
     slow = "def jittered(sample, rng):\n    import time; time.sleep(WAIT)"
     told = ("def jittered(sample, rng):", slow)
@@ -224,6 +228,7 @@ def restatus(results, word):
         path.write_bytes(part.content)
 
 
+@pytest.mark.slow
 def test_contract_what_crashed_or_hung_is_not_fitted_again_unless_forced(study_file, tmp_path):
     results = run(study_file(), tmp_path, replicates=3, jobs=1, quiet=True)
     restatus(results, "crashed")
@@ -313,6 +318,7 @@ def test_contract_a_file_that_cannot_be_written_is_refused_before_the_work(
     assert capfd.readouterr().err.startswith(f"mcstudy: {tmp_path / name}: ")
 
 
+@pytest.mark.slow
 def test_contract_the_replay_verb(study_file, tmp_path, capfd, monkeypatch):
     path = study_file()
     folder = run(path, tmp_path, replicates=3, jobs=1, quiet=True).folder
@@ -381,6 +387,7 @@ def test_contract_status_counts_and_groups_the_failures(results, capfd):
     assert "ValueError: too much" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_contract_status_tells_what_is_missing_of_what_was_asked_for(study_file, tmp_path):
     results = run(study_file(), tmp_path, jobs=1, quiet=True)
     conditions = {path.name for path in (results.folder / "parts").glob("*/*/*.parquet")}
@@ -406,6 +413,7 @@ SLOW = (
 )
 
 
+@pytest.mark.slow
 def test_contract_status_and_summarize_while_a_run_is_at_work(study_file, tmp_path):
     path = study_file(SLOW)
     code = (
@@ -492,6 +500,7 @@ def test_contract_the_record_has_the_study_file_and_no_table_has(study_file, tmp
     assert other.digests() == results.digests()
 
 
+@pytest.mark.slow
 def test_contract_sums_in_place_of_rows_are_looked_at_alike(study_file, tmp_path, results):
     body = TROUBLE.replace("replicates=400", 'keep="measures", replicates=100')
     summed = run(study_file(body=body, name="sums.py"), tmp_path / "sums", jobs=1, quiet=True)
@@ -514,6 +523,7 @@ def test_contract_sums_in_place_of_rows_are_looked_at_alike(study_file, tmp_path
     assert summarize(summed).performance.equals(summed.performance)
 
 
+@pytest.mark.slow
 def test_contract_failures_of_kinds_too_many_to_keep_are_counted(study_file, tmp_path, monkeypatch):
     from mcstudy.execution import scheduler
     from mcstudy.storage import moment_tables
@@ -552,6 +562,7 @@ def test_contract_parts_that_are_joined_meanwhile_are_not_lost(study_file, tmp_p
     assert standing.fits.missing.sum() == 0
 
 
+@pytest.mark.slow
 def test_contract_a_reader_who_has_seen_enough_is_no_error(study_file, tmp_path):
     folder = run(study_file(), tmp_path, replicates=2, jobs=1, quiet=True).folder
     child = subprocess.Popen(

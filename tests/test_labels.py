@@ -110,6 +110,7 @@ def test_contract_a_folder_from_before_has_no_aims_and_no_labels(study_file, tmp
     assert (before.aims, before.labels) == ("", {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["text", "markdown", "latex", "html"])
 def test_contract_printed_tables_have_the_words_in_every_format(form, study_file, tmp_path, capsys):
     from mcstudy.cli import main

@@ -156,6 +156,7 @@ def evil(study_file, tmp_path, capfd):
     return path, where / "evil"
 
 
+@pytest.mark.slow
 def test_contract_texts_of_strangers_do_not_steer_the_terminal(evil, capfd):
     path, folder = evil
     name = str(folder)
@@ -197,6 +198,7 @@ def test_contract_a_message_cannot_pose_as_a_line_of_ours(evil, capfd):
     assert sum(line.startswith("method ") for line in lines) == 2
 
 
+@pytest.mark.slow
 def test_contract_every_text_that_is_printed_is_harmless():
     """A class of ours that is printed, and each call of print, goes through one module."""
     for found in pkgutil.walk_packages(mcstudy.__path__, "mcstudy."):
@@ -223,6 +225,7 @@ def test_contract_errors_are_harmless_in_python_too():
     assert is_harmless(str(refused.value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_contract_letters_that_a_terminal_lacks_are_shown_as_escapes(tmp_path, encoding):
     where = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xc3\xa9")

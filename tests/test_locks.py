@@ -54,6 +54,7 @@ def beside(tmp_path):
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_contract_no_start_fails_while_others_look_in_a_tight_loop(beside, tmp_path):
     folder = tmp_path / "normal"
     with Store(folder).locked("1-2"), Store(folder).locked("2-2"):
@@ -72,6 +73,7 @@ def test_contract_no_start_fails_while_others_look_in_a_tight_loop(beside, tmp_p
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.slow
 def test_contract_a_run_starts_while_status_is_asked_for_again_and_again(study_file, tmp_path):
     path = study_file()
     folder = run(path, tmp_path, replicates=2, jobs=1, quiet=True).folder
@@ -96,6 +98,7 @@ def test_contract_a_run_starts_while_status_is_asked_for_again_and_again(study_f
     assert status(folder).fits.done.tolist() == [5] * 8
 
 
+@pytest.mark.slow
 def test_contract_lookers_do_not_take_each_other_for_a_run(beside, tmp_path):
     with Store(tmp_path / "normal").locked():
         pass
@@ -104,6 +107,7 @@ def test_contract_lookers_do_not_take_each_other_for_a_run(beside, tmp_path):
     assert not any(Store(tmp_path / "normal").busy for _ in range(3000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [(), ("1-2",)])
 def test_contract_a_killed_run_lets_go(beside, study_file, tmp_path, share):
     holder = beside(HOLDER, *share)
@@ -124,6 +128,7 @@ def test_contract_a_killed_run_lets_go(beside, study_file, tmp_path, share):
     run(study_file(), tmp_path, replicates=2, jobs=1, quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_a_run_waits_for_tables_that_are_made_anew(study_file, tmp_path, monkeypatch):
     path = study_file()
     folder = run(path, tmp_path, replicates=2, jobs=1, quiet=True).folder

@@ -48,6 +48,7 @@ def in_order(text):
     return len(found) % 3 == 0 and found == ORDER * (len(found) // 3)
 
 
+@pytest.mark.slow
 def test_contract_summary_table_and_status_have_the_order_of_the_study(results):
     assert in_order(results.summary)
     assert in_order(str(status(results.folder)).split("Failures")[0])

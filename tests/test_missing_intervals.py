@@ -66,6 +66,7 @@ def test_contract_without_any_interval_it_is_zero():
     assert measured("coverage_of_all", Cell(1.0, x, x, none, none))[:3:2] == (0, 2)
 
 
+@pytest.mark.slow
 def test_identity_the_difference_of_two_methods_is_that_of_their_measures(study_file, tmp_path):
     twice = ('"jittered": jittered', '"other": lambda x: average(x[1:])')
     results = run(study_file(SOME_MISSING, twice), tmp_path, jobs=1, quiet=True)

@@ -54,6 +54,7 @@ def exact_reml(data):
     return np.array(variances), llf
 
 
+@pytest.mark.slow
 def test_reference_the_notebook():
     study = load_study("configs/notebook.py")
     data = study.simulate(None, **next(iter(study.conditions)).factors)
@@ -153,6 +154,7 @@ def unbalanced(seed):
     return nested.NestedData(data.y[keep], design)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [simulated, unbalanced])
 def test_identity_the_two_paths_agree_bit_for_bit(make):
     for seed in range(3):
@@ -160,9 +162,10 @@ def test_identity_the_two_paths_agree_bit_for_bit(make):
         assert repr(one) == repr(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sds", "seeds"),
-    [((2, 3, 4), 12), ((0, 3, 4), 4), pytest.param((2, 0.5, 4), 12, marks=pytest.mark.slow)],
+    [((2, 3, 4), 12), ((0, 3, 4), 4), pytest.param((2, 0.5, 4), 12, marks=pytest.mark.xslow)],
 )
 def test_identity_status_against_the_exact_optimum(sds, seeds):
     seen = set()
@@ -179,6 +182,7 @@ def test_identity_status_against_the_exact_optimum(sds, seeds):
     assert len(seen) > 1 or sds == (2, 3, 4)
 
 
+@pytest.mark.slow
 def test_identity_the_mended_fit_finds_the_exact_optimum():
     for seed in range(4):
         data = simulated(seed, (2, 0.5, 4))
@@ -199,6 +203,7 @@ def test_identity_natural_standard_errors_against_the_mean_squares():
     assert [e.std_error for e in fit.estimates.values()] == pytest.approx(exact, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_contract_a_zero_variance_has_no_standard_error_and_the_status_says_why():
     fits = (quietly(nested.matrices_signed, simulated(seed, (0, 3, 4))) for seed in range(6))
     boundary = next(fit for fit in fits if fit.status == Status.BOUNDARY)
@@ -208,7 +213,8 @@ def test_contract_a_zero_variance_has_no_standard_error_and_the_status_says_why(
     assert boundary.estimates["group2_var"].std_error > 0
 
 
-@pytest.mark.parametrize("factor", [1e-3, pytest.param(1e3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", [1e-3, pytest.param(1e3, marks=pytest.mark.xslow)])
 def test_contract_statuses_and_ratios_do_not_depend_on_units(factor):
     for seed in range(4):
         data = simulated(seed, (0.5, 3, 4))
@@ -241,6 +247,7 @@ def test_contract_no_arbitrary_split_of_what_the_design_cannot_tell(sizes, told,
         assert estimate.std_error is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [{"dropped_rows": 0.3}, {"row_slope": 1.0, "group_slope": 2.0}])
 def test_reference_statsmodels_and_the_engine_agree_where_statsmodels_converged(extra):
     for seed in range(4):
@@ -266,6 +273,7 @@ def test_contract_a_covariate_can_take_away_what_the_design_could_tell(method):
     assert fit.estimates["group1_var"].value is None
 
 
+@pytest.mark.slow
 def test_identity_partly_identified_fits_that_fell_short_say_so():
     told = set()
     for seed in range(20):

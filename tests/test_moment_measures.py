@@ -74,6 +74,7 @@ def digests(study_file, tmp_path):
     return run(study_file(KEEP, MOODY), tmp_path / "plain", jobs=1, quiet=True).digests()
 
 
+@pytest.mark.slow
 def test_identity_measures_are_those_of_rows(study_file, tmp_path):
     rows = run(study_file(NULL, MOODY), tmp_path / "rows", replicates=1500, jobs=1, quiet=True)
     kept = run(study_file(KEEP, MOODY), tmp_path / "kept", replicates=1500, jobs=1, quiet=True)
@@ -119,6 +120,7 @@ def test_identity_relative_error_is_of_the_replicates_that_have_both():
     assert found[2] == both.sum()
 
 
+@pytest.mark.slow
 def test_law_missing_standard_errors_leave_the_error_of_relative_error_right():
     """The MCSE against the spread over 400 repetitions, where a third lacks its standard error."""
     rng = np.random.default_rng(5)
@@ -267,7 +269,8 @@ def test_contract_addresses_are_limited_the_same_way_for_any_cut(monkeypatch, se
     assert summary([joined_moments(pieces[:3]), joined_moments(pieces[3:])]) == whole
 
 
-@pytest.mark.parametrize("seconds", [0.005, pytest.param(0.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.005, pytest.param(0.0, marks=pytest.mark.xslow)])
 def test_contract_same_tables_for_any_job_size_workers_and_joining(
     study_file, tmp_path, monkeypatch, seconds
 ):
@@ -283,6 +286,7 @@ def test_contract_same_tables_for_any_job_size_workers_and_joining(
     assert set(two.digests()) == {"conditions", "endings", "performance"}
 
 
+@pytest.mark.slow
 def test_contract_a_part_within_another_counts_once(study_file, tmp_path, digests, monkeypatch):
     path = study_file(KEEP, MOODY)
     monkeypatch.setattr(scheduler, "JOB_SECONDS", 0.0)
@@ -297,6 +301,7 @@ def test_contract_a_part_within_another_counts_once(study_file, tmp_path, digest
     assert after.digests() == digests
 
 
+@pytest.mark.slow
 def test_contract_shares_of_different_cuts_are_collected(study_file, tmp_path, digests):
     path = study_file(KEEP, MOODY)
     for k, of in [(1, 2), (2, 3), (3, 3)]:
@@ -306,6 +311,7 @@ def test_contract_shares_of_different_cuts_are_collected(study_file, tmp_path, d
     assert run(path, tmp_path / "a", jobs=1, quiet=True).digests() == digests
 
 
+@pytest.mark.slow
 def test_contract_killed_and_resumed(study_file, tmp_path, digests):
     path = study_file(
         KEEP,
@@ -344,6 +350,7 @@ def test_contract_what_is_kept_cannot_change(study_file, tmp_path):
         run(study_file(("seed=7,", 'seed=7, keep="all",')), tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_contract_sums_of_another_truth_are_computed_anew(study_file, tmp_path):
     run(study_file(KEEP), tmp_path / "a", jobs=1, quiet=True)
     other = study_file(KEEP, ('{"mean": mean}', '{"mean": mean + 1}'), name="other.py")
@@ -355,6 +362,7 @@ def test_contract_sums_of_another_truth_are_computed_anew(study_file, tmp_path):
     assert anew.digests() == run(other, tmp_path / "b", jobs=1, quiet=True).digests()
 
 
+@pytest.mark.slow
 def test_contract_sums_of_other_code_are_kept_or_computed_anew(study_file, tmp_path):
     run(study_file(KEEP), tmp_path / "a", replicates=20, jobs=1, quiet=True)
     edited = study_file(KEEP, ("0.01 * rng", "0.02 * rng"), name="edited.py")
@@ -370,6 +378,7 @@ def test_contract_sums_of_other_code_are_kept_or_computed_anew(study_file, tmp_p
     assert kept.digests() != whole.digests()
 
 
+@pytest.mark.slow
 def test_contract_another_null_value_is_another_sum(study_file, tmp_path):
     run(study_file(KEEP), tmp_path / "a", jobs=1, quiet=True)
     other = study_file(KEEP, ("null=0.5", "null=1.5"), name="other.py")

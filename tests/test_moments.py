@@ -70,6 +70,7 @@ def test_identity_measures_are_those_of_rows_however_far_from_the_truth(shift, t
             assert values[name][1] == of_rows.used, name
 
 
+@pytest.mark.slow
 def test_identity_any_order_of_merging_has_the_same_bits():
     rng = np.random.default_rng(5)
     x, y = rng.standard_cauchy(600), rng.normal(size=600)

@@ -101,6 +101,7 @@ def least_dense_deviance(data, share, which, reml):
     return min(each.fun for each in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "reml"), [(0, True), (3, False), (5, True)])
 def test_identity_profile_limits_of_correlations_reach_the_quantile(seed, reml):
     batch = random_batch(seed, 2)
@@ -144,6 +145,7 @@ def test_identity_errors_of_correlations_are_by_the_delta_method(seed):
             assert [side[lane] for side in of.intervals["logit"]] == pytest.approx(ends, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 9])
 def test_identity_statistics_are_twice_the_difference_of_dense_log_likelihoods(seed, reml):

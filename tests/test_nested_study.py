@@ -49,7 +49,8 @@ def law():
         )
 
 
-@pytest.mark.parametrize("replicates", [40, pytest.param(160, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("replicates", [40, pytest.param(160, marks=pytest.mark.xslow)])
 def test_law_of_the_20_x_5_x_5_design(tmp_path, replicates):
     study = Study(
         name="law",

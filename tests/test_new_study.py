@@ -10,6 +10,7 @@ from mcstudy.cli import main
 from mcstudy.planning.new_study import new
 
 
+@pytest.mark.slow
 def test_contract_the_study_runs_as_it_stands(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert main(["new", "trimmed"]) == 0
@@ -25,6 +26,7 @@ def test_contract_the_study_runs_as_it_stands(tmp_path, monkeypatch, capfd):
     assert ((table["value"] - 0.95).abs() < 4 * table["mcse"]).all()
 
 
+@pytest.mark.slow
 def test_contract_its_test_passes(tmp_path):
     study, test = new("outliers", tmp_path)
     assert (study.name, test.name) == ("outliers.py", "test_outliers.py")

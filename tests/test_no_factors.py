@@ -51,6 +51,7 @@ def study(request, study_file):
     return study_file(("seed=1,", f"seed=1,{further[request.param]}"), body=BODY)
 
 
+@pytest.mark.slow
 def test_contract_run_summarize_plan_check_and_status_of_a_study_without_factors(study, tmp_path):
     assert check(study).clean
     assert "coverage" in str(plan(study, seconds=0.2, results=tmp_path, targets={"coverage": 0.1}))

@@ -67,12 +67,13 @@ def stored(tmp_path_factory):
     return path, folder / "results"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [
         "pipe",
         *(
-            pytest.param(kind, marks=pytest.mark.slow)
+            pytest.param(kind, marks=pytest.mark.xslow)
             for kind in ("folder", "link to a text", "dangling link", "loop")
         ),
     ],

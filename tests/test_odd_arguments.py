@@ -105,7 +105,8 @@ def tried(function, arguments):
     return ""
 
 
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.xslow)])
 @pytest.mark.parametrize("name", [*FUNCTIONS, *(f"Results.{name}" for name in METHODS)])
 def test_contract_anything_for_any_argument_is_an_answer_or_a_line(
     usual, name, every, monkeypatch, tmp_path

@@ -29,6 +29,7 @@ def command(path, folder, *options):
     return subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_contract_the_output_of_a_run_has_its_tables_only(study_file, tmp_path, jobs):
     brief = ("--replicates", "8", "--jobs", jobs)
@@ -48,6 +49,7 @@ def test_contract_the_output_of_a_run_has_its_tables_only(study_file, tmp_path, 
         assert "from C" not in again.stderr.replace("from Python", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_contract_quiet_is_quiet_and_the_log_has_what_was_printed(
     study_file, tmp_path, capfd, jobs
@@ -63,6 +65,7 @@ def test_contract_quiet_is_quiet_and_the_log_has_what_was_printed(
     assert "Note: 7 more calls print something, which is not shown\n" in log.read_text()
 
 
+@pytest.mark.slow
 def test_contract_what_compiled_code_prints_in_a_worker_is_bounded(study_file, tmp_path, capfd):
     path = study_file(
         ("    se = sample", "    import os; os.write(1, b'c' * 3000)\n    se = sample")
@@ -83,6 +86,7 @@ def test_contract_what_simulate_prints_has_its_address(study_file, tmp_path, cap
     assert "more calls" not in err
 
 
+@pytest.mark.slow
 def test_contract_a_debugger_speaks_to_its_user(study_file, tmp_path):
     """With one worker that is the run's own process."""
     path = study_file(("    se = sample", "    breakpoint()\n    se = sample"))
@@ -101,6 +105,7 @@ def test_contract_a_debugger_speaks_to_its_user(study_file, tmp_path):
     assert "(Pdb)" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["check", "plan"])
 def test_contract_the_output_of_other_verbs_has_their_answer_only(
     study_file, tmp_path, capfd, monkeypatch, verb

@@ -105,6 +105,7 @@ def test_identity_an_influence_gives_the_error_of_the_jackknife(made):
         np.testing.assert_allclose(groups["mcse"], each["mcse"], rtol=0.4)  # of 40 groups: sd 0.11
 
 
+@pytest.mark.slow
 def test_law_the_error_of_a_difference_is_its_spread(tmp_path):
     rng = np.random.default_rng(1)
     found = []
@@ -123,6 +124,7 @@ def test_law_the_error_of_a_difference_is_its_spread(tmp_path):
     assert rng is not None
 
 
+@pytest.mark.slow
 def test_contract_everything_shows_them(made, tmp_path):
     both = made.compare("shrunken", "plain")
     assert "root_difference" in str(both)

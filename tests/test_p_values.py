@@ -107,6 +107,7 @@ def test_identity_two_tests_are_compared_by_replicate(results, measure, alpha):
         assert row["mcse"] == pytest.approx(d.std() / len(d) ** 0.5)
 
 
+@pytest.mark.slow
 def test_identity_sums_give_the_same_rejection(tmp_path, results):
     study = dataclasses.replace(STUDY, name="sums", keep="measures", alpha=0.2)
     sums = run(study, tmp_path, jobs=1, quiet=True).performance
@@ -138,6 +139,7 @@ def test_identity_anybodys_p_values_give_the_same_measures(results):
     )
 
 
+@pytest.mark.slow
 def test_contract_a_p_value_stands_beside_an_estimate_and_its_interval(tmp_path):
     def both(x):
         test = stats.ttest_1samp(x, 0)
@@ -182,6 +184,7 @@ def test_contract_a_study_without_p_values_has_no_such_column(study_file, tmp_pa
     assert "p_value" not in run(study_file(), tmp_path, jobs=1, quiet=True).estimates
 
 
+@pytest.mark.slow
 def test_contract_a_measure_of_ones_own_gets_the_p_values(tmp_path):
     study = dataclasses.replace(
         STUDY, name="own", measures={"middle": lambda p_value: float(np.median(p_value))}
@@ -201,6 +204,7 @@ def test_contract_size_and_power_have_columns_and_sentences_of_their_own(results
     assert "where it is false (its power at 20 %)" in said
 
 
+@pytest.mark.slow
 def test_contract_where_no_null_hypothesis_is_known_none_is_said_to_be_true(tmp_path):
     study = dataclasses.replace(STUDY, name="bare", estimands=None, null=None, alpha=None)
     results = run(study, tmp_path, jobs=1, quiet=True)
@@ -216,6 +220,7 @@ def test_contract_the_study_is_judged_by_its_tests(results):
     assert "for a rejection rate" in said
 
 
+@pytest.mark.slow
 def test_contract_calibration_is_that_of_true_null_hypotheses(results):
     said = results.plot("pvalues").chart.description
     p = results.estimates[results.estimates["condition"] == "n=8, shift=0"]
@@ -272,6 +277,7 @@ def test_contract_a_table_with_a_p_value_that_is_none_is_refused():
         performance(pd.DataFrame({"p_value": [0.1, 3.0]}))
 
 
+@pytest.mark.slow
 def test_contract_the_report_defines_rejection_at_each_level(results, tmp_path):
     page = results.report(tmp_path / "page.html").read_text()
     assert "p-values of at most alpha, at the level 0.2" in page

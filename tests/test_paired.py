@@ -224,6 +224,7 @@ def test_contract_the_only_interval_of_each_method_go_together(study_file, tmp_p
     )
 
 
+@pytest.mark.slow
 def test_contract_intervals_without_a_partner_are_named(study_file, tmp_path, capsys):
     two = 'intervals={"wide": (-9, 9), "wider": (-99, 99)}'
     named = f"Estimate(sample.mean() + 0.01 * rng.normal(), {two})"

@@ -216,6 +216,7 @@ def family(**changes):
     return Study(**{**given, **changes})
 
 
+@pytest.mark.slow
 def test_law_a_right_pipeline_passes_the_oracle():
     levels = {name: [value] for name, value in DESIGN.items()}
     both = grid(**{**levels, "group1_sd": [0.0, 2.0]})
@@ -227,6 +228,7 @@ def test_law_a_right_pipeline_passes_the_oracle():
     assert "oracle: " in str(found)
 
 
+@pytest.mark.slow
 def test_contract_an_oracle_may_answer_with_a_frame_of_another_library():
     polars = pytest.importorskip("polars")
     given = check(
@@ -241,6 +243,7 @@ def wrong_sd(rng, *, unexplained_sd, **factors):
     return nested.generate_nested(rng, unexplained_sd=1.1 * unexplained_sd, **factors)
 
 
+@pytest.mark.slow
 def test_law_a_wrong_pipeline_is_caught_by_the_oracle():
     found = check(family(simulate=wrong_sd), seconds=1.0)
     assert not found.clean
@@ -256,6 +259,7 @@ Z = (
 )
 
 
+@pytest.mark.slow
 def test_law_an_oracle_of_a_study_file(study_file, tmp_path, capfd):
     (tmp_path / "known_law.py").write_text(
         "import pandas as pd\nfrom scipy import stats\n"
@@ -306,6 +310,7 @@ def test_law_the_error_to_expect_of_coverage_is_the_binomial_one():
     assert wanted.needed[1] == math.ceil(0.25 / 0.8 / 0.01**2)
 
 
+@pytest.mark.slow
 def test_law_plan_expects_the_errors_that_the_run_has(study_file, tmp_path):
     path = study_file(Z, ('{"average": average, "jittered": jittered}', '{"z": z}'))
     planned = plan(path, replicates=400, jobs=1, results=tmp_path, seconds=1.5)
@@ -382,6 +387,7 @@ def test_contract_a_batch_of_one_says_nothing_of_what_a_batched_method_costs():
     assert seconds == pytest.approx([0.4, 50.2])
 
 
+@pytest.mark.slow
 def test_contract_a_pilot_tries_every_condition_or_says_how_many(study_file):
     from mcstudy import load_study
 
@@ -396,6 +402,7 @@ def test_contract_a_pilot_tries_every_condition_or_says_how_many(study_file):
     assert f"{len(planned.pilot.laps)} of 4 conditions" in str(planned)
 
 
+@pytest.mark.slow
 def test_contract_plan_shows_cost_precision_and_targets(study_file, tmp_path, capfd):
     path = study_file(("replicates=60", "replicates=1000"))
     command = ["plan", str(path), "--jobs", "1", "--results", str(tmp_path)]
@@ -427,6 +434,7 @@ def test_contract_plan_shows_cost_precision_and_targets(study_file, tmp_path, ca
     assert "the target of bias is 0; give a number above 0" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_contract_plan_counts_in_plain_words(study_file, tmp_path):
     only = (', "jittered": jittered', "")
     text = str(plan(study_file(only), replicates=1, jobs=1, results=tmp_path, seconds=0.2))
@@ -441,6 +449,7 @@ def test_contract_plan_counts_in_plain_words(study_file, tmp_path):
     assert numbers.isdigit()
 
 
+@pytest.mark.slow
 def test_contract_a_run_that_stops_by_itself_says_at_least(study_file, tmp_path, capfd):
     precise = ("replicates=60", 'replicates=20, precision={"bias": 0.05}, max_replicates=160')
     path = study_file(precise)
@@ -448,6 +457,7 @@ def test_contract_a_run_that_stops_by_itself_says_at_least(study_file, tmp_path,
     assert f"at least 160 fits to do, into {tmp_path}" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_contract_plan_knows_where_precision_will_lead(study_file, tmp_path):
     precise = ("replicates=60", 'replicates=20, precision={"bias": 0.05}, max_replicates=160')
     path = study_file(precise, ("n=[5, 10]", "n=[2, 100]"))
@@ -466,6 +476,7 @@ def test_contract_plan_knows_where_precision_will_lead(study_file, tmp_path):
         plan(path, jobs=0)
 
 
+@pytest.mark.slow
 def test_contract_plan_of_a_study_that_keeps_measures_forecasts_sums(study_file, tmp_path):
     rows = study_file(("replicates=60", "replicates=100_000"))
     of_rows = plan(rows, jobs=1, results=tmp_path, seconds=0.3).forecast
@@ -477,6 +488,7 @@ def test_contract_plan_of_a_study_that_keeps_measures_forecasts_sums(study_file,
     assert set(planned.methods.method) == {"average", "jittered"}
 
 
+@pytest.mark.slow
 def test_contract_a_pilot_whose_jobs_end_their_workers_says_so(study_file):
     crash = ("def average(sample):", "def average(sample):\n    import os; os._exit(3)\n")
     with pytest.raises(MCStudyError, match="no job of the pilot came back, its workers died"):
@@ -517,6 +529,7 @@ def test_contract_check_names_an_interval_with_one_limit(study_file):
     ]
 
 
+@pytest.mark.slow
 def test_contract_plan_says_what_the_run_will_say(study_file, tmp_path):
     broken = ('"half": half', '"half": broken')
     precise = ("replicates=60", 'replicates=20, precision={"coverage": 0.01}, max_replicates=40')

@@ -76,6 +76,7 @@ def test_contract_each_condition_stops_where_all_its_cells_are_precise(results):
         assert row.reached == (row.mcse <= 0.06)
 
 
+@pytest.mark.slow
 def test_law_the_number_needed_is_the_one_that_theory_says(study_file, tmp_path):
     precise = ("replicates=60", 'replicates=50, precision={"bias": 0.03}, max_replicates=2000')
     done = replicates_of(
@@ -91,6 +92,7 @@ def test_law_the_number_needed_is_the_one_that_theory_says(study_file, tmp_path)
         assert at > needed / slack
 
 
+@pytest.mark.slow
 def test_contract_the_summary_names_what_stopped_at_the_cap(study_file, tmp_path):
     precise = ("replicates=60", 'replicates=20, precision={"bias": 0.06}, max_replicates=30')
     text = str(run(study_file(precise), tmp_path, jobs=1, quiet=True))
@@ -100,8 +102,9 @@ def test_contract_the_summary_names_what_stopped_at_the_cap(study_file, tmp_path
     assert "reached in all 8 cells" in str(run(study_file(enough), tmp_path, jobs=1, quiet=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("workers", "seconds"), [(2, 2.0), pytest.param(1, 0.002, marks=pytest.mark.slow)]
+    ("workers", "seconds"), [(2, 2.0), pytest.param(1, 0.002, marks=pytest.mark.xslow)]
 )
 def test_contract_the_same_end_for_workers_and_job_sizes(
     study_file, tmp_path, results, monkeypatch, workers, seconds
@@ -111,6 +114,7 @@ def test_contract_the_same_end_for_workers_and_job_sizes(
     assert other.digests() == results.digests()
 
 
+@pytest.mark.slow
 def test_contract_the_same_end_after_kills(study_file, tmp_path, results):
     code = (
         "import sys; from mcstudy import run; from mcstudy.execution import scheduler;"
@@ -142,6 +146,7 @@ def test_contract_the_same_end_after_kills(study_file, tmp_path, results):
     assert replicates_of(end) == replicates_of(results)
 
 
+@pytest.mark.slow
 def test_contract_rows_beyond_do_not_count_and_nothing_is_computed_twice(
     study_file, tmp_path, results, capfd
 ):
@@ -159,6 +164,7 @@ def replicates_in(folder):
     return {(p.condition, i) for p in Store(folder).parts() for i in range(p.start, p.stop)}
 
 
+@pytest.mark.slow
 def test_contract_another_precision_goes_on_from_the_stored_rows(study_file, tmp_path):
     loose = ("replicates=60", 'replicates=20, precision={"bias": 0.1}, max_replicates=400')
     tight = ("replicates=60", 'replicates=20, precision={"bias": 0.04}, max_replicates=400')

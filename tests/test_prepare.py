@@ -53,6 +53,7 @@ def test_contract_it_is_called_once_for_a_condition(tmp_path):
     assert set(results.fits["status"]) == {"ok"}
 
 
+@pytest.mark.slow
 def test_identity_the_same_for_any_number_of_workers_and_when_resumed(tmp_path):
     one = run(STUDY, tmp_path / "one", jobs=1, quiet=True)
     two = run(dataclasses.replace(STUDY), tmp_path / "two", jobs=2, quiet=True)

@@ -71,6 +71,7 @@ def test_contract_a_study_file_is_read_without_a_trace(neighbour, tmp_path, monk
     assert differences(before, state()) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_contract_a_run_leaves_its_process_as_it_was(neighbour, tmp_path, jobs):
     path = neighbour()
@@ -102,6 +103,7 @@ LEAVES = (
 )
 
 
+@pytest.mark.slow
 def test_contract_what_a_fit_leaves_behind_is_put_back(neighbour, tmp_path, monkeypatch):
     """So the results go where they belong, and each fit finds what the first one found."""
     monkeypatch.chdir(tmp_path)
@@ -137,6 +139,7 @@ def test_contract_each_call_warns_as_the_first_did(monkeypatch, by_thread):
     assert differences(before, state()) == {}
 
 
+@pytest.mark.slow
 def test_contract_the_command_line_puts_its_signal_handler_back(
     neighbour, tmp_path, capfd, monkeypatch
 ):
@@ -146,6 +149,7 @@ def test_contract_the_command_line_puts_its_signal_handler_back(
     assert differences(before, state()) == {}
 
 
+@pytest.mark.slow
 def test_contract_the_memory_of_a_pilot_is_not_that_of_an_earlier_run(study_file, tmp_path):
     subprocess.run([sys.executable, "-c", "bytearray(b'x') * 500_000_000"], check=True)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 > 480e6

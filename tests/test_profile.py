@@ -113,6 +113,7 @@ def plain_profile(data, reml, place, held=None):
     return min(optimize.minimize(deviance, x, bounds=limits, options=options).fun for x in starts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("extra", [{}, {"dropped_rows": 0.2}, {"row_slope": 1.0}])
 def test_identity_limits_belong_to_the_likelihood_of_the_fit(extra, reml):

@@ -70,6 +70,7 @@ def test_law_the_number_of_replicates_is_justified_by_its_errors(study_file):
     assert "No pilot was made" in text
 
 
+@pytest.mark.slow
 def test_contract_a_pilot_adds_the_errors_to_expect(study_file):
     text = protocol(study_file(), pilot=0.3).to("markdown")
     assert "largest error" in text

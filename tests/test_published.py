@@ -82,6 +82,7 @@ def test_identity_the_error_of_a_share_is_at_least_that_of_the_published_one(res
     assert found.error == pytest.approx(0.5 / np.sqrt(60), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_law_z_of_published_numbers_is_standard_normal(study_file, tmp_path):
     """Of biases that are 0, each against 0 and against one that is rounded to a tenth."""
     many = ("grid(n=[5, 10], mean=[0.0, 1.5])", "grid(n=[5], mean=range(60))")
@@ -129,6 +130,7 @@ def test_contract_an_empty_level_stands_for_the_only_one(results, table):
     assert made.frame["interval"].fillna("").tolist() == ["default", "default", "", ""]
 
 
+@pytest.mark.slow
 def test_contract_levels_of_mixed_types_and_a_factor_called_digits(study_file, tmp_path):
     edits = (
         ("*, n, mean:", "*, kind, digits:"),

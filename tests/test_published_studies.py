@@ -43,6 +43,7 @@ def data_of(name, count=3, **condition):
     return study, [study.simulate(rng, **condition) for rng in rngs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_reference_published_numbers_by_z(name, small):
     made = compare_runs(small(name), PUBLISHED / f"{name}.csv")
@@ -189,6 +190,7 @@ def test_contract_without_scikit_learn_the_lasso_is_skipped(monkeypatch):
         study.methods["lasso"](data, {"example": 1})
 
 
+@pytest.mark.slow
 def test_law_em_against_direct_maximisation(tmp_path):
     study = load_study(CONFIGS / "em_mixture.py")
     easy = replace(study, conditions=grid(n=[100], distance=[3.0]), replicates=15)

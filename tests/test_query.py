@@ -111,6 +111,7 @@ def odd_results(tmp_path_factory):
     return run(folder / "study_file.py", folder / "results", jobs=1, quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_tables_of_odd_names_and_levels(odd_results, capsys):
     folder = str(odd_results.folder)
     for level in ODD:
@@ -148,6 +149,7 @@ def test_contract_reserved_names_are_those_of_the_tables(odd_results):
     assert "reached" in RESERVED
 
 
+@pytest.mark.slow
 def test_contract_whether_a_precision_is_reached_is_no_factor(study_file, tmp_path):
     path = study_file(
         ("    seed=7,", '    seed=7, precision={"coverage": 0.03}, max_replicates=80,')

@@ -126,6 +126,7 @@ def test_identity_likelihood_and_optimum_are_those_of_the_dense_formula(block, r
             )
 
 
+@pytest.mark.slow
 def test_identity_no_point_of_the_dense_likelihood_is_higher():
     rng = np.random.default_rng(8)
     for seed in range(40):
@@ -222,6 +223,7 @@ def test_reference_never_below_what_lme4_finds(name):
         )
 
 
+@pytest.mark.slow
 def test_reference_mixedlm_agrees_or_is_below():
     for seed, sds in enumerate(SDS[:4]):
         data = simulated((20, 5, 5), sds, 1, seed)[0]
@@ -235,6 +237,7 @@ def test_reference_mixedlm_agrees_or_is_below():
             assert theirs.estimates[name].value == pytest.approx(value, rel=1e-4, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 64])
 @pytest.mark.parametrize("kind", ["balanced", "dropped", "given", "covariates"])
 def test_contract_answers_do_not_depend_on_the_batch(kind, size):
@@ -277,6 +280,7 @@ def test_identity_answers_follow_shift_and_scale_of_the_response(kind, shift, sc
     np.testing.assert_allclose(centre, plain.fixed_effects[:, 0], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["balanced", "dropped", "covariates"])
 @pytest.mark.parametrize("power", [-500, -300, 300, 500])
 def test_identity_estimates_follow_units_by_powers_of_two(kind, power):

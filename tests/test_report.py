@@ -206,12 +206,14 @@ def test_contract_page_asks_for_nothing_from_elsewhere(trial, page):
     assert all(each["href"].removeprefix("#") in page.ids for each in page.of("a"))
 
 
+@pytest.mark.slow
 def test_contract_same_results_give_the_same_bytes(trial, tmp_path):
     results, text = trial
     again = open_results(results.folder).report(tmp_path / "again.html").read_text()
     assert again == text
 
 
+@pytest.mark.slow
 def test_contract_page_of_a_study_at_work_says_so(trial, tmp_path):
     from mcstudy.report.page import write_report
 
@@ -220,6 +222,7 @@ def test_contract_page_of_a_study_at_work_says_so(trial, tmp_path):
     assert "A run is at work" not in trial[1]
 
 
+@pytest.mark.slow
 def test_contract_page_of_an_unfinished_study_says_how_many_conditions_it_has(trial, tmp_path):
     results = open_results(trial[0].folder)
     frame = results.performance
@@ -269,6 +272,7 @@ def hostile(tmp_path_factory):
     return run(study, tmp_path_factory.mktemp("hostile"), jobs=1, quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_names_are_text_whatever_they_are(hostile):
     text = hostile.report().read_text()
     page = Page(text)
@@ -282,6 +286,7 @@ def test_contract_names_are_text_whatever_they_are(hostile):
     )
 
 
+@pytest.mark.slow
 def test_contract_a_study_without_a_usable_fit_has_a_page(tmp_path):
     study = Study(
         name="fails",
@@ -333,6 +338,7 @@ def test_contract_a_study_that_keeps_measures_only_has_a_page(tmp_path):
     assert "Bias" in {each["label"] for each in page.data["measures"]}
 
 
+@pytest.mark.slow
 def test_contract_two_hundred_conditions_of_three_methods_fit_in_five_megabytes(tmp_path):
     def estimate(x):
         return {"mu": Estimate(x.mean(), x.std(ddof=1) / len(x) ** 0.5)}
@@ -351,6 +357,7 @@ def test_contract_two_hundred_conditions_of_three_methods_fit_in_five_megabytes(
     assert len(Page(path.read_text()).data["rows"]["value"]) > 10_000
 
 
+@pytest.mark.slow
 def test_contract_a_run_writes_the_report_once_and_says_where(
     study_file, tmp_path, monkeypatch, capsys
 ):
@@ -380,6 +387,7 @@ def test_contract_a_report_that_cannot_be_written_does_not_end_a_run(
     assert "Report: not written (ResultsError: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_contract_verb_writes_where_it_is_told(trial, tmp_path, capsys):
     path = tmp_path / "page.html"
     assert main(["report", str(trial[0].folder), "--output", str(path)]) == 0
@@ -549,6 +557,7 @@ def test_contract_failures_of_one_condition_are_not_averaged_away(tmp_path):
     assert f"at most {count} % (5), at n = 5): error." in said
 
 
+@pytest.mark.slow
 def test_contract_a_mean_width_that_a_few_intervals_make_is_told(tmp_path):
     def odd(x):
         half = 1e9 if x.max() > 3.4 else 1.0

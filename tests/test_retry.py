@@ -35,6 +35,7 @@ def rows_of(results, method):
     return rows[rows["method"] == method].set_index(key[:2])
 
 
+@pytest.mark.slow
 def test_contract_failed_fits_of_a_mended_method_alone_are_computed_again(
     buggy_file, tmp_path, capfd
 ):
@@ -61,12 +62,14 @@ def test_contract_failed_fits_of_a_mended_method_alone_are_computed_again(
     assert run(buggy_file(FIXED), tmp_path, jobs=1, quiet=True).digests() == after.digests()
 
 
+@pytest.mark.slow
 def test_contract_retried_as_it_was_the_tables_are_the_same(buggy_file, tmp_path):
     before = run(buggy_file(), tmp_path, jobs=1, quiet=True).digests()
     again = run(buggy_file(), tmp_path, retry=["error", "timeout"], jobs=2, quiet=True)
     assert again.digests() == before
 
 
+@pytest.mark.slow
 def test_contract_a_retry_of_fits_that_fail_again_does_not_stop_early(
     buggy_file, tmp_path, monkeypatch
 ):
@@ -76,6 +79,7 @@ def test_contract_a_retry_of_fits_that_fail_again_does_not_stop_early(
     assert run(buggy_file(), tmp_path, retry=["error"], jobs=1, quiet=True).digests() == before
 
 
+@pytest.mark.slow
 def test_contract_only_the_methods_of_the_run_and_rows_that_count_are_retried(
     buggy_file, tmp_path, capfd
 ):
@@ -88,6 +92,7 @@ def test_contract_only_the_methods_of_the_run_and_rows_that_count_are_retried(
     assert fixed.fits["status"].eq("ok").all()
 
 
+@pytest.mark.slow
 def test_contract_a_status_is_that_of_the_table(buggy_file, tmp_path, capfd):
     lacking = '({"more": Estimate(1.0)} if sample[1] > 0 else {})'
     estimands = ('{"mean": mean}', '{"mean": mean, "more": 1.0}')
@@ -117,6 +122,7 @@ def test_contract_what_cannot_be_retried_is_said(buggy_file, tmp_path, capsys):
         run(path, tmp_path, retry="error", quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_after_a_retry_that_was_killed_the_tables_are_those_of_the_new_rows(
     study_file, tmp_path, monkeypatch
 ):
@@ -136,6 +142,7 @@ def test_contract_after_a_retry_that_was_killed_the_tables_are_those_of_the_new_
     assert run(path, tmp_path, jobs=1, quiet=True).fits["status"].eq("ok").all()
 
 
+@pytest.mark.slow
 def test_contract_fits_that_come_out_otherwise_than_lost_ones_are_in_the_tables(
     study_file, tmp_path, monkeypatch
 ):

@@ -35,11 +35,13 @@ def parts_of(folder):
     return {path.relative_to(parts): path.read_bytes() for path in parts.glob("*/*/*.parquet")}
 
 
+@pytest.mark.slow
 def test_contract_two_workers(study_file, tmp_path, digests):
     assert run(study_file(), tmp_path / "two", jobs=2, quiet=True).digests() == digests
 
 
-@pytest.mark.parametrize("seconds", [0.005, 100.0, pytest.param(0.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.005, 100.0, pytest.param(0.0, marks=pytest.mark.xslow)])
 def test_contract_job_sizes(study_file, tmp_path, digests, monkeypatch, seconds):
     monkeypatch.setattr(scheduler, "JOB_SECONDS", seconds)
     results = run(study_file(), tmp_path / "sized", jobs=1, quiet=True)
@@ -112,6 +114,7 @@ def test_contract_what_is_stored_is_counted_not_what_was_asked_for(study_file, t
     )
 
 
+@pytest.mark.slow
 def test_contract_fewer_than_were_discarded_are_not_computed_in_silence(
     study_file, tmp_path, capfd
 ):
@@ -143,6 +146,7 @@ PACED = (
 )
 
 
+@pytest.mark.slow
 def test_contract_killed_at_random_moments_and_resumed(study_file, tmp_path):
     path = study_file(PACED)
     whole = run(path, tmp_path / "whole", jobs=1, quiet=True).digests()
@@ -189,6 +193,7 @@ def test_contract_a_damaged_table_is_made_again(study_file, tmp_path, digests):
     assert run(study_file(), tmp_path / "hurt", jobs=1, quiet=True).digests() == digests
 
 
+@pytest.mark.slow
 def test_contract_a_study_made_in_a_session_reaches_the_workers(tmp_path):
     shift = 0.25
 
@@ -209,6 +214,7 @@ def test_contract_a_study_made_in_a_session_reaches_the_workers(tmp_path):
     assert one.digests() == two.digests()
 
 
+@pytest.mark.slow
 def test_contract_partials_closures_and_dataclasses_of_a_study_file_reach_the_workers(
     study_file, tmp_path
 ):
@@ -244,6 +250,7 @@ study = Study(""",
     assert len(run(changed, tmp_path / "two", jobs=2, quiet=True).fits) == 61 * 4 * 3
 
 
+@pytest.mark.slow
 def test_contract_linear_algebra_has_one_thread(study_file, tmp_path):
     counting = study_file(
         ("def average(sample):", "from threadpoolctl import threadpool_info\ndef average(sample):"),
@@ -291,6 +298,7 @@ def test_contract_a_second_run_on_the_same_folder_is_told_to_wait(study_file, tm
         run(study_file(), tmp_path, jobs=1, quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_a_new_factor_makes_new_conditions_and_the_old_rows_come_back(
     study_file, tmp_path, capfd
 ):
@@ -312,6 +320,7 @@ def test_contract_a_new_factor_makes_new_conditions_and_the_old_rows_come_back(
     assert parts.items() <= parts_of(back.folder).items()
 
 
+@pytest.mark.slow
 def test_contract_a_method_or_condition_less_is_in_no_table_and_comes_back(study_file, tmp_path):
     whole = run(study_file(), tmp_path, replicates=5, jobs=1, quiet=True)
     digests = whole.digests()
@@ -336,6 +345,7 @@ def test_contract_a_pool_that_ends_as_it_is_given_work_says_nothing(study_file, 
     assert threading.active_count() == threads
 
 
+@pytest.mark.slow
 def test_contract_a_task_that_no_connection_holds_waits_for_the_worker(study_file):
     """And the run does not wait for it: its other workers would have nothing to do."""
     slow = ("return rng.normal", "import time; time.sleep(2.0)\n    return rng.normal")

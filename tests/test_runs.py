@@ -77,6 +77,7 @@ def test_contract_a_run_against_itself_is_identical(make):
     assert "Nothing moved" in str(made)
 
 
+@pytest.mark.slow
 def test_contract_a_changed_method_moves_and_the_other_is_identical(make):
     made = compare_runs(make("a"), make("b", OTHER))
     frame = made.frame
@@ -89,6 +90,7 @@ def test_contract_a_changed_method_moves_and_the_other_is_identical(make):
     assert "the same data: seed, code of simulate, Python and numpy are equal" in made.notes[0]
 
 
+@pytest.mark.slow
 def test_identity_paired_errors_are_those_of_the_differences(make):
     edits = ("0.01 * rng.normal()", "0.02 * rng.normal() - 0.001")
     a, b = make("a"), make("b", edits)
@@ -104,6 +106,7 @@ def test_identity_paired_errors_are_those_of_the_differences(make):
     assert bias["z"].item() == pytest.approx(bias["difference"].item() / bias["error"].item())
 
 
+@pytest.mark.slow
 def test_contract_other_seeds_are_independent(make):
     a, b = make("a"), make("b", SEED)
     made = compare_runs(a, b)
@@ -117,6 +120,7 @@ def test_contract_other_seeds_are_independent(make):
     assert set(shares["outcome"]) == {"identical"}
 
 
+@pytest.mark.slow
 def test_contract_the_data_decide_where_the_record_does_not(make):
     a = make("a")
     same = compare_runs(a, make("b", SIMULATE))
@@ -170,6 +174,7 @@ def test_contract_rounding_is_no_movement(make):
     assert not made.moved
 
 
+@pytest.mark.slow
 def test_identity_holm_against_statsmodels(make):
     from statsmodels.stats.multitest import multipletests
 
@@ -179,6 +184,7 @@ def test_identity_holm_against_statsmodels(make):
     assert known["p_holm"].to_numpy() == pytest.approx(plain)
 
 
+@pytest.mark.slow
 def test_law_nothing_moves_between_equal_studies_more_often_than_alpha(make):
     seeds = [make(str(seed), ("seed=7", f"seed={seed}")) for seed in range(20, 32)]
     pairs = zip(seeds[::2], seeds[1::2], strict=True)
@@ -192,6 +198,7 @@ def test_contract_one_replicate_cannot_be_judged(make):
     assert not made.moved
 
 
+@pytest.mark.slow
 def test_contract_exit_status_and_text(make, capsys):
     a, b = make("a"), make("b", OTHER)
     folders = [str(a.folder), str(b.folder)]
@@ -207,6 +214,7 @@ def test_contract_exit_status_and_text(make, capsys):
     assert "no method=lme4 here" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_contract_runs_without_a_common_cell_are_said_to_be(make):
     a = make("a")
     b = make("b", ('"mean": mean', '"centre": mean'), ('"mean": Est', '"centre": Est'))
@@ -218,6 +226,7 @@ def test_contract_runs_without_a_common_cell_are_said_to_be(make):
     assert not compare_runs(a, open_results(b.folder), where="measure=share_ok").moved
 
 
+@pytest.mark.slow
 def test_contract_runs_that_keep_no_rows_are_compared_as_independent(make):
     kept = ("seed=7", "keep='measures', seed=7")
     a, b = make("a", kept), make("b", kept, ("sample.mean() + 0.01", "sample.mean() + 2 + 0.01"))
@@ -251,7 +260,8 @@ OF_OTHER_DATA = (
 )
 
 
-@pytest.mark.parametrize("pairs", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("pairs", [20, pytest.param(200, marks=pytest.mark.xslow)])
 @pytest.mark.parametrize("replicates", [5, 10, 50])
 @pytest.mark.parametrize("kind", ["normal", "skewed", "tied", "rare"])
 def test_law_independent_data_are_not_called_the_same(replicates, kind, pairs):
@@ -277,6 +287,7 @@ def test_law_independent_data_are_not_called_the_same(replicates, kind, pairs):
             assert changed.found
 
 
+@pytest.mark.slow
 def test_law_the_chance_of_the_correlations_is_as_said():
     rng = np.random.default_rng(3)
     found = []
@@ -291,6 +302,7 @@ def test_law_the_chance_of_the_correlations_is_as_said():
         assert share < level + 4 * np.sqrt(level * (1 - level) / len(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicates", [5, 10])
 def test_contract_data_drawn_otherwise_are_not_said_to_be_the_same(make, replicates):
     one = make("a", CONDITIONS, replicates=replicates)
@@ -301,6 +313,7 @@ def test_contract_data_drawn_otherwise_are_not_said_to_be_the_same(make, replica
     assert not made.frame["paired"].any()
 
 
+@pytest.mark.slow
 def test_contract_too_few_replicates_to_tell_are_said_to_be(make):
     one = make("a", replicates=2)
     other = make("b", DRAWN_LATER, replicates=2)
@@ -309,6 +322,7 @@ def test_contract_too_few_replicates_to_tell_are_said_to_be(make):
     assert same.notes[0].startswith("the same data: seed, code of simulate, Python and numpy are")
 
 
+@pytest.mark.slow
 def test_contract_a_constant_estimate_without_a_standard_error_is_compared(make):
     constant = ("sample.mean() + 0.01 * rng.normal()", "1.0")
     one, other = make("a", constant), make("b", constant)

@@ -35,13 +35,14 @@ def together(batch):
     return Fit({"mean": Estimate(np.ones(len(batch)))}, message=[SlowText()] * len(batch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "method"),
     [
         (None, together),
         (0.15, answer),
-        pytest.param(None, answer, marks=pytest.mark.slow),
-        pytest.param(0.15, together, marks=pytest.mark.slow),
+        pytest.param(None, answer, marks=pytest.mark.xslow),
+        pytest.param(0.15, together, marks=pytest.mark.xslow),
     ],
 )
 def test_contract_copies_and_checks_are_in_no_seconds_and_no_limit(tmp_path, method, limit):
@@ -61,6 +62,7 @@ def test_contract_copies_and_checks_are_in_no_seconds_and_no_limit(tmp_path, met
     assert results.timings.seconds.between(0.02, 0.15).all()
 
 
+@pytest.mark.slow
 def test_contract_a_limit_does_not_end_a_worker_that_copies(tmp_path):
     """Beyond the limit and its grace, which the worker is given on top."""
 

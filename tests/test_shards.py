@@ -38,6 +38,7 @@ def test_contract_shares_are_the_study_and_differ_by_one_replicate(conditions, r
         assert edges[::2] == edges[1::2]
 
 
+@pytest.mark.slow
 def test_contract_shares_in_one_folder(study_file, tmp_path, digests):
     for k in (2, 3, 1):
         run(study_file(), tmp_path / "a", part=(k, 3), jobs=1, quiet=True)
@@ -49,6 +50,7 @@ def test_contract_shares_in_one_folder(study_file, tmp_path, digests):
     run(study_file(), tmp_path / "a", jobs=1)
 
 
+@pytest.mark.slow
 def test_contract_shares_in_folders_of_their_own_and_of_different_cuts(
     study_file, tmp_path, digests
 ):
@@ -62,6 +64,7 @@ def test_contract_shares_in_folders_of_their_own_and_of_different_cuts(
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "2_3").rglob("*")}
 
 
+@pytest.mark.slow
 def test_contract_what_is_missing_is_said_with_the_share_that_computes_it(
     study_file, tmp_path, capfd
 ):
@@ -88,6 +91,7 @@ def test_contract_what_is_missing_is_said_with_the_share_that_computes_it(
     assert main(["collect", path, "--results", where]) == 0
 
 
+@pytest.mark.slow
 def test_contract_many_missing_shares_are_said_in_short(study_file, tmp_path):
     for k in (2, 3, 7):
         run(study_file(), tmp_path, part=(k, 30), jobs=1, quiet=True)
@@ -130,6 +134,7 @@ def test_contract_who_may_be_at_work_at_the_same_time(study_file, tmp_path):
         run(study_file(), tmp_path, part=(1, 2), jobs=1, quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_marks_are_checked_as_by_run(study_file, tmp_path, digests):
     edited = study_file(("0.01 * rng", "0.02 * rng"), name="edited.py")
     run(edited, tmp_path / "other", part=(1, 2), jobs=1, quiet=True)
@@ -167,6 +172,7 @@ def test_contract_a_share_cannot_settle_changes_and_a_folder_must_hold_parts(stu
         collect(study_file(), [tmp_path / "nowhere"], results=tmp_path)
 
 
+@pytest.mark.slow
 def test_contract_precision_goes_on_where_the_shares_end(study_file, tmp_path):
     path = study_file(("seed=7,", 'seed=7, precision={"bias": 0.05}, max_replicates=200,'))
     whole = run(path, tmp_path / "whole", jobs=1, quiet=True)
@@ -183,6 +189,7 @@ def test_contract_precision_goes_on_where_the_shares_end(study_file, tmp_path):
     assert done.results.digests() == whole.digests()
 
 
+@pytest.mark.slow
 def test_contract_collecting_again_brings_back_no_row_that_was_retried(
     study_file, tmp_path, monkeypatch
 ):
@@ -201,6 +208,7 @@ def test_contract_collecting_again_brings_back_no_row_that_was_retried(
     assert collect(path, nodes, **where).results.digests() == digests
 
 
+@pytest.mark.slow
 def test_contract_of_a_part_that_is_here_by_half_the_other_half_is_collected(
     study_file, tmp_path, monkeypatch
 ):
@@ -219,6 +227,7 @@ def test_contract_of_a_part_that_is_here_by_half_the_other_half_is_collected(
     assert failed["replicate"].min() >= 20
 
 
+@pytest.mark.slow
 def test_contract_code_changed_back_is_that_of_the_rows_in_the_tables(study_file, tmp_path):
     path = study_file()
     where = {"results": tmp_path / "b", "jobs": 1, "quiet": True}
@@ -240,6 +249,7 @@ def test_contract_status_counts_shares_made_by_two_versions_of_the_code(study_fi
     assert status(tmp_path / "normal").fits.done.tolist() == [60] * 8
 
 
+@pytest.mark.slow
 def test_contract_a_command_line_can_be_pasted_whatever_the_folder_is_called(
     study_file, tmp_path, capfd
 ):
@@ -251,6 +261,7 @@ def test_contract_a_command_line_can_be_pasted_whatever_the_folder_is_called(
     assert main(["collect", path, "--results", where]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["rows", "measures"])
 @pytest.mark.parametrize("step", ["listed", "read"])
 def test_contract_parts_joined_while_one_looks_are_not_lost(

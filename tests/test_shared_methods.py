@@ -53,6 +53,7 @@ def table(results, name="performance"):
     return getattr(results, name).reset_index(drop=True)
 
 
+@pytest.mark.slow
 def test_identity_a_shared_function_gives_what_each_method_alone_gives(tmp_path):
     shared = run(STUDY, tmp_path / "a", jobs=1, quiet=True)
     methods = {name: alone(name) for name in NAMES} | {"weighted": weighted}
@@ -77,6 +78,7 @@ def test_contract_it_is_called_once_for_each_data_set(tmp_path):
     assert (seconds["hc0"] == seconds["hc3"]).all()
 
 
+@pytest.mark.slow
 def test_contract_some_of_them_can_be_run_and_others_added(tmp_path):
     first = run(STUDY, tmp_path, methods=["hc3"], jobs=1, quiet=True)
     assert set(first.performance["method"]) == {"hc3"}
@@ -106,6 +108,7 @@ def test_contract_an_exception_is_that_of_each_and_a_skip_of_one_alone(tmp_path)
     assert "far out" in fits["message"].dropna().iloc[0]
 
 
+@pytest.mark.slow
 def test_contract_a_batched_function_answers_for_several_too(tmp_path):
     @batched
     def together(batch):
@@ -149,6 +152,7 @@ def test_contract_they_share_a_generator_whichever_are_run(tmp_path):
     assert (wide["b"].to_numpy() == one["estimate"].to_numpy()).all()
 
 
+@pytest.mark.slow
 def test_contract_two_workers_give_the_same_and_a_crash_is_a_row_of_each(tmp_path):
     def dies(data):
         if data[0][0] > 2:
@@ -162,6 +166,7 @@ def test_contract_two_workers_give_the_same_and_a_crash_is_a_row_of_each(tmp_pat
     assert crashed.nunique() == 1
 
 
+@pytest.mark.slow
 def test_contract_an_answer_that_lacks_a_method_is_a_problem():
     def lacks(data):
         return {"hc0": {"slope": 1.0}}
@@ -206,6 +211,7 @@ def test_contract_a_skip_is_said_by_all(tmp_path):
     assert (fits[fits["method"] != "weighted"]["status"] == "skipped").all()
 
 
+@pytest.mark.slow
 def test_contract_an_answer_that_one_lacks_is_no_failure_of_the_others(tmp_path):
     """So that rows do not depend on which methods were run together."""
 

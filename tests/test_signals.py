@@ -67,12 +67,13 @@ def wait_for_the_end_of(session):
     wait_until(lambda: not processes_of(session)[0], 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "send", "number", "status", "word"),
     [
         (2, os.killpg, signal.SIGINT, 130, "interrupted"),
         (1, os.kill, signal.SIGTERM, 143, "terminated"),
-        pytest.param(2, os.killpg, signal.SIGTERM, 143, "terminated", marks=pytest.mark.slow),
+        pytest.param(2, os.killpg, signal.SIGTERM, 143, "terminated", marks=pytest.mark.xslow),
     ],
 )
 def test_contract_a_signal_ends_a_run_at_once_with_one_line(
@@ -91,7 +92,8 @@ def test_contract_a_signal_ends_a_run_at_once_with_one_line(
     wait_for_the_end_of(child.pid)
 
 
-@pytest.mark.parametrize("early", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("early", [True, pytest.param(False, marks=pytest.mark.xslow)])
 def test_contract_workers_end_with_a_killed_run(study_file, tmp_path, early):
     """Also while they still start, when they cannot have asked the system to end them."""
     child = started(study_file(SLOW), tmp_path, 2)
@@ -111,6 +113,7 @@ PACED = (
 )
 
 
+@pytest.mark.slow
 def test_contract_killed_workers_are_replaced_and_the_run_goes_on(
     study_file, tmp_path, monkeypatch
 ):
@@ -132,7 +135,7 @@ def test_contract_killed_workers_are_replaced_and_the_run_goes_on(
     assert run(path, tmp_path, jobs=1, quiet=True).digests() == digests
 
 
-@pytest.mark.slow
+@pytest.mark.xslow
 def test_contract_fifty_kills_at_random_moments_then_equal_digests(
     study_file, tmp_path, monkeypatch
 ):

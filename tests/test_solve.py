@@ -75,6 +75,7 @@ def exact(power, target):
     return n - (above - target) / (above - below)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "power"),
     [
@@ -96,6 +97,7 @@ def test_law_the_level_is_that_of_the_exact_power(tmp_path, where, power):
     assert made.rises
 
 
+@pytest.mark.slow
 def test_law_limits_hold_the_exact_level_as_often_as_they_say():
     """400 searches' worth of draws at levels around the root, by exact power and no simulation."""
     rng = np.random.default_rng(4)
@@ -120,6 +122,7 @@ def test_identity_the_root_of_exact_power_is_the_exact_level():
     assert root.slope == pytest.approx(slope, rel=0.1)
 
 
+@pytest.mark.slow
 def test_law_a_measure_that_is_no_share_is_solved_too(tmp_path):
     """The empirical SE of the difference is sqrt(3/(2 n)) where both groups have variance 1."""
     made = solve(
@@ -137,6 +140,7 @@ def test_law_a_measure_that_is_no_share_is_solved_too(tmp_path):
     assert made.plot().to_dict()["usermeta"]["title"] == "Empirical SE by n"
 
 
+@pytest.mark.slow
 def test_contract_another_call_goes_on_from_what_is_stored(tmp_path, monkeypatch):
     where = "shift=0.8, ratio=1, method=student"
     short = solve(STUDY, "n", "rejection", 0.8, where=where, results=tmp_path, jobs=1, most=2000)
@@ -150,6 +154,7 @@ def test_contract_another_call_goes_on_from_what_is_stored(tmp_path, monkeypatch
     assert (tmp_path / "power.solve").is_dir()
 
 
+@pytest.mark.slow
 def test_contract_levels_of_floats_are_not_rounded(tmp_path):
     made = solve(
         STUDY,
@@ -190,6 +195,7 @@ def test_contract_what_cannot_be_sought_is_said(tmp_path, options, said):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_contract_several_numbers_and_targets_out_of_reach_are_said(tmp_path):
     with pytest.raises(ResultsError, match=r"several numbers at each level: method=student"):
         solve(STUDY, "n", "rejection", 0.8, where="shift=0.8, ratio=1", results=tmp_path, jobs=1)
@@ -200,6 +206,7 @@ def test_contract_several_numbers_and_targets_out_of_reach_are_said(tmp_path):
         solve(STUDY, "n", "rejetion", 0.8, where=where, results=tmp_path, jobs=1)
 
 
+@pytest.mark.slow
 def test_contract_the_command_prints_the_level_and_draws_the_search(study_file, tmp_path, capsys):
     path = study_file()
     figure = tmp_path / "search.svg"
@@ -215,6 +222,7 @@ def test_contract_the_command_prints_the_level_and_draws_the_search(study_file, 
     assert "write it as rejection=0.8" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_law_limits_of_a_measure_that_is_no_share_hold_its_exact_level(tmp_path, seed):
     """The RMSE of a mean is 1/sqrt(n): 0.2 at n = 25."""

@@ -40,6 +40,7 @@ def lines_of(made, tmp_path):
     return str(run(made, tmp_path, jobs=1, quiet=True)).splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", ["80", "200"])
 @pytest.mark.parametrize(
     "size",
@@ -81,6 +82,7 @@ def test_contract_it_fits_the_study(tmp_path):
     assert "rejection" in shown
 
 
+@pytest.mark.slow
 def test_contract_the_worst_of_many_conditions_stands_first(tmp_path):
     results = run(study(methods=["a", "b" * 30], levels=range(40)), tmp_path, jobs=1, quiet=True)
     coverage = results.performance.query("measure == 'coverage'")
@@ -109,6 +111,7 @@ def test_contract_bounds_stand_where_intervals_are_missing(study_file, tmp_path)
     assert "[0." in shown
 
 
+@pytest.mark.slow
 def test_contract_verbose_shows_every_condition(study_file, tmp_path, capsys):
     path = str(study_file(("n=[5, 10]", "n=list(range(5, 25))"), ("replicates=60", "replicates=2")))
     command = ["--results", str(tmp_path), "--jobs", "1", "--quiet"]
@@ -127,6 +130,7 @@ def test_contract_a_study_without_any_estimate_says_how_its_fits_ended(study_fil
     assert "error" in shown
 
 
+@pytest.mark.slow
 def test_contract_the_worst_counts_missing_intervals_as_misses(tmp_path):
     """A coverage of 1 of the intervals that exist is no good news where a third are missing."""
 
@@ -209,6 +213,7 @@ def test_contract_size_and_power_are_not_one_range(tmp_path):
     assert f"{size:.2f} (" in row or f"{size:g} (" in row
 
 
+@pytest.mark.slow
 def test_contract_of_many_methods_those_with_the_highest_rmse_are_kept(tmp_path):
     """The method that is named last is not left out because of that."""
     methods = ["m" * (i + 1) for i in range(20)] + ["b" * 100]
@@ -220,6 +225,7 @@ def test_contract_of_many_methods_those_with_the_highest_rmse_are_kept(tmp_path)
     assert "b" * 20 in text.split("Intervals")[0]
 
 
+@pytest.mark.slow
 def test_contract_no_method_is_left_out_for_a_second_row_of_another(tmp_path):
     def never_fails(data):
         return {"mu": Estimate(data.mean(), 0.1)}

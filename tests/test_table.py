@@ -257,6 +257,7 @@ def test_contract_the_verb_refuses_in_one_line(study_file, tmp_path, capfd):
         assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_contract_nothing_of_the_analysis_imports_statsmodels():
     code = (
         "import importlib, pkgutil, sys, mcstudy.analysis as a, mcstudy.results; "
@@ -268,6 +269,7 @@ def test_contract_nothing_of_the_analysis_imports_statsmodels():
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_contract_a_reader_that_stops_early_is_no_error(study_file, tmp_path):
     folder = run(study_file(), tmp_path, jobs=1, quiet=True, replicates=3).folder
     command = [sys.executable, "-m", "mcstudy", "table", str(folder), "--measure", "bias"]

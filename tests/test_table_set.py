@@ -81,6 +81,7 @@ def test_contract_tables_of_two_states_are_told_of(small, tmp_path, monkeypatch,
     assert run(path, tmp_path, jobs=1, quiet=True).digests() == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["conditions", "fits", "estimates", "performance", "comparisons"])
 @pytest.mark.parametrize("how", ["junk", "gone", "other", "zeros", "cut", "folder"])
 def test_contract_a_table_that_is_not_ours_is_one_line(small, tmp_path, capfd, name, how):
@@ -267,6 +268,7 @@ def test_contract_what_is_missing_has_its_name(study_file, tmp_path, capsys):
         assert "its study.json is missing, so nothing says what" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_contract_unusable_is_not_said_of_another_state(study_file, tmp_path):
     path = study_file(("se = sample.std", "raise KeyError('x'); se = sample.std"))
     results = run(path, tmp_path, jobs=1, quiet=True, replicates=3)

@@ -151,6 +151,7 @@ def test_contract_own_measures_get_the_numbers_themselves(tmp_path):
     assert found == pytest.approx(frame["estimate"].corr(frame["truth"]), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_contract_batches_jobs_and_parts_make_no_difference(own, tmp_path):
     @batched
     def simulate(rngs, *, n):
@@ -187,6 +188,7 @@ def test_contract_a_change_of_estimands_is_a_change_of_the_rows(own, tmp_path):
         run(other, tmp_path, jobs=1, quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_everything_shows_it(own, tmp_path):
     assert "Estimates without" not in str(own)
     assert "Each data set has true values of its own" in str(protocol(study()))
@@ -358,6 +360,7 @@ def drawn_truth_study(seed, *, shared, streams):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("streams", ["common", "independent"])
 def test_law_a_difference_of_conditions_has_the_errors_of_their_true_values(

@@ -12,6 +12,7 @@ OTHER = ("sample.mean(), se,", "sample.mean() + 1e-9 * (sample[0] > 1), se,")
 JITTERED = ("0.01 * rng.normal()", "rng.normal() * 0.01")
 
 
+@pytest.mark.slow
 def test_contract_rows_are_kept_if_a_sample_comes_out_equal(study_file, tmp_path, capfd):
     before = run(study_file(), tmp_path, jobs=1, quiet=True)
     timings = before.timings
@@ -27,6 +28,7 @@ def test_contract_rows_are_kept_if_a_sample_comes_out_equal(study_file, tmp_path
     run(study_file(SAME, JITTERED), tmp_path, replicates=80, jobs=1, quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_rows_that_differ_are_named_and_nothing_is_done(study_file, tmp_path, capsys):
     before = run(study_file(), tmp_path, jobs=1, quiet=True)
     untouched = {p: p.read_bytes() for p in before.folder.rglob("*") if p.is_file()}
@@ -42,6 +44,7 @@ def test_contract_rows_that_differ_are_named_and_nothing_is_done(study_file, tmp
     assert {p: p.read_bytes() for p in before.folder.rglob("*") if p.is_file()} == untouched
 
 
+@pytest.mark.slow
 def test_contract_the_sample_is_spread_and_bounded(study_file, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(verify, "MOST", 20)
     run(study_file(), tmp_path, jobs=1, quiet=True)
@@ -51,6 +54,7 @@ def test_contract_the_sample_is_spread_and_bounded(study_file, tmp_path, monkeyp
     assert verify._spread(range(2), 20) == [0, 1]
 
 
+@pytest.mark.slow
 def test_contract_failed_fits_and_workers(study_file, tmp_path, capfd):
     fails = ("    se =", "    if sample[0] > 1: raise ValueError(f'{sample[0]}')\n    se =")
     run(study_file(fails), tmp_path, jobs=1, quiet=True)
@@ -58,6 +62,7 @@ def test_contract_failed_fits_and_workers(study_file, tmp_path, capfd):
     assert "fits are equal bit for bit" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_contract_what_cannot_be_verified_is_said(study_file, tmp_path):
     keep = ("seed=7,", 'seed=7, keep="measures",')
     run(study_file(keep), tmp_path / "sums", jobs=1, quiet=True)
@@ -93,6 +98,7 @@ def test_contract_a_better_truth_is_measured_anew_and_said(study_file, tmp_path,
     assert "measured anew" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["keep", "verify"])
 def test_contract_what_was_kept_is_asked_about_again_after_another_change(
     study_file, tmp_path, how
@@ -111,6 +117,7 @@ def test_contract_what_was_kept_is_asked_about_again_after_another_change(
     assert fresh.digests() == plain.digests()
 
 
+@pytest.mark.slow
 def test_contract_fits_that_failed_are_in_the_sample(study_file, tmp_path, capfd):
     """A mended method gives the old numbers everywhere but where it failed."""
     rare = "    if sample[0] > 3.5: raise ValueError('rare')\n    se ="
@@ -121,6 +128,7 @@ def test_contract_fits_that_failed_are_in_the_sample(study_file, tmp_path, capfd
         run(study_file(), tmp_path, changed="verify", jobs=1, replicates=200, quiet=True)
 
 
+@pytest.mark.slow
 def test_contract_a_damaged_part_is_set_aside_and_the_others_are_verified(
     study_file, tmp_path, capfd
 ):

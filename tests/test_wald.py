@@ -82,6 +82,7 @@ def test_identity_sums_know_the_same_intervals(tmp_path):
     assert both["used"].tolist() == both["used_of_rows"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["rows", "measures"])
 def test_contract_a_method_with_an_interval_keeps_exactly_its_own(tmp_path, monkeypatch, keep):
     at_once = run(study({"own": own}, keep=keep), tmp_path / "a", jobs=1, quiet=True)

@@ -121,6 +121,7 @@ def test_contract_fits_with_a_warning_can_count_as_failed(of_rows, capsys):
         of_rows.failure_overlap(failed=["warnd"])
 
 
+@pytest.mark.slow
 def test_contract_the_tables_do_not_depend_on_the_batch_or_the_history(of_rows, tmp_path):
     path = of_rows.folder.parent / "study_file.py"
     run(path, tmp_path, replicates=7, methods=["together"], jobs=1, quiet=True)

@@ -44,6 +44,7 @@ def test_identity_likelihood_and_optimum_are_those_of_the_dense_formula(seed, re
         assert solution.std_errors[lane][free] == pytest.approx(errors, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropped", [0.0, 0.3])
 def test_identity_equal_weights_scale_the_unexplained_variance_alone(dropped):
     batch = simulated((8, 4, 3), (2, 3, 4), 5)

@@ -160,6 +160,7 @@ def test_identity_paired_measures_are_those_by_hand():
     np.testing.assert_allclose(made_of.value, shares.value)
 
 
+@pytest.mark.slow
 def test_law_limits_of_a_mean_cover():
     rng = np.random.default_rng(8)
     covered = 0
@@ -181,6 +182,7 @@ def test_contract_the_run_says_nothing_of_it_and_shows_the_means(results, tmp_pa
     assert any(each.startswith("On the same data sets, the mean ") for each in said)
 
 
+@pytest.mark.slow
 def test_contract_every_way_to_look_at_it_works(results, tmp_path, capsys):
     folder = str(results.folder)
     assert main(["table", folder, "--measure", "mean,quantile_95"]) == 0
@@ -249,6 +251,7 @@ def test_contract_a_measure_of_ones_own_called_mean_stands_in_place_of_ours(tmp_
     assert cell(results, "error", "mean")["value"] == numbers(results, "error").max()
 
 
+@pytest.mark.slow
 def test_contract_growing_and_reading_again_change_nothing(tmp_path):
     made(tmp_path / "a", replicates=30)
     grown = made(tmp_path / "a")

@@ -215,9 +215,11 @@ def _comparisons(study: StudyWords) -> Iterator[Finding]:
     for (method, reference, measures, same), estimands in list(equal.items())[:MOST]:
         one, other = (label(study.results, name, "method") for name in (method, reference))
         names = [label(study.results, name, "estimand") for name in estimands[:MOST]]
-        names += [f"{more} more"] if (more := len(estimands) - MOST) > 0 else []
+        shown = ", ".join(names) + (
+            f" and {more} more" if (more := len(estimands) - MOST) > 0 else ""
+        )
         differ = "are the same" if same else "do not differ beyond Monte Carlo error"
-        yield Finding(f"The {measures} of {one} and {other} for {', '.join(names)} {differ}.")
+        yield Finding(f"The {measures} of {one} and {other} for {shown} {differ}.")
 
 
 def _difference_in_words(study: StudyWords, group: Any) -> str:

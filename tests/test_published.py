@@ -49,6 +49,17 @@ def test_contract_a_run_against_its_own_table_is_identical(results):
     assert "published numbers" in str(made)
 
 
+@pytest.mark.filterwarnings("error")
+def test_contract_a_mean_width_of_a_few_very_wide_intervals_is_not_compared(results):
+    table = results.performance.copy()
+    first = table.index[table["measure"] == "width"][0]
+    table.loc[first, ["value", "mcse"]] = 3e300, np.nan
+    made = compare_runs(results, table)
+    assert len(made.frame) == results.performance["value"].notna().sum() - 1
+    assert not made.moved
+    assert "1 mean width rests on a few very wide intervals and is not compared" in str(made)
+
+
 def test_identity_a_table_of_another_run_is_judged_as_that_run(results, study_file, tmp_path):
     other = run(study_file(("seed=7", "seed=8")), tmp_path, jobs=1, quiet=True)
     wanted = compare_runs(results, other).frame

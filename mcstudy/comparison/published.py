@@ -99,6 +99,8 @@ def published_cells(
     place = _places(published.name, run[run["value"].notna()], levels, table)
     found = table[place.notna()]
     ours = run.loc[place.dropna().astype(int)]
+    vague = _vague(found, ours)
+    found, ours = found[~vague], ours[~vague]
     missing = np.full(len(found), np.nan)
     numbers = {
         name: found[name].to_numpy(dtype=float) if name in found else missing
@@ -108,8 +110,9 @@ def published_cells(
     digits = _digits(published.name, found) if "digits" in found and not is_factor else missing
     value, printed = numbers["value"], numbers["mcse"]
     used = ours["used"].to_numpy(dtype=float)
-    if_right = np.sqrt(np.clip(value * (1 - value), 0, None) / used)
-    own = np.maximum(errors(ours, by_limits=True), np.where(shares(ours), if_right, 0))
+    share = np.where(shares(ours), np.clip(value, 0, 1), 0)
+    if_right = np.sqrt(share * (1 - share) / used)
+    own = np.maximum(errors(ours, by_limits=True), if_right)
     for_so_many = own * np.sqrt(used / numbers["replicates"])
     as_ours = (np.isnan(printed) | (printed == 0)) & ~np.isnan(for_so_many)
     error = np.where(as_ours, for_so_many, printed)
@@ -117,8 +120,30 @@ def published_cells(
     total = np.hypot(np.nan_to_num(error), np.nan_to_num(rounding))
     replicates = np.where(np.isnan(numbers["replicates"]), used, numbers["replicates"])
     theirs = ours.assign(value=value, mcse=total, used=replicates, replicates=replicates)
-    notes = (_errors_in_words(as_ours, np.isnan(error)), *_not_used(table, performance, names))
+    notes = (
+        _errors_in_words(as_ours, np.isnan(error)),
+        *([_left_out(int(vague.sum()))] if vague.any() else []),
+        *_not_used(table, performance, names),
+    )
     return _limited(ours, own), _limited(theirs, total), table[place.isna()], notes
+
+
+def _vague(found: pd.DataFrame, ours: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which mean widths rest on so few very wide intervals that they cannot be compared.
+
+    Those whose error is half of the mean or more, or unknown, in the run or in a table of mcstudy.
+    """
+    vague = np.zeros(len(found), bool)
+    for table in (ours, found):
+        if {"mcse", "used"} <= set(table.columns):
+            value, error = (table[name].to_numpy(dtype=float) for name in ("value", "mcse"))
+            vague |= ~(error < value / 2)
+    return vague & (ours["measure"] == "width").to_numpy()
+
+
+def _left_out(count: int) -> str:
+    widths = "1 mean width rests" if count == 1 else f"{count} mean widths rest"
+    return f"{widths} on a few very wide intervals and {'is' if count == 1 else 'are'} not compared"
 
 
 def _digits(where: str, found: pd.DataFrame) -> Floats:

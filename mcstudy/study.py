@@ -116,10 +116,10 @@ class Study:
 
     prepare : callable, optional
         ``prepare(**factors)`` returns what all replicates of a condition share, such as a matrix
-        read from a file or a compiled model. Each worker calls it once for a condition, and gives
-        what it returns to `simulate` and to methods that have an argument named ``prepared``; none
-        of them may change it. If it names ``rng`` it gets a generator of its own, the same
-        everywhere.
+        read from a file or a compiled model. Each worker calls it when it begins work on a
+        condition, keeps the result for the last two conditions, and gives it to `simulate` and
+        to methods that have an argument named ``prepared``; none of them may change it. If it
+        names ``rng`` it gets a generator of its own, the same everywhere.
 
     Raises
     ------

@@ -33,6 +33,8 @@ PRINTED = {
 """Words that the code of a page prints."""
 STUDY_FILES = ("planning.md",)
 """Pages whose code is a whole study file; `test_docs_of_planning` runs it."""
+FILES = {"tutorial.md": "costs.py"}
+"""Files into which a page has its first block written."""
 NOT_RUN = "<!-- not run -->\n"
 """Stands before code that is part of a whole: `Study(..., time_limit=60)`."""
 VERBS = _parser()._subparsers._group_actions[0].choices
@@ -76,6 +78,8 @@ def folder(tmp_path, monkeypatch):
 )
 def test_contract_the_code_of_a_page_runs(name, folder, monkeypatch, capsys):
     small(monkeypatch, 10**9 if name in ALL_REPLICATES else FEW)
+    if name in FILES:
+        (folder / FILES[name]).write_text(code_of(BY_NAME[name])[0])
     names = {"__name__": "__main__"}
     for block in code_of(BY_NAME[name]):
         exec(compile(block, name, "exec"), names)

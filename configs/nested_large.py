@@ -1,7 +1,7 @@
 """Do MixedLM's variance components get better with many groups?
 
-100 and 200 groups: a fit by MixedLM takes seconds, so there are few replicates; about a quarter of
-an hour on two cores. `nested.py` has the smaller designs.
+100 and 200 groups: a fit by MixedLM takes seconds, so there are few replicates; about five minutes
+on two cores. `nested.py` has the smaller designs.
 """
 
 from mcstudy import Study, grid, nested
@@ -15,7 +15,7 @@ study = Study(
     estimands=nested.variances,
     methods={"matrices": nested.matrices, "reml": nested.reml},
     conditions=sizes * grid(group1_sd=[0.0, 0.5, 2.0], group2_sd=[3.0], unexplained_sd=[4.0]),
-    replicates=100,
+    replicates=20,
     seed=20261127,
     reference="reml",
 )

@@ -575,6 +575,38 @@ def test_contract_a_mean_width_that_a_few_intervals_make_is_told(tmp_path):
     assert not any("mean width" in each.text for each in found)
 
 
+def _sometimes(x):
+    if x[0] > 0.5:
+        raise ValueError("large")
+    return {"mean": Estimate(x.mean(), 0.05, df=7)}
+
+
+def test_contract_coverages_are_compared_and_what_comparisons_rest_on_is_said(tmp_path):
+    study = Study(
+        name="pairs",
+        simulate=lambda rng, *, n: rng.normal(size=n),
+        estimands=lambda *, n: {"mean": 0.0},
+        methods={
+            "wide": lambda x: {"mean": Estimate(x.mean(), 0.5, df=7)},
+            "narrow": _sometimes,
+        },
+        conditions=grid(n=[5, 20]),
+        replicates=200,
+        seed=2,
+    )
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    said = [finding.text for finding in findings(results)]
+    (coverage,) = [text for text in said if "coverage of the interval “wald” of wide" in text]
+    assert "where both have one), the coverage" in coverage
+    assert "is above that of narrow in 2 of 2 conditions; the largest difference is 0." in coverage
+    (equal,) = [text for text in said if text.startswith("The mean squared errors of")]
+    assert re.search(
+        r"are the same, on the data sets in which both have one \(at least \d+ of 200\)", equal
+    )
+    (low,) = [text for text in said if "of narrow contains" in text]
+    assert re.search(r", lowest at n = 5; nominal 95 %", low)
+
+
 def _many(rng):
     return rng.normal(size=(14, 5))
 

@@ -46,6 +46,8 @@ def read_published(data: Any) -> tuple[str, pd.DataFrame]:
     for name in columns:
         source.check_column(name, name)
     frame = _rows(source, columns)
+    if "used" in columns:  # a table of mcstudy, whose mean of widths may be infinite
+        frame = frame.replace({"value": {np.inf: np.nan}, "mcse": {np.inf: np.nan}})
     for name in set(NUMBERS) & set(columns):
         _check_numbers(frame, name, source.name)
     frame = frame[frame["value"].notna()]

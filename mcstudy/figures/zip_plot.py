@@ -80,8 +80,8 @@ def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool,
     """Return a panel of intervals, and whether not all of them are drawn."""
     there = np.flatnonzero(_exist(one))
     lower, upper = one.lower[there], one.upper[there]
-    spread = np.where(one.std_error[there] > 0, one.std_error[there], (upper - lower) / 2)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # limits may be infinite, or as good as that
+        spread = np.where(one.std_error[there] > 0, one.std_error[there], (upper - lower) / 2)
         z = np.nan_to_num(np.abs(one.estimate[there] - one.truth) / spread, nan=np.inf)
     order = np.argsort(z, kind="stable")
     hit = (lower <= one.truth) & (one.truth <= upper)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.select import columns_of, levels_by_row
@@ -31,6 +32,7 @@ SOUND = (Status.OK, Status.BOUNDARY, Status.SKIPPED)
 """How a fit may end that is no failure."""
 _COMPARED = {"mse_difference": "mean squared errors", "mean_difference": "means"}
 """What is held against each other of two methods, in words."""
+_COVERAGE = "coverage_difference"
 _MUCH = 0.1
 """A bias of this share of the RMSE, or an error of the standard errors, that is worth a sign."""
 
@@ -63,7 +65,8 @@ def _bias(study: StudyWords) -> Iterator[Finding]:
     worst = seen.sort_values("share", ascending=False, kind="stable")
     for row in worst.drop_duplicates(["method", "estimand"]).head(MOST).to_dict("records"):
         of_rmse = f", {100 * row['share']:.0f} % of the RMSE" if row["share"] > 0 else ""
-        largest = ", more than elsewhere" if study.varying and of_rmse else ""
+        largest = ", the largest share in any condition" if study.varying and of_rmse else ""
+        largest += _larger(study, worst, row)
         yield Finding(
             f"{study.word(row, 'method')} {_side(row)} {study.word(row, 'estimand')} by "
             f"{_size(row)} on average{study.place(row)}{of_rmse}{largest}"
@@ -74,6 +77,19 @@ def _bias(study: StudyWords) -> Iterator[Finding]:
         yield Finding(
             f"{cells_in_words(rest, len(cells))} no bias is seen beyond Monte Carlo error."
         )
+
+
+def _larger(study: StudyWords, seen: pd.DataFrame, row: Mapping[Any, Any]) -> str:
+    """Return the largest bias to the same side, where it is of another condition."""
+    same = (seen["method"] == row["method"]) & (seen["estimand"] == row["estimand"])
+    ours = seen[same & (seen["value"] * row["value"] > 0)]
+    first = ours.iloc[ours["value"].abs().argmax()]
+    if abs(first["value"]) <= abs(row["value"]):
+        return ""
+    return (
+        f"; the largest bias is {number_with_error(first['value'], first['mcse'])}"
+        + study.place(first)
+    )
 
 
 def _side(row: Mapping[Any, Any]) -> str:
@@ -183,16 +199,14 @@ def _comparisons(study: StudyWords) -> Iterator[Finding]:
     frame = study.results.comparisons
     if frame.empty:
         return
-    frame = frame[frame["measure"].isin(_COMPARED) & frame["value"].notna()]
+    frame = frame[frame["measure"].isin([*_COMPARED, _COVERAGE]) & frame["value"].notna()]
     differs, value = beyond(frame), frame["value"]
     frame = frame.assign(
         better=differs & (value < 0), worse=differs & (value > 0), unequal=value != 0
     )
     # Counts of all groups at once: a study of many methods and estimands has 100,000 of them.
-    counts = frame.groupby(
-        ["method", "reference", "estimand", "measure"], sort=False, observed=True
-    )
-    summed = counts.agg(
+    keys = ["method", "reference", "estimand", "interval", "measure"]
+    summed = frame.groupby(keys, sort=False, observed=True, dropna=False).agg(
         better=("better", "sum"),
         worse=("worse", "sum"),
         unequal=("unequal", "any"),
@@ -201,28 +215,33 @@ def _comparisons(study: StudyWords) -> Iterator[Finding]:
         most=("used", "max"),
         whole=("replicates", "max"),
     )
-    equal: dict[tuple[str, str, str, bool], list[str]] = {}
-    told = []
+    equal: dict[tuple[str, str, str, bool], list[Any]] = {}
+    told: dict[bool, list[Any]] = {False: [], True: []}
     groups: list[Any] = list(summed.reset_index().itertuples(index=False))
     for group in groups:
         if group.better or group.worse:
-            told.append(group)
-        else:
+            told[group.measure == _COVERAGE].append(group)
+        elif group.measure != _COVERAGE:
             key = group.method, group.reference, _COMPARED[group.measure], not group.unequal
-            equal.setdefault(key, []).append(group.estimand)
-    yield from (Finding(_difference_in_words(study, group)) for group in told[:MOST])
-    yield from left_out(told, "difference", " between two methods")
-    for (method, reference, measures, same), estimands in list(equal.items())[:MOST]:
+            equal.setdefault(key, []).append(group)
+    for some in told.values():
+        yield from (Finding(_difference_in_words(study, frame, group)) for group in some[:MOST])
+        yield from left_out(some, "difference", " between two methods")
+    for (method, reference, measures, same), alike in list(equal.items())[:MOST]:
         one, other = (label(study.results, name, "method") for name in (method, reference))
-        names = [label(study.results, name, "estimand") for name in estimands[:MOST]]
-        shown = ", ".join(names) + (
-            f" and {more} more" if (more := len(estimands) - MOST) > 0 else ""
-        )
+        names = [label(study.results, group.estimand, "estimand") for group in alike[:MOST]]
+        more = len(alike) - MOST
+        shown = ", ".join(names) + (f" and {more} more" if more > 0 else "")
+        few, whole = min(group.few for group in alike), max(group.whole for group in alike)
+        on = f", on the data sets in which both have one (at least {few} of {whole})"
         differ = "are the same" if same else "do not differ beyond Monte Carlo error"
-        yield Finding(f"The {measures} of {one} and {other} for {shown} {differ}.")
+        yield Finding(
+            f"The {measures} of {one} and {other} for {shown} {differ}"
+            f"{on if few < (1 - FEW_MISSING) * whole else ''}."
+        )
 
 
-def _difference_in_words(study: StudyWords, group: Any) -> str:
+def _difference_in_words(study: StudyWords, frame: pd.DataFrame, group: Any) -> str:
     """Return the sentence of two methods that differ, from the counts of their conditions."""
     one, other = (label(study.results, n, "method") for n in (group.method, group.reference))
     what = label(study.results, group.estimand, "estimand")
@@ -233,9 +252,18 @@ def _difference_in_words(study: StudyWords, group: Any) -> str:
     few, most, whole = int(group.few), int(group.most), int(group.whole)
     on = f" ({f'{few}' if few == most else f'{few} to {most}'} of {whole}, where both have one)"
     on = on if few < (1 - FEW_MISSING) * whole else ""
-    squared = group.measure == "mse_difference"
-    subject = f"mean squared error of {one} for {what}" if squared else f"mean {what} of {one}"
-    return f"On the same data sets{on}, the {subject} is {' and '.join(said)}{of}."
+    subject, largest = f"mean {what} of {one}", ""
+    if group.measure == "mse_difference":
+        subject = f"mean squared error of {one} for {what}"
+    elif group.measure == _COVERAGE:
+        name = label(study.results, group.interval, "interval")
+        subject = f"coverage of the interval “{name}” of {one} for {what}"
+        names = ("method", "reference", "estimand", "interval", "measure")
+        rows = frame[np.logical_and.reduce([frame[n] == getattr(group, n) for n in names])]
+        row = rows.iloc[rows["value"].abs().argmax()]
+        largest = f"; the largest difference is {number_with_error(row['value'], row['mcse'])}"
+        largest += study.place(row)
+    return f"On the same data sets{on}, the {subject} is {' and '.join(said)}{of}{largest}."
 
 
 def _failures(study: StudyWords) -> Iterator[Finding]:

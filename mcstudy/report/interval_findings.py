@@ -65,11 +65,14 @@ def coverage(study: StudyWords) -> Iterator[Finding]:
     elif rest:
         whole = pd.concat(rest, ignore_index=True)
         lowest = whole.iloc[whole["value"].argmin()]
-        others = f"the other {len(rest)} of {len(groups)} intervals"
+        count = "interval" if len(rest) == 1 else f"{len(rest)} of {len(groups)} intervals"
+        others = f"the other {count}"
         which = f"{others}, counted by method and estimand," if len(rest) < len(groups) else ""
+        one = which and len(rest) == 1
         yield Finding(
-            f"No coverage {f'of {which} ' if which else ''}is below {100 * level:g} % by more than "
-            f"Monte Carlo error; the lowest is {percent(lowest)}, of "
+            f"{'The' if one else 'No'} coverage {f'of {which} ' if which else ''}is "
+            f"{'not ' if one else ''}below {100 * level:g} % by more than Monte Carlo error; "
+            f"the lowest is {percent(lowest)}, of "
             f"{study.word(lowest, 'estimand')} by the {study.interval(lowest)}"
             f"{study.place(lowest)}."
         )
@@ -100,7 +103,7 @@ def _low(study: StudyWords, rows: pd.DataFrame) -> str:
     text = (
         f"The {study.interval(first)} contains {study.word(first, 'estimand')} in {range_of(rows)} "
         f"of the data sets{' in which it exists' * bool(rows['lacks'].any())}"
-        f"{study.place(first) if len(rows) == 1 else ''}; nominal {100 * study.level:g} %"
+        f"{', lowest' if len(rows) > 1 else ''}{study.place(first)}; nominal {100 * study.level:g} %"
     )
     if low < len(rows):
         text += f"; below it in {low} of {len(rows)} conditions"
@@ -171,7 +174,7 @@ def _rejection(study: StudyWords, measure: str, alpha: float) -> Iterator[Findin
     for _, rows in groups:
         first = rows.iloc[0]
         where = {
-            "true": f" where it is true (nominal {100 * first['size']:g} %)",
+            "true": f" where it is true (nominal {100 * first['size']:g} %){_most(study, rows)}",
             "false": f" where it is false (its power{at})",
             "unknown": f", at the level {100 * alpha:g} %" if at else "",
         }[first["null"]]
@@ -193,6 +196,13 @@ def _rejection(study: StudyWords, measure: str, alpha: float) -> Iterator[Findin
     told.sort(key=lambda finding: not finding.warns)
     yield from told[: 2 * MOST]  # size and power
     yield from left_out(told[MOST:], "rejection rate")
+
+
+def _most(study: StudyWords, rows: pd.DataFrame) -> str:
+    """Return where the largest of several sizes of a test is, if any is too large."""
+    if len(rows) < 2 or not rows["high"].any():
+        return ""
+    return f", most{study.place(rows.iloc[rows['value'].argmax()])}"
 
 
 def widths(study: StudyWords) -> Iterator[Finding]:

@@ -118,7 +118,7 @@ class _Study:
         """Each number; of a coverage that lacks intervals its lower bound."""
         value, used, of = (self.table[name] for name in ("value", *COUNTS))
         lacks = (self.table["measure"] == "coverage") & (of - used > FEW_MISSING * of) & (used > 0)
-        found: list[float] = np.where(lacks, value * used / np.maximum(of, 1), value).tolist()
+        found: list[float] = np.where(lacks, value * (used / np.maximum(of, 1)), value).tolist()
         return found
 
     def condition(self, levels: tuple[Any, ...], which: Iterable[str]) -> str:

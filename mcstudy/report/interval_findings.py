@@ -100,10 +100,11 @@ def _low(study: StudyWords, rows: pd.DataFrame) -> str:
     """Return the sentence on an interval that covers too little somewhere."""
     first = rows.iloc[rows["value"].argmin()]
     low = int(rows["low"].sum())
+    lowest = f"{', lowest' if len(rows) > 1 else ''}{study.place(first)}"
     text = (
         f"The {study.interval(first)} contains {study.word(first, 'estimand')} in {range_of(rows)} "
-        f"of the data sets{' in which it exists' * bool(rows['lacks'].any())}"
-        f"{', lowest' if len(rows) > 1 else ''}{study.place(first)}; nominal {100 * study.level:g} %"
+        f"of the data sets{' in which it exists' * bool(rows['lacks'].any())}{lowest}; "
+        f"nominal {100 * study.level:g} %"
     )
     if low < len(rows):
         text += f"; below it in {low} of {len(rows)} conditions"

@@ -90,6 +90,16 @@
     return place(Number(by), i);
   }
 
+  // The place of a panel among the others: levels by size, names in the order of the study.
+  function panelRank(by, i) {
+    if (by === "none") return 0;
+    return rows[by === "estimand" || by === "interval" ? by : "f" + by][i];
+  }
+
+  function panelNames(values, side) {
+    return distinct([...values].sort((a, b) => a[side + "Rank"] - b[side + "Rank"]).map((v) => v[side]));
+  }
+
   function points(of, x, others) {
     const several = distinct(of.map((i) => rows.interval[i])).length > 1;
     return of.map((i) => {
@@ -101,6 +111,7 @@
         value: rows.value[i], lower: lower, upper: upper, method: method, interval: interval,
         estimand: named(data.estimands, rows.estimand[i]),
         across: panelName(acrossAt.value, i), down: panelName(downAt.value, i),
+        acrossRank: panelRank(acrossAt.value, i), downRank: panelRank(downAt.value, i),
         series: [...others.map((f) => level(f, i)), method, several ? interval : ""].join(", "),
         at: varying.map((f) => place(f, i)).join(", "),
         shown: rows.shown[i], used: rows.used[i] + " of " + rows.of[i], lacks: rows.used[i] < 0.99 * rows.of[i],
@@ -140,7 +151,7 @@
     if (acrossAt.value === "none") return { data: { values: values }, ...inner, ...heading };
     return {
       data: { values: values }, ...heading, columns: perRow, spec: inner,
-      facet: { field: "across", type: "nominal", title: null, sort: distinct(values.map((v) => v.across)) },
+      facet: { field: "across", type: "nominal", title: null, sort: panelNames(values, "across") },
     };
   }
 
@@ -157,7 +168,7 @@
     const ends = values.flatMap((v) => [v.value, v.lower, v.upper]).filter((v) => v !== null);
     if (measure.target !== null) ends.push(measure.target);
     const domain = measure.share ? [Math.min(...ends), Math.max(...ends)] : null;
-    const downs = distinct(values.map((v) => v.down));
+    const downs = panelNames(values, "down");
     const spec = {
       $schema: "https://vega.github.io/schema/vega-lite/v6.json",
       config: { ...data.config, legend: { ...data.config.legend, orient: "bottom", direction: room < 600 ? "vertical" : "horizontal", columns: room < 600 ? 1 : 4 } },

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.select import columns_of, levels_by_row
+from mcstudy.analysis.select import columns_of, levels_by_row, levels_of, method_order
 from mcstudy.figures.style import label
 from mcstudy.measure import BUILT_IN, REJECTION, is_share
 from mcstudy.method import Status
@@ -26,6 +26,7 @@ from mcstudy.report.sentences import (
     share,
 )
 from mcstudy.tables.numbers import FEW_MISSING, number_with_error
+from mcstudy.tables.summary import same_numbers
 from mcstudy.wald import WALD
 
 SOUND = (Status.OK, Status.BOUNDARY, Status.SKIPPED)
@@ -39,8 +40,16 @@ _MUCH = 0.1
 
 def findings(results: Reported) -> list[Finding]:
     """Return what a study found: coverage, bias, standard errors, methods compared, failures."""
-    study = StudyWords(results)
+    whole = StudyWords(results)
+    frame = whole.performance
+    # The reference first: it stands for those that are like it.
+    known = [results.study.get("reference"), *method_order(results.study)]
+    there = levels_of(frame, "method")
+    order = list(dict.fromkeys([*(name for name in known if name in there), *there]))
+    same = same_numbers(columns_of(frame), order)
+    study = StudyWords(results, without=list(same))
     return [
+        *_alike(results, same),
         *coverage(study),
         *rejection(study),
         *_bias(study),
@@ -49,8 +58,18 @@ def findings(results: Reported) -> list[Finding]:
         *_means(study),
         *_own_measures(study),
         *_comparisons(study),
-        *_failures(study),
+        *_failures(whole),
     ]
+
+
+def _alike(results: Reported, same: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield which methods are left out of all sentences but those on failures."""
+    for method, other in same.items():
+        one, first = (label(results, name, "method") for name in (method, other))
+        yield Finding(
+            f"Every measure of {one} is that of {first}, to the last bit: what follows is told of "
+            f"{first}."
+        )
 
 
 def _bias(study: StudyWords) -> Iterator[Finding]:
@@ -197,8 +216,10 @@ def _comparisons(study: StudyWords) -> Iterator[Finding]:
     if study.results.study.get("keep", "rows") != "rows":
         return
     frame = study.results.comparisons
+    methods = list(study.performance["method"].unique())
     if frame.empty:
         return
+    frame = frame[frame["method"].isin(methods) & frame["reference"].isin(methods)]
     frame = frame[frame["measure"].isin([*_COMPARED, _COVERAGE]) & frame["value"].notna()]
     differs, value = beyond(frame), frame["value"]
     frame = frame.assign(

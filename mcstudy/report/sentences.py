@@ -39,9 +39,10 @@ class Finding:
 class StudyWords:
     """The measures of a study, and its words for names and places."""
 
-    def __init__(self, results: Reported) -> None:
+    def __init__(self, results: Reported, without: Sequence[str] = ()) -> None:
         self.results = results
-        self.performance = results.performance
+        frame = results.performance
+        self.performance = frame[~frame["method"].isin(without)] if without else frame
         self.level = float(results.study.get("level") or LEVEL)
         alpha = results.study.get("alpha")
         self.alphas = alphas_of(alpha, results.study.get("level", LEVEL))

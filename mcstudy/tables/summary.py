@@ -226,7 +226,7 @@ def performance_summary(
         Every condition in any case.
     """
     study = _Study.of(table, record)
-    same = _same_numbers(study)
+    same = same_numbers(table, study.order)
     truths = record.get("truths")
     named = {name for of in (truths or {}).values() for name in of}
     named |= set(table["estimand"][table["measure"] == "bias"])  # of each data set its own
@@ -250,16 +250,24 @@ def performance_summary(
     return made
 
 
-def _same_numbers(study: _Study) -> dict[str, str]:
-    """Return methods whose numbers are all those of another, bit for bit, with that one."""
-    table = study.table
+def same_numbers(table: Columns, order: Sequence[str]) -> dict[str, str]:
+    """Return methods whose numbers are all those of another, bit for bit, with that one.
+
+    Parameters
+    ----------
+    table : Columns
+        The columns of `performance`.
+    order : sequence of str
+        The methods; of several that are alike the first one stands for all.
+    """
+    levels = levels_by_row(table, factor_columns(table))
     numbers = np.stack([table[name].astype(float) for name in (*VALUES, *COUNTS)], axis=1)
     of_estimands = table["estimand"] != None  # noqa: E711 - an array
     first: dict[tuple[Any, ...], str] = {}
     same = {}
-    for method in study.order:
+    for method in order:
         rows = np.flatnonzero((table["method"] == method) & of_estimands)
-        places = [(study.levels[row], *(table[n][row] for n in _CELL)) for row in rows.tolist()]
+        places = [(levels[row], *(table[n][row] for n in _CELL)) for row in rows.tolist()]
         known = (tuple(places), numbers[rows].tobytes())
         if len(rows) and first.setdefault(known, method) != method:
             same[method] = first[known]

@@ -83,6 +83,16 @@ def test_contract_nothing_changed_verifies_nothing(study_file, tmp_path, capfd):
     assert "compare" not in capfd.readouterr().err
 
 
+def test_contract_rows_that_were_kept_are_not_verified_and_that_is_said(
+    study_file, tmp_path, capfd
+):
+    run(study_file(), tmp_path, jobs=1, quiet=True)
+    run(study_file(OTHER), tmp_path, changed="keep", jobs=1, quiet=True)
+    run(study_file(OTHER), tmp_path, changed="verify", jobs=1)
+    said = capfd.readouterr().err
+    assert "nothing is verified: rows that were kept before count as decided" in said
+
+
 def test_contract_a_better_truth_is_measured_anew_and_said(study_file, tmp_path, capfd):
     before = run(study_file(), tmp_path, jobs=1, quiet=True)
     path = study_file(('{"mean": mean}', '{"mean": mean + 0.5}'))

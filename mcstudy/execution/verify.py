@@ -52,6 +52,11 @@ def verify(study_record: StudyRecord, wanted: RunOptions, progress: Progress) ->
     """
     older = _whole(study_record)
     if not older:
+        if study_record.manifest.kept:
+            progress.say(
+                "Note: nothing is verified: rows that were kept before count as decided; "
+                "--changed discard computes them again"
+            )
         return
     folder, ways = study_record.store.folder, '--changed keep (changed="keep") or discard'
     if study_record.study.keep != "rows":

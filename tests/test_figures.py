@@ -212,6 +212,20 @@ def test_contract_limits_far_outside_or_endless_are_drawn_to_the_edge(tmp_path):
     assert max(record["u"] for record in bars) < 10
 
 
+def test_contract_intervals_of_an_estimand_are_drawn_on_one_scale(tmp_path):
+    def wide(x, by):
+        return {"t.h[0]<b>": Estimate(x.mean(), 0.1, x.mean() - by, x.mean() + by)}
+
+    for times, own in ((3, False), (100, True)):
+        methods = {"a": lambda x: wide(x, 1.0), "b": lambda x, by=times: wide(x, float(by))}
+        spec = specification(results_of(tmp_path / str(times), methods, grid()).plot("zip"))
+        scales = [part["scale"]["domain"] for part in parts_of(spec) if part.get("field") == "l"]
+        domains = {tuple(domain) for domain in scales}
+        assert len(domains) == 1 + own
+        said = " ".join(spec["title"]["subtitle"])
+        assert ("each panel has its own scale" in said) == own
+
+
 def test_contract_a_method_keeps_its_colour_where_others_are_left_out(results):
     colours = method_colours(["</script><b>", "other.method[1]"])
     text = json.dumps(specification(results.plot("bias", x="n", method="other.method[1]")))

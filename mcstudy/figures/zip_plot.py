@@ -17,6 +17,8 @@ from mcstudy.figures.rows import Replicates, budget, chosen_conditions, evenly, 
 from mcstudy.figures.style import INK, MISS
 from mcstudy.tables.numbers import number_with_error
 
+_MOST_RANGE = 5  # times the range of another panel of the estimand
+
 
 def zip_plot(request: Request) -> Any:
     """Return the zip plot: intervals ranked by |z|, those that miss on top (Morris et al. 2019)."""
@@ -29,11 +31,14 @@ def zip_plot(request: Request) -> Any:
     check_panels(rows)
     most = budget(len(rows), 250)
     panels, thin, cut = [], False, False
-    for one in rows:
-        made, thinned, ends = _zip_panel(request, one, most)
+    ranges, own = _ranges(rows)
+    for one, ends_at in zip(rows, ranges, strict=True):
+        made, thinned, ends = _zip_panel(request, one, most, ends_at)
         panels.append((one, made))
         thin, cut = thin or thinned, cut or ends
     notes = ["intervals end at the edge of a panel where they go beyond it"] if cut else []
+    if own:
+        notes.append("each panel has its own scale")
     if thin:
         notes.append(f"{most} of the intervals of each panel are drawn, evenly by rank")
     shown = "; ".join(notes)
@@ -76,7 +81,9 @@ def _covers(request: Request, rows: Sequence[Replicates]) -> str:
     return "; ".join(said)
 
 
-def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool, bool]:
+def _zip_panel(
+    request: Request, one: Replicates, most: int, bounds: list[float]
+) -> tuple[Any, bool, bool]:
     """Return a panel of intervals, and whether not all of them are drawn."""
     there = np.flatnonzero(_exist(one))
     lower, upper = one.lower[there], one.upper[there]
@@ -87,7 +94,6 @@ def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool,
     hit = (lower <= one.truth) & (one.truth <= upper)
     picked = evenly(len(order), most)
     count = len(order)
-    bounds = _bounds(lower, upper, one.truth)
     # A limit far outside, as 1e200, is no place that a renderer knows.
     left, right = lower.clip(bounds[0], bounds[1]), upper.clip(bounds[0], bounds[1])
     beyond = bool(((left != lower) | (right != upper))[order[picked]].any())
@@ -101,7 +107,7 @@ def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool,
     low, high = wilson(share, count)
     y = alt.Y("y:Q", title="Rank of |z|, %", scale=alt.Scale(domain=[0, 100]))
     scale = alt.Scale(domain=bounds, nice=False)
-    x = alt.X("l:Q", title=None, scale=scale, axis=alt.Axis(tickCount=4))
+    x = alt.X("l:Q", title=request.say(one.estimand), scale=scale, axis=alt.Axis(tickCount=4))
     paint = alt.Color(
         "h:N",
         scale=alt.Scale(domain=["contains the truth", "misses it"], range=["#8FB8D6", MISS]),
@@ -123,6 +129,29 @@ def _zip_panel(request: Request, one: Replicates, most: int) -> tuple[Any, bool,
         f"{missing} more are missing" if (missing := len(one.replicate) - count) else "",
     ]
     return titled(both, head), len(picked) < count, beyond
+
+
+def _ranges(rows: Sequence[Replicates]) -> tuple[list[list[float]], bool]:
+    """Return where the axis of each panel ends, and whether some of an estimand have their own.
+
+    All panels of an estimand have one range, so that widths can be compared, unless one range is
+    more than `_MOST_RANGE` times another: the shorter intervals would be dots.
+    """
+    ranges = []
+    for one in rows:
+        there = _exist(one)
+        ranges.append(_bounds(one.lower[there], one.upper[there], one.truth))
+    own = False
+    for estimand in {one.estimand for one in rows}:
+        places = [i for i, one in enumerate(rows) if one.estimand == estimand]
+        sizes = [ranges[i][1] - ranges[i][0] for i in places]
+        if max(sizes) > _MOST_RANGE * min(sizes):
+            own = True
+            continue
+        lows, highs = zip(*(ranges[i] for i in places), strict=True)
+        for i in places:
+            ranges[i] = [min(lows), max(highs)]
+    return ranges, own
 
 
 def _bounds(lower: Floats, upper: Floats, truth: float) -> list[float]:

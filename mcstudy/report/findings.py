@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.select import columns_of, levels_by_row, levels_of, method_order
 from mcstudy.figures.style import label
 from mcstudy.measure import BUILT_IN, REJECTION, is_share
 from mcstudy.method import Status
+from mcstudy.report.comparison_findings import comparisons
 from mcstudy.report.interval_findings import coverage, rejection, widths
 from mcstudy.report.reported import Reported
 from mcstudy.report.sentences import (
@@ -25,15 +25,12 @@ from mcstudy.report.sentences import (
     range_of,
     share,
 )
-from mcstudy.tables.numbers import FEW_MISSING, number_with_error
+from mcstudy.tables.numbers import number_with_error
 from mcstudy.tables.summary import same_numbers
 from mcstudy.wald import WALD
 
 SOUND = (Status.OK, Status.BOUNDARY, Status.SKIPPED)
 """How a fit may end that is no failure."""
-_COMPARED = {"mse_difference": "mean squared errors", "mean_difference": "means"}
-"""What is held against each other of two methods, in words."""
-_COVERAGE = "coverage_difference"
 _MUCH = 0.1
 """A bias of this share of the RMSE, or an error of the standard errors, that is worth a sign."""
 
@@ -57,7 +54,7 @@ def findings(results: Reported) -> list[Finding]:
         *widths(study),
         *_means(study),
         *_own_measures(study),
-        *_comparisons(study),
+        *comparisons(study),
         *_failures(whole),
     ]
 
@@ -210,81 +207,6 @@ def _own_measures(study: StudyWords) -> Iterator[Finding]:
         told.append(f"{study.word(first, 'measure')} of {study.word(first, 'method')}: {numbers}.")
     yield from map(Finding, told[:MOST])
     yield from left_out(told, "measure")
-
-
-def _comparisons(study: StudyWords) -> Iterator[Finding]:
-    if study.results.study.get("keep", "rows") != "rows":
-        return
-    frame = study.results.comparisons
-    methods = list(study.performance["method"].unique())
-    if frame.empty:
-        return
-    frame = frame[frame["method"].isin(methods) & frame["reference"].isin(methods)]
-    frame = frame[frame["measure"].isin([*_COMPARED, _COVERAGE]) & frame["value"].notna()]
-    differs, value = beyond(frame), frame["value"]
-    frame = frame.assign(
-        better=differs & (value < 0), worse=differs & (value > 0), unequal=value != 0
-    )
-    # Counts of all groups at once: a study of many methods and estimands has 100,000 of them.
-    keys = ["method", "reference", "estimand", "interval", "measure"]
-    summed = frame.groupby(keys, sort=False, observed=True, dropna=False).agg(
-        better=("better", "sum"),
-        worse=("worse", "sum"),
-        unequal=("unequal", "any"),
-        size=("value", "size"),
-        few=("used", "min"),
-        most=("used", "max"),
-        whole=("replicates", "max"),
-    )
-    equal: dict[tuple[str, str, str, bool], list[Any]] = {}
-    told: dict[bool, list[Any]] = {False: [], True: []}
-    groups: list[Any] = list(summed.reset_index().itertuples(index=False))
-    for group in groups:
-        if group.better or group.worse:
-            told[group.measure == _COVERAGE].append(group)
-        elif group.measure != _COVERAGE:
-            key = group.method, group.reference, _COMPARED[group.measure], not group.unequal
-            equal.setdefault(key, []).append(group)
-    for some in told.values():
-        yield from (Finding(_difference_in_words(study, frame, group)) for group in some[:MOST])
-        yield from left_out(some, "difference", " between two methods")
-    for (method, reference, measures, same), alike in list(equal.items())[:MOST]:
-        one, other = (label(study.results, name, "method") for name in (method, reference))
-        names = [label(study.results, group.estimand, "estimand") for group in alike[:MOST]]
-        more = len(alike) - MOST
-        shown = ", ".join(names) + (f" and {more} more" if more > 0 else "")
-        few, whole = min(group.few for group in alike), max(group.whole for group in alike)
-        on = f", on the data sets in which both have one (at least {few} of {whole})"
-        differ = "are the same" if same else "do not differ beyond Monte Carlo error"
-        yield Finding(
-            f"The {measures} of {one} and {other} for {shown} {differ}"
-            f"{on if few < (1 - FEW_MISSING) * whole else ''}."
-        )
-
-
-def _difference_in_words(study: StudyWords, frame: pd.DataFrame, group: Any) -> str:
-    """Return the sentence of two methods that differ, from the counts of their conditions."""
-    one, other = (label(study.results, n, "method") for n in (group.method, group.reference))
-    what = label(study.results, group.estimand, "estimand")
-    said = [f"below that of {other} in {group.better}"] if group.better else []
-    above = "it" if group.better else f"that of {other}"
-    said += [f"above {above} in {group.worse}"] if group.worse else []
-    of = f" of {group.size} conditions" if group.size > 1 else " condition"
-    few, most, whole = int(group.few), int(group.most), int(group.whole)
-    on = f" ({f'{few}' if few == most else f'{few} to {most}'} of {whole}, where both have one)"
-    on = on if few < (1 - FEW_MISSING) * whole else ""
-    subject, largest = f"mean {what} of {one}", ""
-    if group.measure == "mse_difference":
-        subject = f"mean squared error of {one} for {what}"
-    elif group.measure == _COVERAGE:
-        name = label(study.results, group.interval, "interval")
-        subject = f"coverage of the interval “{name}” of {one} for {what}"
-        names = ("method", "reference", "estimand", "interval", "measure")
-        rows = frame[np.logical_and.reduce([frame[n] == getattr(group, n) for n in names])]
-        row = rows.iloc[rows["value"].abs().argmax()]
-        largest = f"; the largest difference is {number_with_error(row['value'], row['mcse'])}"
-        largest += study.place(row)
-    return f"On the same data sets{on}, the {subject} is {' and '.join(said)}{of}{largest}."
 
 
 def _failures(study: StudyWords) -> Iterator[Finding]:

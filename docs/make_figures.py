@@ -22,7 +22,10 @@ PAGES = ("tutorial.md", "gallery.md")
 GROUP2 = {"estimand": "group2_var", "group1_sd": 2.0}
 PICTURES = {
     "coverage": ("coverage", {"where": {"estimand": "group2_var"}}),
-    "zip": ("zip", {"where": {**GROUP2, "interval": ["reported", "wald"]}}),
+    "zip": (
+        "zip",
+        {"where": {**GROUP2, "method": ["formula", "reml"], "interval": ["reported", "wald"]}},
+    ),
     "estimates": ("estimates", {"where": {"estimand": "group1_var"}}),
     "statuses": ("statuses", {}),
 }

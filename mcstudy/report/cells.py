@@ -101,9 +101,7 @@ def page_data(results: Reported) -> dict[str, Any]:
 
 def too_many_comparisons(results: Reported) -> int:
     """Return how many comparisons there are, where they are too many for the page; else 0."""
-    if results.study.get("keep", "rows") != "rows":
-        return 0
-    count = len(results.comparisons)
+    count = len(results.comparisons) if results.study.get("keep", "rows") == "rows" else 0
     return count if count > _MOST_COMPARISONS else 0
 
 

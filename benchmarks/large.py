@@ -1,8 +1,10 @@
 """Studies with many conditions, and with many estimands and methods: each verb, against the start.
 
-The unit is the start: importing numpy, pyarrow and joblib. Run: python benchmarks/large.py
+The unit is the start: importing numpy, pyarrow and joblib. The report of a run is a verb of its
+own here. Run: python benchmarks/large.py [many] [wide]
 """
 
+import os
 import resource
 import subprocess
 import sys
@@ -15,11 +17,14 @@ HERE = Path(__file__).parent
 LOOK_SECONDS = 0.2  # how often the files of a run are counted
 
 
-def seconds(*command: str) -> float:
-    """Run Python with these arguments; return wall seconds."""
-    begun = time.perf_counter()
-    subprocess.run([sys.executable, *command], check=True, capture_output=True)
-    return time.perf_counter() - begun
+def seconds(*command: str) -> tuple[float, float]:
+    """Run Python with these arguments, without a report of its own; return wall and CPU seconds."""
+    begun, before = time.perf_counter(), os.times()
+    variables = os.environ | {"MCSTUDY_REPORT": "off"}
+    subprocess.run([sys.executable, *command], check=True, capture_output=True, env=variables)
+    after = os.times()
+    spent = after.children_user + after.children_system
+    return time.perf_counter() - begun, spent - before.children_user - before.children_system
 
 
 class FileCount(threading.Thread):
@@ -37,7 +42,7 @@ class FileCount(threading.Thread):
 
 def main() -> None:
     """Time each verb once on each of the studies."""
-    start = seconds("-c", "import numpy, pyarrow, joblib")
+    start, _ = seconds("-c", "import numpy, pyarrow, joblib")
     print(f"start {start:.2f} s")
     for name in sys.argv[1:] or ("many", "wide"):
         with tempfile.TemporaryDirectory() as made:
@@ -52,9 +57,11 @@ def main() -> None:
                 ("status", ("-m", "mcstudy", "status", str(folder))),
                 ("failures", ("-m", "mcstudy", "failures", str(folder))),
                 ("summarize", ("-m", "mcstudy", "summarize", str(folder))),
+                ("report", ("-m", "mcstudy", "report", str(folder))),
             ):
-                spent = seconds(*command)
-                print(f"  {verb:16s} {spent:6.1f} s   {spent / start:6.1f} starts", flush=True)
+                spent, cpu = seconds(*command)
+                in_starts = f"{spent / start:6.1f} starts"
+                print(f"  {verb:16s} {spent:6.1f} s   {cpu:6.1f} s of CPU   {in_starts}", flush=True)
                 count.ended.set()
             most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
             print(f"  at most {count.most} files, {most:.0f} MB in the largest process so far")

@@ -1,57 +1,74 @@
-"""Arrays to Monte Carlo errors: the jackknife in closed form, order statistics, Wilson's limits."""
+"""Arrays to Monte Carlo errors: the jackknife in closed form, order statistics, Wilson's limits.
+
+Replicates are the last axis of an array; each function answers for all that the others hold.
+"""
 
 from __future__ import annotations
 
 import functools
-import math
+from typing import Any
 
 import numpy as np
 
-from mcstudy.arrays import Floats
+from mcstudy.arrays import Booleans, Floats
 from mcstudy.measure import Z
 
 MAD_SCALE = 1.482602218505602  # 1 over the normal's upper quartile: makes it a standard deviation
 
 
-def wilson(p: float, n: float) -> tuple[float, float]:
+def wilson(p: Any, n: Any) -> tuple[Any, Any]:
     """Return the 95 % limits of a share `p` of `n` (Wilson 1927)."""
     centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    lower = 0.0 if p == 0 else max(0.0, centre - half)
-    return lower, 1.0 if p == 1 else min(1.0, centre + half)
+    half = Z / (1 + Z**2 / n) * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    if np.ndim(centre):
+        lower = np.where(p == 0, 0.0, np.maximum(0.0, centre - half))
+        return lower, np.where(p == 1, 1.0, np.minimum(1.0, centre + half))
+    below, above = float(centre - half), float(centre + half)
+    return 0.0 if p == 0 else max(0.0, below), 1.0 if p == 1 else min(1.0, above)
+
+
+def where_kept(values: Floats, kept: Booleans) -> Floats:
+    """Return the values that are kept; of several cells, all of them or none."""
+    if kept.all():
+        return values
+    return values[kept] if values.ndim == 1 or kept.any() else values[..., :0]
 
 
 def finite(values: Floats) -> Floats:
-    """Return the values that are neither missing nor infinite."""
-    kept = np.isfinite(values)
-    return values if kept.all() else values[kept]
+    """Return the values that are neither missing nor infinite; of several cells, all or none."""
+    return where_kept(values, np.isfinite(values))
 
 
-def mean(x: Floats) -> float:
+def missing(x: Floats) -> Any:
+    """Return what does not exist: NaN, one for each cell."""
+    return np.full(x.shape[:-1], np.nan)[()]
+
+
+def mean(x: Floats) -> Any:
     """Mean, with the rounding of a large offset taken out."""
-    plain = x.mean()
-    return float(plain + (x - plain).mean())
+    plain = x.mean(axis=-1, keepdims=True)
+    return plain[..., 0] + (x - plain).mean(axis=-1)
 
 
-def median(x: Floats) -> float:
+def median(x: Floats) -> Any:
     """Return the median of one value or more, without missing ones."""
-    left, right = (len(x) - 1) // 2, len(x) // 2
+    left, right = (x.shape[-1] - 1) // 2, x.shape[-1] // 2
     middle = np.partition(x, sorted({left, right}))
-    return float(middle[left] + middle[right]) / 2
+    return (middle[..., left] + middle[..., right]) / 2
 
 
-def sd(deviation: Floats) -> float:
+def sd(deviation: Floats) -> Any:
     """Return the standard deviation of values of mean 0."""
-    n = len(deviation)
-    return math.sqrt((deviation**2).sum() / (n - 1)) if n > 1 else math.nan
+    n = deviation.shape[-1]
+    return np.sqrt((deviation**2).sum(axis=-1) / (n - 1)) if n > 1 else missing(deviation)
 
 
 def sd_left_out(deviation: Floats) -> Floats:
     """Return the standard deviations with one value left out."""
-    n, square = len(deviation), deviation**2
+    n, square = deviation.shape[-1], deviation**2
     if n < 3:
-        return np.full(n, np.nan)
-    total = square.sum()
+        return np.full_like(deviation, np.nan)
+    total = square.sum(axis=-1, keepdims=True)
     square *= n / (n - 1)
     left_out: Floats = np.maximum(np.subtract(total, square, out=square), 0, out=square)
     left_out /= n - 2
@@ -61,23 +78,30 @@ def sd_left_out(deviation: Floats) -> Floats:
 
 def root_left_out(squares: Floats) -> Floats:
     """Return by how much the root of the mean changes with one value left out."""
-    n = len(squares)
+    n = squares.shape[-1]
     if n < 2:
-        return np.full(n, np.nan)
-    centre = squares.mean()
+        return np.full_like(squares, np.nan)
+    centre = squares.mean(axis=-1, keepdims=True)
     change: Floats = (centre - squares) / (n - 1)
     root = np.sqrt(np.maximum(centre + change, 0)) + np.sqrt(centre)
     np.divide(change, root, out=change, where=root > 0)
     return change
 
 
-def jackknife(left_out: Floats) -> float:
+def jackknife(left_out: Floats) -> Any:
     """Jackknife standard error from the statistics with one replicate left out (Efron 1982)."""
-    n = len(left_out)
+    n = left_out.shape[-1]
     if n < 2:
-        return np.nan
-    deviation = left_out - left_out.mean()
-    return float(np.sqrt((n - 1) / n * np.square(deviation, out=deviation).sum()))
+        return missing(left_out)
+    deviation = left_out - left_out.mean(axis=-1, keepdims=True)
+    return np.sqrt((n - 1) / n * np.square(deviation, out=deviation).sum(axis=-1))
+
+
+def spread_of_order(values: Floats, weights: Floats, centre: Any) -> Any:
+    """Return the error of an order statistic at `centre`, from those in reach and their weights."""
+    away = values - np.asarray(centre)[..., None]
+    square = (weights * away**2).sum(axis=-1) - (weights * away).sum(axis=-1) ** 2
+    return np.sqrt(np.maximum(square, 0.0))
 
 
 def median_weights(n: int) -> tuple[int, Floats]:
@@ -101,23 +125,23 @@ def quantile_weights(n: int, p: float) -> tuple[int, Floats]:
     return begin, weights
 
 
-def mad_mcse(x: Floats, distance: Floats, half: float) -> float:
+def mad_mcse(x: Floats, distance: Floats, half: Any) -> Any:
     """MCSE of the median distance `half` from 0, the median of `x`, by its influence function.
 
     sign(|x| - half) - (f(half) - f(-half)) / f(0) sign(x), over 2 (f(half) + f(-half)), f the
     density.
     """
-    n = len(x)
+    n, half = x.shape[-1], np.asarray(half)[..., None]
     step = MAD_SCALE * half * n**-0.2
     at_left, at_centre, at_right = (
-        np.count_nonzero(away <= step) / (2 * step * n)
+        np.count_nonzero(away <= step, axis=-1, keepdims=True) / (2 * step * n)
         for away in (np.abs(x + half), distance, np.abs(x - half))
     )
-    if not (at_centre > 0 and at_left + at_right > 0):
-        return np.nan
+    at_both = at_left + at_right
     skew = (at_right - at_left) / at_centre
     influence = np.sign(distance - half) - skew * np.sign(x)
-    return float(influence.std(ddof=1) / (2 * (at_left + at_right)) / np.sqrt(n))
+    error = influence.std(axis=-1, ddof=1, keepdims=True) / (2 * at_both) / np.sqrt(n)
+    return np.where((at_centre > 0) & (at_both > 0), error, np.nan)[..., 0]
 
 
 def group_jackknife(value: float, left_out: Floats, sizes: Floats) -> float:

@@ -3,6 +3,9 @@
 Estimates of variances and the like are skewed, and there the normal-theory MCSE of an empirical SE
 or an RMSE is wrong. So these use the jackknife, in closed form; quantiles, for which the jackknife
 is inconsistent, have their own; `mcstudy.analysis.normal_theory` has the published formulas.
+
+Replicates are the last axis. A cell may be a stack of K cells, its arrays of shape (K, R): then the
+numbers of a measure are arrays of shape (K,). What is missing in one of a stack is in all of it.
 """
 
 from __future__ import annotations
@@ -24,10 +27,13 @@ from mcstudy.analysis.mcse import (
     mean,
     median,
     median_weights,
+    missing,
     quantile_weights,
     root_left_out,
     sd,
     sd_left_out,
+    spread_of_order,
+    where_kept,
     wilson,
 )
 from mcstudy.arrays import Floats
@@ -42,13 +48,14 @@ class Cell:
     ----------
     truth : float or array of shape (R,)
         The true value; an array where each data set has its own, of which `about_truth` makes a
-        cell of errors.
+        cell of errors. Of shape (K, 1) in a stack.
     estimate, std_error : arrays of shape (R,)
         In the estimand's units.
     lower, upper : arrays of shape (R,), optional
         The limits of one interval.
     null : float, optional
-        The value that a test rejects when the interval does not contain it.
+        The value that a test rejects when the interval does not contain it; of shape (K, 1) in a
+        stack.
     has_truth : bool, default True
         Whether the estimand has a true value, which may be missing here.
     p_value : array of shape (R,), optional
@@ -64,7 +71,7 @@ class Cell:
     std_error: Floats
     lower: Floats | None = None
     upper: Floats | None = None
-    null: float = np.nan
+    null: Any = np.nan
     has_truth: bool = True
     p_value: Floats | None = None
     alpha: float = np.nan
@@ -75,7 +82,7 @@ class Cell:
 
         Numbers of a data set without one are missing. What needs none is of `as_given`.
         """
-        if not isinstance(self.truth, np.ndarray):
+        if not isinstance(self.truth, np.ndarray) or self.truth.ndim > 1:
             return self
         truth = np.where(np.isfinite(self.truth), self.truth, np.nan)
         lower, upper = (None if of is None else of - truth for of in (self.lower, self.upper))
@@ -95,20 +102,28 @@ class Cell:
         """The finite estimates."""
         return finite(self.estimate)
 
+    @property
+    def shared_truth(self) -> Any:
+        """The true value, or those of a stack, of shape (K,)."""
+        return self.truth[..., 0] if np.ndim(self.truth) else self.truth
+
     @cached_property
-    def mean(self) -> float:
+    def mean(self) -> Any:
         """Their mean, NaN without any."""
-        return mean(self.finite_estimate) if len(self.finite_estimate) else np.nan
+        x = self.finite_estimate
+        return mean(x) if x.shape[-1] else missing(x)
 
     @cached_property
     def deviation(self) -> Floats:
         """The finite estimates minus their mean."""
-        return self.finite_estimate - self.mean
+        deviation: Floats = self.finite_estimate - self.mean[..., None]
+        return deviation
 
     @cached_property
     def error(self) -> Floats:
         """The finite estimates minus the truth; none where there is no truth."""
-        return self.finite_estimate - self.truth if np.isfinite(self.truth) else np.empty(0)
+        x = self.finite_estimate
+        return x - self.truth if np.isfinite(self.truth).all() else x[..., :0]
 
     @cached_property
     def squared_error(self) -> Floats:
@@ -121,7 +136,7 @@ class Cell:
         return mean_of(self.error)
 
     @cached_property
-    def spread(self) -> float:
+    def spread(self) -> Any:
         """The standard deviation of the finite estimates."""
         return sd(self.deviation)
 
@@ -143,15 +158,15 @@ class Cell:
     @cached_property
     def middle(self) -> Floats:
         """The finite estimates that matter to the median, which `median_weights` places, sorted."""
-        n = len(self.finite_estimate)
-        begin, weights = median_weights(n)
+        x = self.finite_estimate
+        begin, weights = median_weights(x.shape[-1])
         end = begin + len(weights)
-        return np.sort(np.partition(self.finite_estimate, sorted({begin, end - 1}))[begin:end])
+        return np.sort(np.partition(x, sorted({begin, end - 1}))[..., begin:end])
 
     @cached_property
-    def median(self) -> float:
+    def median(self) -> Any:
         """Their median; there must be one."""
-        return _middle_of(self.middle, len(self.finite_estimate))
+        return _middle_of(self.middle, self.finite_estimate.shape[-1])
 
     @cached_property
     def with_both(self) -> Cell:
@@ -159,7 +174,7 @@ class Cell:
         both = np.isfinite(self.estimate) & np.isfinite(self.std_error)
         if both.all():
             return self
-        return Cell(self.truth, self.estimate[both], self.std_error[both])
+        return Cell(self.truth, where_kept(self.estimate, both), where_kept(self.std_error, both))
 
     @cached_property
     def limits(self) -> tuple[Floats, Floats]:
@@ -167,12 +182,16 @@ class Cell:
         assert self.lower is not None
         assert self.upper is not None
         exist = ~(np.isnan(self.lower) | np.isnan(self.upper))
-        return (self.lower, self.upper) if exist.all() else (self.lower[exist], self.upper[exist])
+        return where_kept(self.lower, exist), where_kept(self.upper, exist)
 
-    def hits(self, value: float) -> NDArray[np.bool_]:
-        """Return which of the intervals that exist contain `value`; none for a missing value."""
+    def hits(self, value: Any) -> NDArray[np.bool_]:
+        """Return which of the intervals that exist contain `value`; none for a missing value.
+
+        The value of a stack is of shape (K, 1).
+        """
         lower, upper = self.limits
-        return (lower <= value) & (value <= upper) if np.isfinite(value) else np.empty(0, bool)
+        contain: NDArray[np.bool_] = (lower <= value) & (value <= upper)
+        return contain if np.isfinite(value).all() else contain[..., :0]
 
 
 def bias(cell: Cell) -> Measured:
@@ -188,24 +207,24 @@ def relative_bias(cell: Cell) -> Measured:
     """
     if cell.as_given is not None:
         return _relative_to_mean(cell.error, cell.as_given.truth[np.isfinite(cell.estimate)])
-    if cell.truth == 0:
+    if np.all(cell.truth == 0):
         return MISSING
     value, mcse, used, _ = cell.mean_error
-    return Measured(value / cell.truth, mcse / abs(cell.truth), used)
+    return Measured(value / cell.shared_truth, mcse / abs(cell.shared_truth), used)
 
 
 def standardized_bias(cell: Cell) -> Measured:
     """Mean error over the empirical SE; jackknife MCSE (Collins, Schafer & Kam 2001, as share)."""
     value, _, n, _ = cell.mean_error
-    if not (n > 1 and cell.spread > 0):
+    if n < 2:
         return Measured(np.nan, np.nan, n)
-    left_out = (value - cell.deviation / (n - 1)) / cell.spreads_left_out
-    return Measured(value / cell.spread, jackknife(left_out), n)
+    left_out = (np.asarray(value)[..., None] - cell.deviation / (n - 1)) / cell.spreads_left_out
+    return _where(cell.spread > 0, Measured(value / cell.spread, jackknife(left_out), n))
 
 
 def empirical_se(cell: Cell) -> Measured:
     """Spread of the estimates, their standard deviation; jackknife MCSE."""
-    return Measured(cell.spread, jackknife(cell.spreads_left_out), len(cell.deviation))
+    return Measured(cell.spread, jackknife(cell.spreads_left_out), cell.deviation.shape[-1])
 
 
 def mse(cell: Cell) -> Measured:
@@ -220,14 +239,12 @@ def rmse(cell: Cell) -> Measured:
 
 def median_bias(cell: Cell) -> Measured:
     """Median error; MCSE from the order statistics (Maritz & Jarrett 1978)."""
-    n = len(cell.error)
+    n = cell.error.shape[-1]
     if n == 0:
         return MISSING
     middle, weights = cell.middle - cell.truth, median_weights(n)[1]
     value = _middle_of(middle, n)
-    away = middle - value
-    spread = (weights * away**2).sum() - (weights * away).sum() ** 2
-    return Measured(value, math.sqrt(max(spread, 0.0)) if n > 1 else math.nan, n)
+    return Measured(value, spread_of_order(middle, weights, value) if n > 1 else np.nan, n)
 
 
 def mad(cell: Cell) -> Measured:
@@ -236,13 +253,15 @@ def mad(cell: Cell) -> Measured:
     MCSE from the influence function, which also knows skewed estimates (Falk 1997), with the
     densities at the median and a distance away counted in windows.
     """
-    n = len(cell.finite_estimate)
+    n = cell.finite_estimate.shape[-1]
     if n == 0:
         return MISSING
-    x = cell.finite_estimate - cell.median
+    x = cell.finite_estimate - cell.median[..., None]
     distance = np.abs(x)
     half = median(distance)
-    mcse = mad_mcse(x, distance, half) if n > 2 and half > 0 else np.nan
+    mcse: Any = missing(x)
+    if n > 2:
+        mcse = np.where(half > 0, mad_mcse(x, distance, half), np.nan)[()]
     return Measured(MAD_SCALE * half, MAD_SCALE * mcse, n)
 
 
@@ -257,12 +276,12 @@ def relative_error_model_se(cell: Cell) -> Measured:
     Both are those of the replicates that have an estimate and a standard error.
     """
     cell = cell.with_both
-    square, used = cell.squared_std_error, len(cell.deviation)
-    if not (used and cell.spread > 0):
-        return Measured(np.nan, np.nan, used)
+    square, used = cell.squared_std_error, cell.deviation.shape[-1]
+    if not used:
+        return MISSING
     model = np.sqrt(mean(square))
-    left_out = (model + cell.model_se_left_out) / cell.spreads_left_out
-    return Measured(model / cell.spread - 1, jackknife(left_out), used)
+    left_out = (model[..., None] + cell.model_se_left_out) / cell.spreads_left_out
+    return _where(cell.spread > 0, Measured(model / cell.spread - 1, jackknife(left_out), used))
 
 
 def coverage(cell: Cell) -> Measured:
@@ -272,12 +291,12 @@ def coverage(cell: Cell) -> Measured:
 
 def coverage_of_all(cell: Cell) -> Measured:
     """Share of all replicates whose interval exists and contains the truth; binomial MCSE."""
-    if not np.isfinite(cell.truth):
+    if not np.isfinite(cell.truth).all():
         return MISSING
-    of = len(cell.estimate)
+    of = cell.estimate.shape[-1]
     if cell.as_given is not None:
         of = int(np.count_nonzero(np.isfinite(cell.as_given.truth)))
-    return share_of(int(np.count_nonzero(cell.hits(cell.truth))), of)
+    return share_of(np.count_nonzero(cell.hits(cell.truth), axis=-1), of)
 
 
 def bias_eliminated_coverage(cell: Cell) -> Measured:
@@ -286,23 +305,26 @@ def bias_eliminated_coverage(cell: Cell) -> Measured:
     The MCSE is that of the hits and of the mean together: the mean moves with the same estimates,
     and where they are skewed the share moves with the mean.
     """
-    hits = cell.hits(cell.mean)
-    measured, step = share(hits), cell.spread * max(len(hits), 1) ** -0.2
-    if not (measured.used > 1 and step > 0):
+    hits = cell.hits(cell.mean[..., None])
+    measured, step = share(hits), cell.spread * max(hits.shape[-1], 1) ** -0.2
+    if measured.used < 2 or not (step > 0).any():
         return measured
-    right, left = (np.count_nonzero(cell.hits(cell.mean + side)) for side in (step, -step))
-    slope = (right - left) / (2 * step * len(hits))
-    return _with_estimated_centre(cell, measured, hits, slope)
+    right, left = (
+        np.count_nonzero(cell.hits((cell.mean + side)[..., None]), axis=-1)
+        for side in (step, -step)
+    )
+    slope = (right - left) / (2 * step * hits.shape[-1])
+    return _where(step > 0, _with_estimated_centre(cell, measured, hits, slope), measured)
 
 
 def miss_below(cell: Cell) -> Measured:
     """Share of intervals that lie below the truth; binomial MCSE."""
-    return share(cell.limits[1] < cell.truth) if np.isfinite(cell.truth) else MISSING
+    return share(cell.limits[1] < cell.truth) if np.isfinite(cell.truth).all() else MISSING
 
 
 def miss_above(cell: Cell) -> Measured:
     """Share of intervals that lie above the truth; binomial MCSE."""
-    return share(cell.limits[0] > cell.truth) if np.isfinite(cell.truth) else MISSING
+    return share(cell.limits[0] > cell.truth) if np.isfinite(cell.truth).all() else MISSING
 
 
 def width(cell: Cell) -> Measured:
@@ -326,7 +348,7 @@ def rejection(cell: Cell) -> Measured:
 def mean_estimate(cell: Cell) -> Measured:
     """Mean of the estimates; MCSE sd/sqrt(n), binomial where all of them are 0 or 1."""
     x = cell.finite_estimate
-    if len(x) and ((x == 0) | (x == 1)).all():
+    if x.shape[-1] and ((x == 0) | (x == 1)).all():
         return share(x == 1)
     return mean_of(x)
 
@@ -383,29 +405,29 @@ INTERVAL_MEASURES: Mapping[str, Callable[[Cell], Measured]] = {
 
 def share(hit: NDArray[np.bool_]) -> Measured:
     """Share of true values; binomial MCSE, Wilson's limits, which keep an error at 0 and 1."""
-    return share_of(int(np.count_nonzero(hit)), len(hit))
+    return share_of(np.count_nonzero(hit, axis=-1), hit.shape[-1])
 
 
-def share_of(hits: int, n: int) -> Measured:
+def share_of(hits: Any, n: int) -> Measured:
     """Share `hits` of `n`; binomial MCSE, Wilson's limits (Wilson 1927)."""
     if n == 0:
         return MISSING
     p = hits / n
-    return Measured(p, math.sqrt(p * (1 - p) / n), n, wilson(p, n))
+    return Measured(p, np.sqrt(p * (1 - p) / n), n, wilson(p, n))
 
 
 def mean_of(x: Floats) -> Measured:
     """Mean; MCSE sd/sqrt(n)."""
-    n = len(x)
+    n = x.shape[-1]
     if n == 0:
         return MISSING
     value = mean(x)
-    return Measured(value, sd(x - value) / math.sqrt(n), n)
+    return Measured(value, sd(x - value[..., None]) / np.sqrt(n), n)
 
 
 def quantile(x: Floats, p: float) -> Measured:
     """Quantile, linear between order statistics; MCSE from these (Maritz & Jarrett 1978)."""
-    n = len(x)
+    n = x.shape[-1]
     if n == 0:
         return MISSING
     begin, weights = quantile_weights(n, p)
@@ -413,10 +435,10 @@ def quantile(x: Floats, p: float) -> Measured:
     place = p * (n - 1)
     below, above = math.floor(place), math.ceil(place)
     ordered = np.partition(x, sorted({below, above, begin, last}))
-    value = ordered[below] + (place - below) * (ordered[above] - ordered[below])
-    away = np.sort(ordered[begin : last + 1]) - value
-    spread = (weights * away**2).sum() - (weights * away).sum() ** 2
-    return Measured(float(value), math.sqrt(max(spread, 0.0)) if n > 1 else math.nan, n)
+    left, right = ordered[..., below], ordered[..., above]
+    value = left + (place - below) * (right - left)
+    within = np.sort(ordered[..., begin : last + 1])
+    return Measured(value, spread_of_order(within, weights, value) if n > 1 else np.nan, n)
 
 
 def _relative_to_mean(error: Floats, truth: Floats) -> Measured:
@@ -429,36 +451,45 @@ def _relative_to_mean(error: Floats, truth: Floats) -> Measured:
     return Measured(float(error.sum() / truth.sum()), jackknife(left_out), n)
 
 
-def _middle_of(middle: Floats, n: int) -> float:
+def _middle_of(middle: Floats, n: int) -> Any:
     """Return the median of `n` values from those in their middle."""
     begin = median_weights(n)[0]
-    return float(middle[(n - 1) // 2 - begin] + middle[n // 2 - begin]) / 2
+    return (middle[..., (n - 1) // 2 - begin] + middle[..., n // 2 - begin]) / 2
 
 
 def _root_mean(squares: Floats, left_out: Floats) -> Measured:
     """Root of a mean of squares; jackknife MCSE."""
-    n = len(squares)
+    n = squares.shape[-1]
     if n == 0:
         return MISSING
-    return Measured(float(np.sqrt(squares.mean())), jackknife(left_out), n)
+    return Measured(np.sqrt(squares.mean(axis=-1)), jackknife(left_out), n)
+
+
+def _where(exists: Any, made: Measured, other: Measured = MISSING) -> Measured:
+    """Return a measure where it exists, what stands in its place elsewhere."""
+    if np.all(exists):
+        return made
+    own, others = ((of.value, of.mcse, *(of.limits or ())) for of in (made, other))
+    if other is MISSING:
+        others = (np.nan,) * 4
+    value, mcse, *limits = (np.where(exists, a, b)[()] for a, b in zip(own, others, strict=False))
+    return Measured(value, mcse, made.used, (limits[0], limits[1]) if limits else None)
 
 
 def _with_estimated_centre(
-    cell: Cell, measured: Measured, hits: NDArray[np.bool_], slope: float
+    cell: Cell, measured: Measured, hits: NDArray[np.bool_], slope: Any
 ) -> Measured:
     """Return a share whose MCSE also has the error of the mean that the hits were judged by."""
     assert cell.lower is not None
     assert cell.upper is not None
-    influence: Floats = np.zeros(len(cell.estimate))
+    influence: Floats = np.zeros_like(cell.estimate)
     has_limits = ~(np.isnan(cell.lower) | np.isnan(cell.upper))
     has_estimate = np.isfinite(cell.estimate)
     for exist, piece in (
-        (has_limits, (hits - measured.value) / len(hits)),
-        (has_estimate, slope * cell.deviation / len(cell.deviation)),
+        (has_limits, (hits - np.asarray(measured.value)[..., None]) / hits.shape[-1]),
+        (has_estimate, slope[..., None] * cell.deviation / cell.deviation.shape[-1]),
     ):
         influence[... if exist.all() else exist] += piece
-    mcse = float(np.sqrt((influence**2).sum()))
-    if not (mcse > 0 and 0 < measured.value < 1):
-        return measured
-    effective = measured.value * (1 - measured.value) / mcse**2
-    return Measured(measured.value, mcse, measured.used, wilson(measured.value, effective))
+    mcse, p = np.sqrt((influence**2).sum(axis=-1)), measured.value
+    moved = Measured(p, mcse, measured.used, wilson(p, p * (1 - p) / mcse**2))
+    return _where((mcse > 0) & (p > 0) & (p < 1), moved, measured)

@@ -158,11 +158,11 @@ def _measured(
         # One rejection rate to a cell: that of the test where there is one.
         null_value = np.nan if tested else null_of(null, str(factors.get("estimand")))
         plain = dataclasses.replace(cell, null=null_value, p_value=None).about_truth()
-        of = where, factors.get("estimand")
+        of = factors.get("estimand"), where
         here = meter.at(factors)
-        answers = [*here.of_estimates(plain, *of)] if roles.has_estimates else []
-        answers += here.of_intervals(plain, *of) if roles.has_limits else ()
-        answers += here.of_tests(cell, *of) if tested else ()
+        answers = [*here.of(plain, "", *of)] if roles.has_estimates else []
+        answers += here.of(plain, "interval", *of) if roles.has_limits else ()
+        answers += here.of(cell, TEST, *of) if tested else ()
         return [
             (number, name, *numbers(answer), len(cell.estimate))
             for name, answer in answers

@@ -119,7 +119,9 @@ def _table(
         rows = EstimandRows(
             truths[name], of.value, of.std_error, dict(sorted(of.intervals.items()))
         )
-        lines += [(name, *line) for line in MeasureSet().lines(rows, np.nan, name, "")]
+        for interval, cell in rows.cells():
+            made = MeasureSet().built_in(cell, "" if interval is None else "interval")
+            lines += [(name, interval, measure, *numbers(of)) for measure, of in made]
     columns = ["estimand", "interval", "measure", *VALUES, "used"]
     table = pd.DataFrame(lines, columns=columns)
     table.insert(0, "method", "reml" if method.restricted else "ml")

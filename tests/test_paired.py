@@ -7,6 +7,7 @@ import pytest
 
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows
+from mcstudy.analysis.performance import numbers
 from mcstudy.cli import main
 from mcstudy.comparison.paired import condition_comparisons, pairs_of
 from mcstudy.comparison.paired_measures import (
@@ -188,15 +189,24 @@ def permuted(rows, seed):
 
 
 def compared(rows, pairs=None):
-    lines = condition_comparisons(rows, pairs or pairs_of(rows.methods))
-    return {line[:5]: np.array(line[5:], dtype=float) for line in lines}
+    return by_line(condition_comparisons(rows, pairs or pairs_of(rows.methods)))
+
+
+def by_line(found):
+    """Return the numbers of each comparison by its words, one estimand at a time."""
+    return {
+        (*of[:2], estimand, *of[3:5]): np.array(
+            [*(np.ravel(number)[min(i, np.size(number) - 1)] for number in numbers(of.made)), of[6]]
+        )
+        for of in found
+        for i, estimand in enumerate(of.estimands)
+    }
 
 
 def test_identity_intervals_of_different_names_against_each_other():
     rows = condition(["a", "b"])
     plain = compared(rows)
-    lines = condition_comparisons(rows, [("b", "a")], intervals=("wald", "a"))
-    found = {line[:5]: np.array(line[5:], dtype=float) for line in lines}
+    found = by_line(condition_comparisons(rows, [("b", "a")], intervals=("wald", "a")))
     label = ("b", "a", "mean", "wald against a")
     assert found[*label, "width_difference"][0] == pytest.approx(2)
     of = rows.methods["b"].estimands["mean"]

@@ -33,8 +33,8 @@ def cells(count: int, rng: np.random.Generator) -> list[tuple[str | None, Cell]]
         for truth in (5.0, 0.0, NAN, SimulatedTruth(5.0, 0.1), rng.normal(5, 0.1, count)):
             found.append((None, Cell(truth, x, se).about_truth()))
             limits = x - 2 * se, x + 2 * se
-            for null in (NAN, 4.5):
-                found.append(("wald", Cell(truth, x, se, *limits, null).about_truth()))
+            tested = [Cell(truth, x, se, *limits, null) for null in (NAN, 4.5)]
+            found += [("wald", cell.about_truth()) for cell in tested]
         found.append((None, Cell(NAN, x, se, has_truth=False)))
         found.append((None, Cell(NAN, zero_one, se, has_truth=False)))
         found.append((TEST, Cell(NAN, nothing, nothing, p_value=rng.uniform(size=count))))

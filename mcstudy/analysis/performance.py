@@ -129,11 +129,6 @@ def numbers(answer: Measured) -> tuple[float, float, float, float, int]:
     return answer.value, answer.mcse, answer.lower, answer.upper, answer.used
 
 
-def numbers_by_row(answer: Measured, count: int) -> Iterator[tuple[Any, ...]]:
-    """Return the `numbers` of each of several cells that were measured at once."""
-    return zip(*(np.broadcast_to(of, count).tolist() for of in numbers(answer)), strict=True)
-
-
 class Lines:
     """The lines of a table of measures, held in columns.
 
@@ -154,6 +149,22 @@ class Lines:
         while some := list(itertools.islice(lines, _LINES)):
             for column, values in zip(self._columns(), zip(*some, strict=True), strict=True):
                 column.extend(values)
+
+    def add_stack(self, words: Sequence[Any], made: Measured, replicates: Any) -> None:
+        """Add lines of a measure of several cells, whose numbers are arrays.
+
+        The words, condition and measure among them, and the replicates are one for all cells or a
+        sequence of one for each.
+        """
+        given = [*words, *numbers(made), replicates]
+        count = max(len(of) for of in words if isinstance(of, list | tuple))
+        for column, of in zip(self._columns(), given, strict=True):
+            if isinstance(of, list | tuple):
+                column.extend(of)
+            elif isinstance(of, np.ndarray):
+                column.extend(np.broadcast_to(of, count).tolist())
+            else:
+                column.extend(itertools.repeat(of, count))
 
     def extend(self, other: Lines) -> None:
         """Add the lines of another table of the same words."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mcstudy.analysis.custom import customs
 from mcstudy.analysis.load import ConditionRows, MethodRows, condition_rows
 from mcstudy.analysis.measures import Cell, share, share_of
-from mcstudy.analysis.performance import Line, Lines, MeasureSet, numbers, numbers_by_row
+from mcstudy.analysis.performance import Line, Lines, MeasureSet, numbers
 from mcstudy.arrays import Floats
 from mcstudy.columns import WARNED
 from mcstudy.measure import alphas_of, null_of
@@ -140,11 +140,9 @@ class Stacks:
 
     def _measure(self, alike: Sequence[AddressedCell]) -> None:
         cell = _stack([of.cell for of in alike]) if len(alike) > 1 else alike[0].cell
+        *words, _, _, replicates = zip(*alike, strict=True)
         for name, made in alike[0].measures.built_in(cell, alike[0].kind):
-            self._lines.add(
-                (*of[:4], name, *row, of.replicates)
-                for of, row in zip(alike, numbers_by_row(made, len(alike)), strict=True)
-            )
+            self._lines.add_stack((*words, name), made, replicates)
 
 
 def _likeness(cell: Cell) -> Hashable:

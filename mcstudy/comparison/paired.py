@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.performance import Lines, numbers, numbers_by_row
+from mcstudy.analysis.performance import Lines, numbers
 from mcstudy.analysis.select import (
     Where,
     factor_columns,
@@ -50,11 +51,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Places: TypeAlias = slice | NDArray[np.intp]
-Side: TypeAlias = tuple[Mapping[str, EstimandRows], Places]
-"""What a method says of the estimands, and where the replicates that both have stand in it."""
+Names: TypeAlias = tuple[str, ...]
 Null: TypeAlias = float | Mapping[str, float] | None
 
 _NUMBERS = 2**16  # of estimates that are compared at a time: with what is made of them, some MB
+_STACKS = 8  # that a method keeps for the next pair: estimates, two limits, truths; 4 MB at most
 _OF_ALL = {"width_difference": width_difference}
 _OF_TRUTH = {name: of for name, of in INTERVAL_COMPARISONS.items() if name not in _OF_ALL}
 _OF_NULL = {"rejection_difference": rejection_difference}
@@ -68,6 +69,93 @@ _SHOWN = (
         *("rejection_difference", "width_difference"),
     ),
 )
+
+
+class Compared(NamedTuple):
+    """A comparison of two methods by some estimands, of which `made` has an array of numbers."""
+
+    method: str
+    reference: str
+    estimands: Names
+    interval: str | None
+    measure: str
+    made: Measured
+    replicates: int
+
+
+class Side:
+    """What a method says of the estimands, on the replicates that both of a pair have.
+
+    Parameters
+    ----------
+    estimands : mapping of str to EstimandRows
+        Of the method.
+    places : slice or array of int, optional
+        Where the replicates of both stand in it; all of its own by default.
+    """
+
+    def __init__(self, estimands: Mapping[str, EstimandRows], places: Places | None = None) -> None:
+        self.estimands, self.places = estimands, slice(None) if places is None else places
+        self._kept: dict[tuple[Any, ...], Floats] = {}
+
+    def at(self, places: Places) -> Side:
+        """Return the same on some of the replicates."""
+        return self if isinstance(places, slice) else Side(self.estimands, places)
+
+    @cached_property
+    def about_truth(self) -> Side:
+        """The same about 0, where each data set has a true value of its own."""
+        if not any(isinstance(of.truth, np.ndarray) for of in self.estimands.values()):
+            return self
+        return Side({name: of.about_truth() for name, of in self.estimands.items()}, self.places)
+
+    def estimates(self, names: Names) -> Floats:
+        """Return the estimates of each estimand in a row."""
+        return self._stacked(("estimate", names), lambda of: of.estimate)
+
+    def limits(self, names: Names, interval: str) -> tuple[Floats, Floats]:
+        """Return the lower and the upper limits of an interval, each estimand in a row."""
+        lower = self._stacked(("lower", names, interval), lambda of: of.intervals[interval][0])
+        return lower, self._stacked(
+            ("upper", names, interval), lambda of: of.intervals[interval][1]
+        )
+
+    def truth(self, names: Names) -> Floats:
+        """Return the true values, of errors 0, and NaN in the data sets that have none."""
+        return self._once(("truth", names), lambda key: self._truth_of(names))
+
+    def truth_errors(self, names: Names) -> Floats:
+        """Return the errors of the true values, of shape (K, 1)."""
+        return self._once(
+            ("error", names),
+            lambda key: np.array([[mcse_of(self.estimands[name].truth)] for name in names]),
+        )
+
+    def _truth_of(self, names: Names) -> Floats:
+        own: list[Any] = []
+        for of in (self.estimands[name] for name in names):
+            if of.own_truth is not None:
+                own.append(np.where(np.isnan(of.own_truth[self.places]), np.nan, 0.0))
+            elif isinstance(of.truth, np.ndarray):
+                own.append(of.truth[self.places])
+            else:
+                own.append(float(of.truth))
+        if not any(isinstance(truth, np.ndarray) for truth in own):
+            return np.array(own)[:, None]
+        return np.stack(np.broadcast_arrays(*map(np.atleast_1d, own)))
+
+    def _stacked(self, key: tuple[Any, ...], column: Callable[[EstimandRows], Floats]) -> Floats:
+        return self._once(
+            key,
+            lambda key: np.stack([column(self.estimands[name])[self.places] for name in key[1]]),
+        )
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[Any], Floats]) -> Floats:
+        if key not in self._kept:
+            if len(self._kept) >= _STACKS:
+                self._kept.clear()
+            self._kept[key] = make(key)
+        return self._kept[key]
 
 
 def pairs_of(methods: Iterable[str], reference: str | None = None) -> list[tuple[str, str]]:
@@ -88,31 +176,31 @@ def condition_comparisons(
     null: Null = None,
     intervals: tuple[str, str] | None = None,
     alphas: Sequence[float] = alphas_of(None, None),
-) -> Iterator[tuple[Any, ...]]:
-    """Yield (method, reference, estimand, interval, measure, value, ..., used, replicates).
+) -> Iterator[Compared]:
+    """Yield the comparisons of pairs of methods, several estimands at a time.
 
     A pair of which one has no rows here is passed over. `null` is the value, or that of each
     estimand, whose rejection is compared; `intervals` are the method's and the reference's to hold
     against each other, in place of those that `interval_pairs` finds; `alphas` the levels of tests.
     """
+    sides = {name: Side(of.estimands) for name, of in rows.methods.items()}
     for method, reference in pairs:
         if method in rows.methods and reference in rows.methods:
-            one, other = rows.methods[method], rows.methods[reference]
-            places, other_places, count = matched(one, other)
+            places, other_places, count = matched(rows.methods[method], rows.methods[reference])
+            one = sides[method].at(places)
+            other = sides[reference].at(other_places)
             estimands = sorted(one.estimands.keys() & other.estimands.keys())
-            sides = (one.estimands, places), (other.estimands, other_places)
             step = max(1, _NUMBERS // max(count, 1))
             for begin in range(0, len(estimands), step):
-                names = estimands[begin : begin + step]
+                names = tuple(estimands[begin : begin + step])
                 # Numbers whose squares are beyond the floats give infinite ones.
                 with np.errstate(over="ignore", invalid="ignore"):
                     found = [
-                        *_measures(sides, names, null, intervals),
-                        *_of_tests(sides, names, alphas),
+                        *_measures((one, other), names, null, intervals),
+                        *_of_tests((one, other), names, alphas),
                     ]
                 for some, interval, name, made in found:
-                    for estimand, line in zip(some, numbers_by_row(made, len(some)), strict=True):
-                        yield method, reference, estimand, interval, name, *line, count
+                    yield Compared(method, reference, some, interval, name, made, count)
 
 
 def interval_pairs(own: Collection[str], others: Collection[str]) -> list[tuple[str, str]]:
@@ -136,17 +224,14 @@ def matched(one: MethodRows, other: MethodRows) -> tuple[Places, Places, int]:
 
 
 def _measures(
-    sides: tuple[Side, Side], names: Sequence[str], null: Null, intervals: tuple[str, str] | None
-) -> Iterator[tuple[Sequence[str], str | None, str, Measured]]:
+    given: tuple[Side, Side], names: Names, null: Null, intervals: tuple[str, str] | None
+) -> Iterator[tuple[Names, str | None, str, Measured]]:
     """Yield the comparisons of estimates, then those of each two intervals, by some estimands."""
-    as_given, ((given, places), (other_given, other_places)) = sides, sides
-    one, other = (
-        {n: of.about_truth() for n, of in of_all.items()} for of_all in (given, other_given)
-    )
-    sides = (one, places), (other, other_places)
+    sides = given[0].about_truth, given[1].about_truth
+    one, other = (side.estimands for side in sides)
     both = [name for name in names if one[name].estimated and other[name].estimated]
-    true = [name for name in both if one[name].has_truth]
-    untrue = [name for name in both if not one[name].has_truth]
+    true = tuple(name for name in both if one[name].has_truth)
+    untrue = tuple(name for name in both if not one[name].has_truth)
     for some, comparisons in ((true, COMPARISONS), (untrue, COMPARISONS_WITHOUT_TRUTH)):
         if some:
             pair = _pair(sides, some)
@@ -162,9 +247,13 @@ def _measures(
         label = first if first == second else f"{first} against {second}"
         tested = [name for name in having if not np.isnan(null_of(null, name))]
         with_truth = [name for name in having if one[name].has_truth]
-        for some, measures in ((with_truth, _OF_TRUTH), (having, _OF_ALL), (tested, _OF_NULL)):
+        for some, measures in (
+            (tuple(with_truth), _OF_TRUTH),
+            (tuple(having), _OF_ALL),
+            (tuple(tested), _OF_NULL),
+        ):
             if some:
-                about = sides if measures is _OF_TRUTH else as_given
+                about = sides if measures is _OF_TRUTH else given
                 pair = _pair(about, some, (first, second), null)
                 for name, measure in measures.items():
                     yield some, label, name, _with_error_of_truth(measure, pair, sides, some)
@@ -186,10 +275,10 @@ def _own_lines(
 
 
 def _with_error_of_truth(
-    measure: Callable[[Pair], Measured], pair: Pair, sides: tuple[Side, Side], names: Sequence[str]
+    measure: Callable[[Pair], Measured], pair: Pair, sides: tuple[Side, Side], names: Names
 ) -> Measured:
     """Return a measure of a pair; in its error are those of the true values that it rests on."""
-    made, errors = measure(pair), np.array([[mcse_of(sides[0][0][name].truth)] for name in names])
+    made, errors = measure(pair), sides[0].truth_errors(names)
     if not errors.any():
         return made
     above, below = (measure(replace(pair, truth=pair.truth + side * errors)) for side in (1, -1))
@@ -197,16 +286,16 @@ def _with_error_of_truth(
 
 
 def _of_tests(
-    sides: tuple[Side, Side], names: Sequence[str], alphas: Sequence[float]
-) -> Iterator[tuple[Sequence[str], str | None, str, Measured]]:
+    sides: tuple[Side, Side], names: Names, alphas: Sequence[float]
+) -> Iterator[tuple[Names, str | None, str, Measured]]:
     """Yield the comparisons of tests by p-values, of the estimands of which both give one."""
-    (one, places), (other, other_places) = sides
-    own = {name: (one[name].p_value, other[name].p_value) for name in names}
+    one, other = sides
+    own = {name: (one.estimands[name].p_value, other.estimands[name].p_value) for name in names}
     both = {name: (p, q) for name, (p, q) in own.items() if p is not None and q is not None}
-    tested = list(both)
+    tested = tuple(both)
     if tested:
-        p_values = np.stack([p[places] for p, _ in both.values()])
-        reference = np.stack([q[other_places] for _, q in both.values()])
+        p_values = np.stack([p[one.places] for p, _ in both.values()])
+        reference = np.stack([q[other.places] for _, q in both.values()])
         missing = np.full_like(p_values, np.nan)
         pair = Pair(np.nan, missing, missing, p_values=p_values, reference_p_values=reference)
         for name, alpha in rejection_at(alphas).items():
@@ -216,40 +305,18 @@ def _of_tests(
 
 def _pair(
     sides: tuple[Side, Side],
-    names: Sequence[str],
+    names: Names,
     intervals: tuple[str, str] | None = None,
     null: Null = None,
 ) -> Pair:
     """Return the pair of some estimands, a row each."""
-    own = [_truth_of(sides[0][0][name], sides[0][1]) for name in names]
-    truth = np.stack(np.broadcast_arrays(*own)) if len(own) > 1 else own[0][None]
-    pair = Pair(truth, _stacked(sides[0], names), _stacked(sides[1], names))
+    one, other = sides
+    pair = Pair(one.truth(names), one.estimates(names), other.estimates(names))
     if intervals is None:
         return pair
-    limits, reference_limits = (
-        (_stacked(side, names, interval, 0), _stacked(side, names, interval, 1))
-        for side, interval in zip(sides, intervals, strict=True)
-    )
+    limits, others = (s.limits(names, i) for s, i in zip(sides, intervals, strict=True))
     tested = np.array([[null_of(null, name)] for name in names])
-    return replace(pair, limits=limits, reference_limits=reference_limits, null=tested)
-
-
-def _truth_of(rows: EstimandRows, places: Places) -> Floats:
-    """Return the true value, of errors 0, and NaN in the data sets that have none."""
-    if rows.own_truth is not None:
-        return np.where(np.isnan(rows.own_truth[places]), np.nan, 0.0)
-    given = rows.truth
-    return given[places] if isinstance(given, np.ndarray) else np.array([float(given)])
-
-
-def _stacked(side: Side, names: Sequence[str], interval: str = "", end: int = 0) -> Floats:
-    """Return the estimates of each estimand in a row, or an end of an interval."""
-    estimands, places = side
-    rows = [
-        (of.intervals[interval][end] if interval else of.estimate)[places]
-        for of in (estimands[name] for name in names)
-    ]
-    return np.stack(rows)
+    return replace(pair, limits=limits, reference_limits=others, null=tested)
 
 
 @dataclass
@@ -271,8 +338,8 @@ class Comparer:
     def add(self, rows: ConditionRows) -> None:
         """Compare the methods of a condition, or of a piece of it."""
         pairs = pairs_of(rows.methods, self.reference) if self.pairs is None else self.pairs
-        lines = condition_comparisons(rows, pairs, self.null, self.intervals, self.alphas)
-        self._lines.add((rows.condition, *line) for line in lines)
+        for of in condition_comparisons(rows, pairs, self.null, self.intervals, self.alphas):
+            self._lines.add_stack((rows.condition, *of[:5]), of.made, of.replicates)
         if self.own is not None:
             self._lines.add((rows.condition, *line) for line in _own_lines(self.own, rows, pairs))
             self.own.forget()

@@ -268,15 +268,15 @@ def test_contract_permuting_rows_changes_nothing():
         }
         found = compared(dataclasses.replace(plain, methods=methods))
         assert found.keys() == known.keys()
-        for key, numbers in found.items():
-            np.testing.assert_allclose(numbers, known[key], rtol=1e-10, atol=1e-12)
+        for key, line in found.items():
+            np.testing.assert_allclose(line, known[key], rtol=1e-10, atol=1e-12)
 
 
 def test_contract_adding_a_method_changes_no_other_pair():
     known, more = compared(condition(["a", "b"])), compared(condition(["a", "b", "0", "z"]))
     assert len(more) == 6 * len(known)
-    for key, numbers in known.items():
-        np.testing.assert_array_equal(more[key], numbers)
+    for key, line in known.items():
+        np.testing.assert_array_equal(more[key], line)
 
 
 def test_contract_pairs_do_not_depend_on_the_order_of_methods():

@@ -60,8 +60,8 @@ def main() -> None:
                 ("report", ("-m", "mcstudy", "report", str(folder))),
             ):
                 spent, cpu = seconds(*command)
-                in_starts = f"{spent / start:6.1f} starts"
-                print(f"  {verb:16s} {spent:6.1f} s   {cpu:6.1f} s of CPU   {in_starts}", flush=True)
+                in_starts = f"{cpu:6.1f} s of CPU   {spent / start:6.1f} starts"
+                print(f"  {verb:16s} {spent:6.1f} s   {in_starts}", flush=True)
                 count.ended.set()
             most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
             print(f"  at most {count.most} files, {most:.0f} MB in the largest process so far")

@@ -9,9 +9,9 @@ from scipy import stats
 
 from mcstudy import Measured
 from mcstudy.analysis.mcse import wilson
+from mcstudy.analysis.measure_set import measured
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell, share, share_of
 from mcstudy.analysis.normal_theory import NORMAL_MCSE
-from mcstudy.analysis.performance import measured
 from mcstudy.comparison.influence import contributions
 from mcstudy.measure import BUILT_IN, WITHOUT_TRUTH
 

@@ -6,8 +6,8 @@ import pytest
 
 import mcstudy
 from mcstudy import run
+from mcstudy.analysis.measure_set import measured
 from mcstudy.analysis.measures import Cell
-from mcstudy.analysis.performance import measured
 from mcstudy.tables.numbers import bounds_in_words, coverage_bounds
 
 SOME_MISSING = (

@@ -7,7 +7,7 @@ import pytest
 
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows
-from mcstudy.analysis.performance import numbers
+from mcstudy.analysis.measure_set import numbers
 from mcstudy.cli import main
 from mcstudy.comparison.paired import condition_comparisons, pairs_of
 from mcstudy.comparison.paired_measures import (

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from mcstudy import MCStudyError, open_results, run
+from mcstudy.analysis.measure_set import measured
 from mcstudy.analysis.measures import Cell
-from mcstudy.analysis.performance import measured
 from mcstudy.cli import main
 from mcstudy.comparison.influence import KNOWN, OF_LIMITS, contributions
 from mcstudy.comparison.same_data import Agreement

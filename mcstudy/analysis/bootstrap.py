@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mcstudy.analysis.measure_set import numbers
 from mcstudy.analysis.measures import mean_of
-from mcstudy.analysis.performance import numbers
 from mcstudy.arguments import is_number, short
 from mcstudy.arrays import Floats
 from mcstudy.columns import COUNTS, VALUES

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mcstudy.analysis.measure_set import numbers
 from mcstudy.analysis.measures import mean_of, quantile, share
-from mcstudy.analysis.performance import numbers
 from mcstudy.arrays import Floats
 from mcstudy.columns import BESIDE_DIAGNOSTICS, COUNTS, VALUES
 from mcstudy.measure import Measured

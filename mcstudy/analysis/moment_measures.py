@@ -11,8 +11,8 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from mcstudy.analysis.measure_set import numbers
 from mcstudy.analysis.measures import NEED_TRUTH, share_of
-from mcstudy.analysis.performance import numbers
 from mcstudy.analysis.simulated_truth import widened
 from mcstudy.columns import WARNED
 from mcstudy.measure import REJECTION, WITHOUT_TRUTH, Measured

@@ -1,195 +1,171 @@
-"""Cells to measures: all that a study wants of a cell, and the lines of a table of them."""
+"""Rows to measures: the table `performance`, of cells that are alike measured as one stack."""
 
 from __future__ import annotations
 
-import functools
-import itertools
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from mcstudy.analysis.custom import Custom
-from mcstudy.analysis.mcse import wilson
-from mcstudy.analysis.measures import (
-    INTERVAL_MEASURES,
-    MEASURES,
-    NEED_STD_ERROR,
-    NEED_TRUTH,
-    Cell,
-)
-from mcstudy.analysis.normal_theory import NORMAL_MCSE
-from mcstudy.analysis.simulated_truth import with_error_of_truth
-from mcstudy.columns import COUNTS, VALUES
-from mcstudy.measure import (
-    MISSING,
-    REJECTION,
-    WITHOUT_TRUTH,
-    Measured,
-    alphas_of,
-    rejection_at,
-)
-from mcstudy.simulation.call import attempt, in_words
-from mcstudy.simulation.validation import TEST
+from mcstudy.analysis.custom import customs
+from mcstudy.analysis.load import ConditionRows, MethodRows, condition_rows
+from mcstudy.analysis.measure_set import Line, Lines, MeasureSet, numbers
+from mcstudy.analysis.measures import Cell, share, share_of
+from mcstudy.arrays import Floats
+from mcstudy.columns import WARNED
+from mcstudy.measure import alphas_of, null_of
+from mcstudy.method import Status
+from mcstudy.simulation.validation import STATUSES, TEST
+from mcstudy.storage.export import conditions_table
+from mcstudy.storage.rows import StudyRows
+from mcstudy.truths import mcse_of
 
-Line = tuple[Any, ...]
-_LINES = 2**12  # that are held as such at a time: 2 MB
+_NUMBERS = 2**16  # of a stack: with what measures make of them, some MB
+_LONG = 2**12  # replicates from which numpy's own cost per call no longer counts
+_LARGE = 1e150  # squares of larger numbers, or their sums, may be infinite, and then some miss
+_ARRAYS = ("estimate", "std_error", "lower", "upper", "p_value")
 
 
-def measured(measure: str, cell: Cell, *, normal: bool = False) -> Measured:
-    """Return a built-in measure of a cell; with `normal` its MCSE is the published formula's."""
-    of = MEASURES.get(measure) or INTERVAL_MEASURES[measure]
+def measured_rows(
+    rows: StudyRows,
+    *,
+    measures: Mapping[str, Callable[..., Any]] | None = None,
+    null: float | Mapping[str, float] | None = None,
+    alphas: Sequence[float] = alphas_of(None, None),
+    tell: Callable[[str], None] | None = None,
+    also: Callable[[ConditionRows], None] | None = None,
+) -> pa.Table:
+    """Return the measures of every cell of the rows of a study.
 
-    def measure_of(cell: Cell) -> Measured:
-        answer = of(cell)
-        if normal and measure in NORMAL_MCSE and answer.used:
-            limits = wilson(answer.value, answer.used) if answer.limits else None
-            return answer._replace(mcse=NORMAL_MCSE[measure](cell, answer), limits=limits)
-        return answer
-
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        if measure in NEED_TRUTH:
-            return with_error_of_truth(measure_of, cell)
-        return measure_of(cell)
-
-
-@dataclass
-class MeasureSet:
-    """Measures cells, and remembers which of the user's measures raised."""
-
-    own: list[Custom] = field(default_factory=list)
-    alphas: Sequence[float] = alphas_of(None, None)
-    normal: bool = False
-    _failed: dict[str, list[str]] = field(default_factory=dict)
-
-    def at(self, levels: Mapping[str, Any]) -> MeasureSet:
-        """Return the same for a condition, whose levels the user's measures may ask for."""
-        if not any(custom.factors for custom in self.own):
-            return self
-        return replace(self, own=[custom.at(levels) for custom in self.own])
-
-    def of(
-        self, cell: Cell, kind: str, estimand: str | None = None, where: str = ""
-    ) -> Iterator[tuple[str, Measured]]:
-        """Yield name and value of the measures of a cell, the user's last.
-
-        The kind is "" for measures of estimates, "interval", or `TEST`, as `Custom.kind`; `where`
-        says in words where the cell is, for a measure that raises.
-        """
-        yield from self.built_in(cell, kind)
-        yield from self.own_of(cell, kind, estimand, where)
-
-    def built_in(self, cell: Cell, kind: str) -> Iterator[tuple[str, Measured]]:
-        """Yield name and value of the built-in measures of a cell, or of a stack of cells."""
-        if kind == TEST:  # how often it rejects, at each level
-            for name, alpha in rejection_at(self.alphas).items():
-                yield name, measured(REJECTION, replace(cell, alpha=alpha), normal=self.normal)
-            return
-        absent = frozenset[str]() if cell.has_truth else NEED_TRUTH
-        if kind == "interval":
-            names = [*INTERVAL_MEASURES]
-            absent |= {"rejection"} if np.isnan(cell.null).any() else set()
-        else:
-            names = [name for name in MEASURES if name not in WITHOUT_TRUTH]
-        if kind == "" and not cell.has_truth:
-            names = [*WITHOUT_TRUTH, *names]
-            absent |= {measure.name for measure in self.own}
-            absent |= set() if np.isfinite(cell.std_error).any() else NEED_STD_ERROR
-        for name in names:
-            if name not in absent:
-                yield name, measured(name, cell, normal=self.normal)
-
-    def own_of(
-        self, cell: Cell, kind: str, estimand: str | None, where: str
-    ) -> Iterator[tuple[str, Measured]]:
-        """Yield name and value of the user's measures of a cell; those that raise are missing."""
-        for measure in self.own:
-            if measure.kind == kind and measure.estimand in (None, estimand):
-                step = functools.partial(with_error_of_truth, measure, cell.as_given or cell)
-                outcome = attempt(step, None)
-                if outcome.exception is not None:
-                    text = f"{where}: {in_words(outcome.exception)}"
-                    self._failed.setdefault(measure.name, []).append(text)
-                yield measure.name, outcome.value or MISSING
-
-    def failures(self) -> list[str]:
-        """Return in a line for each of the user's measures that raised where that was, and why."""
-        return [
-            f"measure '{name}' fails in {len(texts)} cell{'s' * (len(texts) > 1)} and is missing "
-            f"there; first: {texts[0]}"
-            for name, texts in self._failed.items()
-        ]
+    Shares of statuses have no estimand, measures of estimates no interval. `measures`, `null` and
+    `alphas`, the levels of tests, are those of the study; `tell` hears in a line of each of the
+    user's measures that raises, and its value is missing there; `also` gets the rows too, piece by
+    piece, to be read once.
+    """
+    conditions = conditions_table(rows.conditions)
+    measure_set = MeasureSet(customs(measures or {}), alphas)
+    lines = Lines()
+    stacks = Stacks(lines)
+    for piece in condition_rows(rows):
+        here = measure_set.at(piece.factors)
+        if also is not None:
+            also(piece)
+        for method, fits in piece.methods.items():
+            count = len(fits.replicate)
+            if piece.first:
+                key = piece.condition, method
+                lines.add((*key, *line, count) for line in _status_lines(fits))
+            for estimand, of in fits.estimands.items():
+                cells = list(of.cells(null_of(null, estimand)))
+                cells += [(TEST, of.test())] if of.p_value is not None else []
+                for interval, cell in cells:
+                    address = piece.condition, method, estimand, interval
+                    stacks.add(AddressedCell(*address, cell, here, count))
+    stacks.finish()
+    if tell is not None:
+        for text in measure_set.failures():
+            tell(text)
+    return lines.table(conditions)
 
 
-def numbers(answer: Measured) -> tuple[float, float, float, float, int]:
-    """Return value, mcse, lower, upper and used."""
-    return answer.value, answer.mcse, answer.lower, answer.upper, answer.used
+def _status_lines(rows: MethodRows) -> Iterator[Line]:
+    counts = np.bincount(rows.status_code, minlength=len(STATUSES))
+    for word, count in zip(STATUSES, counts.tolist(), strict=True):
+        if count or word != Status.SKIPPED:
+            yield None, None, f"share_{word}", *numbers(share_of(count, len(rows.status_code)))
+    yield None, None, WARNED, *numbers(share(rows.warned))
 
 
-class Lines:
-    """The lines of a table of measures, held in columns.
+class AddressedCell(NamedTuple):
+    """A cell and where it stands in the table; `interval` is None for the estimates.
 
-    Each begins with the key of its condition; `words` name the columns before the numbers.
+    `measures` are those of its condition, `replicates` how many fits there are.
     """
 
-    def __init__(
-        self, words: Sequence[str] = ("method", "estimand", "interval", "measure")
-    ) -> None:
-        self._words: dict[str, list[str | None]] = {name: [] for name in words}
-        self._conditions: list[str] = []
-        self._values = {name: array("d") for name in VALUES}
-        self._counts = {name: array("q") for name in COUNTS}
+    condition: str
+    method: str
+    estimand: str
+    interval: str | None
+    cell: Cell
+    measures: MeasureSet
+    replicates: int
 
-    def add(self, lines: Iterable[Line]) -> None:
-        """Add some lines."""
-        lines = iter(lines)
-        while some := list(itertools.islice(lines, _LINES)):
-            for column, values in zip(self._columns(), zip(*some, strict=True), strict=True):
-                column.extend(values)
+    @property
+    def kind(self) -> str:
+        """Of what it is: "" (estimates), "interval" or `TEST`, as a measure says of itself."""
+        if self.interval is None:
+            return ""
+        return TEST if self.cell.p_value is not None else "interval"
 
-    def add_stack(self, words: Sequence[Any], made: Measured, replicates: Any) -> None:
-        """Add lines of a measure of several cells, whose numbers are arrays.
+    @property
+    def where(self) -> str:
+        """The address in words."""
+        interval = f", interval {self.interval}" if self.kind == "interval" else ""
+        return f"{self.condition}, method {self.method}, {self.estimand}{interval}"
 
-        The words, condition and measure among them, and the replicates are one for all cells or a
-        sequence of one for each.
-        """
-        given = [*words, *numbers(made), replicates]
-        count = max(len(of) for of in words if isinstance(of, list | tuple))
-        for column, of in zip(self._columns(), given, strict=True):
-            if isinstance(of, list | tuple):
-                column.extend(of)
-            elif isinstance(of, np.ndarray):
-                column.extend(np.broadcast_to(of, count).tolist())
-            else:
-                column.extend(itertools.repeat(of, count))
 
-    def extend(self, other: Lines) -> None:
-        """Add the lines of another table of the same words."""
-        for column, values in zip(self._columns(), other._columns(), strict=True):
-            column.extend(values)
+class Stacks:
+    """Measures cells, and adds their lines to a table, whose order is not that of the adding.
 
-    def table(self, conditions: pa.Table) -> pa.Table:
-        """Return the table with the factors of the conditions, sorted by all words but the last."""
-        import pyarrow.compute as pc  # not above: a run with nothing missing does without
+    Each measure is the same to the last bit as if its cell had been measured alone.
+    """
 
-        texts = {name: pa.array(texts, pa.string()) for name, texts in self._words.items()}
-        places = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
-        place = pa.array([places[key] for key in self._conditions], pa.int64())
-        keys = {"": place} | {name: pc.fill_null(text, "") for name, text in texts.items()}
-        wanted = [(name, "ascending") for name in list(keys)[:-1]]
-        order = pc.sort_indices(pa.table(keys), sort_keys=wanted)  # stable: measures as they come
-        table = conditions.take(place)
-        for name, column in (texts | self._numbers()).items():
-            table = table.append_column(name, column)
-        return table.drop_columns(["condition"]).take(order)
+    def __init__(self, lines: Lines) -> None:
+        self._lines, self._own = lines, Lines()
+        self._waiting: defaultdict[Hashable, list[AddressedCell]] = defaultdict(list)
 
-    def _columns(self) -> list[Any]:
-        return [self._conditions, *(self._words | self._values | self._counts).values()]
+    def add(self, of: AddressedCell) -> None:
+        """Measure a cell, now or with others."""
+        self._own.add(
+            (*of[:4], name, *numbers(made), of.replicates)
+            for name, made in of.measures.own_of(of.cell, of.kind, of.estimand, of.where)
+        )
+        if (likeness := _likeness(of.cell)) is None:
+            return self._measure([of])
+        alike = self._waiting[likeness]
+        alike.append(of)
+        if len(alike) * len(of.cell.estimate) >= _NUMBERS:
+            self._measure(self._waiting.pop(likeness))
+        return None
 
-    def _numbers(self) -> dict[str, pa.Array]:
-        """Return the columns of numbers; NaN is missing."""
-        made = {n: pa.array(np.array(of), from_pandas=True) for n, of in self._values.items()}
-        return made | {n: pa.array(np.array(of, np.int64)) for n, of in self._counts.items()}
+    def finish(self) -> None:
+        """Measure what waits; a study's own measures come after the built-in ones."""
+        for alike in self._waiting.values():
+            self._measure(alike)
+        self._waiting.clear()
+        self._lines.extend(self._own)
+
+    def _measure(self, alike: Sequence[AddressedCell]) -> None:
+        cell = _stack([of.cell for of in alike]) if len(alike) > 1 else alike[0].cell
+        *words, _, _, replicates = zip(*alike, strict=True)
+        for name, made in alike[0].measures.built_in(cell, alike[0].kind):
+            self._lines.add_stack((*words, name), made, replicates)
+
+
+def _likeness(cell: Cell) -> Hashable:
+    """Return what cells share that can be stacked; None for a cell that stays alone."""
+    count = len(cell.estimate)
+    if cell.as_given is not None or mcse_of(cell.truth) or not 0 < count < _LONG:
+        return None
+    complete = []
+    for x in (getattr(cell, name) for name in _ARRAYS):
+        there = None if x is None else bool(np.abs(x).max() < _LARGE)
+        if there is False and not np.isnan(x).all():
+            return None
+        complete.append(there)
+    truth = bool(np.isfinite(cell.truth)), cell.truth == 0, cell.has_truth
+    x = cell.estimate
+    shares = not cell.has_truth and bool(((x == 0) | (x == 1)).all())
+    return count, *complete, *truth, bool(np.isnan(cell.null)), shares
+
+
+def _stack(cells: Sequence[Cell]) -> Cell:
+    def column(name: str) -> Floats:
+        return np.array([[getattr(cell, name)] for cell in cells], dtype=float)
+
+    there = [name for name in _ARRAYS if getattr(cells[0], name) is not None]
+    arrays: dict[str, Any] = {n: np.stack([getattr(cell, n) for cell in cells]) for n in there}
+    return replace(cells[0], truth=column("truth"), null=column("null"), **arrays)

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.load import ConditionRows, MethodRows, rows_by_condition
+from mcstudy.analysis.measure_set import measured
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell
-from mcstudy.analysis.performance import measured
 from mcstudy.analysis.precision import errors, shares
 from mcstudy.analysis.query import matching, parsed
 from mcstudy.analysis.select import (

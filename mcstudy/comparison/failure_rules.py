@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.analysis.measure_set import measured
 from mcstudy.analysis.measures import INTERVAL_MEASURES, Cell
-from mcstudy.analysis.performance import measured
 from mcstudy.arrays import Booleans, Floats
 from mcstudy.comparison.influence import by_replicate, contributions
 from mcstudy.measure import Z

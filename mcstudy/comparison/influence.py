@@ -15,8 +15,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mcstudy.analysis.measure_set import measured
 from mcstudy.analysis.measures import INTERVAL_MEASURES, NEED_TRUTH, Cell
-from mcstudy.analysis.performance import measured
 from mcstudy.arrays import Floats
 from mcstudy.truths import mcse_of
 

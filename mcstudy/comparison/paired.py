@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.performance import Lines, numbers
+from mcstudy.analysis.measure_set import Lines, numbers
 from mcstudy.analysis.select import (
     Where,
     factor_columns,

@@ -20,8 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, rows_by_condition, without_skipped
+from mcstudy.analysis.measure_set import measured, numbers
 from mcstudy.analysis.measures import INTERVAL_MEASURES
-from mcstudy.analysis.performance import measured, numbers
 from mcstudy.analysis.select import (
     METHODS_IN_ORDER,
     Where,

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import check_exist, existing, reached
-from mcstudy.analysis.stacks import measured_rows
 from mcstudy.execution.scheduler import missing_jobs
 from mcstudy.execution.shards import Shard
 from mcstudy.grid import Condition

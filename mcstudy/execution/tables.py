@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
+from mcstudy.analysis.measure_set import Lines
 from mcstudy.analysis.moment_measures import summary_lines
-from mcstudy.analysis.performance import Lines
+from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import with_reached
-from mcstudy.analysis.stacks import measured_rows
 from mcstudy.columns import WARNED
 from mcstudy.comparison.own_measures import OwnMeasures
 from mcstudy.comparison.paired import Comparer

@@ -9,8 +9,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from mcstudy.analysis.measure_set import measured
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell
-from mcstudy.analysis.performance import measured
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, rounded
 from mcstudy.figures.drawing import colour, data, finished, reference, target_note

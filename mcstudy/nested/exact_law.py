@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcstudy.analysis.load import EstimandRows
+from mcstudy.analysis.measure_set import MeasureSet, numbers
 from mcstudy.analysis.measures import share
-from mcstudy.analysis.performance import MeasureSet, numbers
 from mcstudy.columns import VALUES, WARNED
 from mcstudy.grid import Condition
 from mcstudy.method import Status

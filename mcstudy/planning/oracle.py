@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import errors, shares
-from mcstudy.analysis.stacks import measured_rows
 from mcstudy.arguments import counted
 from mcstudy.errors import StudyError
 from mcstudy.external.frames import as_pandas, is_frame

@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.compute as pc
 
+from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.select import columns_of
-from mcstudy.analysis.stacks import measured_rows
 from mcstudy.analysis.unusable import unusable
 from mcstudy.errors import StudyError
 from mcstudy.execution.executor import Died, Executor, Finished

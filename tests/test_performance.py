@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mcstudy.analysis.measure_set import Lines, MeasureSet, numbers
 from mcstudy.analysis.measures import Cell
-from mcstudy.analysis.performance import Lines, MeasureSet, numbers
-from mcstudy.analysis.stacks import AddressedCell, Stacks
+from mcstudy.analysis.performance import AddressedCell, Stacks
 from mcstudy.columns import COUNTS, VALUES
 from mcstudy.simulation.validation import TEST
 from mcstudy.truths import SimulatedTruth

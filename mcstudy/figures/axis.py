@@ -5,37 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import altair as alt
 import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.select import levels_of
+from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.figures.cells import Request
-from mcstudy.figures.style import level_label, unlike
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Where the levels of a dimension stand on an axis of so many pixels.
+    """Where the levels of a dimension stand on an axis, in pixels of a panel `width` wide.
 
-    Parameters
-    ----------
-    name, title : str
-        The dimension, and its words.
-    places : sequence of float
-        Of the levels.
-    labels : sequence of str
-        Of the levels.
-    step : float
-        The smallest distance of two of them.
-    width : float
-        Of the panel.
-    numeric : bool
-        Whether a line may join the levels.
-    scale : str
-        ``"log"`` or ``"equal"`` where the distances are not those of the numbers; else empty.
+    `step` is the smallest distance of two levels; a line may join them if they are `numeric`.
+    `scale` is "log" or "equal" where the distances are not those of the numbers.
     """
 
     name: str
@@ -45,27 +31,44 @@ class Axis:
     step: float
     width: float
     numeric: bool
-    scale: str = ""
+    scale: str
 
-    @property
-    def label_expression(self) -> str:
-        """The Vega expression from a place to its label."""
+    def x(self) -> alt.X:
+        """Return the place on the axis as a channel."""
         labels, places = json.dumps(list(self.labels)), json.dumps(list(self.places))
-        return f"{labels}[indexof({places}, datum.value)]"
+        crowded = not self.numeric and max(map(len, self.labels)) * _LETTER > self.step
+        return alt.X(
+            "x:Q",
+            scale=alt.Scale(domain=[0, self.width], nice=False, zero=False),
+            title=self.title,
+            axis=alt.Axis(
+                values=list(self.places),
+                labelExpr=f"{labels}[indexof({places}, datum.value)]",
+                grid=False,
+                ticks=True,
+                labelAngle=-35 if crowded else 0,
+                labelLimit=160 if crowded else max(int(self.step * 1.1), 60),
+                labelOverlap="greedy" if self.numeric else False,
+            ),
+        )
+
+    def note(self) -> str:
+        """Return how the distances of the levels are to be read, where it is not plain."""
+        how = {"log": "on a log scale", "equal": "at equal distances"}.get(self.scale, "")
+        return f"{self.title} {how}" if how and self.numeric else ""
 
 
+_LETTER = 6  # pixels of a letter of a label
 _LEAST_GAP = 0.3  # of an equal distance: levels closer than that are hard to tell apart
 
 
 def axis_of(
-    request: Request, frame: pd.DataFrame, name: str | None, width: float, *, equal: bool = False
+    request: Request, frame: pd.DataFrame, name: str, width: float, *, equal: bool = False
 ) -> Axis:
-    """Return the axis of a dimension; without one there is one place, in the middle.
+    """Return the axis of a dimension.
 
     With `equal` the levels of a number have equal distances too, which leaves room beside them.
     """
-    if name is None:
-        return Axis("", "", [width / 2], [""], width * 0.6, width, False)
     levels = levels_of(frame, name)
     numbers = [x for x in levels if isinstance(x, int | float | np.number) and x == x]
     numeric = name not in WORDS and len(numbers) == len(levels) > 1
@@ -75,22 +78,20 @@ def axis_of(
         scale = "equal"
     elif numeric:
         scale, spots = _spread(np.array(levels, dtype=float))
-    labels = request.levels(name, levels)
-    if name not in WORDS:
-        labels = unlike([level_label(request.record, name, level) for level in levels])
-    share = np.diff(spots).min() / (spots[-1] - spots[0]) if len(spots) > 1 else 1.0
     # A margin of half a step on both sides, within which the dodged marks stand.
-    step = width * share / (1 + share) if len(spots) > 1 else width * 0.6
-    unit = (width - step) / (spots[-1] - spots[0]) if len(spots) > 1 else 0.0
-    at = step / 2 + (spots - spots[0]) * unit if len(spots) > 1 else np.array([width / 2])
-    title = request.say(name)
-    return Axis(name, title, [round(float(x), 2) for x in at], labels, step, width, numeric, scale)
+    step, places = width * 0.6, np.array([width / 2])
+    if len(spots) > 1:
+        share = np.diff(spots).min() / (spots[-1] - spots[0])
+        step = width * share / (1 + share)
+        places = step / 2 + (spots - spots[0]) * ((width - step) / (spots[-1] - spots[0]))
+    labels, at = request.levels_alone(name, levels), [round(float(x), 2) for x in places]
+    return Axis(name, request.say(name), at, labels, step, width, numeric, scale)
 
 
-def _spread(levels: np.ndarray[Any, Any]) -> tuple[str, np.ndarray[Any, Any]]:
+def _spread(levels: Floats) -> tuple[str, Floats]:
     """Return where numbers stand: as they are, by their logarithms, or at equal distances."""
 
-    def even(spots: np.ndarray[Any, Any]) -> bool:
+    def even(spots: Floats) -> bool:
         gaps = np.diff(spots)
         return bool(np.isfinite(spots).all() and gaps.min() >= _LEAST_GAP * gaps.mean())
 

@@ -100,7 +100,7 @@ def _zip_panel(
     picked = evenly(len(order), most)
     count = len(order)
     # A limit far outside, as 1e200, is no place that a renderer knows.
-    left, right = (np.clip(ends, *bounds) for ends in (lower, upper))
+    left, right = (ends.clip(min=bounds[0], max=bounds[1]) for ends in (lower, upper))
     beyond = bool(((left != lower) | (right != upper))[order[picked]].any())
     drawn = [
         {"l": rounded(left[i]), "u": rounded(right[i]), "y": round(100 * (rank + 0.5) / count, 3)}

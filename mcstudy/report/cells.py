@@ -10,7 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from mcstudy.analysis.select import factor_columns, is_missing, levels_of, method_order, varying
+from mcstudy.analysis.select import (
+    factor_columns,
+    in_order,
+    is_missing,
+    levels_of,
+    method_order,
+    varying,
+)
+from mcstudy.columns import COUNTS, VALUES
 from mcstudy.figures.cells import by_influence
 from mcstudy.figures.style import (
     label,
@@ -22,11 +30,11 @@ from mcstudy.figures.style import (
     unlike,
 )
 from mcstudy.measure import LEVEL, OF_INTERVALS, Z, alphas_of, is_share, rejection_at
-from mcstudy.report.reported import Reported
+from mcstudy.report.reported import Reported, keeps_rows
 from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with_error
 
 _DIGITS = 6  # of a number on the page: its Monte Carlo error is never known to that many
-_SHOWN = ("measure", "value", "mcse", "lower", "upper", "used", "replicates")
+_SHOWN = ("measure", *VALUES, *COUNTS)
 _MOST_COMPARISONS = 100_000  # of some 60 bytes each on the page
 _FIRST = ("coverage", "rejection", "bias", "mean")
 """The measures that the figure shows first: that of these which the study has."""
@@ -91,7 +99,7 @@ def page_data(results: Reported) -> dict[str, Any]:
             **{kind: _places(frame[kind], of) for kind, of in words.items()},
             "value": [_number(value) for value in frame["value"]],
             "mcse": [_number(value) for value in frame["mcse"]],
-            "limits": [_limits(*cell) for cell in _cells(frame)],
+            "limits": [_limits(*cell) for cell in zip(*(frame[n] for n in VALUES), strict=True)],
             "shown": [_shown(*cell) for cell in zip(*(frame[n] for n in _SHOWN), strict=True)],
             "used": frame["used"].tolist(),
             "of": frame["replicates"].tolist(),
@@ -101,13 +109,13 @@ def page_data(results: Reported) -> dict[str, Any]:
 
 def too_many_comparisons(results: Reported) -> int:
     """Return how many comparisons there are, where they are too many for the page; else 0."""
-    count = len(results.comparisons) if results.study.get("keep", "rows") == "rows" else 0
+    count = len(results.comparisons) if keeps_rows(results) else 0
     return count if count > _MOST_COMPARISONS else 0
 
 
 def _comparisons(results: Reported) -> pd.DataFrame:
     """Return the comparisons; none where no rows are kept, or there are too many."""
-    if results.study.get("keep", "rows") != "rows" or too_many_comparisons(results):
+    if not keeps_rows(results) or too_many_comparisons(results):
         return results.performance.iloc[:0]
     return results.comparisons
 
@@ -120,9 +128,7 @@ def _references(frame: pd.DataFrame) -> list[str | None]:
 
 def _methods(results: Reported) -> dict[Hashable, _Method]:
     """Return each method, then each two that are compared, by name and name of the reference."""
-    there = levels_of(results.performance, "method")
-    order = [name for name in method_order(results.study) if name in there]
-    order += [name for name in there if name not in order]
+    order = in_order(levels_of(results.performance, "method"), method_order(results.study))
     colours, shapes = method_colours(order), method_shapes(order)
     labels = method_labels(results, order)
     found: dict[Hashable, _Method] = {
@@ -152,10 +158,6 @@ def _measure(results: Reported, name: str, frame: pd.DataFrame) -> dict[str, Any
         "estimand": bool(rows["estimand"].notna().any()),
         "share": is_share(name) or name.startswith(("coverage", "rejection")),
     }
-
-
-def _cells(frame: pd.DataFrame) -> zip[tuple[float, float, float, float]]:
-    return zip(*(frame[name] for name in ("value", "mcse", "lower", "upper")), strict=True)
 
 
 def _shown(

@@ -63,19 +63,7 @@ def coverage(study: StudyWords) -> Iterator[Finding]:
                 f"{percent(row)} of the data sets: {100 * level:g} % within Monte Carlo error."
             )
     elif rest:
-        whole = pd.concat(rest, ignore_index=True)
-        lowest = whole.iloc[whole["value"].argmin()]
-        count = "interval" if len(rest) == 1 else f"{len(rest)} of {len(groups)} intervals"
-        others = f"the other {count}"
-        which = f"{others}, counted by method and estimand," if len(rest) < len(groups) else ""
-        one = which and len(rest) == 1
-        yield Finding(
-            f"{'The' if one else 'No'} coverage {f'of {which} ' if which else ''}is "
-            f"{'not ' if one else ''}below {100 * level:g} % by more than Monte Carlo error; "
-            f"the lowest is {percent(lowest)}, of "
-            f"{study.word(lowest, 'estimand')} by the {study.interval(lowest)}"
-            f"{study.place(lowest)}."
-        )
+        yield _enough(study, pd.concat(rest, ignore_index=True), len(rest), len(groups))
     if len(over := cells[cells["high"]]):
         most = over.iloc[over["value"].argmax()]
         yield Finding(
@@ -83,6 +71,21 @@ def coverage(study: StudyWords) -> Iterator[Finding]:
             f"most of {study.word(most, 'estimand')} by the {study.interval(most)}, "
             f"{percent(most)}{study.place(most)}."
         )
+
+
+def _enough(study: StudyWords, cells: pd.DataFrame, count: int, of: int) -> Finding:
+    """Return the sentence on the intervals that cover enough, `count` of them `of` all."""
+    lowest = cells.iloc[cells["value"].argmin()]
+    subject = "No coverage is"
+    if count < of:
+        others = "interval" if count == 1 else f"{count} of {of} intervals"
+        which = f"coverage of the other {others}, counted by method and estimand, is"
+        subject = f"The {which} not" if count == 1 else f"No {which}"
+    return Finding(
+        f"{subject} below {100 * study.level:g} % by more than Monte Carlo error; the lowest is "
+        f"{percent(lowest)}, of {study.word(lowest, 'estimand')} by the {study.interval(lowest)}"
+        f"{study.place(lowest)}."
+    )
 
 
 def _told(

@@ -77,26 +77,9 @@ def _mean_of(one: Replicates) -> str:
 
 def _swarms(request: Request, rows: Sequence[Replicates], methods: Sequence[str], most: int) -> Any:
     """Return the swarms of one panel, one method below the other."""
-    points, means = [], []
-    for one in rows:
-        there = np.flatnonzero(np.isfinite(one.estimate))
-        order = there[np.argsort(one.estimate[there], kind="stable")]
-        picked = order[evenly(len(order), most)]
-        values = one.estimate[picked]
-        label, line = request.method_labels[one.method], methods.index(one.method)
-        points += [
-            {"x": rounded(value), "y": round(line + aside, 3), "m": label}
-            | {"r": int(one.replicate[i]), "s": rounded(one.std_error[i])}
-            for i, value, aside in zip(
-                picked.tolist(), values.tolist(), _aside(values), strict=True
-            )
-        ]
-        measured = bias(Cell(0.0, one.estimate, one.std_error))
-        means.append(
-            {"x": rounded(measured.value), "l": rounded(measured.lower), "y": line}
-            | {"u": rounded(measured.upper), "m": label, "t": _mean_of(one)}
-            | {"n": f"{measured.used}/{len(one.estimate)}"}
-        )
+    lines = [(one, methods.index(one.method)) for one in rows]
+    points = [point for one, line in lines for point in _swarm(request, one, line, most)]
+    means = [_mean(request, one, line) for one, line in lines]
     labels = json.dumps([request.method_labels[name] for name in methods])
     y = alt.Y(
         "y:Q",
@@ -122,6 +105,29 @@ def _swarms(request: Request, rows: Sequence[Replicates], methods: Sequence[str]
         *_truth(rows[0], x, strokeWidth=1.2),
         error.encode(x=ends, x2="u:Q", y=y),
         mean.encode(x=x, y=y, tooltip=of_mean),
+    )
+
+
+def _swarm(request: Request, one: Replicates, line: int, most: int) -> list[dict[str, Any]]:
+    """Return the estimates of a method, evenly by rank, as points around its line."""
+    there = np.flatnonzero(np.isfinite(one.estimate))
+    order = there[np.argsort(one.estimate[there], kind="stable")]
+    picked = order[evenly(len(order), most)]
+    values, label = one.estimate[picked], request.method_labels[one.method]
+    return [
+        {"x": rounded(value), "y": round(line + aside, 3), "m": label}
+        | {"r": int(one.replicate[i]), "s": rounded(one.std_error[i])}
+        for i, value, aside in zip(picked.tolist(), values.tolist(), _aside(values), strict=True)
+    ]
+
+
+def _mean(request: Request, one: Replicates, line: int) -> dict[str, Any]:
+    """Return the mean of a method with its limits, as a mark on its line."""
+    mean = bias(Cell(0.0, one.estimate, one.std_error))
+    return (
+        {"x": rounded(mean.value), "l": rounded(mean.lower), "u": rounded(mean.upper), "y": line}
+        | {"m": request.method_labels[one.method], "t": _mean_of(one)}
+        | {"n": f"{mean.used}/{len(one.estimate)}"}
     )
 
 
@@ -201,10 +207,10 @@ def _errors(request: Request, rows: Sequence[Replicates], methods: Sequence[str]
         dots.encode(x=x, y=y, color=paint, shape=shape(request, methods), tooltip=shown),
         across.encode(y=y, color=paint),
     ]
-    truth = rows[0].truth
-    if np.isfinite(truth):
+    if np.isfinite(truth := rows[0].truth):
         z = float(special.ndtri((1 + request.level) / 2))
-        left, right = (max(0.0, min(side, 1.05 * top * z)) for side in (truth - low, high - truth))
+        tallest = 1.05 * top * z
+        left, right = (max(0.0, min(side, tallest)) for side in (truth - low, high - truth))
         wedge = [(truth - left, left / z), (truth, 0.0), (truth + right, right / z)]
         drawn = [{"x": rounded(a), "y": rounded(b)} for a, b in wedge]
         line = alt.Chart(data(drawn)).mark_line(color=FAINT, strokeWidth=1.2, clip=True)

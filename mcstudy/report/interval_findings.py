@@ -65,12 +65,7 @@ def coverage(study: StudyWords) -> Iterator[Finding]:
     elif rest:
         yield _enough(study, pd.concat(rest, ignore_index=True), len(rest), len(groups))
     if len(over := cells[cells["high"]]):
-        most = over.iloc[over["value"].argmax()]
-        yield Finding(
-            f"{cells_in_words(len(over), len(cells))} the coverage is above {100 * level:g} %: "
-            f"most of {study.word(most, 'estimand')} by the {study.interval(most)}, "
-            f"{percent(most)}{study.place(most)}."
-        )
+        yield _above(study, over, len(cells))
 
 
 def _enough(study: StudyWords, cells: pd.DataFrame, count: int, of: int) -> Finding:
@@ -85,6 +80,16 @@ def _enough(study: StudyWords, cells: pd.DataFrame, count: int, of: int) -> Find
         f"{subject} below {100 * study.level:g} % by more than Monte Carlo error; the lowest is "
         f"{percent(lowest)}, of {study.word(lowest, 'estimand')} by the {study.interval(lowest)}"
         f"{study.place(lowest)}."
+    )
+
+
+def _above(study: StudyWords, over: pd.DataFrame, total: int) -> Finding:
+    """Return the sentence on the cells whose coverage is above the level."""
+    most = over.iloc[over["value"].argmax()]
+    return Finding(
+        f"{cells_in_words(len(over), total)} the coverage is above {100 * study.level:g} %: most "
+        f"of {study.word(most, 'estimand')} by the {study.interval(most)}, {percent(most)}"
+        f"{study.place(most)}."
     )
 
 
@@ -174,32 +179,35 @@ def _rejection(study: StudyWords, measure: str, alpha: float) -> Iterator[Findin
     cells["high"] = (cells["null"] == "true") & (z > quantile(len(cells)))
     groups = cells.groupby(["method", "interval", "estimand", "null"], sort=False)
     told = list[Finding]()
-    at = f" at {100 * alpha:g} %" if len(study.alphas) > 1 else ""
     for _, rows in groups:
-        first = rows.iloc[0]
-        where = {
-            "true": f" where it is true (nominal {100 * first['size']:g} %){_most(study, rows)}",
-            "false": f" where it is false (its power{at})",
-            "unknown": f", at the level {100 * alpha:g} %" if at else "",
-        }[first["null"]]
-        what = "hypothesis" if first["interval"] == TEST else "value"
         gaps = (rows["used"] < (1 - FEW_MISSING) * rows["replicates"]).any()
-        text = (
-            f"The {study.interval(first)} rejects the null {what} of "
-            f"{study.word(first, 'estimand')} in {range_of(rows)} of the data sets"
-            f"{' in which it exists' if gaps else ''}{where}"
-        )
+        text = _rejects(study, rows, alpha, in_which=" in which it exists" if gaps else "")
         if gaps:  # a missing interval or p-value rejects nothing
             counts = rows["replicates"].tolist()
             parts = (rows["value"] * rows["used"] / rows["replicates"]).tolist()
             ends = sorted(zip(parts, counts, strict=True))
             shown = " to ".join(dict.fromkeys(share(*end) for end in (ends[0], ends[-1])))
             text += f"; in {shown} of all data sets"
-        text += "."
-        told.append(Finding(text, warns=bool(rows["high"].any())))
+        told.append(Finding(f"{text}.", warns=bool(rows["high"].any())))
     told.sort(key=lambda finding: not finding.warns)
     yield from told[: 2 * MOST]  # size and power
     yield from left_out(told[MOST:], "rejection rate")
+
+
+def _rejects(study: StudyWords, rows: pd.DataFrame, alpha: float, in_which: str) -> str:
+    """Return how often an interval or test rejects, and whether it should."""
+    first = rows.iloc[0]
+    at = f" at {100 * alpha:g} %" if len(study.alphas) > 1 else ""
+    where = {
+        "true": f" where it is true (nominal {100 * first['size']:g} %){_most(study, rows)}",
+        "false": f" where it is false (its power{at})",
+        "unknown": f", at the level {100 * alpha:g} %" if at else "",
+    }[first["null"]]
+    what = "hypothesis" if first["interval"] == TEST else "value"
+    return (
+        f"The {study.interval(first)} rejects the null {what} of {study.word(first, 'estimand')} "
+        f"in {range_of(rows)} of the data sets{in_which}{where}"
+    )
 
 
 def _most(study: StudyWords, rows: pd.DataFrame) -> str:

@@ -110,7 +110,7 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         protocol_section(results),
         environment_section(results, folder),
     ]
-    drawn, not_drawn = _figures(results)
+    figures, not_drawn = _figures(results)
     shown: str = environment.from_string(_text("page.html")).render(
         title=results.study["name"],
         subtitle=_subtitle(results),
@@ -119,15 +119,7 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         contents=[*_CONTENTS, *((section.name, section.title) for section in sections)],
         findings=findings(results),
         rule=_RULE.format(level=100 * level, rejection=100 * (1 - level)),
-        figures=[
-            {
-                **made["usermeta"],
-                "description": made["description"],
-                # Title and caption are text of the page, which folds on a narrow screen.
-                "specification": Markup(script_safe({k: made[k] for k in made if k != "title"})),
-            }
-            for made in drawn
-        ],
+        figures=figures,
         not_drawn=not_drawn,
         table_note=_table_note(results),
         sections=sections,
@@ -186,9 +178,10 @@ def _subtitle(results: Reported) -> str:
     return "; ".join(parts)
 
 
-def _figures(results: Reported) -> tuple[list[Any], list[str]]:
-    """Return the figures that the study allows, as Vega-Lite, and a line for each other one."""
+def _figures(results: Reported) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the figures that the study allows, and a line for each other one."""
     from altair.utils.schemapi import debug_mode
+    from markupsafe import Markup
 
     drawn, lines = [], []
     # Altair checks each piece of a chart as it is made; our figures are checked by the tests.
@@ -197,9 +190,17 @@ def _figures(results: Reported) -> tuple[list[Any], list[str]]:
             if _says_nothing(results, name):
                 continue
             try:
-                drawn.append(specification(figure(results, name), validate=False))
+                made = specification(figure(results, name), validate=False)
             except MCStudyError as error:
                 lines.append(f"No figure {name}: {reason(error, results.folder)}.")
+                continue
+            # Title and caption are text of the page, which folds on a narrow screen.
+            untitled = {key: made[key] for key in made if key != "title"}
+            own = {
+                "description": made["description"],
+                "specification": Markup(script_safe(untitled)),
+            }
+            drawn.append(made["usermeta"] | own)
     return drawn, lines
 
 

@@ -210,6 +210,25 @@ def _replicates(results: Reported) -> Iterator[str]:
         f"{100 * error:.2g} percentage points, and the largest of any share "
         f"{100 * math.sqrt(0.25 / fewest):.2g}."
     )
+    yield from _largest_errors(results)
+    goals = study.get("precision")
+    if not goals:
+        yield "No precision was asked for; the number of replicates was fixed beforehand."
+        return
+    wanted = ", ".join(f"{name} {goal:g}" for name, goal in goals.items())
+    limit = study.get("max_replicates")
+    yield (
+        f"The run went on in each condition until these Monte Carlo standard errors were reached: "
+        f"{wanted}{f', or {limit} replicates' if limit else ''}."
+    )
+    if "reached" in frame:
+        most = limit or int(frame["replicates"].max())
+        yield from (f"{line}." for line in precision_lines(frame, goals, most))
+
+
+def _largest_errors(results: Reported) -> Iterator[str]:
+    """Yield the largest Monte Carlo standard error of each measure that a study is about."""
+    frame = results.performance
     factors = varying(frame, factor_columns(frame))
     for name in ("coverage", "rejection", "bias", "rmse", "mean"):
         rows = frame[frame["measure"] == name]
@@ -224,16 +243,3 @@ def _replicates(results: Reported) -> Iterator[str]:
         shown = f"{100 * largest:.2g} percentage points" if is_share(name) else f"{largest:.2g}"
         words = label(results, name, "measure")
         yield f"Largest Monte Carlo standard error of {words}: {shown} ({where})."
-    goals = study.get("precision")
-    if not goals:
-        yield "No precision was asked for; the number of replicates was fixed beforehand."
-        return
-    wanted = ", ".join(f"{name} {goal:g}" for name, goal in goals.items())
-    limit = study.get("max_replicates")
-    yield (
-        f"The run went on in each condition until these Monte Carlo standard errors were reached: "
-        f"{wanted}{f', or {limit} replicates' if limit else ''}."
-    )
-    if "reached" in frame:
-        most = limit or int(frame["replicates"].max())
-        yield from (f"{line}." for line in precision_lines(frame, goals, most))

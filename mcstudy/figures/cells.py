@@ -17,7 +17,6 @@ from mcstudy.analysis.select import (
     dimensions,
     first_measure,
     is_missing,
-    known_column,
     known_measures,
     levels_of,
     method_order,
@@ -217,12 +216,10 @@ def by_influence(
     return sorted(factors, key=lambda name: -shares[name])
 
 
-def check_factor(cells: Cells, name: str | None) -> None:
-    """Raise ResultsError unless a factor that was asked for, if any, is there."""
-    if name is not None:
-        known_column(cells.frame, name)
-        if name == "measure":
-            raise ResultsError("the measure is on the other axis; give a factor")
+def check_axes(*names: str | None) -> None:
+    """Raise ResultsError if the measure itself is asked for where a factor is wanted."""
+    if "measure" in names:
+        raise ResultsError("the measure is on the other axis; give a factor")
 
 
 def level_codes(frame: pd.DataFrame, name: str) -> np.ndarray[Any, Any]:

@@ -19,7 +19,7 @@ Records = Sequence[Mapping[str, Any]]
 _Place = TypeVar("_Place", alt.X, alt.Y)
 ERROR_TIPS = (("l", "95 % Monte Carlo limits, from"), ("u", "to"), ("n", "used/of"))
 _LETTER = 6.0  # pixels of a letter of a heading
-LETTERS = 110  # of a line of a caption, at the width of a page
+_LETTERS = 110  # of a line of a caption, at the width of a page
 
 
 def data(records: Records) -> alt.Data:
@@ -141,16 +141,13 @@ def finished(chart: Any, title: str, lines: Sequence[str], alternative: str = ""
     `usermeta` of the chart has both, ``{"title": ..., "caption": [...]}``, for a page around it.
     """
     said = {"title": title, "caption": [line for line in lines if line]}
-    head = alt.TitleParams(title, subtitle=[text for line in lines for text in folded(line)])
+    head = alt.TitleParams(
+        title, subtitle=[text for line in lines for text in textwrap.wrap(line, _LETTERS)]
+    )
     described = ". ".join(filter(None, [title, *lines, alternative]))
     return chart.properties(
         title=head, description=described, usermeta=said, config=theme()["config"]
     )
-
-
-def folded(line: str, letters: int = LETTERS) -> list[str]:
-    """Return a line in pieces of at most so many letters, cut between words where there are any."""
-    return textwrap.wrap(line, letters)
 
 
 def about(request: Request, cells: Cells, *notes: str) -> list[str]:

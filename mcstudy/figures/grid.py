@@ -17,7 +17,7 @@ from mcstudy.figures.cells import (
     Cells,
     Request,
     cells_of,
-    check_factor,
+    check_axes,
     level_codes,
     places,
     records,
@@ -61,7 +61,7 @@ def nested_loop(request: Request) -> Any:
     cells = cells_of(request, [measure])
     if not cells.factors:
         raise ResultsError("nested_loop: no factor varies here; lolly shows a single condition")
-    check_factor(cells, request.x)
+    check_axes(request.x)
     order = sorted(cells.factors, key=lambda name: name != request.x)
     frame, thin = thinned(cells.frame)
     codes = pd.DataFrame({name: level_codes(frame, name) for name in order}, index=frame.index)
@@ -193,8 +193,7 @@ def heat(request: Request) -> Any:
 def _sides(request: Request, cells: Cells) -> tuple[list[str], list[str], list[str]]:
     """Return what runs across, down and over the panels of a heat map."""
     x, y = request.x, request.y
-    for name in (x, y):
-        check_factor(cells, name)
+    check_axes(x, y)
     kinds = ["estimand", *([] if own_intervals(cells.frame) else ["interval"]), "method"]
     panels = kinds if request.facets is None else request.facets
     facets = [name for name in cells.varying(*panels) if name not in (x, y)]

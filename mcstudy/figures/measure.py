@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -12,14 +14,14 @@ import pandas as pd
 
 from mcstudy.analysis.select import levels_of, own_intervals
 from mcstudy.arrays import Floats
+from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
-from mcstudy.figures.axis import Axis, axis_of
 from mcstudy.figures.cells import (
     MOST_PANELS,
     Cells,
     Request,
     cells_of,
-    check_factor,
+    check_axes,
     level_codes,
     places,
     records,
@@ -47,6 +49,8 @@ _PAGE = 760  # pixels that all columns of panels share
 _MOST_COLUMNS = 5  # of panels: with more of them each has no room for an axis
 _MOST_ROWS = 4  # levels of a factor that has a row of the four measures for each
 _ONE_SCALE = ("bias", "empirical_se", "model_se", "rmse")
+_LETTER = 6  # pixels of a letter of a label
+_LEAST_GAP = 0.3  # of an equal distance: levels closer than that are hard to tell apart
 _APART = 11.0  # pixels between the marks of two methods, where there is room
 
 
@@ -58,13 +62,55 @@ class _Panels(NamedTuple):
     within: list[str]
 
 
+@dataclass(frozen=True)
+class _Axis:
+    """Where the levels of a dimension stand on an axis, in pixels of a panel `width` wide.
+
+    `step` is the smallest distance of two levels; a line may join them if they are `numeric`.
+    `scale` is "log" or "equal" where the distances are not those of the numbers.
+    """
+
+    name: str
+    title: str
+    places: Sequence[float]
+    labels: Sequence[str]
+    step: float
+    width: float
+    numeric: bool
+    scale: str
+
+    def x(self) -> alt.X:
+        """Return the place on the axis as a channel."""
+        labels, places = json.dumps(list(self.labels)), json.dumps(list(self.places))
+        crowded = not self.numeric and max(map(len, self.labels)) * _LETTER > self.step
+        return alt.X(
+            "x:Q",
+            scale=alt.Scale(domain=[0, self.width], nice=False, zero=False),
+            title=self.title,
+            axis=alt.Axis(
+                values=list(self.places),
+                labelExpr=f"{labels}[indexof({places}, datum.value)]",
+                grid=False,
+                ticks=True,
+                labelAngle=-35 if crowded else 0,
+                labelLimit=160 if crowded else max(int(self.step * 1.1), 60),
+                labelOverlap="greedy" if self.numeric else False,
+            ),
+        )
+
+    def note(self) -> str:
+        """Return how the distances of the levels are to be read, where it is not plain."""
+        how = {"log": "on a log scale", "equal": "at equal distances"}.get(self.scale, "")
+        return f"{self.title} {how}" if how and self.numeric else ""
+
+
 def measure_figure(request: Request, measure: str) -> Any:
     """Return a measure against the factor that drives it most, or the one that is asked for.
 
     Without a factor of three levels or more it is a lolly plot, which reads better then.
     """
     cells = cells_of(request, [measure])
-    check_factor(cells, request.x)
+    check_axes(request.x)
     factors = cells.factors
     if request.x is None and request.facets is None:
         factors = [f for f in factors if cells.frame[f].nunique(dropna=False) > 2]
@@ -79,7 +125,7 @@ def bias_se_rmse(request: Request) -> Any:
     if "rmse" not in known:
         raise ResultsError("bias_se_rmse: no estimand has a true value, so none has a bias")
     cells = cells_of(request, [n for n in _ONE_SCALE if n in known], "rmse")
-    check_factor(cells, request.x)
+    check_axes(request.x)
     x = request.x or [*cells.factors, "method"][0]
     return _drawn(request, cells, x, [m for m in _ONE_SCALE if m in set(cells.frame["measure"])])
 
@@ -92,7 +138,7 @@ def _drawn(request: Request, cells: Cells, x: str, measures: Sequence[str]) -> A
     frame, thin = thinned(cells.frame)
     columns = len(places(request, frame, panels.columns)[1])
     width = round(min(420.0, max(120.0, _PAGE / columns)))
-    axis = axis_of(request, frame, x, width, equal=bool(panels.within))
+    axis = _axis(request, frame, x, width, equal=bool(panels.within))
     methods = levels_of(frame, "method")
     within = ", ".join(request.say(name) for name in panels.within)
     chart = stacked(
@@ -163,7 +209,7 @@ def _panels(request: Request, cells: Cells, x: str) -> _Panels:
 def _block(
     request: Request,
     frame: pd.DataFrame,
-    axis: Axis,
+    axis: _Axis,
     panels: _Panels,
     measures: Sequence[str],
     methods: Sequence[str],
@@ -198,7 +244,7 @@ def _block(
 
 
 def _dodged(
-    frame: pd.DataFrame, axis: Axis, within: Sequence[str], methods: Sequence[str]
+    frame: pd.DataFrame, axis: _Axis, within: Sequence[str], methods: Sequence[str]
 ) -> tuple[Floats, float]:
     """Return the place of each row, what shares a level side by side, and the gap between two."""
     centre = np.array(axis.places)[level_codes(frame, axis.name)]
@@ -213,3 +259,43 @@ def _dodged(
     side = frame["method"].map(place).to_numpy(int) if own > 1 else np.zeros(len(frame), int)
     gap = min(_APART, 0.84 * axis.step / (count * own))
     return centre + ((order * own + side) - (count * own - 1) / 2) * gap, gap
+
+
+def _axis(
+    request: Request, frame: pd.DataFrame, name: str, width: float, *, equal: bool = False
+) -> _Axis:
+    """Return the axis of a dimension.
+
+    With `equal` the levels of a number have equal distances too, which leaves room beside them.
+    """
+    levels = levels_of(frame, name)
+    numbers = [x for x in levels if isinstance(x, int | float | np.number) and x == x]
+    numeric = name not in WORDS and len(numbers) == len(levels) > 1
+    numeric = numeric and not any(isinstance(x, bool | np.bool_) for x in levels)
+    scale, spots = ("", np.arange(len(levels), dtype=float))
+    if numeric and equal:
+        scale = "equal"
+    elif numeric:
+        scale, spots = _spread(np.array(levels, dtype=float))
+    # A margin of half a step on both sides, within which the dodged marks stand.
+    step, places = width * 0.6, np.array([width / 2])
+    if len(spots) > 1:
+        share = np.diff(spots).min() / (spots[-1] - spots[0])
+        step = width * share / (1 + share)
+        places = step / 2 + (spots - spots[0]) * ((width - step) / (spots[-1] - spots[0]))
+    labels, at = request.levels_alone(name, levels), [round(float(x), 2) for x in places]
+    return _Axis(name, request.say(name), at, labels, step, width, numeric, scale)
+
+
+def _spread(levels: Floats) -> tuple[str, Floats]:
+    """Return where numbers stand: as they are, by their logarithms, or at equal distances."""
+
+    def even(spots: Floats) -> bool:
+        gaps = np.diff(spots)
+        return bool(np.isfinite(spots).all() and gaps.min() >= _LEAST_GAP * gaps.mean())
+
+    if even(levels):
+        return "", levels
+    if levels.min() > 0 and even(np.log(levels)):
+        return "log", np.log(levels)
+    return "equal", np.arange(len(levels), dtype=float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,7 +27,7 @@ from mcstudy.arrays import Floats, Integers
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import OTHERS, Request
-from mcstudy.figures.drawing import clauses, folded, stacked
+from mcstudy.figures.drawing import clauses, stacked
 from mcstudy.measure import REJECTION
 from mcstudy.simulation.validation import TEST
 
@@ -252,7 +253,7 @@ def one_grid(request: Request, panels: Sequence[Panel], *, height: int) -> Any:
     for one, panel in panels:
         sized = panel.properties(width=width, height=height)
         if across > 1:
-            lines = folded(one.condition, max(34, width // 7))[:3]
+            lines = textwrap.wrap(one.condition, max(34, width // 7))[:3]
             sized = sized.properties(title=alt.TitleParams(lines, fontSize=11, offset=5))
         rows.setdefault(one.estimand, []).append(sized)
     drawn = [alt.hconcat(*row, spacing=24) for row in rows.values()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -46,16 +45,6 @@ TARGETS = {
 """What a measure should be; a difference between two methods is held against 0."""
 
 
-@dataclass(frozen=True)
-class _Method:
-    """A method, or two that are compared: what it is called, and how it is drawn."""
-
-    label: str
-    colour: str
-    shape: str
-    pair: bool = False
-
-
 def page_data(results: Reported) -> dict[str, Any]:
     """Return the measures and comparisons of a study for the page's script.
 
@@ -67,7 +56,9 @@ def page_data(results: Reported) -> dict[str, Any]:
     methods = _methods(results)
     tables = [performance, results.fit_measures, _comparisons(results)]
     frame = pd.concat([one for one in tables if len(one)], ignore_index=True)
-    keys = list(zip(frame["method"], _references(frame), strict=True))
+    references = frame["reference"] if "reference" in frame else [None] * len(frame)
+    others = [None if is_missing(name) else name for name in references]
+    keys = list(zip(frame["method"], others, strict=True))
     names = {name: levels_of(frame, name) for name in factors}
     words = {
         name: [level for level in levels_of(frame, name) if not is_missing(level)]
@@ -85,7 +76,7 @@ def page_data(results: Reported) -> dict[str, Any]:
             for name in factors
         ],
         "varying": [factors.index(name) for name in moving],
-        "methods": [vars(method) for method in methods.values()],
+        "methods": list(methods.values()),
         "estimands": unlike([label(results, name, "estimand") for name in words["estimand"]]),
         "intervals": unlike([label(results, name, "interval") for name in words["interval"]]),
         "measures": [_measure(results, name, frame) for name in words["measure"]],
@@ -120,26 +111,25 @@ def _comparisons(results: Reported) -> pd.DataFrame:
     return results.comparisons
 
 
-def _references(frame: pd.DataFrame) -> list[str | None]:
-    if "reference" not in frame:
-        return [None] * len(frame)
-    return [None if is_missing(name) else name for name in frame["reference"]]
-
-
-def _methods(results: Reported) -> dict[Hashable, _Method]:
+def _methods(results: Reported) -> dict[Hashable, dict[str, Any]]:
     """Return each method, then each two that are compared, by name and name of the reference."""
     order = in_order(levels_of(results.performance, "method"), method_order(results.study))
     colours, shapes = method_colours(order), method_shapes(order)
     labels = method_labels(results, order)
-    found: dict[Hashable, _Method] = {
-        (name, None): _Method(labels[name], colours[name], shapes[name]) for name in order
-    }
+    words: dict[tuple[str, str | None], str] = {(name, None): labels[name] for name in order}
     frame = _comparisons(results)
     if "reference" in frame:
-        for one, other in dict.fromkeys(zip(frame["method"], frame["reference"], strict=True)):
-            words = f"{labels[one]} against {labels[other]}"
-            found[one, other] = _Method(words, colours[one], shapes[other], pair=True)
-    return found
+        pairs = dict.fromkeys(zip(frame["method"], frame["reference"], strict=True))
+        words |= {pair: " against ".join(labels[name] for name in pair) for pair in pairs}
+    return {
+        (one, other): {
+            "label": text,
+            "colour": colours[one],
+            "shape": shapes[other or one],
+            "pair": other is not None,
+        }
+        for (one, other), text in words.items()
+    }
 
 
 def _measure(results: Reported, name: str, frame: pd.DataFrame) -> dict[str, Any]:

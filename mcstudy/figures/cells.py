@@ -276,7 +276,7 @@ def thinned(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return kept, f"{count} of {total} conditions, drawn at random; {OTHERS}"
 
 
-def shown(row: Mapping[Any, Any]) -> str:
+def with_error(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
     """Return value and error as the tables show them."""
     return number_with_error(row["value"], row["mcse"], row["lower"], row["upper"])
 
@@ -292,18 +292,18 @@ def records(
     found = []
     for i, row in enumerate(frame.to_dict("records")):
         bounds = bounds_of(row)
-        found.append(
-            {
-                name: rounded(row[end])
-                for name, end in (("v", "value"), ("l", "lower"), ("u", "upper"))
-            }
-            | {"m": request.method_labels[row["method"]]}
-            | {"t": f"{shown(row)} {bounds_in_words(bounds)}".strip()}
-            | {"n": f"{row['used']}/{row['replicates']}"}
-            | {"c": request.at({name: row[name] for name in names})}
-            | (dict(zip("bd", map(rounded, bounds), strict=True)) if bounds else {})
-            | {name: column[i] for name, column in more.items()}
-        )
+        one: dict[str, Any] = {
+            "v": rounded(row["value"]),
+            "l": rounded(row["lower"]),
+            "u": rounded(row["upper"]),
+            "m": request.method_labels[row["method"]],
+            "t": f"{with_error(row)} {bounds_in_words(bounds)}".strip(),
+            "n": f"{row['used']}/{row['replicates']}",
+            "c": request.at({name: row[name] for name in names}),
+        }
+        if bounds:
+            one |= {"b": rounded(bounds[0]), "d": rounded(bounds[1])}
+        found.append(one | {name: column[i] for name, column in more.items()})
     return found
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mcstudy.analysis.select import levels_of, own_intervals
 from mcstudy.arguments import counted
-from mcstudy.figures.cells import Cells, Request, bounds_of, shown
+from mcstudy.figures.cells import Cells, Request, bounds_of, with_error
 from mcstudy.figures.style import FAINT, method_colours, method_shapes, theme
 from mcstudy.measure import REJECTION
 
@@ -213,5 +213,5 @@ def extremes(request: Request, cells: Cells, measure: str, factors: Sequence[str
     for word, row in (("lowest", values.argmin()), ("highest", values.argmax())):
         one = frame.iloc[int(row)].to_dict()
         where = request.at({name: one[name] for name in names})
-        said.append(f"{word} {shown(one)}" + (f" at {where}" if where else ""))
+        said.append(f"{word} {with_error(one)}" + (f" at {where}" if where else ""))
     return f"{request.say_measure(measure)} of {len(frame)} cells: {'; '.join(said)}"

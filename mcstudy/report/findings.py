@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.select import columns_of, levels_by_row, levels_of, method_order
+from mcstudy.figures.cells import with_error
 from mcstudy.figures.style import label
 from mcstudy.measure import BUILT_IN, REJECTION, is_share
 from mcstudy.method import Status
@@ -24,7 +25,6 @@ from mcstudy.report.sentences import (
     percent,
     range_of,
     share,
-    with_error,
 )
 from mcstudy.tables.numbers import number_with_error
 from mcstudy.tables.summary import same_numbers

@@ -22,7 +22,6 @@ from mcstudy.measure import LEVEL, alphas_of
 from mcstudy.report.reported import Reported
 from mcstudy.simulation.validation import TEST
 from mcstudy.storage.export import null_hypotheses
-from mcstudy.tables.numbers import number_with_error
 
 MOST = 5
 """Sentences of each kind: what is behind them stands in the tables."""
@@ -122,11 +121,6 @@ def share(value: float, of: float) -> str:
     if not error:
         return f"{100 * value:.0f} %"
     return percent({"value": value, "mcse": error})
-
-
-def with_error(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
-    """Return a number of a table with its Monte Carlo error."""
-    return number_with_error(row["value"], row["mcse"], row["lower"], row["upper"])
 
 
 def range_of(rows: pd.DataFrame, said: Callable[[pd.Series[Any]], str] = percent) -> str:

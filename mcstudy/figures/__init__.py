@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mcstudy.analysis.query import names_of
-from mcstudy.analysis.select import Where, known_column, levels_of, select
+from mcstudy.analysis.select import Where, known_column, levels_of, select, wheres
 from mcstudy.arguments import is_proportion, short, suggestion
 from mcstudy.errors import ResultsError
-from mcstudy.figures.cells import MOST_ESTIMANDS, Request, StudyTables, where_of
-from mcstudy.figures.estimates import estimates
+from mcstudy.figures.cells import MOST_ESTIMANDS, Request, StudyTables
+from mcstudy.figures.estimates import estimates, se_against_estimate
 from mcstudy.figures.grid import heat, nested_loop
 from mcstudy.figures.lolly import lolly
 from mcstudy.figures.measure import bias_se_rmse, measure_figure
@@ -22,7 +22,6 @@ from mcstudy.figures.methods import methods_figure
 from mcstudy.figures.output import KINDS, Figure, rendered, save, specification
 from mcstudy.figures.path import path
 from mcstudy.figures.pvalues import pvalues
-from mcstudy.figures.standard_errors import se_against_estimate
 from mcstudy.figures.statuses import statuses
 from mcstudy.figures.style import label
 from mcstudy.figures.zip_plot import zip_plot
@@ -97,8 +96,7 @@ def figure(
         )
     if level is not None and not is_proportion(level):
         raise ResultsError(f"level is {short(level)}; give a share like 0.95")
-    given = {"estimand": estimand, "method": method, "interval": interval}
-    chosen = where_of(where, given)
+    chosen = _where(where, estimand=estimand, method=method, interval=interval)
     panels = None if facets is None else names_of(facets, "facets")
     for factor in (x, y, *(panels or ())):
         if factor is not None:
@@ -115,3 +113,15 @@ def figure(
     request = Request(results, x, y, panels, measure, chosen, nominal, note)
     draw = FIGURES.get(name)
     return draw(request) if draw else measure_figure(request, name)
+
+
+def _where(where: Where, **given: str | Sequence[str] | None) -> dict[str, Any]:
+    """Return `where` and what is given by name as one; ResultsError if a name stands in both."""
+    found: dict[str, Any] = wheres(where)
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name in found:
+            raise ResultsError(f"{name} is given, and stands in where; give it once")
+        found[name] = names_of(value, name)
+    return found

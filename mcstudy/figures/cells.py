@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -12,33 +12,24 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.precision import errors, target, with_limits
-from mcstudy.analysis.query import names_of
 from mcstudy.analysis.select import (
     Where,
     dimensions,
+    first_measure,
     is_missing,
-    known_column,
     known_measures,
     levels_of,
     method_order,
-    own_intervals,
     select,
     varying,
-    wheres,
 )
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
-from mcstudy.figures.style import (
-    label,
-    labelled,
-    method_labels,
-    unlike,
-)
+from mcstudy.figures.style import label, labelled, level_label, method_labels, unlike
 from mcstudy.measure import LEVEL, REJECTION, alphas_of
 from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with_error
 
 MOST_PANELS = 24  # what a page still shows legibly
-MOST_COLUMNS = 5
 MOST_ESTIMANDS = 12  # each has a block of its own, where nobody has chosen some
 OTHERS = "choose others with where"
 MOST_CELLS = 4000  # of 200 bytes each, so that a figure stays below a megabyte
@@ -67,22 +58,8 @@ class StudyTables(Protocol):
 class Request:
     """What is asked of a figure.
 
-    Parameters
-    ----------
-    results : Results
-        Of the study.
-    x, y : str, optional
-        The factors on the axes.
-    facets : sequence of str, optional
-        What has panels of its own.
-    measure : str, optional
-        Of a figure that can show several.
-    where : mapping
-        Levels by column.
-    level : float
-        The nominal level of the intervals.
-    note : str
-        What was left out, as nobody has chosen.
+    `facets` are what has panels of its own, `measure` is of a figure that can show several, `level`
+    is the nominal one of the intervals, and `note` says what was left out, as nobody has chosen.
     """
 
     results: StudyTables
@@ -125,6 +102,10 @@ class Request:
         wanted = target(measure, self.level)
         return None if math.isnan(wanted) else wanted
 
+    def first_measure(self) -> str:
+        """Return the measure that was asked for, or else the one to look at first."""
+        return self.measure or first_measure(self.results.performance)
+
     def say(self, name: str) -> str:
         """Return a name in the words of the study."""
         return label(self.record, name)
@@ -134,35 +115,36 @@ class Request:
         return label(self.record, name, "measure")
 
     def levels(self, name: str, levels: Sequence[Any]) -> list[str]:
-        """Return levels as they are shown, each its own."""
+        """Return levels that explain themselves, ``n = 10``, each its own."""
+        words = self.levels_alone(name, levels)
+        return (
+            words
+            if name in WORDS
+            else [f"{label(self.record, name, 'factor')} = {text}" for text in words]
+        )
+
+    def levels_alone(self, name: str, levels: Sequence[Any]) -> list[str]:
+        """Return the same levels where the factor is named beside them: ``10``."""
         if name == "method":
             return [self.method_labels.get(level, str(level)) for level in levels]
-        return unlike([labelled(self.record, name, level) for level in levels])
+        return unlike([level_label(self.record, name, level) for level in levels])
 
     def at(self, levels: Mapping[str, Any]) -> str:
         """Return a place in words: ``districts = 10, log``."""
-        shown = [
+        return ", ".join(
             labelled(self.record, name, level)
             for name, level in levels.items()
             if not (is_missing(level) and name in WORDS)
-        ]
-        return ", ".join(shown)
+        )
 
 
 @dataclass(frozen=True)
 class Cells:
     """The numbers of a figure and how they vary.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Rows of `performance` that have a value, with limits.
-    factors : list of str
-        The factors that vary, the one that drives the measure most first.
-    fixed : mapping of str to level
-        The factors that do not, and estimand and interval where there is one.
-    lost : int
-        How many cells have no value of the first measure.
+    `frame` has the rows of `performance` with a value, and limits. Of `factors`, which vary, the
+    one that drives the measure most comes first. `fixed` are the others, and estimand and interval
+    where there is one. So many cells as `lost` have no value of the first measure.
     """
 
     frame: pd.DataFrame
@@ -170,9 +152,9 @@ class Cells:
     fixed: Mapping[str, Any]
     lost: int
 
-    def varies(self, name: str) -> bool:
-        """Return whether a column has several levels."""
-        return name in self.frame and self.frame[name].nunique(dropna=False) > 1
+    def varying(self, *names: str) -> list[str]:
+        """Return those of the columns that have several levels."""
+        return varying(self.frame, [name for name in names if name in self.frame])
 
 
 def cells_of(request: Request, measures: Sequence[str], driven: str | None = None) -> Cells:
@@ -234,64 +216,10 @@ def by_influence(
     return sorted(factors, key=lambda name: -shares[name])
 
 
-@dataclass(frozen=True)
-class Panels:
-    """Which dimensions have rows and columns of panels, and which stand beside one another.
-
-    Parameters
-    ----------
-    rows, columns, within : list of str
-        Dimensions.
-    """
-
-    rows: list[str]
-    columns: list[str]
-    within: list[str]
-
-
-def panels_of(request: Request, cells: Cells, taken: Sequence[str]) -> Panels:
-    """Lay out what varies and is not `taken` by axis or colour; the estimand has blocks of its own.
-
-    Raises
-    ------
-    ResultsError
-        If the panels that were asked for are too many.
-    """
-    count = {n: cells.frame[n].nunique(dropna=False) for n in cells.frame}
-    blocks = count["estimand"] if "estimand" not in taken else 1
-    kinds = () if own_intervals(cells.frame) else ("interval",)
-    free = [n for n in (*kinds, *cells.factors) if cells.varies(n) and n not in taken]
-    if request.facets is not None:
-        wanted = [name for name in request.facets if name in free]
-        panels = math.prod(count[name] for name in wanted) * blocks
-        if panels > MOST_PANELS:
-            raise ResultsError(
-                f"facets {', '.join(wanted)}: {panels} panels are too many for a figure "
-                f"({MOST_PANELS}); give fewer, or choose levels with where"
-            )
-        rest = [name for name in free if name not in wanted]
-        return Panels(wanted[1:], wanted[:1], rest)
-    rows, columns, within = list[str](), list[str](), list[str]()
-    across, down = 1, blocks
-    for name in free:
-        if across * count[name] <= MOST_COLUMNS and across * count[name] * down <= MOST_PANELS:
-            columns.append(name)
-            across *= count[name]
-        elif down * count[name] * across <= MOST_PANELS and not rows:
-            rows.append(name)
-            down *= count[name]
-        else:
-            within.append(name)
-    return Panels(rows, columns, within)
-
-
-def checked_factor(request: Request, name: str | None, cells: Cells) -> str | None:
-    """Return a factor that was asked for; ResultsError if there is none of this name."""
-    if name is not None:
-        known_column(cells.frame, name)
-        if name == "measure":
-            raise ResultsError("the measure is on the other axis; give a factor")
-    return name
+def check_axes(*names: str | None) -> None:
+    """Raise ResultsError if the measure itself is asked for where a factor is wanted."""
+    if "measure" in names:
+        raise ResultsError("the measure is on the other axis; give a factor")
 
 
 def level_codes(frame: pd.DataFrame, name: str) -> np.ndarray[Any, Any]:
@@ -317,47 +245,66 @@ def places(
     return [texts[key] for key in keys], list(texts.values())
 
 
-def thinned(frame: pd.DataFrame, most: int = MOST_CELLS) -> tuple[pd.DataFrame, str]:
-    """Return at most so many rows, of conditions drawn once and for all; and a note if fewer."""
-    if len(frame) <= most:
+def short_places(
+    request: Request, frame: pd.DataFrame, names: Sequence[str]
+) -> tuple[list[str], list[str], str]:
+    """Return labels of levels alone, ``8 / 3``, all of them in order, and the title ``n / k``."""
+    own, known = places(request, frame, names)
+    alone = [
+        " / ".join(request.levels_alone(name, [row[name]])[0] for name in names)
+        for row in frame[list(names)].to_dict("records")
+    ]
+    texts = dict(zip(own, alone, strict=True)) if names else {"": ""}
+    if len(set(texts.values())) < len(texts):
+        texts = {text: text for text in known}
+    title = " / ".join(request.say(name) for name in names)
+    return [texts[text] for text in own], [texts[text] for text in known], title
+
+
+def thinned(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return at most `MOST_CELLS` rows, of conditions drawn once and for all; a note if fewer."""
+    if len(frame) <= MOST_CELLS:
         return frame, ""
     factors = [n for n in dimensions(frame) if n not in WORDS]
     if not factors:
-        return frame.iloc[:most], f"the first {most} of {len(frame)} cells"
+        return frame.iloc[:MOST_CELLS], f"the first {MOST_CELLS} of {len(frame)} cells"
     condition = frame.groupby(factors, sort=False, dropna=False).ngroup().to_numpy()
     total = int(condition.max()) + 1
-    count = max(1, total * most // len(frame))
+    count = max(1, total * MOST_CELLS // len(frame))
     drawn = np.random.default_rng(0).permutation(total)[:count]  # the same ones each time
-    kept = frame[np.isin(condition, drawn)].iloc[:most]
+    kept = frame[np.isin(condition, drawn)].iloc[:MOST_CELLS]
     return kept, f"{count} of {total} conditions, drawn at random; {OTHERS}"
 
 
-def shown(row: Mapping[Any, Any]) -> str:
+def with_error(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
     """Return value and error as the tables show them."""
     return number_with_error(row["value"], row["mcse"], row["lower"], row["upper"])
 
 
 def records(
-    request: Request, frame: pd.DataFrame, names: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """Yield what a mark says of each cell: value, limits, method, and words for the tooltip.
+    request: Request, frame: pd.DataFrame, names: Sequence[str], **more: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """Return what a mark says of each cell: value, limits, method, words for the tooltip, and more.
 
-    A coverage that lacks intervals has its bounds, too.
+    A coverage that lacks intervals has its bounds, too. `names` tell where a cell is; `more` are
+    columns of the marks.
     """
-    labels = request.method_labels
-    for row in frame.to_dict("records"):
+    found = []
+    for i, row in enumerate(frame.to_dict("records")):
         bounds = bounds_of(row)
-        ends = {"b": rounded(bounds[0]), "d": rounded(bounds[1])} if bounds else {}
-        yield {
+        one: dict[str, Any] = {
             "v": rounded(row["value"]),
             "l": rounded(row["lower"]),
             "u": rounded(row["upper"]),
-            "m": labels[row["method"]],
-            "t": f"{shown(row)} {bounds_in_words(bounds)}".strip(),
+            "m": request.method_labels[row["method"]],
+            "t": f"{with_error(row)} {bounds_in_words(bounds)}".strip(),
             "n": f"{row['used']}/{row['replicates']}",
             "c": request.at({name: row[name] for name in names}),
-            **ends,
         }
+        if bounds:
+            one |= {"b": rounded(bounds[0]), "d": rounded(bounds[1])}
+        found.append(one | {name: column[i] for name, column in more.items()})
+    return found
 
 
 def bounds_of(row: Mapping[Any, Any]) -> tuple[float, float] | None:
@@ -368,21 +315,3 @@ def bounds_of(row: Mapping[Any, Any]) -> tuple[float, float] | None:
 def rounded(number: float) -> float | None:
     """Return a number to six digits, None where there is none: more no picture shows."""
     return float(f"{number:.6g}") if math.isfinite(number) else None
-
-
-def where_of(where: Where, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `where` and what is given by name as one.
-
-    Raises
-    ------
-    ResultsError
-        If a name stands in both.
-    """
-    found: dict[str, Any] = wheres(where)
-    for name, value in given.items():
-        if value is None:
-            continue
-        if name in found:
-            raise ResultsError(f"{name} is given, and stands in where; give it once")
-        found[name] = names_of(value, name)
-    return found

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import altair as alt
 import pandas as pd
 
-from mcstudy.analysis.select import own_intervals
+from mcstudy.analysis.select import levels_of, own_intervals
 from mcstudy.arguments import counted
-from mcstudy.figures.axis import Axis
-from mcstudy.figures.cells import Cells, Request, bounds_of, shown
+from mcstudy.figures.cells import Cells, Request, bounds_of, with_error
 from mcstudy.figures.style import FAINT, method_colours, method_shapes, theme
 from mcstudy.measure import REJECTION
 
 Records = Sequence[Mapping[str, Any]]
+_Place = TypeVar("_Place", alt.X, alt.Y)
+ERROR_TIPS = (("l", "95 % Monte Carlo limits, from"), ("u", "to"), ("n", "used/of"))
 _LETTER = 6.0  # pixels of a letter of a heading
-LETTERS = 110  # of a line of a caption, at the width of a page
+_LETTERS = 110  # of a line of a caption, at the width of a page
 
 
 def data(records: Records) -> alt.Data:
@@ -28,70 +29,56 @@ def data(records: Records) -> alt.Data:
     return made
 
 
+def free(place: type[_Place], field: str, title: str | None, **more: Any) -> _Place:
+    """Return a numeric axis that need not begin at 0."""
+    return place(f"{field}:Q", title=title, scale=alt.Scale(zero=False), **more)
+
+
 def colour(request: Request, methods: Sequence[str], *, legend: bool = True) -> alt.Color:
     """Return the colour of each method: the same in every figure of the study."""
-    colours, labels = method_colours(request.methods), request.method_labels
-    return alt.Color(
-        "m:N",
-        scale=alt.Scale(
-            domain=[labels[name] for name in methods], range=[colours[name] for name in methods]
-        ),
-        legend=alt.Legend(title=None) if legend and len(methods) > 1 else None,
-    )
+    return alt.Color("m:N", **_by_method(request, methods, method_colours(request.methods), legend))
 
 
 def shape(request: Request, methods: Sequence[str], *, legend: bool = True) -> alt.Shape:
     """Return the shape of each method, beside its colour."""
-    shapes, labels = method_shapes(request.methods), request.method_labels
-    return alt.Shape(
-        "m:N",
-        scale=alt.Scale(
-            domain=[labels[name] for name in methods], range=[shapes[name] for name in methods]
-        ),
-        legend=alt.Legend(title=None) if legend and len(methods) > 1 else None,
-    )
+    return alt.Shape("m:N", **_by_method(request, methods, method_shapes(request.methods), legend))
 
 
-def tooltip(measure: str, *more: tuple[str, str]) -> list[alt.Tooltip]:
+def _by_method(
+    request: Request, methods: Sequence[str], values: Mapping[str, str], legend: bool
+) -> dict[str, Any]:
+    labels = [request.method_labels[name] for name in methods]
+    scale = alt.Scale(domain=labels, range=[values[name] for name in methods])
+    shown = alt.Legend(title=None) if legend and len(methods) > 1 else None
+    return {"scale": scale, "legend": shown}
+
+
+def tips(*names: tuple[str, str], kind: str = "N") -> list[alt.Tooltip]:
+    """Return the lines of a tooltip: fields and what they are called."""
+    # Vega-Lite writes a title into an expression and escapes its quotes, but no backslash.
+    return [
+        alt.Tooltip(f"{name}:{kind}", title=title.replace("\\", "\\\\")) for name, title in names
+    ]
+
+
+def cell_tips(measure: str) -> list[alt.Tooltip]:
     """Return what is shown of a cell: where it is, value and error, on how many it rests."""
-    lines = [("c", "cell"), ("m", "method"), ("t", f"{measure} (MCSE)")]
-    lines += [("l", "95 % Monte Carlo limits, from"), ("u", "to"), ("n", "used/of"), *more]
-    return [alt.Tooltip(f"{name}:N", title=title) for name, title in lines]
+    return tips(("c", "cell"), ("m", "method"), ("t", f"{measure} (MCSE)"), *ERROR_TIPS)
 
 
-def x_of(axis: Axis, *, grid: bool = False) -> alt.X:
-    """Return the place on an axis of levels."""
-    return alt.X(
-        "x:Q",
-        scale=alt.Scale(domain=[0, axis.width], nice=False, zero=False),
-        title=axis.title or None,
-        axis=alt.Axis(
-            values=list(axis.places),
-            labelExpr=axis.label_expression,
-            grid=grid,
-            ticks=bool(axis.title),
-            labelAngle=0 if not _crowded(axis) else -35,
-            labelLimit=max(int(axis.step * 1.1), 60) if not _crowded(axis) else 160,
-            labelOverlap="greedy" if axis.numeric else False,
-        ),
-    )
-
-
-def _crowded(axis: Axis) -> bool:
-    """Return whether the labels, at six pixels a letter, need more than their places."""
-    return not axis.numeric and max(map(len, axis.labels)) * 6 > axis.step
-
-
-def reference(value: float | None, *, across: bool = False) -> Any:
-    """Return the line of a target, None where there is none."""
-    if value is None:
-        return None
-    line = alt.Chart(data([{}])).mark_rule(strokeDash=[5, 3], color=FAINT, size=1.2)
+def line_at(value: float, *, across: bool = False, **look: Any) -> alt.Chart:
+    """Return a dashed line at a value, upright if the values run `across`."""
+    line: alt.Chart = alt.Chart(data([{}])).mark_rule(strokeDash=[5, 3], color=FAINT, **look)
     return line.encode(x=alt.XDatum(value)) if across else line.encode(y=alt.YDatum(value))
 
 
+def reference(value: float | None, *, across: bool = False) -> list[alt.Chart]:
+    """Return the layer of the line of a target; none where there is no target."""
+    return [] if value is None else [line_at(value, across=across, size=1.2)]
+
+
 def faceted(
-    layers: Sequence[alt.Chart | None],
+    layers: Sequence[alt.Chart],
     rows: Sequence[str],
     columns: Sequence[str],
     records: Records,
@@ -100,27 +87,20 @@ def faceted(
     height: float,
 ) -> alt.Chart | alt.LayerChart | alt.FacetChart:
     """Return layers in panels: fields `r` and `k` say in which row and column a record is."""
-    own = [layer for layer in layers if layer is not None]
-    chart = alt.layer(*own, data=data(records)).properties(width=width, height=height)
+    chart = alt.layer(*layers, data=data(records)).properties(width=width, height=height)
     facets: dict[str, Any] = {}
     if len(columns) > 1 or columns[0]:
-        wide = max(map(len, columns)) * _LETTER > width
         heads = alt.Header(labelLimit=width + 10)
-        if wide:  # a line for each factor
+        if max(map(len, columns)) * _LETTER > width:  # a line for each factor
             heads = alt.Header(labelLimit=width + 10, labelExpr="split(datum.label, ', ')")
         facets["column"] = alt.Column("k:N", sort=list(columns), title=None, header=heads)
     if len(rows) > 1 or rows[0]:
-        angle = -90 if max(map(len, rows)) * 6 < height else 0
-        head = alt.Header(labelAngle=angle, labelOrient="right", labelAlign="center")
-        if angle == 0:
-            head = alt.Header(
-                labelAngle=0,
-                labelOrient="top",
-                labelAnchor="start",
-                labelAlign="left",
-                labelPadding=4,
-                labelLimit=600 if len(columns) == 1 else width,  # a longer one parts the columns
-            )
+        look: dict[str, Any] = {"labelAngle": -90, "labelOrient": "right", "labelAlign": "center"}
+        if max(map(len, rows)) * _LETTER >= height:
+            look = {"labelAngle": 0, "labelOrient": "top", "labelAlign": "left"}
+            look |= {"labelAnchor": "start", "labelPadding": 4}
+            look["labelLimit"] = 600 if len(columns) == 1 else width  # a longer one parts columns
+        head = alt.Header(**look)
         facets["row"] = alt.Row("r:N", sort=list(rows), title=None, header=head)
     between = {"row": 10, "column": 20}  # pixels; Vega's 20 make a page of many rows half empty
     return chart.facet(**facets, spacing=between).resolve_axis(x="shared") if facets else chart
@@ -137,22 +117,37 @@ def stacked(blocks: Sequence[Any], names: Sequence[str]) -> Any:
     return alt.vconcat(*titled, spacing=14).resolve_scale(color="shared", shape="shared")
 
 
+def by_estimand(
+    request: Request, frame: pd.DataFrame, drawn: Callable[[pd.DataFrame], Any]
+) -> tuple[list[Any], list[str]]:
+    """Return what is drawn of the cells of each estimand, and the names of these."""
+    estimands = levels_of(frame, "estimand")
+    name = frame["estimand"]
+    blocks = [
+        drawn(frame[name.isna() if estimand is None else name == estimand])
+        for estimand in estimands
+    ]
+    return blocks, [request.say(str(estimand)) for estimand in estimands]
+
+
+def clauses(*texts: str) -> str:
+    """Return texts as one line, without the empty ones."""
+    return "; ".join(filter(None, texts))
+
+
 def finished(chart: Any, title: str, lines: Sequence[str], alternative: str = "") -> Any:
     """Return a chart with title, caption, text alternative and the look of all figures.
 
     `usermeta` of the chart has both, ``{"title": ..., "caption": [...]}``, for a page around it.
     """
     said = {"title": title, "caption": [line for line in lines if line]}
-    head = alt.TitleParams(title, subtitle=[text for line in lines for text in folded(line)])
+    head = alt.TitleParams(
+        title, subtitle=[text for line in lines for text in textwrap.wrap(line, _LETTERS)]
+    )
     described = ". ".join(filter(None, [title, *lines, alternative]))
     return chart.properties(
         title=head, description=described, usermeta=said, config=theme()["config"]
     )
-
-
-def folded(line: str, letters: int = LETTERS) -> list[str]:
-    """Return a line in pieces of at most so many letters, cut between words where there are any."""
-    return textwrap.wrap(line, letters) or []
 
 
 def about(request: Request, cells: Cells, *notes: str) -> list[str]:
@@ -161,16 +156,20 @@ def about(request: Request, cells: Cells, *notes: str) -> list[str]:
     of = cells.frame["replicates"]
     low, high = int(of.min()), int(of.max())
     count = f"{high:,} replicates" if low == high else f"{low:,} to {high:,} replicates"
-    lost = f"{cells.lost} cells have no value" if cells.lost else ""
     own = ", ".join(
         f"{request.levels('interval', [interval])[0]} of {request.method_labels[method]}"
         for method, interval in own_intervals(cells.frame).items()
     )
-    intervals = f"intervals {own}" if own else ""
-    first = "; ".join(
-        filter(None, [only_method(request, cells), fixed, intervals, count, lost, request.note])
+    methods = cells.frame["method"].unique()
+    first = clauses(
+        f"method {request.method_labels[methods[0]]}" if len(methods) == 1 else "",
+        fixed,
+        f"intervals {own}" if own else "",
+        count,
+        f"{cells.lost} cells have no value" if cells.lost else "",
+        request.note,
     )
-    return [first, *("; ".join(filter(None, notes)),)]
+    return [first, clauses(*notes)]
 
 
 def target_note(request: Request, measure: str) -> str:
@@ -178,9 +177,8 @@ def target_note(request: Request, measure: str) -> str:
     wanted = request.goal(measure)
     if wanted is None:
         return ""
-    return f"dashed: {wanted:g}" + ", nominal where the null is true" * measure.startswith(
-        REJECTION
-    )
+    null = ", nominal where the null is true" if measure.startswith(REJECTION) else ""
+    return f"dashed: {wanted:g}{null}"
 
 
 def bounds_note(frame: pd.DataFrame, *, dotted: bool) -> str:
@@ -198,27 +196,22 @@ def bounds_layer(drawn: Sequence[Mapping[str, Any]], *, across: bool, **by: Any)
     """Return the layer of the dotted lines from bound to bound; none where nothing is missing."""
     if not any("b" in record for record in drawn):
         return []
-    first, second = ("x", "x2") if across else ("y", "y2")
-    channel = alt.X if across else alt.Y
-    ends = {first: channel("b:Q", scale=alt.Scale(zero=False)), second: "d:Q"}
+    scale = alt.Scale(zero=False)
+    ends: dict[str, Any] = {"y": alt.Y("b:Q", scale=scale), "y2": "d:Q"}
+    if across:
+        ends = {"x": alt.X("b:Q", scale=scale), "x2": "d:Q"}
     lines = alt.Chart().mark_rule(strokeWidth=1.4, strokeDash=[1, 3])
     return [lines.transform_filter("isValid(datum.b)").encode(**ends, **by)]
-
-
-def only_method(request: Request, cells: Cells) -> str:
-    """Return the label of the only method; empty where there are several."""
-    methods = cells.frame["method"].unique()
-    return f"method {request.method_labels[methods[0]]}" if len(methods) == 1 else ""
 
 
 def extremes(request: Request, cells: Cells, measure: str, factors: Sequence[str]) -> str:
     """Return the lowest and the highest value in words, the text alternative's main numbers."""
     frame = cells.frame[cells.frame["measure"] == measure]
-    names = [*factors, *(n for n in ("method", "estimand", "interval") if cells.varies(n))]
+    names = [*factors, *cells.varying("method", "estimand", "interval")]
     said = []
     values = frame["value"].to_numpy(dtype=float)
     for word, row in (("lowest", values.argmin()), ("highest", values.argmax())):
         one = frame.iloc[int(row)].to_dict()
         where = request.at({name: one[name] for name in names})
-        said.append(f"{word} {shown(one)}" + (f" at {where}" if where else ""))
+        said.append(f"{word} {with_error(one)}" + (f" at {where}" if where else ""))
     return f"{request.say_measure(measure)} of {len(frame)} cells: {'; '.join(said)}"

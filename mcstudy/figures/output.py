@@ -144,11 +144,24 @@ def kind_of(path: object) -> str:
     if kind not in KINDS:
         kinds = ", ".join(f".{kind}" for kind in KINDS)
         raise ResultsError(f"output is {short(str(name))}; give a file that ends in {kinds}")
-    if not name.parent.is_dir():
-        raise ResultsError(f"{name}: there is no folder {name.parent}; make it, or name another")
-    if name.is_dir():
-        raise ResultsError(f"{name}: is a folder; name a file")
+    check_place(name)
     return kind
+
+
+def check_place(path: Path) -> None:
+    """Raise ResultsError unless a file can stand there."""
+    if not path.parent.is_dir():
+        raise ResultsError(f"{path}: there is no folder {path.parent}; make it, or name another")
+    if path.is_dir():
+        raise ResultsError(f"{path}: is a folder; name a file")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file; ResultsError if that fails."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def save(chart: Any, path: str | Path) -> None:
@@ -159,8 +172,4 @@ def save(chart: Any, path: str | Path) -> None:
     ResultsError
         For a name that ends otherwise, and if the file cannot be written.
     """
-    content = rendered(chart, kind_of(path))
-    try:
-        Path(path).write_bytes(content)
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be written ({error.strerror})") from None
+    write(Path(path), rendered(chart, kind_of(path)))

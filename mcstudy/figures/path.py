@@ -13,10 +13,25 @@ from mcstudy.analysis.measure_set import measured
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, rounded
-from mcstudy.figures.drawing import colour, data, finished, reference, target_note
-from mcstudy.figures.grid import measure_of
-from mcstudy.figures.panels import check_panels, only, rows_of_panels, tips, titled
-from mcstudy.figures.rows import Replicates, chosen_conditions, replicates_of
+from mcstudy.figures.drawing import (
+    ERROR_TIPS,
+    clauses,
+    colour,
+    data,
+    finished,
+    reference,
+    target_note,
+    tips,
+)
+from mcstudy.figures.replicates import (
+    Replicates,
+    check_panels,
+    chosen_conditions,
+    only,
+    replicates_of,
+    rows_of_panels,
+    titled,
+)
 from mcstudy.measure import REJECTION, alphas_of, null_of, rejection_at
 from mcstudy.tables.numbers import number_with_error
 
@@ -26,7 +41,7 @@ _FIRST = 10  # replicates: before them a measure says nothing
 
 def path(request: Request) -> Any:
     """Return a measure after the first n replicates, with its Monte Carlo interval."""
-    measure = measure_of(request)
+    measure = request.first_measure()
     alphas = rejection_at(alphas_of(request.record.get("alpha"), request.level))
     if measure not in {**MEASURES, **INTERVAL_MEASURES, **alphas}:
         known = ", ".join([*MEASURES, *INTERVAL_MEASURES])
@@ -47,11 +62,12 @@ def path(request: Request) -> Any:
     panels = [
         (one, _panel(request, one, measure, drawn, scales[one.estimand])) for one, drawn in paths
     ]
-    line = target_note(request, measure)
     lines = [
-        "; ".join(filter(None, [only(request, conditions, [one for one, _ in panels]), note])),
-        "; ".join(
-            filter(None, ["band: 95 % Monte Carlo interval", line, "replicates on a log scale"])
+        clauses(only(request, conditions, [one for one, _ in paths]), note),
+        clauses(
+            "band: 95 % Monte Carlo interval",
+            target_note(request, measure),
+            "replicates on a log scale",
         ),
     ]
     title = f"{request.say_measure(measure)} over the replicates"
@@ -105,25 +121,14 @@ def _panel(
         scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(tickCount=4, format="~s"),
     )
-    y = alt.Y("v:Q", title=words, scale=scale)
-    low = alt.Y("l:Q", title=words, scale=scale)
+    y, low = (alt.Y(f"{end}:Q", title=words, scale=scale) for end in "vl")
     base, paint = alt.Chart(data(drawn)), colour(request, request.methods, legend=False)
-    shown = tips(
-        [
-            ("x", "replicates"),
-            ("t", f"{words} (MCSE)"),
-            ("l", "95 % Monte Carlo limits, from"),
-            ("u", "to"),
-            ("n", "used/of"),
-        ]
-    )
-    layers = [
+    shown = tips(("x", "replicates"), ("t", f"{words} (MCSE)"), *ERROR_TIPS)
+    line = base.mark_line(strokeWidth=1.6, point=alt.OverlayMarkDef(size=10))
+    made = alt.layer(
         base.mark_area(opacity=0.25, clip=True).encode(x=x, y=low, y2="u:Q", color=paint),
-        reference(request.goal(measure)),
-        base.mark_line(strokeWidth=1.6, point=alt.OverlayMarkDef(size=10)).encode(
-            x=x, y=y, color=paint, tooltip=shown
-        ),
-    ]
+        *reference(request.goal(measure)),
+        line.encode(x=x, y=y, color=paint, tooltip=shown),
+    )
     interval = request.say(one.interval) if one.interval else ""
-    made = alt.layer(*(layer for layer in layers if layer is not None))
     return titled(made, [request.method_labels[one.method], interval, drawn[-1]["t"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -15,10 +16,18 @@ from mcstudy.analysis.select import columns_of, factor_columns, levels_by_row, s
 from mcstudy.arrays import Floats
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import Request, rounded
-from mcstudy.figures.drawing import colour, data, finished
-from mcstudy.figures.panels import one_grid, only, shown_methods, tips
-from mcstudy.figures.rows import Replicates, chosen_conditions, labels_in_order, replicates_of
-from mcstudy.figures.style import FAINT
+from mcstudy.figures.drawing import clauses, colour, data, finished, line_at, tips
+from mcstudy.figures.replicates import (
+    Replicates,
+    by_panel,
+    chosen_conditions,
+    methods_of,
+    named,
+    one_grid,
+    only,
+    replicates_of,
+    shown_methods,
+)
 from mcstudy.measure import REJECTION, null_of
 from mcstudy.simulation.validation import TEST
 from mcstudy.storage.export import null_hypotheses
@@ -39,20 +48,19 @@ def pvalues(request: Request) -> Any:
         limits = replicates_of(request, conditions, intervals=True)
     except ResultsError:
         limits = []
-    panels: dict[tuple[str, str], list[tuple[Replicates, Floats]]] = {}
+    tested = []
     for one in rows:
-        own = [r for r in limits if (r.condition, r.estimand, r.method) == _whose(one)]
+        own = [r for r in limits if _whose(r) == _whose(one)]
         null = null_of(request.record.get("null"), one.estimand)
-        p = _p_values(one, own, request.level, null)
-        if len(p):
-            panels.setdefault((one.condition, one.estimand), []).append((one, p))
-    if not panels:
+        if len(p := _p_values(one, own, request.level, null)):
+            tested.append(replace(one, p_value=p))
+    if not tested:
         raise ResultsError(
             "pvalues: no method gives a p-value where the null hypothesis is true (null=... in the "
             "study says where), or a standard error where there is a true value"
         )
-    methods = labels_in_order([one.method for own in panels.values() for one, _ in own])
-    charts = [(own[0][0], _calibration(request, own, methods)) for own in panels.values()]
+    panels, methods = by_panel(tested), methods_of(tested)
+    charts = [(own[0], _calibration(request, own, methods)) for own in panels.values()]
     lines = [
         only(request, conditions, rows),
         note,
@@ -60,21 +68,21 @@ def pvalues(request: Request) -> Any:
         "share of p-values of the true value at or below p, less p: 0 if calibrated; above: p is "
         "too small too often; grey: 95 % acceptance band of the whole curve",
     ]
-    chart = one_grid(request, charts, height=190)
     said = [
-        f"{', '.join(filter(None, [request.say(e), condition]))}, "
-        f"{request.method_labels[one.method]}: {np.mean(p <= 0.05):.3f} of {len(p)} p-values at or "
-        "below 0.05"
-        for (condition, e), own in list(panels.items())[:8]
-        for one, p in own
+        f"{named(request, one)}: {np.mean(one.p_value <= 0.05):.3f} of {len(one.p_value)} p-values "
+        "at or below 0.05"
+        for own in list(panels.values())[:_MOST_SAID]
+        for one in own
     ]
-    return finished(chart, "Calibration of p-values", lines, "; ".join(said))
+    chart = one_grid(request, charts, height=190)
+    return finished(chart, "Calibration of p-values", lines, clauses(*said))
 
 
 def _whose(one: Replicates) -> tuple[str, str, str]:
     return one.condition, one.estimand, one.method
 
 
+_MOST_SAID = 8  # panels, of each method in words
 _POINTS = 50  # of the curve: 0.02 apart, and 0.05 is near one
 _DRAWS = 4000  # of the band: its level is known to about a third of a percent
 
@@ -128,34 +136,28 @@ def _band(count: int) -> Floats:
     return np.array(edges)
 
 
-def _calibration(
-    request: Request, rows: Sequence[tuple[Replicates, Floats]], methods: Sequence[str]
-) -> Any:
+def _calibration(request: Request, rows: Sequence[Replicates], methods: Sequence[str]) -> Any:
+    """Return the curves of one panel; the band is that of the method with the fewest p-values."""
     at = np.arange(1, _POINTS) / _POINTS
-    fewest = min(len(p) for _, p in rows)
-    low, high = _band(fewest)
+    low, high = _band(min(len(one.p_value) for one in rows))
     band = [
         {"p": round(float(x), 3), "a": rounded(float(a)), "b": rounded(float(b))}
         for x, a, b in zip([0, *at, 1], [0, *low, 0], [0, *high, 0], strict=True)
     ]
     curves = [
-        {"p": round(float(x), 3), "v": rounded(float((p <= x).mean() - x)), "n": len(p)}
-        | {"m": request.method_labels[one.method]}
-        for one, p in rows
+        {"p": round(float(x), 3), "v": rounded(float((one.p_value <= x).mean() - x))}
+        | {"n": len(one.p_value), "m": request.method_labels[one.method]}
+        for one in rows
         for x in (0.0, *at, 1.0)
     ]
     x = alt.X("p:Q", title="p")
-    title = "Share of p-values ≤ p, less p"
+    y, lower = (alt.Y(f"{end}:Q", title="Share of p-values ≤ p, less p") for end in "va")
     area = alt.Chart(data(band)).mark_area(color="#BBBBBB", opacity=0.45)
-    shown = tips(
-        [("m", "method"), ("p", "p"), ("v", "share at or below p, less p"), ("n", "p-values")]
-    )
     line = alt.Chart(data(curves)).mark_line(strokeWidth=1.6)
-    zero = alt.Chart(data([{}])).mark_rule(strokeDash=[5, 3], color=FAINT).encode(y=alt.YDatum(0))
+    share = "share at or below p, less p"
+    shown = tips(("m", "method"), ("p", "p"), ("v", share), ("n", "p-values"))
     return alt.layer(
-        area.encode(x=x, y=alt.Y("a:Q", title=title), y2="b:Q"),
-        zero,
-        line.encode(
-            x=x, y=alt.Y("v:Q", title=title), color=colour(request, methods), tooltip=shown
-        ),
+        area.encode(x=x, y=lower, y2="b:Q"),
+        line_at(0),
+        line.encode(x=x, y=y, color=colour(request, methods), tooltip=shown),
     )

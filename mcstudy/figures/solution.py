@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import altair as alt
 
 from mcstudy.figures.cells import rounded
-from mcstudy.figures.drawing import data, finished
-from mcstudy.figures.style import FAINT, INK
+from mcstudy.figures.drawing import data, finished, free, line_at, tips
+from mcstudy.figures.style import FAINT, INK, PALETTE
 from mcstudy.labels import measure_words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BLUE = "#0072B2"  # of Okabe and Ito, as the first method of every figure
+_BLUE = PALETTE[0]  # as the first method of every figure
+_WIDTH = 420  # pixels of both panels, one below the other
 
 
 class Solved(Protocol):
@@ -59,53 +60,56 @@ class Solved(Protocol):
 
 def solution_figure(solution: Solved) -> Any:
     """Return the points by level, and below them the level by the replicates of each step."""
-    words = measure_words(solution.measure)
-    most = int(solution.frame["used"].max())
+    words, factor = measure_words(solution.measure), solution.factor
+    lines = [
+        solution.cell,
+        "bars: 95 % Monte Carlo intervals, larger points: more replicates; dashed: the target; "
+        "line and band: the level with its 95 % confidence limits; below: these after each step",
+    ]
+    chart = alt.vconcat(_measured(solution, words), _search(solution), spacing=20)
+    return finished(chart, f"{words} by {factor}", lines, str(solution).partition("\n")[0])
+
+
+def _measured(solution: Solved, words: str) -> Any:
+    """Return what was measured by level, and where the target is reached."""
+    factor, most = solution.factor, int(solution.frame["used"].max())
     points = [
         {"x": rounded(row["level"]), "v": rounded(row["value"]), "l": rounded(row["lower"])}
         | {"u": rounded(row["upper"]), "n": int(row["used"])}
         | {"s": round(20 + 100 * row["used"] / most)}
         for row in solution.frame.to_dict("records")
     ]
-    x = alt.X("x:Q", title=solution.factor, scale=alt.Scale(zero=False))
-    y = alt.Y("v:Q", title=words, scale=alt.Scale(zero=False))
-    tips = [("x", solution.factor), ("v", words), ("l", "from"), ("u", "to"), ("n", "replicates")]
-    shown = [alt.Tooltip(f"{name}:Q", title=title) for name, title in tips]
-    base, low = alt.Chart(data(points)), alt.Y("l:Q", title=words)
-    answer = [{"a": rounded(solution.lower), "b": rounded(solution.upper)}]
-    answer[0]["x"] = rounded(solution.level)
-    band = alt.Chart(data(answer)).mark_rect(color=FAINT, opacity=0.25)
-    measured = alt.layer(
-        band.encode(x=alt.X("a:Q", title=solution.factor), x2="b:Q"),
-        alt.Chart(data([{}]))
-        .mark_rule(strokeDash=[5, 3], color=FAINT)
-        .encode(y=alt.YDatum(solution.target)),
-        alt.Chart(data(answer)).mark_rule(color=INK).encode(x=x),
-        base.mark_rule(color=_BLUE, strokeWidth=1.4).encode(x=x, y=low, y2="u:Q"),
-        base.mark_point(filled=True, opacity=1, color=_BLUE).encode(
-            x=x, y=y, size=alt.Size("s:Q", scale=None), tooltip=shown
+    found = {"a": solution.lower, "b": solution.upper, "x": solution.level}
+    answer = alt.Chart(data([{name: rounded(level) for name, level in found.items()}]))
+    x, y = free(alt.X, "x", factor), free(alt.Y, "v", words)
+    tooltip = tips(
+        *(("x", factor), ("v", words), ("l", "from"), ("u", "to"), ("n", "replicates")), kind="Q"
+    )
+    base = alt.Chart(data(points))
+    dots = base.mark_point(filled=True, opacity=1, color=_BLUE)
+    return alt.layer(
+        answer.mark_rect(color=FAINT, opacity=0.25).encode(x=alt.X("a:Q", title=factor), x2="b:Q"),
+        line_at(solution.target),
+        answer.mark_rule(color=INK).encode(x=x),
+        base.mark_rule(color=_BLUE, strokeWidth=1.4).encode(
+            x=x, y=alt.Y("l:Q", title=words), y2="u:Q"
         ),
-    ).properties(width=420, height=220)
+        dots.encode(x=x, y=y, size=alt.Size("s:Q", scale=None), tooltip=tooltip),
+    ).properties(width=_WIDTH, height=220)
+
+
+def _search(solution: Solved) -> Any:
+    """Return the level and its limits after each step."""
     steps = [
         {"x": int(row["replicates"]), "v": rounded(row["level"])}
         | {"l": rounded(row["lower"]), "u": rounded(row["upper"])}
         for row in solution.path.to_dict("records")
     ]
     log = alt.Scale(type="log", nice=False) if len(steps) > 1 else alt.Scale()
-    count = alt.X("x:Q", title="Replicates so far", scale=log, axis=alt.Axis(format="~s"))
-    level = alt.Y("v:Q", title=solution.factor, scale=alt.Scale(zero=False))
-    path = alt.Chart(data(steps))
-    search = alt.layer(
-        path.mark_rule(color=_BLUE, strokeWidth=1.4).encode(
-            x=count, y=alt.Y("l:Q", title=solution.factor, scale=alt.Scale(zero=False)), y2="u:Q"
-        ),
-        path.mark_point(filled=True, color=_BLUE, opacity=1).encode(x=count, y=level),
-    ).properties(width=420, height=150)
-    answer_in_words = str(solution).partition("\n")[0]
-    lines = [
-        solution.cell,
-        "bars: 95 % Monte Carlo intervals, larger points: more replicates; dashed: the target; "
-        "line and band: the level with its 95 % confidence limits; below: these after each step",
-    ]
-    title = f"{words} by {solution.factor}"
-    return finished(alt.vconcat(measured, search, spacing=20), title, lines, answer_in_words)
+    x = alt.X("x:Q", title="Replicates so far", scale=log, axis=alt.Axis(format="~s"))
+    y, low = (free(alt.Y, end, solution.factor) for end in "vl")
+    base = alt.Chart(data(steps))
+    return alt.layer(
+        base.mark_rule(color=_BLUE, strokeWidth=1.4).encode(x=x, y=low, y2="u:Q"),
+        base.mark_point(filled=True, color=_BLUE, opacity=1).encode(x=x, y=y),
+    ).properties(width=_WIDTH, height=150)

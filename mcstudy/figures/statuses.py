@@ -9,15 +9,18 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.mcse import wilson
-from mcstudy.analysis.select import levels_of, select
-from mcstudy.figures.cells import OTHERS, Cells, Request, by_influence, places
-from mcstudy.figures.drawing import about, data, faceted, finished
-from mcstudy.figures.grid import short_places
+from mcstudy.analysis.select import factor_columns, levels_of, select, varying
+from mcstudy.figures.cells import OTHERS, Cells, Request, by_influence, places, short_places
+from mcstudy.figures.drawing import about, data, finished, tips
 from mcstudy.figures.style import INK, STATUS_COLOURS
 from mcstudy.method import Status
 
-_MOST_CONDITIONS = 30
+_MOST_CONDITIONS = 30  # rows of bars, what a page still shows legibly
+_PAGE = 760  # pixels that the panels of a row share
+_PER_ROW, _LEAST_WIDTH = 5, 150  # panels, and the pixels of each where there are more rows
+_LONGEST = 50  # letters of the name of a row
 _ALL = "all conditions"
+_PLACE, _COUNT = "\0place", "\0count"  # no factor can be called so
 
 
 def statuses(request: Request) -> Any:
@@ -28,40 +31,27 @@ def statuses(request: Request) -> Any:
     shares = [f"share_{word}" for word in Status]
     frame = select(request.results.performance, request.where)
     frame = frame[frame["measure"].isin(shares) & (frame["replicates"] > 0)]
-    factors = [
-        name
-        for name in frame.columns[: list(frame.columns).index("method")]
-        if frame[name].nunique(dropna=False) > 1
-    ]
+    factors = varying(frame, factor_columns(frame))
     order = by_influence(request.results.performance, "share_ok", request.where, factors)
-    frame = frame.assign(status=frame["measure"].str.removeprefix("share_"))
     condition, conditions = places(request, frame, order)
     legend = ""
     if max(map(len, conditions)) > _LONGEST:
         condition, conditions, names = short_places(request, frame, order)
         legend = f"rows: {names}"
-    frame = frame.assign(**{_PLACE: condition})
     count = frame["value"].to_numpy(dtype=float) * frame["replicates"].to_numpy(dtype=float)
-    frame = frame.assign(**{_COUNT: np.rint(count).astype(int)})
+    status = frame["measure"].str.removeprefix("share_")
+    frame = frame.assign(status=status, **{_PLACE: condition, _COUNT: np.rint(count).astype(int)})
     kept, note = _worst(frame, conditions)
     lines = _lines(request, frame[frame[_PLACE].isin(kept)])
     if len(conditions) > 1:
         lines = [*_lines(request, frame.assign(**{_PLACE: _ALL})), *lines]
         kept = [_ALL, *kept]
     methods = [request.method_labels[name] for name in levels_of(frame, "method")]
-    cells = Cells(frame, order, {}, 0)
-    failed = int(frame[_COUNT][frame["status"] != "ok"].sum())
-    total = int(frame[_COUNT].sum())
+    failed, total = int(frame[_COUNT][status != "ok"].sum()), int(frame[_COUNT].sum())
     good = "no fit ended otherwise than ok" if not failed else f"{failed:,} of {total:,} not ok"
     interval = "line: 95 % Monte Carlo interval of the share of ok"
-    chart = _bars(lines, kept, methods)
-    return finished(
-        chart, "How the fits ended", about(request, cells, good, interval, note, legend), good
-    )
-
-
-_LONGEST = 50  # letters of the name of a row
-_PLACE, _COUNT = "\0place", "\0count"  # no factor can be called so
+    caption = about(request, Cells(frame, order, {}, 0), good, interval, note, legend)
+    return finished(_bars(lines, kept, methods), "How the fits ended", caption, good)
 
 
 def _worst(frame: pd.DataFrame, conditions: list[str]) -> tuple[list[str], str]:
@@ -95,40 +85,38 @@ def _lines(request: Request, frame: pd.DataFrame) -> list[dict[str, Any]]:
                 {"p": place, "m": labels[method], "s": str(status).replace("_", " ")}
                 | {"v": round(count / total, 5), "a": round(begin, 5), "b": round(end, 5)}
                 | {"n": f"{count}/{total}", "l": round(lower, 5), "u": round(upper, 5)}
-                | {"h": status.meaning}
+                | {"h": status.meaning, "k": labels[method]}
             )
             begin = end
     return made
 
 
 def _bars(lines: list[dict[str, Any]], conditions: list[str], methods: list[str]) -> Any:
-    words = [str(word).replace("_", " ") for word in Status]
-    there = [word for word in words if any(line["s"] == word and line["v"] for line in lines)]
-    colours = [STATUS_COLOURS[word.replace(" ", "_")] for word in there]
+    """Return the bars of all conditions, a panel for each method."""
+    shown = {line["s"] for line in lines if line["v"]}
+    words = {status.replace("_", " "): paint for status, paint in STATUS_COLOURS.items()}
+    there = {word: paint for word, paint in words.items() if word in shown}
+    scale = alt.Scale(domain=list(there), range=list(there.values()))
     y = alt.Y("p:N", sort=conditions, title=None, axis=alt.Axis(labelLimit=380, grid=False))
-    x = alt.X("a:Q", title="Share of fits", scale=alt.Scale(domain=[0, 1]))
-    tips = [("p", "conditions"), ("m", "method"), ("s", "status"), ("h", "meaning")]
-    tips += [("v", "share"), ("n", "fits"), ("l", "95 % Monte Carlo limits, from"), ("u", "to")]
     base = alt.Chart()
-    paint = alt.Color(
-        "s:N", scale=alt.Scale(domain=there, range=colours), legend=alt.Legend(title=None)
-    )
     bars = base.mark_bar(height={"band": 0.78}).encode(
-        x=x,
+        x=alt.X("a:Q", title="Share of fits", scale=alt.Scale(domain=[0, 1])),
         x2="b:Q",
         y=y,
-        color=paint,
-        tooltip=[alt.Tooltip(f"{name}:N", title=title) for name, title in tips],
+        color=alt.Color("s:N", scale=scale, legend=alt.Legend(title=None)),
+        tooltip=tips(
+            *(("p", "conditions"), ("m", "method"), ("s", "status"), ("h", "meaning")),
+            *(("v", "share"), ("n", "fits"), ("l", "95 % Monte Carlo limits, from"), ("u", "to")),
+        ),
     )
     error = (
         base.mark_rule(color=INK, strokeWidth=1.2)
         .encode(x=alt.X("l:Q", title="Share of fits"), x2="u:Q", y=y)
         .transform_filter("datum.s == 'ok'")
     )
-    width = min(420, 760 // len(methods)) if len(methods) <= 5 else 150
-    drawn = [{**line, "k": line["m"]} for line in lines]
-    height = 19 * len(conditions)
-    if len(methods) > 1:
-        chart = alt.layer(bars, error, data=data(drawn)).properties(width=width, height=height)
-        return chart.facet(alt.Facet("k:N", sort=methods, title=None), columns=5)
-    return faceted([bars, error], [""], [""], drawn, width=width, height=height)
+    width = min(420, _PAGE // len(methods)) if len(methods) <= _PER_ROW else _LEAST_WIDTH
+    chart = alt.layer(bars, error, data=data(lines))
+    chart = chart.properties(width=width, height=19 * len(conditions))
+    if len(methods) == 1:
+        return chart
+    return chart.facet(alt.Facet("k:N", sort=methods, title=None), columns=_PER_ROW)

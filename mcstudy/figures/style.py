@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import altair as alt
@@ -46,17 +47,13 @@ def label(study: Any, name: str, kind: str = "") -> str:
     kind : str, optional
         Which of these, as in `mcstudy.labels.label`.
     """
-    text = given_label(labels_of(study), name, kind)
-    if text == name and kind == "measure":
-        text = measure_words(name)
-    return _shown(text)
+    text = given_label(_labels_of(study), name, kind)
+    return _shown(measure_words(name) if text == name and kind == "measure" else text)
 
 
-def labels_of(study: Any) -> Mapping[str, str]:
-    """Return the labels of a study, its results or its record."""
-    if isinstance(study, Mapping):
-        return study.get("labels") or {}
-    return getattr(study, "labels", {})
+def _labels_of(study: Any) -> Mapping[str, str]:
+    record = isinstance(study, Mapping)
+    return (study.get("labels") or {}) if record else getattr(study, "labels", {})
 
 
 def _shown(text: str) -> str:
@@ -69,7 +66,7 @@ def level_label(study: Any, name: str, level: Any) -> str:
     """Return a level of a factor, or the label of a method, estimand, interval or measure."""
     if name in WORDS:
         return f"no {name}" if is_missing(level) else label(study, str(level), name)
-    return _shown(given_level(labels_of(study), name, level) or in_words(level))
+    return _shown(given_level(_labels_of(study), name, level) or in_words(level))
 
 
 def labelled(study: Any, name: str, level: Any) -> str:
@@ -98,27 +95,20 @@ def method_labels(study: Any, methods: Sequence[str]) -> dict[str, str]:
 
 def method_colours(methods: Sequence[str]) -> dict[str, str]:
     """Return the colour of each of *all* methods of a study, in its order."""
-    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(methods)}
+    return dict(zip(methods, cycle(PALETTE), strict=False))
 
 
 def method_shapes(methods: Sequence[str]) -> dict[str, str]:
     """Return the shape of each of *all* methods of a study: the second sign beside its colour."""
-    return {name: SHAPES[i % len(SHAPES)] for i, name in enumerate(methods)}
+    return dict(zip(methods, cycle(SHAPES), strict=False))
 
 
 def theme() -> alt.theme.ThemeConfig:
     """Return the theme ``mcstudy``: plain axes, thin grid, text that prints."""
     axis = {
-        "labelColor": INK,
-        "titleColor": INK,
-        "gridColor": GRID,
-        "domainColor": FAINT,
-        "tickColor": FAINT,
-        "labelFontSize": 11,
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-        "labelLimit": 240,
-        "titleLimit": 400,
+        **{"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 12},
+        **{"gridColor": GRID, "domainColor": FAINT, "tickColor": FAINT},
+        **{"titleFontWeight": "normal", "labelLimit": 240, "titleLimit": 400},
     }
     words = {"labelFontSize": 11, "titleFontSize": 11, "labelColor": INK, "titleColor": INK}
     config = {

@@ -11,13 +11,26 @@ import numpy as np
 from mcstudy.analysis.mcse import wilson
 from mcstudy.arrays import Floats
 from mcstudy.figures.cells import Request, rounded
-from mcstudy.figures.drawing import data, finished
-from mcstudy.figures.panels import check_panels, only, rows_of_panels, tips, titled
-from mcstudy.figures.rows import Replicates, budget, chosen_conditions, evenly, replicates_of
+from mcstudy.figures.drawing import clauses, data, finished, tips
+from mcstudy.figures.replicates import (
+    Panel,
+    Replicates,
+    budget,
+    check_panels,
+    chosen_conditions,
+    evenly,
+    only,
+    replicates_of,
+    rows_of_panels,
+    titled,
+)
 from mcstudy.figures.style import INK, MISS
 from mcstudy.tables.numbers import number_with_error
 
 _MOST_RANGE = 5  # times the range of another panel of the estimand
+_MOST_LINES = 250  # intervals of a panel, whose height they fill
+_MOST_SAID = 12  # panels in words
+_COVERS, _MISSES = "contains the truth", "misses it"
 
 
 def zip_plot(request: Request) -> Any:
@@ -29,31 +42,27 @@ def zip_plot(request: Request) -> Any:
     rows = replicates_of(request, conditions, intervals=True)
     rows = [one for one in rows if _exist(one).any() and np.isfinite(one.truth)]
     check_panels(rows)
-    most = budget(len(rows), 250)
-    panels, thin, cut = [], False, False
+    most = budget(len(rows), _MOST_LINES)
+    panels, cut = list[Panel](), False
     ranges, own = _ranges(rows)
     for one, ends_at in zip(rows, ranges, strict=True):
-        made, thinned, ends = _zip_panel(request, one, most, ends_at)
+        made, beyond = _zip_panel(request, one, most, ends_at)
         panels.append((one, made))
-        thin, cut = thin or thinned, cut or ends
-    notes = ["intervals end at the edge of a panel where they go beyond it"] if cut else []
-    if own:
-        notes.append("each panel has its own scale")
-    if thin:
-        notes.append(f"{most} of the intervals of each panel are drawn, evenly by rank")
-    shown = "; ".join(notes)
+        cut = cut or beyond
+    thin = any(_exist(one).sum() > most for one in rows)
     lines = [
-        "; ".join(filter(None, [only(request, conditions, rows), note])),
-        "orange: intervals that miss the truth (dashed); band: the coverage with its 95 % Monte "
-        "Carlo interval" + (f"; {shown}" if shown else ""),
+        clauses(only(request, conditions, rows), note),
+        clauses(
+            "orange: intervals that miss the truth (dashed)",
+            "band: the coverage with its 95 % Monte Carlo interval",
+            "intervals end at the edge of a panel where they go beyond it" if cut else "",
+            "each panel has its own scale" if own else "",
+            f"{most} of the intervals of each panel are drawn, evenly by rank" if thin else "",
+        ),
     ]
-    chart = rows_of_panels(request, panels)
-    return finished(
-        chart,
-        f"Intervals ranked by |estimate - truth| / {_spreads(rows)}",
-        lines,
-        _covers(request, rows),
-    )
+    title = f"Intervals ranked by |estimate - truth| / {_spreads(rows)}"
+    said = [_covers(request, one) for one in rows[:_MOST_SAID]]
+    return finished(rows_of_panels(request, panels), title, lines, clauses(*said))
 
 
 def _spreads(rows: Sequence[Replicates]) -> str:
@@ -61,9 +70,8 @@ def _spreads(rows: Sequence[Replicates]) -> str:
     have = [bool((one.std_error > 0).any()) for one in rows]
     if all(have):
         return "SE"
-    return (
-        "SE, or half the width of the interval where there is no SE" if any(have) else "half width"
-    )
+    half = "half the width of the interval where there is no SE"
+    return f"SE, or {half}" if any(have) else "half width"
 
 
 def _exist(one: Replicates) -> Any:
@@ -71,20 +79,17 @@ def _exist(one: Replicates) -> Any:
     return ~(np.isnan(one.lower) | np.isnan(one.upper))
 
 
-def _covers(request: Request, rows: Sequence[Replicates]) -> str:
-    said = []
-    for one in rows[:12]:
-        there = _exist(one)
-        hits = int(((one.lower <= one.truth) & (one.truth <= one.upper))[there].sum())
-        where = f"{request.say(one.estimand)}, {request.method_labels[one.method]}, {one.interval}"
-        said.append(f"{where}: {hits} of {int(there.sum())} contain the truth")
-    return "; ".join(said)
+def _covers(request: Request, one: Replicates) -> str:
+    there = _exist(one)
+    hits = int(((one.lower <= one.truth) & (one.truth <= one.upper))[there].sum())
+    where = f"{request.say(one.estimand)}, {request.method_labels[one.method]}, {one.interval}"
+    return f"{where}: {hits} of {int(there.sum())} contain the truth"
 
 
 def _zip_panel(
     request: Request, one: Replicates, most: int, bounds: list[float]
-) -> tuple[Any, bool, bool]:
-    """Return a panel of intervals, and whether not all of them are drawn."""
+) -> tuple[Any, bool]:
+    """Return a panel of intervals, and whether some go beyond its edge."""
     there = np.flatnonzero(_exist(one))
     lower, upper = one.lower[there], one.upper[there]
     with np.errstate(all="ignore"):  # limits may be infinite, or as good as that
@@ -95,11 +100,11 @@ def _zip_panel(
     picked = evenly(len(order), most)
     count = len(order)
     # A limit far outside, as 1e200, is no place that a renderer knows.
-    left, right = lower.clip(bounds[0], bounds[1]), upper.clip(bounds[0], bounds[1])
+    left, right = (ends.clip(min=bounds[0], max=bounds[1]) for ends in (lower, upper))
     beyond = bool(((left != lower) | (right != upper))[order[picked]].any())
     drawn = [
         {"l": rounded(left[i]), "u": rounded(right[i]), "y": round(100 * (rank + 0.5) / count, 3)}
-        | {"h": "contains the truth" if hit[i] else "misses it", "r": int(one.replicate[there[i]])}
+        | {"h": _COVERS if hit[i] else _MISSES, "r": int(one.replicate[there[i]])}
         | {"t": f"{lower[i]:.6g} to {upper[i]:.6g}"}
         for rank, i in zip(picked.tolist(), order[picked].tolist(), strict=True)
     ]
@@ -108,16 +113,13 @@ def _zip_panel(
     y = alt.Y("y:Q", title="Rank of |z|, %", scale=alt.Scale(domain=[0, 100]))
     scale = alt.Scale(domain=bounds, nice=False)
     x = alt.X("l:Q", title=request.say(one.estimand), scale=scale, axis=alt.Axis(tickCount=4))
-    paint = alt.Color(
-        "h:N",
-        scale=alt.Scale(domain=["contains the truth", "misses it"], range=["#8FB8D6", MISS]),
-        legend=None,
-    )
-    said = [("r", "replicate"), ("t", "interval"), ("h", "which")]
+    paints = alt.Scale(domain=[_COVERS, _MISSES], range=["#8FB8D6", MISS])
+    paint = alt.Color("h:N", scale=paints, legend=None)
+    shown = tips(("r", "replicate"), ("t", "interval"), ("h", "which"))
     width = max(0.8, min(3.0, 150 / len(drawn)))
     bars = alt.Chart(data(drawn)).mark_rule(strokeWidth=width, clip=True)
-    bars = bars.encode(x=x, x2="u:Q", y=y, color=paint, tooltip=tips(said))
-    words = f"{number_with_error(share, (share * (1 - share) / count) ** 0.5, low, high)}"
+    bars = bars.encode(x=x, x2="u:Q", y=y, color=paint, tooltip=shown)
+    words = number_with_error(share, (share * (1 - share) / count) ** 0.5, low, high)
     band = alt.Chart(data([{"a": 100 * low, "b": 100 * high}])).mark_rect(color=INK, opacity=0.18)
     middle = alt.Chart(data([{"y": 100 * share}])).mark_rule(color=INK, strokeWidth=1)
     truth = alt.Chart(data([{"l": rounded(one.truth)}])).mark_rule(strokeDash=[5, 3], color=INK)
@@ -128,7 +130,7 @@ def _zip_panel(
         f"covers {words} of {count}",
         f"{missing} more are missing" if (missing := len(one.replicate) - count) else "",
     ]
-    return titled(both, head), len(picked) < count, beyond
+    return titled(both, head), beyond
 
 
 def _ranges(rows: Sequence[Replicates]) -> tuple[list[list[float]], bool]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import pandas as pd
 
-from mcstudy.analysis.select import factor_columns, is_missing, levels_of, method_order, varying
+from mcstudy.analysis.select import (
+    factor_columns,
+    in_order,
+    is_missing,
+    levels_of,
+    method_order,
+    varying,
+)
+from mcstudy.columns import COUNTS, VALUES
 from mcstudy.figures.cells import by_influence
 from mcstudy.figures.style import (
     label,
@@ -22,11 +29,11 @@ from mcstudy.figures.style import (
     unlike,
 )
 from mcstudy.measure import LEVEL, OF_INTERVALS, Z, alphas_of, is_share, rejection_at
-from mcstudy.report.reported import Reported
+from mcstudy.report.reported import Reported, keeps_rows
 from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with_error
 
 _DIGITS = 6  # of a number on the page: its Monte Carlo error is never known to that many
-_SHOWN = ("measure", "value", "mcse", "lower", "upper", "used", "replicates")
+_SHOWN = ("measure", *VALUES, *COUNTS)
 _MOST_COMPARISONS = 100_000  # of some 60 bytes each on the page
 _FIRST = ("coverage", "rejection", "bias", "mean")
 """The measures that the figure shows first: that of these which the study has."""
@@ -36,16 +43,6 @@ TARGETS = {
     **dict.fromkeys(("empirical_se_ratio", "relative_efficiency", "mean_ratio"), 1.0),
 }
 """What a measure should be; a difference between two methods is held against 0."""
-
-
-@dataclass(frozen=True)
-class _Method:
-    """A method, or two that are compared: what it is called, and how it is drawn."""
-
-    label: str
-    colour: str
-    shape: str
-    pair: bool = False
 
 
 def page_data(results: Reported) -> dict[str, Any]:
@@ -59,7 +56,9 @@ def page_data(results: Reported) -> dict[str, Any]:
     methods = _methods(results)
     tables = [performance, results.fit_measures, _comparisons(results)]
     frame = pd.concat([one for one in tables if len(one)], ignore_index=True)
-    keys = list(zip(frame["method"], _references(frame), strict=True))
+    references = frame["reference"] if "reference" in frame else [None] * len(frame)
+    others = [None if is_missing(name) else name for name in references]
+    keys = list(zip(frame["method"], others, strict=True))
     names = {name: levels_of(frame, name) for name in factors}
     words = {
         name: [level for level in levels_of(frame, name) if not is_missing(level)]
@@ -77,7 +76,7 @@ def page_data(results: Reported) -> dict[str, Any]:
             for name in factors
         ],
         "varying": [factors.index(name) for name in moving],
-        "methods": [vars(method) for method in methods.values()],
+        "methods": list(methods.values()),
         "estimands": unlike([label(results, name, "estimand") for name in words["estimand"]]),
         "intervals": unlike([label(results, name, "interval") for name in words["interval"]]),
         "measures": [_measure(results, name, frame) for name in words["measure"]],
@@ -91,7 +90,7 @@ def page_data(results: Reported) -> dict[str, Any]:
             **{kind: _places(frame[kind], of) for kind, of in words.items()},
             "value": [_number(value) for value in frame["value"]],
             "mcse": [_number(value) for value in frame["mcse"]],
-            "limits": [_limits(*cell) for cell in _cells(frame)],
+            "limits": [_limits(*cell) for cell in zip(*(frame[n] for n in VALUES), strict=True)],
             "shown": [_shown(*cell) for cell in zip(*(frame[n] for n in _SHOWN), strict=True)],
             "used": frame["used"].tolist(),
             "of": frame["replicates"].tolist(),
@@ -101,39 +100,36 @@ def page_data(results: Reported) -> dict[str, Any]:
 
 def too_many_comparisons(results: Reported) -> int:
     """Return how many comparisons there are, where they are too many for the page; else 0."""
-    count = len(results.comparisons) if results.study.get("keep", "rows") == "rows" else 0
+    count = len(results.comparisons) if keeps_rows(results) else 0
     return count if count > _MOST_COMPARISONS else 0
 
 
 def _comparisons(results: Reported) -> pd.DataFrame:
     """Return the comparisons; none where no rows are kept, or there are too many."""
-    if results.study.get("keep", "rows") != "rows" or too_many_comparisons(results):
+    if not keeps_rows(results) or too_many_comparisons(results):
         return results.performance.iloc[:0]
     return results.comparisons
 
 
-def _references(frame: pd.DataFrame) -> list[str | None]:
-    if "reference" not in frame:
-        return [None] * len(frame)
-    return [None if is_missing(name) else name for name in frame["reference"]]
-
-
-def _methods(results: Reported) -> dict[Hashable, _Method]:
+def _methods(results: Reported) -> dict[Hashable, dict[str, Any]]:
     """Return each method, then each two that are compared, by name and name of the reference."""
-    there = levels_of(results.performance, "method")
-    order = [name for name in method_order(results.study) if name in there]
-    order += [name for name in there if name not in order]
+    order = in_order(levels_of(results.performance, "method"), method_order(results.study))
     colours, shapes = method_colours(order), method_shapes(order)
     labels = method_labels(results, order)
-    found: dict[Hashable, _Method] = {
-        (name, None): _Method(labels[name], colours[name], shapes[name]) for name in order
-    }
+    words: dict[tuple[str, str | None], str] = {(name, None): labels[name] for name in order}
     frame = _comparisons(results)
     if "reference" in frame:
-        for one, other in dict.fromkeys(zip(frame["method"], frame["reference"], strict=True)):
-            words = f"{labels[one]} against {labels[other]}"
-            found[one, other] = _Method(words, colours[one], shapes[other], pair=True)
-    return found
+        pairs = dict.fromkeys(zip(frame["method"], frame["reference"], strict=True))
+        words |= {pair: " against ".join(labels[name] for name in pair) for pair in pairs}
+    return {
+        (one, other): {
+            "label": text,
+            "colour": colours[one],
+            "shape": shapes[other or one],
+            "pair": other is not None,
+        }
+        for (one, other), text in words.items()
+    }
 
 
 def _measure(results: Reported, name: str, frame: pd.DataFrame) -> dict[str, Any]:
@@ -152,10 +148,6 @@ def _measure(results: Reported, name: str, frame: pd.DataFrame) -> dict[str, Any
         "estimand": bool(rows["estimand"].notna().any()),
         "share": is_share(name) or name.startswith(("coverage", "rejection")),
     }
-
-
-def _cells(frame: pd.DataFrame) -> zip[tuple[float, float, float, float]]:
-    return zip(*(frame[name] for name in ("value", "mcse", "lower", "upper")), strict=True)
 
 
 def _shown(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.figures.style import label
+from mcstudy.report.reported import keeps_rows
 from mcstudy.report.sentences import MOST, Finding, StudyWords, beyond, left_out
 from mcstudy.tables.numbers import FEW_MISSING, number_with_error
 
@@ -20,7 +21,7 @@ _GROUP = ["method", "reference", "estimand", "interval", "measure"]
 
 def comparisons(study: StudyWords) -> Iterator[Finding]:
     """Yield where two methods differ, and which do not."""
-    if study.results.study.get("keep", "rows") != "rows" or study.results.comparisons.empty:
+    if not keeps_rows(study.results) or study.results.comparisons.empty:
         return
     frame, methods = study.results.comparisons, list(study.performance["method"].unique())
     frame = frame[frame["method"].isin(methods) & frame["reference"].isin(methods)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -35,19 +36,7 @@ class Table(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a chapter, in this order: sentences, commands, terms, tables, code.
-
-    Parameters
-    ----------
-    heading : str, optional
-        Above it.
-    lines, commands : sequence of str, optional
-        Sentences, and what can be typed.
-    terms, tables, code : sequence, optional
-        Words with their meaning, tables as HTML, and texts.
-    warns : bool, default False
-        Whether something is not as it should be.
-    """
+    """A piece of a chapter, in this order; `warns` says that something is not as it should be."""
 
     heading: str = ""
     lines: Sequence[str] = ()
@@ -77,6 +66,11 @@ def as_table(document: Document) -> Table:
     title = next((line for block in sections for line in block.texts()), "")
     rows = sum(len(block.grid.rows) for block in sections if block.grid)
     return Table(title, Markup(render(document, "html")), rows)
+
+
+def reason(error: Exception, folder: Path) -> str:
+    """Return what an error says, without the folder that every one of them names."""
+    return str(error).removeprefix(f"{folder}: ")
 
 
 def number(value: float) -> str:

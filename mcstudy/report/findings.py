@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mcstudy.analysis.select import columns_of, levels_by_row, levels_of, method_order
+from mcstudy.figures.cells import with_error
 from mcstudy.figures.style import label
 from mcstudy.measure import BUILT_IN, REJECTION, is_share
 from mcstudy.method import Status
@@ -45,8 +46,15 @@ def findings(results: Reported) -> list[Finding]:
     order = list(dict.fromkeys([*(name for name in known if name in there), *there]))
     same = same_numbers(columns_of(frame), order)
     study = StudyWords(results, without=list(same))
+    alike = [(label(results, m, "method"), label(results, n, "method")) for m, n in same.items()]
     return [
-        *_alike(results, same),
+        *(
+            Finding(
+                f"Every measure of {one} is that of {first}, to the last bit: what follows is told "
+                f"of {first}."
+            )
+            for one, first in alike
+        ),
         *coverage(study),
         *rejection(study),
         *_bias(study),
@@ -57,16 +65,6 @@ def findings(results: Reported) -> list[Finding]:
         *comparisons(study),
         *_failures(whole),
     ]
-
-
-def _alike(results: Reported, same: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield which methods are left out of all sentences but those on failures."""
-    for method, other in same.items():
-        one, first = (label(results, name, "method") for name in (method, other))
-        yield Finding(
-            f"Every measure of {one} is that of {first}, to the last bit: what follows is told of "
-            f"{first}."
-        )
 
 
 def _bias(study: StudyWords) -> Iterator[Finding]:
@@ -82,30 +80,16 @@ def _bias(study: StudyWords) -> Iterator[Finding]:
     for row in worst.drop_duplicates(["method", "estimand"]).head(MOST).to_dict("records"):
         of_rmse = f", {100 * row['share']:.0f} % of the RMSE" if row["share"] > 0 else ""
         largest = ", the largest share in any condition" if study.varying and of_rmse else ""
-        largest += _larger(study, worst, row)
         yield Finding(
             f"{study.word(row, 'method')} {_side(row)} {study.word(row, 'estimand')} by "
             f"{_size(row)} on average{study.place(row)}{of_rmse}{largest}"
-            f"{_opposite(study, worst, row)}.",
+            f"{_elsewhere(study, _alike(worst, row), row)}.",
             warns=row["share"] > _MUCH,
         )
     if rest := len(cells) - len(seen):
         yield Finding(
             f"{cells_in_words(rest, len(cells))} no bias is seen beyond Monte Carlo error."
         )
-
-
-def _larger(study: StudyWords, seen: pd.DataFrame, row: Mapping[Any, Any]) -> str:
-    """Return the largest bias to the same side, where it is of another condition."""
-    same = (seen["method"] == row["method"]) & (seen["estimand"] == row["estimand"])
-    ours = seen[same & (seen["value"] * row["value"] > 0)]
-    first = ours.iloc[ours["value"].abs().argmax()]
-    if abs(first["value"]) <= abs(row["value"]):
-        return ""
-    return (
-        f"; the largest bias is {number_with_error(first['value'], first['mcse'])}"
-        + study.place(first)
-    )
 
 
 def _side(row: Mapping[Any, Any]) -> str:
@@ -116,39 +100,41 @@ def _size(row: Mapping[Any, Any]) -> str:
     return number_with_error(abs(row["value"]), row["mcse"])
 
 
-def _opposite(study: StudyWords, seen: pd.DataFrame, row: Mapping[Any, Any]) -> str:
-    """Return where a bias of the other sign is seen, that largest in the RMSE."""
-    same = (seen["method"] == row["method"]) & (seen["estimand"] == row["estimand"])
-    others = seen[same & (seen["value"] * row["value"] < 0)]
+def _alike(rows: pd.DataFrame, row: Mapping[Any, Any]) -> pd.DataFrame:
+    """Return the rows of the same method and estimand."""
+    same = (rows["method"] == row["method"]) & (rows["estimand"] == row["estimand"])
+    alike: pd.DataFrame = rows[same]
+    return alike
+
+
+def _elsewhere(study: StudyWords, seen: pd.DataFrame, row: Mapping[Any, Any]) -> str:
+    """Return where a bias is larger, and where it is to the other side, first that of most RMSE."""
+    text = ""
+    largest = seen.iloc[(seen["value"] * (1 if row["value"] > 0 else -1)).argmax()]
+    if abs(largest["value"]) > abs(row["value"]):
+        shown = number_with_error(largest["value"], largest["mcse"])
+        text = f"; the largest bias is {shown}{study.place(largest)}"
+    others = seen[seen["value"] * row["value"] < 0]
     if others.empty:
-        return ""
+        return text
     other = others.iloc[0]
-    return f"; it {_side(other)} it{study.place(other)}, by {_size(other)}"
-
-
-def _count_of(seen: pd.DataFrame, cells: pd.DataFrame, row: Mapping[Any, Any]) -> str:
-    """Return in how many conditions a method's numbers are off to the side of the worst."""
-    ours, total = (
-        of[(of["method"] == row["method"]) & (of["estimand"] == row["estimand"])]
-        for of in (seen, cells)
-    )
-    count = int((ours["value"] * row["value"] > 0).sum())
-    return f" in {count} of {len(total)} conditions, most" if len(total) > 1 else ""
+    return f"{text}; it {_side(other)} it{study.place(other)}, by {_size(other)}"
 
 
 def _standard_errors(study: StudyWords) -> Iterator[Finding]:
     cells = study.cells("relative_error_model_se")
     seen = cells[beyond(cells)]
     order = seen["value"].abs().sort_values(ascending=False, kind="stable").index
-    for row in (
-        seen.loc[order].drop_duplicates(["method", "estimand"]).head(MOST).to_dict("records")
-    ):
+    worst = seen.loc[order].drop_duplicates(["method", "estimand"]).head(MOST)
+    for row in worst.to_dict("records"):
+        total = len(_alike(cells, row))
+        count = int((_alike(seen, row)["value"] * row["value"] > 0).sum())
+        where = f" in {count} of {total} conditions, most" if total > 1 else ""
         side = "larger" if row["value"] > 0 else "smaller"
         yield Finding(
             f"The standard errors that {study.word(row, 'method')} returns for "
             f"{study.word(row, 'estimand')} are {percent(row | {'value': abs(row['value'])})} "
-            f"{side} than the spread of its estimates{_count_of(seen, cells, row)}"
-            f"{study.place(row)}.",
+            f"{side} than the spread of its estimates{where}{study.place(row)}.",
             warns=abs(row["value"]) > _MUCH,
         )
     if len(seen) and (rest := len(cells) - len(seen)):
@@ -176,11 +162,9 @@ def _means(study: StudyWords) -> Iterator[Finding]:
         whole = max(len(rows) for _, rows in of.groupby("method", sort=False))
         said = []
         for _, rows in of.groupby("method", sort=False):
-            ends = (rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()])
-            shown = (number_with_error(*row[["value", "mcse", "lower", "upper"]]) for row in ends)
             some = f" (in {len(rows)} of {whole} conditions)" if len(rows) < whole else ""
-            text = f"{study.word(rows.iloc[0], 'method')} {' to '.join(dict.fromkeys(shown))}"
-            said.append(f"{text}{some}")
+            word = study.word(rows.iloc[0], "method")
+            said.append(f"{word} {range_of(rows, with_error)}{some}")
         if len(said) > MOST:
             said[MOST:] = [f"{len(said) - MOST} more: see the table"]
         word = study.word(of.iloc[0], "estimand")
@@ -198,12 +182,8 @@ def _own_measures(study: StudyWords) -> Iterator[Finding]:
     own = frame[~frame["measure"].isin(known) & ~ours]
     told = []
     for _, rows in own[own["measure"] != "warned"].groupby(["measure", "method"], sort=False):
-        ends = (rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()])
-        shown = (number_with_error(*row[["value", "mcse", "lower", "upper"]]) for row in ends)
         first = rows.iloc[0]
-        numbers = (
-            range_of(rows) if is_share(first["measure"]) else " to ".join(dict.fromkeys(shown))
-        )
+        numbers = range_of(rows, percent if is_share(first["measure"]) else with_error)
         told.append(f"{study.word(first, 'measure')} of {study.word(first, 'method')}: {numbers}.")
     yield from map(Finding, told[:MOST])
     yield from left_out(told, "measure")
@@ -225,18 +205,18 @@ def _failures(study: StudyWords) -> Iterator[Finding]:
     for _, rows in failed.groupby("method", sort=False):
         fits = int(rows["replicates"][rows["measure"] == rows["measure"].iloc[0]].sum())
         count = round((rows["value"] * rows["used"]).sum())
-        if count:
-            some = True
-            kinds = rows[rows["value"] > 0]["measure"].unique()
-            shown = ""
-            if count < fits:
-                shown = f" ({share(count / fits, fits)}{_most_failed(study, rows)})"
-            yield Finding(
-                f"{'All' if count == fits else count} {'' if count == fits else f'of {fits} '}"
-                f"fits of {study.word(rows.iloc[0], 'method')} failed{shown}: "
-                f"{', '.join(kind.removeprefix('share_') for kind in kinds)}.",
-                warns=True,
-            )
+        if not count:
+            continue
+        some = True
+        kinds = rows[rows["value"] > 0]["measure"].str.removeprefix("share_").unique()
+        of, shown = "All", ""
+        if count < fits:
+            of = f"{count} of {fits}"
+            shown = f" ({share(count / fits, fits)}{_most_failed(study, rows)})"
+        yield Finding(
+            f"{of} fits of {study.word(rows.iloc[0], 'method')} failed{shown}: {', '.join(kinds)}.",
+            warns=True,
+        )
     if len(failed) and not some:
         yield Finding("No fit failed.")
 

@@ -63,26 +63,34 @@ def coverage(study: StudyWords) -> Iterator[Finding]:
                 f"{percent(row)} of the data sets: {100 * level:g} % within Monte Carlo error."
             )
     elif rest:
-        whole = pd.concat(rest, ignore_index=True)
-        lowest = whole.iloc[whole["value"].argmin()]
-        count = "interval" if len(rest) == 1 else f"{len(rest)} of {len(groups)} intervals"
-        others = f"the other {count}"
-        which = f"{others}, counted by method and estimand," if len(rest) < len(groups) else ""
-        one = which and len(rest) == 1
-        yield Finding(
-            f"{'The' if one else 'No'} coverage {f'of {which} ' if which else ''}is "
-            f"{'not ' if one else ''}below {100 * level:g} % by more than Monte Carlo error; "
-            f"the lowest is {percent(lowest)}, of "
-            f"{study.word(lowest, 'estimand')} by the {study.interval(lowest)}"
-            f"{study.place(lowest)}."
-        )
+        yield _enough(study, pd.concat(rest, ignore_index=True), len(rest), len(groups))
     if len(over := cells[cells["high"]]):
-        most = over.iloc[over["value"].argmax()]
-        yield Finding(
-            f"{cells_in_words(len(over), len(cells))} the coverage is above {100 * level:g} %: "
-            f"most of {study.word(most, 'estimand')} by the {study.interval(most)}, "
-            f"{percent(most)}{study.place(most)}."
-        )
+        yield _above(study, over, len(cells))
+
+
+def _enough(study: StudyWords, cells: pd.DataFrame, count: int, of: int) -> Finding:
+    """Return the sentence on the intervals that cover enough, `count` of them `of` all."""
+    lowest = cells.iloc[cells["value"].argmin()]
+    subject = "No coverage is"
+    if count < of:
+        others = "interval" if count == 1 else f"{count} of {of} intervals"
+        which = f"coverage of the other {others}, counted by method and estimand, is"
+        subject = f"The {which} not" if count == 1 else f"No {which}"
+    return Finding(
+        f"{subject} below {100 * study.level:g} % by more than Monte Carlo error; the lowest is "
+        f"{percent(lowest)}, of {study.word(lowest, 'estimand')} by the {study.interval(lowest)}"
+        f"{study.place(lowest)}."
+    )
+
+
+def _above(study: StudyWords, over: pd.DataFrame, total: int) -> Finding:
+    """Return the sentence on the cells whose coverage is above the level."""
+    most = over.iloc[over["value"].argmax()]
+    return Finding(
+        f"{cells_in_words(len(over), total)} the coverage is above {100 * study.level:g} %: most "
+        f"of {study.word(most, 'estimand')} by the {study.interval(most)}, {percent(most)}"
+        f"{study.place(most)}."
+    )
 
 
 def _told(
@@ -171,32 +179,35 @@ def _rejection(study: StudyWords, measure: str, alpha: float) -> Iterator[Findin
     cells["high"] = (cells["null"] == "true") & (z > quantile(len(cells)))
     groups = cells.groupby(["method", "interval", "estimand", "null"], sort=False)
     told = list[Finding]()
-    at = f" at {100 * alpha:g} %" if len(study.alphas) > 1 else ""
     for _, rows in groups:
-        first = rows.iloc[0]
-        where = {
-            "true": f" where it is true (nominal {100 * first['size']:g} %){_most(study, rows)}",
-            "false": f" where it is false (its power{at})",
-            "unknown": f", at the level {100 * alpha:g} %" if at else "",
-        }[first["null"]]
-        what = "hypothesis" if first["interval"] == TEST else "value"
         gaps = (rows["used"] < (1 - FEW_MISSING) * rows["replicates"]).any()
-        text = (
-            f"The {study.interval(first)} rejects the null {what} of "
-            f"{study.word(first, 'estimand')} in {range_of(rows)} of the data sets"
-            f"{' in which it exists' if gaps else ''}{where}"
-        )
+        text = _rejects(study, rows, alpha, in_which=" in which it exists" if gaps else "")
         if gaps:  # a missing interval or p-value rejects nothing
             counts = rows["replicates"].tolist()
             parts = (rows["value"] * rows["used"] / rows["replicates"]).tolist()
             ends = sorted(zip(parts, counts, strict=True))
             shown = " to ".join(dict.fromkeys(share(*end) for end in (ends[0], ends[-1])))
             text += f"; in {shown} of all data sets"
-        text += "."
-        told.append(Finding(text, warns=bool(rows["high"].any())))
+        told.append(Finding(f"{text}.", warns=bool(rows["high"].any())))
     told.sort(key=lambda finding: not finding.warns)
     yield from told[: 2 * MOST]  # size and power
     yield from left_out(told[MOST:], "rejection rate")
+
+
+def _rejects(study: StudyWords, rows: pd.DataFrame, alpha: float, in_which: str) -> str:
+    """Return how often an interval or test rejects, and whether it should."""
+    first = rows.iloc[0]
+    at = f" at {100 * alpha:g} %" if len(study.alphas) > 1 else ""
+    where = {
+        "true": f" where it is true (nominal {100 * first['size']:g} %){_most(study, rows)}",
+        "false": f" where it is false (its power{at})",
+        "unknown": f", at the level {100 * alpha:g} %" if at else "",
+    }[first["null"]]
+    what = "hypothesis" if first["interval"] == TEST else "value"
+    return (
+        f"The {study.interval(first)} rejects the null {what} of {study.word(first, 'estimand')} "
+        f"in {range_of(rows)} of the data sets{in_which}{where}"
+    )
 
 
 def _most(study: StudyWords, rows: pd.DataFrame) -> str:

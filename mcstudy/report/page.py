@@ -12,12 +12,13 @@ from typing import Any
 from mcstudy.analysis.select import factor_columns, levels_of, varying
 from mcstudy.arguments import as_path, counted
 from mcstudy.comparison.sensitivity import Sensitivity, sensitivity
-from mcstudy.errors import MCStudyError, ResultsError
+from mcstudy.errors import MCStudyError
 from mcstudy.figures import figure, specification
-from mcstudy.figures.output import script_safe
+from mcstudy.figures.output import check_place, script_safe, write
 from mcstudy.figures.style import labelled
 from mcstudy.measure import LEVEL
 from mcstudy.report.cells import page_data, too_many_comparisons
+from mcstudy.report.elements import reason
 from mcstudy.report.findings import findings
 from mcstudy.report.protocol import protocol_section
 from mcstudy.report.reported import Reported
@@ -37,6 +38,14 @@ _CONTENTS = (
     ("cells", "All numbers"),
 )
 _LONG_TABLE = 25  # rows; a longer one is folded away
+_RULE = (
+    "Each number has its Monte Carlo standard error (MCSE) in parentheses. A sentence is marked "
+    "with a triangle where something is off beyond Monte Carlo error, by 95 % limits that hold for "
+    "all cells at once: coverage below its nominal {level:g} %, rejection of a true null value "
+    "above {rejection:g} %, a bias of more than a tenth of the RMSE, standard errors off by more "
+    "than a tenth; or where fits failed. Below, and in compare, each difference has limits of its "
+    "own, so that more of them differ from 0."
+)
 
 
 def write_report(
@@ -71,15 +80,8 @@ def write_report(
     """
     folder = results.folder if folder is None else folder
     path = folder / NAME if output is None else as_path(output, "output", of="a file")
-    if path.is_dir():
-        raise ResultsError(f"{path}: is a folder; name a file")
-    if not path.parent.is_dir():
-        raise ResultsError(f"{path}: there is no folder {path.parent}; make it, or name another")
-    content = page(results, folder, running=running)
-    try:
-        path.write_text(content, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be written ({error.strerror})") from None
+    check_place(path)
+    write(path, page(results, folder, running=running).encode())
     return path
 
 
@@ -108,7 +110,7 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         protocol_section(results),
         environment_section(results, folder),
     ]
-    drawn, not_drawn = _figures(results)
+    figures, not_drawn = _figures(results)
     shown: str = environment.from_string(_text("page.html")).render(
         title=results.study["name"],
         subtitle=_subtitle(results),
@@ -116,24 +118,8 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         aims=_paragraphs(results.aims),
         contents=[*_CONTENTS, *((section.name, section.title) for section in sections)],
         findings=findings(results),
-        rule=(
-            "Each number has its Monte Carlo standard error (MCSE) in parentheses. A sentence is "
-            "marked with a triangle where something is off beyond Monte Carlo error, by 95 % "
-            f"limits that hold for all cells at once: coverage below its nominal {100 * level:g} "
-            f"%, rejection of a true null value above {100 * (1 - level):g} %, a bias of more than "
-            "a tenth of the RMSE, standard errors off by more than a tenth; or where fits failed. "
-            "Below, and in compare, each difference has limits of its own, so that more of them "
-            "differ from 0."
-        ),
-        figures=[
-            {
-                **made["usermeta"],
-                "description": made["description"],
-                # Title and caption are text of the page, which folds on a narrow screen.
-                "specification": Markup(script_safe({k: made[k] for k in made if k != "title"})),
-            }
-            for made in drawn
-        ],
+        rule=_RULE.format(level=100 * level, rejection=100 * (1 - level)),
+        figures=figures,
         not_drawn=not_drawn,
         table_note=_table_note(results),
         sections=sections,
@@ -176,24 +162,26 @@ def _subtitle(results: Reported) -> str:
     study, frame = results.study, results.performance
     fewest, most = int(frame["replicates"].min()), int(frame["replicates"].max())
     replicates = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    methods, factors = len(levels_of(frame, "method")), factor_columns(frame)
-    whole = len(results.conditions)
+    factors, whole = factor_columns(frame), len(results.conditions)
     stored = len(frame[factors].drop_duplicates()) if factors else whole
     conditions = counted(whole, "condition")
     if stored < whole:
         conditions = f"{stored} of {conditions} so far"
+    parts = [
+        f"Simulation study: {conditions}, {counted(len(levels_of(frame, 'method')), 'method')}, "
+        f"{replicates} replicates of each condition",
+        f"seed {study['seed']}",
+    ]
     runs = study.get("runs") or [{}]
-    date = str(runs[-1].get("started", ""))[:10]
-    return (
-        f"Simulation study: {conditions}, {counted(methods, 'method')}, "
-        f"{replicates} replicates of each condition; seed {study['seed']}"
-        + (f"; {date}" if date else "")
-    )
+    if date := str(runs[-1].get("started", ""))[:10]:
+        parts.append(date)
+    return "; ".join(parts)
 
 
-def _figures(results: Reported) -> tuple[list[Any], list[str]]:
-    """Return the figures that the study allows, as Vega-Lite, and a line for each other one."""
+def _figures(results: Reported) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the figures that the study allows, and a line for each other one."""
     from altair.utils.schemapi import debug_mode
+    from markupsafe import Markup
 
     drawn, lines = [], []
     # Altair checks each piece of a chart as it is made; our figures are checked by the tests.
@@ -202,10 +190,17 @@ def _figures(results: Reported) -> tuple[list[Any], list[str]]:
             if _says_nothing(results, name):
                 continue
             try:
-                drawn.append(specification(figure(results, name), validate=False))
+                made = specification(figure(results, name), validate=False)
             except MCStudyError as error:
-                reason = str(error).removeprefix(f"{results.folder}: ")
-                lines.append(f"No figure {name}: {reason}.")
+                lines.append(f"No figure {name}: {reason(error, results.folder)}.")
+                continue
+            # Title and caption are text of the page, which folds on a narrow screen.
+            untitled = {key: made[key] for key in made if key != "title"}
+            own = {
+                "description": made["description"],
+                "specification": Markup(script_safe(untitled)),
+            }
+            drawn.append(made["usermeta"] | own)
     return drawn, lines
 
 
@@ -229,14 +224,12 @@ def _table_note(results: Reported) -> str:
     fixed = ", ".join(
         labelled(results, name, levels_of(frame, name)[0]) for name in factors if name not in moving
     )
-    return (
-        "Every condition, method and measure; nothing is averaged over conditions."
-        + (f" Throughout: {fixed}." if fixed else "")
-        + f" {BOUNDS_MEANING}."
-        + (
-            f" The {many:,} comparisons of methods are not on this page: mcstudy compare "
+    notes = ["Every condition, method and measure; nothing is averaged over conditions."]
+    notes += [f"Throughout: {fixed}."] if fixed else []
+    notes.append(f"{BOUNDS_MEANING}.")
+    if many := too_many_comparisons(results):
+        notes.append(
+            f"The {many:,} comparisons of methods are not on this page: mcstudy compare "
             f"{results.folder} --methods A,B."
-            if (many := too_many_comparisons(results))
-            else ""
         )
-    )
+    return " ".join(notes)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,8 +13,8 @@ from mcstudy.analysis.precision import errors, precision_lines
 from mcstudy.analysis.select import factor_columns, levels_in_words, levels_of, varying
 from mcstudy.figures.style import label, labelled, level_label
 from mcstudy.measure import LEVEL, is_share
-from mcstudy.report.elements import Code, Part, Section, Term, as_table, number
-from mcstudy.report.reported import Reported
+from mcstudy.report.elements import Code, Part, Section, Table, Term, as_table, number
+from mcstudy.report.reported import Reported, keeps_rows
 from mcstudy.storage.provenance import CODE
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.numbers import number_with_error
@@ -26,6 +25,8 @@ _SHARE_AT = 0.95  # the coverage whose error says what a number of replicates is
 
 def protocol_section(results: Reported) -> Section:
     """Return aims, data-generating mechanism, estimands, methods and measures of a study."""
+    path = results.study.get("study_file")
+    study_file = Path(path).name if path else "STUDY"
     parts = [
         Part("Aims", ["See the head of this page." if results.aims.strip() else _NO_AIMS]),
         _mechanism(results),
@@ -36,15 +37,10 @@ def protocol_section(results: Reported) -> Section:
         Part(
             "The whole plan",
             ["This command writes the plan as the twenty questions of ADEMP-PreReg:"],
-            [f"mcstudy protocol {_study_file(results)} --output protocol.md --format markdown"],
+            [f"mcstudy protocol {study_file} --output protocol.md --format markdown"],
         ),
     ]
     return Section("protocol", "Protocol", parts)
-
-
-def _study_file(results: Reported) -> str:
-    path = results.study.get("study_file")
-    return Path(path).name if path else "STUDY"
 
 
 def _sources(results: Reported, kind: str) -> Mapping[str, Mapping[str, str]]:
@@ -59,12 +55,12 @@ def _mechanism(results: Reported) -> Part:
     count = len(study["conditions"])
     full = math.prod(len(levels) for levels in study["factors"].values())
     lines = []
-    if not factors:
-        lines.append("There is one condition, without factors.")
-    elif count == full:
-        lines.append(f"Conditions: {count}, all combinations of the levels.")
-    else:
-        lines.append(f"Conditions: {count} of the {full} combinations of the levels.")
+    which = ", all" if count == full else f" of the {full}"
+    lines.append(
+        f"Conditions: {count}{which} combinations of the levels."
+        if factors
+        else "There is one condition, without factors."
+    )
     terms = []
     for name in factors:
         levels = levels_in_words(name, levels_of(frame, name), results.labels)
@@ -99,59 +95,57 @@ def _code(name: str, source: Mapping[str, str]) -> Iterator[Code]:
         yield Code(f"Code of {name}", source["text"])
 
 
-def _true_value(value: float | None, mcse: float) -> str:
-    if value is None:
-        return "-"
-    return number_with_error(value, mcse) if mcse else number(value)
-
-
 def _estimands(results: Reported) -> Part:
-    truths = results.study.get("truths") or {}
-    errors = results.study.get("truth_errors") or {}
+    study = results.study
+    truths, errors_of = study.get("truths") or {}, study.get("truth_errors") or {}
     names = list(dict.fromkeys(name for of in truths.values() for name in of))
-    lines, differ = [], []
+    values = {name: {of.get(name) for of in truths.values()} for name in names}
+    differ = [name for name in names if len(values[name]) > 1]
     own = results.performance.loc[results.performance["measure"] == "bias", "estimand"].unique()
-    lines += [
+    lines = [
         f"Each data set has a true {label(results, name, 'estimand')} of its own."
         for name in own
         if name not in names
     ]
-    for name in names:
-        values = {of.get(name) for of in truths.values()}
-        if len(values) == 1:
-            (value,) = values
-            found = {of.get(name, 0.0) for of in errors.values()}
-            mcse = found.pop() if len(found) == 1 else 0.0
-            shown = "is not known" if value is None else f"is {_true_value(value, mcse)}"
-            everywhere = " under every condition" if len(truths) > 1 else ""
-            lines.append(f"The true {label(results, name, 'estimand')} {shown}{everywhere}.")
-        else:
-            differ.append(name)
-    tables = []
-    if differ:
-        moving = varying(results.performance, factor_columns(results.performance))
-        rows = []
-        for row in results.conditions.to_dict("records"):
-            at = [level_label(results, name, row[name]) for name in moving]
-            here = str(row["condition"])
-            known = (truths.get(here, {}).get(name) for name in differ)
-            mcses = (errors.get(here, {}).get(name, 0.0) for name in differ)
-            rows.append([*at, *map(_true_value, known, mcses)])
-        heads = [*(label(results, name, "factor") for name in moving)]
-        heads += [label(results, name, "estimand") for name in differ]
-        grid = Grid(heads, rows, labels=len(moving))
-        tables.append(as_table(Document(blocks=[Block("True values by condition", grid)])))
-    if any(errors.values()):
+    everywhere = " under every condition" if len(truths) > 1 else ""
+    for name in (name for name in names if name not in differ):
+        (value,) = values[name]
+        found = {of.get(name, 0.0) for of in errors_of.values()}
+        mcse = found.pop() if len(found) == 1 else 0.0
+        known = "is not known" if value is None else f"is {_true_value(value, mcse)}"
+        lines.append(f"The true {label(results, name, 'estimand')} {known}{everywhere}.")
+    if any(errors_of.values()):
         lines.append("In brackets the Monte Carlo error of a true value that was simulated.")
-    source = _sources(results, "study").get("estimands", {})
-    null = results.study.get("null")
-    if null is not None:
+    if (null := study.get("null")) is not None:
         given = null if isinstance(null, Mapping) else dict.fromkeys(names, null)
         said = ", ".join(f"{label(results, k, 'estimand')} = {number(v)}" for k, v in given.items())
         lines.append(f"Null values, which rejection is about: {said}.")
-    if (alpha := results.study.get("alpha")) is not None:
+    if (alpha := study.get("alpha")) is not None:
         lines.append(f"Level at which p-values reject: {', '.join(map(number, alpha))}.")
-    return Part("Estimands", lines, tables=tables, code=[*_code("estimands", source)])
+    tables = [_true_values(results, differ)] if differ else []
+    code = [*_code("estimands", _sources(results, "study").get("estimands", {}))]
+    return Part("Estimands", lines, tables=tables, code=code)
+
+
+def _true_values(results: Reported, estimands: Sequence[str]) -> Table:
+    """Return the true values that are not the same under all conditions."""
+    truths, errors_of = results.study["truths"], results.study.get("truth_errors") or {}
+    moving = varying(results.performance, factor_columns(results.performance))
+    rows = []
+    for row in results.conditions.to_dict("records"):
+        here, mcses = (of.get(str(row["condition"]), {}) for of in (truths, errors_of))
+        known = [_true_value(here.get(name), mcses.get(name, 0.0)) for name in estimands]
+        rows.append([*(level_label(results, name, row[name]) for name in moving), *known])
+    heads = [label(results, name, "factor") for name in moving]
+    heads += [label(results, name, "estimand") for name in estimands]
+    grid = Grid(heads, rows, labels=len(moving))
+    return as_table(Document(blocks=[Block("True values by condition", grid)]))
+
+
+def _true_value(value: float | None, mcse: float) -> str:
+    if value is None:
+        return "-"
+    return number_with_error(value, mcse) if mcse else number(value)
 
 
 def _methods(results: Reported) -> Part:
@@ -186,8 +180,7 @@ def _methods(results: Reported) -> Part:
 def _measures(results: Reported) -> Part:
     own = _sources(results, "measure")
     terms = []
-    compared = results.study.get("keep", "rows") == "rows"
-    tables = [results.performance, *([results.comparisons] if compared else [])]
+    tables = [results.performance, *([results.comparisons] if keeps_rows(results) else [])]
     of_fits = levels_of(results.fit_measures, "measure")
     names = [*(name for frame in tables for name in levels_of(frame, "measure")), *of_fits]
     for name in sorted(names, key=lambda name: name.startswith(("share_", "warned"))):
@@ -217,18 +210,7 @@ def _replicates(results: Reported) -> Iterator[str]:
         f"{100 * error:.2g} percentage points, and the largest of any share "
         f"{100 * math.sqrt(0.25 / fewest):.2g}."
     )
-    for name in ("coverage", "rejection", "bias", "rmse", "mean"):
-        rows = frame[frame["measure"] == name]
-        error_of = errors(rows) if len(rows) else np.array([])
-        if len(rows) and np.isfinite(error_of).any():
-            place = int(np.nanargmax(error_of))
-            unit = 100 if is_share(name) else 1
-            where = _cell(results, rows.iloc[place])
-            points = " percentage points" if unit == 100 else ""
-            yield (
-                f"Largest Monte Carlo standard error of {label(results, name, 'measure')}: "
-                f"{unit * error_of[place]:.2g}{points} ({where})."
-            )
+    yield from _largest_errors(results)
     goals = study.get("precision")
     if not goals:
         yield "No precision was asked for; the number of replicates was fixed beforehand."
@@ -244,12 +226,20 @@ def _replicates(results: Reported) -> Iterator[str]:
         yield from (f"{line}." for line in precision_lines(frame, goals, most))
 
 
-def _cell(results: Reported, row: Any) -> str:
-    factors = varying(results.performance, factor_columns(results.performance))
-    names = [*factors, "method", "estimand", "interval"]
-    shown = [
-        labelled(results, name, row[name])
-        for name in names
-        if isinstance(row[name], str) or name in factors
-    ]
-    return ", ".join(shown)
+def _largest_errors(results: Reported) -> Iterator[str]:
+    """Yield the largest Monte Carlo standard error of each measure that a study is about."""
+    frame = results.performance
+    factors = varying(frame, factor_columns(frame))
+    for name in ("coverage", "rejection", "bias", "rmse", "mean"):
+        rows = frame[frame["measure"] == name]
+        error_of = errors(rows) if len(rows) else np.array([])
+        if not np.isfinite(error_of).any():
+            continue
+        place = int(np.nanargmax(error_of))
+        row = rows.iloc[place]
+        names = [n for n in ("method", "estimand", "interval") if isinstance(row[n], str)]
+        where = ", ".join(labelled(results, n, row[n]) for n in (*factors, *names))
+        largest = error_of[place]
+        shown = f"{100 * largest:.2g} percentage points" if is_share(name) else f"{largest:.2g}"
+        words = label(results, name, "measure")
+        yield f"Largest Monte Carlo standard error of {words}: {shown} ({where})."

@@ -45,3 +45,8 @@ class Reported(StudyTables, Protocol):
 
     def failure_overlap(self) -> Overlap:
         """Return how often methods fail together."""
+
+
+def keeps_rows(results: Reported) -> bool:
+    """Return whether the study keeps its rows; what lies between its fits is known then only."""
+    return bool(results.study.get("keep", "rows") == "rows")

@@ -21,9 +21,9 @@ from mcstudy.comparison.sensitivity import Sensitivity
 from mcstudy.errors import MCStudyError
 from mcstudy.figures.style import label, level_label
 from mcstudy.method import Status
-from mcstudy.report.elements import Part, Section, Table, Term, as_table
+from mcstudy.report.elements import Part, Section, Table, Term, as_table, reason
 from mcstudy.report.findings import SOUND
-from mcstudy.report.reported import Reported
+from mcstudy.report.reported import Reported, keeps_rows
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 from mcstudy.tables.summary import endings
@@ -34,6 +34,8 @@ _RANKED = ("rmse", "coverage")
 
 def failures_section(results: Reported, ranked: Callable[[str], Sensitivity]) -> Section:
     """Return how the fits ended, what failures do to the rankings, and the warnings."""
+    ends = endings(columns_of(results.performance), method_order(results.study), results.labels)
+    blocks = [ends, *_ends_by_condition(results)]
     parts = [
         Part(
             "How the fits ended",
@@ -44,19 +46,12 @@ def failures_section(results: Reported, ranked: Callable[[str], Sensitivity]) ->
                 *_missing_intervals(results),
                 *(f"{line}." for line in results.unusable),
             ],
-            tables=[
-                as_table(Document(blocks=[_ends(results)])),
-                *_ends_by_condition(results),
-            ],
+            tables=[as_table(Document(blocks=[block])) for block in blocks],
         ),
         *_rankings(results, ranked),
         _warnings(results),
     ]
     return Section("failures", "Failures and missing results", parts)
-
-
-def _ends(results: Reported) -> Block:
-    return endings(columns_of(results.performance), method_order(results.study), results.labels)
 
 
 def _missing_intervals(results: Reported) -> Iterator[str]:
@@ -72,7 +67,7 @@ def _missing_intervals(results: Reported) -> Iterator[str]:
         yield "No interval is missing."
 
 
-def _ends_by_condition(results: Reported) -> Iterator[Table]:
+def _ends_by_condition(results: Reported) -> Iterator[Block]:
     """Yield the fits that did not end ok, by condition and method, where there are any."""
     frame = results.performance
     shares = frame[frame["measure"].str.startswith("share_") & (frame["value"] > 0)]
@@ -81,10 +76,9 @@ def _ends_by_condition(results: Reported) -> Iterator[Table]:
     if others.empty or not moving:
         return
     statuses = [f"share_{word}" for word in Status if f"share_{word}" in set(others["measure"])]
-    rows = []
-    for keys, cells in others.groupby([*moving, "method"], sort=False, dropna=False):
+    rows, names = [], [*moving, "method"]
+    for keys, cells in others.groupby(names, sort=False, dropna=False):
         counts = dict(zip(cells["measure"], cells["value"] * cells["used"], strict=True))
-        names = [*moving, "method"]
         shown = [level_label(results, name, key) for name, key in zip(names, keys, strict=True)]
         fits = int(cells["replicates"].max())
         rows.append(
@@ -92,42 +86,34 @@ def _ends_by_condition(results: Reported) -> Iterator[Table]:
         )
     heads = [*(label(results, name, "factor") for name in moving), "method", "fits"]
     heads += [status.removeprefix("share_") for status in statuses]
-    block = Block("Fits that did not end ok", Grid(heads, rows, labels=len(moving) + 1))
-    yield as_table(Document(blocks=[block]))
-
-
-def _some_failed(results: Reported) -> bool:
-    frame = results.performance
-    sound = [f"share_{status}" for status in SOUND]
-    failed = frame["measure"].str.startswith("share_") & ~frame["measure"].isin(sound)
-    return bool((frame["value"][failed] > 0).any())
+    yield Block("Fits that did not end ok", Grid(heads, rows, labels=len(moving) + 1))
 
 
 def _rankings(results: Reported, ranked: Callable[[str], Sensitivity]) -> Iterator[Part]:
     """Yield whether failures could turn the ranking of the methods, and which fail together."""
-    if len(levels_of(results.performance, "method")) < 2:
+    frame, lines, tables = results.performance, list[str](), list[Table]()
+    if len(levels_of(frame, "method")) < 2:
         return
-    if results.study.get("keep", "rows") != "rows":
-        yield Part("Do failures change the ranking?", ["No rows are kept, so it is not known."])
-        return
-    if not _some_failed(results):
-        yield Part("Do failures change the ranking?", ["No fit failed: the rankings are as shown."])
-        return
-    lines, tables = [], []
-    names = [name for name in _RANKED if (results.performance["measure"] == name).any()]
-    makers: list[Callable[[], Printed]] = [partial(ranked, name) for name in names]
-    for make in (*makers, results.failure_overlap):
-        try:
-            tables.append(as_table(make().document()))
-        except MCStudyError as error:
-            lines.append(f"{_reason(error, results.folder)}.")
+    failures = [f"share_{status}" for status in Status if status not in SOUND]
+    if not keeps_rows(results):
+        lines.append("No rows are kept, so it is not known.")
+    elif not (frame["value"][frame["measure"].isin(failures)] > 0).any():
+        lines.append("No fit failed: the rankings are as shown.")
+    else:
+        names = [name for name in _RANKED if (frame["measure"] == name).any()]
+        makers: list[Callable[[], Printed]] = [partial(ranked, name) for name in names]
+        for make in (*makers, results.failure_overlap):
+            try:
+                tables.append(as_table(make().document()))
+            except MCStudyError as error:
+                lines.append(f"{reason(error, results.folder)}.")
     yield Part("Do failures change the ranking?", lines, tables=tables)
 
 
 def _warnings(results: Reported) -> Part:
     from mcstudy.comparison.failures import warnings_document
 
-    if results.study.get("keep", "rows") != "rows":
+    if not keeps_rows(results):
         return Part("Warnings", ["No rows are kept, so the texts of warnings are not known."])
     kinds = results.warnings()
     if kinds.empty:
@@ -135,16 +121,11 @@ def _warnings(results: Reported) -> Part:
     return Part("Warnings", tables=[as_table(warnings_document(kinds, results.labels))])
 
 
-def _reason(error: MCStudyError, folder: Path) -> str:
-    return str(error).removeprefix(f"{folder}: ")
-
-
 def adequacy_section(
     results: Reported, folder: Path, ranked: Callable[[str], Sensitivity]
 ) -> Section:
     """Return whether the study is good enough for what is said from it, a part for each check."""
-    rows_kept = results.study.get("keep", "rows") == "rows"
-    comparisons = results.comparisons if rows_kept else None
+    comparisons = results.comparisons if keeps_rows(results) else None
     # Of the folder itself: while a run is at work the tables are in another, which has no rows.
     made = adequacy(folder, results.performance, comparisons, record=results.study, ranked=ranked)
     parts = []
@@ -192,19 +173,13 @@ def environment_section(results: Reported, folder: Path) -> Section:
 def _decisions(results: Reported) -> Iterator[str]:
     """Yield what was decided after the study was declared."""
     study = results.study
-    runs = len(study.get("runs") or ())
-    yield f"Runs that computed fits: {runs}."
-    older = list(study.get("older_rows") or ())
-    yield from (f"{line}." for line in older)
-    if not older:
-        yield "No row is from older code."
-    discarded = len(study.get("discarded") or ())
-    yield (
-        "No row was discarded."
-        if not discarded
-        else f"Rows of {discarded} earlier version{'s' * (discarded > 1)} of the code were "
-        "discarded."
-    )
+    yield f"Runs that computed fits: {len(study.get('runs') or ())}."
+    yield from (f"{line}." for line in study.get("older_rows") or ["No row is from older code"])
+    if discarded := len(study.get("discarded") or ()):
+        versions = f"{discarded} earlier version{'s' * (discarded > 1)} of the code"
+        yield f"Rows of {versions} were discarded."
+    else:
+        yield "No row was discarded."
     if study.get("precision"):
         yield "The run ended in each condition by its precision; see Replicates in the protocol."
 

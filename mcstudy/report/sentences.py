@@ -7,7 +7,7 @@ What is said to be off is so beyond Monte Carlo error by limits that hold for al
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
@@ -123,10 +123,10 @@ def share(value: float, of: float) -> str:
     return percent({"value": value, "mcse": error})
 
 
-def range_of(rows: pd.DataFrame) -> str:
+def range_of(rows: pd.DataFrame, said: Callable[[pd.Series[Any]], str] = percent) -> str:
     """Return "42 % (8)", or "42 % (8) to 45 % (8)" of several."""
     ends = (rows.iloc[rows["value"].argmin()], rows.iloc[rows["value"].argmax()])
-    return " to ".join(dict.fromkeys(map(percent, ends)))
+    return " to ".join(dict.fromkeys(map(said, ends)))
 
 
 def left_out(told: Sequence[object], noun: str, what: str = "") -> Iterator[Finding]:

@@ -8,11 +8,12 @@ import importlib
 import importlib.util
 import inspect
 import linecache
+import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -139,15 +140,16 @@ def _look_around(folder: Path) -> None:
     Modules imported before under the name of one of them are forgotten: they are of another folder,
     or from before an edit. What is installed comes first all the same.
     """
+    neighbours = _neighbours(folder, {name.partition(".")[0] for name in sys.modules})
     for name, module in list(sys.modules.items()):
-        top, path = name.partition(".")[0], file_of(module)
-        if top in (OURS, "__main__") or path is None or path.endswith((".so", ".pyd")):
+        if name.partition(".")[0] not in neighbours:
             continue
-        is_neighbour = (folder / f"{top}.py").exists() or any((folder / top).glob("*.py"))
+        path = file_of(module)
         # A test beside the study that loads it at its top is still being imported itself.
         at_work = getattr(getattr(module, "__spec__", None), "_initializing", False)
-        if is_neighbour and not at_work and not is_installed_path(path):
-            del sys.modules[name]
+        if path is None or path.endswith((".so", ".pyd")) or at_work or is_installed_path(path):
+            continue
+        del sys.modules[name]
     importlib.invalidate_caches()
     _Finder.folder = str(folder)
     if _Finder not in sys.meta_path:
@@ -155,6 +157,19 @@ def _look_around(folder: Path) -> None:
         sys.meta_path.insert(places[0] if places else len(sys.meta_path), _Finder)
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
+
+
+def _neighbours(folder: Path, names: Collection[str]) -> set[str]:
+    """Return which names of modules stand in a folder; its list says for most that they do not."""
+    there: set[str] = set()
+    with suppress(OSError):
+        there.update(os.listdir(folder))
+    return {
+        top
+        for top in names
+        if (f"{top}.py" in there and (folder / f"{top}.py").exists())
+        or (top in there and any((folder / top).glob("*.py")))
+    } - {OURS, "__main__"}
 
 
 class _Finder:

@@ -6,15 +6,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from mcstudy.arguments import short, suggestion
-from mcstudy.columns import WARNED
 from mcstudy.errors import StudyError
 from mcstudy.grid import Grid, is_plain, level_text
-from mcstudy.measure import BUILT_IN, REJECTION
-from mcstudy.method import Status
+from mcstudy.measure import REJECTION, known_measures
 
 Labels = Mapping[str, str]
 _KNOWN_LATER = ("interval", "diagnostic")  # by what the methods return
-
 
 MEASURE_WORDS = {
     "bias": "Bias",
@@ -64,17 +61,7 @@ _BEGINNINGS = {
 
 
 def label(labels: Labels, name: str, kind: str = "") -> str:
-    """Return the words for a name; the name itself where it has no label.
-
-    Parameters
-    ----------
-    labels : mapping of str to str
-        As in `Study`.
-    name : str
-        Of a factor, method, estimand, interval, measure or diagnostic.
-    kind : str, optional
-        Which of these: a label of ``interval=wald`` comes before one of ``wald``.
-    """
+    """Return the words for a name, or the name itself; ``interval=wald`` comes before ``wald``."""
     return labels.get(f"{kind}={name}", labels.get(name, name))
 
 
@@ -108,29 +95,17 @@ def check_labelled(
 ) -> None:
     """Raise StudyError for the label of what a study does not have.
 
-    Parameters
-    ----------
-    labels : mapping of str to str
-        What `check_labels` has let pass.
-    where : str
-        Begins the message.
-    conditions : Grid
-        Of the study.
-    names : mapping of str to collection of str
-        Its names by kind: ``"method"`` and, of its own, ``"measure"``.
-    estimands : collection of str, optional
-        Its estimands. Without them, as they are known by the true values only, a name that may be
-        one passes.
+    `names` are its methods and its own measures, by kind. Without `estimands`, which may be known
+    by the true values only, a name that may be one passes.
     """
     if not labels:
         return
     factors = list(conditions.factors)
-    shares = (f"share_{status}" for status in Status)
     known = {
         "factor": factors,
         "method": names["method"],
         "estimand": estimands or (),
-        "measure": [*BUILT_IN, *shares, WARNED, *names["measure"]],
+        "measure": known_measures(names["measure"]),
     }
     levels = {
         f"{factor}={text}"
@@ -141,11 +116,11 @@ def check_labelled(
     every = [name for of in known.values() for name in of]
     for name in labels:
         kind, _, rest = name.partition("=")
-        if name in every or name in levels or rest in known.get(kind, ()):
-            continue
-        if rest and kind in _KNOWN_LATER:
-            continue
-        if estimands is None and kind not in (*factors, "factor", "method", "measure"):
+        is_known = name in every or name in levels or rest in known.get(kind, ())
+        is_known_later = (rest and kind in _KNOWN_LATER) or (
+            estimands is None and kind not in (*factors, "factor", "method", "measure")
+        )
+        if is_known or is_known_later:
             continue
         raise StudyError(
             f"{where}: labels names {short(name)}{suggestion(name, [*every, *sorted(levels)])}, "

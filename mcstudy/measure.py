@@ -66,6 +66,11 @@ class Measured(NamedTuple):
 MISSING = Measured(math.nan, math.nan, 0)
 
 
+def known_measures(own: Iterable[str] = ()) -> list[str]:
+    """Return the measures that there may be of a study with some of its own."""
+    return [*BUILT_IN, *(f"share_{status}" for status in Status), WARNED, *own]
+
+
 def is_share(measure: str) -> bool:
     """Return whether a measure is the share of replicates in which something holds."""
     return measure in _SHARES or measure.startswith(("share_", f"{REJECTION}_"))
@@ -161,7 +166,7 @@ def check_targets(targets: object, listed: str, each: str, own: Iterable[str] = 
     """
     if not isinstance(targets, Mapping) or not targets:
         raise StudyError(f"{listed} is {targets!r}; write {{'coverage': 0.005}}")
-    known = [*BUILT_IN, *(f"share_{status}" for status in Status), WARNED, *own]
+    known = known_measures(own)
     for measure, target in targets.items():
         if measure not in known:
             raise StudyError(

@@ -6,6 +6,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
@@ -113,17 +114,7 @@ class Fit(NamedTuple):
 
 
 class SharedMethod:
-    """One of the methods that a function answers for together; called, it gives that one's answer.
-
-    Parameters
-    ----------
-    function : callable
-        Returns an answer for each of its methods, by name.
-    name : str
-        Of this one.
-    names : tuple of str
-        Of all of them.
-    """
+    """One of the methods, all of `names`, that a function answers for together, by name."""
 
     def __init__(self, function: Callable[..., Any], name: str, names: tuple[str, ...]) -> None:
         self.function = function
@@ -213,6 +204,13 @@ def wraps_batched(function: Callable[..., Any]) -> bool:
     function = getattr(function, "__func__", function)
     owner, form = _attached(function)
     return owner is not None and owner is not function and owner is form
+
+
+def argument_names(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's arguments, or of its batch form's; none of a builtin."""
+    with suppress(TypeError, ValueError):
+        return list(inspect.signature(batch_of(function) or function).parameters)
+    return []
 
 
 def _attached(function: Callable[..., Any]) -> tuple[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -225,12 +225,10 @@ class Results(Printed):
     def rows(self, table: str, conditions: Sequence[str]) -> pd.DataFrame:
         """Return the rows of a table under some conditions, given by their keys."""
         wanted = [("condition", "in", list(conditions))]
-
-        def read(file: Any) -> pd.DataFrame:
-            found: pd.DataFrame = pq.read_table(file, filters=wanted).to_pandas()
-            return found
-
-        return self._table(table, read)
+        found: pd.DataFrame = self._table(
+            table, lambda file: pq.read_table(file, filters=wanted).to_pandas()
+        )
+        return found
 
     def compare(
         self,
@@ -457,7 +455,7 @@ class Results(Printed):
     @property
     def summary(self) -> str:
         """The measures that matter most and how the fits ended, as text: a screen at most."""
-        return render(self._summary([*self._remarks()], verbose=False), "text")
+        return render(performance_summary(self.measures, self.study, beside=self._remarks), "text")
 
     def document(self, tables: str | None = None, *, verbose: bool = False) -> Document:
         """Return the summary and where the tables are.
@@ -470,10 +468,10 @@ class Results(Printed):
             Every cell, however many there are, in place of a screen.
         """
         place = f"Tables: {self.folder if tables is None else tables}"
-        beside = [*self._remarks(), Block(lines=[place])]
+        beside = [*self._remarks, Block(lines=[place])]
         if verbose and self._keep == "rows" and len(self.fit_measures):
             beside = [self._fit_table(), *beside]
-        made = self._summary(beside, verbose=verbose)
+        made = performance_summary(self.measures, self.study, beside=beside, verbose=verbose)
         return replace(made, frames=[lambda: self.performance])
 
     def _fit_table(self) -> Block:
@@ -486,20 +484,20 @@ class Results(Printed):
         heading = "Seconds and diagnostics of the fits: mean (Monte Carlo standard error)"
         return replace(block, heading=heading)
 
-    def _summary(self, beside: Sequence[Block], *, verbose: bool) -> Document:
-        return performance_summary(self.measures, self.study, beside=beside, verbose=verbose)
-
-    def _remarks(self) -> Iterator[Block]:
-        """Yield what is to be known of this kind of study."""
+    @property
+    def _remarks(self) -> list[Block]:
+        """What is to be known of this kind of study."""
+        remarks = []
         if self._keep == "measures":
             lost = (
                 f"No rows are kept (keep='measures'): there is no {', '.join(NEED_ROWS)}, "
                 "no measure of one's own and no comparison"
             )
-            yield Block(lines=[lost])
+            remarks.append(Block(lines=[lost]))
         if "precision" in self.study:
             wanted, most = self.study["precision"], self.study["max_replicates"]
-            yield Block(lines=precision_lines(self.performance, wanted, most))
+            remarks.append(Block(lines=precision_lines(self.performance, wanted, most)))
+        return remarks
 
 
 class _OfFits:

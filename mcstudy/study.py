@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from mcstudy.arguments import is_number, short
 from mcstudy.errors import StudyError
+from mcstudy.functions import PREPARED, check_takes, methods_by_name
 from mcstudy.grid import Condition, Grid, check_levels, is_plain
 from mcstudy.labels import check_labelled, check_labels
 from mcstudy.measure import (
@@ -24,15 +24,12 @@ from mcstudy.measure import (
     check_targets,
     rejection_at,
 )
-from mcstudy.method import SharedMethod, batch_of, function_of, wraps_batched
 from mcstudy.truths import DATA, RNG, as_truths, asks_for, factors_used, simulated_truths
 
 MAX_REPLICATES = 2**32  # the spawn key of a stream is one word of 32 bits (mcstudy.streams)
 MAX_SECONDS = 1e9
 """Of a time limit: the timer of a process counts nanoseconds in 63 bits."""
 SIMULATE = "simulate"
-PREPARED = "prepared"
-"""The argument of `simulate` and of methods that gets what `prepare` returns."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -163,6 +160,34 @@ class Study:
                 f"study name {self.name!r} cannot name a folder; "
                 "use letters, digits, '.', '_' and '-'"
             )
+        self._check_conditions()
+        self._check_values()
+        methods = methods_by_name(self.methods, self.name, self.prepare is not None)
+        object.__setattr__(self, "methods", MappingProxyType(methods))
+        if self.reference is not None and self.reference not in list(methods):
+            raise StudyError(
+                f"{self.name}: reference {self.reference!r} is no method; "
+                f"choose from {', '.join(methods)}"
+            )
+        self._check_time_limit()
+        check_measures(self.measures, self.name, self.conditions.factors)
+        check_null(self.null, self.name)
+        check_alpha(self.alpha, self.name)
+        check_labels(self.labels, self.name)
+        object.__setattr__(self, "labels", dict(self.labels))
+        self.check_labelled()
+        self._check_kept()
+        self._check_functions()
+        self._check_precision()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, with a dict of the methods: what cannot be changed is not pickled."""
+        return {**vars(self), "methods": dict(self.methods), "prepared_by_condition": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, methods=MappingProxyType(state["methods"]))
+
+    def _check_conditions(self) -> None:
         if not isinstance(self.conditions, Grid):
             raise StudyError(
                 f"{self.name}: conditions is a {type(self.conditions).__name__}; write grid(...)"
@@ -170,6 +195,8 @@ class Study:
         if not self.conditions.conditions:
             raise StudyError(f"{self.name}: the grid keeps no condition; loosen its where(...)")
         check_levels(self.conditions)
+
+    def _check_values(self) -> None:
         for name in ("replicates", "seed", "max_replicates"):
             object.__setattr__(self, name, as_integer(getattr(self, name)))
         check_replicates(self.replicates, self.name)
@@ -181,45 +208,53 @@ class Study:
             raise StudyError(
                 f"{self.name}: streams is {self.streams!r}; say 'independent' or 'common'"
             )
-        self._check_methods()
-        self._check_time_limit()
-        check_measures(self.measures, self.name, list(self.conditions.factors))
-        check_null(self.null, self.name)
-        check_alpha(self.alpha, self.name)
-        self._check_level()
+        if self.level is not None and not (is_number(self.level) and 0 < self.level < 1):
+            raise StudyError(
+                f"{self.name}: level is {self.level!r}; give a number between 0 and 1, or None "
+                "to form no intervals"
+            )
         if not isinstance(self.aims, str) or not is_plain(self.aims):
             raise StudyError(f"{self.name}: aims is {short(self.aims)}; give a text")
-        check_labels(self.labels, self.name)
-        object.__setattr__(self, "labels", dict(self.labels))
-        self.check_labelled()
-        if self.keep == "measures" and len(self.alphas) > 1:
-            raise StudyError(
-                f"{self.name}: several levels of alpha need the rows, and keep='measures' has "
-                "none; give one"
-            )
-        if self.keep == "measures" and self.measures:
-            raise StudyError(
-                f"{self.name}: measures of your own need the rows, and keep='measures' has none; "
-                "leave one of the two out"
-            )
+
+    def _check_kept(self) -> None:
+        """Raise StudyError for what needs the rows where none are kept."""
+        need_rows = {
+            "several levels of alpha need the rows, and keep='measures' has none; give one": (
+                len(self.alphas) > 1
+            ),
+            "measures of your own need the rows, and keep='measures' has none; leave one of the "
+            "two out": self.measures,
+            "precision is judged by rows, and keep='measures' has none; give a number of "
+            "replicates in place of precision": self.precision is not None,
+        }
+        for message, applies in need_rows.items():
+            if applies and self.keep == "measures":
+                raise StudyError(f"{self.name}: {message}")
+
+    def _check_functions(self) -> None:
         factors = self.conditions.factors
-        self._check_prepare(factors)
+        if self.prepare is not None:
+            if PREPARED in factors:
+                raise StudyError(
+                    f"{self.name}: a factor is called {PREPARED!r}, as what prepare returns; "
+                    "rename it"
+                )
+            check_takes(factors, "prepare", self.prepare, self.name, optional={"rng"})
         shared = {PREPARED} if self.prepare is not None else set()
-        _check_takes(
-            factors, "simulate", self.simulate, leading=1, where=self.name, optional=shared
-        )
-        self._check_estimands(factors)
+        check_takes(factors, "simulate", self.simulate, self.name, leading=1, optional=shared)
+        if self.estimands is not None:
+            try:
+                asked = self.truth_from
+            except ValueError as error:
+                raise StudyError(f"{self.name}: {error}") from None
+            check_takes(factors, "estimands", self.estimands, self.name, optional={asked})
+            if asked == DATA and self.keep == "measures":
+                raise StudyError(
+                    f"{self.name}: estimands asks for data, and keep='measures' keeps sums about "
+                    "true values that all replicates share; keep the rows"
+                )
         if self.oracle is not None:
-            _check_takes(factors, "oracle", self.oracle, leading=0, where=self.name)
-        self._check_precision()
-        object.__setattr__(self, "methods", MappingProxyType(dict(self.methods)))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the fields, with a dict of the methods: what cannot be changed is not pickled."""
-        return {**vars(self), "methods": dict(self.methods), "prepared_by_condition": {}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, methods=MappingProxyType(state["methods"]))
+            check_takes(factors, "oracle", self.oracle, self.name)
 
     def _check_precision(self) -> None:
         if self.precision is None:
@@ -229,11 +264,6 @@ class Study:
                     "say precision={'coverage': 0.005}, or leave it out"
                 )
             return
-        if self.keep == "measures":
-            raise StudyError(
-                f"{self.name}: precision is judged by rows, and keep='measures' has none; "
-                "give a number of replicates in place of precision"
-            )
         listed, each = f"{self.name}: precision", f"{self.name}: the precision"
         check_targets(self.precision, listed, each, (*self.measures, *rejection_at(self.alphas)))
         if self.null is None and self.alpha is None and "rejection" in self.precision:
@@ -257,64 +287,6 @@ class Study:
         """Raise StudyError for a label of what is not there; see `mcstudy.labels`."""
         names = {"method": list(self.methods), "measure": list(self.measures)}
         check_labelled(self.labels, self.name, self.conditions, names, estimands)
-
-    def _check_level(self) -> None:
-        if self.level is None:
-            return
-        if not is_number(self.level) or not 0 < self.level < 1:
-            raise StudyError(
-                f"{self.name}: level is {self.level!r}; give a number between 0 and 1, or None "
-                "to form no intervals"
-            )
-
-    def _check_methods(self) -> None:
-        if not isinstance(self.methods, Mapping) or not self.methods:
-            raise StudyError(
-                f"{self.name}: methods is {self.methods!r}; write {{'name': function}}"
-            )
-        for key, method in self.methods.items():
-            names = key if isinstance(key, tuple) and key else (key,)
-            for name in names:
-                named = isinstance(name, str) and name and name == name.strip() and is_plain(name)
-                if not named or "," in name:
-                    raise StudyError(
-                        f"{self.name}: {name!r} cannot name a method; use a text without commas"
-                    )
-            has_prepared = self.prepare is not None
-            _check_method(", ".join(names), function_of(method), self.name, has_prepared)
-
-        object.__setattr__(self, "methods", _one_by_one(self.methods, self.name))
-        if self.reference is not None and self.reference not in list(self.methods):
-            raise StudyError(
-                f"{self.name}: reference {self.reference!r} is no method; "
-                f"choose from {', '.join(self.methods)}"
-            )
-
-    def _check_prepare(self, factors: Collection[str]) -> None:
-        if self.prepare is None:
-            return
-        if PREPARED in factors:
-            raise StudyError(
-                f"{self.name}: a factor is called {PREPARED!r}, as what prepare returns; rename it"
-            )
-        _check_takes(factors, "prepare", self.prepare, leading=0, where=self.name, optional={"rng"})
-
-    def _check_estimands(self, factors: Collection[str]) -> None:
-        if self.estimands is None:
-            return
-        try:
-            asked = asks_for(self.estimands, factors)
-        except ValueError as error:
-            raise StudyError(f"{self.name}: {error}") from None
-        kept = {asked} - {""}
-        _check_takes(
-            factors, "estimands", self.estimands, leading=0, where=self.name, optional=kept
-        )
-        if asked == DATA and self.keep == "measures":
-            raise StudyError(
-                f"{self.name}: estimands asks for data, and keep='measures' keeps sums about true "
-                "values that all replicates share; keep the rows"
-            )
 
     def _check_time_limit(self) -> None:
         limits = self.time_limit
@@ -417,91 +389,4 @@ def check_replicates(replicates: object, name: str, what: str = "replicates") ->
     if not 0 < whole < MAX_REPLICATES:
         raise StudyError(
             f"{name}: {what} is {replicates}; give an integer of 1 or more, below 2**32"
-        )
-
-
-def _check_method(name: str, method: Callable[..., Any], where: str, has_prepared: bool) -> None:
-    """Raise StudyError unless a method takes a data set, and else what it asks for by name."""
-    _check_function(f"method '{name}'", method, where)
-    form = batch_of(method)
-    known = {"rngs" if form else "rng", "condition", *([PREPARED] if has_prepared else [])}
-    try:
-        signature = inspect.signature(form or method)
-        callable_as = inspect.signature(form or method, follow_wrapped=False)
-    except (TypeError, ValueError):
-        return
-    parameters = list(signature.parameters.values())[1:]
-    asked = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
-    if PREPARED in asked and not has_prepared:
-        raise StudyError(
-            f"{where}: method '{name}' asks for {PREPARED!r}, and the study has no prepare=...; "
-            "add it, or rename the argument"
-        )
-    other = "rng" if form else "rngs"
-    if other in asked:
-        raise StudyError(
-            f"{where}: method '{name}' asks for {other!r}; a method that is "
-            f"{'' if form else 'not '}batched asks for {'rngs' if form else 'rng'!r}"
-        )
-    try:
-        callable_as.bind(None, **dict.fromkeys(known & asked))
-    except TypeError as error:
-        raise StudyError(
-            f"{where}: method '{name}' cannot be called with a data set"
-            f"{''.join(f' and {each}' for each in sorted(known & asked))}: {error}"
-        ) from None
-
-
-def _one_by_one(
-    methods: Mapping[Any, Callable[..., Any]], where: str
-) -> dict[str, Callable[..., Any]]:
-    """Return the methods each under its own name; StudyError for a name that stands twice."""
-    found: dict[str, Callable[..., Any]] = {}
-    for key, method in methods.items():
-        names = key if isinstance(key, tuple) else (key,)
-        for name in names:
-            if name in found:
-                raise StudyError(f"{where}: two methods are called {name!r}; rename one")
-            found[name] = SharedMethod(method, name, key) if isinstance(key, tuple) else method
-    return found
-
-
-def _check_takes(
-    factors: Collection[str],
-    role: str,
-    function: Callable[..., Any],
-    *,
-    leading: int,
-    where: str,
-    optional: Collection[str] = (),
-) -> None:
-    """Raise StudyError unless a function takes `leading` arguments and the factors by name.
-
-    It may take those of `optional` too.
-    """
-    _check_function(role, function, where)
-    try:
-        signature = inspect.signature(batch_of(function) or function)
-    except (TypeError, ValueError):
-        return
-    asked = {name for name in optional if name in signature.parameters}
-    try:
-        signature.bind(*[None] * leading, **dict.fromkeys([*factors, *asked]))
-    except TypeError as error:
-        raise StudyError(
-            f"{where}: {role} does not take the factors "
-            f"{', '.join(sorted(factors)) or '(none)'}: {error}"
-        ) from None
-
-
-def _check_function(role: str, function: Any, where: str) -> None:
-    """Raise unless `function` can be called, and is what its batch form does a batch of."""
-    if not callable(function):
-        raise StudyError(f"{where}: {role} is {function!r}, not a function")
-    if inspect.iscoroutinefunction(function):
-        raise StudyError(f"{where}: {role} is an async function; write it with a plain def")
-    if wraps_batched(function):
-        raise StudyError(
-            f"{where}: {role} wraps a batched function and is not batched itself; put "
-            "@batched on top of the other decorator"
         )

@@ -9,27 +9,20 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from typing import Any
 
 from mcstudy.arguments import short
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, is_plain
 from mcstudy.measure import Measured
-from mcstudy.method import batch_of
+from mcstudy.method import argument_names
 
 DATA, RNG = "data", "rng"
 _STREAM = "\0estimands"  # no method can be called so
 
 
 class SimulatedTruth(float):
-    """A true value that was found by simulation.
-
-    Attributes
-    ----------
-    mcse : float
-        Its Monte Carlo standard error.
-    """
+    """A true value that was found by simulation, with its Monte Carlo standard error `mcse`."""
 
     mcse: float
 
@@ -52,16 +45,10 @@ def mcse_of(truth: Any) -> float:
 def asks_for(estimands: Callable[..., Any] | None, factors: Collection[str]) -> str:
     """Return `DATA` or `RNG` if `estimands` has such an argument that is no factor, else nothing.
 
-    Raises
-    ------
-    ValueError
-        If it asks for both.
+    Raise ValueError if it asks for both.
     """
-    names: set[str] = set()
-    if estimands is not None:
-        with suppress(TypeError, ValueError):  # of a builtin, say
-            names = set(inspect.signature(batch_of(estimands) or estimands).parameters)
-    asked = ({DATA, RNG} & names) - set(factors)
+    names = [] if estimands is None else argument_names(estimands)
+    asked = {DATA, RNG}.intersection(names) - set(factors)
     if len(asked) > 1:
         raise ValueError(
             "estimands asks for data and for rng; let it ask for data if each data set has its own "
@@ -89,10 +76,7 @@ def simulated_truths(
 def as_truths(answer: Mapping[str, Any]) -> dict[str, float | None]:
     """Return what `estimands` says, by estimand: a number, one with its error, or None.
 
-    Raises
-    ------
-    StudyError, ValueError, TypeError
-        For anything else.
+    Raise StudyError, ValueError or TypeError for anything else.
     """
     if not isinstance(answer, Mapping) or not all(map(_is_name, answer)):
         raise StudyError(

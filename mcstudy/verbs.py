@@ -8,14 +8,13 @@ import ctypes
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mcstudy
 from mcstudy.errors import ResultsError
-from mcstudy.measure import LEVEL
 from mcstudy.tables.document import Block, Document
 from mcstudy.tables.formats import Printed, render
 from mcstudy.terminal import complain, harmless, show
@@ -37,50 +36,25 @@ def new(options: argparse.Namespace) -> None:
 
 def check(options: argparse.Namespace) -> int:
     """Print what is wrong with a study; return 1 if something is."""
-    from mcstudy.planning.check import GATE_SECONDS
-
     with _answers_alone():
-        found = mcstudy.check(options.study, seconds=options.seconds or GATE_SECONDS)
+        found = mcstudy.check(options.study, **given(options, "seconds"))
     _show(options, found)
     return 0 if found.clean else 1
 
 
 def plan(options: argparse.Namespace) -> None:
     """Print what a run will cost and how precise it will be."""
-    from mcstudy.planning.plan import PILOT_SECONDS
-
+    own = given(options, "replicates jobs results seconds")
     with _answers_alone():
-        planned = mcstudy.plan(
-            options.study,
-            replicates=options.replicates,
-            targets=dict(options.target) or None,
-            jobs=options.jobs,
-            results=options.results,
-            seconds=options.seconds or PILOT_SECONDS,
-        )
+        planned = mcstudy.plan(options.study, targets=dict(options.target) or None, **own)
     _show(options, planned)
 
 
 def solve(options: argparse.Namespace) -> int:
     """Print the level that reaches a target; return 1 if its limits are wider than wanted."""
-    from mcstudy.planning.solve import MOST
-
-    measure, target = options.goal
+    own = given(options, "between where width replicates most results jobs")
     with _answers_alone():
-        solution = mcstudy.solve(
-            options.study,
-            options.factor,
-            measure,
-            target,
-            between=options.between,
-            where=_where(options),
-            width=options.width,
-            replicates=options.replicates,
-            most=options.most or MOST,
-            results=options.results,
-            jobs=options.jobs,
-            tell=complain,
-        )
+        solution = mcstudy.solve(options.study, options.factor, *options.goal, tell=complain, **own)
     _show(options, solution)
     if options.output:
         solution.plot().save(options.output)
@@ -111,22 +85,10 @@ def run(options: argparse.Namespace) -> int:
     from mcstudy.analysis.unusable import unusable
 
     share = options.part
+    part = (share.number, share.of) if share else None
+    own = "replicates methods jobs changed retry backend scheduler keep_going quiet log"
     with _answers_alone():
-        results = mcstudy.run(
-            options.study,
-            options.results,
-            replicates=options.replicates,
-            methods=options.methods,
-            jobs=options.jobs,
-            changed=options.changed,
-            retry=options.retry,
-            backend=options.backend,
-            scheduler=options.scheduler,
-            part=(share.number, share.of) if share else None,
-            keep_going=options.keep_going,
-            quiet=options.quiet,
-            log=options.log,
-        )
+        results = mcstudy.run(options.study, options.results, part=part, **given(options, own))
     if share:
         again = ["mcstudy", "collect", options.study]
         again += [] if options.results == "results" else ["--results", options.results]
@@ -143,13 +105,8 @@ def run(options: argparse.Namespace) -> int:
 def collect(options: argparse.Namespace) -> int:
     """Print a study's measures, then what is missing; return 1 if something is, 3 as `run` does."""
     with _answers_alone():
-        collected = mcstudy.collect(
-            options.study,
-            options.folders,
-            results=options.results,
-            replicates=options.replicates,
-            changed=options.changed,
-        )
+        own = given(options, "results replicates changed")
+        collected = mcstudy.collect(options.study, options.folders, **own)
     has_tables = len(collected.results.measures["measure"])
     tables = [collected.results.document(verbose=options.verbose)] if has_tables else []
     _show(options, *tables, collected.summary)
@@ -165,21 +122,10 @@ def collect(options: argparse.Namespace) -> int:
 
 def import_replicates(options: argparse.Namespace) -> None:
     """Make results of a table of replicates and print the measures."""
+    name = options.name or Path(options.data).name.partition(".")[0]
+    own = given(options, "by columns truth own_truths null alpha level reference quiet")
     with _answers_alone():
-        results = mcstudy.import_replicates(
-            options.data,
-            options.results,
-            name=options.name or Path(options.data).name.partition(".")[0],
-            by=options.by or (),
-            columns=options.columns,
-            truth=options.truth,
-            own_truths=options.own_truths,
-            null=options.null,
-            alpha=options.alpha,
-            level=options.level or LEVEL,
-            reference=options.reference,
-            quiet=options.quiet,
-        )
+        results = mcstudy.import_replicates(options.data, options.results, name=name, **own)
     _show(options, results.document(verbose=options.verbose))
     _keep_report(options, results)
 
@@ -214,15 +160,12 @@ def replay(options: argparse.Namespace) -> int:
     folder = Path(options.results)
     if options.study and not folder.is_dir():
         raise ResultsError(f"{folder}: {why_not_there(folder)}")
+    own = given(options, "condition replicate method force trust")
     with _answers_alone():
         again = mcstudy.replay(
             options.study or options.results,
-            options.condition,
-            options.replicate,
-            method=options.method,
             results=options.results if options.study else "results",
-            force=options.force,
-            trust=options.trust,
+            **own,
         )
     _show(options, again)
     if options.save:
@@ -256,14 +199,8 @@ def _open_shell(again: Replay) -> None:
 
 def table(options: argparse.Namespace) -> None:
     """Print a table of measures."""
-    laid_out = mcstudy.open_results(options.results).table(
-        options.measure,
-        rows=options.rows,
-        columns=options.columns,
-        where=_where(options),
-        level=options.level,
-    )
-    _show(options, laid_out)
+    own = given(options, "measure rows columns where level")
+    _show(options, mcstudy.open_results(options.results).table(**own))
 
 
 def plot(options: argparse.Namespace) -> None:
@@ -273,18 +210,8 @@ def plot(options: argparse.Namespace) -> None:
 
     kind_of(options.output)
     with _answers_alone():
-        figure = results_now(options.results).plot(
-            options.figure,
-            x=options.x,
-            y=options.y,
-            facets=options.facets,
-            measure=options.measure,
-            where=_where(options),
-            estimand=options.estimand,
-            method=options.method,
-            interval=options.interval,
-            level=options.level,
-        )
+        own = given(options, "x y facets measure where estimand method interval level")
+        figure = results_now(options.results).plot(options.figure, **own)
     save(figure, options.output)
     _show(options, f"Figure: {options.output}")
 
@@ -326,7 +253,7 @@ def report(options: argparse.Namespace) -> None:
 def anova(options: argparse.Namespace) -> None:
     """Print the analysis of variance of a measure."""
     results = mcstudy.open_results(options.results)
-    _show(options, results.anova(options.measure, where=_where(options)))
+    _show(options, results.anova(options.measure, where=options.where))
 
 
 def failures(options: argparse.Namespace) -> None:
@@ -338,7 +265,7 @@ def failures(options: argparse.Namespace) -> None:
 
     results = mcstudy.open_results(options.results)
     failed = () if options.failed == ["none"] else options.failed
-    where = _where(options)
+    where = options.where
     select(results.performance, where)
     fits = {n: levels for n, levels in wheres(where).items() if n not in WORDS or n == "method"}
     chosen = select(results.performance, fits)
@@ -353,42 +280,29 @@ def failures(options: argparse.Namespace) -> None:
         answers.append("No rows are kept (keep='measures'), so which methods fail together is lost")
     if several:
         answers.append(results.failure_overlap(where=where, failed=failed))
+        answers += _rankings(options, results, failed)
+    _show(options, *answers)
+
+
+def _rankings(
+    options: argparse.Namespace, results: mcstudy.Results, failed: Collection[str]
+) -> Iterator[Printed | str]:
+    """Yield the ranking of methods by each measure that is asked for, or by the usual ones."""
     known = set(results.performance["measure"])
-    usual = [measure for measure in ("rmse", "coverage") if measure in known]
-    for measure in (options.measure or usual) if several else ():
+    for measure in options.measure or [name for name in ("rmse", "coverage") if name in known]:
         try:
-            ranking = results.sensitivity(measure, where=where, failed=failed, level=options.level)
+            yield results.sensitivity(measure, failed=failed, **given(options, "where level"))
         except ResultsError as error:
             if options.measure:
                 raise
-            answers.append(f"No ranking by {measure}: {error}")
-        else:
-            answers.append(ranking)
-    _show(options, *answers)
+            yield f"No ranking by {measure}: {error}"
 
 
 def compare(options: argparse.Namespace) -> int:
     """Print what differs; return 1 if a number moved between two runs, or from a published one."""
-    two, one_run = options.b is not None, options.methods is not None
-    if two + one_run + (options.contrast is not None) != 1:
-        raise ResultsError(
-            "compare: give two folders, a folder and a table of measures, or one folder and "
-            "--methods A,B or --contrast 'n=40|10'"
-        )
-    if options.measure is not None and options.contrast is None:
-        raise ResultsError("--measure goes with --contrast; leave it out")
-    if options.ratio and options.contrast is None:
-        raise ResultsError("--ratio goes with --contrast; leave it out")
-    if options.intervals is not None and (not one_run or options.equivalence):
-        raise ResultsError("--intervals goes with one folder and --methods; leave it out")
-    if options.equivalence and not one_run:
-        raise ResultsError("--equivalence is for two methods of one run; give one folder")
-    if options.alpha is not None and not two:
-        raise ResultsError("--alpha is for two runs; give two folders")
-    if options.equivalence and options.where:
-        raise ResultsError("--where does not go with --equivalence; leave one of them out")
-    where = _where(options)
-    if two:
+    _check_compared(options)
+    where = options.where
+    if options.b is not None:
         alpha = options.alpha or 0.05  # as often as a test of size 5 % is wrong
         moves = mcstudy.compare_runs(options.a, options.b, where=where, alpha=alpha)
         _show(options, moves)
@@ -398,9 +312,8 @@ def compare(options: argparse.Namespace) -> int:
         from mcstudy.comparison.contrast import one_factor
 
         factor, levels = one_factor(options.contrast)
-        measure = options.measure
-        made = results.contrast(factor, *levels, measure=measure, where=where, ratio=options.ratio)
-        _show(options, made)
+        own = given(options, "measure where ratio")
+        _show(options, results.contrast(factor, *levels, **own))
     elif options.equivalence:
         _show(options, results.equivalence(*options.methods))
     else:
@@ -408,9 +321,35 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _where(options: argparse.Namespace) -> str | None:
-    """Return all the conditions of --where as one text."""
-    return ", ".join(options.where) if options.where else None
+def _check_compared(options: argparse.Namespace) -> None:
+    """Raise ResultsError for options of `compare` that do not go together."""
+    two, one_run = options.b is not None, options.methods is not None
+    is_contrast = options.contrast is not None
+    wrong = {
+        "compare: give two folders, a folder and a table of measures, or one folder and "
+        "--methods A,B or --contrast 'n=40|10'": two + one_run + is_contrast != 1,
+        "--measure goes with --contrast; leave it out": options.measure and not is_contrast,
+        "--ratio goes with --contrast; leave it out": options.ratio and not is_contrast,
+        "--intervals goes with one folder and --methods; leave it out": (
+            options.intervals and (not one_run or options.equivalence)
+        ),
+        "--equivalence is for two methods of one run; give one folder": (
+            options.equivalence and not one_run
+        ),
+        "--alpha is for two runs; give two folders": options.alpha and not two,
+        "--where does not go with --equivalence; leave one of them out": (
+            options.equivalence and options.where
+        ),
+    }
+    for message, applies in wrong.items():
+        if applies:
+            raise ResultsError(message)
+
+
+def given(options: argparse.Namespace, names: str) -> dict[str, Any]:
+    """Return those options that were given, or have a default here, of the names in a text."""
+    values = {name: getattr(options, name) for name in names.split()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _show(options: argparse.Namespace, *answers: Printed | Document | str) -> None:

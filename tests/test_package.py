@@ -12,6 +12,7 @@ ROOT = Path(mcstudy.__file__).parent
 ORDER = (
     *("terminal", "errors", "arguments", "arrays", "wald", "columns", "grid", "streams", "method"),
     *(
+        "functions",
         "measure",
         "labels",
         "truths",
@@ -32,7 +33,7 @@ ORDER = (
         "planning",
         "inspection",
     ),
-    *("verbs", "cli", "generators"),
+    *("option_values", "verbs", "cli", "generators"),
 )
 """Modules and folders at the top: each imports only those before it."""
 BEFORE_NESTED = {*ORDER[: ORDER.index("simulation")], "analysis", "external"}

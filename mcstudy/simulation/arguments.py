@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ import numpy as np
 from mcstudy.arguments import short, suggestion
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
-from mcstudy.method import SharedMethod, batch_of
+from mcstudy.method import SharedMethod, argument_names
 from mcstudy.simulation.prepare import given
 from mcstudy.simulation.validation import Answer, AnswerError, checked, is_frame, labels_of
 from mcstudy.streams import streams
@@ -30,10 +28,7 @@ class Extras:
         self._factors = condition.factors
         method = study.methods[name]
         self._name = method.first if isinstance(method, SharedMethod) else name
-        self._asked: set[str] = set()
-        with suppress(TypeError, ValueError):  # of a builtin, say
-            _, *names = inspect.signature(batch_of(method) or method).parameters
-            self._asked = {"rng", "rngs", "condition"}.intersection(names)
+        self._asked = {"rng", "rngs", "condition"}.intersection(argument_names(method)[1:])
         self._given = given(study, condition, method)
 
     def each(self, replicates: Sequence[int]) -> list[dict[str, Any]]:

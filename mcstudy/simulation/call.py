@@ -60,12 +60,7 @@ class Caller:
     Whatever a call raises or warns is caught, and what it leaves behind in the process is put back.
     What differs from call to call, filters of warnings and states of numpy among it, is the same
     for each: a call runs in a copy of one context.
-
-    Attributes
-    ----------
-    run : callable
-        ``run(function, *args, **kwargs)`` calls a user's function within the time limit of the
-        call, and counts its seconds; for the work that `attempt` is given.
+    The work that `attempt` is given calls a user's function by `run`, which counts its seconds.
     """
 
     def __enter__(self) -> Caller:
@@ -88,22 +83,14 @@ class Caller:
         limit: float | None = None,
         clock: Callable[[bool], None] | None = None,
     ) -> Outcome:
-        """Do what a call of a user's function takes; catch whatever it raises, and every warning.
+        """Do the work that a call of a user's function takes; catch what it raises and warns.
+
+        It calls the function by `run`, which may take `limit` seconds: a longer call ends in a
+        `TimeLimitExceeded`, whatever it returned or raised. `clock` hears ``True`` when the
+        function begins, ``False`` when it has ended.
 
         Only an interrupt from the keyboard and a debugger's quit pass through. Where the keyboard
-        interrupts nothing, as in a worker process, the function itself has raised it. A call that
-        takes longer than its limit ends in a `TimeLimitExceeded`, whatever it returned or raised.
-
-        Parameters
-        ----------
-        work : callable
-            Gets ready, calls the function by `run`, and looks at the answer.
-        *args
-            What it gets.
-        limit : float, optional
-            The seconds that the function may take.
-        clock : callable, optional
-            Hears ``True`` when the function begins, ``False`` when it has ended.
+        interrupts nothing, as in a worker process, the function itself has raised it.
         """
         value: Any = None
         exception: BaseException | None = None
@@ -171,13 +158,9 @@ def within(
 ) -> Any:
     """Call a function, for `limit` seconds at most.
 
-    Compiled code is not cut into, and in another thread than the main one nothing is: a signal
-    reaches Python code of the main thread only.
-
-    Raises
-    ------
-    TimeLimitExceeded
-        In the middle of the call. None comes after `within` has returned or raised.
+    `TimeLimitExceeded` is raised in the middle of the call, and none after `within` has returned or
+    raised. Compiled code is not cut into, and in another thread than the main one nothing is: a
+    signal reaches Python code of the main thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*args, **kwargs)

@@ -25,19 +25,11 @@ UNSEEDED = (
 def check_first_replicate(
     study: Study, job: Job, methods: Sequence[str], *, watch: Watch | None = None
 ) -> list[str]:
-    """Run the first replicate of a job by `methods` and judge the answers.
+    """Run the first replicate of a job by `methods` and return what is odd, a line each.
 
-    Returns
-    -------
-    list of str
-        What is odd but no mistake of form, a line each: a method that raises at once, or answers
-        otherwise the second time.
-
-    Raises
-    ------
-    StudyError
-        For an answer of the wrong form, a misspelt estimand, a truth without estimand, or a draw
-        from a global random state.
+    Odd is a method that raises at once, or answers otherwise the second time. A StudyError is an
+    answer of the wrong form, a misspelt estimand, a truth without estimand, or a draw from a global
+    random state.
     """
     first = Job(job.condition, job.start, job.start + 1, tuple(methods))
     draws = Draws(watch)
@@ -56,8 +48,7 @@ def check_first_replicate(
         said.append(f"Note: {name} raises at {where}: {text}{advice(text)}")
     for call, names in draws.found.items():
         raise StudyError(f"{study.name}: {verdict(call.method, names)} ({where})")
-    skipped = CODES[Status.SKIPPED]
-    if not said and not any((columns.status == skipped).any() for columns in answers.values()):
+    if not said and all((of.status != CODES[Status.SKIPPED]).all() for of in answers.values()):
         _check_estimands(study, job, answers, methods)
     if seconds < TWICE_SECONDS:
         again = do_job(study, first, 0.0, watch=watch)[1]

@@ -182,9 +182,6 @@ class _Stream(io.TextIOBase):
     def fileno(self) -> int:
         return self._outer.fileno()
 
-    def flush(self) -> None:
-        pass
-
     def close(self) -> None:
         pass
 

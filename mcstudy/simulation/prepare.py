@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from mcstudy.functions import PREPARED
 from mcstudy.grid import Condition
-from mcstudy.method import batch_of, function_of
+from mcstudy.method import argument_names
 from mcstudy.simulation.call import Outcome, attempt
 from mcstudy.streams import stream
-from mcstudy.study import PREPARED, Study
+from mcstudy.study import Study
 
 _KEPT = 2  # conditions: a worker goes from one to the next, and what is prepared may be large
 _STREAM = "\0prepare"  # no method can be called so
@@ -31,7 +30,7 @@ def prepared(study: Study, condition: Condition) -> Outcome | None:
     kept: dict[Condition, Outcome] = study.prepared_by_condition
     if condition not in kept:
         arguments: dict[str, Any] = dict(condition.factors)
-        if "rng" in asked_for(study.prepare):
+        if "rng" in argument_names(study.prepare):
             arguments["rng"] = stream(study.seed, study.stream_key(condition), 0, _STREAM)
         outcome = attempt(functools.partial(study.prepare, **arguments), None)
         _protect(outcome.value)
@@ -42,26 +41,12 @@ def prepared(study: Study, condition: Condition) -> Outcome | None:
 
 
 def given(study: Study, condition: Condition, function: Callable[..., Any]) -> dict[str, Any]:
-    """Return what is prepared as an argument, if the function asks for it.
-
-    Raises
-    ------
-    BaseException
-        What `prepare` raised.
-    """
-    if PREPARED not in asked_for(function) or (outcome := prepared(study, condition)) is None:
+    """Return what is prepared as an argument, if the function asks; raise what `prepare` raised."""
+    if PREPARED not in argument_names(function) or (outcome := prepared(study, condition)) is None:
         return {}
     if outcome.exception is not None:
         raise outcome.exception
     return {PREPARED: outcome.value}
-
-
-def asked_for(function: Callable[..., Any]) -> set[str]:
-    """Return the names of a function's arguments; of one with a batch form those of that."""
-    function = function_of(function)
-    with suppress(TypeError, ValueError):  # of a builtin, say
-        return set(inspect.signature(batch_of(function) or function).parameters)
-    return set()
 
 
 def _protect(value: Any) -> None:

@@ -7,6 +7,7 @@ once for each of a batch, and leaves the same columns as one that takes them tog
 from __future__ import annotations
 
 import itertools
+import operator
 import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mcstudy.grid import Condition
-from mcstudy.method import SharedMethod, Skip, Status, batch_of, function_of
+from mcstudy.method import SharedMethod, Skip, Status, batch_of
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.arguments import (
     Extras,
@@ -27,13 +28,7 @@ from mcstudy.simulation.arguments import (
     truths_of_batch,
     truths_of_each,
 )
-from mcstudy.simulation.call import (
-    Caller,
-    Outcome,
-    TimeLimitExceeded,
-    in_words,
-    plain_text,
-)
+from mcstudy.simulation.call import Caller, Outcome, TimeLimitExceeded, in_words, plain_text
 from mcstudy.simulation.output import Capture
 from mcstudy.simulation.prepare import given, prepared
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy, Watch
@@ -114,15 +109,11 @@ def do_job(
 
 def draw(study: Study, condition: Condition, replicate: int) -> Any:
     """Simulate one replicate and return its data set."""
-
-    def run(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
     rngs = streams(study.seed, study.stream_key(condition), [replicate])
     factors = dict(condition.factors) | given(study, condition, study.simulate)
     together = batch_of(study.simulate)
     if together is not None:
-        return drawn_together(run, together, rngs, factors)[0]
+        return drawn_together(operator.call, together, rngs, factors)[0]
     return study.simulate(rngs[0], **factors)
 
 
@@ -142,27 +133,23 @@ class _Work:
 
     def __post_init__(self) -> None:
         study, job = self.study, self.job
-        self.prepared = prepared(study, job.condition)
         self.limits = {name: study.limit_of(name) for name in ("", *job.methods)}
-        if not self.is_unprepared:
+        outcome = prepared(study, job.condition)
+        has_failed = outcome is not None and outcome.exception is not None
+        self.unprepared = outcome if has_failed else None  # nothing can be fitted then
+        if not has_failed:
             self.extras = {name: Extras(study, job.condition, name) for name in job.methods}
             self.factors = dict(job.condition.factors) | given(study, job.condition, study.simulate)
         self.has_own_truths = study.truth_from == DATA
         self.batch_forms = {name: batch_of(study.methods[name]) for name in job.methods}
-        # Methods that share a function, each under the first of them that the job has.
-        together: dict[tuple[str, int], list[str]] = {}
+        # The methods of the job by the function that they share, and of each method all these.
+        sharing: dict[str | int, list[str]] = {}
+        self.together: dict[str, list[str]] = {}
         for name in job.methods:
             method = study.methods[name]
-            shares = isinstance(method, SharedMethod)
-            key = ("", id(function_of(method))) if shares else (name, 0)
-            together.setdefault(key, []).append(name)
-        self.groups = {names[0]: names for names in together.values()}
-        self.group_of = {name: first for first, names in self.groups.items() for name in names}
-
-    @property
-    def is_unprepared(self) -> bool:
-        """Whether `prepare` has raised, so that nothing can be fitted."""
-        return self.prepared is not None and self.prepared.exception is not None
+            key = id(method.function) if isinstance(method, SharedMethod) else name
+            self.together[name] = sharing.setdefault(key, [])
+            self.together[name].append(name)
 
     def fit(self, methods: Sequence[str], batch: range) -> None:
         """Fill the rows of a batch, for each of the methods."""
@@ -170,9 +157,9 @@ class _Work:
             methods = self._without_known_failures(methods, batch[0])
         if not methods:
             return
-        if self.prepared is not None and self.prepared.exception is not None:
+        if self.unprepared is not None:
             for replicate, name in itertools.product(batch, methods):
-                self._note_trouble(name, replicate, self.prepared, of="prepare: ")
+                self._note_trouble(name, replicate, self.unprepared, of="prepare: ")
             return
         data, simulated = self._simulate(batch)
         if simulated is None:
@@ -192,7 +179,7 @@ class _Work:
             self.largest_batch = max(1, min(BATCH_REPLICATES, BATCH_BYTES // _bytes_each(data)))
         groups: dict[str, list[str]] = {}
         for name in methods:
-            groups.setdefault(self.group_of[name], []).append(name)
+            groups.setdefault(self.together[name][0], []).append(name)
         for first, names in groups.items():
             if self.batch_forms[first] is None:
                 self._fit_each(names, good, data)
@@ -203,8 +190,8 @@ class _Work:
         """Write down the known failures of a replicate; return the methods that have none."""
         left, failures = [], self.policy.known_failures
         for name in methods:
-            shared = self.groups[self.group_of[name]]  # of one call, known by any of its methods
-            tries = (failures.get((replicate, who)) for who in ("", *shared))
+            # A call is known by any of its methods.
+            tries = (failures.get((replicate, who)) for who in ("", *self.together[name]))
             known = next(filter(None, tries), None)
             if known is None:
                 left.append(name)

@@ -58,13 +58,9 @@ class KnownFailure:
 class RetryPolicy:
     """How to do a job in which a worker may have died before.
 
-    Parameters
-    ----------
-    singly : bool
-        Batches of one replicate, so that a death is that of one replicate.
-    known_failures : mapping of (replicate, method) to KnownFailure
-        Calls that are not made again; an empty method stands for simulate, and so for every method
-        of that replicate. Only together with `singly`.
+    `singly` asks for batches of one replicate, so that a death is that of one replicate. Only then
+    are there `known_failures`, by replicate and method: calls that are not made again. An empty
+    method stands for simulate, and so for every method of that replicate.
     """
 
     singly: bool = False

@@ -23,8 +23,8 @@ from mcstudy.nested.bootstrap import drawn_squares
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.generate import Recipe
 from mcstudy.nested.generate import variances as true_variances
-from mcstudy.nested.reml import ExactMethod, estimates_of, reml
-from mcstudy.nested.solution import COMPONENTS, Solution
+from mcstudy.nested.reml import ExactMethod, joined_estimates, reml, variance_estimates
+from mcstudy.nested.solution import COMPONENTS
 from mcstudy.streams import streams
 
 if TYPE_CHECKING:
@@ -86,15 +86,16 @@ def exact_law(
     squares = drawn_squares(none, variances, np.random.default_rng(seed), draws)
     draw = "bootstrap" in method.intervals
     rngs = streams(seed, Condition(condition).key, range(draws)) if draw else []
-    solutions, limits = [], []
+    statuses, parts, lengths = [], [], []
     for begin in range(0, draws, _CHUNK):
         some = slice(begin, begin + _CHUNK)
         first, second, third = (values[some] for values in squares.values)
         part = squares._replace(values=(first, second, third))
-        solutions.append(balanced_solution(part, np.zeros(len(first)), reml=method.restricted))
-        limits.append(method.limits(solutions[-1], part, rngs[some]))
-    solution = Solution.joined(solutions)
-    table = _table(method, solution, truths, estimates_of(solution, limits))
+        solution = balanced_solution(part, np.zeros(len(first)), reml=method.restricted)
+        parts.append(variance_estimates(solution, method.limits(solution, part, rngs[some]), {}))
+        statuses += solution.statuses()
+        lengths.append(len(solution))
+    table = _table(method, statuses, truths, joined_estimates(parts, lengths))
     for position, factor in enumerate(sorted(condition)):
         table.insert(position, factor, condition[factor])
     return table.assign(replicates=draws)
@@ -102,14 +103,14 @@ def exact_law(
 
 def _table(
     method: ExactMethod,
-    solution: Solution,
+    endings: list[Status],
     truths: Mapping[str, float],
     estimates: Mapping[str, Any],
 ) -> pd.DataFrame:
     """Return the lines of `performance`, without the factors."""
     import pandas as pd
 
-    statuses = np.array(solution.statuses(), dtype=object)
+    statuses = np.array(endings, dtype=object)
     shares = {f"share_{word}": statuses == word for word in Status if word != Status.SKIPPED}
     shares[WARNED] = np.zeros(len(statuses), dtype=bool)
     lines: list[tuple[Any, ...]] = [

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from mcstudy.arguments import is_proportion
-from mcstudy.arrays import Floats
+from mcstudy.arrays import Floats, joined
 from mcstudy.errors import StudyError
 from mcstudy.method import Estimate, Fit, batch_form
 from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
@@ -112,7 +113,7 @@ class ExactMethod:
     def batch(self, batch: NestedBatch | Sequence[Any], rngs: Sequence[np.random.Generator]) -> Fit:
         """Fit each data set of a batch, or of a list of nested data or data frames."""
         single = [batch] if isinstance(batch, NestedBatch) else batch
-        solutions, limits, others, begin = [], [], [], 0
+        solutions, parts, statistics, begin = [], [], [], 0
         for given in single:
             part = given if isinstance(given, NestedBatch) else as_batch(as_nested(given))
             working = Working(part)
@@ -122,19 +123,21 @@ class ExactMethod:
                 squares = unweighted_mean_squares(working.cells)
             found = self.limits(solution, squares, rngs[begin : begin + len(part)], data)
             solutions.append(working.given(solution, reml=self.restricted))
-            others.append(self._others(working, solution, solutions[-1]))
-            limits.append({kind: working.given_limits(of) for kind, of in found.items()})
+            limits = {kind: working.given_limits(of) for kind, of in found.items()}
+            tested, others = self._others(working, solution, solutions[-1])
+            parts.append(variance_estimates(solutions[-1], limits, tested) | others)
+            statistics.append(tested)
             begin += len(part)
-        solution = Solution.joined(solutions)
-        statuses = solution.statuses()
-        estimates, lengths = estimates_of(solution, limits), [len(part) for part in solutions]
-        diagnostics = {"llf": solution.llf, "iterations": solution.iterations}
+        endings = [part.statuses() for part in solutions]
+        messages = map(Solution.messages, solutions, endings)
+        diagnostics = {
+            "llf": joined([part.llf for part in solutions]),
+            "iterations": joined([part.iterations for part in solutions]),
+        }
         for name in self.tests:
-            statistic = np.concatenate([statistics[name] for statistics, _ in others])
-            estimates[name] = estimates[name]._replace(p_value=mixture_p_value(statistic))
-            diagnostics[f"{name}_lrt"] = statistic
-        estimates |= joined_estimates([more for _, more in others], lengths)
-        return Fit(estimates, statuses, solution.messages(statuses), diagnostics)
+            diagnostics[f"{name}_lrt"] = joined([tested[name] for tested in statistics])
+        estimates = joined_estimates(parts, [len(part) for part in solutions])
+        return Fit(estimates, [*chain(*endings)], [*chain(*messages)], diagnostics)
 
     @batch_form(batch)
     def __call__(self, data: Any, rng: np.random.Generator) -> Fit:
@@ -213,21 +216,28 @@ class ExactMethod:
         return {kind: limits for kind, limits in found.items() if limits}
 
 
-def estimates_of(solution: Solution, parts: list[dict[str, Limits]]) -> dict[str, Estimate]:
-    """Return estimates with their intervals, whose limits follow one another in parts.
+def variance_estimates(
+    solution: Solution, limits: Mapping[str, Limits], statistics: Mapping[str, Floats]
+) -> dict[str, Estimate]:
+    """Return the variances with their intervals and the p-values of their tests.
 
-    A variance that has no value has no limits, nor has one in a part without this interval.
+    A variance that has no value has no limits.
     """
-    kinds = {kind: limits.keys() for part in parts for kind, limits in part.items()}
-    none = (np.array([np.nan]), np.array([np.nan]))
     found = {}
-    for i, name in enumerate(COMPONENTS):
-        value, intervals = solution.variances[:, i], {}
-        for kind in (kind for kind, names in kinds.items() if name in names):
-            sides = zip(*(part.get(kind, {}).get(name, none) for part in parts), strict=True)
-            lower, upper = (np.where(np.isnan(value), np.nan, np.concatenate(x)) for x in sides)
-            intervals[kind] = (lower, upper)
-        found[name] = Estimate(value, solution.std_errors[:, i], intervals=intervals)
+    for name, value, error in zip(
+        COMPONENTS, solution.variances.T, solution.std_errors.T, strict=True
+    ):
+        lost = np.isnan(value)
+        found[name] = Estimate(
+            value,
+            error,
+            intervals={
+                kind: (np.where(lost, np.nan, of[name][0]), np.where(lost, np.nan, of[name][1]))
+                for kind, of in limits.items()
+                if name in of
+            },
+            p_value=mixture_p_value(statistics[name]) if name in statistics else None,
+        )
     return found
 
 
@@ -235,29 +245,27 @@ def joined_estimates(
     parts: Sequence[dict[str, Estimate]], lengths: Sequence[int]
 ) -> dict[str, Estimate]:
     """Return the estimates of parts that follow one another; NaN where a part has none."""
+    if len(parts) == 1:
+        return parts[0]
+    nothing = [np.full(length, np.nan) for length in lengths]
+
+    def column(values: Iterable[Any]) -> Floats:
+        pairs = zip(values, nothing, strict=True)
+        return np.concatenate([lost if value is None else value for value, lost in pairs])
+
     found = {}
     for name, first in {name: of for part in parts for name, of in part.items()}.items():
-        none = Estimate(np.nan, np.nan, df=np.nan, p_value=np.nan)
-        of = [part.get(name, none) for part in parts]
-        missing = (np.nan, np.nan)
-
-        def column(values: Sequence[Any]) -> Floats:
-            pairs = zip(values, lengths, strict=True)
-            return np.concatenate([np.broadcast_to(value, length) for value, length in pairs])
-
-        limits = {
-            kind: [(each.intervals or {}).get(kind, missing) for each in of]
-            for kind in first.intervals or ()
-        }
+        of = [part.get(name, Estimate(None)) for part in parts]
+        limits, intervals = [each.intervals or {} for each in of], {}
+        for kind in dict.fromkeys(chain(*limits)):
+            pairs = [given.get(kind, (None, None)) for given in limits]
+            intervals[kind] = column(low for low, _ in pairs), column(high for _, high in pairs)
         found[name] = Estimate(
-            column([each.value for each in of]),
-            column([each.std_error for each in of]),
-            intervals={
-                kind: (column([low for low, _ in pairs]), column([high for _, high in pairs]))
-                for kind, pairs in limits.items()
-            },
-            df=None if first.df is None else column([each.df for each in of]),
-            p_value=None if first.p_value is None else column([each.p_value for each in of]),
+            column(each.value for each in of),
+            column(each.std_error for each in of),
+            intervals=intervals,
+            df=None if first.df is None else column(each.df for each in of),
+            p_value=None if first.p_value is None else column(each.p_value for each in of),
         )
     return found
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mcstudy.arrays import Booleans, Floats, Integers
+from mcstudy.arrays import Booleans, Floats, Integers, joined
 from mcstudy.method import Status
 
 Pair: TypeAlias = tuple[Floats, Floats]
@@ -39,28 +39,9 @@ class Solution:
 
     @classmethod
     def joined(cls, parts: list[Solution]) -> Solution:
-        """Return the solutions of several batches as one; fixed effects of the most, others NaN."""
-        if len(parts) == 1:
-            return parts[0]
-        most = max(part.fixed_effects.shape[1] for part in parts)
-        parts = [part._with_fixed_effects(most) for part in parts]
-        return cls(
-            **{
-                item.name: np.concatenate([getattr(part, item.name) for part in parts])
-                for item in fields(cls)
-            }
-        )
-
-    def _with_fixed_effects(self, number: int) -> Solution:
-        added = number - self.fixed_effects.shape[1]
-        if not added:
-            return self
-        cov, end = self.fixed_effects_cov, (0, added)
-        return replace(
-            self,
-            fixed_effects=np.pad(self.fixed_effects, ((0, 0), end), constant_values=np.nan),
-            fixed_effects_cov=np.pad(cov, ((0, 0), end, end), constant_values=np.nan),
-        )
+        """Return the solutions of several batches with the same fixed effects as one."""
+        names = [item.name for item in fields(cls)]
+        return cls(**{name: joined([getattr(part, name) for part in parts]) for name in names})
 
     def times(self, scale: Floats, used: Floats) -> Solution:
         """Return the solution for the response times `scale`, powers of 2 of shape (R,).

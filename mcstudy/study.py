@@ -12,7 +12,6 @@ from typing import Any
 
 from mcstudy.arguments import is_number, short
 from mcstudy.errors import StudyError
-from mcstudy.functions import PREPARED, check_takes, methods_by_name
 from mcstudy.grid import Condition, Grid, check_levels, is_plain
 from mcstudy.labels import check_labelled, check_labels
 from mcstudy.measure import (
@@ -24,6 +23,7 @@ from mcstudy.measure import (
     check_targets,
     rejection_at,
 )
+from mcstudy.study_functions import PREPARED, check_takes, methods_by_name
 from mcstudy.truths import DATA, RNG, as_truths, asks_for, factors_used, simulated_truths
 
 MAX_REPLICATES = 2**32  # the spawn key of a stream is one word of 32 bits (mcstudy.streams)

@@ -35,6 +35,14 @@ def one(function, **columns):
     return measure(Cell(**rows))
 
 
+def test_contract_the_error_of_huge_values_is_infinite_without_a_warning():
+    # Beyond 1e154 their squares are no floats any more; Python's own warning went to the screen.
+    huge = 1e200 * np.random.default_rng(3).normal(size=60)
+    made = one(lambda estimate: float(np.quantile(estimate, 0.9)), estimate=huge)
+    assert np.isfinite(made.value)
+    assert made.mcse == np.inf
+
+
 @pytest.mark.parametrize("count", [3, 30, 41, 500])
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 1.0])
 def test_identity_a_share_among_them_has_the_error_of_a_share(count, share):

@@ -12,7 +12,7 @@ ROOT = Path(mcstudy.__file__).parent
 ORDER = (
     *("terminal", "errors", "arguments", "arrays", "wald", "columns", "grid", "streams", "method"),
     *(
-        "functions",
+        "study_functions",
         "measure",
         "labels",
         "truths",

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mcstudy.analysis.measure_set import Lines, MeasureSet, numbers
+from mcstudy.analysis.lines import Lines, numbers
+from mcstudy.analysis.measure_set import MeasureSet
 from mcstudy.analysis.measures import Cell
 from mcstudy.analysis.performance import AddressedCell, Stacks
 from mcstudy.columns import COUNTS, VALUES

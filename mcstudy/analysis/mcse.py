@@ -157,7 +157,8 @@ def group_jackknife(value: float, left_out: Floats, sizes: Floats) -> float:
     """
     if len(left_out) < 2:
         return np.nan
-    ratio, moved = sizes.sum() / sizes, left_out - value
-    pseudo = -(ratio - 1) * moved
-    centre = -((1 - 1 / ratio) * moved).sum()
-    return float(np.sqrt(((pseudo - centre) ** 2 / (ratio - 1)).mean()))
+    with np.errstate(over="ignore", invalid="ignore"):  # the error of huge values is infinite
+        ratio, moved = sizes.sum() / sizes, left_out - value
+        pseudo = -(ratio - 1) * moved
+        centre = -((1 - 1 / ratio) * moved).sum()
+        return float(np.sqrt(((pseudo - centre) ** 2 / (ratio - 1)).mean()))

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
+from mcstudy.analysis.lines import Line, Lines, numbers
 from mcstudy.analysis.load import ConditionRows, MethodRows, condition_rows
-from mcstudy.analysis.measure_set import Line, Lines, MeasureSet, numbers
+from mcstudy.analysis.measure_set import MeasureSet
 from mcstudy.analysis.measures import Cell, share, share_of
 from mcstudy.arrays import Floats
 from mcstudy.columns import WARNED
@@ -23,7 +24,7 @@ from mcstudy.storage.export import conditions_table
 from mcstudy.storage.rows import StudyRows
 from mcstudy.truths import mcse_of
 
-_NUMBERS = 2**16  # of a stack: with what measures make of them, some MB
+_NUMBERS = 2**17  # estimates that wait at most: with limits, and what is made of them, some MB
 _LONG = 2**12  # replicates from which numpy's own cost per call no longer counts
 _LARGE = 1e150  # squares of larger numbers, or their sums, may be infinite, and then some miss
 _ARRAYS = ("estimate", "std_error", "lower", "upper", "p_value")
@@ -116,6 +117,7 @@ class Stacks:
     def __init__(self, lines: Lines) -> None:
         self._lines, self._own = lines, Lines()
         self._waiting: defaultdict[Hashable, list[AddressedCell]] = defaultdict(list)
+        self._held = 0
 
     def add(self, of: AddressedCell) -> None:
         """Measure a cell, now or with others."""
@@ -125,18 +127,20 @@ class Stacks:
         )
         if (likeness := _likeness(of.cell)) is None:
             return self._measure([of])
-        alike = self._waiting[likeness]
-        alike.append(of)
-        if len(alike) * len(of.cell.estimate) >= _NUMBERS:
-            self._measure(self._waiting.pop(likeness))
-        return None
+        self._waiting[likeness].append(of)
+        self._held += len(of.cell.estimate)
+        return self._measure_waiting() if self._held >= _NUMBERS else None
 
     def finish(self) -> None:
         """Measure what waits; a study's own measures come after the built-in ones."""
+        self._measure_waiting()
+        self._lines.extend(self._own)
+
+    def _measure_waiting(self) -> None:
         for alike in self._waiting.values():
             self._measure(alike)
         self._waiting.clear()
-        self._lines.extend(self._own)
+        self._held = 0
 
     def _measure(self, alike: Sequence[AddressedCell]) -> None:
         cell = _stack([of.cell for of in alike]) if len(alike) > 1 else alike[0].cell

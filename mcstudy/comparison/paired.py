@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mcstudy.analysis.lines import Lines, numbers
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
-from mcstudy.analysis.measure_set import Lines, numbers
 from mcstudy.analysis.select import (
     Where,
     factor_columns,
@@ -96,7 +96,7 @@ class Side:
 
     def __init__(self, estimands: Mapping[str, EstimandRows], places: Places | None = None) -> None:
         self.estimands, self.places = estimands, slice(None) if places is None else places
-        self._kept: dict[tuple[Any, ...], Floats] = {}
+        self._kept: dict[tuple[str, Names], Floats] = {}
 
     def at(self, places: Places) -> Side:
         """Return the same on some of the replicates."""
@@ -111,24 +111,23 @@ class Side:
 
     def estimates(self, names: Names) -> Floats:
         """Return the estimates of each estimand in a row."""
-        return self._stacked(("estimate", names), lambda of: of.estimate)
+        return self._stacked("estimate", names, lambda of: of.estimate)
 
     def limits(self, names: Names, interval: str) -> tuple[Floats, Floats]:
         """Return the lower and the upper limits of an interval, each estimand in a row."""
-        lower = self._stacked(("lower", names, interval), lambda of: of.intervals[interval][0])
-        return lower, self._stacked(
-            ("upper", names, interval), lambda of: of.intervals[interval][1]
-        )
+        lower = self._stacked(f"lower {interval}", names, lambda of: of.intervals[interval][0])
+        upper = self._stacked(f"upper {interval}", names, lambda of: of.intervals[interval][1])
+        return lower, upper
 
     def truth(self, names: Names) -> Floats:
         """Return the true values, of errors 0, and NaN in the data sets that have none."""
-        return self._once(("truth", names), lambda key: self._truth_of(names))
+        return self._once(("truth", names), lambda: self._truth_of(names))
 
     def truth_errors(self, names: Names) -> Floats:
         """Return the errors of the true values, of shape (K, 1)."""
         return self._once(
             ("error", names),
-            lambda key: np.array([[mcse_of(self.estimands[name].truth)] for name in names]),
+            lambda: np.array([[mcse_of(self.estimands[name].truth)] for name in names]),
         )
 
     def _truth_of(self, names: Names) -> Floats:
@@ -144,17 +143,15 @@ class Side:
             return np.array(own)[:, None]
         return np.stack(np.broadcast_arrays(*map(np.atleast_1d, own)))
 
-    def _stacked(self, key: tuple[Any, ...], column: Callable[[EstimandRows], Floats]) -> Floats:
-        return self._once(
-            key,
-            lambda key: np.stack([column(self.estimands[name])[self.places] for name in key[1]]),
-        )
+    def _stacked(self, what: str, names: Names, column: Callable[[EstimandRows], Floats]) -> Floats:
+        rows = (column(self.estimands[name])[self.places] for name in names)
+        return self._once((what, names), lambda: np.stack(list(rows)))
 
-    def _once(self, key: tuple[Any, ...], make: Callable[[Any], Floats]) -> Floats:
+    def _once(self, key: tuple[str, Names], make: Callable[[], Floats]) -> Floats:
         if key not in self._kept:
             if len(self._kept) >= _STACKS:
                 self._kept.clear()
-            self._kept[key] = make(key)
+            self._kept[key] = make()
         return self._kept[key]
 
 

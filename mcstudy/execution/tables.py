@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
-from mcstudy.analysis.measure_set import Lines
+from mcstudy.analysis.lines import Lines
 from mcstudy.analysis.moment_measures import summary_lines
 from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import with_reached

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mcstudy.functions import PREPARED
 from mcstudy.grid import Condition
 from mcstudy.method import argument_names
 from mcstudy.simulation.call import Outcome, attempt
 from mcstudy.streams import stream
 from mcstudy.study import Study
+from mcstudy.study_functions import PREPARED
 
 _KEPT = 2  # conditions: a worker goes from one to the next, and what is prepared may be large
 _STREAM = "\0prepare"  # no method can be called so

@@ -6,6 +6,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -317,7 +318,7 @@ class Study:
         """The levels of tests by p-values."""
         return alphas_of(self.alpha, self.level)
 
-    @property
+    @cached_property
     def truth_from(self) -> str:
         """From what `estimands` has the true values: "data", "rng", or empty (it knows them)."""
         return asks_for(self.estimands, self.conditions.factors)

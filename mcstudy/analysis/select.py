@@ -302,9 +302,15 @@ def factor_columns(table: pd.DataFrame | Columns) -> list[str]:
 
 def levels_by_row(table: Columns, names: Iterable[str]) -> list[tuple[Any, ...]]:
     """Return the levels of each row, None for a missing one, so that equal rows are equal."""
-    columns = [table[name].tolist() for name in names]
-    known = [[None if is_missing(level) else level for level in column] for column in columns]
-    return list(zip(*known, strict=True)) if known else [()] * len(table["method"])
+    columns = [_none_if_missing(table[name]) for name in names]
+    return list(zip(*columns, strict=True)) if columns else [()] * len(table["method"])
+
+
+def _none_if_missing(column: Any) -> list[Any]:
+    if column.dtype.kind in "biu":
+        return list(column.tolist())
+    levels = column.tolist()
+    return [x if type(x) is str or not is_missing(x) else None for x in levels]
 
 
 def at(levels: Mapping[Any, Any], names: Sequence[str], labels: Labels = _NO_LABELS) -> str:

@@ -10,7 +10,7 @@ import math
 import os
 import shlex
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -123,7 +123,20 @@ def record_content(record: Mapping[str, Any]) -> bytes:
     """Return the content of a `study.json`."""
     whole = {"format": FORMAT, **record}
     whole[_CHECKSUM] = _checksum(whole)
-    return (as_json(whole, indent=2) + "\n").encode()
+    # An entry a line: with an indent json's encoder is the one in Python, which is slow.
+    lines = (f"  {json.dumps(key)}: {_in_lines(value)}" for key, value in whole.items())
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def _in_lines(value: Any) -> str:
+    """Return JSON with a line for each entry of a mapping."""
+    if not isinstance(value, Mapping) or not value:
+        return as_json(value, sort_keys=False)
+    lines = (
+        f"    {json.dumps(key, ensure_ascii=False)}: {as_json(entry, sort_keys=False)}"
+        for key, entry in value.items()
+    )
+    return "{\n" + ",\n".join(lines) + "\n  }"
 
 
 @functools.lru_cache(maxsize=1)  # the same one is read some times by each verb
@@ -164,9 +177,13 @@ def _checksum(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(as_json(said).encode(errors="surrogatepass")).hexdigest()
 
 
-def as_json(thing: Any, *, indent: int | None = None) -> str:
+def as_json(thing: Any, *, sort_keys: bool = True) -> str:
     """Return JSON with an infinite number as 1e999, which JSON knows and every reader takes so."""
-    text = json.dumps(_finite(thing), indent=indent, sort_keys=indent is None, ensure_ascii=False)
+    encode = functools.partial(json.dumps, sort_keys=sort_keys, ensure_ascii=False, default=dict)
+    try:
+        return encode(thing, allow_nan=False)
+    except ValueError:
+        text = encode(_finite(thing))
     return text.replace(json.dumps(_INFINITE), "1e999").replace(
         json.dumps("-" + _INFINITE), "-1e999"
     )
@@ -188,43 +205,81 @@ def is_imported(record: Mapping[str, Any]) -> bool:
     return bool(simulate.get("home") == IMPORTED)
 
 
-_hints = functools.cache(typing.get_type_hints)
-
-
-@functools.cache
-def _form(kind: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Return what a type is of, and the types in it."""
-    return typing.get_origin(kind), typing.get_args(kind)
-
-
-def misfit(value: object, kind: Any, where: str = "") -> str:
+def misfit(value: object, kind: Any) -> str:
     """Return where a value read from JSON is not of a type, in words; empty where it is.
 
     The type is one that JSON has, a union or `Literal`, a list or dict of such types, or a class
     whose annotations say what is under each key; there may be further keys.
     """
-    outer, inner = _form(kind)
+    found = _check(kind)(value)
+    return f"{found[0] or 'it'} {found[1]}" if found else ""
+
+
+_Misfit: TypeAlias = tuple[str, str] | None  # where it is in a value, and what is wrong there
+
+
+@functools.cache
+def _check(kind: Any) -> Callable[[Any], _Misfit]:
+    """Return the function that holds a value against a type."""
+    outer, inner = typing.get_origin(kind), typing.get_args(kind)
     if outer in (Union, UnionType, NotRequired):
-        if type(value) in inner:
-            return ""
-        tried = [misfit(value, each, where) for each in inner]
-        return "" if "" in tried else max(tried, key=len)  # the one that looked furthest into it
-    if outer is list and isinstance(value, list):
-        found = (misfit(item, inner[0], f"{where}[{i}]") for i, item in enumerate(value))
-    elif outer in (dict, Mapping) and isinstance(value, dict):
-        found = (misfit(item, inner[1], f"{where}[{key!r}]") for key, item in value.items())
-    elif outer is Literal and value in inner:
-        return ""
-    elif outer is None and type(value) in ((int, float) if kind is float else (kind,)):
-        return ""  # a number without a fraction is whole in JSON; True and False are no numbers
-    elif (typing.is_typeddict(kind) or is_dataclass(kind)) and isinstance(value, dict):
-        hints = _hints(kind, include_extras=True)
-        for key, own in hints.items():
-            if key not in value and _form(own)[0] is not NotRequired:
-                return f"{where}'{key}' is missing"
-        found = (misfit(value[key], hints[key], f"{where}'{key}'") for key in hints if key in value)
-    else:
-        words = type(value).__name__ if isinstance(value, dict | list) else repr(value)
-        short = words if len(words) <= 40 else words[:37] + "..."
-        return f"{where or 'it'} is {short}"
-    return next(filter(None, found), "")
+        return functools.partial(_in_union, frozenset(inner), [_check(each) for each in inner])
+    if outer is list:
+        return functools.partial(_in_list, _check(inner[0]))
+    if outer in (dict, Mapping):
+        return functools.partial(_in_dict, _check(inner[1]))
+    if outer is Literal:
+        return lambda value: None if value in inner else _wrong(value)
+    if typing.is_typeddict(kind) or is_dataclass(kind):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        needed = [key for key, own in hints.items() if typing.get_origin(own) is not NotRequired]
+        checks = {key: _check(own) for key, own in hints.items()}
+        return functools.partial(_in_object, needed, checks)
+    # A number without a fraction is whole in JSON; True and False are no numbers.
+    types = (int, float) if kind is float else (kind,)
+    return lambda value: None if type(value) in types else _wrong(value)
+
+
+def _in_union(types: Set[Any], checks: Sequence[Callable[[Any], _Misfit]], value: Any) -> _Misfit:
+    if type(value) in types:
+        return None
+    tried = [found for check in checks if (found := check(value))]
+    # Of several the one that looked furthest into it.
+    return max(tried, key=lambda found: len("".join(found))) if len(tried) == len(checks) else None
+
+
+def _in_list(check: Callable[[Any], _Misfit], value: Any) -> _Misfit:
+    if not isinstance(value, list):
+        return _wrong(value)
+    for i, item in enumerate(value):
+        if found := check(item):
+            return f"[{i}]{found[0]}", found[1]
+    return None
+
+
+def _in_dict(check: Callable[[Any], _Misfit], value: Any) -> _Misfit:
+    if not isinstance(value, dict):
+        return _wrong(value)
+    for key, item in value.items():
+        if found := check(item):
+            return f"[{key!r}]{found[0]}", found[1]
+    return None
+
+
+def _in_object(
+    needed: Sequence[str], checks: Mapping[str, Callable[[Any], _Misfit]], value: Any
+) -> _Misfit:
+    if not isinstance(value, dict):
+        return _wrong(value)
+    for key in needed:
+        if key not in value:
+            return f"'{key}'", "is missing"
+    for key, check in checks.items():
+        if key in value and (found := check(value[key])):
+            return f"'{key}'{found[0]}", found[1]
+    return None
+
+
+def _wrong(value: Any) -> tuple[str, str]:
+    words = type(value).__name__ if isinstance(value, dict | list) else repr(value)
+    return "", f"is {words if len(words) <= 40 else words[:37] + '...'}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import textwrap
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -109,6 +110,21 @@ class _Study:
         return cls(table, levels, names, varied, method_order(record), labels, nulls, own)
 
     @cached_property
+    def measures(self) -> list[str]:
+        """The measure of each row; of a rejection also whether the null value is true."""
+        names = self.table["measure"].tolist()
+        null = [name == REJECTION for name in names]
+        for row in np.flatnonzero(null):
+            key = self.levels[row], self.table["estimand"][row]
+            names[row] = _REJECTION[self.nulls.get(key)]
+        return list(names)
+
+    @cached_property
+    def cells(self) -> list[_Key]:
+        """Method, estimand and interval of each row."""
+        return list(zip(*(self.table[name].tolist() for name in _NAMES), strict=True))
+
+    @cached_property
     def conditions(self) -> dict[tuple[Any, ...], None]:
         """The levels of each condition, in order."""
         return dict.fromkeys(self.levels)
@@ -162,13 +178,6 @@ class _Study:
         name, *kind = measure.partition(" (null")
         words = label(self.labels, name, "measure")
         return cut(_SHOWN.get(words, words) + "".join(kind), _LONGEST)
-
-    def measure(self, row: int) -> str:
-        """Return the measure of a row; of a rejection also whether the null value is true."""
-        name = str(self.table["measure"][row])
-        if name != "rejection":
-            return name
-        return _REJECTION[self.nulls.get((self.levels[row], self.table["estimand"][row]))]
 
     def used(self, row: int) -> str:
         """Return on how many replicates a number rests, of how many."""
@@ -319,20 +328,20 @@ class _Part:
 
         It is "of" estimates, intervals or tests.
         """
-        table = study.table
-        names = [study.measure(row) for row in range(len(table["measure"]))]
-        missing = np.isnan(table["value"]).tolist()
+        missing = np.isnan(study.table["value"]).tolist()
         others = {*BUILT_IN, *_REJECTION.values(), WARNED} - study.own
-        own = {name for name in names if name not in others and not name.startswith(_OURS)}
-        keys = list(zip(*(table[name].tolist() for name in _NAMES), strict=True))
+        names = set(study.measures)
+        wanted = {n for n in names if n not in others and not n.startswith(_OURS)} | {*built_in}
         found: dict[_Key, dict[str, list[int]]] = {}
-        for row, name in enumerate(names):
-            estimand, interval = keys[row][1:]
+        for row, name in enumerate(study.measures):
+            if name not in wanted:
+                continue
+            _, estimand, interval = key = study.cells[row]
             kind = _KINDS.get(interval, "intervals")
             if estimand in left_out or (only is not None and estimand not in only):
                 continue
-            if (name in built_in or name in own) and kind == of:
-                cell = found.setdefault(keys[row] if of == "intervals" else keys[row][:2], {})
+            if kind == of:
+                cell = found.setdefault(key if of == "intervals" else key[:2], {})
                 if not missing[row]:
                     cell.setdefault(name, []).append(row)
         order = in_order(dict.fromkeys(cell[0] for cell in found), study.order)
@@ -428,6 +437,9 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
         for cell, of in part.found.items()
         if "rmse" in of
     }
+    by_estimand: defaultdict[str, list[float]] = defaultdict(list)
+    for cell, number in sorted(highest.items(), key=lambda item: item[1]):
+        by_estimand[cell[1]].append(number)
     for cell, of in part.found.items():
         covers = of.get("coverage", ())
         lowest = list(dict.fromkeys(min(covers, key=by) for by in (value.item, least) if covers))
@@ -441,8 +453,8 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
                 else:
                     places = sorted(of.get(measure, ()), key=value.item)
                     line.append(study.worst(measure, places) if places else "-")
-            own = highest.get(cell, 0.0)
-            better = sum(c[1] == cell[1] and of_c > own for c, of_c in highest.items())
+            errors = by_estimand[cell[1]]
+            better = len(errors) - bisect.bisect_right(errors, highest.get(cell, 0.0))
             ranked.append((better if row is None else least(row), number, line))
     order = sorted(range(len(ranked)), key=lambda i: ranked[i][0])
     # No method is left out for the second row of another.

@@ -46,6 +46,10 @@ _MEANINGS = {
 }
 
 
+SOUND = frozenset({Status.OK, Status.BOUNDARY, Status.SKIPPED})
+"""How a fit may end that is no failure."""
+
+
 class Skip(Exception):  # noqa: N818 - no error: what a method says where it does not apply
     """Raised by a method that does not apply: ``raise Skip("needs n > p")``.
 

@@ -78,8 +78,9 @@ def assert_same(results, pieces, keep=lambda table: table):
         pd.testing.assert_frame_equal(frame, plain, check_dtype=False)
 
 
-@pytest.mark.parametrize("budget", [2**28, 1])
-def test_identity_rows_are_those_of_the_tables(uneven, budget):
+@pytest.mark.parametrize(("budget", "together"), [(2**28, 2**17), (2**28, 0), (1, 0)])
+def test_identity_rows_are_those_of_the_tables(uneven, budget, together, monkeypatch):
+    monkeypatch.setattr("mcstudy.storage.rows.NUMBERS", together)
     pieces = list(rows_by_condition(uneven.folder, budget=budget))
     assert len(pieces) == (2 if budget > 1 else 4)
     assert sum(piece.first for piece in pieces) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,14 +16,14 @@ from mcstudy.analysis.measures import Cell
 from mcstudy.arrays import Floats, joined
 from mcstudy.columns import WARNED
 from mcstudy.errors import ResultsError
-from mcstudy.grid import Level
+from mcstudy.grid import Condition, Level
 from mcstudy.measure import LEVEL
 from mcstudy.method import Status
 from mcstudy.simulation.validation import STATUSES, TEST, TRUTH
 from mcstudy.storage.export import conditions_table
 from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.parts import DamagedError
-from mcstudy.storage.rows import Key, StudyRows, array_of
+from mcstudy.storage.rows import Block, Key, StudyRows, array_of
 
 BUDGET = 2**27
 """Bytes of the numbers of one condition that are held at a time."""
@@ -218,54 +218,64 @@ def condition_rows(rows: StudyRows, *, budget: int = BUDGET) -> Iterator[Conditi
     DamagedError
         Where a part turns out to be damaged.
     """
-    table = conditions_table(rows.conditions).to_pylist()
-    for condition, factors in zip(rows.conditions, table, strict=True):
-        del factors["condition"]
-        keys, truths = rows.keys[condition], rows.truths[condition]
+    factors = {
+        condition: {name: level for name, level in of.items() if name != "condition"}
+        for condition, of in zip(
+            rows.conditions, conditions_table(rows.conditions).to_pylist(), strict=True
+        )
+    }
+    for group in rows.groups:
+        keys = rows.keys[group[0]]
         names = sorted({estimand for own in keys.values() for estimand, _ in own})
-        # Two numbers of 8 bytes each: an estimate with its standard error, or two limits.
+        # Two numbers of 8 bytes each: an estimate with its standard error, or two limits. Groups of
+        # several conditions are small.
         most = max((len(own) for own in keys.values()), default=0)
-        held = 16 * most * rows.replicates(condition)
-        shares, fits = [names], None
-        if held > budget and len(names) > 1:
-            count = min(len(names), -(-held // budget))
-            split = np.array_split(np.array(names, object), count)
-            shares = [some.tolist() for some in split]
-            blocks = rows.blocks(condition, lambda key: key[0] in ("estimate", TEST))
-            fits = _methods(blocks, {}, truths, (), rows.named)
-        for index, share in enumerate(shares):
-            some = frozenset(share)
-            own = {m: [key for key in of if key[0] in some] for m, of in keys.items()}
-            blocks = rows.blocks(condition, _of_estimands(some))
-            methods = _methods(blocks, own, truths, rows.own_truths[condition], rows.named)
-            pa.default_memory_pool().release_unused()
-            if fits is not None:
-                methods = {m: replace(fits[m], estimands=of.estimands) for m, of in methods.items()}
-            if methods:
-                yield ConditionRows(condition.key, factors, methods, first=index == 0)
+        held = 16 * most * rows.replicates(group[0])
+        if held <= budget or len(names) < 2 or len(group) > 1:
+            for condition, methods in _read(rows, group, names):
+                yield ConditionRows(condition.key, factors[condition], methods)
+            continue
+        blocks = rows.blocks(group, lambda key: key[0] in ("estimate", TEST))
+        fits = dict(_by_condition(blocks, {}, rows))
+        count = min(len(names), -(-held // budget))
+        for index, some in enumerate(np.array_split(np.array(names, object), count)):
+            for condition, methods in _read(rows, group, some.tolist()):
+                of = fits[condition]
+                methods = {m: replace(of[m], estimands=own.estimands) for m, own in methods.items()}
+                yield ConditionRows(condition.key, factors[condition], methods, first=index == 0)
 
 
-def _of_estimands(some: frozenset[str]) -> Callable[[Key], bool]:
-    return lambda key: key[0] != "diagnostic" and key[1] in some
+def _read(
+    rows: StudyRows, group: Sequence[Condition], estimands: Collection[str]
+) -> Iterator[tuple[Condition, dict[str, MethodRows]]]:
+    """Yield each condition of a group with what its methods say of some estimands."""
+    some = frozenset(estimands)
+    keys = {m: [key for key in of if key[0] in some] for m, of in rows.keys[group[0]].items()}
+    blocks = rows.blocks(group, lambda key: key[0] != "diagnostic" and key[1] in some)
+    yield from _by_condition(blocks, keys, rows)
 
 
 _KINDS = {"": ("estimate", "std_error"), TEST: (TEST,)}
 """The numbers of an estimate and of a test; an interval has two limits."""
-Pieces: TypeAlias = dict[Key, list[NDArray[Any]]]
-"""The arrays of one method, block after block: by (kind, estimand, interval), or (column,)."""
+Arrays: TypeAlias = dict[Key, NDArray[Any]]
+"""The arrays of one method: by (kind, estimand, interval), or (column,)."""
 
 
-def _methods(
-    blocks: Iterable[Mapping[str, pa.Table]],
-    keys: Mapping[str, Sequence[Key]],
-    truths: Mapping[str, float],
-    own_truths: Collection[str],
-    named: Collection[str],
-) -> dict[str, MethodRows]:
-    """Return the fits of each method, with the numbers of some keys; no column is held twice."""
-    found: dict[str, Pieces] = {}
+def _by_condition(
+    blocks: Iterable[Block], keys: Mapping[str, Sequence[Key]], rows: StudyRows
+) -> Iterator[tuple[Condition, dict[str, MethodRows]]]:
+    """Yield each condition of a group with the fits of its methods, and the numbers of some keys.
+
+    No column is held twice; those of a condition are views.
+    """
+    group: Sequence[Condition] = ()
+    found: dict[str, dict[Key, list[NDArray[Any]]]] = {}
+    counts: dict[str, NDArray[np.int64]] = {}
     for block in blocks:
-        for method, table in block.items():
+        group = block.conditions
+        own_truths = rows.own_truths[group[0]]
+        for method, table in block.tables.items():
+            counts[method] = counts.get(method, 0) + block.counts[method]
             pieces = found.setdefault(method, defaultdict(list))
             pieces[("replicate",)].append(table["replicate"].to_numpy())
             pieces[("status",)].append(_codes(table["status"]))
@@ -277,42 +287,44 @@ def _methods(
                 if interval in ("", TEST) and estimand in own_truths:
                     column = array_of(table, TRUTH, estimand, "")
                     pieces[TRUTH, estimand, interval].append(column)
-    return {
-        method: MethodRows(
-            joined(pieces.pop(("replicate",))),
-            joined(pieces.pop(("status",))),
-            _estimands(pieces, keys.get(method, ()), truths, named),
-            joined(pieces.pop((WARNED,))),
-        )
-        for method, pieces in sorted(found.items())
-    }
+    pa.default_memory_pool().release_unused()
+    whole = {m: {key: joined(of.pop(key)) for key in list(of)} for m, of in sorted(found.items())}
+    ends = {method: np.cumsum(of) for method, of in counts.items()}
+    for place, condition in enumerate(group):
+        methods = {}
+        for method, arrays in whole.items():
+            if count := counts[method][place]:
+                end = ends[method][place]
+                own = {key: array[end - count : end] for key, array in arrays.items()}
+                truths = rows.truths[condition]
+                estimands = _estimands(own, keys.get(method, ()), truths, rows.named)
+                fit = own["replicate",], own["status",], estimands, own[WARNED,]
+                methods[method] = MethodRows(*fit)
+        if methods:
+            yield condition, methods
 
 
 def _estimands(
-    pieces: Pieces, keys: Sequence[Key], truths: Mapping[str, float], named: Collection[str]
+    arrays: Arrays, keys: Sequence[Key], truths: Mapping[str, float], named: Collection[str]
 ) -> dict[str, EstimandRows]:
-    """Return the rows of each estimand; its pieces are used up."""
-
-    def taken(kind: str, estimand: str, interval: str) -> Floats:
-        return joined(pieces.pop((kind, estimand, interval)))
-
+    """Return the rows of each estimand."""
     found = {}
     intervals_of: defaultdict[str, list[str]] = defaultdict(list)
     for estimand, interval in keys:
         intervals_of[estimand].append(interval)
     for name, of in sorted(intervals_of.items()):
-        p_value = taken(TEST, name, TEST) if TEST in of else None
+        p_value = arrays[TEST, name, TEST] if TEST in of else None
         estimated = "" in of
         if estimated:
-            estimate, std_error = (taken(kind, name, "") for kind in ("estimate", "std_error"))
+            estimate, std_error = (arrays[kind, name, ""] for kind in ("estimate", "std_error"))
         else:
             assert p_value is not None
             estimate = std_error = np.full(len(p_value), np.nan)
         intervals = sorted({*of} - {"", TEST})
-        limits = {i: (taken("lower", name, i), taken("upper", name, i)) for i in intervals}
-        own = [pieces.pop((TRUTH, name, place), None) for place in ("", TEST)]
+        limits = {i: (arrays["lower", name, i], arrays["upper", name, i]) for i in intervals}
+        own = [arrays.get((TRUTH, name, place)) for place in ("", TEST)]
         given = next((each for each in own if each is not None), None)
-        truth = truths.get(name, np.nan) if given is None else joined(given)
+        truth = truths.get(name, np.nan) if given is None else given
         numbers = (truth, estimate, std_error, limits)
         found[name] = EstimandRows(*numbers, name in named, p_value, estimated)
     return found

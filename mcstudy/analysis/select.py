@@ -310,7 +310,8 @@ def _none_if_missing(column: Any) -> list[Any]:
     if column.dtype.kind in "biu":
         return list(column.tolist())
     levels = column.tolist()
-    return [x if type(x) is str or not is_missing(x) else None for x in levels]
+    plain = (str, int, bool)
+    return [x if type(x) in plain or not is_missing(x) else None for x in levels]
 
 
 def at(levels: Mapping[Any, Any], names: Sequence[str], labels: Labels = _NO_LABELS) -> str:

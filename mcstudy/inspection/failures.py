@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from mcstudy.arguments import counted
 from mcstudy.columns import ENDING, WARNED
 from mcstudy.grid import Condition
-from mcstudy.method import Status
+from mcstudy.method import SOUND
 from mcstudy.simulation.call import message_kind
 from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.manifest import Stored
@@ -22,7 +22,6 @@ from mcstudy.storage.sum_parts import summaries
 
 NOWHERE = -1
 """The replicate of failures whose address was not kept."""
-_GOOD = (str(Status.OK), str(Status.BOUNDARY), str(Status.SKIPPED))
 _OF_PART = ["replicate", *ENDING]
 _ALL = ["condition", "count", "replicate", "method", *ENDING]
 _TOO_MANY = "(of kinds too many to be kept)"
@@ -67,7 +66,7 @@ def troubled_fits(recorded: RecordedStudy) -> tuple[pd.DataFrame, Stored, int]:
     stored = {c: [part for part in parts if part not in lost] for c, parts in stored.items()}
     troubled = pd.DataFrame(found, columns=_ALL)
     troubled["warned"] = troubled["warned"].astype(bool)
-    troubled["failed"] = ~troubled["status"].isin(_GOOD)
+    troubled["failed"] = ~troubled["status"].isin(SOUND)
     return troubled, stored, sum(os.path.lexists(part.path) for part in lost)
 
 
@@ -108,15 +107,17 @@ def _read_all(stored: Stored) -> tuple[list[_Line], list[Part]]:
         sums: list[tuple[Part, pa.Table]] = []
         for part in own:
             try:
-                rows = part.rows([*_OF_PART, "size"])
-                if "size" in rows.column_names:
+                head = part.head()
+                if head.keep == "measures":
                     sums.append((part, part.rows()))  # of moments, which are counted together
                     continue
+                rows = part.rows(_OF_PART) if head.troubled != 0 else None
             except DamagedError:
                 lost.append(part)
                 continue
             before = held.setdefault(part.method, [])
-            found += _of_rows(condition, part, rows, before)
+            if rows is not None:
+                found += _of_rows(condition, part, rows, before)
             before.append((part.start, part.stop))
         if sums:
             found += _of_sums(condition, sums)
@@ -127,10 +128,8 @@ def _of_rows(
     condition: Condition, part: Part, rows: pa.Table, held: Sequence[tuple[int, int]]
 ) -> Iterator[_Line]:
     """Yield a line for each fit, but for those that a part before holds: the first one counts."""
-    good = pc.is_in(rows["status"].cast(pa.string()), value_set=pa.array(_GOOD))
+    good = pc.is_in(rows["status"].cast(pa.string()), value_set=pa.array(map(str, SOUND)))
     bad = pc.or_(pc.invert(good), rows[WARNED])
-    if not pc.any(bad).as_py():
-        return
     for row in rows.select(_OF_PART).filter(bad).to_pylist():
         replicate = row["replicate"]
         if not any(start <= replicate < stop for start, stop in held):
@@ -142,7 +141,7 @@ def _of_sums(condition: Condition, sums: Sequence[tuple[Part, pa.Table]]) -> Ite
     """Yield a line for each address that was kept, the first of its kind with the count of all."""
     for method, kept in summaries(sums).items():
         for outcome, fits in sorted(kept.outcomes.items(), key=lambda item: item[0].kind is None):
-            if outcome.status in _GOOD and not outcome.warned:
+            if outcome.status in SOUND and not outcome.warned:
                 continue
             addresses = kept.addresses.get(outcome) or [(NOWHERE, _TOO_MANY)]
             for i, (replicate, text) in enumerate(addresses):

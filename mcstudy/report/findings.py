@@ -11,7 +11,7 @@ from mcstudy.analysis.select import columns_of, levels_by_row, levels_of, method
 from mcstudy.figures.cells import with_error
 from mcstudy.figures.style import label
 from mcstudy.measure import BUILT_IN, REJECTION, is_share
-from mcstudy.method import Status
+from mcstudy.method import SOUND, Status
 from mcstudy.report.comparison_findings import comparisons
 from mcstudy.report.interval_findings import coverage, rejection, widths
 from mcstudy.report.reported import Reported
@@ -30,8 +30,6 @@ from mcstudy.tables.numbers import number_with_error
 from mcstudy.tables.summary import same_numbers
 from mcstudy.wald import WALD
 
-SOUND = (Status.OK, Status.BOUNDARY, Status.SKIPPED)
-"""How a fit may end that is no failure."""
 _MUCH = 0.1
 """A bias of this share of the RMSE, or an error of the standard errors, that is worth a sign."""
 

@@ -20,9 +20,8 @@ from mcstudy.comparison.checks import Verdict
 from mcstudy.comparison.sensitivity import Sensitivity
 from mcstudy.errors import MCStudyError
 from mcstudy.figures.style import label, level_label
-from mcstudy.method import Status
+from mcstudy.method import SOUND, Status
 from mcstudy.report.elements import Part, Section, Table, Term, as_table, reason
-from mcstudy.report.findings import SOUND
 from mcstudy.report.reported import Reported, keeps_rows
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed

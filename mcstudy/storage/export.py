@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from mcstudy.columns import ENDING, FIT, WARNED
 from mcstudy.grid import Condition, level_text
@@ -18,7 +19,7 @@ from mcstudy.measure import null_of
 from mcstudy.simulation.validation import TEST, TRUTH
 from mcstudy.storage import parts
 from mcstudy.storage.files import TableWriters, write_table
-from mcstudy.storage.rows import Key, StudyRows, column_of, numbers_of
+from mcstudy.storage.rows import Block, StudyRows, column_of, numbers_of
 
 MEASURED = ("performance", "comparisons")
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", *MEASURED)
@@ -52,31 +53,35 @@ def write_tables(folder: Path, rows: StudyRows, metadata: Mapping[str, str]) -> 
     }
     write_table(folder / "conditions.parquet", conditions_table(rows.conditions), metadata)
     with TableWriters(folder, schemas, metadata) as writers:
-        for condition in rows.conditions:
-            keys, truths = rows.keys[condition], rows.truths[condition]
-            own_truths = rows.own_truths[condition]
-            for block in rows.blocks(condition):
-                made = _block_tables(block, keys, diagnostics, truths, own_truths)
+        for group in rows.groups:
+            for block in rows.blocks(group):
+                made = _block_tables(block, rows, diagnostics)
                 writers.write(
                     {
-                        name: _interleave(tables, condition, schemas[name])
+                        name: _interleave(tables, block.conditions, schemas[name])
                         for name, tables in made.items()
                     }
                 )
 
 
 def _block_tables(
-    block: Mapping[str, pa.Table],
-    keys: Mapping[str, Sequence[Key]],
-    diagnostics: Mapping[str, pa.DataType],
-    truths: Mapping[str, float],
-    own_truths: Collection[str],
+    block: Block, of: StudyRows, diagnostics: Mapping[str, pa.DataType]
 ) -> dict[str, list[pa.Table]]:
-    """Return the rows of a block for each of the tables, in the order of the key's last columns."""
+    """Return the rows of a block for each of the tables, in the order of the key's last columns.
+
+    The first column is the place of the condition in the block.
+    """
     made: defaultdict[str, list[pa.Table]] = defaultdict(list)
-    for method, rows in block.items():
+    first, truths = block.conditions[0], [of.truths[each] for each in block.conditions]
+    keys, own_truths = of.keys[first], of.own_truths[first]
+    for method, rows in block.tables.items():
         count = rows.num_rows
-        key = {"replicate": rows["replicate"], "method": _repeat(method, count)}
+        place = np.repeat(np.arange(len(block.conditions)), block.counts[method])
+        key = {
+            "place": place,
+            "replicate": rows["replicate"],
+            "method": _repeat(method, count),
+        }
         own = {
             name: parts.cast(column_of(rows, "diagnostic", name), kind)
             for name, kind in diagnostics.items()
@@ -91,7 +96,7 @@ def _block_tables(
                 "truth": (
                     numbers_of(rows, TRUTH, estimand, "")
                     if estimand in own_truths
-                    else _repeat(truths.get(estimand), count, _NUMBER)
+                    else _spread([known.get(estimand) for known in truths], place, _NUMBER)
                 ),
                 "estimate": numbers_of(rows, "estimate", estimand, ""),
                 "std_error": numbers_of(rows, "std_error", estimand, ""),
@@ -109,18 +114,28 @@ def _block_tables(
     return made
 
 
-def _interleave(tables: list[pa.Table], condition: Condition, schema: pa.Schema) -> pa.Table:
-    """Join tables that come in the order of the key's last columns; sort by replicate."""
+def _interleave(
+    tables: list[pa.Table], conditions: Sequence[Condition], schema: pa.Schema
+) -> pa.Table:
+    """Join tables that come in the order of the key's last columns; sort by the first ones."""
     table = pa.concat_tables(tables)
+    place = table["place"].to_numpy()
     if len(tables) > 1:
-        order = np.argsort(table["replicate"].to_numpy(), kind="stable")
-        table = table.take(pa.array(order))
-    key = _repeat(condition.key, table.num_rows)
+        order = np.lexsort((table["replicate"].to_numpy(), place))
+        table, place = table.take(pa.array(order)), place[order]
+    key = _spread([condition.key for condition in conditions], place, _TEXT)
     return table.add_column(0, "condition", key).select(schema.names).cast(schema)
 
 
 def _repeat(value: Any, count: int, kind: pa.DataType = _TEXT) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind), count)
+
+
+def _spread(values: Sequence[Any], place: NDArray[np.int64], kind: pa.DataType) -> pa.Array:
+    """Return the value of each condition in all of its rows."""
+    if len(values) == 1:
+        return _repeat(values[0], len(place), kind)
+    return pa.array(values, kind).take(pa.array(place))
 
 
 def conditions_table(conditions: Sequence[Condition]) -> pa.Table:

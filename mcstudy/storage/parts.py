@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcstudy.errors import ResultsError
+from mcstudy.method import SOUND
 from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.validation import STATUSES, Column
@@ -29,6 +30,7 @@ from mcstudy.storage.checksums import (
     read_footer,
     read_verified,
     sealed,
+    text_of,
 )
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.record import FORMAT, misfit, other_version
@@ -71,24 +73,33 @@ class Part:
     def types(self) -> Types:
         """Return the names and types of its columns; raise DamagedError if it is damaged."""
         with reading(self.path):
-            schema = read_footer(self.path).schema.to_arrow_schema()
+            schema = metadata_of(read_footer(self.path)).schema.to_arrow_schema()
             return dict(zip(schema.names, schema.types, strict=True))
 
     def content(self) -> bytes:
         """Return its bytes, all verified; raise DamagedError if it is damaged."""
+        return self._verified()[0]
+
+    def head(self) -> Head:
+        """Return its head, every byte of it verified; raise DamagedError if it is damaged."""
+        return self._verified()[1]
+
+    def _verified(self) -> tuple[bytes, Head]:
         with reading(self.path):
-            content = read_verified(self.path)
-            _head(self.path, pq.read_metadata(pa.BufferReader(content)))
-            return content
+            content, footer = read_verified(self.path)
+            return content, _head(self.path, footer)
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return its rows, verified, those of the columns that it has; raise DamagedError."""
+        content, head = self._verified()
         with reading(self.path):
-            file = pq.ParquetFile(pa.BufferReader(read_verified(self.path)))
-            _head(self.path, file.metadata)
-            there = set(file.schema_arrow.names)
-            wanted = None if columns is None else [name for name in columns if name in there]
-            return file.read(columns=wanted, use_threads=False)
+            file = pq.ParquetFile(pa.BufferReader(content))
+            if head.keep == "rows" and file.metadata.num_rows != head.stop - head.start:
+                raise ValueError("head and rows disagree")
+            if columns is not None:
+                there = set(file.schema_arrow.names)
+                columns = [name for name in columns if name in there]
+            return file.read(columns=columns, use_threads=False)
 
 
 @dataclass(frozen=True)
@@ -127,7 +138,8 @@ class NewPart(NamedTuple):
 class Head:
     """What stands in a part beside its rows: the key of its condition, and what made it.
 
-    The references are what sums are about; rows have none.
+    The references are what sums are about; rows have none. `troubled` is how many of its rows are
+    fits that failed or warned, so that those of a part without any need not be read.
     """
 
     condition: str
@@ -136,6 +148,7 @@ class Head:
     stop: int
     provenance: Mark
     references: Mapping[str, float | None] | None = None
+    troubled: int | None = None
 
     @property
     def keep(self) -> str:
@@ -198,6 +211,7 @@ def part_at(path: Path) -> Part | None:
 
 def new_part(table: pa.Table, head: Head) -> NewPart:
     """Return the part with some rows and a head."""
+    head = replace(head, troubled=_troubled(table) if head.keep == "rows" else None)
     text = json.dumps({"format": FORMAT, **vars(head)}, sort_keys=True)
     table = table.replace_schema_metadata({_METADATA: text})
     sink = pa.BufferOutputStream()
@@ -210,6 +224,13 @@ def new_part(table: pa.Table, head: Head) -> NewPart:
         write_statistics=False,
     )
     return NewPart(head.place, sealed(bytes(sink.getvalue())))
+
+
+def _troubled(rows: pa.Table) -> int:
+    """Return how many fits failed or warned."""
+    status = rows["status"].unify_dictionaries().combine_chunks()
+    good = np.array([word in SOUND for word in status.dictionary.to_pylist()], bool)
+    return int((~good[status.indices.to_numpy()] | rows["warned"].to_numpy()).sum())
 
 
 def read_head(path: Path) -> Head:
@@ -226,23 +247,22 @@ def read_head(path: Path) -> Head:
         except NoSealError as error:
             # A version without checksums has written it, or something else.
             with suppress(*_UNREADABLE):
-                head = json.loads(metadata_of(error.footer).metadata[_METADATA])
+                head = json.loads(text_of(error.footer, _METADATA))
                 if {"condition", "marks"} <= head.keys() and "format" not in head:
                     raise other_version(path) from None
             raise
 
 
-def _head(path: Path, metadata: Any) -> Head:
-    """Return the head that stands in the metadata of a part, held against its rows and path."""
-    head = {"references": None} | json.loads(metadata.metadata[_METADATA])
+def _head(path: Path, footer: bytes) -> Head:
+    """Return the head that stands in the footer of a part, held against its path."""
+    head = {"references": None, "troubled": None} | json.loads(text_of(footer, _METADATA))
     if head.pop("format", FORMAT) != FORMAT:
         raise other_version(path)
     if found := misfit(head, Head):
         raise ValueError(found)
     made = Head(**head)
-    rows = made.stop - made.start if made.references is None else metadata.num_rows
-    if not 0 <= made.start < made.stop or metadata.num_rows != rows:
-        raise ValueError("head and rows disagree")
+    if not 0 <= made.start < made.stop:
+        raise ValueError("it has no replicates")
     if path.parts[-3:] != made.place.parts:
         raise ValueError("it is named for another part")
     return made

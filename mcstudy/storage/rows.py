@@ -1,10 +1,10 @@
-"""Parts to the rows of a condition: each replicate once, judged, with the intervals formed."""
+"""Parts to the rows of conditions: each replicate once, judged, with the intervals formed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,8 @@ from mcstudy.wald import WALD, wald_limits
 
 BLOCK = 2**15
 """Replicates that are held at a time, and the rows of a row group of the tables hold."""
+NUMBERS = 2**17
+"""Estimates, limits and p-values of small conditions that are read together, some MB."""
 KEPT = 2**25
 """Bytes of rows that are kept for a second reading, of many small conditions."""
 EXISTS = ("estimate", "lower", TEST)
@@ -31,8 +33,19 @@ Key: TypeAlias = tuple[str, ...]
 Keys: TypeAlias = Collection[Key]
 
 
+class Block(NamedTuple):
+    """Rows of some conditions: of each method a table, one condition after the other in it.
+
+    `counts` has by method how many rows each of the conditions has.
+    """
+
+    conditions: Sequence[Condition]
+    tables: Mapping[str, pa.Table]
+    counts: Mapping[str, NDArray[np.int64]]
+
+
 class StudyRows:
-    """The rows of a study that count, read condition by condition.
+    """The rows of a study that count, read condition by condition, or some small ones together.
 
     Parameters
     ----------
@@ -65,8 +78,9 @@ class StudyRows:
         self._types = {part.path: part.types() for own in self._stored.values() for part in own}
         self._formed: dict[Condition, dict[str, list[str]]] = {}
         self._given: dict[Condition, dict[str, set[Key]]] = {}
+        self._kinds: dict[Condition, dict[str, set[Key]]] = {}
         for condition in self.conditions:
-            kinds: dict[str, set[Key]] = {}
+            kinds = self._kinds[condition] = dict[str, set[Key]]()
             for part in self._stored[condition]:
                 keys = map(parts.column_key, self._types[part.path])
                 numbers = {key for key in keys if key[0] not in ("", "diagnostic")}
@@ -93,7 +107,9 @@ class StudyRows:
         """The estimands that have a true value under some condition."""
         self.keys = existing(self._given, known)
         """(estimand, interval) of the rows that there are, by condition and method, sorted."""
-        self._kept: dict[Condition, dict[str, pa.Table]] = {}
+        self.groups = list(self._alike())
+        """The conditions in order, those together that are small and have the same columns."""
+        self._kept: dict[Condition, Block] = {}
         self._room = KEPT
 
     @property
@@ -115,19 +131,41 @@ class StudyRows:
         """Return how many fits there are under a condition at most, by all of its methods."""
         return sum(part.stop - part.start for part in self._stored[condition])
 
+    def _alike(self) -> Iterator[list[Condition]]:
+        """Yield the groups. They follow from the rows, not from the parts that hold them."""
+        group: list[Condition] = []
+        held, before = 0.0, None
+        for condition in self.conditions:
+            keys, end = self.keys[condition], self._end(condition)
+            numbers = end * (1 + sum(map(len, keys.values()))) if end <= BLOCK else np.inf
+            now = self._kinds[condition], keys, self.own_truths[condition]
+            held += numbers
+            if group and (held > NUMBERS or now != before):
+                yield group
+                group, held = [], numbers
+            group.append(condition)
+            before = now
+        if group:
+            yield group
+
+    def _end(self, condition: Condition) -> int:
+        """Return the number behind that of the last replicate of a condition."""
+        end = max((part.stop for part in self._stored[condition]), default=0)
+        return end if self._first is None else min(end, self._first)
+
     def blocks(
-        self, condition: Condition, wanted: Callable[[Key], bool] | None = None
-    ) -> Iterator[dict[str, pa.Table]]:
-        """Yield the rows of each method, a fixed range of replicates at a time, sorted, each once.
+        self, group: Sequence[Condition], wanted: Callable[[Key], bool] | None = None
+    ) -> Iterator[Block]:
+        """Yield the rows of a group, a fixed range of replicates at a time, sorted, each once.
 
         A fit that leaves out an estimand that others give is not finite, and not ok. Of the
         columns only those are read whose key, (kind, estimand, interval) or ("diagnostic", name),
         is `wanted`; statuses are right where all estimates are. DamagedError where a part is.
         """
-        if condition in self._kept:
-            yield self._kept[condition]
+        if group[0] in self._kept:
+            yield self._kept[group[0]]
             return
-        blocks = self._judged(condition, wanted or (lambda key: True))
+        blocks = self._judged(group, wanted or (lambda key: True))
         block = next(blocks, None)
         if block is None:
             return
@@ -136,33 +174,48 @@ class StudyRows:
             yield second
             yield from blocks
         elif wanted is None:
-            size = sum(table.nbytes for table in block.values())
+            size = sum(table.nbytes for table in block.tables.values())
             if size <= self._room:
-                self._kept[condition], self._room = block, self._room - size
+                self._kept[group[0]], self._room = block, self._room - size
 
-    def _judged(
-        self, condition: Condition, wanted: Callable[[Key], bool]
-    ) -> Iterator[dict[str, pa.Table]]:
+    def _judged(self, group: Sequence[Condition], wanted: Callable[[Key], bool]) -> Iterator[Block]:
         """Yield blocks, judged and with the intervals formed."""
-        given = self._given[condition]
-        for block in self._read(condition, wanted):
+        given, formed = self._given[group[0]], self._formed[group[0]]
+        for block in self._together(group, wanted):
             whole = {
                 method: judged(rows, sorted({key[0] for key in given[method]}))
-                for method, rows in block.items()
+                for method, rows in block.tables.items()
             }
-            for method, estimands in self._formed[condition].items():
+            for method, estimands in formed.items():
                 some = [name for name in estimands if wanted(("lower", name, WALD))]
                 if method in whole and some and self._level is not None:
                     whole[method] = _with_limits(whole[method], some, self._level)
-            yield whole
+            yield block._replace(tables=whole)
+
+    def _together(
+        self, group: Sequence[Condition], wanted: Callable[[Key], bool]
+    ) -> Iterator[Block]:
+        """Yield the same as they were stored; several conditions are one block."""
+        if len(group) == 1:
+            for tables in self._read(group[0], wanted):
+                yield Block(group, tables, {m: np.array([len(of)]) for m, of in tables.items()})
+            return
+        found = [next(self._read(condition, wanted), {}) for condition in group]
+        methods = sorted({method for tables in found for method in tables})
+        if methods:
+            together = {m: parts.concatenated([of[m] for of in found if m in of]) for m in methods}
+            yield Block(
+                group,
+                {m: table.unify_dictionaries().combine_chunks() for m, table in together.items()},
+                {m: np.array([len(of.get(m, ())) for of in found]) for m in methods},
+            )
 
     def _read(
         self, condition: Condition, wanted: Callable[[Key], bool]
     ) -> Iterator[dict[str, pa.Table]]:
         """Yield the same as they were stored."""
         stored, read = self._stored[condition], dict[Path, pa.Table]()
-        end = max((part.stop for part in stored), default=0)
-        end = end if self._first is None else min(end, self._first)
+        end = self._end(condition)
         for start in range(0, end, BLOCK):
             stop = min(start + BLOCK, end)
             found: dict[str, list[pa.Table]] = {}

@@ -212,9 +212,18 @@ def wraps_batched(function: Callable[..., Any]) -> bool:
 
 def argument_names(function: Callable[..., Any]) -> list[str]:
     """Return the names of a function's arguments, or of its batch form's; none of a builtin."""
+    function = batch_of(function) or function
+    try:
+        return list(_names(function))
+    except TypeError:  # it cannot be hashed
+        return list(_names.__wrapped__(function))
+
+
+@functools.lru_cache(maxsize=2**8)  # the functions of a study, which each job asks about
+def _names(function: Callable[..., Any]) -> tuple[str, ...]:
     with suppress(TypeError, ValueError):
-        return list(inspect.signature(batch_of(function) or function).parameters)
-    return []
+        return tuple(inspect.signature(function).parameters)
+    return ()
 
 
 def _attached(function: Callable[..., Any]) -> tuple[Any, Any]:

@@ -86,7 +86,7 @@ def _put_together(store: Store, group: Sequence[tuple[Part, pa.Table]]) -> None:
         old, tables = zip(*group, strict=True)
         head = parts.read_head(old[0].path)
         join = joined_moments if head.keep == "measures" else parts.concatenated
-        store.add(parts.new_part(join(tables), head.over(old[0].start, old[-1].stop)))
+        store.add(parts.new_part(join(tables), head.over(old[0].start, old[-1].stop)), flush=True)
         store.remove(old)
 
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: flushed to disk under another name, then renamed."""
+"""Files that are written whole or not at all: under another name, then renamed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,14 +37,17 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
-def write_content(path: Path, content: bytes) -> None:
-    """Write the bytes of a file, whole or not at all."""
+def write_content(path: Path, content: bytes, *, flush: bool = True) -> None:
+    """Write the bytes of a file, whole or not at all; without `flush` a power cut may undo it."""
     temporary = _temporary(path)
     with writing(path):
         try:
             temporary.unlink(missing_ok=True)
-            temporary.write_bytes(content)
-            _put_in_place(temporary, path)
+            with open(temporary, "wb") as file:
+                file.write(content)
+                if flush:
+                    _flush(file)
+            os.replace(temporary, path)
         except OSError:
             temporary.unlink(missing_ok=True)  # what of it fitted on a full disk is in the way
             raise
@@ -109,8 +112,9 @@ class TableWriters:
                         self._writers[name].close()
                         seal_file(_temporary(path))
                 for path in self._paths.values():
-                    with writing(path):
-                        _put_in_place(_temporary(path), path)
+                    with writing(path), open(_temporary(path), "rb+") as file:
+                        _flush(file)
+                        os.replace(_temporary(path), path)
         finally:
             for name, path in self._paths.items():
                 with suppress(OSError):  # of a file that is given up
@@ -122,8 +126,7 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def _put_in_place(temporary: Path, path: Path) -> None:
-    """Flush a finished file to disk and give it its name, at once and for good."""
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def _flush(file: IO[bytes]) -> None:
+    """Have on disk what was written."""
+    file.flush()
+    os.fsync(file.fileno())

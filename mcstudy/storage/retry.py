@@ -75,6 +75,6 @@ def _reopen(
     for before, after in itertools.pairwise(edges):
         if before + 1 < after:
             kept = rows.slice(before + 1 - part.start, after - before - 1)
-            study_record.store.add(parts.new_part(kept, head.over(before + 1, after)))
+            study_record.store.add(parts.new_part(kept, head.over(before + 1, after)), flush=True)
     study_record.store.discard([part])
     return len(gone)

@@ -119,8 +119,13 @@ class Store:
         numbers = [found for name in names if (found := re.fullmatch(r"(\d+)-(\d+)", name))]
         return sorted((int(found[1]), int(found[2])) for found in numbers)
 
-    def add(self, part: NewPart) -> None:
-        """Store a part, whole or not at all."""
+    def add(self, part: NewPart, *, flush: bool = False) -> None:
+        """Store a part, whole or not at all.
+
+        Without `flush` the system writes it to disk within some seconds. After a power cut a part
+        that is not there, or not whole, by its checksum, is computed again; to wait for the disk
+        would cost each part as much as its rows. One that others are removed for needs it.
+        """
         path = self._parts / part.place
         if not path.parent.is_dir():
             for folder in (path.parent.parent, path.parent):
@@ -128,7 +133,7 @@ class Store:
                     self.set_aside(folder)
                 with writing(folder):
                     folder.mkdir(exist_ok=True)
-        write_content(path, part.content)
+        write_content(path, part.content, flush=flush)
         if self._listed is not None and (added := part_at(path)):
             self._listed.setdefault(added.condition, {})[path] = added
 

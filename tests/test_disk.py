@@ -14,6 +14,7 @@ import pytest
 
 from mcstudy import MCStudyError, open_results, run
 from mcstudy.cli import main
+from mcstudy.storage import checksums
 from mcstudy.storage.store import Store
 
 
@@ -200,16 +201,17 @@ def test_contract_a_part_of_another_study_is_told_or_dropped(study_file, tmp_pat
 def test_contract_a_part_that_may_not_be_read_is_not_damaged(
     study_file, tmp_path, monkeypatch, whole
 ):
-    import pyarrow.parquet as pq
-
     folder, digests = whole
     before = everything(folder)
+    opened = checksums._opened
 
     def refuse(path):
-        raise OSError(errno.EMFILE, "Failed to open local file")
+        if "parts" in path.parts:
+            raise OSError(errno.EMFILE, "Failed to open local file")
+        return opened(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pq, "read_metadata", refuse)
+        patch.setattr(checksums, "_opened", refuse)
         with pytest.raises(MCStudyError, match=r"cannot be read \(Too many open files\)"):
             run(study_file(), tmp_path, jobs=1, quiet=True)
     assert everything(folder) == before

@@ -110,6 +110,61 @@ def test_contract_rows_are_in_order(uneven):
         assert set(piece.methods["fails"].status) == {"ok", "error"}
 
 
+VARIED = """
+import warnings
+
+from mcstudy import Skip
+
+def simulate(rng, *, n):
+    return n, rng.normal(size=n)
+
+def mean(data):
+    n, sample = data
+    own = {"std_error": 1.0, "df": n - 1} if n % 2 else {"intervals": {"own": (-1, 1)}}
+    diagnostics = {"text": "odd" if n % 2 else n, "note": None if n < 6 else 0.5}
+    answer = {"mean": Estimate(sample.mean(), **own)}
+    if n > 4:
+        answer["first"] = Estimate(sample[0], p_value=0.5)
+    return Fit(answer, diagnostics=diagnostics)
+
+def picky(data):
+    n, sample = data
+    if n == 4:
+        raise Skip("even")
+    if sample[0] < 0:
+        warnings.warn("negative")
+    return {"mean": Estimate(sample[0], 1.0)}
+
+study = Study(
+    name="varied",
+    simulate=simulate,
+    estimands=lambda *, n: {"mean": n / 2},
+    methods={"mean": mean, "picky": picky},
+    conditions=grid(n=[2, 3, 4, 5, 6, 7, 8, 9, 11, 13]),
+    replicates=6,
+    seed=3,
+)
+"""
+
+
+def test_contract_tables_are_the_same_whether_small_conditions_are_read_together(
+    study_file, tmp_path, monkeypatch
+):
+    path = study_file(body=VARIED)
+    together = run(path, tmp_path / "together", jobs=1, quiet=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("mcstudy.storage.rows.NUMBERS", 0)
+        patch.setattr("mcstudy.storage.rows._WHOLE", 0)
+        alone = run(path, tmp_path / "alone", jobs=1, quiet=True)
+    holding = RecordedStudy.of(alone.folder)
+    sizes = [len(group) for group in StudyRows(holding.stored(), holding.truths, level=0.95).groups]
+    assert min(sizes) == 1 < max(sizes)
+    assert sum(sizes) == 10
+    assert together.digests() == alone.digests()
+    assert set(together.fits["status"]) == {"ok", "skipped"}
+    assert together.fits["warned"].any()
+
+
 def test_contract_many_row_groups(uneven, monkeypatch, tmp_path):
     monkeypatch.setattr("mcstudy.storage.rows.BLOCK", 8)
     study = mcstudy.load_study(uneven.folder.parents[1] / "study_file.py")

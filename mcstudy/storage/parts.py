@@ -44,6 +44,7 @@ _PLACE = re.compile(r"([0-9a-f]{16})/([0-9a-f]{16})-(\d{10})-(\d{10})\.parquet")
 _UNREADABLE = (OSError, pa.ArrowException, TypeError, KeyError, ValueError, RecursionError)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 _NAMES = 2**15  # of columns whose keys are remembered: those of a wide study, about 10 MB
+_SMALL = 2**14  # bytes of a file; the names of some hundred columns take as much
 _MARKS = 2**10  # fingerprints that are remembered: methods, and what has made their rows
 
 Types: TypeAlias = Mapping[str, pa.DataType]
@@ -69,6 +70,12 @@ class Part:
     def place(self) -> Path:
         """Where it is below the folder of parts."""
         return Path(*self.path.parts[-3:])
+
+    @property
+    def is_small(self) -> bool:
+        """Whether its rows take hardly longer to read than its types."""
+        with reading(self.path):
+            return self.path.stat().st_size <= _SMALL
 
     def types(self) -> Types:
         """Return the names and types of its columns; raise DamagedError if it is damaged."""
@@ -108,6 +115,11 @@ class RowsInMemory(Part):
 
     table: pa.Table
 
+    @property
+    def is_small(self) -> bool:
+        """Whether there is something to read."""
+        return False
+
     @classmethod
     def of(cls, method: str, job: Job, answers: Answers) -> RowsInMemory:
         """Return the rows of a method's answers in a finished job."""
@@ -116,7 +128,7 @@ class RowsInMemory(Part):
 
     def types(self) -> Types:
         """Return the names and types of its columns."""
-        return dict(zip(self.table.column_names, self.table.schema.types, strict=True))
+        return types_of(self.table)
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return its rows."""
@@ -321,6 +333,11 @@ def rows_of(answers: Answers, start: int) -> pa.Table:
     for name, values in answers.diagnostics.items():
         columns[column_name("diagnostic", name)] = _diagnostic(values)
     return pa.table(columns)
+
+
+def types_of(table: pa.Table) -> Types:
+    """Return the names and types of the columns of a table."""
+    return dict(zip(table.column_names, table.schema.types, strict=True))
 
 
 def concatenated(tables: Sequence[pa.Table]) -> pa.Table:

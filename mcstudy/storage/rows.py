@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -24,6 +25,8 @@ NUMBERS = 2**17
 """Estimates, limits and p-values of small conditions that are read together, some MB."""
 KEPT = 2**25
 """Bytes of rows that are kept for a second reading, of many small conditions."""
+_WHOLE = 2**27  # bytes of the rows of small parts, which are read as soon as their types are asked
+_OF_TABLE = 2**13  # bytes that a small table takes beside its numbers
 EXISTS = ("estimate", "lower", TEST)
 """Kinds of numbers of which each makes an estimand, an interval of it or a test exist."""
 _OF_FIT = ("replicate", "status", "message", WARNED, "seconds")
@@ -75,7 +78,8 @@ class StudyRows:
             condition: [part for part in stored[condition] if first is None or part.start < first]
             for condition in self.conditions
         }
-        self._types = {part.path: part.types() for own in self._stored.values() for part in own}
+        self._whole: dict[Path, pa.Table] = {}
+        self._types = dict(self._read_types())
         self._formed: dict[Condition, dict[str, list[str]]] = {}
         self._given: dict[Condition, dict[str, set[Key]]] = {}
         self._kinds: dict[Condition, dict[str, set[Key]]] = {}
@@ -111,6 +115,17 @@ class StudyRows:
         """The conditions in order, those together that are small and have the same columns."""
         self._kept: dict[Condition, Block] = {}
         self._room = KEPT
+
+    def _read_types(self) -> Iterator[tuple[Path, parts.Types]]:
+        """Yield the types of each part, and read those that are small, for they are opened here."""
+        room = _WHOLE
+        for part in itertools.chain.from_iterable(self._stored.values()):
+            if room > 0 and part.is_small:
+                rows = self._whole[part.path] = part.rows()
+                room -= rows.nbytes + _OF_TABLE
+                yield part.path, parts.types_of(rows)
+            else:
+                yield part.path, part.types()
 
     @property
     def has_tests(self) -> bool:
@@ -221,7 +236,7 @@ class StudyRows:
             found: dict[str, list[pa.Table]] = {}
             for part in stored:
                 if part.start < stop and part.stop > start:
-                    rows = read.pop(part.path, None)
+                    rows = read.pop(part.path, self._whole.pop(part.path, None))
                     if rows is None:
                         keys = {name: parts.column_key(name) for name in self._types[part.path]}
                         own = [name for name, key in keys.items() if key[0] and wanted(key)]

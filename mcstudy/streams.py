@@ -26,8 +26,9 @@ Words = NDArray[np.uint32]
 # The constants of SeedSequence (M. E. O'Neill, "Developing a seed_seq alternative", 2015).
 _INIT_A, _MULT_A = 0x43B0D7E5, 0x931E8875
 _INIT_B, _MULT_B = 0x8B51F9DD, 0x58F38DED
-_MIX_LEFT, _MIX_RIGHT = np.uint32(0xCA01F9DD), np.uint32(0x4973F715)
-_SHIFT = np.uint32(16)  # XSHIFT there: half a word
+_MIX_LEFT, _MIX_RIGHT = 0xCA01F9DD, 0x4973F715
+_SHIFT = 16  # XSHIFT there: half a word
+_WORD = 0xFFFFFFFF
 _POOL = 4  # words, DEFAULT_POOL_SIZE of numpy's SeedSequence
 _WORTHWHILE = 8  # fewer generators take numpy 20 us each, hashed together 180 us in all
 
@@ -88,31 +89,33 @@ def _address(seed: int, condition: str, method: str) -> Words:
 
 def _states(address: Words, replicates: Words) -> NDArray[np.uint64]:
     """Return what SeedSequence(address, spawn_key=(replicate,)) gives PCG64, shape (R, 4)."""
-    constants = _constants(_INIT_A, _MULT_A, _POOL * (_POOL + 1) + 1)
-    step = iter(itertools.pairwise(constants))
-    pool = [_hash(word[None], *next(step)) for word in address]
+    # As 64-bit words, of which 32 bits count: those of the address are integers of Python, which
+    # are faster than arrays of one.
+    step = iter(itertools.pairwise(_constants(_INIT_A, _MULT_A, _POOL * (_POOL + 1) + 1)))
+    pool = [_hash(word, *next(step)) for word in address.tolist()]
     for source in range(_POOL):
         for target in range(_POOL):
             if source != target:
                 pool[target] = _mix(pool[target], _hash(pool[source], *next(step)))
-    pool = [_mix(word, _hash(replicates, *next(step))) for word in pool]
+    numbers = replicates.astype(np.uint64)
+    pools = [_mix(word, _hash(numbers, *next(step))) for word in pool]
     constants = _constants(_INIT_B, _MULT_B, 2 * _POOL + 1)
-    words = [_hash(pool[i % _POOL], constants[i], constants[i + 1]) for i in range(2 * _POOL)]
-    return np.stack(words, axis=-1).view(np.uint64)
+    words = [_hash(pools[i % _POOL], constants[i], constants[i + 1]) for i in range(2 * _POOL)]
+    return np.stack(words, axis=-1).astype(np.uint32).view(np.uint64)
 
 
-def _constants(first: int, factor: int, count: int) -> list[np.uint32]:
+def _constants(first: int, factor: int, count: int) -> list[int]:
     values = [first]
     while len(values) < count:
-        values.append(values[-1] * factor & 0xFFFFFFFF)
-    return [np.uint32(value) for value in values]
+        values.append(values[-1] * factor & _WORD)
+    return values
 
 
-def _hash(words: Words, before: np.uint32, after: np.uint32) -> Words:
-    hashed: Words = (words ^ before) * after
+def _hash(words: Any, before: int, after: int) -> Any:
+    hashed = (words ^ before) * after & _WORD
     return hashed ^ (hashed >> _SHIFT)
 
 
-def _mix(left: Words, right: Words) -> Words:
-    mixed: Words = _MIX_LEFT * left - _MIX_RIGHT * right
+def _mix(left: int, right: Any) -> Any:
+    mixed = (_MIX_LEFT * left - _MIX_RIGHT * right) & _WORD
     return mixed ^ (mixed >> _SHIFT)

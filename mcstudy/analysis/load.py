@@ -23,7 +23,7 @@ from mcstudy.simulation.validation import STATUSES, TEST, TRUTH
 from mcstudy.storage.export import conditions_table
 from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.parts import DamagedError
-from mcstudy.storage.rows import Block, Key, StudyRows, array_of
+from mcstudy.storage.rows import Block, Key, StudyRows, array_of, columns_of
 
 BUDGET = 2**27
 """Bytes of the numbers of one condition that are held at a time."""
@@ -277,15 +277,16 @@ def _by_condition(
         for method, table in block.tables.items():
             counts[method] = counts.get(method, 0) + block.counts[method]
             pieces = found.setdefault(method, defaultdict(list))
+            columns = columns_of(table)
             pieces[("replicate",)].append(table["replicate"].to_numpy())
             pieces[("status",)].append(_codes(table["status"]))
             pieces[(WARNED,)].append(table[WARNED].to_numpy())
             for estimand, interval in keys.get(method, ()):
                 for kind in _KINDS.get(interval, ("lower", "upper")):
-                    column = array_of(table, kind, estimand, interval)
+                    column = array_of(columns, kind, estimand, interval)
                     pieces[kind, estimand, interval].append(column)
                 if interval in ("", TEST) and estimand in own_truths:
-                    column = array_of(table, TRUTH, estimand, "")
+                    column = array_of(columns, TRUTH, estimand, "")
                     pieces[TRUTH, estimand, interval].append(column)
     pa.default_memory_pool().release_unused()
     whole = {m: {key: joined(of.pop(key)) for key in list(of)} for m, of in sorted(found.items())}

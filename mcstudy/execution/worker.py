@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from mcstudy.errors import MCStudyError
 from mcstudy.execution.executor import Finished, TaskResult, do_task
@@ -211,9 +210,9 @@ def _largest_memory() -> int:
 
     On Linux by its own file: what getrusage says begins with that of the process that started it.
     """
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    with suppress(OSError), open("/proc/self/status", "rb") as file:
+        _, found, rest = file.read().partition(b"VmHWM:")
+        if found:
+            return int(rest.split(maxsplit=1)[0]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -19,7 +19,7 @@ from mcstudy.measure import null_of
 from mcstudy.simulation.validation import TEST, TRUTH
 from mcstudy.storage import parts
 from mcstudy.storage.files import TableWriters, write_table
-from mcstudy.storage.rows import Block, StudyRows, column_of, numbers_of
+from mcstudy.storage.rows import Block, StudyRows, column_of, columns_of, numbers_of
 
 MEASURED = ("performance", "comparisons")
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", *MEASURED)
@@ -75,7 +75,7 @@ def _block_tables(
     first, truths = block.conditions[0], [of.truths[each] for each in block.conditions]
     keys, own_truths = of.keys[first], of.own_truths[first]
     for method, rows in block.tables.items():
-        count = rows.num_rows
+        count, columns = rows.num_rows, columns_of(rows)
         place = np.repeat(np.arange(len(block.conditions)), block.counts[method])
         key = {
             "place": place,
@@ -83,7 +83,7 @@ def _block_tables(
             "method": _repeat(method, count),
         }
         own = {
-            name: parts.cast(column_of(rows, "diagnostic", name), kind)
+            name: parts.cast(column_of(columns, "diagnostic", name), kind)
             for name, kind in diagnostics.items()
         }
         ending = {"status": rows["status"].cast(_TEXT), "message": rows["message"]}
@@ -94,21 +94,21 @@ def _block_tables(
             numbers = {
                 "estimand": _repeat(estimand, count),
                 "truth": (
-                    numbers_of(rows, TRUTH, estimand, "")
+                    numbers_of(columns, TRUTH, estimand, "")
                     if estimand in own_truths
                     else _spread([known.get(estimand) for known in truths], place, _NUMBER)
                 ),
-                "estimate": numbers_of(rows, "estimate", estimand, ""),
-                "std_error": numbers_of(rows, "std_error", estimand, ""),
-                TEST: numbers_of(rows, TEST, estimand, TEST),
+                "estimate": numbers_of(columns, "estimate", estimand, ""),
+                "std_error": numbers_of(columns, "std_error", estimand, ""),
+                TEST: numbers_of(columns, TEST, estimand, TEST),
             }
             made["estimates"].append(pa.table({**key, **numbers}))
         for estimand, interval in (key for key in keys[method] if key[1] not in ("", TEST)):
             limits = {
                 "estimand": _repeat(estimand, count),
                 "interval": _repeat(interval, count),
-                "lower": numbers_of(rows, "lower", estimand, interval),
-                "upper": numbers_of(rows, "upper", estimand, interval),
+                "lower": numbers_of(columns, "lower", estimand, interval),
+                "upper": numbers_of(columns, "upper", estimand, interval),
             }
             made["intervals"].append(pa.table({**key, **limits}))
     return made

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcstudy.arrays import joined
 from mcstudy.errors import ResultsError
 from mcstudy.method import SOUND
 from mcstudy.simulation.answers import Answers
@@ -36,6 +37,7 @@ from mcstudy.storage.provenance import Mark
 from mcstudy.storage.record import FORMAT, misfit, other_version
 
 _METADATA = b"mcstudy"
+_STATUSES = pa.array(map(str, STATUSES))
 ASIDE = ("damaged", "discarded")
 """The folders beside those of the methods: of what was set aside, and of what no longer counts."""
 # What not every file system takes, and what would make the folder look hidden, or like a part.
@@ -240,9 +242,13 @@ def new_part(table: pa.Table, head: Head) -> NewPart:
 
 def _troubled(rows: pa.Table) -> int:
     """Return how many fits failed or warned."""
-    status = rows["status"].unify_dictionaries().combine_chunks()
-    good = np.array([word in SOUND for word in status.dictionary.to_pylist()], bool)
-    return int((~good[status.indices.to_numpy()] | rows["warned"].to_numpy()).sum())
+    failed = [
+        np.array([word not in SOUND for word in chunk.dictionary.to_pylist()], bool)[
+            chunk.indices.to_numpy()
+        ]
+        for chunk in rows["status"].chunks
+    ]
+    return int((joined(failed) | rows["warned"].to_numpy()).sum())
 
 
 def read_head(path: Path) -> Head:
@@ -322,7 +328,7 @@ def rows_of(answers: Answers, start: int) -> pa.Table:
     columns: dict[str, Any] = {
         "replicate": np.arange(start, start + count, dtype=np.int64),
         "status": pa.DictionaryArray.from_arrays(
-            pa.array(answers.status.astype(np.int32)), [str(status) for status in STATUSES]
+            pa.array(answers.status.astype(np.int32)), _STATUSES
         ),
         "message": pa.array(messages, pa.string()) if messages else pa.nulls(count, pa.string()),
         "seconds": answers.seconds,

@@ -31,6 +31,8 @@ EXISTS = ("estimate", "lower", TEST)
 """Kinds of numbers of which each makes an estimand, an interval of it or a test exist."""
 _OF_FIT = ("replicate", "status", "message", WARNED, "seconds")
 
+Columns: TypeAlias = Mapping[str, pa.ChunkedArray]
+"""The columns of a table by name: to ask a table of thousands for each takes ten times as long."""
 Key: TypeAlias = tuple[str, ...]
 """(estimand, interval); the interval of an estimate itself is empty."""
 Keys: TypeAlias = Collection[Key]
@@ -294,13 +296,13 @@ def existing(
 
 def _with_limits(rows: pa.Table, estimands: Sequence[str], level: float) -> pa.Table:
     """Return rows with the interval formed from the standard error of each of the estimands."""
-    columns = dict(zip(rows.column_names, rows.columns, strict=True))
+    columns = columns_of(rows)
     has_df = any(parts.column_name("df", estimand, "") in columns for estimand in estimands)
     step = max(1, BLOCK // max(rows.num_rows, 1))  # of estimands at a time
     for begin in range(0, len(estimands), step):
         some = estimands[begin : begin + step]
         estimate, std_error, *df = (
-            np.stack([array_of(rows, kind, estimand, "") for estimand in some])
+            np.stack([array_of(columns, kind, estimand, "") for estimand in some])
             for kind in ("estimate", "std_error", "df")[: 3 if has_df else 2]
         )
         both = wald_limits(estimate, std_error, level, *df)
@@ -326,9 +328,9 @@ def judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
     if len(estimands) < 2:
         return rows
     status = rows["status"].cast(pa.string())
-    missing = np.zeros(rows.num_rows, bool)
+    columns, missing = columns_of(rows), np.zeros(rows.num_rows, bool)
     for estimand in estimands:
-        missing |= np.isnan(_said_of(rows, estimand))
+        missing |= np.isnan(_said_of(columns, estimand))
     lacking = pc.and_(pa.array(missing), pc.equal(status, Status.OK))
     if not pc.any(lacking).as_py():
         return rows
@@ -336,30 +338,33 @@ def judged(rows: pa.Table, estimands: Sequence[str]) -> pa.Table:
     return rows.set_column(rows.column_names.index("status"), "status", status)
 
 
-def _said_of(rows: pa.Table, estimand: str) -> NDArray[np.float64]:
+def _said_of(columns: Columns, estimand: str) -> NDArray[np.float64]:
     """Return the estimates, or the p-values of a test that estimates nothing."""
-    has_estimates = rows.schema.get_field_index(parts.column_name("estimate", estimand, "")) >= 0
-    tested = rows.schema.get_field_index(parts.column_name(TEST, estimand, TEST)) >= 0
-    if tested and not has_estimates:
-        return array_of(rows, TEST, estimand, TEST)
-    return array_of(rows, "estimate", estimand, "")
+    tested = parts.column_name(TEST, estimand, TEST) in columns
+    if tested and parts.column_name("estimate", estimand, "") not in columns:
+        return array_of(columns, TEST, estimand, TEST)
+    return array_of(columns, "estimate", estimand, "")
 
 
-def column_of(rows: pa.Table, *key: str) -> pa.ChunkedArray | pa.Array:
+def columns_of(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of a table by name."""
+    return dict(zip(rows.column_names, rows.columns, strict=True))
+
+
+def column_of(columns: Columns, *key: str) -> pa.ChunkedArray | pa.Array:
     """Return a column of numbers or a diagnostic; all missing where the rows have none."""
-    # Not `in rows.column_names`, which makes a list of all the names for each column.
-    place = rows.schema.get_field_index(parts.column_name(*key))
-    return rows.column(place) if place >= 0 else pa.nulls(rows.num_rows, pa.float64())
+    found = columns.get(parts.column_name(*key))
+    return pa.nulls(len(columns["replicate"]), pa.float64()) if found is None else found
 
 
-def numbers_of(rows: pa.Table, *key: str) -> pa.Array:
+def numbers_of(columns: Columns, *key: str) -> pa.Array:
     """Return a column of numbers, NaN as null."""
-    return pa.array(array_of(rows, *key), pa.float64(), from_pandas=True)
+    return pa.array(array_of(columns, *key), pa.float64(), from_pandas=True)
 
 
-def array_of(rows: pa.Table, *key: str) -> NDArray[np.float64]:
+def array_of(columns: Columns, *key: str) -> NDArray[np.float64]:
     """Return a column of numbers as an array, missing ones NaN."""
-    column = column_of(rows, *key)
+    column = column_of(columns, *key)
     if isinstance(column, pa.Array):
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=float)
     return np.asarray(column.to_numpy(), dtype=float)

@@ -387,7 +387,8 @@ def _section(study: _Study, part: _Part, most: int) -> Block:
         cell: len({study.levels[row] for rows in of.values() for row in rows})
         for cell, of in part.found.items()
     }
-    lacking = [cell for cell, count in covered.items() if count < max(covered.values())]
+    most_covered = max(covered.values(), default=0)
+    lacking = [cell for cell, count in covered.items() if count < most_covered]
     if lacking:
         cell = min(lacking, key=covered.__getitem__)
         more = f"; {len(lacking) - 1} more lack some" if len(lacking) > 1 else ""
@@ -405,18 +406,22 @@ def _every(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
         for measure in measures:
             for place in of.get(measure, ()):
                 by_condition[study.levels[place]].setdefault(cell, {})[measure] = place
-    lines = []
-    for levels, cells in by_condition.items():
-        where = study.condition(levels, study.varied)
-        for cell, places in cells.items():
-            numbers = [study.number(places[m]) if m in places else "-" for m in measures]
-            first = next(iter(places.values()))
-            extra = [study.used(first), bounds_in_words(study.bounds(first))]
-            lines.append([where, *study.words(cell), *numbers, *extra])
+    found = [
+        (levels, cell, places)
+        for levels, cells in by_condition.items()
+        for cell, places in cells.items()
+    ]
     notes = []
-    if most and len(lines) > most:
-        notes.append(f"{most} of {len(lines)} rows; all: {_ALL}")
-        lines = lines[:most]
+    if most and len(found) > most:
+        notes.append(f"{most} of {len(found)} rows; all: {_ALL}")
+        found = found[:most]
+    lines = []
+    for levels, cell, places in found:
+        numbers = [study.number(places[m]) if m in places else "-" for m in measures]
+        first = next(iter(places.values()))
+        extra = [study.used(first), bounds_in_words(study.bounds(first))]
+        where = study.condition(levels, study.varied)
+        lines.append([where, *study.words(cell), *numbers, *extra])
     names = ["condition", *_NAMES[: len(next(iter(part.found)))]]
     heads = [*names, *(study.head(measure) for measure in measures), "used/of", "bounds"]
     heading = f"{part.heading}: value {_ERROR}"

@@ -217,7 +217,7 @@ def test_contract_a_disk_that_keeps_nothing_ends_the_run(study_file, tmp_path, m
     """Or it would compute for ever."""
     write = store.write_content
 
-    def forgetful(path, content):
+    def forgetful(path, content, **how):
         half = len(content) // 2
         changed = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
         write(path, changed if path.suffix == ".parquet" else content)

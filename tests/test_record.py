@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import asdict
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,6 +13,7 @@ from mcstudy import Estimate, MCStudyError, Study, grid, open_results, run
 from mcstudy.cli import main
 from mcstudy.errors import StudyError
 from mcstudy.storage import parts
+from mcstudy.storage.checksums import text_of
 from mcstudy.storage.parts import Head
 from mcstudy.storage.record import Record, as_json, misfit, record_content
 from mcstudy.storage.store import Store
@@ -280,3 +282,28 @@ def test_contract_a_name_too_long_for_a_folder_is_one_line_before_anything_start
     with pytest.raises(StudyError, match="has a name of 300 bytes"):
         run(path, tmp_path / "results", jobs=1, quiet=True)
     assert not list((tmp_path / "results").glob("*/study.json"))
+
+
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 20_000])
+def test_identity_a_text_of_a_footer_is_the_one_that_pyarrow_reads(length):
+    text = b"x" * length
+    rows = pa.table({"numbers": [1.0]}).replace_schema_metadata({b"other": b"y", b"mcstudy": text})
+    sink = io.BytesIO()
+    pq.write_table(rows, sink)
+    content = sink.getvalue()
+    footer = content[-8 - int.from_bytes(content[-8:-4], "little") :]
+    assert text_of(footer, b"mcstudy") == pq.read_metadata(sink).metadata[b"mcstudy"] == text
+    with pytest.raises(KeyError):
+        text_of(footer, b"nothing")
+
+
+def test_contract_a_head_counts_the_fits_that_failed_or_warned(study_file, tmp_path):
+    path = study_file(("    se = ", "    if sample[0] < 0:\n        raise ValueError\n    se = "))
+    results = run(path, tmp_path, jobs=1, quiet=True)
+    stored = Store(results.folder).parts()
+    counts = dict.fromkeys((part.method for part in stored), 0)
+    for part in stored:
+        counts[part.method] += part.head().troubled
+    failed = results.fits[results.fits["status"] == "error"]
+    assert counts == {name: int((failed["method"] == name).sum()) for name in counts}
+    assert max(counts.values()) > 0

@@ -37,7 +37,7 @@ from mcstudy.storage.provenance import Mark
 from mcstudy.storage.record import FORMAT, misfit, other_version
 
 _METADATA = b"mcstudy"
-_STATUSES = pa.array(map(str, STATUSES))
+_STATUSES = [str(status) for status in STATUSES]
 ASIDE = ("damaged", "discarded")
 """The folders beside those of the methods: of what was set aside, and of what no longer counts."""
 # What not every file system takes, and what would make the folder look hidden, or like a part.

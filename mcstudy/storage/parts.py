@@ -42,7 +42,7 @@ ASIDE = ("damaged", "discarded")
 """The folders beside those of the methods: of what was set aside, and of what no longer counts."""
 # What not every file system takes, and what would make the folder look hidden, or like a part.
 _ESCAPED = re.compile(r"[^\w .,;=+@!^&#~'()\[\]{}-]|^[.]|[.](?=parquet$)")
-_PLACE = re.compile(r"([0-9a-f]{16})/([0-9a-f]{16})-(\d{10})-(\d{10})\.parquet")
+_PLACE = re.compile(r".*?([^/]*)/([0-9a-f]{16})/([0-9a-f]{16})-(\d{10})-(\d{10})\.parquet", re.S)
 _UNREADABLE = (OSError, pa.ArrowException, TypeError, KeyError, ValueError, RecursionError)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 _NAMES = 2**15  # of columns whose keys are remembered: those of a wide study, about 10 MB
@@ -215,12 +215,11 @@ def folder_name(method: str) -> str:
 
 def part_at(path: Path) -> Part | None:
     """Return the part that a path names, None where it names none."""
-    found = _PLACE.fullmatch(f"{path.parent.name}/{path.name}")
+    found = _PLACE.fullmatch(os.fspath(path))
     if found is None:
         return None
-    fingerprint, condition, start, stop = found.groups()
-    method = unquote(path.parent.parent.name)
-    return Part(path, method, fingerprint, condition, int(start), int(stop))
+    method, fingerprint, condition, start, stop = found.groups()
+    return Part(path, unquote(method), fingerprint, condition, int(start), int(stop))
 
 
 def new_part(table: pa.Table, head: Head) -> NewPart:

@@ -157,26 +157,28 @@ class Store:
                 for path in (path for path, part in found.items() if part is None):
                     self.set_aside(path)
                 self._listed = listed
-        cells = listed.values() if condition is None else [listed.get(condition, {})]
-        parts = (part for cell in cells for part in cell.values())
-        return sorted(parts, key=lambda part: os.fspath(part.path))
+        if condition is not None:
+            parts = list(listed.get(condition, {}).values())
+        else:
+            parts = [part for cell in listed.values() for part in cell.values()]
+        return parts if len(parts) == 1 else sorted(parts, key=lambda part: os.fspath(part.path))
 
     def _files(self) -> dict[Path, Part | None]:
         """Return what is named as Parquet files are, where parts have their places, or beside."""
-        found: dict[Path, Part | None] = {}
-        folders = [(self._parts, 0)]
+        found: dict[str, int] = {}  # with their depth
+        folders = [(os.fspath(self._parts), 0)]
         while folders:
             within, depth = folders.pop()
             with suppress(OSError), os.scandir(within) as entries:
                 for entry in entries:
                     if entry.name.startswith(".") or (depth == 0 and entry.name in ASIDE):
                         continue
-                    path = within / entry.name
                     if entry.name.endswith(".parquet"):
-                        found[path] = part_at(path) if depth == 2 else None
+                        found[entry.path] = depth
                     elif depth < 2 and entry.is_dir():
-                        folders.append((path, depth + 1))
-        return dict(sorted(found.items(), key=lambda item: os.fspath(item[0])))
+                        folders.append((entry.path, depth + 1))
+        paths = ((Path(path), depth) for path, depth in sorted(found.items()))
+        return {path: part_at(path) if depth == 2 else None for path, depth in paths}
 
     def strays(self) -> list[Path]:
         """Return the Parquet files that are named as no part is."""

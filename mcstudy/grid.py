@@ -76,9 +76,9 @@ class Grid:
         return len(self.conditions)
 
     def __repr__(self) -> str:
-        return f"<Grid of {len(self)} conditions{''.join(f'; {line}' for line in self._levels())}>"
+        return f"<Grid of {len(self)} conditions{''.join(f'; {line}' for line in self._lines())}>"
 
-    def _levels(self) -> Iterator[str]:
+    def _lines(self) -> Iterator[str]:
         """Yield each factor with its levels, ``n = 10, 30``; of many the first."""
         for name in self.factors:
             levels = dict.fromkeys(level_text(c.factors[name]) for c in self.conditions)

@@ -19,7 +19,8 @@ import numpy as np
 from mcstudy.grid import Condition
 from mcstudy.method import SharedMethod, Skip, Status, batch_of
 from mcstudy.simulation.answers import Answers
-from mcstudy.simulation.arguments import (
+from mcstudy.simulation.call import Caller, Outcome, TimeLimitExceeded, in_words, plain_text
+from mcstudy.simulation.call_arguments import (
     Extras,
     answers_of,
     answers_to_item,
@@ -28,7 +29,6 @@ from mcstudy.simulation.arguments import (
     truths_of_batch,
     truths_of_each,
 )
-from mcstudy.simulation.call import Caller, Outcome, TimeLimitExceeded, in_words, plain_text
 from mcstudy.simulation.output import Capture
 from mcstudy.simulation.prepare import given, prepared
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, RetryPolicy, Watch

@@ -121,7 +121,7 @@ def simulate(rng, *, n):
 def mean(data):
     n, sample = data
     own = {"std_error": 1.0, "df": n - 1} if n % 2 else {"intervals": {"own": (-1, 1)}}
-    diagnostics = {"text": "odd" if n % 2 else n, "note": None if n < 6 else 0.5}
+    diagnostics = {"text": "odd" if n % 2 else n, "place": None if n < 6 else 0.5}
     answer = {"mean": Estimate(sample.mean(), **own)}
     if n > 4:
         answer["first"] = Estimate(sample[0], p_value=0.5)

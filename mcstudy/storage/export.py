@@ -7,12 +7,13 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mcstudy.arrays import joined
 from mcstudy.columns import ENDING, FIT, WARNED
 from mcstudy.grid import Condition, level_text
 from mcstudy.measure import null_of
@@ -25,6 +26,8 @@ MEASURED = ("performance", "comparisons")
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", *MEASURED)
 TABLES_OF = {"rows": TABLES, "measures": ("conditions", "endings", "performance")}
 _TEXT, _NUMBER = pa.string(), pa.float64()
+Piece: TypeAlias = tuple[NDArray[np.int64], pa.Table]
+"""Rows of a table, and the place in the block of each one's condition."""
 _KEY = list(zip(FIT, (_TEXT, pa.int64(), _TEXT), strict=True))
 _ENDING = list(zip(ENDING, (_TEXT, _TEXT, pa.bool_()), strict=True))
 
@@ -58,38 +61,31 @@ def write_tables(folder: Path, rows: StudyRows, metadata: Mapping[str, str]) -> 
                 made = _block_tables(block, rows, diagnostics)
                 writers.write(
                     {
-                        name: _interleave(tables, block.conditions, schemas[name])
-                        for name, tables in made.items()
+                        name: _interleave(pieces, block.conditions, schemas[name])
+                        for name, pieces in made.items()
                     }
                 )
 
 
 def _block_tables(
     block: Block, of: StudyRows, diagnostics: Mapping[str, pa.DataType]
-) -> dict[str, list[pa.Table]]:
-    """Return the rows of a block for each of the tables, in the order of the key's last columns.
-
-    The first column is the place of the condition in the block.
-    """
-    made: defaultdict[str, list[pa.Table]] = defaultdict(list)
+) -> dict[str, list[Piece]]:
+    """Return the rows of a block for each of the tables, in the order of the key's last columns."""
+    made: defaultdict[str, list[Piece]] = defaultdict(list)
     first, truths = block.conditions[0], [of.truths[each] for each in block.conditions]
     keys, own_truths = of.keys[first], of.own_truths[first]
     for method, rows in block.tables.items():
         count, columns = rows.num_rows, columns_of(rows)
         place = np.repeat(np.arange(len(block.conditions)), block.counts[method])
-        key = {
-            "place": place,
-            "replicate": rows["replicate"],
-            "method": _repeat(method, count),
-        }
+        key = {"replicate": rows["replicate"], "method": _repeat(method, count)}
         own = {
             name: parts.cast(column_of(columns, "diagnostic", name), kind)
             for name, kind in diagnostics.items()
         }
         ending = {"status": rows["status"].cast(_TEXT), "message": rows["message"]}
         ending[WARNED] = rows["warned"]
-        made["fits"].append(pa.table({**key, **ending, **own}))
-        made["timings"].append(pa.table({**key, "seconds": rows["seconds"]}))
+        made["fits"].append((place, pa.table({**key, **ending, **own})))
+        made["timings"].append((place, pa.table({**key, "seconds": rows["seconds"]})))
         for estimand in sorted({estimand for estimand, _ in keys[method]}):
             numbers = {
                 "estimand": _repeat(estimand, count),
@@ -102,7 +98,7 @@ def _block_tables(
                 "std_error": numbers_of(columns, "std_error", estimand, ""),
                 TEST: numbers_of(columns, TEST, estimand, TEST),
             }
-            made["estimates"].append(pa.table({**key, **numbers}))
+            made["estimates"].append((place, pa.table({**key, **numbers})))
         for estimand, interval in (key for key in keys[method] if key[1] not in ("", TEST)):
             limits = {
                 "estimand": _repeat(estimand, count),
@@ -110,17 +106,16 @@ def _block_tables(
                 "lower": numbers_of(columns, "lower", estimand, interval),
                 "upper": numbers_of(columns, "upper", estimand, interval),
             }
-            made["intervals"].append(pa.table({**key, **limits}))
+            made["intervals"].append((place, pa.table({**key, **limits})))
     return made
 
 
 def _interleave(
-    tables: list[pa.Table], conditions: Sequence[Condition], schema: pa.Schema
+    pieces: Sequence[Piece], conditions: Sequence[Condition], schema: pa.Schema
 ) -> pa.Table:
     """Join tables that come in the order of the key's last columns; sort by the first ones."""
-    table = pa.concat_tables(tables)
-    place = table["place"].to_numpy()
-    if len(tables) > 1:
+    table, place = pa.concat_tables([rows for _, rows in pieces]), joined([of for of, _ in pieces])
+    if len(pieces) > 1:
         order = np.lexsort((table["replicate"].to_numpy(), place))
         table, place = table.take(pa.array(order)), place[order]
     key = _spread([condition.key for condition in conditions], place, _TEXT)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mcstudy import MCStudyError, open_results, run
-from mcstudy.analysis.lines import numbers
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows
+from mcstudy.analysis.measure_table import numbers
 from mcstudy.cli import main
 from mcstudy.comparison.paired import condition_comparisons, pairs_of
 from mcstudy.comparison.paired_measures import (

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mcstudy.analysis.lines import Lines, numbers
 from mcstudy.analysis.measure_set import MeasureSet
+from mcstudy.analysis.measure_table import MeasureTable, numbers
 from mcstudy.analysis.measures import Cell
 from mcstudy.analysis.performance import AddressedCell, Stacks
 from mcstudy.columns import COUNTS, VALUES
@@ -48,7 +48,7 @@ def test_identity_stacked_cells_are_measured_as_alone_to_the_last_bit(count):
     measures = MeasureSet(alphas=(0.05, 0.01))
     rng = np.random.default_rng(count)
     given = cells(count, rng) + cells(count, rng) + cells(count, rng)
-    lines, alone = Lines(), Lines()
+    lines, alone = MeasureTable(), MeasureTable()
     stacks = Stacks(lines)
     for place, (interval, cell) in enumerate(given):
         of = AddressedCell("", f"m{place:04d}", "e", interval, cell, measures, count)

@@ -13,9 +13,10 @@ from mcstudy import Estimate, MCStudyError, Study, grid, open_results, run
 from mcstudy.cli import main
 from mcstudy.errors import StudyError
 from mcstudy.storage import parts
-from mcstudy.storage.checksums import text_of
+from mcstudy.storage.checksums import key_value
 from mcstudy.storage.parts import Head
-from mcstudy.storage.record import Record, as_json, misfit, record_content
+from mcstudy.storage.record import Record, as_json, record_content
+from mcstudy.storage.schema import misfit
 from mcstudy.storage.store import Store
 
 
@@ -292,9 +293,9 @@ def test_identity_a_text_of_a_footer_is_the_one_that_pyarrow_reads(length):
     pq.write_table(rows, sink)
     content = sink.getvalue()
     footer = content[-8 - int.from_bytes(content[-8:-4], "little") :]
-    assert text_of(footer, b"mcstudy") == pq.read_metadata(sink).metadata[b"mcstudy"] == text
+    assert key_value(footer, b"mcstudy") == pq.read_metadata(sink).metadata[b"mcstudy"] == text
     with pytest.raises(KeyError):
-        text_of(footer, b"nothing")
+        key_value(footer, b"nothing")
 
 
 def test_contract_a_head_counts_the_fits_that_failed_or_warned(study_file, tmp_path):

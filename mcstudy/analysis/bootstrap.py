@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.lines import numbers
+from mcstudy.analysis.measure_table import numbers
 from mcstudy.analysis.measures import mean_of
 from mcstudy.arguments import is_number, short
 from mcstudy.arrays import Floats

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mcstudy.analysis.lines import numbers
+from mcstudy.analysis.measure_table import numbers
 from mcstudy.analysis.measures import mean_of, quantile, share
 from mcstudy.arrays import Floats
 from mcstudy.columns import BESIDE_DIAGNOSTICS, COUNTS, VALUES

@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mcstudy.analysis.lines import numbers
+from mcstudy.analysis.measure_table import numbers
 from mcstudy.analysis.measures import NEED_TRUTH, share_of
 from mcstudy.analysis.simulated_truth import widened
 from mcstudy.columns import WARNED

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
-from mcstudy.analysis.lines import Line, Lines, numbers
 from mcstudy.analysis.load import ConditionRows, MethodRows, condition_rows
 from mcstudy.analysis.measure_set import MeasureSet
+from mcstudy.analysis.measure_table import Line, MeasureTable, numbers
 from mcstudy.analysis.measures import Cell, share, share_of
 from mcstudy.arrays import Floats
 from mcstudy.columns import WARNED
@@ -48,7 +48,7 @@ def measured_rows(
     """
     conditions = conditions_table(rows.conditions)
     measure_set = MeasureSet(customs(measures or {}), alphas)
-    lines = Lines()
+    lines = MeasureTable()
     stacks = Stacks(lines)
     for piece in condition_rows(rows):
         here = measure_set.at(piece.factors)
@@ -114,8 +114,8 @@ class Stacks:
     Each measure is the same to the last bit as if its cell had been measured alone.
     """
 
-    def __init__(self, lines: Lines) -> None:
-        self._lines, self._own = lines, Lines()
+    def __init__(self, lines: MeasureTable) -> None:
+        self._lines, self._own = lines, MeasureTable()
         self._waiting: defaultdict[Hashable, list[AddressedCell]] = defaultdict(list)
         self._held = 0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.fit_measures import FIT_COLUMNS, FIT_KEY, SECONDS, floats
-from mcstudy.analysis.lines import numbers
+from mcstudy.analysis.measure_table import numbers
 from mcstudy.comparison.paired_measures import Pair, mean_estimate_difference, mean_estimate_ratio
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mcstudy.analysis.lines import Lines, numbers
 from mcstudy.analysis.load import ConditionRows, EstimandRows, MethodRows, rows_by_condition
+from mcstudy.analysis.measure_table import MeasureTable, numbers
 from mcstudy.analysis.select import (
     Where,
     factor_columns,
@@ -330,7 +330,7 @@ class Comparer:
     intervals: tuple[str, str] | None = None
     alphas: Sequence[float] = alphas_of(None, None)
     own: OwnMeasures | None = None
-    _lines: Lines = field(default_factory=lambda: Lines(WORDS))
+    _lines: MeasureTable = field(default_factory=lambda: MeasureTable(WORDS))
 
     def add(self, rows: ConditionRows) -> None:
         """Compare the methods of a condition, or of a piece of it."""

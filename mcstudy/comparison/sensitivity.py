@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mcstudy.analysis.lines import numbers
 from mcstudy.analysis.load import ConditionRows, rows_by_condition, without_skipped
 from mcstudy.analysis.measure_set import measured
+from mcstudy.analysis.measure_table import numbers
 from mcstudy.analysis.measures import INTERVAL_MEASURES
 from mcstudy.analysis.select import (
     METHODS_IN_ORDER,

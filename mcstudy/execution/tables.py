@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
-from mcstudy.analysis.lines import Lines
+from mcstudy.analysis.measure_table import MeasureTable
 from mcstudy.analysis.moment_measures import summary_lines
 from mcstudy.analysis.performance import measured_rows
 from mcstudy.analysis.precision import with_reached
@@ -136,7 +136,7 @@ def write_summed_tables(
     """
     conditions = sorted(stored, key=lambda condition: condition.sort_key)
     table = conditions_table(conditions)
-    lines = Lines()
+    lines = MeasureTable()
     endings: list[tuple[Any, ...]] = []
     found = {condition: read_summaries(stored[condition]) for condition in conditions}
     given = {c: {m: kept.given for m, kept in of.items()} for c, of in found.items()}

@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 
 from mcstudy.analysis.custom import customs
-from mcstudy.analysis.lines import numbers
 from mcstudy.analysis.measure_set import MeasureSet
+from mcstudy.analysis.measure_table import numbers
 from mcstudy.arguments import as_texts, short
 from mcstudy.errors import StudyError, TableError
 from mcstudy.external.columns import MADE, ColumnMap, Truth, given_truth

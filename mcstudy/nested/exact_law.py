@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mcstudy.analysis.lines import numbers
 from mcstudy.analysis.load import EstimandRows
 from mcstudy.analysis.measure_set import MeasureSet
+from mcstudy.analysis.measure_table import numbers
 from mcstudy.analysis.measures import share
 from mcstudy.columns import VALUES, WARNED
 from mcstudy.grid import Condition

@@ -96,7 +96,7 @@ def metadata_of(footer: bytes) -> Any:
     return pq.read_metadata(pa.BufferReader(_MAGIC + footer))
 
 
-def text_of(footer: bytes, key: bytes) -> bytes:
+def key_value(footer: bytes, key: bytes) -> bytes:
     """Return what stands under a key in a footer; raise KeyError if there is none.
 
     It is some ten times as fast as to read all metadata: a struct KeyValue of parquet.thrift is, by

@@ -27,14 +27,15 @@ from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.validation import STATUSES, Column
 from mcstudy.storage.checksums import (
     NoSealError,
+    key_value,
     metadata_of,
     read_footer,
     read_verified,
     sealed,
-    text_of,
 )
 from mcstudy.storage.provenance import Mark
-from mcstudy.storage.record import FORMAT, misfit, other_version
+from mcstudy.storage.record import FORMAT, other_version
+from mcstudy.storage.schema import misfit
 
 _METADATA = b"mcstudy"
 _STATUSES = [str(status) for status in STATUSES]
@@ -264,7 +265,7 @@ def read_head(path: Path) -> Head:
         except NoSealError as error:
             # A version without checksums has written it, or something else.
             with suppress(*_UNREADABLE):
-                head = json.loads(text_of(error.footer, _METADATA))
+                head = json.loads(key_value(error.footer, _METADATA))
                 if {"condition", "marks"} <= head.keys() and "format" not in head:
                     raise other_version(path) from None
             raise
@@ -272,7 +273,7 @@ def read_head(path: Path) -> Head:
 
 def _head(path: Path, footer: bytes) -> Head:
     """Return the head that stands in the footer of a part, held against its path."""
-    head = {"references": None, "troubled": None} | json.loads(text_of(footer, _METADATA))
+    head = {"references": None, "troubled": None} | json.loads(key_value(footer, _METADATA))
     if head.pop("format", FORMAT) != FORMAT:
         raise other_version(path)
     if found := misfit(head, Head):

@@ -1,4 +1,4 @@
-"""The lines of a table of measures, held in columns until it is made."""
+"""A table of measures as it grows: its lines, held in columns until it is made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def numbers(answer: Measured) -> tuple[float, float, float, float, int]:
     return answer.value, answer.mcse, answer.lower, answer.upper, answer.used
 
 
-class Lines:
+class MeasureTable:
     """The lines of a table of measures, held in columns.
 
     Each begins with the key of its condition; `words` name the columns before the numbers.
@@ -59,7 +59,7 @@ class Lines:
             else:
                 column.extend(itertools.repeat(of, count))
 
-    def extend(self, other: Lines) -> None:
+    def extend(self, other: MeasureTable) -> None:
         """Add the lines of another table of the same words."""
         for column, values in zip(self._columns(), other._columns(), strict=True):
             column.extend(values)

@@ -68,21 +68,23 @@ class MeasureTable:
         """Return the table with the factors of the conditions, sorted by all words but the last."""
         import pyarrow.compute as pc  # not above: a run with nothing missing does without
 
-        texts = {name: pa.array(texts, pa.string()) for name, texts in self._words.items()}
         places = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
         place = pa.array([places[key] for key in self._conditions], pa.int64())
-        keys = {"": place} | {name: pc.fill_null(text, "") for name, text in texts.items()}
-        wanted = [(name, "ascending") for name in list(keys)[:-1]]
+        texts = {name: pa.array(texts, pa.string()) for name, texts in self._words.items()}
+        *names, _ = texts
+        keys = {"": place} | {name: pc.fill_null(texts[name], "") for name in names}
+        wanted = [(name, "ascending") for name in keys]
         order = pc.sort_indices(pa.table(keys), sort_keys=wanted)  # stable: measures as they come
-        table = conditions.take(place)
-        for name, column in (texts | self._numbers()).items():
-            table = table.append_column(name, column)
-        return table.drop_columns(["condition"]).take(order)
+        del keys
+        place = place.take(order)
+        factors = zip(conditions.column_names, conditions.columns, strict=True)
+        # One column after the other, so that no second table is held.
+        columns = [(name, column.take(place)) for name, column in factors if name != "condition"]
+        columns += [(name, texts.pop(name).take(order)) for name in list(texts)]
+        for name, values in (self._values | self._counts).items():
+            made = pa.array(np.asarray(values), from_pandas=True)  # NaN is missing
+            columns.append((name, made.take(order)))
+        return pa.table([column for _, column in columns], [name for name, _ in columns])
 
     def _columns(self) -> list[Any]:
         return [self._conditions, *(self._words | self._values | self._counts).values()]
-
-    def _numbers(self) -> dict[str, pa.Array]:
-        """Return the columns of numbers; NaN is missing."""
-        made = {n: pa.array(np.array(of), from_pandas=True) for n, of in self._values.items()}
-        return made | {n: pa.array(np.array(of, np.int64)) for n, of in self._counts.items()}

@@ -104,8 +104,9 @@ def make_tables(
     )
     table = with_reached(table, of.precision)
     write_table(folder / "performance.parquet", table, metadata)
-    table = comparer.table(conditions_table(rows.conditions))
-    write_table(folder / "comparisons.parquet", table, metadata)
+    del table  # as large as the next
+    compared = comparer.table(conditions_table(rows.conditions))
+    write_table(folder / "comparisons.parquet", compared, metadata)
     return failures
 
 

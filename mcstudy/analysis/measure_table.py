@@ -77,14 +77,12 @@ class MeasureTable:
         order = pc.sort_indices(pa.table(keys), sort_keys=wanted)  # stable: measures as they come
         del keys
         place = place.take(order)
-        factors = zip(conditions.column_names, conditions.columns, strict=True)
         # One column after the other, so that no second table is held.
-        columns = [(name, column.take(place)) for name, column in factors if name != "condition"]
-        columns += [(name, texts.pop(name).take(order)) for name in list(texts)]
+        made = {name: conditions[name].take(place) for name in conditions.column_names}
+        made |= {name: texts.pop(name).take(order) for name in list(texts)}
         for name, values in (self._values | self._counts).items():
-            made = pa.array(np.asarray(values), from_pandas=True)  # NaN is missing
-            columns.append((name, made.take(order)))
-        return pa.table([column for _, column in columns], [name for name, _ in columns])
+            made[name] = pa.array(np.asarray(values), from_pandas=True).take(order)  # NaN: missing
+        return pa.table(made).drop_columns(["condition"])
 
     def _columns(self) -> list[Any]:
         return [self._conditions, *(self._words | self._values | self._counts).values()]

@@ -102,11 +102,10 @@ def make_tables(
         tell=failures.append,
         also=comparer.add,
     )
-    table = with_reached(table, of.precision)
-    write_table(folder / "performance.parquet", table, metadata)
+    write_table(folder / "performance.parquet", with_reached(table, of.precision), metadata)
     del table  # as large as the next
-    compared = comparer.table(conditions_table(rows.conditions))
-    write_table(folder / "comparisons.parquet", compared, metadata)
+    table = comparer.table(conditions_table(rows.conditions))
+    write_table(folder / "comparisons.parquet", table, metadata)
     return failures
 
 

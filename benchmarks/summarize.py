@@ -1,7 +1,7 @@
 """Measures of many replicate rows: time against just reading those columns, and peak memory.
 
-Three tables with as many rows: a results folder of ours, a Parquet file sorted by cell, and one
-whose rows are strewn. Run: python benchmarks/summarize.py [--rows 100000000] [--folder DIR]
+Three tables with as many rows: a Parquet file sorted by cell, one whose rows are strewn, and the
+parts of a study. Run: python benchmarks/summarize.py [--rows 100000000] [--folder DIR]
 """
 
 import argparse
@@ -16,20 +16,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcstudy.grid import Condition
+from mcstudy.storage.parts import Head, column_name, new_part
+
 CELLS, METHODS = 1000, 2
 CHUNK = 2**20
+PART = 2**18  # rows; with five numbers each, some 8 MB
 BY = ["condition", "method"]
 NUMBERS = ["replicate", "estimate", "std_error", "lower", "upper"]
 
 READ = """
 import sys
+from pathlib import Path
 import pyarrow.parquet as pq
-for path in sys.argv[3].split(","):
-    names = pq.read_schema(path).names
-    texts = {"condition", "method", "estimand", "interval", "status"} & set(names)
-    columns = [name for name in sys.argv[2].split(",") if name in names]
-    with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
-        for batch in file.iter_batches(2**18, columns=columns):
+wanted, path = sys.argv[2], Path(sys.argv[3])
+for each in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+    texts = {"condition", "method", "status"} & set(pq.read_schema(each).names)
+    with pq.ParquetFile(each, read_dictionary=texts, pre_buffer=False) as file:
+        for batch in file.iter_batches(2**18, columns=wanted.split(",") if wanted else None):
             pass
 """
 MEASURE = """
@@ -45,10 +49,15 @@ RESULTS = """
 import sys
 from pathlib import Path
 from mcstudy.analysis.performance import measured_rows
-from mcstudy.storage.folder import RecordedStudy
+from mcstudy.grid import Condition
 from mcstudy.storage.rows import StudyRows
-recorded = RecordedStudy.of(Path(sys.argv[3]))
-measured_rows(StudyRows(recorded.stored(), recorded.truths, level=None))
+from mcstudy.storage.store import Store
+by_digest = {of.digest: of for of in (Condition({"n": n}) for n in range(int(sys.argv[2])))}
+stored = {condition: [] for condition in by_digest.values()}
+for part in Store(Path(sys.argv[3])).parts():
+    stored[by_digest[part.condition]].append(part)
+truths = {condition: {"mean": 0.0} for condition in stored}
+measured_rows(StudyRows(stored, truths, level=None))
 """
 
 
@@ -92,51 +101,29 @@ def write_file(path: Path, rows: int, *, strewn: bool) -> None:
 
 
 def write_results(folder: Path, rows: int) -> None:
-    """Write tables as `run` does, a row group for each block of a condition."""
-    from mcstudy.storage.export import BLOCK
-    from mcstudy.storage.files import TableWriters, write_table
-
+    """Store parts as a run does, those of a cell in pieces of a size at which none is joined."""
     rng = np.random.default_rng(1)
-    conditions = [f"n={i}" for i in range(CELLS // METHODS)]
-    keys = [("condition", pa.string()), ("replicate", pa.int64()), ("method", pa.string())]
-    number, text = pa.float64(), pa.string()
-    estimand, interval = ("estimand", text), ("interval", text)
-    schemas = {
-        "fits": pa.schema([*keys, ("status", text), ("message", text)]),
-        "estimates": pa.schema(
-            [*keys, estimand, ("truth", number), ("estimate", number), ("std_error", number)]
-        ),
-        "intervals": pa.schema([*keys, estimand, interval, ("lower", number), ("upper", number)]),
-    }
-    folder.mkdir()
-    write_table(
-        folder / "conditions.parquet",
-        pa.table({"condition": conditions, "n": range(len(conditions))}),
-        {},
-    )
-    with TableWriters(folder, schemas, {}) as writers:
-        for condition in conditions:
-            for begin in range(0, rows // CELLS, BLOCK):
-                count = min(BLOCK, rows // CELLS - begin)
-                replicate = np.repeat(np.arange(begin, begin + count), METHODS)
-                size = len(replicate)
-                columns = {
-                    "condition": pa.repeat(condition, size),
-                    "replicate": replicate,
-                    "method": pa.array(["method0000", "method0001"] * count),
-                    "estimand": pa.repeat("mean", size),
-                    "interval": pa.repeat("default", size),
-                    "status": pa.repeat("ok", size),
-                    "message": pa.nulls(size, text),
-                    "truth": np.zeros(size),
-                    **draws(rng, size),
-                }
-                writers.write(
-                    {
-                        name: pa.table({column: columns[column] for column in schema.names})
-                        for name, schema in schemas.items()
-                    }
-                )
+    for number in range(CELLS):
+        condition, method = divmod(number, METHODS)
+        key = Condition({"n": condition}).key
+        for begin in range(0, rows // CELLS, PART):
+            count = min(PART, rows // CELLS - begin)
+            status = pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), ["ok"])
+            columns = {
+                "replicate": np.arange(begin, begin + count),
+                "status": status,
+                "message": pa.nulls(count, pa.string()),
+                "seconds": np.zeros(count),
+                "warned": np.zeros(count, bool),
+            }
+            names = {"lower": ("mean", "given"), "upper": ("mean", "given")}
+            for kind, values in draws(rng, count).items():
+                columns[column_name(kind, *names.get(kind, ("mean", "")))] = values
+            head = Head(key, f"method{method}", begin, begin + count, {"seed": "1"})
+            part = new_part(pa.table(columns), head)
+            path = folder / "parts" / part.place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(part.content)
 
 
 def timed(code: str, *arguments: str) -> tuple[float, float, float]:
@@ -146,7 +133,7 @@ def timed(code: str, *arguments: str) -> tuple[float, float, float]:
     done = subprocess.run(
         [sys.executable, "-c", code + PEAK, "-", *arguments],
         check=True,
-        capture_output=True,
+        stderr=subprocess.PIPE,
         text=True,
     )
     wall = time.perf_counter() - begun
@@ -155,10 +142,10 @@ def timed(code: str, *arguments: str) -> tuple[float, float, float]:
     return wall, cpu, int(done.stderr.split()[-1]) / 1024
 
 
-def compare(what: str, measure: tuple[str, str], columns: str, paths: str) -> None:
+def compare(what: str, columns: str, measure: str, argument: str, path: Path) -> None:
     """Print one line: measuring against reading."""
-    read = timed(READ, columns, paths)
-    measured = timed(measure[0], "", measure[1])
+    read = timed(READ, columns, str(path))
+    measured = timed(measure, argument, str(path))
     start = timed("import sys, mcstudy.external.performance")
     print(
         f"{what:28s} read {read[0]:6.1f} s ({read[1]:6.1f} CPU, {read[2]:5.0f} MiB)   "
@@ -181,13 +168,11 @@ def main() -> None:
         for name in ("sorted", "strewn"):
             path = Path(made) / f"{name}.parquet"
             write_file(path, options.rows, strewn=name == "strewn")
-            compare(f"Parquet, {name} by cell", (MEASURE, str(path)), columns, str(path))
+            compare(f"Parquet, {name} by cell", columns, MEASURE, "", path)
             path.unlink()
         folder = Path(made) / "results"
         write_results(folder, options.rows)
-        read = [str(folder / f"{name}.parquet") for name in ("fits", "estimates", "intervals")]
-        columns = "replicate,method,estimand,interval,status,truth,estimate,std_error,lower,upper"
-        compare("results folder", (RESULTS, str(folder)), columns, ",".join(read))
+        compare("parts of a study", "", RESULTS, str(CELLS // METHODS), folder)
 
 
 if __name__ == "__main__":

@@ -290,6 +290,7 @@ def _by_condition(
                     pieces[TRUTH, estimand, interval].append(column)
     pa.default_memory_pool().release_unused()
     whole = {m: {key: joined(of.pop(key)) for key in list(of)} for m, of in sorted(found.items())}
+    pa.default_memory_pool().release_unused()
     ends = {method: np.cumsum(of) for method, of in counts.items()}
     for place, condition in enumerate(group):
         methods = {}

@@ -83,7 +83,9 @@ def root_left_out(squares: Floats) -> Floats:
         return np.full_like(squares, np.nan)
     centre = squares.mean(axis=-1, keepdims=True)
     change: Floats = (centre - squares) / (n - 1)
-    root = np.sqrt(np.maximum(centre + change, 0)) + np.sqrt(centre)
+    root = centre + change
+    np.sqrt(np.maximum(root, 0, out=root), out=root)
+    root += np.sqrt(centre)
     np.divide(change, root, out=change, where=root > 0)
     return change
 
@@ -125,7 +127,7 @@ def quantile_weights(n: int, p: float) -> tuple[int, Floats]:
     return begin, weights
 
 
-def mad_mcse(x: Floats, distance: Floats, half: Any) -> Any:
+def mad_mcse(x: Floats, half: Any) -> Any:
     """MCSE of the median distance `half` from 0, the median of `x`, by its influence function.
 
     sign(|x| - half) - (f(half) - f(-half)) / f(0) sign(x), over 2 (f(half) + f(-half)), f the
@@ -134,12 +136,15 @@ def mad_mcse(x: Floats, distance: Floats, half: Any) -> Any:
     n, half = x.shape[-1], np.asarray(half)[..., None]
     step = MAD_SCALE * half * n**-0.2
     at_left, at_centre, at_right = (
-        np.count_nonzero(away <= step, axis=-1, keepdims=True) / (2 * step * n)
-        for away in (np.abs(x + half), distance, np.abs(x - half))
+        np.count_nonzero((away >= -step) & (away <= step), axis=-1, keepdims=True) / (2 * step * n)
+        for away in (x + half, x, x - half)
     )
     at_both = at_left + at_right
     skew = (at_right - at_left) / at_centre
-    influence = np.sign(distance - half) - skew * np.sign(x)
+    influence = np.abs(x)
+    influence -= half
+    np.sign(influence, out=influence)
+    influence -= skew * np.sign(x)
     error = influence.std(axis=-1, ddof=1, keepdims=True) / (2 * at_both) / np.sqrt(n)
     return np.where((at_centre > 0) & (at_both > 0), error, np.nan)[..., 0]
 

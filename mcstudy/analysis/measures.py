@@ -113,19 +113,19 @@ class Cell:
         x = self.finite_estimate
         return mean(x) if x.shape[-1] else missing(x)
 
-    @cached_property
+    @property
     def deviation(self) -> Floats:
         """The finite estimates minus their mean."""
         deviation: Floats = self.finite_estimate - self.mean[..., None]
         return deviation
 
-    @cached_property
+    @property
     def error(self) -> Floats:
         """The finite estimates minus the truth; none where there is no truth."""
         x = self.finite_estimate
         return x - self.truth if np.isfinite(self.truth).all() else x[..., :0]
 
-    @cached_property
+    @property
     def squared_error(self) -> Floats:
         """Squares of the errors."""
         return self.error**2
@@ -140,17 +140,17 @@ class Cell:
         """The standard deviation of the finite estimates."""
         return sd(self.deviation)
 
-    @cached_property
+    @property
     def spreads_left_out(self) -> Floats:
         """The same with one of them left out."""
         return sd_left_out(self.deviation)
 
-    @cached_property
+    @property
     def squared_std_error(self) -> Floats:
         """Squares of the finite standard errors."""
         return finite(self.std_error) ** 2
 
-    @cached_property
+    @property
     def model_se_left_out(self) -> Floats:
         """By how much the model SE changes with one standard error left out."""
         return root_left_out(self.squared_std_error)
@@ -224,7 +224,7 @@ def standardized_bias(cell: Cell) -> Measured:
 
 def empirical_se(cell: Cell) -> Measured:
     """Spread of the estimates, their standard deviation; jackknife MCSE."""
-    return Measured(cell.spread, jackknife(cell.spreads_left_out), cell.deviation.shape[-1])
+    return Measured(cell.spread, jackknife(cell.spreads_left_out), cell.finite_estimate.shape[-1])
 
 
 def mse(cell: Cell) -> Measured:
@@ -234,7 +234,8 @@ def mse(cell: Cell) -> Measured:
 
 def rmse(cell: Cell) -> Measured:
     """Root of the mean squared error; jackknife MCSE."""
-    return _root_mean(cell.squared_error, root_left_out(cell.squared_error))
+    square = cell.squared_error
+    return _root_mean(square, root_left_out(square))
 
 
 def median_bias(cell: Cell) -> Measured:
@@ -257,11 +258,10 @@ def mad(cell: Cell) -> Measured:
     if n == 0:
         return MISSING
     x = cell.finite_estimate - cell.median[..., None]
-    distance = np.abs(x)
-    half = median(distance)
+    half = median(np.abs(x))
     mcse: Any = missing(x)
     if n > 2:
-        mcse = np.where(half > 0, mad_mcse(x, distance, half), np.nan)[()]
+        mcse = np.where(half > 0, mad_mcse(x, half), np.nan)[()]
     return Measured(MAD_SCALE * half, MAD_SCALE * mcse, n)
 
 
@@ -276,7 +276,7 @@ def relative_error_model_se(cell: Cell) -> Measured:
     Both are those of the replicates that have an estimate and a standard error.
     """
     cell = cell.with_both
-    square, used = cell.squared_std_error, cell.deviation.shape[-1]
+    square, used = cell.squared_std_error, cell.finite_estimate.shape[-1]
     if not used:
         return MISSING
     model = np.sqrt(mean(square))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,9 +61,8 @@ def measured_rows(
                 key = piece.condition, method
                 lines.add((*key, *line, count) for line in _status_lines(fits))
             for estimand, of in fits.estimands.items():
-                cells = list(of.cells(null_of(null, estimand)))
-                cells += [(TEST, of.test())] if of.p_value is not None else []
-                for interval, cell in cells:
+                test = [(TEST, of.test())] if of.p_value is not None else []
+                for interval, cell in chain(of.cells(null_of(null, estimand)), test):
                     address = piece.condition, method, estimand, interval
                     stacks.add(AddressedCell(*address, cell, here, count))
     stacks.finish()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from mcstudy.columns import COUNTS, VALUES
 from mcstudy.measure import Measured
@@ -22,6 +23,39 @@ def numbers(answer: Measured) -> tuple[float, float, float, float, int]:
     return answer.value, answer.mcse, answer.lower, answer.upper, answer.used
 
 
+class _Texts:
+    """A column of texts, each of which is held once; None is missing."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str | None, int] = {}
+        self._rows = array("i")
+
+    def __iter__(self) -> Iterator[str | None]:
+        texts = list(self._codes)
+        return (texts[code] for code in self._rows)
+
+    def extend(self, texts: Iterable[str | None]) -> None:
+        """Append some rows."""
+        codes = self._codes
+        self._rows.extend([codes.setdefault(text, len(codes)) for text in texts])
+
+    def places(self, ordered: Iterable[str]) -> NDArray[np.int32]:
+        """Return the place of each row's text among these; a missing one is as if empty."""
+        places = {text: place for place, text in enumerate(ordered)}
+        of_texts = np.array([places[text or ""] for text in self._codes], np.int32)
+        found: NDArray[np.int32] = of_texts[np.asarray(self._rows)]
+        return found
+
+    def ranks(self) -> NDArray[np.int32]:
+        """Return the place of each row's text among all in order."""
+        return self.places(sorted({text or "" for text in self._codes}))
+
+    def taken(self, order: NDArray[np.intp]) -> pa.Array:
+        """Return the rows in another order."""
+        texts = pa.array(list(self._codes), pa.string())
+        return texts.take(pa.array(np.asarray(self._rows)[order]))
+
+
 class MeasureTable:
     """The lines of a table of measures, held in columns.
 
@@ -31,10 +65,10 @@ class MeasureTable:
     def __init__(
         self, words: Sequence[str] = ("method", "estimand", "interval", "measure")
     ) -> None:
-        self._words: dict[str, list[str | None]] = {name: [] for name in words}
-        self._conditions: list[str] = []
-        self._values = {name: array("d") for name in VALUES}
-        self._counts = {name: array("q") for name in COUNTS}
+        self._conditions = _Texts()
+        self._words = {name: _Texts() for name in words}
+        self._numbers: dict[str, array[Any]] = {name: array("d") for name in VALUES}
+        self._numbers |= {name: array("q") for name in COUNTS}
 
     def add(self, lines: Iterable[Line]) -> None:
         """Add some lines."""
@@ -65,24 +99,22 @@ class MeasureTable:
             column.extend(values)
 
     def table(self, conditions: pa.Table) -> pa.Table:
-        """Return the table with the factors of the conditions, sorted by all words but the last."""
-        import pyarrow.compute as pc  # not above: a run with nothing missing does without
+        """Return the table with the factors of the conditions, sorted by all words but the last.
 
-        places = {key: place for place, key in enumerate(conditions["condition"].to_pylist())}
-        place = pa.array([places[key] for key in self._conditions], pa.int64())
-        texts = {name: pa.array(texts, pa.string()) for name, texts in self._words.items()}
-        *names, _ = texts
-        keys = {"": place} | {name: pc.fill_null(texts[name], "") for name in names}
-        wanted = [(name, "ascending") for name in keys]
-        order = pc.sort_indices(pa.table(keys), sort_keys=wanted)  # stable: measures as they come
-        del keys
-        place = place.take(order)
-        # One column after the other, so that no second table is held.
+        The numbers move into it, since a large table does not fit twice.
+        """
+        place = self._conditions.places(conditions["condition"].to_pylist())
+        *names, _ = self._words
+        ranks = [place, *(self._words[name].ranks() for name in names)]
+        order = np.lexsort(ranks[::-1])  # stable: measures as they come
+        place = pa.array(place[order])
+        del ranks
         made = {name: conditions[name].take(place) for name in conditions.column_names}
-        made |= {name: texts.pop(name).take(order) for name in list(texts)}
-        for name, values in (self._values | self._counts).items():
-            made[name] = pa.array(np.asarray(values), from_pandas=True).take(order)  # NaN: missing
+        made |= {name: texts.taken(order) for name, texts in self._words.items()}
+        for name in list(self._numbers):
+            values = np.asarray(self._numbers.pop(name))
+            made[name] = pa.array(values[order], from_pandas=True)  # NaN: missing
         return pa.table(made).drop_columns(["condition"])
 
     def _columns(self) -> list[Any]:
-        return [self._conditions, *(self._words | self._values | self._counts).values()]
+        return [self._conditions, *(self._words | self._numbers).values()]

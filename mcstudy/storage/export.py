@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,20 +13,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.arrays import joined
-from mcstudy.columns import ENDING, FIT, WARNED
+from mcstudy.columns import BESIDE_DIAGNOSTICS, ENDING, FIT, WARNED
 from mcstudy.grid import Condition, level_text
 from mcstudy.measure import null_of
 from mcstudy.simulation.validation import TEST, TRUTH
 from mcstudy.storage import parts
 from mcstudy.storage.files import TableWriters, write_table
-from mcstudy.storage.rows import Block, StudyRows, column_of, columns_of, numbers_of
+from mcstudy.storage.rows import Block, StudyRows, array_of, column_of, columns_of
 
 MEASURED = ("performance", "comparisons")
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", *MEASURED)
 TABLES_OF = {"rows": TABLES, "measures": ("conditions", "endings", "performance")}
 _TEXT, _NUMBER = pa.string(), pa.float64()
-Piece: TypeAlias = tuple[NDArray[np.int64], pa.Table]
-"""Rows of a table, and the place in the block of each one's condition."""
+_LIMITS = ("lower", "upper")
+_UNNAMED = "unnamed"  # whether the study has no such estimand: its truth is null, not NaN
+Piece: TypeAlias = tuple[str, tuple[str, ...], Mapping[str, NDArray[Any]]]
+"""All the rows of a block of one method: its name, estimand and interval, numbers by column."""
 _KEY = list(zip(FIT, (_TEXT, pa.int64(), _TEXT), strict=True))
 _ENDING = list(zip(ENDING, (_TEXT, _TEXT, pa.bool_()), strict=True))
 
@@ -47,7 +48,7 @@ def write_tables(folder: Path, rows: StudyRows, metadata: Mapping[str, str]) -> 
     diagnostics = rows.diagnostics()
     numbers = [("truth", _NUMBER), ("estimate", _NUMBER), ("std_error", _NUMBER)]
     numbers += [(TEST, _NUMBER)] if rows.has_tests else []
-    limits = [("interval", _TEXT), ("lower", _NUMBER), ("upper", _NUMBER)]
+    limits = [("interval", _TEXT), *((kind, _NUMBER) for kind in _LIMITS)]
     schemas = {
         "fits": pa.schema([*_KEY, *_ENDING, *diagnostics.items()]),
         "estimates": pa.schema([*_KEY, ("estimand", _TEXT), *numbers]),
@@ -58,79 +59,95 @@ def write_tables(folder: Path, rows: StudyRows, metadata: Mapping[str, str]) -> 
     with TableWriters(folder, schemas, metadata) as writers:
         for group in rows.groups:
             for block in rows.blocks(group):
-                made = _block_tables(block, rows, diagnostics)
-                writers.write(
-                    {
-                        name: _interleave(pieces, block.conditions, schemas[name])
-                        for name, pieces in made.items()
-                    }
-                )
+                writers.write(_fits_and_timings(block, schemas))
+                for name, pieces in (("estimates", _estimates), ("intervals", _intervals)):
+                    if found := list(pieces(block, rows)):
+                        writers.write({name: _long_table(block, found, schemas[name])})
 
 
-def _block_tables(
-    block: Block, of: StudyRows, diagnostics: Mapping[str, pa.DataType]
-) -> dict[str, list[Piece]]:
-    """Return the rows of a block for each of the tables, in the order of the key's last columns."""
-    made: defaultdict[str, list[Piece]] = defaultdict(list)
-    first, truths = block.conditions[0], [of.truths[each] for each in block.conditions]
-    keys, own_truths = of.keys[first], of.own_truths[first]
+def _fits_and_timings(block: Block, schemas: Mapping[str, pa.Schema]) -> dict[str, pa.Table]:
+    """Return the rows of the fits of a block, and those of their seconds."""
+    kinds = {of.name: of.type for of in schemas["fits"] if of.name not in BESIDE_DIAGNOSTICS}
+    fits = []
     for method, rows in block.tables.items():
-        count, columns = rows.num_rows, columns_of(rows)
-        place = np.repeat(np.arange(len(block.conditions)), block.counts[method])
-        key = {"replicate": rows["replicate"], "method": _repeat(method, count)}
+        columns = columns_of(rows)
+        ending = {"status": rows["status"].cast(_TEXT), "message": rows["message"]}
         own = {
             name: parts.cast(column_of(columns, "diagnostic", name), kind)
-            for name, kind in diagnostics.items()
+            for name, kind in kinds.items()
         }
-        ending = {"status": rows["status"].cast(_TEXT), "message": rows["message"]}
-        ending[WARNED] = rows["warned"]
-        made["fits"].append((place, pa.table({**key, **ending, **own})))
-        made["timings"].append((place, pa.table({**key, "seconds": rows["seconds"]})))
-        for estimand in sorted({estimand for estimand, _ in keys[method]}):
+        name = pa.repeat(pa.scalar(method, _TEXT), rows.num_rows)
+        key = {"replicate": rows["replicate"], "method": name}
+        fits.append(pa.table({**key, **ending, WARNED: rows[WARNED], **own}))
+    keys, order = _sorted(block, list(block.tables))
+    seconds = joined([rows["seconds"].to_numpy() for rows in block.tables.values()])[order]
+    table = (
+        pa.concat_tables(fits).take(pa.array(order)).add_column(0, "condition", keys["condition"])
+    )
+    timings = {**keys, "method": table["method"], "seconds": seconds}
+    made = {"fits": table, "timings": pa.table(timings)}
+    return {name: of.select(schemas[name].names).cast(schemas[name]) for name, of in made.items()}
+
+
+def _estimates(block: Block, of: StudyRows) -> Iterator[Piece]:
+    """Yield the estimates of each estimand by each method."""
+    first, truths = block.conditions[0], [of.truths[each] for each in block.conditions]
+    for method, rows in block.tables.items():
+        columns = columns_of(rows)
+        for estimand in sorted({estimand for estimand, _ in of.keys[first][method]}):
+            if estimand in of.own_truths[first]:
+                truth = array_of(columns, TRUTH, estimand, "")
+                unnamed = np.isnan(truth)
+            else:
+                known = [own.get(estimand) for own in truths]
+                truth = np.repeat(np.array(known, float), block.counts[method])
+                unnamed = np.repeat([value is None for value in known], block.counts[method])
             numbers = {
-                "estimand": _repeat(estimand, count),
-                "truth": (
-                    numbers_of(columns, TRUTH, estimand, "")
-                    if estimand in own_truths
-                    else _spread([known.get(estimand) for known in truths], place, _NUMBER)
-                ),
-                "estimate": numbers_of(columns, "estimate", estimand, ""),
-                "std_error": numbers_of(columns, "std_error", estimand, ""),
-                TEST: numbers_of(columns, TEST, estimand, TEST),
+                "truth": truth,
+                _UNNAMED: unnamed,
+                "estimate": array_of(columns, "estimate", estimand, ""),
+                "std_error": array_of(columns, "std_error", estimand, ""),
+                TEST: array_of(columns, TEST, estimand, TEST),
             }
-            made["estimates"].append((place, pa.table({**key, **numbers})))
-        for estimand, interval in (key for key in keys[method] if key[1] not in ("", TEST)):
-            limits = {
-                "estimand": _repeat(estimand, count),
-                "interval": _repeat(interval, count),
-                "lower": numbers_of(columns, "lower", estimand, interval),
-                "upper": numbers_of(columns, "upper", estimand, interval),
-            }
-            made["intervals"].append((place, pa.table({**key, **limits})))
-    return made
+            yield method, (estimand,), numbers
 
 
-def _interleave(
-    pieces: Sequence[Piece], conditions: Sequence[Condition], schema: pa.Schema
-) -> pa.Table:
-    """Join tables that come in the order of the key's last columns; sort by the first ones."""
-    table, place = pa.concat_tables([rows for _, rows in pieces]), joined([of for of, _ in pieces])
-    if len(pieces) > 1:
-        order = np.lexsort((table["replicate"].to_numpy(), place))
-        table, place = table.take(pa.array(order)), place[order]
-    key = _spread([condition.key for condition in conditions], place, _TEXT)
-    return table.add_column(0, "condition", key).select(schema.names).cast(schema)
+def _intervals(block: Block, of: StudyRows) -> Iterator[Piece]:
+    """Yield the limits of each interval of each estimand by each method."""
+    for method, rows in block.tables.items():
+        columns = columns_of(rows)
+        for key in of.keys[block.conditions[0]][method]:
+            if key[1] not in ("", TEST):
+                yield method, key, {kind: array_of(columns, kind, *key) for kind in _LIMITS}
 
 
-def _repeat(value: Any, count: int, kind: pa.DataType = _TEXT) -> pa.Array:
-    return pa.repeat(pa.scalar(value, kind), count)
+def _long_table(block: Block, pieces: Sequence[Piece], schema: pa.Schema) -> pa.Table:
+    """Join pieces that come in the order of the key's last columns; sort by the first ones."""
+    methods, texts, numbers = zip(*pieces, strict=True)
+    columns, order = _sorted(block, methods)
+    counts = [block.tables[method].num_rows for method in methods]
+    piece = pa.array(np.repeat(np.arange(len(pieces)), counts)[order])
+    for name, words in zip(("estimand", "interval"), zip(*texts, strict=True), strict=False):
+        columns[name] = pa.array(words, _TEXT).take(piece)
+    columns["method"] = pa.array(methods, _TEXT).take(piece)
+    for name in schema.names:
+        if name not in columns:
+            values = joined([of[name] for of in numbers])[order]
+            unnamed = joined([of[_UNNAMED] for of in numbers])[order] if name == "truth" else None
+            missing = np.isnan(values) if unnamed is None else unnamed
+            columns[name] = pa.array(values, _NUMBER, mask=missing)
+    return pa.table(columns).select(schema.names)
 
 
-def _spread(values: Sequence[Any], place: NDArray[np.int64], kind: pa.DataType) -> pa.Array:
-    """Return the value of each condition in all of its rows."""
-    if len(values) == 1:
-        return _repeat(values[0], len(place), kind)
-    return pa.array(values, kind).take(pa.array(place))
+def _sorted(block: Block, methods: Sequence[str]) -> tuple[dict[str, Any], NDArray[np.intp]]:
+    """Return condition and replicate of the rows of some methods, and the order that sorts them."""
+    places = np.arange(len(block.conditions))
+    place = joined([np.repeat(places, block.counts[method]) for method in methods])
+    replicate = joined([block.tables[method]["replicate"].to_numpy() for method in methods])
+    order = np.lexsort((replicate, place))
+    conditions = pa.array([condition.key for condition in block.conditions], _TEXT)
+    keys = {"condition": conditions.take(pa.array(place[order])), "replicate": replicate[order]}
+    return keys, order
 
 
 def conditions_table(conditions: Sequence[Condition]) -> pa.Table:

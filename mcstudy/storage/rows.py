@@ -357,11 +357,6 @@ def column_of(columns: Columns, *key: str) -> pa.ChunkedArray | pa.Array:
     return pa.nulls(len(columns["replicate"]), pa.float64()) if found is None else found
 
 
-def numbers_of(columns: Columns, *key: str) -> pa.Array:
-    """Return a column of numbers, NaN as null."""
-    return pa.array(array_of(columns, *key), pa.float64(), from_pandas=True)
-
-
 def array_of(columns: Columns, *key: str) -> NDArray[np.float64]:
     """Return a column of numbers as an array, missing ones NaN."""
     column = column_of(columns, *key)

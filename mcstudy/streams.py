@@ -61,6 +61,25 @@ def streams(
     return [np.random.Generator(np.random.PCG64(sequence)) for sequence in hashed]
 
 
+class Streams(Sequence[np.random.Generator]):
+    """What `streams` returns, made when the first is asked for: not every batched method asks."""
+
+    def __init__(
+        self, seed: int, condition: str, replicates: Sequence[int], method: str = ""
+    ) -> None:
+        self._address = seed, condition, replicates, method
+
+    @cached_property
+    def _made(self) -> list[np.random.Generator]:
+        return streams(*self._address)
+
+    def __len__(self) -> int:
+        return len(self._address[2])
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._made[index]
+
+
 class _Hashed(ISpawnableSeedSequence):
     """A SeedSequence whose first words are hashed already; it spawns like the plain one."""
 

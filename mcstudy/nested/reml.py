@@ -121,7 +121,8 @@ class ExactMethod:
             data = None if squares is not None else working.batch
             if data is not None and not data.covariates and data.weights is None:
                 squares = unweighted_mean_squares(working.cells)
-            found = self.limits(solution, squares, rngs[begin : begin + len(part)], data)
+            own = rngs[begin : begin + len(part)] if "bootstrap" in self.intervals else ()
+            found = self.limits(solution, squares, own, data)
             solutions.append(working.given(solution, reml=self.restricted))
             limits = {kind: working.given_limits(of) for kind, of in found.items()}
             tested, others = self._others(working, solution, solutions[-1])

@@ -15,7 +15,7 @@ from mcstudy.grid import Condition
 from mcstudy.method import SharedMethod, argument_names
 from mcstudy.simulation.prepare import given
 from mcstudy.simulation.validation import Answer, AnswerError, checked, is_frame, labels_of
-from mcstudy.streams import streams
+from mcstudy.streams import Streams, streams
 from mcstudy.study import Study
 from mcstudy.truths import as_truths, mcse_of
 
@@ -37,21 +37,18 @@ class Extras:
             return [self._given] * len(replicates)
         if "rng" not in self._asked:
             return [self._extras() for _ in replicates]
-        return [self._extras(rng=rng) for rng in self._streams(replicates)]
+        return [self._extras(rng=rng) for rng in streams(*self._address, replicates, self._name)]
 
     def together(self, replicates: Sequence[int]) -> dict[str, Any]:
         """Return the arguments of a batched method."""
         if "rngs" not in self._asked:
             return self._extras()
-        return self._extras(rngs=self._streams(replicates))
+        return self._extras(rngs=Streams(*self._address, replicates, self._name))
 
     def _extras(self, **extras: Any) -> dict[str, Any]:
         if "condition" in self._asked:
             extras |= {"condition": dict(self._factors)}
         return self._given | extras
-
-    def _streams(self, replicates: Sequence[int]) -> list[np.random.Generator]:
-        return streams(*self._address, replicates, self._name)
 
 
 Run = Callable[..., Any]

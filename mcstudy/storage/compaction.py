@@ -14,7 +14,7 @@ from mcstudy.storage.store import Store
 # Small parts that follow each other are joined where there are so many. A part of a few rows is
 # mostly footer: of ten fits by MixedLM, 9 of its 10 kB.
 WORTHWHILE = 8
-LARGE_BYTES = 2**23  # of a part that is left as it is: it is read in some 10 ms
+LARGE_BYTES = 2**21  # of a part that is left as it is: its footer, of some kB, no longer counts
 
 
 def compact(store: Store, *, fewest: int = WORTHWHILE) -> None:

@@ -12,7 +12,7 @@ import pytest
 from mcstudy import MCStudyError, open_results, run, status
 from mcstudy.cli import main
 from mcstudy.storage import parts, store
-from mcstudy.storage.checksums import BrokenSealError, read_verified
+from mcstudy.storage.checksums import ChecksumError, read_verified
 
 TINY = [("grid(n=[5, 10], mean=[0.0, 1.5])", "grid(n=[5, 10], mean=[0.0])"), ("=60", "=3")]
 TABLES = ("conditions", "fits", "estimates", "intervals", "timings", "performance", "comparisons")
@@ -182,7 +182,7 @@ def test_contract_no_flipped_bit_passes_the_checksum(small):
     read_verified(path)
     for bit in range(8 * len(content)):
         path.write_bytes(flipped(content, bit))
-        with pytest.raises(BrokenSealError):
+        with pytest.raises(ChecksumError):
             read_verified(path)
 
 

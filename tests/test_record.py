@@ -159,12 +159,12 @@ def test_contract_a_part_with_a_head_of_other_shape_is_set_aside(
 
 
 def with_head(table, head):
-    from mcstudy.storage.checksums import sealed
+    from mcstudy.storage.checksums import with_checksum
 
     sink = io.BytesIO()
     text = json.dumps(head)
     pq.write_table(table.replace_schema_metadata({"mcstudy": text}), sink)
-    return sealed(sink.getvalue())
+    return with_checksum(sink.getvalue())
 
 
 def test_contract_a_record_of_another_format_is_one_line_and_left_alone(small, tmp_path, capfd):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.simulation.first_replicate import check_first_replicate
 from mcstudy.simulation.global_random import do_seeded_job
-from mcstudy.simulation.output import Capture, Printed, Tape
+from mcstudy.simulation.output import Capture, OutputFile, Printed
 from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.retry_policy import FIRST_ATTEMPT, Call, RetryPolicy, Watch
 from mcstudy.storage.parts import NewPart
@@ -187,11 +187,11 @@ def do_task(
     task: Task,
     *,
     watch: Watch | None = None,
-    tape: Tape | None = None,
+    output_file: OutputFile | None = None,
 ) -> TaskResult:
     """Do a job, or its beginning until its seconds have passed; or check its first replicate.
 
-    `watch` hears of the calls; `tape` has what compiled code prints in a worker process.
+    `watch` hears of the calls; `output_file` has what compiled code prints in a worker process.
 
     Raises
     ------
@@ -200,11 +200,11 @@ def do_task(
     """
     job = task.job
     if task.check:
-        with Capture(tape):  # the run itself will show it
+        with Capture(output_file):  # the run itself will show it
             said = check_first_replicate(study, job, job.methods, watch=watch)
         return TaskResult(notes=tuple(said))
     begun = time.perf_counter()
-    with _thread_pools(len(sys.modules)).limit(limits=1), Capture(tape) as capture:
+    with _thread_pools(len(sys.modules)).limit(limits=1), Capture(output_file) as capture:
         done, answers = do_seeded_job(
             study, job, task.seconds, policy=task.policy, watch=watch, capture=capture
         )

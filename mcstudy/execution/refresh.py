@@ -84,8 +84,8 @@ def _update(study_record: StudyRecord, progress: Progress | None) -> bool:
             MeasureOptions.of(study_record.study),
             of_rows=not has_rows,
         )
-        seals = put_in_places(made, folder)
-    study_record.tables = {**study_record.tables, **seals}
+        checksums = put_in_places(made, folder)
+    study_record.tables = {**study_record.tables, **checksums}
     study_record.made_of, study_record.extent = made_of, extent
     study_record.measured_of = None if failures else measured_of
     study_record.write()

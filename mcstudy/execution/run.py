@@ -130,10 +130,10 @@ def run(
         if retry:
             taken = reopen(study_record, retry, wanted.methods)
             progress.say(f"Note: {counted(taken, 'fit')} with status {' or '.join(retry)} to retry")
-        bench = RunLoop(study_record, wanted, progress, keep_going=keep_going)
-        begun, stopped = time.monotonic(), _complete(bench)
-        computed = bench.computed
-        for line in study_record.close(wanted.replicates, bench.workers, computed):
+        loop = RunLoop(study_record, wanted, progress, keep_going=keep_going)
+        begun, stopped = time.monotonic(), _complete(loop)
+        computed = loop.computed
+        for line in study_record.close(wanted.replicates, loop.workers, computed):
             progress.say(f"Note: {line}")
         if stopped is not None:
             progress.note(str(stopped))
@@ -150,27 +150,27 @@ MOST_DAMAGED = 3
 """Times that parts are computed again as they are damaged: once is an accident."""
 
 
-def _complete(bench: RunLoop) -> FitsFailedError | None:
+def _complete(loop: RunLoop) -> FitsFailedError | None:
     """Compute what is missing and make the tables, of all that is stored where it is stopped."""
     stopped, whole, damaged = None, False, 0
     while not whole:
-        if missing := bench.missing():
+        if missing := loop.missing():
             try:
-                bench.compute(missing)
+                loop.compute(missing)
             except FitsFailedError as error:
                 stopped = error
-        bench.clear()
-        whole = update_tables(bench.study_record, bench.progress)
+        loop.clear()
+        whole = update_tables(loop.study_record, loop.progress)
         damaged += not whole
         if damaged == MOST_DAMAGED:
             raise ResultsError(
-                f"{bench.store.folder}: parts are damaged right after they were written, {damaged} "
+                f"{loop.store.folder}: parts are damaged right after they were written, {damaged} "
                 "times one after the other; the disk does not keep them, or something else changes "
                 'them: run into another folder, --results DIR (results="DIR")'
             )
-        whole = whole and (stopped is not None or not bench.missing())
-    if not bench.computed:
-        bench.progress.say(f"Nothing is missing: {bench.stored_in_words()}.")
+        whole = whole and (stopped is not None or not loop.missing())
+    if not loop.computed:
+        loop.progress.say(f"Nothing is missing: {loop.stored_in_words()}.")
     return stopped
 
 
@@ -194,9 +194,9 @@ def _run_share(
     with progress.logged(), store.locked(f"{share.number}-{share.of}"):
         study_record = StudyRecord(study, store)
         study_record.settle_changes(None)
-        bench = RunLoop(study_record, wanted, progress, share, keep_going=keep_going)
-        if missing := bench.missing():
-            bench.compute(missing)
+        loop = RunLoop(study_record, wanted, progress, share, keep_going=keep_going)
+        if missing := loop.missing():
+            loop.compute(missing)
         else:
             progress.say(f"Nothing is missing: part {share} is stored.")
     return Results(store.folder)

@@ -66,7 +66,7 @@ class RunLoop:
             If the fits of a method turn out to be of no use.
         """
         progress, fits = self.progress, fits_of(missing)
-        with self._hired(sum(map(len, missing))) as workers:
+        with self._executor(sum(map(len, missing))) as workers:
             job_queue = JobQueue(missing, self.workers)
             for line in workers.check(missing[0], self.wanted.methods):
                 progress.say(line)
@@ -80,7 +80,7 @@ class RunLoop:
             with progress:
                 stored = itertools.chain.from_iterable(self.study_record.stored().values())
                 early_stop = EarlyStop(missing, self.study.keep, () if self.keep_going else stored)
-                self._work_off(job_queue, workers, early_stop)
+                self._run_jobs(job_queue, workers, early_stop)
 
     def clear(self) -> None:
         """Move away what was discarded, now that the study has shown that it runs."""
@@ -109,7 +109,7 @@ class RunLoop:
         )
 
     @contextmanager
-    def _hired(self, replicates: int) -> Iterator[Executor]:
+    def _executor(self, replicates: int) -> Iterator[Executor]:
         """Provide the workers that were asked for, as far as there is work for them."""
         wanted, marks = self.wanted, self.study_record.marks
         if wanted.scheduler is not None:
@@ -125,7 +125,7 @@ class RunLoop:
             with local_executor(self.study, marks, self.workers, in_process=here) as workers:
                 yield workers
 
-    def _work_off(self, job_queue: JobQueue, workers: Executor, early_stop: EarlyStop) -> None:
+    def _run_jobs(self, job_queue: JobQueue, workers: Executor, early_stop: EarlyStop) -> None:
         """Keep the workers busy until nothing is left; store what they finish as it arrives."""
         crash_log, printed = CrashLog(self.study), PrintedLines(self.progress)
         looked, look_cost = time.monotonic(), 0.0

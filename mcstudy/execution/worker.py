@@ -29,7 +29,7 @@ from multiprocessing.connection import Connection
 from mcstudy.errors import MCStudyError
 from mcstudy.execution.executor import Finished, TaskResult, do_task
 from mcstudy.execution.transport import StudyPayload, pack, unpack
-from mcstudy.simulation.output import Tape
+from mcstudy.simulation.output import OutputFile
 from mcstudy.simulation.retry_policy import Call
 from mcstudy.storage.provenance import CODE, Mark, changes, method_marks
 from mcstudy.storage.versions import versions
@@ -147,10 +147,10 @@ def worker_main(connection: Connection, config: WorkerConfig, note: str) -> None
             os._exit(1)
     with suppress(OSError):
         os.setpgid(0, 0)  # a fit that kills its process group kills this process, not the run
-    current, tape = CurrentCall(note, config.limits), Tape()
-    work = _task_function(config, current, tape)
+    current, output_file = CurrentCall(note, config.limits), OutputFile()
+    work = _task_function(config, current, output_file)
     sys.stdout.flush()
-    tape.read()  # what the study prints as it is loaded, the run itself has printed already
+    output_file.read()  # what the study prints as it is loaded, the run itself has printed already
     for number in itertools.count(1):
         message = connection.recv_bytes()
         faulthandler.disable()  # an end of the process is told by a row, not on the terminal
@@ -161,7 +161,7 @@ def worker_main(connection: Connection, config: WorkerConfig, note: str) -> None
 
 
 def _task_function(
-    config: WorkerConfig, current: CurrentCall, tape: Tape
+    config: WorkerConfig, current: CurrentCall, output_file: OutputFile
 ) -> Callable[[bytes], TaskResult]:
     """Get the study; return what does a pickled task. What is wrong with it is every result."""
     try:
@@ -177,7 +177,9 @@ def _task_function(
 
     def work(message: bytes) -> TaskResult:
         task = pickle.loads(message)
-        result = do_task(study, config.marks, task, watch=current.begin_call, tape=tape)
+        result = do_task(
+            study, config.marks, task, watch=current.begin_call, output_file=output_file
+        )
         if isinstance(result.end, Finished):
             return replace(result, end=replace(result.end, memory=_largest_memory()))
         return result

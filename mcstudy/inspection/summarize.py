@@ -105,8 +105,8 @@ def _make(recorded: RecordedStudy, folder: Path, measure_options: MeasureOptions
                 made_of = stored
             except DamagedError as error:
                 damaged.add(error.path)
-        seals = put_in_places(made, folder)
-    written = {"made_of": None, "tables": seals, "counts": extent_of(made_of)}
+        checksums = put_in_places(made, folder)
+    written = {"made_of": None, "tables": checksums, "counts": extent_of(made_of)}
     Store(folder).write_record({**recorded.record, **written})
 
 

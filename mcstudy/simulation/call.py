@@ -73,7 +73,7 @@ class Caller:
     def __exit__(self, *_: object) -> None:
         self._recording.__exit__(None, None, None)
         self._errors.__exit__(None, None, None)
-        self._state.put_modules_back()
+        self._state.restore_modules()
 
     def attempt(
         self,
@@ -130,7 +130,7 @@ class Caller:
             return within(self._limit, function, args, kwargs)
         finally:
             self._seconds += time.perf_counter() - begun
-            self._state.put_back()
+            self._state.restore()
             if self._clock is not None:
                 self._clock(False)
 

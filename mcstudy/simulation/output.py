@@ -33,7 +33,7 @@ class Printed:
     more: int
 
 
-class Tape:
+class OutputFile:
     """A file in the place of a worker's standard output and error, for compiled code too.
 
     It also knows the files that the process had when it began, such as those by which it gets jobs
@@ -50,9 +50,9 @@ class Tape:
         flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
         fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_APPEND)
         self._flush = ctypes.CDLL(None).fflush
-        self._lay()
+        self._redirect()
 
-    def _lay(self) -> None:
+    def _redirect(self) -> None:
         """Make standard output and error lead here; nothing is to be read from standard input."""
         empty = os.open(os.devnull, os.O_RDONLY)
         os.dup2(empty, 0)
@@ -73,7 +73,7 @@ class Tape:
             for number in range(3):
                 os.get_inheritable(number)
         except OSError:
-            self._lay()
+            self._redirect()
         if not size:
             return "", 0
         start = os.pread(self._file, _MOST_BYTES, 0)
@@ -88,7 +88,7 @@ class Tape:
             os._exit(LIMIT_REACHED)
         if any(now.get(number) != file for number, file in self._theirs.items() if number > 2):
             os._exit(CLOSED_FILES)
-        self._lay()
+        self._redirect()
 
 
 def _open_files() -> dict[int, tuple[int, int]]:
@@ -105,14 +105,14 @@ def _open_files() -> dict[int, tuple[int, int]]:
 class Capture:
     """Takes the place of `sys.stdout` and `sys.stderr` while jobs are done.
 
-    `printed` is of the first calls that have printed, `calls` how many have. The tape of a worker
-    process has what compiled code prints.
+    `printed` is of the first calls that have printed, `calls` how many have. The output file of a
+    worker process has what compiled code prints.
     """
 
-    def __init__(self, tape: Tape | None = None) -> None:
+    def __init__(self, output_file: OutputFile | None = None) -> None:
         self.printed: list[Printed] = []
         self.calls = 0
-        self._tape = tape
+        self._file = output_file
         self._texts: list[str] = []
         self._size = 0
 
@@ -124,9 +124,9 @@ class Capture:
 
     def __exit__(self, *_: object) -> None:
         sys.stdout, sys.stderr = self._outer
-        if self._tape is not None:
-            self._tape.read()  # what has been printed outside of any call
-            self._tape.check_files()
+        if self._file is not None:
+            self._file.read()  # what has been printed outside of any call
+            self._file.check_files()
 
     def add(self, text: str) -> None:
         """Keep a text, if it belongs to the beginning of what the call prints."""
@@ -137,8 +137,8 @@ class Capture:
     def end_call(self, method: str, first: int, count: int) -> None:
         """Put aside what has been printed since the last call ended."""
         sys.stdout, sys.stderr = self._inner  # the call may have put others there
-        if self._tape is not None:
-            text, size = self._tape.read()
+        if self._file is not None:
+            text, size = self._file.read()
             if size:
                 self.add(text)
                 self._size += size - len(text)

@@ -41,7 +41,7 @@ class ProcessState:
         self._seen = _look()
         self._note_modules()
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Make the state what it was; end the process if it is a child that the call has forked.
 
         Every call pays for this look, so it compares the most at once: what differs is sought only
@@ -55,9 +55,9 @@ class ProcessState:
             or _shown_once() != self._once
             or (self._main and not self._timed and signal.getitimer(signal.ITIMER_REAL)[0])
         ):
-            self._put_back()
+            self._restore()
 
-    def put_modules_back(self) -> None:
+    def restore_modules(self) -> None:
         """Make the modules what they were, if some have gone; others in their place do not fit."""
         if not self._modules.keys() <= sys.modules.keys():
             sys.modules.clear()
@@ -67,7 +67,7 @@ class ProcessState:
         self._modules = sys.modules.copy()  # a fifth of the time of dict(...)
         self._needed = tuple(map(sys.modules.get, _NEEDED))
 
-    def _put_back(self) -> None:
+    def _restore(self) -> None:
         process, folder, deepest, files, memory, *handlers = self._seen
         if os.getpid() != process:
             os._exit(0)

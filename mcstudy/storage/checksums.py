@@ -1,9 +1,10 @@
 """Parquet files under a checksum: every byte of one is held against a digest that stands in it.
 
 A reader of Parquet finds the footer from the end of the file, and the pages by what the footer says
-of their places. What stands between the last page and the footer is read by nobody, so the seal
-can stand there: a word, the SHA-256 of all before it, and the SHA-256 of the rest of the file with
-the first two. The footer is verified by one read of the file's end, the pages where rows are read.
+of their places. What stands between the last page and the footer is read by nobody, so the
+checksum can stand there: a word, the SHA-256 of all before it, and the SHA-256 of the rest of the
+file with the first two. The footer is verified by one read of the file's end, the pages where rows
+are read.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ import pyarrow.parquet as pq
 
 _WORD = b"mcstudy\x01"
 _DIGEST_BYTES = hashlib.sha256().digest_size
-_SEAL_BYTES = len(_WORD) + 2 * _DIGEST_BYTES
+_CHECKSUM_BYTES = len(_WORD) + 2 * _DIGEST_BYTES
 _MAGIC = b"PAR1"
 _ENDING = struct.Struct("<I4s")  # the footer's length and the magic word, by the Parquet format
-_LOOK_BYTES = 2**15  # holds seal and footer of most parts
+_LOOK_BYTES = 2**15  # holds checksum and footer of most parts
 _CHUNK_BYTES = 2**20
 _FIELD = b"\x18"  # the next field of a struct, a string
 _MORE = 0x80  # of each byte of a length but the last; the other bits are the number, lowest first
 
 
-class BrokenSealError(ValueError):
+class ChecksumError(ValueError):
     """A file is not what was written."""
 
 
-class NoSealError(BrokenSealError):
-    """There is no seal: an older version has written the file, or something else."""
+class NoChecksumError(ChecksumError):
+    """There is no checksum: an older version has written the file, or something else."""
 
     def __init__(self, footer: bytes) -> None:
         super().__init__("no checksum in it")
@@ -45,50 +46,50 @@ class NoSealError(BrokenSealError):
 
 
 class _Tail(NamedTuple):
-    """The end of a sealed file: its footer, the digest of what stands before the seal, its own."""
+    """The end of a file: its footer, the digest of what stands before the checksum, its own."""
 
     footer: bytes
     before: bytes
-    seal: str
+    checksum: str
     place: int
 
 
-def sealed(content: bytes) -> bytes:
-    """Return the bytes of a Parquet file with its seal."""
+def with_checksum(content: bytes) -> bytes:
+    """Return the bytes of a Parquet file with its checksum."""
     length, _ = _ENDING.unpack(content[-_ENDING.size :])
     place = len(content) - _ENDING.size - length
     footer = content[place:]
-    return content[:place] + _seal(hashlib.sha256(content[:place]), footer) + footer
+    return content[:place] + _checksum_block(hashlib.sha256(content[:place]), footer) + footer
 
 
-def seal_file(path: Path) -> None:
-    """Put the seal into a Parquet file that has just been written."""
+def add_checksum(path: Path) -> None:
+    """Put the checksum into a Parquet file that has just been written."""
     with open(path, "rb+") as file:
         ending = file.seek(-_ENDING.size, os.SEEK_END)
         length, _ = _ENDING.unpack(file.read())
         place = file.seek(ending - length)
         footer = file.read()
-        seal = _seal(_hashed(file, place), footer)
+        checksum = _checksum_block(_hashed(file, place), footer)
         file.seek(place)
-        file.write(seal + footer)
+        file.write(checksum + footer)
 
 
 def read_footer(path: Path) -> bytes:
-    """Return the footer of a sealed file; its pages are not looked at.
+    """Return the footer of a file with a checksum; its pages are not looked at.
 
     Raises
     ------
-    BrokenSealError
+    ChecksumError
         If the end of the file is not what was written.
     """
     with _opened(path) as file:
         return _tail(file).footer
 
 
-def read_seal(path: Path) -> str:
-    """Return the text that stands for a sealed file; its pages are not looked at."""
+def read_checksum(path: Path) -> str:
+    """Return the checksum of a file, which stands for it; its pages are not looked at."""
     with _opened(path) as file:
-        return _tail(file).seal
+        return _tail(file).checksum
 
 
 def metadata_of(footer: bytes) -> Any:
@@ -116,11 +117,11 @@ def key_value(footer: bytes, key: bytes) -> bytes:
 
 
 def read_verified(path: Path) -> tuple[bytes, bytes]:
-    """Return the bytes of a sealed file, and its footer.
+    """Return the bytes of a file with a checksum, and its footer.
 
     Raises
     ------
-    BrokenSealError
+    ChecksumError
         If any byte is not what was written.
     """
     content = read_regular(path)
@@ -134,30 +135,30 @@ def read_regular(path: Path) -> bytes:
 
 
 def open_verified(path: Path) -> tuple[Any, str]:
-    """Open a sealed file of any size for reading; return it and its seal, which stands for it.
+    """Open a file of any size for reading; return it and its checksum, which stands for it.
 
     Raises
     ------
-    BrokenSealError
+    ChecksumError
         If it is not what was written.
     """
     with _opened(path):
         file = pa.OSFile(str(path))
     try:
-        seal = _verified(file).seal
+        checksum = _verified(file).checksum
         file.seek(0)
     except BaseException:
         file.close()
         raise
-    return file, seal
+    return file, checksum
 
 
-def seal_of(path: Path) -> str | None:
-    """Return the seal of a file, None where the file is not there or not what was written."""
-    with suppress(OSError, BrokenSealError):
-        file, seal = open_verified(path)
+def checksum_of(path: Path) -> str | None:
+    """Return the checksum of a file, None where the file is not there or not what was written."""
+    with suppress(OSError, ChecksumError):
+        file, checksum = open_verified(path)
         file.close()
-        return seal
+        return checksum
     return None
 
 
@@ -180,37 +181,37 @@ def _hashed(file: Any, count: int) -> Any:
     return digest
 
 
-def _seal(before: Any, footer: bytes) -> bytes:
+def _checksum_block(before: Any, footer: bytes) -> bytes:
     begun = _WORD + before.digest()
     return bytes(begun + hashlib.sha256(begun + footer).digest())
 
 
 def _verified(file: Any) -> _Tail:
-    """Return the end of a sealed file, all of it verified."""
+    """Return the end of a file, all of it verified."""
     tail = _tail(file)
     if _hashed(file, tail.place).digest() != tail.before:
-        raise BrokenSealError("its checksum is another one")
+        raise ChecksumError("its checksum is another one")
     return tail
 
 
 def _tail(file: Any) -> _Tail:
-    """Return the end of a sealed file, itself verified."""
+    """Return the end of a file, itself verified."""
     size = file.seek(0, os.SEEK_END)
-    if size < _SEAL_BYTES + _ENDING.size:
-        raise BrokenSealError("too short")
+    if size < _CHECKSUM_BYTES + _ENDING.size:
+        raise ChecksumError("too short")
     file.seek(-min(size, _LOOK_BYTES), os.SEEK_END)
     end = file.read()
     length, magic = _ENDING.unpack(end[-_ENDING.size :])
-    count = _SEAL_BYTES + length + _ENDING.size
+    count = _CHECKSUM_BYTES + length + _ENDING.size
     if magic != _MAGIC or count > size:
-        raise BrokenSealError("no Parquet file")
+        raise ChecksumError("no Parquet file")
     if count > len(end):
         file.seek(-count, os.SEEK_END)
         end = file.read()
-    seal, footer = end[-count:][:_SEAL_BYTES], end[-count:][_SEAL_BYTES:]
-    begun, own = seal[:-_DIGEST_BYTES], seal[-_DIGEST_BYTES:]
+    checksum, footer = end[-count:][:_CHECKSUM_BYTES], end[-count:][_CHECKSUM_BYTES:]
+    begun, own = checksum[:-_DIGEST_BYTES], checksum[-_DIGEST_BYTES:]
     if not begun.startswith(_WORD):
-        raise NoSealError(footer)
+        raise NoChecksumError(footer)
     if hashlib.sha256(begun + footer).digest() != own:
-        raise BrokenSealError("its checksum is another one")
+        raise ChecksumError("its checksum is another one")
     return _Tail(footer, begun[len(_WORD) :], own.hex(), size - count)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcstudy.errors import ResultsError
-from mcstudy.storage.checksums import seal_file
+from mcstudy.storage.checksums import add_checksum
 
 GROUP_ROWS = 2**15
 """The rows of a row group, or more: below some thousands its description outweighs them."""
@@ -110,7 +110,7 @@ class TableWriters:
                 for name, path in self._paths.items():
                     with writing(path):
                         self._writers[name].close()
-                        seal_file(_temporary(path))
+                        add_checksum(_temporary(path))
                 for path in self._paths.values():
                     with writing(path), open(_temporary(path), "rb+") as file:
                         _flush(file)

@@ -26,12 +26,12 @@ from mcstudy.simulation.answers import Answers
 from mcstudy.simulation.replicates import Job
 from mcstudy.simulation.validation import STATUSES, Column
 from mcstudy.storage.checksums import (
-    NoSealError,
+    NoChecksumError,
     key_value,
     metadata_of,
     read_footer,
     read_verified,
-    sealed,
+    with_checksum,
 )
 from mcstudy.storage.provenance import Mark
 from mcstudy.storage.record import FORMAT, other_version
@@ -237,7 +237,7 @@ def new_part(table: pa.Table, head: Head) -> NewPart:
         write_page_checksum=True,
         write_statistics=False,
     )
-    return NewPart(head.place, sealed(bytes(sink.getvalue())))
+    return NewPart(head.place, with_checksum(bytes(sink.getvalue())))
 
 
 def _troubled(rows: pa.Table) -> int:
@@ -262,7 +262,7 @@ def read_head(path: Path) -> Head:
     with reading(path):
         try:
             return _head(path, read_footer(path))
-        except NoSealError as error:
+        except NoChecksumError as error:
             # A version without checksums has written it, or something else.
             with suppress(*_UNREADABLE):
                 head = json.loads(key_value(error.footer, _METADATA))

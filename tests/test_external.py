@@ -39,10 +39,11 @@ def frame():
 @pytest.fixture
 def scattered(monkeypatch):
     """Make any table one that goes through files; return how often one did."""
-    went, scatter = [], group._scatter
-    monkeypatch.setattr("mcstudy.external.group._scatter", lambda *a: went.append(1) or scatter(*a))
+    went, through = [], group._through_file
+    monkeypatch.setattr(
+        "mcstudy.external.group._through_file", lambda *a: went.append(1) or through(*a)
+    )
     monkeypatch.setattr("mcstudy.external.group.BUDGET", 1)
-    monkeypatch.setattr("mcstudy.external.group.BUCKET", 2000)
     monkeypatch.setattr("mcstudy.external.readers.BATCH", 7)
     monkeypatch.setattr("mcstudy.external.readers.LARGE_CSV", 0)
     return went
@@ -112,7 +113,7 @@ def test_identity_every_form_gives_the_same_table(frame, tmp_path, form):
 
 
 @pytest.mark.parametrize("form", ["parquet", "row groups", "folder", "csv", "gzip"])
-def test_identity_through_files_as_in_memory(frame, tmp_path, form, scattered):
+def test_identity_through_a_file_as_in_memory(frame, tmp_path, form, scattered):
     strewn = frame.sample(frac=1, random_state=3).reset_index(drop=True)
     expected = plain(frame)
     assert not scattered
@@ -123,7 +124,7 @@ def test_identity_through_files_as_in_memory(frame, tmp_path, form, scattered):
 
 def test_identity_a_sorted_table_needs_no_files(frame, tmp_path, scattered, monkeypatch):
     monkeypatch.setattr("mcstudy.external.group.BUDGET", 60 * 8 * 6)
-    monkeypatch.setattr("mcstudy.external.group._through_files", None)
+    monkeypatch.setattr("mcstudy.external.group._through_file", None)
     source = FORMS["row groups"](frame, tmp_path)
     same(performance(source, by=BY), plain(frame))
 

@@ -2,17 +2,16 @@
 
 A table that fits the budget is sorted in memory. A larger one is read twice: first only where its
 cells are; then, if few cells are open at any time, as with a table sorted by cell, they are put
-together as they come; else they go by groups of cells through temporary files, once.
+together as they come; else through a temporary file, in which each cell has its place.
 """
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +24,6 @@ from mcstudy.errors import TableError
 from mcstudy.external.readers import Source
 
 BUDGET = 2**27  # bytes of numbers held at a time, whatever the size of the table
-BUCKET = 2**26  # bytes of a temporary file: half of the budget, as it is sorted in memory
 Codes: TypeAlias = NDArray[np.int64]
 Columns: TypeAlias = list[Floats]
 
@@ -58,7 +56,7 @@ class CellIndex:
             places = filled.to_numpy(zero_copy_only=False)
             levels.append(None)  # of the missing ones
             # Column by column: no more codes than rows, whatever the number of combinations.
-            code, present = pd.factorize(code * len(levels) + places)
+            code, present = _renumbered(code * len(levels) + places, len(keys) * len(levels))
             before, level = np.divmod(present, len(levels))
             pairs = zip(before.tolist(), level.tolist(), strict=True)
             keys = [(*keys[key], levels[at]) for key, at in pairs]
@@ -79,6 +77,16 @@ class CellIndex:
         return pa.table(dict(zip(self.by, arrays, strict=True)))
 
 
+def _renumbered(code: Codes, most: int) -> tuple[Codes, Codes]:
+    """Return codes below `most` numbered without gaps, and which ones the numbers stand for."""
+    if most > len(code):  # hashed, in some ten times the time
+        return pd.factorize(code)
+    present = np.flatnonzero(np.bincount(code, minlength=most))
+    numbers = np.zeros(most, np.int64)
+    numbers[present] = np.arange(len(present))
+    return numbers[code], present
+
+
 def gathered(
     source: Source, index: CellIndex, numbers: Sequence[str]
 ) -> Iterator[tuple[int, Columns]]:
@@ -94,7 +102,7 @@ def gathered(
     if survey.most_open * 8 * len(numbers) <= BUDGET:
         yield from _as_they_come(source, index, numbers, survey)
     else:
-        yield from _through_files(source, index, numbers, survey)
+        yield from _through_file(source, index, numbers, survey)
 
 
 def _read(
@@ -129,9 +137,8 @@ def _in_memory(
 
 def _split(code: NDArray[Any], columns: Columns) -> Iterator[tuple[int, Columns]]:
     """Yield the runs of equal codes."""
-    starts = np.flatnonzero(np.diff(code, prepend=-1))
-    stops = [*starts[1:].tolist(), len(code)]
-    for start, stop in zip(starts.tolist(), stops, strict=True):
+    edges = [0, *(np.flatnonzero(code[1:] != code[:-1]) + 1).tolist(), len(code)]
+    for start, stop in itertools.pairwise(edges):
         yield int(code[start]), [column[start:stop] for column in columns]
 
 
@@ -188,49 +195,34 @@ def _as_they_come(
                 del held[cell]
 
 
-def _through_files(
+def _through_file(
     source: Source, index: CellIndex, numbers: Sequence[str], survey: _Survey
 ) -> Iterator[tuple[int, Columns]]:
-    """Write runs of cells to files of their own, then read one file after the other."""
-    bucket = np.cumsum(survey.rows) * 8 * len(numbers) // BUCKET
-    bucket = np.unique(bucket, return_inverse=True)[1]
-    with tempfile.TemporaryDirectory(prefix="mcstudy-") as folder:
-        needed = int(survey.rows.sum()) * 8 * (len(numbers) + 1)
+    """Write each row to the place of its cell in a temporary file, then read cell by cell."""
+    width = len(numbers)
+    ends = np.cumsum(survey.rows)
+    place = ends - survey.rows  # where the next row of each cell goes
+    with tempfile.TemporaryFile(prefix="mcstudy-") as file:
+        folder = tempfile.gettempdir()
+        needed = int(ends[-1]) * width * 8
         if needed > shutil.disk_usage(folder).free:
             raise TableError(
                 f"{source.name}: needs {needed / 1e9:.1f} GB for temporary files and {folder} has "
                 "less; set TMPDIR to a place with room"
             )
-        paths = [Path(folder) / f"{place}.arrow" for place in range(int(bucket.max()) + 1)]
-        _scatter(_read(source, index, numbers), bucket, paths, len(numbers))
-        for path in paths:
-            yield from _in_memory(_parts(path), len(numbers))
-            path.unlink()
-
-
-def _scatter(
-    parts: Iterable[tuple[Codes, Columns]], bucket: Codes, paths: Sequence[Path], count: int
-) -> None:
-    """Write each row to the file of its bucket, in order."""
-    names = ["code", *map(str, range(count))]
-    schema = pa.schema(list(zip(names, [pa.int32(), *[pa.float64()] * count], strict=True)))
-    with ExitStack() as stack:
-        writers = [stack.enter_context(pa.ipc.new_stream(str(path), schema)) for path in paths]
-        for code, columns in parts:
-            places = bucket[code]
-            cut: list[NDArray[Any]] = [code.astype(np.int32), *columns]
-            if (order := _order(places)) is not None:
-                places, cut = places[order], [column[order] for column in cut]
-            for place, pieces in _split(places, cut):
-                arrays = [pa.array(piece) for piece in pieces]
-                writers[place].write_batch(pa.record_batch(arrays, schema=schema))
-
-
-def _parts(path: Path) -> Iterator[tuple[Codes, Columns]]:
-    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
-        for batch in reader:
-            code, *columns = (column.to_numpy() for column in batch.columns)
-            yield code, columns
+        for code, columns in _read(source, index, numbers):
+            order = _order(code)
+            if order is not None:
+                code, columns = code[order], [column[order] for column in columns]
+            for cell, (rows,) in _split(code, [np.stack(columns, axis=1)]):
+                file.seek(int(place[cell]) * width * 8)
+                file.write(rows.data)
+                place[cell] += len(rows)
+        for cell, count in enumerate(survey.rows.tolist()):
+            rows = np.empty((count, width))
+            file.seek((int(ends[cell]) - count) * width * 8)
+            file.readinto(rows.data)
+            yield cell, list(np.ascontiguousarray(rows.T))
 
 
 def _floats(batch: pa.RecordBatch, name: str, source: Source) -> Floats:

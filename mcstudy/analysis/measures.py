@@ -39,6 +39,16 @@ from mcstudy.analysis.mcse import (
 from mcstudy.arrays import Floats
 from mcstudy.measure import MISSING, Measured
 
+_LARGE = 2**18  # numbers, 2 MB: six such arrays of a million replicates would take 48 MB
+
+
+class cached_if_small(cached_property[Floats]):  # noqa: N801 - as functools writes it
+    """An array that a cell keeps, or makes anew each time if it is large."""
+
+    def __get__(self, cell: Any, owner: Any = None) -> Any:
+        """Return the array of a cell."""
+        return super().__get__(cell, owner) if cell.estimate.size <= _LARGE else self.func(cell)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -113,22 +123,23 @@ class Cell:
         x = self.finite_estimate
         return mean(x) if x.shape[-1] else missing(x)
 
-    @property
+    @cached_if_small
     def deviation(self) -> Floats:
         """The finite estimates minus their mean."""
         deviation: Floats = self.finite_estimate - self.mean[..., None]
         return deviation
 
-    @property
+    @cached_if_small
     def error(self) -> Floats:
         """The finite estimates minus the truth; none where there is no truth."""
         x = self.finite_estimate
         return x - self.truth if np.isfinite(self.truth).all() else x[..., :0]
 
-    @property
+    @cached_if_small
     def squared_error(self) -> Floats:
         """Squares of the errors."""
-        return self.error**2
+        squared: Floats = self.error**2
+        return squared
 
     @cached_property
     def mean_error(self) -> Measured:
@@ -140,17 +151,17 @@ class Cell:
         """The standard deviation of the finite estimates."""
         return sd(self.deviation)
 
-    @property
+    @cached_if_small
     def spreads_left_out(self) -> Floats:
         """The same with one of them left out."""
         return sd_left_out(self.deviation)
 
-    @property
+    @cached_if_small
     def squared_std_error(self) -> Floats:
         """Squares of the finite standard errors."""
         return finite(self.std_error) ** 2
 
-    @property
+    @cached_if_small
     def model_se_left_out(self) -> Floats:
         """By how much the model SE changes with one standard error left out."""
         return root_left_out(self.squared_std_error)

@@ -115,7 +115,23 @@ def collect(
             "were given as --results (results), or compute them first: "
             "mcstudy run STUDY --part K/N"
         )
-    progress = Progress(quiet)
+    missing, splits = _collect(study, store, others, wanted, changed, Progress(quiet))
+    shared = splits and all(job.stop <= wanted for job in missing)
+    of = max(set(splits), key=lambda of: (splits.count(of), of)) if shared else 0
+    given = "" if str(results) == "results" else f" --results {shlex.quote(str(results))}"
+    summary = _summary(study, missing, wanted, of, given)
+    return Collected(Results(store.folder), tuple(missing), summary)
+
+
+def _collect(
+    study: Study,
+    store: Store,
+    others: Sequence[Store],
+    replicates: int,
+    changed: str | None,
+    progress: Progress,
+) -> tuple[list[Job], list[int]]:
+    """Join the parts and make the tables; return what is missing, and of how many each share is."""
     with store.locked():
         study_record = StudyRecord(study, store)
         say_repaired(study_record, progress)
@@ -131,14 +147,12 @@ def collect(
             pass
         for path in store.aside:
             progress.say(f"{path}: damaged, or no part; set aside")
-        missing = StoppingRule(study_record, tuple(study.methods), wanted).missing(study.conditions)
-        for line in study_record.close(wanted, 0, 0):
+        missing = StoppingRule(study_record, tuple(study.methods), replicates).missing(
+            study.conditions
+        )
+        for line in study_record.close(replicates, 0, 0):
             progress.say(f"Note: {line}")
-    shared = splits and all(job.stop <= wanted for job in missing)
-    of = max(set(splits), key=lambda of: (splits.count(of), of)) if shared else 0
-    given = "" if str(results) == "results" else f" --results {shlex.quote(str(results))}"
-    summary = _summary(study, missing, wanted, of, given)
-    return Collected(Results(store.folder), tuple(missing), summary)
+    return missing, splits
 
 
 def _stores(study: Study, folders: Iterable[str | Path]) -> Iterator[Store]:

@@ -113,6 +113,20 @@ def run(
                 f"when no share is: mcstudy run STUDY --retry {','.join(retry)}"
             )
         return _run_share(study, store, wanted, share, changed, progress, keep_going=keep_going)
+    return _run_whole(study, store, wanted, changed, retry, progress, keep_going=keep_going)
+
+
+def _run_whole(
+    study: Study,
+    store: Store,
+    wanted: RunOptions,
+    changed: str | None,
+    retry: Sequence[str],
+    progress: Progress,
+    *,
+    keep_going: bool,
+) -> Results:
+    """Compute what is missing of the study, and make its tables."""
     with progress.logged(), store.locked():
         study_record = StudyRecord(study, store)
         progress.note(f"{wanted.in_words(study)} of {study.name} into {store.folder}, {made_by()}")

@@ -82,33 +82,21 @@ class StudyRows:
         }
         self._whole: dict[Path, pa.Table] = {}
         self._types = dict(self._read_types())
-        self._formed: dict[Condition, dict[str, list[str]]] = {}
-        self._given: dict[Condition, dict[str, set[Key]]] = {}
-        self._kinds: dict[Condition, dict[str, set[Key]]] = {}
-        for condition in self.conditions:
-            kinds = self._kinds[condition] = dict[str, set[Key]]()
-            for part in self._stored[condition]:
-                keys = map(parts.column_key, self._types[part.path])
-                numbers = {key for key in keys if key[0] not in ("", "diagnostic")}
-                kinds.setdefault(part.method, set()).update(numbers)
-            own = self._formed[condition] = {} if level is None else formed(kinds)
-            self._given[condition] = {
-                method: {key[1:] for key in keys if key[0] in EXISTS}
-                | {(estimand, WALD) for estimand in own.get(method, ())}
-                for method, keys in kinds.items()
-            }
-        own_truths = {
-            condition: {
-                key[1]
-                for part in parts_of
-                for name in self._types[part.path]
-                if (key := parts.column_key(name))[0] == TRUTH
-            }
-            for condition, parts_of in self._stored.items()
+        self._kinds = {condition: self._kinds_of(condition) for condition in self.conditions}
+        self._formed = {
+            condition: {} if level is None else formed(kinds)
+            for condition, kinds in self._kinds.items()
         }
-        self.own_truths = own_truths
+        self._given = {
+            condition: _given(kinds, self._formed[condition])
+            for condition, kinds in self._kinds.items()
+        }
+        self.own_truths = {
+            condition: {key[1] for keys in kinds.values() for key in keys if key[0] == TRUTH}
+            for condition, kinds in self._kinds.items()
+        }
         """The estimands of which each data set has a true value of its own, by condition."""
-        known = {condition: {*truths[condition], *own} for condition, own in own_truths.items()}
+        known = {c: {*truths[c], *own} for c, own in self.own_truths.items()}
         self.named = {estimand for of in known.values() for estimand in of}
         """The estimands that have a true value under some condition."""
         self.keys = existing(self._given, known)
@@ -129,11 +117,21 @@ class StudyRows:
             else:
                 yield part.path, part.types()
 
+    def _kinds_of(self, condition: Condition) -> dict[str, set[Key]]:
+        """Return the columns of numbers that each method has under a condition."""
+        kinds: dict[str, set[Key]] = {}
+        for part in self._stored[condition]:
+            keys = map(parts.column_key, self._types[part.path])
+            numbers = {key for key in keys if key[0] not in ("", "diagnostic")}
+            kinds.setdefault(part.method, set()).update(numbers)
+        return kinds
+
     @property
     def has_tests(self) -> bool:
         """Whether a method gives a p-value somewhere."""
-        kinds = {parts.column_key(name)[0] for columns in self._types.values() for name in columns}
-        return TEST in kinds
+        return any(
+            key[0] == TEST for of in self._kinds.values() for keys in of.values() for key in keys
+        )
 
     def diagnostics(self) -> dict[str, pa.DataType]:
         """Return the methods' own diagnostics, each with the type that holds all its values."""
@@ -266,6 +264,17 @@ def formed(kinds: Mapping[str, Iterable[Key]]) -> dict[str, list[str]]:
         with_error = {key[1] for key in keys if key[0] == "std_error"}
         found[method] = sorted(with_error - {key[1] for key in keys if key[0] == "lower"})
     return {method: estimands for method, estimands in found.items() if estimands}
+
+
+def _given(
+    kinds: Mapping[str, Iterable[Key]], formed: Mapping[str, Iterable[str]]
+) -> dict[str, set[Key]]:
+    """Return the estimands and intervals that there are by method, with those that are formed."""
+    return {
+        method: {key[1:] for key in keys if key[0] in EXISTS}
+        | {(estimand, WALD) for estimand in formed.get(method, ())}
+        for method, keys in kinds.items()
+    }
 
 
 def existing(

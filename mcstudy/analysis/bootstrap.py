@@ -68,8 +68,6 @@ def bootstrap_intervals(
     StudyError
         For sizes, a kind or a level that cannot be used.
     """
-    from scipy.special import ndtri
-
     try:
         x = np.asarray(resampled, dtype=float)
         wanted = [operator.index(size) for size in sizes]
@@ -90,21 +88,22 @@ def bootstrap_intervals(
         raise StudyError(f"bootstrap_intervals: kind={kind!r} needs estimate=...")
     if not is_number(level) or not 0 < level < 1:
         raise StudyError(f"bootstrap_intervals: level is {level!r}; give a number between 0 and 1")
-    tail = (1 - level) / 2
-    found = {}
-    for size in wanted:
-        some = x[:size][~np.isnan(x[:size])]
-        limits = (np.nan, np.nan)
-        if len(some) >= _FEWEST and kind == "normal" and estimate is not None:
-            centre, half = 2 * estimate - some.mean(), -ndtri(tail) * some.std(ddof=1)
-            limits = (float(centre - half), float(centre + half))
-        elif len(some) >= _FEWEST:
-            # The (B + 1)p-th of B in order, as for B + 1 exchangeable values.
-            low, high = np.quantile(some, (tail, 1 - tail), method="weibull").tolist()
-            reflected = kind == "basic" and estimate is not None
-            limits = (2 * estimate - high, 2 * estimate - low) if reflected else (low, high)  # type: ignore[operator]  # an estimate where it is reflected
-        found[f"{name}_{size}"] = limits
-    return found
+    return {f"{name}_{n}": _limits(x[:n], kind, level, estimate or 0.0) for n in wanted}
+
+
+def _limits(x: Floats, kind: str, level: float, estimate: float) -> tuple[float, float]:
+    """Return the limits of one interval; a percentile interval needs no estimate."""
+    from scipy.special import ndtri
+
+    x, tail = x[~np.isnan(x)], (1 - level) / 2
+    if len(x) < _FEWEST:
+        return np.nan, np.nan
+    if kind == "normal":
+        centre, half = 2 * estimate - x.mean(), -ndtri(tail) * x.std(ddof=1)
+        return float(centre - half), float(centre + half)
+    # The (B + 1)p-th of B in order, as for B + 1 exchangeable values.
+    low, high = np.quantile(x, (tail, 1 - tail), method="weibull").tolist()
+    return (low, high) if kind == "percentile" else (2 * estimate - high, 2 * estimate - low)
 
 
 def intercept_weights(sizes: Iterable[int]) -> Floats:

@@ -50,7 +50,8 @@ class StudyRecord:
         self._record = self._record_of(store)
         take_simulated(study, self._record)
         self.truths = {condition: study.truths(condition) for condition in study.conditions}
-        self._check()
+        self._check_names()
+        self._check_precision()
         self._sources = sources_of(study)
         take_as_unchanged(study, self.marks)
         self.manifest = Manifest(
@@ -100,7 +101,7 @@ class StudyRecord:
     def extent(self, extent: dict[str, dict[str, int]]) -> None:
         self._extent = extent
 
-    def _check(self) -> None:
+    def _check_names(self) -> None:
         """Raise StudyError for a null or label of nothing, or a name too long for a folder."""
         known = {estimand for truths in self.truths.values() for estimand in truths}
         known |= set(self.study.estimands_of(next(iter(self.truths))))
@@ -121,6 +122,15 @@ class StudyRecord:
                         f"{self.study.name}: measure '{name}' is given for {of!r}{meant}; the "
                         f"estimands are {', '.join(sorted(known))}"
                     )
+        for name in self.study.methods:
+            if (length := len(folder_name(name).encode())) > _LONGEST_NAME:
+                raise StudyError(
+                    f"{self.study.name}: method {short(name)} has a name of {length} bytes as a "
+                    f"folder is called, and {_LONGEST_NAME} is the most; give it a shorter one"
+                )
+
+    def _check_precision(self) -> None:
+        """Raise StudyError for a bias that is to be more precise than the true value is."""
         wanted = (self.study.precision or {}).get("bias", math.inf)
         for condition, truths in self.truths.items():
             for estimand, value in truths.items():
@@ -131,12 +141,6 @@ class StudyRecord:
                         f"{mcse_of(value):.2g}, which no number of replicates makes smaller; "
                         "simulate it with more draws"
                     )
-        for name in self.study.methods:
-            if (length := len(folder_name(name).encode())) > _LONGEST_NAME:
-                raise StudyError(
-                    f"{self.study.name}: method {short(name)} has a name of {length} bytes as a "
-                    f"folder is called, and {_LONGEST_NAME} is the most; give it a shorter one"
-                )
 
     def without_truth(self) -> list[str]:
         """Say in words which estimands have no truth, or one under some conditions only."""

@@ -31,6 +31,8 @@ BATCH = {"200x20x10": 52, "20x5x5": 1000}
 BATCHES = {"200x20x10": 2, "20x5x5": 4}
 DROPPED = 0.3
 
+generate_batch: Callable[..., NestedBatch] = getattr(nested.generate_nested, "batch")  # noqa: B009
+
 REFIT = """
 suppressMessages(library(lme4))
 folder <- commandArgs(TRUE)[1]; times <- as.integer(commandArgs(TRUE)[2])
@@ -87,7 +89,7 @@ class Timings:
         """Fit with a bootstrap of 999."""
         method = nested.reml.with_intervals("bootstrap")
         some = self.generators[:20]
-        batch = nested.generate_nested.batch(some, **self.sizes, **SDS)
+        batch = generate_batch(some, **self.sizes, **SDS)
         return seconds(lambda: method.batch(batch, some)) / len(some)
 
     def formula(self) -> float:
@@ -96,7 +98,7 @@ class Timings:
 
     def _batch(self, **more: float) -> NestedBatch:
         factors = {**self.sizes, **SDS, **more}
-        batch: NestedBatch = nested.generate_nested.batch(self.generators, **factors)
+        batch: NestedBatch = generate_batch(self.generators, **factors)
         return batch
 
     def _per_data_set(self, work: Callable[[], object]) -> float:

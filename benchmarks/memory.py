@@ -1,7 +1,8 @@
 """Peak memory of a run of 10^5 and of 10^6 trivial replicates: how much more the second needs.
 
 One condition; one process that does all (--jobs 1), then two workers and the process that leads
-them. Peaks are of resident memory, of each process by itself. Takes some minutes.
+them. Peaks are of resident memory, of each process by itself; no report is made. Takes some
+minutes.
 Run: python benchmarks/memory.py
 """
 
@@ -46,9 +47,9 @@ def peaks(replicates: int, workers: int) -> tuple[int, list[int], float]:
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MCSTUDY_REPORT": "off"},
         )
-        leader, others = 0, {}
+        leader, others = 0, dict[int, int]()
         while run.poll() is None:
             leader = max(leader, peak(run.pid))
             for child in children(run.pid):

@@ -33,7 +33,7 @@ def slope(fit: Any, kind: str) -> dict[str, Estimate]:
 
 def alone(kind: str) -> Callable[[Any], dict[str, Estimate]]:
     """Return a method that fits for itself."""
-    return lambda data, kind=kind: slope(sm.OLS(data[1], data[0]).fit(), kind)
+    return lambda data: slope(sm.OLS(data[1], data[0]).fit(), kind)
 
 
 def together(data: Any) -> dict[str, dict[str, Estimate]]:

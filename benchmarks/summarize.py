@@ -97,7 +97,8 @@ def write_file(path: Path, rows: int, *, strewn: bool) -> None:
         )
         writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
         writer.write_table(table)
-    writer.close()
+    if writer:
+        writer.close()
 
 
 def write_results(folder: Path, rows: int) -> None:

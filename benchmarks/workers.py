@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mcstudy import grid, load_study, run
+from mcstudy import Study, grid, load_study, run
 
 STUDY = Path(__file__).parents[1] / "configs" / "nested.py"
 ROUNDS = 3
@@ -20,7 +20,7 @@ CONDITIONS = grid(n_group1=[20], n_group2=[5], n_rep=[5]) * grid(
 )
 
 
-def seconds(study, workers):
+def seconds(study: Study, workers: int) -> float:
     """Run the study from nothing with that many workers."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()

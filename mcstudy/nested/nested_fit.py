@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,6 @@ from mcstudy.arrays import Floats
 from mcstudy.method import Estimate, Fit, Status
 from mcstudy.nested.correlations import CORRELATIONS
 from mcstudy.nested.data import NestedData
-from mcstudy.nested.fit_summary import number, summary_text, t_of
 from mcstudy.nested.frames import FrameData
 from mcstudy.nested.maximum import some_variances
 from mcstudy.nested.random_effects import Predictions, predictions
@@ -24,6 +25,7 @@ from mcstudy.wald import wald_limits
 if TYPE_CHECKING:
     import pandas as pd
 
+_WIDTH = 88  # of notes: as the lines of this package's own texts
 _ZERO = "; where {} is zero as well, as estimated here, the p-value is too large"
 
 
@@ -73,7 +75,7 @@ class NestedFit:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        numbers = ", ".join(f"{name}={number(x)}" for name, x in self.variances.items())
+        numbers = ", ".join(f"{name}={_number(x)}" for name, x in self.variances.items())
         kind, rows = "REML" if self.restricted else "ML", len(self.data.y)
         return f"<NestedFit {kind} of {rows} rows: {numbers}, status {self.status}>"
 
@@ -126,16 +128,10 @@ class NestedFit:
         cells, found = self.rows.cells, self._predictions
         group1 = cells.drop_duplicates(cells.columns[:1]).iloc[:, 0]
         index1, index2 = pd.Index(group1), pd.MultiIndex.from_frame(cells)
+        columns = ("value", "std_error", "conditional_sd")
         groups = (("group1", index1, found.group1), ("group2", index2, found.group2))
         return {
-            name: pd.DataFrame(
-                {
-                    "value": of.values,
-                    "std_error": of.std_errors,
-                    "conditional_sd": of.conditional_sds,
-                },
-                index=index,
-            )
+            name: pd.DataFrame(dict(zip(columns, of, strict=True)), index=index)
             for name, index, of in groups
         }
 
@@ -221,7 +217,7 @@ class NestedFit:
         for name in self.fixed_effects:
             of: Estimate = answer.estimates[name]
             limits = wald_limits(of.value, of.std_error if of.df > 0 else np.nan, level, of.df)
-            rows[name] = [of.value, of.std_error, of.df, t_of(of), of.p_value, *map(float, limits)]
+            rows[name] = [of.value, of.std_error, of.df, _t_of(of), of.p_value, *map(float, limits)]
         columns = ["estimate", "std_error", "df", "t", "p_value", "lower", "upper"]
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -272,7 +268,7 @@ class NestedFit:
             {name: of[name] for name in names}
             for names in (COMPONENTS, CORRELATIONS, self.fixed_effects)
         )
-        return summary_text(heading, (variances, shares), fixed, self.notes, level)
+        return _summary_text(heading, (variances, shares), fixed, self.notes, level)
 
     @property
     def _method(self) -> ExactMethod:
@@ -302,3 +298,42 @@ class NestedFit:
         there = np.empty(len(values))
         there[self.rows.order] = values
         return pd.Series(there, index=self.index, name=name)
+
+
+def _summary_text(
+    heading: Sequence[str],
+    components: Sequence[Mapping[str, Estimate]],
+    fixed: Mapping[str, Estimate],
+    notes: Sequence[str],
+    level: float,
+) -> str:
+    """Return a heading, blocks of components with their interval, fixed effects, and notes."""
+    width = max(18, *(len(name) + 1 for name in fixed))
+    head = f"{'':<{width}}{'estimate':>14}{'std. error':>14}"
+    lines = [*heading, "", f"{head}{f'{100 * level:g} % interval':>30}"]
+    for place, block in enumerate(components):
+        lines += [""] if place else []
+        for name, of in block.items():
+            [(lower, upper)] = (of.intervals or {}).values()
+            lines += [f"{_begin(name, of, width)}  {_number(lower):>12} to {_number(upper):>12}"]
+    lines += ["", f"{head}{'df':>10}{'t':>10}{'p-value':>12}"]
+    for name, of in fixed.items():
+        test = f"{_number(of.df, 4):>10}{_number(_t_of(of), 4):>10}{_number(of.p_value, 4):>12}"
+        lines += [_begin(name, of, width) + test]
+    for note in notes:
+        lines += ["", textwrap.fill(f"note: {note}", _WIDTH, subsequent_indent="  ")]
+    return "\n".join(lines)
+
+
+def _number(value: float, digits: int = 6) -> str:
+    """Return a number in short, a dash where it is missing."""
+    return "-" if np.isnan(value) else format(value, f".{digits}g")
+
+
+def _t_of(of: Estimate) -> float:
+    """Return an estimate over its standard error; missing where that is 0."""
+    return float(of.value / of.std_error) if of.std_error else np.nan
+
+
+def _begin(name: str, of: Estimate, width: int) -> str:
+    return f"{name:<{width}}{_number(of.value):>14}{_number(of.std_error):>14}"

@@ -17,10 +17,9 @@ from mcstudy.nested.bootstrap import balanced_bootstrap, bootstrap
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.correlations import CORRELATIONS, ICC_KINDS, icc_estimates
 from mcstudy.nested.data import NestedBatch
-from mcstudy.nested.fixed_effects import degrees_of_freedom, fixed_effect_estimates
 from mcstudy.nested.frames import CONSTANT, as_nested
 from mcstudy.nested.intervals import formula_limits, unweighted_mean_squares
-from mcstudy.nested.maximum import maxima
+from mcstudy.nested.maximum import degrees_of_freedom, fixed_effect_estimates, maxima
 from mcstudy.nested.profile import balanced_profile, profile
 from mcstudy.nested.solution import COMPONENTS, Limits, Solution
 from mcstudy.nested.solve import Working, as_batch, reduced

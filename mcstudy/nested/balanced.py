@@ -78,13 +78,9 @@ def levels_without(component: int, squares: MeanSquares, *, reml: bool) -> Float
     _, w2, w3 = level_weights(squares, reml=reml)
     parts = ((group1, w1), (group2, w2), (unexplained, w3))
     joined, whole = _pooled(*parts[component : component + 2]), _pooled(*parts)
-    if component == 0:
-        ordered = joined >= unexplained
-        first, last = np.where(ordered, joined, whole), np.where(ordered, unexplained, whole)
-        return np.stack([first, first, last], axis=1)
-    ordered = group1 >= joined
-    first, last = np.where(ordered, group1, whole), np.where(ordered, joined, whole)
-    return np.stack([first, last, last], axis=1)
+    first, last = (joined, unexplained) if component == 0 else (group1, joined)
+    levels = np.stack([first, joined, last], axis=1)
+    return np.where((first >= last)[:, None], levels, whole[:, None])
 
 
 def weighted_group1(squares: MeanSquares, *, reml: bool) -> tuple[Floats, int]:

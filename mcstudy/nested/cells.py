@@ -81,13 +81,13 @@ def cells_of(batch: NestedBatch) -> Cells:
         if weights is None or weight is None:
             total = cell_sums(away, layout)
             mean = total / np.maximum(rows, 1)
-            square = squared(away)
+            square = inner(away, away)
         else:
-            heavy = away * of_lanes(weights, some)
+            heavy = away * np.broadcast_to(weights, batch.y.shape)[some]
             total = cell_sums(heavy, layout)
-            mean = total / of_lanes(weight, some)
-            square = (heavy[:, None, :] @ away[:, :, None])[:, 0, 0]
-        within[some] = square - (total[:, None, :] @ mean[:, :, None])[:, 0, 0]
+            mean = total / np.broadcast_to(weight, means.shape)[some]
+            square = inner(heavy, away)
+        within[some] = square - inner(total, mean)
         means[some] = mean + (y[:, layout.starts] - reference[some, None])
     means *= count > 0
     return Cells(
@@ -107,11 +107,6 @@ def weight_sums(weights: Floats, kept: NDArray[Any] | None, layout: Layout) -> F
     return np.where(sums > 0, sums, 1.0)
 
 
-def of_lanes(values: Floats, some: slice) -> Floats:
-    """Return some replicates' part of an array that has one for each, or one for all."""
-    return values if len(values) == 1 else values[some]
-
-
 def mean_squares(cells: Cells) -> MeanSquares:
     """Return the mean squares of balanced cells."""
     assert cells.balanced is not None
@@ -119,11 +114,9 @@ def mean_squares(cells: Cells) -> MeanSquares:
     group = (cells.mean @ np.full((b, 1), 1 / b))[..., 0]
     grand = group.mean(axis=1)
     degrees = (a - 1, a * (b - 1), a * b * (r - 1))
-    squares = (
-        b * r * squared(group - grand[:, None]),
-        r * squared((cells.mean - group[..., None]).reshape(len(cells), -1)),
-        cells.within,
-    )
+    among = group - grand[:, None]
+    between = (cells.mean - group[..., None]).reshape(len(cells), -1)
+    squares = (b * r * inner(among, among), r * inner(between, between), cells.within)
     pairs = zip(squares, degrees, strict=True)
     values = [square / df if df else np.zeros(len(cells)) for square, df in pairs]
     return MeanSquares((values[0], values[1], values[2]), degrees, b, r)
@@ -174,9 +167,9 @@ def cell_sums(values: Floats, layout: Layout) -> Floats:
     return np.add.reduceat(values, layout.starts, axis=1)
 
 
-def squared(values: Floats) -> Floats:
-    """Return the sum of squares of each row."""
-    return (values[:, None, :] @ values[:, :, None])[:, 0, 0]
+def inner(left: Floats, right: Floats) -> Floats:
+    """Return the inner product of each row of one with that of the other: (R, N) to (R,)."""
+    return (left[:, None, :] @ right[:, :, None])[:, 0, 0]
 
 
 def deviations(values: Floats, kept: Floats | None, layout: Layout) -> Floats:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.arrays import Booleans, Floats
+from mcstudy.nested.cells import inner
 from mcstudy.nested.data import NestedData
 
 # Columns closer than this many roundings of their numbers cannot be told apart. A sum over a
@@ -90,12 +91,10 @@ def _untangled(
     for j in range(1, number):
         column = columns[:, j]
         for i in (*range(j), *range(j)):
-            before = columns[:, i] * kept[:, 0]
-            share = (before[:, None, :] @ column[:, :, None])[:, 0, 0] / n_rows
+            share = inner(columns[:, i] * kept[:, 0], column) / n_rows
             column -= share[:, None] * columns[:, i]
             triangle[:, i, j] += share
-        square = ((column * kept[:, 0])[:, None, :] @ column[:, :, None])[:, 0, 0]
-        left = np.sqrt(square / n_rows)
+        left = np.sqrt(inner(column * kept[:, 0], column) / n_rows)
         noise[:, j] += (np.abs(triangle[:, :j, j]) * noise[:, :j]).sum(axis=1)
         dependent[:, j] = left <= noise[:, j]
         left[dependent[:, j]] = 1.0

@@ -37,7 +37,9 @@ def as_nested(data: Any) -> NestedData:
         return data
     frame = as_frame(data)
     _check_there(frame, _COLUMNS)
-    return nested_data(frame, "y", _COLUMNS[1:], [x for x in frame.columns if x not in _COLUMNS])
+    response, *groups = _COLUMNS
+    others = [name for name in frame.columns if name not in _COLUMNS]
+    return frame_data(frame, groups, *named_columns(frame, response, groups, others)).data
 
 
 def as_frame(data: Any) -> pd.DataFrame:
@@ -68,15 +70,8 @@ class FrameData(NamedTuple):
     cells: pd.DataFrame  # the labels of group 1 and group 2 of each cell, in the data's order
 
 
-def nested_data(
-    frame: pd.DataFrame, response: Hashable, groups: tuple[Hashable, ...], exog: list[Hashable]
-) -> NestedData:
-    """Return the nested data of a frame, rows sorted; raise TableError for bad columns."""
-    return frame_data(frame, groups, *named_columns(frame, response, groups, exog)).data
-
-
 def named_columns(
-    frame: pd.DataFrame, response: Hashable, groups: tuple[Hashable, ...], exog: list[Hashable]
+    frame: pd.DataFrame, response: Hashable, groups: Sequence[Hashable], exog: Sequence[Hashable]
 ) -> tuple[Floats, dict[str, Floats]]:
     """Return the response and the covariates by name; raise TableError for bad columns."""
     check_columns(frame, [response, *groups, *exog])
@@ -97,7 +92,7 @@ def named_columns(
 
 def frame_data(
     frame: pd.DataFrame,
-    groups: tuple[Hashable, ...],
+    groups: Sequence[Hashable],
     y: Floats,
     covariates: Mapping[str, Floats],
     weights: Hashable = None,

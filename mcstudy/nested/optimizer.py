@@ -218,27 +218,21 @@ def _in_units_of_the_data(
     estimated = free & (found.variances > 0) & identified
     covariance = variances_cov(found.observed, ~(free & (found.variances > 0)))
     spread = np.diagonal(covariance, axis1=1, axis2=2) * square[:, None] ** 2
-    fixed, fixed_cov = _fixed_effects(sums, found)
+    back = sums.coefficients_back  # to those of the covariates as given
+    fixed = (back @ found.fixed[:, :, None])[..., 0]
+    fixed[:, 0] += sums.reference
+    root = found.root @ back.swapaxes(1, 2)
     return Solution(
         variances=np.where(identified, found.variances * square[:, None], np.nan),
         std_errors=np.sqrt(np.where(estimated & (spread > 0), spread, np.nan)),
         llf=-deviance / 2,
         fixed_effects=fixed,
-        fixed_effects_cov=fixed_cov,
+        fixed_effects_cov=root.swapaxes(1, 2) @ root,
         iterations=found.iterations,
         identified=identified,
         converged=found.converged,
         fault=sums.fault,
     )
-
-
-def _fixed_effects(sums: Sums, found: _Found) -> tuple[Floats, Floats]:
-    """Bring the coefficients of the columns back to those of the covariates as given."""
-    back = sums.coefficients_back
-    fixed = (back @ found.fixed[:, :, None])[..., 0]
-    fixed[:, 0] += sums.reference
-    root = found.root @ back.swapaxes(1, 2)
-    return fixed, root.swapaxes(1, 2) @ root
 
 
 def best_step(

@@ -50,11 +50,9 @@ def level_weights(squares: MeanSquares, *, reml: bool) -> tuple[int, int, int]:
 
 def isotonic_levels(squares: MeanSquares, *, reml: bool) -> Floats:
     """Return the fitted levels of group 1, group 2 and unexplained, falling, shape (R, 3)."""
-    _, w2, w3 = level_weights(squares, reml=reml)
-    _, group2, unexplained = squares.values
+    (s1, w1), (group2, w2), (unexplained, w3) = weighted_squares(squares, reml=reml)
     s2 = group2 if w2 else unexplained if w3 else group2
     s3 = unexplained if w3 else s2
-    s1, w1 = weighted_group1(squares, reml=reml)
     lower = _pooled((s2, w2), (s3, w3))
     upper = _pooled((s1, w1), (s2, w2))
     whole = _pooled((s1, w1), (s2, w2), (s3, w3))
@@ -73,20 +71,19 @@ def levels_without(component: int, squares: MeanSquares, *, reml: bool) -> Float
 
     Its level and the next lower one are equal, and pooled with the third where the order asks.
     """
-    _, group2, unexplained = squares.values
-    group1, w1 = weighted_group1(squares, reml=reml)
-    _, w2, w3 = level_weights(squares, reml=reml)
-    parts = ((group1, w1), (group2, w2), (unexplained, w3))
+    parts = weighted_squares(squares, reml=reml)
     joined, whole = _pooled(*parts[component : component + 2]), _pooled(*parts)
-    first, last = (joined, unexplained) if component == 0 else (group1, joined)
+    first, last = (joined, parts[2][0]) if component == 0 else (parts[0][0], joined)
     levels = np.stack([first, joined, last], axis=1)
     return np.where((first >= last)[:, None], levels, whole[:, None])
 
 
-def weighted_group1(squares: MeanSquares, *, reml: bool) -> tuple[Floats, int]:
-    """Return the S and w with which -2 llf has w (log l_1 + S / l_1)."""
-    weight, square = level_weights(squares, reml=reml)[0], squares.values[0]
-    return (square * (squares.degrees[0] / weight) if weight else np.zeros_like(square)), weight
+def weighted_squares(squares: MeanSquares, *, reml: bool) -> list[tuple[Floats, int]]:
+    """Return the S and w of each level with which -2 llf has w (log l + S / l)."""
+    (group1, *others), weights = squares.values, level_weights(squares, reml=reml)
+    first = weights[0]
+    group1 = group1 * (squares.degrees[0] / first) if first else np.zeros_like(group1)
+    return list(zip((group1, *others), weights, strict=True))
 
 
 def level_variances(levels: Floats, squares: MeanSquares) -> Floats:

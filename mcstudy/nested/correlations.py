@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -16,6 +16,7 @@ from mcstudy.nested.profile import (
     AWAY,
     FARTHEST,
     WIDEN,
+    Beyond,
     Lanes,
     search_above_zero,
     search_outwards,
@@ -123,7 +124,7 @@ def _profile_limits(maximum: Maximum, level: float, *, reml: bool) -> list[Pair]
     return list(zip(*sides, strict=True))
 
 
-def _beyond(maximum: Maximum, reach: float, *, reml: bool) -> Callable[[Floats, Lanes], Floats]:
+def _beyond(maximum: Maximum, reach: float, *, reml: bool) -> Beyond:
     """Return the root of the deviance's rise at given odds, less `reach`.
 
     Lanes are the replicates for the odds of group 1, then those for the odds of both groups. Each

@@ -15,9 +15,9 @@ import numpy as np
 
 from mcstudy.arrays import Booleans, Floats, Integers
 from mcstudy.method import batch_form
+from mcstudy.nested.cells import CHUNK
 from mcstudy.nested.data import NestedBatch, NestedData, NestedDesign
 
-_CACHED = 2**16  # numbers at a time, half a MB: they stay in a core's cache
 _CALL = re.compile(r"(\w+)\s*(?:\(([^()]*)\))?")  # a shape in words
 
 
@@ -166,7 +166,7 @@ def _generate_batch(rngs: Sequence[np.random.Generator], **factors: object) -> N
     design, cell = _layout(groups, n_group2, recipe.n_rep, recipe.cell_sizes)
     counts = (groups, groups * n_group2, len(cell))
     drawn = np.empty((len(rngs), sum(counts)))
-    step = max(1, _CACHED // drawn.shape[1])
+    step = max(1, CHUNK // drawn.shape[1])
     for start in range(0, len(rngs), step):
         some = drawn[start : start + step]
         _draw(rngs[start : start + step], recipe, counts, some)

@@ -89,16 +89,8 @@ def fixed_effect_estimates(
     names: tuple[str, ...], solution: Solution, degrees: Floats
 ) -> dict[str, Estimate]:
     """Return the fixed effects with degrees of freedom, and p-values of t tests of 0."""
-    found = {}
-    columns = zip(
-        names,
-        solution.fixed_effects.T,
-        solution.fixed_effects_std_errors.T,
-        degrees.T,
-        strict=True,
-    )
-    for name, value, error, df in columns:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            p_value = 2 * stdtr(df, -np.abs(value / error))
-        found[name] = Estimate(value, error, df=df, p_value=p_value)
-    return found
+    values, errors = solution.fixed_effects, solution.fixed_effects_std_errors
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p_values = 2 * stdtr(degrees, -np.abs(values / errors))
+    columns = zip(names, values.T, errors.T, degrees.T, p_values.T, strict=True)
+    return {name: Estimate(x, error, df=df, p_value=p) for name, x, error, df, p in columns}

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
 from mcstudy.arrays import Floats
-from mcstudy.nested.balanced import isotonic_levels, level_variances, weighted_group1
+from mcstudy.nested.balanced import isotonic_levels, level_variances, weighted_squares
 from mcstudy.nested.cells import MeanSquares
 from mcstudy.nested.data import NestedBatch
 from mcstudy.nested.optimizer import free_components, least_deviance
@@ -25,7 +26,9 @@ from mcstudy.nested.solution import COMPONENTS, Limits, Pair, Solution
 from mcstudy.nested.solve import reduced
 from mcstudy.nested.sufficient import Sums
 
-Lanes = NDArray[np.intp]
+Lanes: TypeAlias = NDArray[np.intp]
+Beyond: TypeAlias = Callable[[Floats, Lanes], Floats]
+"""The root of the deviance's rise at values of some replicates, less how far limits reach."""
 
 _UNEXPLAINED = 2  # its place in `COMPONENTS`
 WIDEN = 60  # doublings of a step: a limit that they do not reach is missing
@@ -53,9 +56,9 @@ def balanced_profile(squares: MeanSquares, level: float, *, reml: bool) -> Limit
     """Return the profile intervals of balanced data; lower limits may be 0."""
     levels = isotonic_levels(squares, reml=reml)
     values = level_variances(levels, squares)
-    first, weight = weighted_group1(squares, reml=reml)
-    stages = np.stack([squares.values[2], squares.values[1], first])  # the lowest level first
-    weights = (squares.degrees[2], squares.degrees[1], weight)
+    lowest_first = weighted_squares(squares, reml=reml)[::-1]
+    stages = np.stack([square for square, _ in lowest_first])
+    weights = [weight for _, weight in lowest_first]
     least = _deviance(weights, stages, list(levels.T[::-1]))
     reach = float(np.sqrt(chdtri(1, 1 - level)))
     b, r = squares.n_group2, squares.n_rep
@@ -154,10 +157,8 @@ def _best_shifted(
     return found
 
 
-def _limits(
-    beyond: Callable[[Floats, Lanes], Floats], value: Floats, spread: Floats, reach: float
-) -> Pair:
-    """Return where `beyond`, the root of the deviance's rise less `reach`, is 0 about `value`."""
+def _limits(beyond: Beyond, value: Floats, spread: Floats, reach: float) -> Pair:
+    """Return where `beyond` is 0 about `value`."""
     every = np.arange(len(value))
     far, at_far = value + spread, np.full(len(value), np.nan)
     lanes = every
@@ -189,7 +190,7 @@ def _unbalanced_limits(
     start = np.where(np.isnan(best), free, best)
     least, _ = least_deviance(sums, start, free, reml=reml)
 
-    def above_reach(component: int) -> Callable[[Floats, Lanes], Floats]:
+    def above_reach(component: int) -> Beyond:
         others, latest = free.copy(), start.copy()
         others[:, component] = False
 
@@ -221,7 +222,7 @@ def _unbalanced_limits(
     return found * square[:, 0]
 
 
-def search_above_zero(beyond: Callable[[Floats, Lanes], Floats], top: Pair, lanes: Lanes) -> Floats:
+def search_above_zero(beyond: Beyond, top: Pair, lanes: Lanes) -> Floats:
     """Return the limit below the estimate, 0 where the rise at 0 does not reach as far."""
     limit, at_zero = np.full(len(top[0]), np.nan), np.full(len(top[0]), np.nan)
     limit[lanes] = 0.0
@@ -231,9 +232,7 @@ def search_above_zero(beyond: Callable[[Floats, Lanes], Floats], top: Pair, lane
     return np.where(at_zero > 0, inside, limit)
 
 
-def search_outwards(
-    beyond: Callable[[Floats, Lanes], Floats], top: Pair, lanes: Lanes, points: list[Floats]
-) -> Floats:
+def search_outwards(beyond: Beyond, top: Pair, lanes: Lanes, points: list[Floats]) -> Floats:
     """Return the limit on the side of ever farther points."""
     near = [part.copy() for part in top]
     end = [top[0].copy(), np.full(len(top[0]), np.nan)]

@@ -157,19 +157,11 @@ class NestedData(_Unchanging):
         """
         import pandas as pd
 
-        weights = {} if self.weights is None else {"weights": self.weights}
-        others = ("y", "group1", "group2", *weights)
-        if taken := [name for name in self.covariates if name in others]:
+        first = {"y": self.y, "group1": self.design.group1, "group2": self.design.group2}
+        last = {} if self.weights is None else {"weights": self.weights}
+        if taken := [name for name in self.covariates if name in first | last]:
             raise ValueError(f"a covariate is called {taken[0]!r}, as another column is; rename it")
-        return pd.DataFrame(
-            {
-                "y": self.y,
-                "group1": self.design.group1,
-                "group2": self.design.group2,
-                **self.covariates,
-                **weights,
-            }
-        )
+        return pd.DataFrame({**first, **self.covariates, **last})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -218,14 +210,12 @@ class NestedBatch(_Unchanging):
         return self.y.nbytes + kept + sum(x.nbytes for x in columns if x.ndim == 2)
 
     def __getitem__(self, index: Any) -> Any:
+        def part(column: Floats) -> Floats:
+            return column if column.ndim == 1 else column[index]
+
         kept = None if self.kept is None else self.kept[index]
-        columns = {
-            name: column if column.ndim == 1 else column[index]
-            for name, column in self.covariates.items()
-        }
-        weights = self.weights
-        if weights is not None and weights.ndim == 2:
-            weights = weights[index]
+        columns = {name: part(column) for name, column in self.covariates.items()}
+        weights = None if self.weights is None else part(self.weights)
         if isinstance(index, slice):
             return NestedBatch(self.y[index], self.design, kept, columns, weights)
         if kept is None:

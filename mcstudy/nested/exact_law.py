@@ -67,20 +67,7 @@ def exact_law(
         For a design that is not balanced and normal, or that cannot tell the variances apart, and
         for a method that answers more than variances.
     """
-    if missing := [name for name in _DESIGN if name not in condition]:
-        raise ValueError(f"exact_law: the condition lacks {', '.join(missing)}")
-    if method.icc is not None or method.fixed_effects or method.tests:
-        raise ValueError(
-            "exact_law: known for variances and their intervals only; leave out others"
-        )
-    usual = {item.name: item.default for item in fields(Recipe)}
-    free = (*_DESIGN, "intercept")
-    if other := [x for x in condition if x not in free and condition[x] != usual.get(x, MISSING)]:
-        raise ValueError(f"exact_law: known for balanced normal data only, not {', '.join(other)}")
-    recipe = Recipe(**condition)
-    a, b, r = recipe.n_group1, recipe.n_group2, recipe.n_rep
-    if min(a, b, r) < 2:
-        raise ValueError("exact_law: n_group1, n_group2 and n_rep must be 2 or more")
+    a, b, r = _sizes(condition, method)
     truths = true_variances(**condition)
     none = MeanSquares((np.empty(0),) * 3, (a - 1, a * (b - 1), a * b * (r - 1)), b, r)
     variances = np.array([float(truths[name]) for name in COMPONENTS])
@@ -100,6 +87,25 @@ def exact_law(
     for position, factor in enumerate(sorted(condition)):
         table.insert(position, factor, condition[factor])
     return table.assign(replicates=draws)
+
+
+def _sizes(condition: Mapping[str, Any], method: ExactMethod) -> tuple[int, int, int]:
+    """Return the sizes of a balanced normal design; raise for any other, or other answers."""
+    if missing := [name for name in _DESIGN if name not in condition]:
+        raise ValueError(f"exact_law: the condition lacks {', '.join(missing)}")
+    if method.icc is not None or method.fixed_effects or method.tests:
+        raise ValueError(
+            "exact_law: known for variances and their intervals only; leave out others"
+        )
+    usual = {item.name: item.default for item in fields(Recipe)}
+    free = (*_DESIGN, "intercept")
+    if other := [x for x in condition if x not in free and condition[x] != usual.get(x, MISSING)]:
+        raise ValueError(f"exact_law: known for balanced normal data only, not {', '.join(other)}")
+    recipe = Recipe(**condition)
+    sizes = recipe.n_group1, recipe.n_group2, recipe.n_rep
+    if min(sizes) < 2:
+        raise ValueError("exact_law: n_group1, n_group2 and n_rep must be 2 or more")
+    return sizes
 
 
 def _table(

@@ -142,6 +142,11 @@ def _answer(given: Any, build: Callable[[NestedData], MixedLM], options: dict[st
         if not lost:
             raise
         return Fit(nothing, Status.NOT_IDENTIFIABLE, reason)
+    return _answer_of(result, lost, reason)
+
+
+def _answer_of(result: Any, lost: list[str], reason: str) -> Fit:
+    """Say what came out of a fit; the reason is why the variances that are lost are so."""
     values = np.array([result.cov_re[0, 0], result.vcomp[0], result.scale])
     reported = np.append(np.sqrt(result.scale) * result.bse[result.k_fe :], np.nan)
     steps = result.hist[-1].get("allvecs") if result.hist else None  # not every optimiser has them
@@ -158,7 +163,7 @@ def _answer(given: Any, build: Callable[[NestedData], MixedLM], options: dict[st
     if can_rise(result):
         reason += "; the likelihood can still rise"
     kept = {
-        name: Estimate(value if name in told else None)
+        name: Estimate(None if name in lost else value)
         for name, value in zip(COMPONENTS, values, strict=True)
     }
     return Fit(kept, Status.NOT_IDENTIFIABLE, reason, diagnostics)

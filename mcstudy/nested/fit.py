@@ -135,8 +135,7 @@ def _two_groups(groups: Any, group1: Hashable, group2: Hashable) -> tuple[Hashab
             f"groups is {groups!r}; name two columns, of group 1 and of group 2 within it, as "
             "['school', 'class']"
         )
-    first, second = names
-    return first, second
+    return names[0], names[1]
 
 
 def _formula_columns(formula: Any, frame: pd.DataFrame) -> tuple[Floats, dict[str, Floats]]:

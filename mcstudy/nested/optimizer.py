@@ -215,8 +215,8 @@ def _in_units_of_the_data(
         diagonal = np.diagonal(sums.triangle, axis1=1, axis2=2)
         deviance = deviance + 2 * np.log(sums.spread).sum(axis=1)
         deviance = deviance + 2 * np.log(diagonal).sum(axis=1)
-    estimated = free & (found.variances > 0) & identified
-    covariance = variances_cov(found.observed, ~(free & (found.variances > 0)))
+    fitted = free & (found.variances > 0)
+    covariance = variances_cov(found.observed, ~fitted)
     spread = np.diagonal(covariance, axis1=1, axis2=2) * square[:, None] ** 2
     back = sums.coefficients_back  # to those of the covariates as given
     fixed = (back @ found.fixed[:, :, None])[..., 0]
@@ -224,7 +224,7 @@ def _in_units_of_the_data(
     root = found.root @ back.swapaxes(1, 2)
     return Solution(
         variances=np.where(identified, found.variances * square[:, None], np.nan),
-        std_errors=np.sqrt(np.where(estimated & (spread > 0), spread, np.nan)),
+        std_errors=np.sqrt(np.where(fitted & identified & (spread > 0), spread, np.nan)),
         llf=-deviance / 2,
         fixed_effects=fixed,
         fixed_effects_cov=root.swapaxes(1, 2) @ root,
@@ -248,13 +248,13 @@ def best_step(
     lanes = np.flatnonzero(~feasible)
     if len(lanes):
         parts = (here.gradient[lanes], curvature[lanes], point[lanes], resting[lanes])
-        best_step, best_fall = np.zeros((len(lanes), 3)), np.full(len(lanes), -np.inf)
+        best, best_fall = np.zeros((len(lanes), 3)), np.full(len(lanes), -np.inf)
         for zeros in ((True, False), (False, True), (True, True)):
             bent, fallen, possible = _landing(*parts, zeros)
             better = possible & (fallen > best_fall)
-            best_step = np.where(better[:, None], bent, best_step)
+            best = np.where(better[:, None], bent, best)
             best_fall = np.where(better, fallen, best_fall)
-        step[lanes], fall[lanes] = best_step, best_fall
+        step[lanes], fall[lanes] = best, best_fall
     return step, np.maximum(fall, 0)
 
 

@@ -74,8 +74,7 @@ class Working:
     def given(self, solution: Solution, *, reml: bool) -> Solution:
         """Return a solution of this batch in the units of the response as it was given."""
         if self.batch.weights is not None:
-            unit = np.ones((len(self.weight_unit), 3))
-            unit[:, 2] = self.weight_unit
+            unit = np.column_stack([np.ones((len(self.batch), 2)), self.weight_unit])
             variances, errors = solution.variances * unit, solution.std_errors * unit
             solution = replace(solution, variances=variances, std_errors=errors)
         if self.scale is None:

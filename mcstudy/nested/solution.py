@@ -71,13 +71,19 @@ class Solution:
         """Standard errors of the fixed effects, shape (R, p)."""
         return np.sqrt(np.diagonal(self.fixed_effects_cov, axis1=1, axis2=2))
 
+    @property
+    def at_zero(self) -> Booleans:
+        """Which variances are estimated as zero, shape (R, 3)."""
+        zero: Booleans = self.variances == 0
+        return zero
+
     def statuses(self) -> list[Status]:
         """Return how each fit ended."""
         cases = {  # the first that holds counts
             Status.NOT_IDENTIFIABLE: ~self.identified.all(axis=1),
             Status.NOT_FINITE: ~np.isfinite(self.llf),
             Status.NOT_CONVERGED: ~self.converged,
-            Status.BOUNDARY: (self.variances == 0).any(axis=1),
+            Status.BOUNDARY: self.at_zero.any(axis=1),
         }
         kinds = [*cases, Status.OK]
         place = np.select(list(cases.values()), list(range(len(cases))), len(cases))
@@ -92,7 +98,7 @@ class Solution:
         found = [""] * len(statuses)
         for lane, status in enumerate(statuses):
             if status is Status.BOUNDARY:
-                found[lane] = f"zero: {named(self.variances[lane] == 0)}"
+                found[lane] = f"zero: {named(self.at_zero[lane])}"
             elif status is Status.NOT_CONVERGED:
                 found[lane] = "the likelihood can still rise"
             elif status is not Status.OK and self.fault[lane]:

@@ -65,18 +65,15 @@ class ColumnMap:
         A role whose column has the role's own name is left out where there is no such column.
         """
         constants, columns = {}, {}
-        p_value = roles[TEST]
+        estimate, p_value = roles["estimate"], roles[TEST]
+        no_estimate = estimate is None or (
+            estimate == "estimate" and "estimate" not in source.columns
+        )
+        tests_alone = no_estimate and isinstance(p_value, str) and p_value in source.columns
+        if not (isinstance(estimate, str) or tests_alone):
+            raise TableError(f"estimate is {short(estimate)}; name the column of estimates")
         # Tests alone need neither estimates nor a truth.
-        needed: tuple[str, ...] = ("estimate", "truth")
-        if roles["estimate"] == "estimate" and isinstance(p_value, str):
-            tests_alone = p_value in source.columns and "estimate" not in source.columns
-            needed = () if tests_alone else needed
-        if roles["estimate"] is None and isinstance(p_value, str) and p_value in source.columns:
-            needed = ()
-        elif not isinstance(roles["estimate"], str):
-            raise TableError(
-                f"estimate is {short(roles['estimate'])}; name the column of estimates"
-            )
+        needed = () if tests_alone else ("estimate", "truth")
         for role, name in roles.items():
             if isinstance(name, str):
                 if name in source.columns or name != role or role in needed:
@@ -117,8 +114,7 @@ class ColumnMap:
     @property
     def has_limits(self) -> bool:
         """Whether there are intervals, given or formed."""
-        has_ends = "lower" in self.columns or "std_error" in self.columns
-        return self.has_estimates and has_ends
+        return self.has_estimates and not {"lower", "std_error"}.isdisjoint(self.columns)
 
     @property
     def has_estimates(self) -> bool:
@@ -141,40 +137,29 @@ class ColumnMap:
         if "estimate" not in of:
             missing = np.full(len(of[TEST]), np.nan)
             return Cell(truth, missing, missing, p_value=p_value)
-        std_error = of.get("std_error")
-        if std_error is None:
-            std_error = np.full(len(of["estimate"]), np.nan)
-        elif (std_error < 0).any():
-            worst = np.nanmin(std_error)
-            raise TableError(f"a standard error is {worst:.6g} in {where}; none is below 0")
-        has_truth = "truth" in of or "truth" in self.constants
-        if not self.has_limits:
-            return Cell(truth, of["estimate"], std_error, has_truth=has_truth, p_value=p_value)
+        estimate = of["estimate"]
+        std_error = of["std_error"] if "std_error" in of else np.full(len(estimate), np.nan)
+        check_std_errors(std_error, where)
         lower, upper = of.get("lower"), of.get("upper")
-        if lower is None or upper is None:
+        if lower is not None and upper is not None:
+            _check_limits(lower, upper, where)
+        elif self.has_limits:
             df = of.get("df", self.constants.get("df"))
-            lower, upper = wald_limits(of["estimate"], std_error, self.level, df)
-        elif (crossed := lower > upper).any():
-            first = int(np.argmax(crossed))
-            raise TableError(
-                f"a lower limit is {lower[first]:.6g} and its upper one {upper[first]:.6g} in "
-                f"{where}; are the two columns exchanged?"
-            )
-        limits = (lower, upper)
-        return Cell(truth, of["estimate"], std_error, *limits, has_truth=has_truth, p_value=p_value)
+            lower, upper = wald_limits(estimate, std_error, self.level, df)
+        has_truth = "truth" in of or "truth" in self.constants
+        return Cell(truth, estimate, std_error, lower, upper, has_truth=has_truth, p_value=p_value)
 
     def check_measures(self, measures: Mapping[str, Callable[..., Any]]) -> None:
         """Raise TableError for a measure that asks for a column that is not there."""
         there = {"truth", *self.columns}
         there |= {"lower", "upper"} if self.has_limits else set()
-        for name, function in (
-            (name, each) for name, of in measures.items() for each in functions_of(of).values()
-        ):
-            lacking = [column for column in columns_asked_for(function) if column not in there]
-            if lacking:
-                raise TableError(
-                    f"measure '{name}' asks for {', '.join(lacking)}, which the table does not have"
-                )
+        for name, of in measures.items():
+            for function in functions_of(of).values():
+                if lacking := [c for c in columns_asked_for(function) if c not in there]:
+                    raise TableError(
+                        f"measure '{name}' asks for {', '.join(lacking)}, which the table does "
+                        "not have"
+                    )
 
 
 def given_truth(truth: Any, levels: Mapping[str, Any], name: str) -> float:
@@ -203,6 +188,22 @@ def check_p_values(p_value: Floats, where: str) -> None:
     if (odd := (p_value < 0) | (p_value > 1)).any():
         raise TableError(
             f"a p-value is {p_value[odd][0]:.6g} in {where}; give numbers between 0 and 1"
+        )
+
+
+def check_std_errors(std_error: Floats, where: str) -> None:
+    """Raise TableError for a standard error below 0."""
+    if (std_error < 0).any():
+        worst = np.nanmin(std_error)
+        raise TableError(f"a standard error is {worst:.6g} in {where}; none is below 0")
+
+
+def _check_limits(lower: Floats, upper: Floats, where: str) -> None:
+    if (crossed := lower > upper).any():
+        first = int(np.argmax(crossed))
+        raise TableError(
+            f"a lower limit is {lower[first]:.6g} and its upper one {upper[first]:.6g} in "
+            f"{where}; are the two columns exchanged?"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from mcstudy.arguments import short, suggestion
 from mcstudy.errors import TableError
@@ -64,26 +64,18 @@ def layouts_of(
     if ("lower" in roles) != ("upper" in roles):
         there = "lower" if "lower" in roles else "upper"
         raise TableError(f"{source.name}: has '{roles[there]}' and not both limits; name the other")
-    found: dict[Place, dict[str, str]] = {}
-    for of in wide.values():
-        for place in of:
-            found.setdefault(place, dict(plain))
+    found = {place: dict(plain) for of in wide.values() for place in of}
     for role, of in wide.items():
         for place, column in of.items():
-            for other in found:
-                if all(not name or name == there for name, there in zip(place, other, strict=True)):
-                    found[other][role] = column
+            for other, own in found.items():
+                if _within(place, other):
+                    own[role] = column
     # A set of columns that says less than another is part of it.
-    return [Layout(*place, own) for place, own in found.items() if not _within(place, found)] or [
-        Layout("", "", "", plain)
-    ]
-
-
-def with_truth(layout: Layout, column: str) -> Layout:
-    """Return a layout whose true values stand in a column."""
-    return Layout(
-        layout.method, layout.estimand, layout.interval, {**layout.columns, TRUTH: column}
-    )
+    return [
+        Layout(*place, own)
+        for place, own in found.items()
+        if not any(other != place and _within(place, other) for other in found)
+    ] or [Layout("", "", "", plain)]
 
 
 def _matches(
@@ -148,10 +140,7 @@ def _check_belongs(where: str, found: Mapping[str, Mapping[Place, str]]) -> None
     main = [place for role in ("estimate", TEST) for place in found.get(role, ())]
     for role, of in found.items():
         for place, name in of.items():
-            alike = (
-                all(not a or not b or a == b for a, b in zip(p, place, strict=True)) for p in main
-            )
-            if main and not any(alike):
+            if main and not any(_goes_with(place, other) for other in main):
                 said = ", ".join(filter(None, place))
                 raise TableError(
                     f"{where}: column '{name}' ({role}) is of {said}, which has no estimate; "
@@ -159,9 +148,6 @@ def _check_belongs(where: str, found: Mapping[str, Mapping[Place, str]]) -> None
                 )
 
 
-def _within(place: tuple[str, ...], places: Mapping[Place, Any]) -> bool:
-    """Return whether another place says the same as this one, and more."""
-    return any(
-        other != place and all(not a or a == b for a, b in zip(place, other, strict=True))
-        for other in places
-    )
+def _within(place: Place, other: Place) -> bool:
+    """Return whether another place says all that this one says."""
+    return all(not a or a == b for a, b in zip(place, other, strict=True))

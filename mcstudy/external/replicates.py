@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,17 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.types import is_integer_dtype as is_integers
 
+from mcstudy.analysis.select import is_missing
 from mcstudy.arguments import as_texts, short
 from mcstudy.errors import TableError
-from mcstudy.external.columns import Truth, check_p_values, given_truth, only_truth
-from mcstudy.external.layouts import NUMBERS, PLACES, ROLES, Layout, layouts_of, with_truth
+from mcstudy.external.columns import (
+    Truth,
+    check_p_values,
+    check_std_errors,
+    given_truth,
+    only_truth,
+)
+from mcstudy.external.layouts import NUMBERS, PLACES, ROLES, Layout, layouts_of
 from mcstudy.external.readers import Source, open_source
 from mcstudy.grid import RESERVED, Condition
 from mcstudy.method import Status
@@ -73,7 +80,7 @@ def read_replicates(
     layouts = layouts_of(source, columns, factors)
     if isinstance(truth, str):
         source.check_column(truth, TRUTH)
-        layouts = [with_truth(layout, truth) for layout in layouts]
+        layouts = [replace(of, columns={**of.columns, TRUTH: truth}) for of in layouts]
     rows = long_rows(_frame(source, factors, layouts), factors, layouts, source.name)
     imported = Imported()
     for levels, own in rows.groupby(factors, dropna=False, sort=False) if factors else [((), rows)]:
@@ -133,16 +140,15 @@ def _frame(source: Source, factors: Sequence[str], layouts: Sequence[Layout]) ->
 
 
 def _word(value: Any, role: str, name: str) -> str:
-    if value is None or value is pd.NA or value != value:
-        raise TableError(f"{name}: a row has no {role}; name it in each")
-    if not str(value).strip():
-        raise TableError(f"{name}: a row has an empty {role}; name it in each")
+    if is_missing(value) or not str(value).strip():
+        lacks = f"no {role}" if is_missing(value) else f"an empty {role}"
+        raise TableError(f"{name}: a row has {lacks}; name it in each")
     return str(value)
 
 
 def _level(value: Any) -> Any:
     """Return the level of a factor as plain Python has it; a missing one is None."""
-    if value is None or value is pd.NA or value != value:
+    if is_missing(value):
         return None
     value = value.item() if isinstance(value, np.generic) else value
     return value if isinstance(value, bool | int | float | str) else str(value)
@@ -151,46 +157,48 @@ def _level(value: Any) -> Any:
 def _add_condition(
     imported: Imported, condition: Condition, rows: pd.DataFrame, name: str, own_truths: bool
 ) -> None:
-    where, rows = f"{name} at {condition.key}", rows.reset_index(drop=True)
+    where = f"{name} at {condition.key}"
     numbers, note = _replicate_numbers(rows, where)
     if note and note not in imported.notes:
         imported.notes.append(note)
-    count = int(numbers.max()) + 1
+    rows, count = rows.set_axis(numbers), int(numbers.max()) + 1
     truths: dict[str, Any] = {}
     for estimand, of in rows.groupby("estimand", sort=True):
         given = of[TRUTH].to_numpy(dtype=float)
         if not np.isfinite(given).any():
             continue
         if own_truths:
-            at = numbers[of.index.to_numpy()]
+            at = of.index.to_numpy()
             truths[str(estimand)] = _truth_of_each(given, at, count, f"{where}, {estimand}")
         else:
             known = only_truth(given, f"{where}, {estimand}")
             imported.truths.setdefault(condition, {})[str(estimand)] = known
     for method, own in rows.groupby("method", sort=True):
-        answers = Answers(count)
-        places = numbers[own.index.to_numpy()]
-        _check_once(own, places, where)
-        present = np.unique(places)
-        answers.status[present] = CODES[Status.OK]
-        seconds = own["seconds"].to_numpy(dtype=float)
-        answers.seconds[:] = np.nan
-        answers.seconds[places] = seconds
-        for estimand, of in own.groupby("estimand", sort=True):
-            at = numbers[of.index.to_numpy()]
-            _add_numbers(answers, str(estimand), of, at, f"{where}, {method}, {estimand}")
-            if str(estimand) in truths:
-                answers.numbers[column_of(TRUTH, estimand)][:] = truths[str(estimand)]
-        _judge(answers, own["status"].tolist(), places, where)
-        absent = np.setdiff1d(np.arange(count), present)
-        for row in absent.tolist():
+        answers = _answers(own, count, truths, where)
+        absent = np.setdiff1d(np.arange(count), own.index).tolist()
+        for row in absent:
             answers.fail(row, NO_ROW)
-        if len(absent):
+        if absent:
             imported.notes.append(
                 f"{where}: {len(absent)} of {count} replicates have no row of '{method}'; they "
                 "count as failed fits"
             )
         imported.answers[condition, str(method)] = answers
+
+
+def _answers(rows: pd.DataFrame, count: int, truths: Mapping[str, Any], where: str) -> Answers:
+    """Return the answers of a method, whose rows have their replicates as index."""
+    _check_once(rows, where)
+    answers, places = Answers(count), rows.index.to_numpy()
+    answers.status[places] = CODES[Status.OK]
+    answers.seconds[:] = np.nan
+    answers.seconds[places] = rows["seconds"].to_numpy(dtype=float)
+    for estimand, of in rows.groupby("estimand", sort=True):
+        _add_numbers(answers, str(estimand), of, f"{where}, {of['method'].iloc[0]}, {estimand}")
+        if str(estimand) in truths:
+            answers.numbers[column_of(TRUTH, estimand)][:] = truths[str(estimand)]
+    _judge(answers, rows["status"].tolist(), places, where)
+    return answers
 
 
 def _truth_of_each(given: Any, at: Any, count: int, where: str) -> Any:
@@ -236,9 +244,9 @@ def _replicate_numbers(rows: pd.DataFrame, where: str) -> tuple[Any, str]:
     return codes, "replicates are numbered anew here, from 0 in the order of the table's numbers"
 
 
-def _check_once(rows: pd.DataFrame, places: Any, where: str) -> None:
+def _check_once(rows: pd.DataFrame, where: str) -> None:
     """Raise TableError for a replicate that an interval of an estimand has twice."""
-    twice = rows[["estimand", "interval"]].assign(place=places).duplicated()
+    twice = rows[["estimand", "interval"]].assign(place=rows.index).duplicated()
     if twice.any():
         raise TableError(
             f"replicate {rows['replicate'][twice].iloc[0]} occurs more than once in {where}, "
@@ -246,22 +254,19 @@ def _check_once(rows: pd.DataFrame, places: Any, where: str) -> None:
         )
 
 
-def _add_numbers(answers: Answers, estimand: str, rows: pd.DataFrame, at: Any, where: str) -> None:
+def _add_numbers(answers: Answers, estimand: str, rows: pd.DataFrame, where: str) -> None:
     """Fill the columns of an estimand that have a number at all."""
     for kind, interval in _kinds(rows):
-        own = rows["interval"].to_numpy() == interval
-        some = own if kind in ("lower", "upper") else np.ones(len(rows), bool)
-        values = rows[kind].to_numpy(dtype=float)[some]
+        some = rows[rows["interval"] == interval] if interval else rows
+        values = some[kind].to_numpy(dtype=float)
         if kind == TEST:
             check_p_values(values, where)
-        if kind == "std_error" and (values < 0).any():
-            worst = np.nanmin(values)
-            raise TableError(f"a standard error is {worst:.6g} in {where}; none is below 0")
-        if kind == "upper" and (rows["lower"].to_numpy(dtype=float)[some] > values).any():
+        if kind == "std_error":
+            check_std_errors(values, where)
+        if kind == "upper" and (some["lower"].to_numpy(dtype=float) > values).any():
             raise TableError(f"a lower limit is above its upper one in {where}; exchange the two")
-        place = TEST if kind == TEST else interval
-        key = column_of(kind, estimand, place) if place else column_of(kind, estimand)
-        answers.numbers[key][at[some]] = values
+        key = column_of(kind, estimand, TEST if kind == TEST else interval)
+        answers.numbers[key][some.index.to_numpy()] = values
 
 
 def _kinds(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
@@ -295,7 +300,7 @@ def _judge(answers: Answers, given: Sequence[Any], places: Any, where: str) -> N
     """Give each fit its status: what the table says, or what its numbers show."""
     words: dict[int, Status] = {}
     for place, said in zip(places.tolist(), given, strict=True):
-        if said is None or said is pd.NA or said != said:
+        if is_missing(said):
             continue
         word = _status(said, where)
         if words.setdefault(place, word) != word:

@@ -90,22 +90,20 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
     with threadpool_limits(1):
         trial = try_out(study)
         problems, compared = trial.lines("problem"), None
-        if study.labels and not problems:
-            try:
-                known = [study.estimands_of(condition) for condition in study.conditions]
-                names = {name for of in known for name in of}
+        try:
+            if study.labels and not problems:
+                truths = [study.estimands_of(condition) for condition in study.conditions]
+                names = {name for of in truths for name in of}
                 study.check_labelled(names if study.estimands else None)
-            except StudyError as error:
-                problems.append(str(error).removeprefix(f"{study.name}: "))
-        if study.oracle is not None and not problems:
-            try:
+            if study.oracle is not None and not problems:
                 compared = compare_with_oracle(study, seconds)
-            except StudyError as error:
-                problems.append(str(error).removeprefix(f"{study.name}: "))
+        except StudyError as error:
+            problems.append(str(error).removeprefix(f"{study.name}: "))
     take_as_unchanged(study, marks)
     if compared is not None and (off := int(compared.cells["off"].sum())):
-        found = f"{off} of {len(compared.cells)} cells are not what the oracle knows (see below)"
-        problems.append(found)
+        problems.append(
+            f"{off} of {len(compared.cells)} cells are not what the oracle knows (see below)"
+        )
     conditions = counted(len(study.conditions), "condition")
     tried = f"{conditions} x {counted(len(study.methods), 'method')}, one replicate each"
     return Check(study.name, tried, problems, trial.lines("note"), compared)

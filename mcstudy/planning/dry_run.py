@@ -188,25 +188,30 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
     simulated = attempt(lambda: draw(study, condition, 0), study.limit_of(""))
     if names := changed(before, shared_states()):
         trial.problem(verdict("", names), condition)
-    if isinstance(simulated.exception, AnswerError):
-        trial.problem(f"simulate {simulated.exception}", condition)
-        return
-    if isinstance(simulated.exception, Skip):
-        trial.note(f"simulate says that it does not apply: {simulated.exception}", condition)
-        return
-    if simulated.exception is not None:
-        text = in_words(simulated.exception)
+    error = simulated.exception
+    if isinstance(error, AnswerError):
+        trial.problem(f"simulate {error}", condition)
+    elif isinstance(error, Skip):
+        trial.note(f"simulate says that it does not apply: {error}", condition)
+    elif error is not None:
+        text = in_words(error)
         if _raises_again(study, condition):
             trial.problem(f"simulate raises {text}, in each of {_TRIES} replicates", condition)
         else:
             trial.raised("", text, condition)
-        return
-    trial.worked.add("")
-    if simulated.warned:
-        trial.note(f"simulate warns: {simulated.warned}", condition)
+    else:
+        trial.worked.add("")
+        if simulated.warned:
+            trial.note(f"simulate warns: {simulated.warned}", condition)
+        _try_methods(
+            trial, condition, set() if truths is None else {*study.estimands_of(condition)}
+        )
+
+
+def _try_methods(trial: Trial, condition: Condition, known: set[str]) -> None:
+    """Fit by every method; problems if what they return is not what `known` estimands there are."""
     returned, whole = set[str](), True
-    known = {*study.estimands_of(condition)} if truths is not None else set[str]()
-    for name in study.methods:
+    for name in trial.study.methods:
         columns = _try_method(trial, condition, name)
         whole = whole and columns is not None
         known |= {column.estimand for column in columns or () if column.kind == TRUTH}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,8 @@ class LevelSearch:
     results: str | Path
     jobs: int | None
     cell: str = ""
-
-    def __post_init__(self) -> None:
-        self.counts: dict[float, int] = {}
-        self.rows: dict[float, dict[str, Any]] = {}
-        self.curve = Curve(self.measure, self.target)
+    counts: dict[float, int] = field(default_factory=dict)
+    rows: dict[float, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -84,19 +81,17 @@ class LevelSearch:
         if len(levels) < len(known):
             raise StudyError(f"solve: the levels of {factor} are no numbers; name another factor")
         ends = (min(levels), max(levels)) if between is None else between
-        is_pair = isinstance(ends, tuple | list) and len(ends) == 2
-        if not (is_pair and is_number(ends[0]) and is_number(ends[1]) and ends[0] < ends[1]):
+        is_pair = isinstance(ends, tuple | list) and len(ends) == 2 and all(map(is_number, ends))
+        if not (is_pair and ends[0] < ends[1]):
             raise StudyError(
                 f"solve: between is {short(ends)}; give two levels of {factor}, the smaller one "
                 "first"
             )
-        low, high = map(float, ends)
-        wanted = wheres(where)
-        chosen = {name: of for name, of in wanted.items() if name in WORDS}
-        others = _other_factors(
-            study, factor, {n: of for n, of in wanted.items() if n not in WORDS}
-        )
+        chosen = wheres(where)
+        levels_of = {name: chosen.pop(name) for name in [*chosen] if name not in WORDS}
+        others = _other_factors(study, factor, levels_of)
         is_whole = all(isinstance(level, int) for level in known)
+        low, high = map(float, ends)
         goal = (measure, float(target), low, high)
         return cls(study, factor, others, *goal, is_whole, chosen, results, jobs)
 
@@ -127,25 +122,18 @@ class LevelSearch:
         for level in levels:
             by_count.setdefault(self.counts[level], []).append(level)
         for count, some in by_count.items():
-            conditions = Grid(
-                tuple(Condition({**self.others, self.factor: self._as_level(x)}) for x in some)
-            )
-            made = dataclasses.replace(
+            own = [int(level) if self.is_whole else float(level) for level in some]
+            study = dataclasses.replace(
                 self.study,
                 name=f"{self.study.name}.solve",
-                conditions=conditions,
+                conditions=Grid(tuple(Condition({**self.others, self.factor: x}) for x in own)),
                 precision=None,
                 max_replicates=None,
                 oracle=None,
                 labels={},
             )
-            performance = run(
-                made, self.results, replicates=count, jobs=self.jobs, quiet=True
-            ).performance
-            self._add(performance)
-
-    def _as_level(self, level: float) -> int | float:
-        return int(level) if self.is_whole else float(level)
+            made = run(study, self.results, replicates=count, jobs=self.jobs, quiet=True)
+            self._add(made.performance)
 
     def _add(self, performance: pd.DataFrame) -> None:
         known = list(dict.fromkeys(performance["measure"]))
@@ -186,6 +174,10 @@ class LevelSearch:
             for level, row in sorted(self.rows.items())
             if row["used"] > 0 and np.isfinite(row["value"])
         ]
+
+    def root(self) -> Root | None:
+        """Return the level that reaches the target by what was measured; None where none does."""
+        return Curve(self.measure, self.target).root(self.points)
 
     @property
     def total(self) -> int:

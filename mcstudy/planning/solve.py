@@ -190,38 +190,7 @@ def solve(
             f"solve: replicates is {short(first)} and most is {short(most)}; give whole numbers, "
             "of which the second is not smaller"
         )
-    levels = search.first_levels()
-    steps: list[dict[str, float]] = []
-    count = first
-    for step in range(_MOST_STEPS):
-        search.run(levels, count)
-        root = search.curve.root(search.points)
-        total = search.total
-        if root is None or not search.low / 2 <= root.level <= search.high * 2:
-            search.check_reached(total >= most or step > 3)
-            levels, count = search.first_levels(), 2 * count
-            continue
-        steps.append(
-            {"replicates": total, "level": root.level, "lower": root.lower, "upper": root.upper}
-        )
-        wanted = WIDTH * root.level if width is None else width
-        if tell is not None:
-            tell(
-                f"{total} replicates: {factor} = {root.level:.4g} [{root.lower:.4g}, "
-                f"{root.upper:.4g}]"
-            )
-        if root.upper - root.lower <= wanted and step:
-            break
-        left = most - total
-        if left < 2:
-            break
-        levels = search.next_levels(root)
-        # The width falls with the root of the replicates: not more at once than it may take.
-        times = min((root.upper - root.lower) / wanted, _MOST_TIMES)
-        need = total * times**2 - total
-        share = math.ceil(max(need, first) / len(levels))
-        count = max(2, min(share, 2 * max(total // len(levels), first), left // len(levels)))
-    search.check_reached(not steps)
+    steps = _steps(search, first, most, width, tell)
     last = steps[-1]
     return Solution(
         factor,
@@ -237,3 +206,37 @@ def solve(
         search.frame(),
         pd.DataFrame(steps),
     )
+
+
+def _steps(
+    search: LevelSearch,
+    first: int,
+    most: int,
+    width: float | None,
+    tell: Callable[[str], None] | None,
+) -> list[dict[str, float]]:
+    """Run levels around the root until its limits are as narrow as wanted; return each root."""
+    steps: list[dict[str, float]] = []
+    levels, count = search.first_levels(), first
+    for step in range(_MOST_STEPS):
+        search.run(levels, count)
+        root, total = search.root(), search.total
+        if root is None or not search.low / 2 <= root.level <= search.high * 2:
+            search.check_reached(total >= most or step > 3)
+            levels, count = search.first_levels(), 2 * count
+            continue
+        level, lower, upper, _ = root
+        steps.append({"replicates": total, "level": level, "lower": lower, "upper": upper})
+        if tell is not None:
+            tell(f"{total} replicates: {search.factor} = {level:.4g} [{lower:.4g}, {upper:.4g}]")
+        wanted, left = WIDTH * level if width is None else width, most - total
+        if (upper - lower <= wanted and step) or left < 2:
+            break
+        levels = search.next_levels(root)
+        # The width falls with the root of the replicates: not more at once than it may take.
+        times = min((upper - lower) / wanted, _MOST_TIMES)
+        need = total * times**2 - total
+        share = math.ceil(max(need, first) / len(levels))
+        count = max(2, min(share, 2 * max(total // len(levels), first), left // len(levels)))
+    search.check_reached(not steps)
+    return steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -171,41 +171,18 @@ def replay(
     current = method_marks(study)
     take_simulated(study, store.record)
     truths = study.truths(found)
-    sums = study.keep == "measures"
-    for _ in range(TRIES):
-        parts = [
-            part
-            for part in _that_count(store, study, found, current)
-            if part.start <= replicate < part.stop and part.method in names
-        ]
-        stored, marks = stored_answers(() if sums else parts, replicate, truths)
-        endings, notes = stored_endings(parts if sums else (), replicate)
-        if all(os.path.lexists(part.path) for part in parts):
-            break
-        # A run at work has joined parts meanwhile: look again.
-    if not set(names) <= stored.keys():
-        notes += _damaged(_manifest(store, study, found, current), replicate)
-    if not stored and not notes:
-        notes.append(f"Note: replicate {replicate} is not stored, so nothing to compare with")
-    changed = {  # each in words once, in order
-        change.replace("of method", f"of method '{name}'"): None
-        for name, mark in sorted(marks.items())
-        for change in changes(mark, current[name])
-    }
-    notes += [f"Changed since the rows were made: {'; '.join(changed)}"] if changed else []
-    endings |= {name: answer.status for name, answer in stored.items()}
+    stored, endings, notes = _stored(store, study, found, replicate, names, current)
     left_out = [n for n in names if endings.get(n) in DANGEROUS and not force]
     notes += [
         f"Note: the stored fit by '{name}' ended as {endings[name]}, which could end this "
         "process as well: not fitted again without --force (force=True)"
         for name in left_out
     ]
-
     simulate = functools.partial(draw, study, found, replicate)
     with threadpool_limits(1):
         data = attempt(simulate, None).value
-        fitted = [name for name in names if name not in left_out]
-        answers = _answers(study, Job(found, replicate, replicate + 1, tuple(fitted)), truths)
+        fitted = tuple(name for name in names if name not in left_out)
+        answers = _answers(study, Job(found, replicate, replicate + 1, fitted), truths)
         take_as_unchanged(study, current)
     return Replay(study, found, replicate, data, answers, stored, notes, simulate)
 
@@ -240,12 +217,46 @@ def _located(
     return study, folder
 
 
+def _stored(
+    store: Store,
+    study: Study,
+    condition: Condition,
+    replicate: int,
+    names: Sequence[str],
+    current: Mapping[str, Mark],
+) -> tuple[dict[str, Answer], dict[str, str], list[str]]:
+    """Return what is stored of a replicate by some methods, how these fits ended, and notes."""
+    truths, sums = study.truths(condition), study.keep == "measures"
+    for _ in range(TRIES):
+        parts = [
+            part
+            for part in _that_count(store, study, condition, current)
+            if part.start <= replicate < part.stop and part.method in names
+        ]
+        stored, marks = stored_answers(() if sums else parts, replicate, truths)
+        endings, notes = stored_endings(parts if sums else (), replicate)
+        if all(os.path.lexists(part.path) for part in parts):
+            break
+        # A run at work has joined parts meanwhile: look again.
+    if not set(names) <= stored.keys():
+        notes += _damaged(_manifest(store, study, condition, current), replicate)
+    if not stored and not notes:
+        notes.append(f"Note: replicate {replicate} is not stored, so nothing to compare with")
+    changed = {  # each in words once, in order
+        change.replace("of method", f"of method '{name}'"): None
+        for name, mark in sorted(marks.items())
+        for change in changes(mark, current[name])
+    }
+    notes += [f"Changed since the rows were made: {'; '.join(changed)}"] if changed else []
+    return stored, endings | {name: answer.status for name, answer in stored.items()}, notes
+
+
 def _that_count(
     store: Store, study: Study, condition: Condition, marks: Mapping[str, Mark]
 ) -> list[Part]:
     """Return the parts of a condition that count: in the tables, or else in those of a run now."""
-    record, stored = store.record, []
-    if record or has_parts(store.folder):
+    stored = []
+    if store.record or has_parts(store.folder):
         stored = open_recorded(store.folder).stored().get(condition, [])
     known = {part.method for part in stored}
     now = _manifest(store, study, condition, marks)

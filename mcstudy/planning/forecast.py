@@ -195,6 +195,20 @@ def worst(cells: pd.DataFrame, column: str) -> pd.DataFrame:
     return firsts.loc[sorted(firsts.index)]
 
 
+def largest_errors(expected: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Return each measure, its largest error and the median one, and in words where it is largest.
+
+    Shares of statuses and warnings are left out.
+    """
+    shown = expected[~expected["measure"].str.match("share_|warned$")]
+    medians = shown.groupby("measure")["mcse"].median()
+    lines = []
+    for _, cell in worst(shown, "mcse").iterrows():
+        errors = f"{cell['mcse']:.2g}", f"{medians[cell['measure']]:.2g}"
+        lines.append((str(cell["measure"]), *errors, cell_in_words(cell, shown)))
+    return lines
+
+
 def cell_in_words(cell: pd.Series, cells: pd.DataFrame) -> str:
     """Return in words what tells a row of `performance` from the others of `cells`."""
     factors = varying(cells, factor_columns(cells))

@@ -26,6 +26,7 @@ from mcstudy.planning.forecast import (
     expected_errors,
     forecast,
     goal_of_each,
+    largest_errors,
     method_costs,
     needed,
     planned_goals,
@@ -159,14 +160,8 @@ class Plan(Printed):
 
     def _errors(self) -> Iterator[Block]:
         """Yield the largest error of each measure."""
-        shown = self.expected[~self.expected["measure"].str.match("share_|warned$")]
-        if shown.empty:
+        if not (lines := largest_errors(self.expected)):
             return
-        medians = shown.groupby("measure")["mcse"].median()
-        lines = []
-        for _, cell in worst(shown, "mcse").iterrows():
-            errors = f"{cell['mcse']:.2g}", f"{medians[cell['measure']]:.2g}"
-            lines.append((str(cell["measure"]), *errors, cell_in_words(cell, shown)))
         few = self.pilot.replicates[0]
         title = (
             f"Monte Carlo standard errors to expect at {self.about}"

@@ -15,9 +15,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import Any, TypeAlias
 
 from mcstudy.analysis.definitions import DEFINITIONS, OWN_MCSE
 from mcstudy.analysis.select import levels_in_words
@@ -29,8 +27,12 @@ from mcstudy.labels import label
 from mcstudy.loader import load_study, neighbours_forgotten
 from mcstudy.measure import REJECTION, WITHOUT_TRUTH, functions_of, is_share, null_of, rejection_at
 from mcstudy.method import Status, function_of
-from mcstudy.planning.forecast import cell_in_words, expected_errors, stops_in_words, unit_errors
-from mcstudy.planning.forecast import worst as worst_of
+from mcstudy.planning.forecast import (
+    expected_errors,
+    largest_errors,
+    stops_in_words,
+    unit_errors,
+)
 from mcstudy.planning.pilot import run_pilot
 from mcstudy.storage.facts import commit_of
 from mcstudy.storage.source import source_of
@@ -40,6 +42,9 @@ from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 from mcstudy.truths import DATA, mcse_of
 
+Expected: TypeAlias = tuple[int, list[tuple[str, str, str]]]
+"""The fewest replicates of a pilot; by measure the largest error to expect, and where."""
+Questions: TypeAlias = list[tuple[str, list[Block]]]
 PERSON = "FOR A PERSON"
 """Begins what the declarations of a study do not tell."""
 _MOST_CODE = 60  # lines of a function; a longer one is better read in the study file
@@ -103,25 +108,19 @@ def protocol(study: Study | str | Path, *, pilot: float | None = None) -> Protoc
     return Protocol(tuple(_sections(study, truths, expected)))
 
 
-def _expected(study: Study, seconds: float) -> tuple[int, pd.DataFrame]:
+def _expected(study: Study, seconds: float) -> Expected:
     """Return the fewest replicates of a pilot, and the largest error of each measure to expect."""
     if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise StudyError(f"pilot is {short(seconds)}; give seconds, a number above 0")
     workers = workers_for(check_jobs(None), study.replicates * len(study.conditions))
     made = run_pilot(study, workers, seconds)
     cells = expected_errors(unit_errors(made.performance), study.replicates)
-    cells = cells[~cells["measure"].str.match("share_|warned$")]
-    rows = [
-        (cell["measure"], f"{cell['mcse']:.2g}", cell_in_words(cell, cells))
-        for _, cell in worst_of(cells, "mcse").iterrows()
-    ]
-    return made.replicates[0], pd.DataFrame(rows, columns=["measure", "largest error", "at"])
+    rows = [(measure, largest, at) for measure, largest, _, at in largest_errors(cells)]
+    return made.replicates[0], rows
 
 
 def _sections(
-    study: Study,
-    truths: Sequence[Mapping[str, float | None]],
-    expected: tuple[int, pd.DataFrame] | None,
+    study: Study, truths: Sequence[Mapping[str, float | None]], expected: Expected | None
 ) -> Iterator[Block]:
     """Yield the title, and by part its questions and answers."""
     yield Block(f"Protocol of the simulation study {study.name}", level=_TITLE)
@@ -132,7 +131,7 @@ def _sections(
             "the whole before the run."
         ]
     )
-    parts: dict[str, list[tuple[str, list[Block]]]] = {
+    parts: dict[str, Questions] = {
         "General information": _general(study),
         "Aims": [("What is the study to find out?", _aims(study))],
         "Data-generating mechanism": _mechanism(study),
@@ -160,7 +159,7 @@ def _said(*lines: str) -> Block:
     return Block(lines=lines)
 
 
-def _general(study: Study) -> list[tuple[str, list[Block]]]:
+def _general(study: Study) -> Questions:
     conditions, methods = len(study.conditions), len(study.methods)
     about = (
         f"{counted(study.replicates, 'data set')} are simulated under each of "
@@ -189,7 +188,7 @@ def _aims(study: Study) -> list[Block]:
     return [_said(*filter(None, given)), _person(more)]
 
 
-def _mechanism(study: Study) -> list[tuple[str, list[Block]]]:
+def _mechanism(study: Study) -> Questions:
     levels = _levels(study)
     varied = [name for name in levels if len(levels[name]) > 1]
     words = [label(study.labels, name, "factor") for name in varied]
@@ -295,32 +294,29 @@ def _methods(study: Study) -> list[Block]:
     return [*blocks, _said(taken), _person("why these methods, and which defaults they leave.")]
 
 
-def _performance(
-    study: Study,
-    truths: Sequence[Mapping[str, float | None]],
-    expected: tuple[int, pd.DataFrame] | None,
-) -> list[tuple[str, list[Block]]]:
-    values = [value for of in truths for value in of.values()]
-    has_truth = study.truth_from == DATA or any(value is not None for value in values)
-    untrue = None in values
-    rows = [
-        (name, *DEFINITIONS[name])
-        for name in dict.fromkeys(
-            [
-                *(_MEASURES if has_truth else ()),
-                *(() if has_truth and not untrue else _OF_NUMBERS),
-                *((REJECTION,) if study.null is not None or study.alpha is not None else ()),
-            ]
-        )
+def _measures(study: Study, *, has_truth: bool, all_true: bool) -> list[tuple[str, ...]]:
+    """Return the measures of a study, each with what it is and its Monte Carlo error."""
+    names = [
+        *(_MEASURES if has_truth else ()),
+        *(() if has_truth and all_true else _OF_NUMBERS),
+        *((REJECTION,) if study.null is not None or study.alpha is not None else ()),
     ]
-    alphas = rejection_at(study.alphas)
+    rows = [(name, *DEFINITIONS[name]) for name in dict.fromkeys(names)]
     rows += [
         (name, f"share of the p-values of at most {alpha:g}", DEFINITIONS[REJECTION].mcse)
-        for name, alpha in alphas.items()
+        for name, alpha in rejection_at(study.alphas).items()
         if name != REJECTION
     ]
     rows += [(name, _first_line(measure), OWN_MCSE) for name, measure in study.measures.items()]
-    named = [(label(study.labels, name, "measure"), *rest) for name, *rest in rows]
+    return [(label(study.labels, name, "measure"), *rest) for name, *rest in rows]
+
+
+def _performance(
+    study: Study, truths: Sequence[Mapping[str, float | None]], expected: Expected | None
+) -> Questions:
+    values = [value for of in truths for value in of.values()]
+    has_truth = study.truth_from == DATA or any(value is not None for value in values)
+    named = _measures(study, has_truth=has_truth, all_true=None not in values)
     statuses = ", ".join(f"{word} ({word.meaning})" for word in Status)
     uncertainty = (
         "Every number is reported with its Monte Carlo standard error and 95 % limits, in tables "
@@ -372,9 +368,7 @@ def _first_line(measure: Any) -> str:
     return f"{said}{of}"
 
 
-def _replicates(
-    study: Study, expected: tuple[int, pd.DataFrame] | None, *, has_truth: bool
-) -> list[Block]:
+def _replicates(study: Study, expected: Expected | None, *, has_truth: bool) -> list[Block]:
     """Return the number of replicates and the Monte Carlo errors that it gives."""
     n = study.replicates
     stops = stops_in_words(study, n)
@@ -404,15 +398,15 @@ def _replicates(
             )
         )
     else:
-        fewest, frame = expected
+        fewest, rows = expected
         about = f"A pilot of at least {counted(fewest, 'replicate')} of each condition it tried "
         about += f"lets these errors be expected at {counted(n, 'replicate')}:"
-        rows = frame.astype(str).to_numpy().tolist()
-        blocks += [_said(about), Block(grid=Grid(tuple(frame.columns), rows, left=3))]
+        grid = Grid(("measure", "largest error", "at"), rows, left=3)
+        blocks += [_said(about), Block(grid=grid)]
     return [*blocks, _person("whether these errors are small enough for what is to be claimed.")]
 
 
-def _other(study: Study) -> list[tuple[str, list[Block]]]:
+def _other(study: Study) -> Questions:
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     where = f"{platform.platform()}, {counted(os.cpu_count() or 1, 'core')}."
     made = [

@@ -70,12 +70,13 @@ _REPLICATES = option(
     "--replicates N", "of each condition, in place of the study's own number", INTEGER
 )
 _JOBS = option("--jobs N", "worker processes; one per core by default", INTEGER)
-_CHANGED_SAID = (
+_CHANGED = option(
+    "--changed",
     "what becomes of stored rows whose code or packages have changed since: they stay and count, "
     "or are computed again, or (run only) stay if a sample of the fits comes out equal; without it "
-    "such a change stops the command"
+    "such a change stops the command",
+    choices=("keep", "discard", "verify"),
 )
-_CHANGED = option("--changed", _CHANGED_SAID, choices=("keep", "discard", "verify"))
 _WHERE = option(
     "--where A=X|Y",
     "which cells, e.g. estimand=group1_var or n=10|30; a text with , = | or that looks like a "
@@ -179,10 +180,7 @@ VERBS: dict[str, tuple[Any, ...]] = {
         ),
         option("--output FILE", "write it to a new file, e.g. protocol.md"),
         option(
-            "--format",
-            "of the plan; default: markdown",
-            choices=tuple(FORMATS),
-            default="markdown",
+            "--format", "of the plan; default: markdown", choices=tuple(FORMATS), default="markdown"
         ),
     ),
     "run": (
@@ -381,9 +379,7 @@ VERBS: dict[str, tuple[Any, ...]] = {
         None,
         _RESULTS,
         option(
-            "--measure A,B",
-            "by what methods are ranked; rmse and coverage by default",
-            type=names,
+            "--measure A,B", "by what methods are ranked; rmse and coverage by default", type=names
         ),
         option(
             "--failed A,B",

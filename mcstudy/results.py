@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Callable, Collection, Sequence
@@ -213,8 +214,11 @@ class Results(Printed):
         from mcstudy.figures import Figure, figure
 
         measure = options.get("measure") or name
-        of_fits = isinstance(measure, str) and self._table_of(measure) is not self.performance
-        return Figure(figure(_OfFits(self) if of_fits else self, name, **options))
+        shown = self
+        if isinstance(measure, str) and (table := self._table_of(measure)) is not self.performance:
+            shown = copy.copy(self)
+            vars(shown)["performance"] = table
+        return Figure(figure(shown, name, **options))
 
     def report(self, output: str | Path | None = None) -> Path:
         """Write the report, one HTML page; see `mcstudy.report.page.write_report`."""
@@ -498,17 +502,6 @@ class Results(Printed):
             wanted, most = self.study["precision"], self.study["max_replicates"]
             remarks.append(Block(lines=precision_lines(self.performance, wanted, most)))
         return remarks
-
-
-class _OfFits:
-    """Results with the measures of the fits in place of `performance`, for a figure of them."""
-
-    def __init__(self, results: Results) -> None:
-        self._results = results
-        self.performance = results.fit_measures
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._results, name)
 
 
 def folder_of(results: object) -> Path:

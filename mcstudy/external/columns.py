@@ -30,25 +30,15 @@ _TAKEN = ("measure", *NUMBERS)
 class ColumnMap:
     """Which columns play which role, and how they make a cell.
 
-    Parameters
-    ----------
-    by : list of str
-        The columns that tell cells apart.
-    columns : mapping of str to str
-        The column of each role, of those that exist.
-    constants : mapping of str to float
-        Truth and df where they are numbers.
-    level : float
-        Of the limits formed from standard errors.
-    own_truths : bool, default False
-        Whether each row has a true value of its own.
+    `by` tells cells apart. `columns` has the column of each role, of those that exist, `constants`
+    truth and df where they are numbers. `level` is of the limits formed from standard errors.
     """
 
     by: list[str]
     columns: Mapping[str, str]
     constants: Mapping[str, float]
     level: float
-    own_truths: bool = False
+    own_truths: bool
 
     @classmethod
     def of(

@@ -27,16 +27,8 @@ _CSV = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 class Source:
     """A table whose rows can be read more than once, always in the same order.
 
-    Parameters
-    ----------
-    name : str
-        For messages.
-    columns : sequence of str
-        All that it has.
-    bytes_at_most : int
-        How much memory the numbers of one column can take; 0 where they are in memory already.
-    batches : callable
-        Takes names of columns, and which of them are numbers; yields record batches.
+    `bytes_at_most` is how much memory the numbers of one column can take; 0 where they are in
+    memory already. `batches` takes names of columns, and which of them are numbers.
     """
 
     name: str

@@ -36,18 +36,10 @@ _TRUTH_VALUES = ("true", "false")
 
 @dataclass
 class Imported:
-    """What a table of replicates holds.
+    """What a table of replicates holds, in its order; notes are what a reader should know.
 
-    Parameters
-    ----------
-    conditions : list of Condition
-        In the order of the table.
-    answers : dict of (Condition, str) to Answers
-        By condition and method; replicates are numbered from 0.
-    truths : dict of Condition to dict of str to float
-        True values that all replicates of a condition share.
-    notes : list of str
-        What a reader should know.
+    Answers are by condition and method, of replicates numbered from 0; truths are those that all
+    replicates of a condition share.
     """
 
     conditions: list[Condition] = field(default_factory=list)

@@ -83,14 +83,8 @@ class _Fit(NamedTuple):
 class Curve:
     """What is fitted: a share by probit, another measure by a line.
 
-    It is a line in the root of the level, its logarithm or itself, whichever fits best.
-
-    Parameters
-    ----------
-    measure : str
-        Its name says whether it is a share.
-    target : float
-        What is to be reached.
+    It is a line in the root of the level, its logarithm or itself, whichever fits best. The name of
+    the measure says whether it is a share.
     """
 
     measure: str
@@ -140,11 +134,9 @@ class Curve:
             level, *ends = (_SCALES[name].back(at + z * error) for z in (0.0, -Z, Z))
         except OverflowError:
             return None
-        if not level:
+        if not level or not math.isfinite(level):
             return None
         steep = float(b) * (float(stats.norm.pdf(goal)) if is_share(self.measure) else 1.0)
-        if not math.isfinite(level):
-            return None
         lower, upper = sorted(ends)
         return Root(level, lower, upper, steep * _SCALES[name].slope(level))
 
@@ -158,8 +150,7 @@ def _probit(x: Floats, points: Sequence[Point]) -> _Fit | None:
     family = sm.families.Binomial(sm.families.links.Probit())
     model = sm.GLM(np.column_stack([hits, counts - hits]), sm.add_constant(x), family=family)
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
             fit = model.fit()
     except (ValueError, np.linalg.LinAlgError):
         return None

@@ -189,14 +189,14 @@ class Results(Printed):
         """
         from mcstudy.tables.table import table
 
-        first, *further = names_of(measure, "measure")
-        tables = {name: self._table_of(name) is self.performance for name in (first, *further)}
-        if len(set(tables.values())) > 1:
-            of_fits = ", ".join(name for name, is_there in tables.items() if not is_there)
+        names = names_of(measure, "measure")
+        of_fits = [name for name in names if self._table_of(name) is not self.performance]
+        if 0 < len(of_fits) < len(names):
             raise ResultsError(
-                f"{of_fits}: of the fits, and the other measures are of their answers; ask for "
-                "them one after the other"
+                f"{', '.join(of_fits)}: of the fits, and the other measures are of their answers; "
+                "ask for them one after the other"
             )
+        first = names[0]
         compared = first in {*COMPARISONS, *INTERVAL_COMPARISONS} or first.endswith(ENDINGS)
         compared = compared or first.startswith(f"{REJECTION}_difference")
         compared = compared and first not in set(self.performance["measure"])  # one of the study's

@@ -34,10 +34,10 @@ class Layout:
     columns: Mapping[str, str]
 
 
-def layouts_of(
+def _roles(
     source: Source, columns: Mapping[str, str] | None, factors: Sequence[str]
-) -> list[Layout]:
-    """Return where numbers stand: once, or of a wide table once for each set of its columns."""
+) -> dict[str, str]:
+    """Return the column of each role, or its pattern: as given, or one that has its own name."""
     given = {} if columns is None else columns
     if not isinstance(given, Mapping):
         raise TableError(f"columns is {short(columns)}; write {{'estimate': 'column', ...}}")
@@ -48,8 +48,15 @@ def layouts_of(
         )
     if odd := [role for role, name in given.items() if not isinstance(name, str) or not name]:
         raise TableError(f"columns has {short(given[odd[0]])} for {odd[0]}; name a column")
-    roles = {role: role for role in ROLES if role in source.columns and role not in factors}
-    roles |= given
+    named = {role: role for role in ROLES if role in source.columns and role not in factors}
+    return named | dict(given)
+
+
+def layouts_of(
+    source: Source, columns: Mapping[str, str] | None, factors: Sequence[str]
+) -> list[Layout]:
+    """Return where numbers stand: once, or of a wide table once for each set of its columns."""
+    roles = _roles(source, columns, factors)
     plain = {role: name for role, name in roles.items() if not _PLACE.search(name)}
     for role, name in plain.items():
         source.check_column(name, role)

@@ -101,13 +101,11 @@ def long_rows(
         own = frame[list(factors)].copy()
         for role in ROLES:
             column = layout.columns.get(role)
-            missing: Any = "" if role in ("method", "estimand") else np.nan
-            own[role] = missing if column is None else frame[column].to_numpy()
+            own[role] = np.nan if column is None else frame[column].to_numpy()
+        usual = {"method": "method", "estimand": "estimate"}
         for role, word in (("method", layout.method), ("estimand", layout.estimand)):
-            if word:
-                own[role] = word
-            elif role not in layout.columns:
-                own[role] = role if role == "method" else "estimate"
+            if word or role not in layout.columns:
+                own[role] = word or usual[role]
             own[role] = [_word(value, role, name) for value in own[role]]
         own["interval"] = layout.interval or DEFAULT_INTERVAL
         made.append(own)

@@ -46,11 +46,10 @@ class Trial:
     """What the first replicates showed, by method; an empty name is simulate's."""
 
     study: Study
-    seconds: dict[str, list[float]] = field(default_factory=dict)
+    answers: dict[str, list[Answers]] = field(default_factory=dict)
     worked: set[str] = field(default_factory=set)
     _raised: dict[str, list[tuple[str, Condition]]] = field(default_factory=dict)
     _found: dict[tuple[str, str], list[tuple[str, Condition | None]]] = field(default_factory=dict)
-    _answers: dict[str, list[Answers]] = field(default_factory=dict)
     _there: dict[tuple[str, Column], bool] = field(default_factory=dict)
 
     def problem(self, text: str, condition: Condition | None = None) -> None:
@@ -87,8 +86,7 @@ class Trial:
 
     def saw(self, method: str, answers: Answers) -> None:
         """Remember which numbers of a method are ever there, and its time."""
-        self._answers.setdefault(method, []).append(answers)
-        self.seconds.setdefault(method, []).append(float(answers.seconds[0]))
+        self.answers.setdefault(method, []).append(answers)
         for column, (first, *_) in answers.numbers.items():
             # A limit may be infinite: that of a side which has none.
             finite = column.kind in ("estimate", "std_error")
@@ -129,7 +127,7 @@ class Trial:
 
         Functions that are made in a loop all see the last value of its variable.
         """
-        codes = {name: code_digest(self.study.methods[name]) for name in self._answers}
+        codes = {name: code_digest(self.study.methods[name]) for name in self.answers}
         left = [name for name in codes if name in self.worked]
         while left:
             first, *others = left
@@ -137,8 +135,8 @@ class Trial:
                 name
                 for name in others
                 if codes[name] == codes[first]
-                and len(self._answers[name]) == len(self._answers[first])
-                and all(map(Answers.same_as, self._answers[first], self._answers[name]))
+                and len(self.answers[name]) == len(self.answers[first])
+                and all(map(Answers.same_as, self.answers[first], self.answers[name]))
             ]
             if twins:
                 names = ", ".join(f"'{name}'" for name in (first, *twins))
@@ -151,10 +149,11 @@ class Trial:
 
     def judge_times(self) -> None:
         """Say which methods are slow."""
-        usual = {name: float(np.mean(times)) for name, times in self.seconds.items()}
-        if not usual:
-            return
-        fastest = min(usual.values())
+        usual = {
+            name: float(np.mean([answers.seconds[0] for answers in of]))
+            for name, of in self.answers.items()
+        }
+        fastest = min(usual.values(), default=0.0)
         for name, seconds in usual.items():
             if seconds > SLOW_SECONDS or seconds > max(SLOW_TIMES * fastest, _NOTICED):
                 self.note(
@@ -330,7 +329,7 @@ def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | 
 def _try_batch(trial: Trial, condition: Condition, name: str) -> None:
     """Do replicates together and each alone: what a batch says must be what each of it says."""
     study, job = trial.study, Job(condition, 0, _TOGETHER, (name,))
-    if trial.seconds[name][-1] * 2 * _TOGETHER > TWICE_SECONDS:
+    if trial.answers[name][-1].seconds[0] * 2 * _TOGETHER > TWICE_SECONDS:
         return
     troubles: list[FitException] = []
     together = do_job(study, job, TWICE_SECONDS, troubles.append)[1][name]

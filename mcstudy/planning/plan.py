@@ -139,7 +139,10 @@ class Plan(Printed):
         if not self.fits:
             return ["nothing to do"]
         cost, plural = self.forecast, "" if self.workers == 1 else "s"
-        wall, cpu = (seconds.in_words(in_seconds) for seconds in (cost.wall, cost.cpu))
+        wall, cpu = (
+            seconds.in_words(lambda value: duration(value) if value >= 0.95 else "< 1 s")
+            for seconds in (cost.wall, cost.cpu)
+        )
         parts, tables, memory = (
             size.in_words(lambda value: in_unit(value, _BYTES))
             for size in (cost.parts, cost.tables, cost.memory)
@@ -310,11 +313,6 @@ def _planned(work: _Work, count: int, targets: Mapping[str, float], changed: str
         stops=stops_in_words(study, count),
         changed=changed,
     )
-
-
-def in_seconds(seconds: float) -> str:
-    """Return a time in words."""
-    return duration(seconds) if seconds >= 0.95 else "< 1 s"
 
 
 def in_unit(value: float, units: Mapping[str, float]) -> str:

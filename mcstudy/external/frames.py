@@ -22,12 +22,8 @@ def is_frame(data: Any) -> bool:
 def as_arrow(data: Any) -> pa.Table:
     """Return a frame that is not a pandas one as an Arrow table.
 
-    Taken are all that have the Arrow stream interface, as those of Polars do, or `to_pandas`.
-
-    Raises
-    ------
-    TableError
-        For a series, or a frame that cannot be read.
+    Taken are all that have the Arrow stream interface, as those of Polars do, or `to_pandas`;
+    TableError for a series, or a frame that cannot be read.
     """
     if isinstance(data, pa.RecordBatch):
         return pa.Table.from_batches([data])

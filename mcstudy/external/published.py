@@ -29,10 +29,7 @@ def is_table(data: object) -> bool:
 def read_published(data: Any) -> tuple[str, pd.DataFrame]:
     """Return the name of a table of measures, and its rows that have a value.
 
-    Raises
-    ------
-    TableError
-        For a table that cannot be read, lacks measure or value, or has no number where one is due.
+    TableError if it cannot be read, lacks measure or value, or has no number where one is due.
     """
     source = open_source(data)
     columns = list(dict.fromkeys(source.columns))

@@ -54,10 +54,7 @@ class Source:
 def open_source(data: Any) -> Source:
     """Return the table to read: a data frame of any kind, an Arrow dataset, or a path.
 
-    Raises
-    ------
-    TableError
-        For a path that cannot be read, or anything else.
+    TableError for a path that cannot be read, or anything else.
     """
     if isinstance(data, pd.DataFrame):
         return frame_source(data)
@@ -67,12 +64,8 @@ def open_source(data: Any) -> Source:
         return dataset_source(data, "the dataset")
     if is_frame(data):
         table = as_arrow(data)
-        return Source(
-            "the table",
-            table.column_names,
-            bytes_at_most=0,
-            batches=lambda columns, _: iter(table.select(columns).to_batches()),
-        )
+        names = table.column_names
+        return Source("the table", names, 0, lambda some, _: iter(table.select(some).to_batches()))
     wanted = "a data frame of pandas, Polars or Arrow, an Arrow dataset, or the path of a file"
     raise no_frame(data, f"{wanted} (Parquet or CSV)")
 
@@ -155,12 +148,8 @@ def folder_source(path: Path) -> Source:
     ]
     if not files:
         raise TableError(f"{path}: has no file that ends in .parquet")
-    partitioning: Any = ds.partitioning(flavor="hive")
-    options: Any = {
-        "format": "parquet",
-        "partitioning": partitioning,
-        "partition_base_dir": str(path),
-    }
+    options: Any = {"format": "parquet", "partition_base_dir": str(path)}
+    options["partitioning"] = ds.partitioning(flavor="hive")
     dataset = ds.dataset(files, **options)
     schemas = [dataset.schema, *(f.physical_schema for f in dataset.get_fragments())]
     schema = pa.unify_schemas(schemas, promote_options="permissive")

@@ -56,13 +56,7 @@ def read_replicates(
     *,
     own_truths: bool = False,
 ) -> Imported:
-    """Read a table of replicates; see `mcstudy.import_replicates` for the arguments.
-
-    Raises
-    ------
-    TableError
-        For what cannot be used.
-    """
+    """Read a table of replicates; see `mcstudy.import_replicates` for arguments and errors."""
     source = open_source(data)
     factors = list(dict.fromkeys(as_texts([by] if isinstance(by, str) else by, "by", TableError)))
     for name in factors:

@@ -262,10 +262,7 @@ def _checks(recorded: RecordedStudy, stored: Stored) -> Sequence[Check]:
 def open_recorded(folder: Path) -> RecordedStudy:
     """Open a folder for looking, one that holds nothing but parts as well.
 
-    Raises
-    ------
-    ResultsError
-        If it holds neither a record nor a part, or tables without a record.
+    ResultsError if it holds neither a record nor a part, or tables without a record.
     """
     store = Store(folder)
     if not store.record and not has_tables(folder) and (record := _record_of(store)):

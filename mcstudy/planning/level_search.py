@@ -184,17 +184,15 @@ class LevelSearch:
         """All replicates so far."""
         return sum(self.counts.values())
 
-    def check_reached(self, final: bool) -> None:
-        """Raise ResultsError if it is time and the target is not between what was measured."""
-        if not final:
-            return
+    def not_reached(self) -> ResultsError:
+        """Return the error that says that the target is not between what was measured."""
         ends = [self.rows[level] for level in (min(self.rows), max(self.rows))]
         said = " and ".join(
             f"{number_with_error(*(row[n] for n in ('value', 'mcse', 'lower', 'upper')))} at "
             f"{self.factor}={row[self.factor]:g}"
             for row in ends
         )
-        raise ResultsError(
+        return ResultsError(
             f"solve: {self.measure} is {said}, and {self.target:g} is not found between; give "
             "another range (between), or another target"
         )

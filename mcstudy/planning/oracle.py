@@ -63,10 +63,7 @@ class OracleComparison:
 def compare_with_oracle(study: Study, seconds: float) -> OracleComparison:
     """Run as many replicates as `seconds` allow and compare every cell that the oracle knows.
 
-    Raises
-    ------
-    StudyError
-        If the oracle raises or returns no such table.
+    StudyError if the oracle raises or returns no such table.
     """
     known = {c: table for c in study.conditions if (table := _expected(study, c)) is not None}
     share = seconds / max(len(known), 1)

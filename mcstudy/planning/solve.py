@@ -222,7 +222,8 @@ def _steps(
         search.run(levels, count)
         root, total = search.root(), search.total
         if root is None or not search.low / 2 <= root.level <= search.high * 2:
-            search.check_reached(total >= most or step > 3)
+            if total >= most or step > 3:
+                raise search.not_reached()
             levels, count = search.first_levels(), 2 * count
             continue
         level, lower, upper, _ = root
@@ -238,5 +239,6 @@ def _steps(
         need = total * times**2 - total
         share = math.ceil(max(need, first) / len(levels))
         count = max(2, min(share, 2 * max(total // len(levels), first), left // len(levels)))
-    search.check_reached(not steps)
+    if not steps:
+        raise search.not_reached()
     return steps

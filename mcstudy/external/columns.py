@@ -48,31 +48,10 @@ class ColumnMap:
         roles: Mapping[str, Any],
         *,
         level: float,
-        own_truths: bool = False,
+        own_truths: bool,
     ) -> ColumnMap:
-        """Return the roles that the columns of a table can play; truth and df may be numbers.
-
-        A role whose column has the role's own name is left out where there is no such column.
-        """
-        constants, columns = {}, {}
-        estimate, p_value = roles["estimate"], roles[TEST]
-        no_estimate = estimate is None or (
-            estimate == "estimate" and "estimate" not in source.columns
-        )
-        tests_alone = no_estimate and isinstance(p_value, str) and p_value in source.columns
-        if not (isinstance(estimate, str) or tests_alone):
-            raise TableError(f"estimate is {short(estimate)}; name the column of estimates")
-        # Tests alone need neither estimates nor a truth.
-        needed = () if tests_alone else ("estimate", "truth")
-        for role, name in roles.items():
-            if isinstance(name, str):
-                if name in source.columns or name != role or role in needed:
-                    source.check_column(name, role)
-                    columns[role] = name
-            elif isinstance(name, bool) or not isinstance(name, int | float | np.number | None):
-                raise TableError(f"{role} is {name!r}; give a number or the name of a column")
-            elif name is not None:
-                constants[role] = float(name)
+        """Return the roles that the columns of a table can play; truth and df may be numbers."""
+        columns, constants = _columns_and_constants(source, roles)
         if not constants.get("df", 1) > 0:
             raise TableError(f"df is {roles['df']!r}; give a number above 0")
         for name in by:
@@ -150,6 +129,33 @@ class ColumnMap:
                         f"measure '{name}' asks for {', '.join(lacking)}, which the table does "
                         "not have"
                     )
+
+
+def _columns_and_constants(
+    source: Source, roles: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, float]]:
+    """Return the column, or else the number, of each role.
+
+    A role whose column has the role's own name is left out where there is no such column.
+    """
+    columns, constants = {}, {}
+    estimate, p_value = roles["estimate"], roles[TEST]
+    no_estimate = estimate is None or (estimate == "estimate" and "estimate" not in source.columns)
+    tests_alone = no_estimate and isinstance(p_value, str) and p_value in source.columns
+    if not (isinstance(estimate, str) or tests_alone):
+        raise TableError(f"estimate is {short(estimate)}; name the column of estimates")
+    # Tests alone need neither estimates nor a truth.
+    needed = () if tests_alone else ("estimate", "truth")
+    for role, name in roles.items():
+        if isinstance(name, str):
+            if name in source.columns or name != role or role in needed:
+                source.check_column(name, role)
+                columns[role] = name
+        elif isinstance(name, bool) or not isinstance(name, int | float | np.number | None):
+            raise TableError(f"{role} is {name!r}; give a number or the name of a column")
+        elif name is not None:
+            constants[role] = float(name)
+    return columns, constants
 
 
 def given_truth(truth: Any, levels: Mapping[str, Any], name: str) -> float:

@@ -389,21 +389,23 @@ def _replicates(study: Study, expected: Expected | None, *, has_truth: bool) -> 
         if is_share(name):
             most = math.ceil(0.25 / goal**2)
             lines.append(f"An error of {goal:g} of {name} takes at most 0.25/{goal:g}^2 = {most}.")
-    blocks = [_said(*lines)]
+    question = _person("whether these errors are small enough for what is to be claimed.")
+    return [_said(*lines), *_of_pilot(n, expected), question]
+
+
+def _of_pilot(replicates: int, expected: Expected | None) -> list[Block]:
+    """Return the errors that a pilot lets expect, or that none was made."""
     if expected is None:
-        blocks.append(
+        return [
             _said(
                 "No pilot was made. mcstudy protocol STUDY --pilot 10 adds the errors to expect of "
                 "all measures from a pilot of 10 seconds."
             )
-        )
-    else:
-        fewest, rows = expected
-        about = f"A pilot of at least {counted(fewest, 'replicate')} of each condition it tried "
-        about += f"lets these errors be expected at {counted(n, 'replicate')}:"
-        grid = Grid(("measure", "largest error", "at"), rows, left=3)
-        blocks += [_said(about), Block(grid=grid)]
-    return [*blocks, _person("whether these errors are small enough for what is to be claimed.")]
+        ]
+    fewest, rows = expected
+    about = f"A pilot of at least {counted(fewest, 'replicate')} of each condition it tried "
+    about += f"lets these errors be expected at {counted(replicates, 'replicate')}:"
+    return [_said(about), Block(grid=Grid(("measure", "largest error", "at"), rows, left=3))]
 
 
 def _other(study: Study) -> Questions:

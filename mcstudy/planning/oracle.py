@@ -70,19 +70,14 @@ def compare_with_oracle(study: Study, seconds: float) -> OracleComparison:
     found = [_compared(study, c, expected, share) for c, expected in known.items()]
     tables = [table for table, _ in found if len(table)]
     cells = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
-    counts = [count for _, count in found]
     tail = FALSE_ALARM / 2 / max(len(cells), 1)
     # With few replicates a mean over its error has the tails of t, not of the normal.
     freedom = (cells["used"].astype(float) - 1).clip(lower=1)
     limits = np.where(shares(cells), stats.norm.isf(tail), stats.t.isf(tail, freedom))
     cells["off"] = cells["z"].abs().to_numpy(dtype=float) > limits
-    worst = cells["z"].abs().sort_values(ascending=False, kind="stable").index
-    return OracleComparison(
-        cells.loc[worst].reset_index(drop=True) if len(cells) else cells,
-        float(stats.norm.isf(tail)),
-        len(known),
-        min(counts, default=0),
-    )
+    cells = cells.sort_values("z", key=abs, ascending=False, kind="stable", ignore_index=True)
+    fewest = min((count for _, count in found), default=0)
+    return OracleComparison(cells, float(stats.norm.isf(tail)), len(known), fewest)
 
 
 def _expected(study: Study, condition: Condition) -> pd.DataFrame | None:

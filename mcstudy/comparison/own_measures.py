@@ -19,7 +19,11 @@ from mcstudy.analysis.mcse import group_jackknife, mean
 from mcstudy.analysis.measures import Cell
 from mcstudy.analysis.simulated_truth import widened
 from mcstudy.arrays import Booleans, Floats
-from mcstudy.comparison.paired_measures import share_difference, with_log_limits
+from mcstudy.comparison.paired_measures import (
+    interval_pairs,
+    share_difference,
+    with_log_limits,
+)
 from mcstudy.measure import MISSING, Measured, Z
 from mcstudy.simulation.call import attempt
 from mcstudy.simulation.validation import TEST
@@ -59,7 +63,6 @@ class OwnMeasures:
         self,
         pair: tuple[str, str],
         sides: tuple[tuple[MethodRows, Any], tuple[MethodRows, Any]],
-        intervals_of: Any,
     ) -> Iterator[tuple[str, str | None, str, Measured]]:
         """Yield (estimand, interval, measure, comparison) of two methods under a condition.
 
@@ -69,8 +72,6 @@ class OwnMeasures:
             The method and its reference.
         sides : two of (MethodRows, places)
             Their rows, and where the replicates that both have stand in these.
-        intervals_of : callable
-            Takes the names of the intervals of both; returns which are held against each other.
         """
         one, other = sides[0][0].estimands, sides[1][0].estimands
         for estimand in sorted(one.keys() & other.keys()):
@@ -78,86 +79,47 @@ class OwnMeasures:
             for custom in self.customs:
                 if custom.estimand not in (None, estimand):
                     continue
-                for first, second in self._places(custom, cells, intervals_of):
-                    key = (estimand, custom.name)
+                for first, second in _intervals_of_both(custom, cells):
                     both = [
-                        _Side(name, interval, of[interval], places)
+                        _Side((estimand, custom.name, name, interval), of[interval], places)
                         for name, interval, of, (_, places) in zip(
                             pair, (first, second), cells, sides, strict=True
                         )
                     ]
-                    same = first == second
-                    label = first if same else f"{first} against {second}"
-                    for ending, made in self._compared(custom, key, both):
+                    label = first if first == second else f"{first} against {second}"
+                    for ending, made in self._compared(custom, both):
                         yield estimand, label, f"{custom.name}{ending}", made
 
-    def _places(
-        self, custom: Custom, cells: Sequence[dict[str | None, Cell]], intervals_of: Any
-    ) -> list[tuple[str | None, str | None]]:
-        if custom.kind == "interval":
-            own, others = ([n for n in of if n not in (None, TEST)] for of in cells)
-            return list(intervals_of(own, others))
-        wanted = TEST if custom.kind == TEST else None
-        return [(wanted, wanted)] if all(wanted in of for of in cells) else []
-
-    def _compared(
-        self, custom: Custom, key: tuple[str, str], sides: Sequence[_Side]
-    ) -> Iterator[tuple[str, Measured]]:
+    def _compared(self, custom: Custom, sides: Sequence[_Side]) -> Iterator[tuple[str, Measured]]:
         columns = [side.columns(custom.columns) for side in sides]
         there = [of for own in columns for of in own.values() if np.ndim(of)]
         if not there:
             return
         complete: Booleans = ~np.isnan(np.stack(there)).any(axis=0)
         used = int(complete.sum())
-        found = [
-            self._measured(custom, (*key, side.method, side.interval), own, complete)
+        one, other = (
+            self._measured(custom, side.key, own, complete)
             for side, own in zip(sides, columns, strict=True)
-        ]
-        one, other = found
+        )
         if one is None or other is None or len(one.sizes) != len(other.sizes):
             yield DIFFERENCE, MISSING
             yield RATIO, MISSING
             return
         value = one.value - other.value
         error = group_jackknife(value, one.left_out - other.left_out, one.sizes)
-        further = self._error_of_truth(custom, columns, sides, complete)
-        difference = Measured(value, error, used)
+        limits = None
         if one.hits is not None and other.hits is not None:
-            shares = share_difference(one.hits, other.hits)
-            difference = Measured(value, error, used, (float(shares.lower), float(shares.upper)))
-        yield DIFFERENCE, widened(difference, *further[0])
+            limits = share_difference(one.hits, other.hits).limits
+        moved = _with_moved_truth(custom, columns, mcse_of(sides[0].cell.truth), complete)
+        yield DIFFERENCE, widened(Measured(value, error, used, limits), *moved[0])
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = float(np.float64(one.value) / other.value)
             error = group_jackknife(ratio, one.left_out / other.left_out, one.sizes)
         # A ratio of what may be 0, or of another sign, says nothing.
-        told = np.isfinite(ratio) and _differs_from_0(one) and _differs_from_0(other)
-        made = with_log_limits(ratio, error, used) if told else MISSING
-        ratio_of = Measured(float(made.value), float(made.mcse), used, _limits(made))
-        yield RATIO, widened(ratio_of, *further[1]) if told else ratio_of
-
-    def _error_of_truth(
-        self,
-        custom: Custom,
-        columns: Sequence[dict[str, Any]],
-        sides: Sequence[_Side],
-        complete: Booleans,
-    ) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return difference and ratio with the true value one error up, and down."""
-        error = mcse_of(sides[0].cell.truth)
-        if "truth" not in custom.columns or not error:
-            return (0.0, 0.0), (0.0, 0.0)
-        moved: list[tuple[float, float]] = []
-        for side in (1, -1):
-            values = []
-            for own in columns:
-                shifted = own | {"truth": float(own["truth"]) + side * error}
-                some = {n: of[complete] if np.ndim(of) else of for n, of in shifted.items()}
-                answer = custom.function(**some)
-                each = custom.each(answer, int(complete.sum()))
-                values.append(custom.value(answer) if each is None else each[0])
-            moved.append((values[0] - values[1], values[0] / values[1] if values[1] else np.nan))
-        (up, up_ratio), (down, down_ratio) = moved
-        return (up, down), (up_ratio, down_ratio)
+        if np.isfinite(ratio) and _differs_from_0(one) and _differs_from_0(other):
+            yield RATIO, widened(with_log_limits(ratio, error, used), *moved[1])
+        else:
+            yield RATIO, MISSING._replace(used=used)
 
     def _measured(
         self, custom: Custom, key: tuple[Any, ...], columns: dict[str, Any], complete: Booleans
@@ -165,24 +127,57 @@ class OwnMeasures:
         """Return a measure of the complete replicates, as it was made before where it was."""
         known = (*key, complete.tobytes())
         if known not in self._known:
-            some = {n: of[complete] if np.ndim(of) else of for n, of in columns.items()}
-            outcome = attempt(lambda: _left_out(custom, some, int(complete.sum())), None)
+            some, count = _some(columns, complete), int(complete.sum())
+            outcome = attempt(lambda: _left_out(custom, some, count), None)
             self._known[known] = None if outcome.exception is not None else outcome.value
         return self._known[known]
 
 
 class _Side(NamedTuple):
-    """One method's numbers in a comparison."""
+    """One method's numbers in a comparison, known by estimand, measure, method and interval."""
 
-    method: str
-    interval: str | None
+    key: tuple[str, str, str, str | None]
     cell: Cell
     places: Any
 
     def columns(self, names: Sequence[str]) -> dict[str, Any]:
         """Return the columns that a measure asks for, of the replicates that both methods have."""
-        found = {name: getattr(self.cell, name) for name in names}
-        return {name: of[self.places] if np.ndim(of) else of for name, of in found.items()}
+        return _some({name: getattr(self.cell, name) for name in names}, self.places)
+
+
+def _some(columns: Mapping[str, Any], places: Any) -> dict[str, Any]:
+    """Return some replicates of each column that has them."""
+    return {name: of[places] if np.ndim(of) else of for name, of in columns.items()}
+
+
+def _intervals_of_both(
+    custom: Custom, cells: Sequence[dict[str | None, Cell]]
+) -> Sequence[tuple[str | None, str | None]]:
+    """Return which intervals of two methods, or the test or the estimates, are compared."""
+    if custom.kind == "interval":
+        own, others = ([n for n in of if n not in (None, TEST)] for of in cells)
+        return interval_pairs(own, others)
+    wanted = TEST if custom.kind == TEST else None
+    return [(wanted, wanted)] if all(wanted in of for of in cells) else []
+
+
+def _with_moved_truth(
+    custom: Custom, columns: Sequence[dict[str, Any]], error: float, complete: Booleans
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return difference and ratio with the true value one error up, and down."""
+    if "truth" not in custom.columns or not error:
+        return (0.0, 0.0), (0.0, 0.0)
+    moved: list[tuple[float, float]] = []
+    for side in (1, -1):
+        values = []
+        for own in columns:
+            shifted = own | {"truth": float(own["truth"]) + side * error}
+            answer = custom.function(**_some(shifted, complete))
+            each = custom.each(answer, int(complete.sum()))
+            values.append(custom.value(answer) if each is None else each[0])
+        moved.append((values[0] - values[1], values[0] / values[1] if values[1] else np.nan))
+    (up, up_ratio), (down, down_ratio) = moved
+    return (up, down), (up_ratio, down_ratio)
 
 
 def _cells(rows: EstimandRows) -> dict[str | None, Cell]:
@@ -211,10 +206,6 @@ def _differs_from_0(measured: LeftOut) -> bool:
     """Return whether the 95 % Monte Carlo limits of a measure exclude 0."""
     error = group_jackknife(measured.value, measured.left_out, measured.sizes)
     return bool(abs(measured.value) > Z * error)
-
-
-def _limits(made: Measured) -> tuple[float, float] | None:
-    return None if made.limits is None else (float(made.limits[0]), float(made.limits[1]))
 
 
 def of_pair(

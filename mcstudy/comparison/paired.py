@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from mcstudy.comparison.paired_measures import (
     COMPARISONS_WITHOUT_TRUTH,
     INTERVAL_COMPARISONS,
     Pair,
+    interval_pairs,
     rejection_difference,
     test_difference,
     width_difference,
@@ -181,33 +182,26 @@ def condition_comparisons(
     against each other, in place of those that `interval_pairs` finds; `alphas` the levels of tests.
     """
     sides = {name: Side(of.estimands) for name, of in rows.methods.items()}
-    for method, reference in pairs:
-        if method in rows.methods and reference in rows.methods:
-            places, other_places, count = matched(rows.methods[method], rows.methods[reference])
-            one = sides[method].at(places)
-            other = sides[reference].at(other_places)
-            estimands = sorted(one.estimands.keys() & other.estimands.keys())
-            step = max(1, _NUMBERS // max(count, 1))
-            for begin in range(0, len(estimands), step):
-                names = tuple(estimands[begin : begin + step])
-                # Numbers whose squares are beyond the floats give infinite ones.
-                with np.errstate(over="ignore", invalid="ignore"):
-                    found = [
-                        *_measures((one, other), names, null, intervals),
-                        *_of_tests((one, other), names, alphas),
-                    ]
-                for some, interval, name, made in found:
-                    yield Compared(method, reference, some, interval, name, made, count)
+    for method, reference in _here(pairs, rows):
+        places, other_places, count = matched(rows.methods[method], rows.methods[reference])
+        one, other = sides[method].at(places), sides[reference].at(other_places)
+        estimands = sorted(one.estimands.keys() & other.estimands.keys())
+        step = max(1, _NUMBERS // max(count, 1))
+        for begin in range(0, len(estimands), step):
+            names = tuple(estimands[begin : begin + step])
+            # Numbers whose squares are beyond the floats give infinite ones.
+            with np.errstate(over="ignore", invalid="ignore"):
+                found = [
+                    *_measures((one, other), names, null, intervals),
+                    *_of_tests((one, other), names, alphas),
+                ]
+            for some, interval, name, made in found:
+                yield Compared(method, reference, some, interval, name, made, count)
 
 
-def interval_pairs(own: Collection[str], others: Collection[str]) -> list[tuple[str, str]]:
-    """Return which intervals of two methods are held against each other.
-
-    Those of the same name; of methods that have one each, these, whatever their names.
-    """
-    if common := sorted(set(own) & set(others)):
-        return [(name, name) for name in common]
-    return list(zip(own, others, strict=True)) if len(own) == len(others) == 1 else []
+def _here(pairs: Sequence[tuple[str, str]], rows: ConditionRows) -> list[tuple[str, str]]:
+    """Return the pairs of which both methods have rows."""
+    return [pair for pair in pairs if rows.methods.keys() >= set(pair)]
 
 
 def matched(one: MethodRows, other: MethodRows) -> tuple[Places, Places, int]:
@@ -227,55 +221,64 @@ def _measures(
     sides = given[0].about_truth, given[1].about_truth
     one, other = (side.estimands for side in sides)
     both = [name for name in names if one[name].estimated and other[name].estimated]
-    true = tuple(name for name in both if one[name].has_truth)
-    untrue = tuple(name for name in both if not one[name].has_truth)
-    for some, comparisons in ((true, COMPARISONS), (untrue, COMPARISONS_WITHOUT_TRUTH)):
-        if some:
-            pair = _pair(sides, some)
-            for name, measure in comparisons.items():
-                yield some, None, name, _with_error_of_truth(measure, pair, sides, some)
+    true = [name for name in both if one[name].has_truth]
+    yield from _compared(COMPARISONS, sides, true)
+    untrue = [name for name in both if not one[name].has_truth]
+    yield from _compared(COMPARISONS_WITHOUT_TRUTH, sides, untrue)
     paired: dict[tuple[str, str], list[str]] = {}
     for name in names:
         own, others = one[name].intervals, other[name].intervals
         for first, second in [intervals] if intervals else interval_pairs(own, others):
             if first in own and second in others:
                 paired.setdefault((first, second), []).append(name)
-    for (first, second), having in sorted(paired.items()):
-        label = first if first == second else f"{first} against {second}"
-        tested = [name for name in having if not np.isnan(null_of(null, name))]
+    for interval_pair, having in sorted(paired.items()):
         with_truth = [name for name in having if one[name].has_truth]
-        for some, measures in (
-            (tuple(with_truth), _OF_TRUTH),
-            (tuple(having), _OF_ALL),
-            (tuple(tested), _OF_NULL),
-        ):
-            if some:
-                about = sides if measures is _OF_TRUTH else given
-                pair = _pair(about, some, (first, second), null)
-                for name, measure in measures.items():
-                    yield some, label, name, _with_error_of_truth(measure, pair, sides, some)
+        yield from _compared(_OF_TRUTH, sides, with_truth, interval_pair)
+        yield from _compared(_OF_ALL, given, having, interval_pair)
+        tested = [name for name in having if not np.isnan(null_of(null, name))]
+        yield from _compared(_OF_NULL, given, tested, interval_pair, null)
+
+
+def _compared(
+    measures: Mapping[str, Callable[[Pair], Measured]],
+    sides: tuple[Side, Side],
+    estimands: Sequence[str],
+    intervals: tuple[str, str] | None = None,
+    null: Null = None,
+) -> Iterator[tuple[Names, str | None, str, Measured]]:
+    """Yield comparisons of the estimates of some estimands, or of an interval of each method."""
+    if not estimands:
+        return
+    (one, other), names = sides, tuple(estimands)
+    pair, label = Pair(one.truth(names), one.estimates(names), other.estimates(names)), None
+    if intervals is not None:
+        first, second = intervals
+        label = first if first == second else f"{first} against {second}"
+        tested = np.array([[null_of(null, name)] for name in names])
+        limits, others = one.limits(names, first), other.limits(names, second)
+        pair = replace(pair, limits=limits, reference_limits=others, null=tested)
+    errors = one.truth_errors(names)
+    for name, measure in measures.items():
+        yield names, label, name, _with_error_of_truth(measure, pair, errors)
 
 
 def _own_lines(
     own: OwnMeasures, rows: ConditionRows, pairs: Sequence[tuple[str, str]]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the comparisons of each pair by the user's measures, as `condition_comparisons`."""
-    for method, reference in pairs:
-        if method in rows.methods and reference in rows.methods:
-            one, other = rows.methods[method], rows.methods[reference]
-            places, other_places, count = matched(one, other)
-            found = own.at(rows.factors).lines(
-                (method, reference), ((one, places), (other, other_places)), interval_pairs
-            )
-            for estimand, interval, measure, made in found:
-                yield method, reference, estimand, interval, measure, *numbers(made), count
+    for pair in _here(pairs, rows):
+        one, other = (rows.methods[name] for name in pair)
+        places, other_places, count = matched(one, other)
+        found = own.at(rows.factors).lines(pair, ((one, places), (other, other_places)))
+        for estimand, interval, measure, made in found:
+            yield *pair, estimand, interval, measure, *numbers(made), count
 
 
 def _with_error_of_truth(
-    measure: Callable[[Pair], Measured], pair: Pair, sides: tuple[Side, Side], names: Names
+    measure: Callable[[Pair], Measured], pair: Pair, errors: Floats
 ) -> Measured:
     """Return a measure of a pair; in its error are those of the true values that it rests on."""
-    made, errors = measure(pair), sides[0].truth_errors(names)
+    made = measure(pair)
     if not errors.any():
         return made
     above, below = (measure(replace(pair, truth=pair.truth + side * errors)) for side in (1, -1))
@@ -298,22 +301,6 @@ def _of_tests(
         for name, alpha in rejection_at(alphas).items():
             measure = name.replace(REJECTION, f"{REJECTION}_difference", 1)
             yield tested, TEST, measure, test_difference(pair, alpha)
-
-
-def _pair(
-    sides: tuple[Side, Side],
-    names: Names,
-    intervals: tuple[str, str] | None = None,
-    null: Null = None,
-) -> Pair:
-    """Return the pair of some estimands, a row each."""
-    one, other = sides
-    pair = Pair(one.truth(names), one.estimates(names), other.estimates(names))
-    if intervals is None:
-        return pair
-    limits, others = (s.limits(names, i) for s, i in zip(sides, intervals, strict=True))
-    tested = np.array([[null_of(null, name)] for name in names])
-    return replace(pair, limits=limits, reference_limits=others, null=tested)
 
 
 @dataclass
@@ -383,39 +370,39 @@ class Comparison(Printed):
         """Return a table of the comparisons of estimates and one of those of intervals."""
         from mcstudy.tables.table import table  # not above: it needs pandas, and a run does not
 
+        shown = [
+            (self.frame[self.frame["measure"].isin(measures)], measures)
+            for measures in self._shown()
+        ]
+        if self.fits is not None:
+            shown.append((self.fits, levels_of(self.fits, "measure")))
         blocks = []
-        for kind in _SHOWN:
-            there = levels_of(self.frame, "measure")
-            measures = [name for name in kind if name in there]
-            if "rejection_difference" in measures:  # at further levels of alpha
-                measures += [m for m in there if m.startswith("rejection_difference_")]
-            if not self._lacks_intervals and "coverage_of_all_difference" in measures:
-                measures.remove("coverage_of_all_difference")
-            cells = self.frame[self.frame["measure"].isin(measures)]
+        for cells, measures in shown:
             if len(cells):
                 rows = varying(cells, [*factor_columns(cells), "estimand", "interval"])
                 blocks.append(table(cells, measures, rows=rows, columns=["measure"]).document())
-        blocks += self._own_blocks()
-        if self.fits is not None and len(self.fits):
-            measures = levels_of(self.fits, "measure")
-            rows = varying(self.fits, factor_columns(self.fits))
-            blocks.append(table(self.fits, measures, rows=rows, columns=["measure"]).document())
         words = labels_of(self.frame)
         one, other = (label(words, name, "method") for name in (self.method, self.reference))
         title = f"{one} against {other}, paired by replicate"
         return Document(title, blocks, [*self.notes, self._direction(one, other)], [self.frame])
 
-    def _own_blocks(self) -> Iterator[Document]:
-        """Yield a table for each measure of the user's own: these alone have both comparisons."""
-        from mcstudy.tables.table import table
+    def _shown(self) -> Iterator[list[str]]:
+        """Yield the measures of each table: of estimates, of intervals, and of each of one's own.
 
+        The user's own alone have both comparisons, a difference and a ratio.
+        """
         there = levels_of(self.frame, "measure")
+        for kind in _SHOWN:
+            measures = [name for name in kind if name in there]
+            if "rejection_difference" in measures:  # at further levels of alpha
+                measures += [m for m in there if m.startswith("rejection_difference_")]
+            if not self._lacks_intervals and "coverage_of_all_difference" in measures:
+                measures.remove("coverage_of_all_difference")
+            yield measures
         for measure in (name.removesuffix(RATIO) for name in there if name.endswith(RATIO)):
             both = [f"{measure}{DIFFERENCE}", f"{measure}{RATIO}"]
-            cells = self.frame[self.frame["measure"].isin(both)]
             if both[0] in there and measure != "mean":
-                rows = varying(cells, [*factor_columns(cells), "estimand", "interval"])
-                yield table(cells, both, rows=rows, columns=["measure"]).document()
+                yield both
 
     def _direction(self, one: str, other: str) -> str:
         """Say which way round the comparisons are."""

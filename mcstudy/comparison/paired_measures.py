@@ -8,12 +8,13 @@ like. A pair can hold several estimands, in a row each: what is measured is an a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from mcstudy.analysis.measure_table import numbers
 from mcstudy.arrays import Booleans, Floats
 from mcstudy.measure import MISSING, Measured, Z
 
@@ -81,16 +82,30 @@ def over(exist: Booleans, measure: Callable[..., Measured], *arrays: Any) -> Mea
     alike: defaultdict[bytes, list[int]] = defaultdict(list)
     for row, kept in enumerate(exist):
         alike[kept.tobytes()].append(row)
-    numbers: Any = np.empty((4, len(exist)))
+    found: Any = np.empty((4, len(exist)))
     used: Any = np.empty(len(exist), int)
     for rows in alike.values():
         made = measure(*(np.compress(exist[rows[0]], array[rows], axis=1) for array in arrays))
-        for number, of in zip(
-            numbers, (made.value, made.mcse, made.lower, made.upper), strict=True
-        ):
+        for number, of in zip(found, numbers(made)[:4], strict=True):
             number[rows] = of
         used[rows] = made.used
-    return Measured(numbers[0], numbers[1], used, (numbers[2], numbers[3]))
+    return _of_four(found, used)
+
+
+def _of_four(found: Any, used: Any) -> Measured:
+    """Return value, mcse and the limits as a measure."""
+    value, mcse, lower, upper = found
+    return Measured(value, mcse, used, (lower, upper))
+
+
+def interval_pairs(own: Collection[str], others: Collection[str]) -> list[tuple[str, str]]:
+    """Return which intervals of two methods are held against each other.
+
+    Those of the same name; of methods that have one each, these, whatever their names.
+    """
+    if common := sorted(set(own) & set(others)):
+        return [(name, name) for name in common]
+    return list(zip(own, others, strict=True)) if len(own) == len(others) == 1 else []
 
 
 def bias_difference(pair: Pair) -> Measured:
@@ -216,11 +231,7 @@ def mean_estimate_ratio(pair: Pair) -> Measured:
         above, below = mean_left_out(x), mean_left_out(y)
         made = ratio(above, below)
         known = (np.asarray(above[0]) > 0) & (np.asarray(below[0]) > 0)
-        value: Any = np.where(known, made.value, np.nan)
-        mcse: Any = np.where(known, made.mcse, np.nan)
-        lower: Any = np.where(known, made.lower, np.nan)
-        upper: Any = np.where(known, made.upper, np.nan)
-        return Measured(value, mcse, made.used, (lower, upper))
+        return _of_four((np.where(known, of, np.nan) for of in numbers(made)[:4]), made.used)
 
     return pair.of_estimates(measure)
 
@@ -307,13 +318,8 @@ def mean_left_out(x: Floats) -> tuple[Any, Floats]:
 
 def mean_square(errors: Floats) -> tuple[Any, Floats]:
     """Return the mean square, and the mean squares with one replicate left out."""
-    n = errors.shape[-1]
-    if n < 2:
-        return np.full(errors.shape[:-1], np.nan), np.full(errors.shape, np.nan)
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = errors**2
-        total = square.sum(axis=-1, keepdims=True)
-        return total[..., 0] / n, np.maximum(total - square, 0) / (n - 1)
+    with np.errstate(over="ignore"):
+        return mean_left_out(errors**2)
 
 
 def ratio(above: tuple[Any, Floats], below: tuple[Any, Floats], *, power: float = 1.0) -> Measured:

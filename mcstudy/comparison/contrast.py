@@ -8,7 +8,6 @@ their errors add up.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ import pandas as pd
 from mcstudy.analysis.load import ConditionRows, MethodRows, rows_by_condition
 from mcstudy.analysis.measure_set import measured
 from mcstudy.analysis.measures import INTERVAL_MEASURES, MEASURES, Cell
-from mcstudy.analysis.precision import errors, shares
+from mcstudy.analysis.precision import errors
 from mcstudy.analysis.query import matching, parsed
 from mcstudy.analysis.select import (
     Where,
@@ -37,13 +36,15 @@ from mcstudy.analysis.select import (
     varying,
 )
 from mcstudy.arrays import Floats
-from mcstudy.columns import WORDS
+from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.comparison.influence import (
     KNOWN,
     Replicates,
     contributions,
     error_of_difference,
     error_of_truths,
+    paired_or_independent,
+    sides_of,
     test_contributions,
 )
 from mcstudy.comparison.own_measures import DIFFERENCE, RATIO
@@ -103,21 +104,19 @@ class Contrast(Printed):
             for level in (self.level, self.reference)
         )
         title = f"{self.factor}: {one} {'over' if self.ratio else 'less'} {other}"
+        return Document(title, [block], [self._note()], [self.frame])
+
+    def _note(self) -> str:
+        """Say whether the errors are those of pairs."""
         paired = self.frame["paired"]
-        note = (
-            "paired by replicate: "
-            + (
-                "both methods see the same data"
-                if self.factor == _METHOD
-                else "the conditions have common random numbers"
-            )
-            if paired.all()
-            else 'the conditions are independent; streams="common" in the study would pair them'
-        )
-        if paired.any() and not paired.all():
+        if not paired.any():
+            return 'the conditions are independent; streams="common" in the study would pair them'
+        if not paired.all():
             left = ", ".join(dict.fromkeys(self.frame["measure"][~paired]))
-            note = f"paired by replicate, but for {left}: as if the two were independent"
-        return Document(title, [block], [note], [self.frame])
+            return f"paired by replicate, but for {left}: as if the two were independent"
+        if self.factor == _METHOD:
+            return "paired by replicate: both methods see the same data"
+        return "paired by replicate: the conditions have common random numbers"
 
 
 def contrast(
@@ -155,6 +154,36 @@ def contrast(
     ResultsError
         For a factor or level that is not there, or if nothing is left to compare.
     """
+    factor, level, reference = asked = _known_levels(performance, levels)
+    names = known_measures(performance, measure) if measure is not None else None
+    names = names or [name for name in _SHOWN if (performance["measure"] == name).any()]
+    some = select(performance, where)
+    some = some[some["measure"].isin(names) & some["value"].notna()]
+    both = _joined(some, factor, level, reference)
+    if both.empty:
+        raise ResultsError(
+            f"contrast: no cell has {', '.join(names)} at both levels of {factor} here"
+        )
+    paired = factor == _METHOD or record.get("streams") == "common"
+    found: dict[tuple[Any, ...], float] = {}
+    # Rows are read for pairs, and for measures that rest on simulated true values.
+    if (paired or record.get("truth_errors")) and record.get("keep", "rows") == "rows":
+        found = {
+            (*place, *key): error
+            for place, one, other in _fits_of_both(folder, asked)
+            for key, error in _errors_between(
+                one, other, measures=names, record=record, paired=paired, ratio=ratio
+            )
+        }
+    frame = _differences(both, found, paired=paired, ratio=ratio)
+    if factor == _METHOD:
+        frame.insert(list(frame.columns).index("estimand"), _METHOD, level)
+    frame.attrs |= performance.attrs
+    return Contrast(factor, level, reference, frame, ratio)
+
+
+def _known_levels(performance: pd.DataFrame, levels: tuple[str, Any, Any]) -> tuple[str, Any, Any]:
+    """Return the factor and its two levels as the table has them; ResultsError if it has not."""
     factor, *wanted = levels
     known_column(performance, factor)
     if factor in WORDS and factor != _METHOD:
@@ -170,23 +199,7 @@ def contrast(
     level, reference = found
     if level == reference:
         raise ResultsError(f"contrast: {factor}={in_words(level)} is given twice; name two levels")
-    names = known_measures(performance, measure) if measure is not None else None
-    names = names or [name for name in _SHOWN if (performance["measure"] == name).any()]
-    some = select(performance, where)
-    some = some[some["measure"].isin(names) & some["value"].notna()]
-    both = _joined(some, factor, level, reference)
-    if both.empty:
-        raise ResultsError(
-            f"contrast: no cell has {', '.join(names)} at both levels of {factor} here"
-        )
-    asked = (factor, level, reference)
-    paired_errors = _paired_errors(folder, asked, names, record, ratio=ratio)
-    paired = factor == _METHOD or record.get("streams") == "common"
-    frame = _differences(both, paired_errors, paired=paired, ratio=ratio)
-    if factor == _METHOD:
-        frame.insert(list(frame.columns).index("estimand"), _METHOD, level)
-    frame.attrs |= performance.attrs
-    return Contrast(factor, level, reference, frame, ratio)
+    return factor, level, reference
 
 
 def one_factor(text: str) -> tuple[str, list[str]]:
@@ -218,26 +231,14 @@ def _differences(
     both: pd.DataFrame, found: Mapping[tuple[Any, ...], float], *, paired: bool, ratio: bool
 ) -> pd.DataFrame:
     """Return the differences, or ratios, with their errors and limits."""
-    columns = ("value", "mcse", "lower", "upper", "used", "replicates", "measure")
-    one, other = (
-        both[[f"{name}_{side}" for name in columns]].set_axis(columns, axis=1) for side in "ab"
-    )
+    one, other = sides_of(both)
     first, second = (of["value"].to_numpy(dtype=float) for of in (one, other))
     own_errors = [errors(of, by_limits=True) for of in (one, other)]
-    used, replicates = (
-        np.minimum(one[name].to_numpy(dtype=float), other[name].to_numpy(dtype=float))
-        for name in ("used", "replicates")
-    )
     with np.errstate(divide="ignore", invalid="ignore"):
         value = first / second if ratio else first - second
         weights = (value / first, value / second) if ratio else (1.0, 1.0)
         independent = np.hypot(*(w * e for w, e in zip(weights, own_errors, strict=True)))
-    of_pairs = np.array([found.get(key, np.nan) for key in both.index], dtype=float)
-    known = np.isfinite(of_pairs)
-    if not ratio:
-        # Of a share never below that of half a replicate, so that 0 and 1 have an error.
-        of_pairs = np.where(shares(one), np.maximum(of_pairs, 1 / (used + 2)), of_pairs)
-    error = np.where(known, of_pairs, independent)
+    error, known = paired_or_independent(one, other, found, independent, ratio=ratio)
     lower, upper = value - Z * error, value + Z * error
     if ratio:
         # A ratio of what may be 0, or of another sign, says nothing.
@@ -245,59 +246,34 @@ def _differences(
         value, error = np.where(told, value, np.nan), np.where(told, error, np.nan)
         lower, upper = with_log_limits(value, error, 0).limits or (lower, upper)
     names = list(both.columns[: list(both.columns).index("value_a")])
-    frame = both[names].reset_index(drop=True)
-    return frame.assign(
-        value=value,
-        mcse=error,
-        lower=lower,
-        upper=upper,
-        used=used.astype(int),
-        replicates=replicates.astype(int),
-        paired=known & paired,
-    )
+    counts = (both[[f"{name}_a", f"{name}_b"]].min(axis=1).to_numpy(dtype=int) for name in COUNTS)
+    numbers = dict(zip((*VALUES, *COUNTS), (value, error, lower, upper, *counts), strict=True))
+    return both[names].reset_index(drop=True).assign(**numbers, paired=known & paired)
 
 
-def _paired_errors(
-    folder: Path,
-    levels: tuple[str, Any, Any],
-    measures: Sequence[str],
-    record: Mapping[str, Any],
-    *,
-    ratio: bool,
-) -> dict[tuple[Any, ...], float]:
-    """Return the errors by cell that are not those of independent numbers.
+def _fits_of_both(
+    folder: Path, levels: tuple[str, Any, Any]
+) -> Iterator[tuple[tuple[Any, ...], MethodRows, MethodRows]]:
+    """Yield the fits at both levels, with the others that tell where: methods under a condition.
 
-    They are of pairs, or of measures that rest on simulated true values.
+    Of a factor they are those of each method under two conditions that differ in nothing else.
     """
     factor, level, reference = levels
-    of_methods, common = factor == _METHOD, record.get("streams") == "common"
-    is_needed = of_methods or common or record.get("truth_errors")
-    if not is_needed or record.get("keep", "rows") != "rows":
-        return {}
-    errors_of = functools.partial(
-        _errors_between, measures=measures, record=record, paired=of_methods or common, ratio=ratio
-    )
-    waiting: dict[tuple[Any, ...], tuple[Any, ConditionRows]] = {}
-    found: dict[tuple[Any, ...], float] = {}
+    waiting: dict[tuple[Any, ...], ConditionRows] = {}
     for rows in rows_by_condition(folder, budget=_WHOLE):
-        here = tuple(rows.factors.values())
-        if of_methods:
+        if factor == _METHOD:
             if level in rows.methods and reference in rows.methods:
-                for key, error in errors_of(rows.methods[level], rows.methods[reference]):
-                    found[(*here, *key)] = error
-            continue
-        if rows.factors[factor] not in (level, reference):
-            continue
-        others = tuple(value for name, value in rows.factors.items() if name != factor)
-        if others not in waiting:
-            waiting[others] = (rows.factors[factor], rows)
-            continue
-        before, earlier = waiting.pop(others)
-        one, other = (earlier, rows) if before == level else (rows, earlier)
-        for method in one.methods.keys() & other.methods.keys():
-            for key, error in errors_of(one.methods[method], other.methods[method]):
-                found[(*others, method, *key)] = error
-    return found
+                here = tuple(rows.factors.values())
+                yield here, rows.methods[level], rows.methods[reference]
+        elif rows.factors[factor] in (level, reference):
+            others = tuple(value for name, value in rows.factors.items() if name != factor)
+            if others not in waiting:
+                waiting[others] = rows
+                continue
+            before = waiting.pop(others)
+            one, other = (before, rows) if before.factors[factor] == level else (rows, before)
+            for method in one.methods.keys() & other.methods.keys():
+                yield (*others, method), one.methods[method], other.methods[method]
 
 
 def _errors_between(
@@ -309,26 +285,19 @@ def _errors_between(
     paired: bool,
     ratio: bool,
 ) -> Iterator[tuple[tuple[Any, ...], float]]:
-    """Yield the error of the difference, or ratio, of each measure between two sets of fits."""
+    """Yield the error of the difference, or ratio, of each measure between two sets of fits.
+
+    It is not that of two independent numbers, whose errors are known.
+    """
     bins = np.linspace(0, max(one.replicate.max(), other.replicate.max()) + 1, _GROUPS + 1)
     for estimand in one.estimands.keys() & other.estimands.keys():
-        sides = [
-            {
-                (interval, measure): (
-                    cell,
-                    measure,
-                    *_contributed(measure, cell, of.replicate, bins),
-                )
-                for interval, measure, cell in _cells(of, estimand, measures, record)
-            }
-            for of in (one, other)
-        ]
-        for key in sides[0].keys() & sides[1].keys():
-            (cell, measure, value, parts), (cell_other, _, value_other, parts_other) = (
-                side[key] for side in sides
-            )
+        cells, cells_other = (dict(_cells(of, estimand, measures, record)) for of in (one, other))
+        for interval, measure in cells.keys() & cells_other.keys():
+            cell, cell_other = cells[interval, measure], cells_other[interval, measure]
             if not paired and not (mcse_of(cell.truth) or mcse_of(cell_other.truth)):
-                continue  # the errors of the two numbers are known
+                continue
+            value, parts = _contributed(measure, cell, one.replicate, bins)
+            value_other, parts_other = _contributed(measure, cell_other, other.replicate, bins)
             weights = (1.0, 1.0)
             if ratio:
                 if not (value and value_other):
@@ -340,23 +309,23 @@ def _errors_between(
             else:
                 error = float(np.sqrt((parts**2).sum() + (parts_other**2).sum()))
             further = error_of_truths(measure, cell, cell_other, weights)
-            yield (estimand, *key), float(np.hypot(error, further))
+            yield (estimand, interval, measure), float(np.hypot(error, further))
 
 
 def _cells(
     rows: MethodRows, estimand: str, measures: Sequence[str], record: Mapping[str, Any]
-) -> Iterator[tuple[str | None, str, Cell]]:
-    """Yield interval, measure and the cell of which it is made."""
+) -> Iterator[tuple[tuple[str | None, str], Cell]]:
+    """Yield (interval, measure) and the cell of which it is made."""
     of, null = rows.estimands[estimand], null_of(record.get("null"), estimand)
     for interval, cell in of.cells(null):
         for measure in measures:
             of_this = INTERVAL_MEASURES if interval is not None else MEASURES
             if measure in of_this and (measure != REJECTION or not np.isnan(null)):
-                yield interval, measure, cell
+                yield (interval, measure), cell
     if of.p_value is not None:
         alphas = rejection_at(alphas_of(record.get("alpha"), record.get("level", LEVEL)))
         for measure in alphas.keys() & {*measures}:
-            yield TEST, measure, replace(of.test(), alpha=alphas[measure])
+            yield (TEST, measure), replace(of.test(), alpha=alphas[measure])
 
 
 def _contributed(

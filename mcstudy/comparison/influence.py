@@ -10,17 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.analysis.measure_set import measured
 from mcstudy.analysis.measures import INTERVAL_MEASURES, NEED_TRUTH, Cell
+from mcstudy.analysis.precision import shares
 from mcstudy.arrays import Floats
 from mcstudy.truths import mcse_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Replicates: TypeAlias = NDArray[np.int64]
+_NUMBERS = ("measure", "value", "mcse", "lower", "upper", "used", "replicates")
 
 
 def contributions(measure: str, cell: Cell) -> Floats:
@@ -66,6 +71,32 @@ def error_of_difference(
         difference[np.searchsorted(union, other_replicate)] -= other
     with np.errstate(over="ignore"):
         return float(np.sqrt((difference**2).sum()))
+
+
+def sides_of(both: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the numbers in the columns with _a and in those with _b, by their own names."""
+    one, other = (
+        both[[f"{name}_{side}" for name in _NUMBERS]].set_axis(_NUMBERS, axis=1) for side in "ab"
+    )
+    return one, other
+
+
+def paired_or_independent(
+    one: pd.DataFrame,
+    other: pd.DataFrame,
+    paired: Mapping[Any, float],
+    independent: Floats,
+    *,
+    ratio: bool = False,
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the error of each row: the paired one of its index, if there is one; and whether."""
+    error = np.array([paired.get(key, np.nan) for key in one.index], dtype=float)
+    known = np.isfinite(error)
+    if not ratio:
+        # Of a share never below that of half a replicate, so that 0 and 1 have an error.
+        used = np.minimum(one["used"].to_numpy(dtype=float), other["used"].to_numpy(dtype=float))
+        error = np.where(shares(one), np.maximum(error, 1 / (used + 2)), error)
+    return np.where(known, error, independent), known
 
 
 def error_of_truths(

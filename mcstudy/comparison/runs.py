@@ -10,10 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
-from mcstudy.analysis.precision import errors, shares, with_limits
+from mcstudy.analysis.precision import errors, with_limits
 from mcstudy.analysis.select import (
     Where,
     at,
@@ -27,6 +26,7 @@ from mcstudy.analysis.select import (
 from mcstudy.arguments import counted, is_number, is_proportion, short
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
+from mcstudy.comparison.influence import paired_or_independent, sides_of
 from mcstudy.comparison.published import Published, published_cells
 from mcstudy.comparison.same_data import cell_key, pair_runs
 from mcstudy.errors import ResultsError
@@ -232,12 +232,14 @@ def compared(
     alpha: float,
     tolerance: float,
 ) -> pd.DataFrame:
-    """Return the frame of `TwoRuns`."""
+    """Return the frame of `TwoRuns`: the errors are those of pairs where these are known."""
     made = both[[f"{name}_a" for name in names]]
     made = made.set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
     made = made.assign(value_a=both["value_a"], value_b=both["value_b"])
     made["difference"] = made["value_b"] - made["value_a"]
-    made["error"], made["paired"] = errors_of_differences(both, paired_errors)
+    one, other = sides_of(both)
+    independent: Floats = np.hypot(errors(one, by_limits=True), errors(other, by_limits=True))
+    made["error"], made["paired"] = paired_or_independent(one, other, paired_errors, independent)
     return judged(made, both, alpha, tolerance).reset_index(drop=True)
 
 
@@ -264,23 +266,6 @@ def keyed(frame: pd.DataFrame) -> pd.DataFrame:
     rows = zip(*(frame[name] for name in names), strict=True)
     keys = [cell_key(dict(zip(names, row, strict=True))) for row in rows]
     return with_limits(frame).set_axis(pd.Index(keys, dtype=object), axis=0)
-
-
-def errors_of_differences(
-    both: pd.DataFrame, paired_errors: Mapping[str, float]
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the standard error of each difference, and whether it is a paired one."""
-    columns = ("measure", "value", "mcse", "used", "lower", "upper")
-    one, other = (
-        both[[f"{name}_{side}" for name in columns]].set_axis(columns, axis=1) for side in "ab"
-    )
-    independent: Floats = np.hypot(errors(one, by_limits=True), errors(other, by_limits=True))
-    paired = np.array([paired_errors.get(key, np.nan) for key in both.index], dtype=float)
-    used = np.minimum(one["used"].to_numpy(dtype=float), other["used"].to_numpy(dtype=float))
-    known = np.isfinite(paired)
-    # Of a share never below that of half a replicate, so that 0 and 1 have one.
-    paired = np.where(shares(one), np.maximum(paired, 1 / (used + 2)), paired)
-    return np.where(known, paired, independent), known
 
 
 def judged(made: pd.DataFrame, both: pd.DataFrame, alpha: float, tolerance: float) -> pd.DataFrame:

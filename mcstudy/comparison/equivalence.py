@@ -178,13 +178,10 @@ def distances(values: Floats, others: Floats, replicate: NDArray[np.int64]) -> d
         int(parted[0]) if len(parted) else -1,
         int(farthest),
     )
-    quantiles = [
-        quantile
-        for kind in (absolute, relative)
-        for quantile in (
-            np.quantile(kind, _QUANTILES, method="inverted_cdf").tolist()
-            if len(kind)
-            else [np.nan] * len(_QUANTILES)
-        )
-    ]
-    return dict(zip(_COUNTS, counts, strict=True)) | dict(zip(_DISTANCES, quantiles, strict=True))
+    quantiles = np.full((2, len(_QUANTILES)), np.nan)
+    if len(absolute):
+        quantiles[:] = [
+            np.quantile(of, _QUANTILES, method="inverted_cdf") for of in (absolute, relative)
+        ]
+    numbers = (*counts, *quantiles.ravel().tolist())
+    return dict(zip((*_COUNTS, *_DISTANCES), numbers, strict=True))

@@ -101,31 +101,43 @@ def published_cells(
     ours = run.loc[place.dropna().astype(int)]
     vague = _vague(found, ours)
     found, ours = found[~vague], ours[~vague]
+    digits = np.full(len(found), np.nan)
+    if "digits" in found and "digits" not in names:  # it may be a factor
+        digits = _digits(published.name, found)
+    ours, theirs, source = _with_errors(ours, found, digits)
+    notes = [source, *_not_used(table, performance, names)]
+    if vague.any():
+        count = int(vague.sum())
+        widths, verb = ("width rests", "is") if count == 1 else ("widths rest", "are")
+        notes.insert(
+            1, f"{count} mean {widths} on a few very wide intervals and {verb} not compared"
+        )
+    return ours, theirs, table[place.isna()], tuple(notes)
+
+
+def _with_errors(
+    ours: pd.DataFrame, found: pd.DataFrame, digits: Floats
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Return the cells of both with their errors, and where those of the table come from."""
     missing = np.full(len(found), np.nan)
     numbers = {
         name: found[name].to_numpy(dtype=float) if name in found else missing
         for name in ("value", "mcse", "replicates")
     }
-    is_factor = "digits" in names
-    digits = _digits(published.name, found) if "digits" in found and not is_factor else missing
-    value, printed = numbers["value"], numbers["mcse"]
+    value, printed, replicates = numbers.values()
     used = ours["used"].to_numpy(dtype=float)
     share = np.where(shares(ours), np.clip(value, 0, 1), 0)
     if_right = np.sqrt(share * (1 - share) / used)
     own = np.maximum(errors(ours, by_limits=True), if_right)
-    for_so_many = own * np.sqrt(used / numbers["replicates"])
+    for_so_many = own * np.sqrt(used / replicates)
     as_ours = (np.isnan(printed) | (printed == 0)) & ~np.isnan(for_so_many)
     error = np.where(as_ours, for_so_many, printed)
     rounding = 10.0**-digits / np.sqrt(12)
     total = np.hypot(np.nan_to_num(error), np.nan_to_num(rounding))
-    replicates = np.where(np.isnan(numbers["replicates"]), used, numbers["replicates"])
+    replicates = np.where(np.isnan(replicates), used, replicates)
     theirs = ours.assign(value=value, mcse=total, used=replicates, replicates=replicates)
-    notes = (
-        _errors_in_words(as_ours, np.isnan(error)),
-        *([_left_out(int(vague.sum()))] if vague.any() else []),
-        *_not_used(table, performance, names),
-    )
-    return _limited(ours, own), _limited(theirs, total), table[place.isna()], notes
+    source = _errors_in_words(as_ours, np.isnan(error))
+    return _limited(ours, own), _limited(theirs, total), source
 
 
 def _vague(found: pd.DataFrame, ours: pd.DataFrame) -> NDArray[np.bool_]:
@@ -141,11 +153,6 @@ def _vague(found: pd.DataFrame, ours: pd.DataFrame) -> NDArray[np.bool_]:
     return vague & (ours["measure"] == "width").to_numpy()
 
 
-def _left_out(count: int) -> str:
-    widths = "1 mean width rests" if count == 1 else f"{count} mean widths rest"
-    return f"{widths} on a few very wide intervals and {'is' if count == 1 else 'are'} not compared"
-
-
 def _digits(where: str, found: pd.DataFrame) -> Floats:
     """Return to how many decimals each value is rounded; NaN where that is not known."""
     made = pd.to_numeric(found["digits"], errors="coerce").astype(float)
@@ -156,14 +163,12 @@ def _digits(where: str, found: pd.DataFrame) -> Floats:
             f"{where}: row {row} has digits {value}; give a whole number of 0 or more, or leave it "
             "empty"
         )
-    decimals: Floats = np.asarray(made, dtype=float)
-    return decimals
+    return np.asarray(made, dtype=float)
 
 
 def _limited(cells: pd.DataFrame, error: Floats) -> pd.DataFrame:
     """Return cells with limits that have this error."""
-    limits = {"lower": cells["value"] - Z * error, "upper": cells["value"] + Z * error}
-    made = cells.assign(**limits)
+    made = cells.assign(lower=cells["value"] - Z * error, upper=cells["value"] + Z * error)
     made.attrs.update(cells.attrs)
     return made
 

@@ -34,6 +34,7 @@ FALSE_ALARM = 0.01
 """The chance that independent replicates are said to depend."""
 _SHOWN = 5  # data sets with outliers
 _KEY = "condition"  # no factor has this name
+_OF_RANKING = ("estimand", "interval", "measure", "ranking", "differs_in")
 _OF_DEPENDENCE = ("method", "estimand", "correlation", "z", "pairs", "cells", "beyond")
 _OF_OUTLIERS = ("replicate", "method", "estimand", "number", "value", "distance", "of_mse")
 _KEPT = 100  # outliers in the frame
@@ -68,15 +69,8 @@ def ranking_check(
         other = frame[frame["ranking"] != "same"].drop_duplicates(names)
         said.append(_turned(measure, int(failed.sum()), other["ranking"]))
         # As the frame names them, where a factor has the name of one of its columns.
-        shown = [
-            *varying(frame, names[:-2]),
-            "estimand",
-            "interval",
-            "measure",
-            "ranking",
-            "differs_in",
-        ]
-        turned.append(other.assign(measure=measure)[shown])
+        varied = varying(frame, names[:-2])
+        turned.append(other.assign(measure=measure)[[*varied, *_OF_RANKING]])
     if not said:
         return Check(RANKING, Verdict.UNKNOWN, f"{'; '.join(dict.fromkeys(unknown))}.")
     frame = pd.concat(turned, ignore_index=True)
@@ -149,12 +143,8 @@ class _Found:
     def add(self, rows: ConditionRows) -> None:
         for name, method in rows.methods.items():
             for estimand, of in method.estimands.items():
-                cell = {
-                    "factors": rows.factors,
-                    _KEY: rows.condition,
-                    "method": name,
-                    "estimand": estimand,
-                }
+                cell = {"factors": rows.factors, _KEY: rows.condition}
+                cell |= {"method": name, "estimand": estimand}
                 made = serial_correlation(method.replicate, of.main)
                 if made is None:
                     self.untold += int(np.isfinite(of.main).any())
@@ -213,12 +203,14 @@ def _dependence(found: _Found, words: Words) -> Check:
             "equal, and no cell has them."
         )
         return Check(DEPENDENCE, Verdict.UNKNOWN, said)
-    cells = pd.DataFrame(found.serial)
+    cells = pd.DataFrame(found.serial).rename(columns={"value": "correlation"})
     count = len(cells)
     limit = NormalDist().inv_cdf(1 - FALSE_ALARM / (2 * count))
     cells = cells.assign(size=cells["z"].abs(), over=cells["z"].abs() > limit)
     cells = cells.sort_values("size", ascending=False, kind="stable")
-    frame = _largest(cells, words)
+    of_method = cells.groupby("method")["over"]
+    cells = cells.assign(cells=of_method.transform("size"), beyond=of_method.transform("sum"))
+    frame = _frame(cells.drop_duplicates("method"), _OF_DEPENDENCE, words)
     first, over = cells.iloc[0], int(cells["over"].sum())
     where = words.cell({**first["factors"], **first[["method", "estimand"]].to_dict()})
     worst = f"{first['z']:.1f} ({where})"
@@ -242,27 +234,13 @@ def _dependence(found: _Found, words: Words) -> Check:
     return Check(DEPENDENCE, Verdict.WARNING, said, advice, frame)
 
 
-def _largest(cells: pd.DataFrame, words: Words) -> pd.DataFrame:
-    """Return the first cell of each method, which has the largest |z|."""
-    lines = [
-        {
-            **_levels(some["factors"].iloc[0], words, _OF_DEPENDENCE),
-            "method": method,
-            "estimand": some["estimand"].iloc[0],
-            "correlation": some["value"].iloc[0],
-            "z": some["z"].iloc[0],
-            "pairs": some["pairs"].iloc[0],
-            "cells": len(some),
-            "beyond": int(some["over"].sum()),
-        }
-        for method, some in cells.groupby("method", sort=False)
-    ]
+def _frame(rows: pd.DataFrame, names: tuple[str, ...], words: Words) -> pd.DataFrame:
+    """Return some columns of the rows, after those factors that vary."""
+    lines = []
+    for row in rows.to_dict("records"):
+        factors = beside({name: row["factors"][name] for name in words.factors}, names)
+        lines.append({**factors, **{name: row[name] for name in names}})
     return with_labels(pd.DataFrame(lines), words.labels)
-
-
-def _levels(factors: Mapping[str, Any], words: Words, taken: tuple[str, ...]) -> dict[str, Any]:
-    """Return the factors that vary, beside the columns of a frame."""
-    return beside({name: factors[name] for name in words.factors}, taken)
 
 
 def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Words) -> Check:
@@ -297,15 +275,7 @@ def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Wor
             _replay(folder, record, row[_KEY], row["replicate"])
             for row in sets.head(_SHOWN).to_dict("records")
         )
-    rows = far.head(_KEPT).to_dict("records")
-    lines = [
-        {
-            **_levels(row["factors"], words, _OF_OUTLIERS),
-            **{name: row[name] for name in _OF_OUTLIERS},
-        }
-        for row in rows
-    ]
-    frame = with_labels(pd.DataFrame(lines), words.labels)
+    frame = _frame(far.head(_KEPT), _OF_OUTLIERS, words)
     return Check(OUTLIERS, Verdict.WARNING, said, " ".join([advice, *beside]), frame, commands)
 
 

@@ -27,6 +27,7 @@ _COMPARED = {
     "coverage_difference": "coverage",
     "rejection_difference": "rejection",
 }
+_CELLS = "Replicates for single cells"
 _TWO = 2.0  # Monte Carlo errors, by which a difference is told from 0
 _STD_ERROR = "std_error"
 _MOST = "largest share"  # of a condition
@@ -168,10 +169,10 @@ def _margins(some: pd.DataFrame, performance: pd.DataFrame, level: float) -> Flo
         "bias_difference": MATTERS * rmse,
         "mean_difference": MATTERS * spread,
         "mse_difference": MATTERS * rmse**2,
-        "coverage_difference": np.full(len(some), coverage_margin(level)),
-        "rejection_difference": np.full(len(some), coverage_margin(level)),
     }
-    made: Floats = np.select([some["measure"] == name for name in of], list(of.values()), np.nan)
+    # A coverage or a rejection rate is a share.
+    share = coverage_margin(level)
+    made: Floats = np.select([some["measure"] == name for name in of], list(of.values()), share)
     return made
 
 
@@ -186,7 +187,7 @@ def _by_cell(
 
 def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
     """Compare the errors of bias and coverage with what they should tell."""
-    name, margin = "Replicates for single cells", coverage_margin(level)
+    margin = coverage_margin(level)
     # Where nothing has a true value the means stand for the biases.
     measured = set(performance["measure"])
     one, unit, of = (
@@ -204,7 +205,7 @@ def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
         return _precision_of_tests(tests[tests["value"].notna()], margin, words)
     if not np.isfinite(ratio).any():
         said = f"No {one} has a Monte Carlo error: that takes two estimates of a cell that differ."
-        return Check(name, Verdict.UNKNOWN, said)
+        return Check(_CELLS, Verdict.UNKNOWN, said)
     said = f"The Monte Carlo error is at most {np.nanmax(ratio):.2g} of the {unit} for a {one}"
     where = f"Largest: {_place(biases, ratio, words)}"
     needed = _needed(biases, ratio, MATTERS)
@@ -219,37 +220,29 @@ def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
         needed = max(needed, _needed(covers[near], at_level[near], margin))
     what = f"a {one} of {MATTERS:g} of the {unit}"
     what += f" and a coverage {margin:.3g} off {level:g}" if len(covers) else ""
-    if not needed:
-        return Check(
-            name,
-            Verdict.FINE,
-            f"{said}.",
-            f"{where}. Everywhere {what} are at least twice the error.",
-        )
     counts = performance["replicates"]
     now = " to ".join(f"{n:,}" for n in sorted({int(counts.min()), int(counts.max())}))
-    advice = (
-        f"{where}. For {what} to be twice the error everywhere takes about {about(needed)} "
-        f"replicates a condition (now {now})."
-    )
-    return Check(name, Verdict.WARNING, f"{said}.", advice)
+    return _judged(said, where, (what, "are"), needed, now)
 
 
 def _precision_of_tests(cells: pd.DataFrame, margin: float, words: Words) -> Check:
     """Compare the errors of rejection rates with what they should tell."""
-    name, error = "Replicates for single cells", errors(cells)
-    said = f"The Monte Carlo error is at most {np.nanmax(error):.2g} for a rejection rate."
-    where = f"Largest: {_place(cells, error, words)}."
-    needed = _needed(cells, error, margin)
+    error, now = errors(cells), f"{int(cells['replicates'].max()):,}"
+    said = f"The Monte Carlo error is at most {np.nanmax(error):.2g} for a rejection rate"
+    where = f"Largest: {_place(cells, error, words)}"
+    return _judged(said, where, (f"{margin:.3g}", "is"), _needed(cells, error, margin), now)
+
+
+def _judged(said: str, where: str, what: tuple[str, str], needed: float, now: str) -> Check:
+    """Return the check of single cells: whether all have the replicates to tell what is asked."""
     if not needed:
-        advice = f"{where} Everywhere {margin:.3g} is at least twice the error."
-        return Check(name, Verdict.FINE, said, advice)
-    now = f"{int(cells['replicates'].max()):,}"
+        advice = f"{where}. Everywhere {' '.join(what)} at least twice the error."
+        return Check(_CELLS, Verdict.FINE, f"{said}.", advice)
     advice = (
-        f"{where} For {margin:.3g} to be twice the error everywhere takes about {about(needed)} "
+        f"{where}. For {what[0]} to be twice the error everywhere takes about {about(needed)} "
         f"replicates a condition (now {now})."
     )
-    return Check(name, Verdict.WARNING, said, advice)
+    return Check(_CELLS, Verdict.WARNING, f"{said}.", advice)
 
 
 def _place(cells: pd.DataFrame, error: Floats, words: Words) -> str:

@@ -158,10 +158,9 @@ def failure_overlap(
             here, there = fails[places], fails_second[places_second]
             expected = float(here.sum() * there.sum() / count) if count else np.nan
             counts = (count, int(here.sum()), int(there.sum()), int((here & there).sum()), expected)
-            names = {"method": name, "other": other}
-            line = beside(rows.factors, _TAKEN) | names | dict(zip(_COUNTS, counts, strict=True))
-            lines.append(line)
-    frame = pd.DataFrame(lines, columns=None if lines else [*_NAMES, *_COUNTS])
+            own = dict(zip(_TAKEN, (name, other, *counts), strict=True))
+            lines.append(beside(rows.factors, _TAKEN) | own)
+    frame = pd.DataFrame(lines, columns=None if lines else [*_TAKEN])
     return Overlap(with_labels(frame, record.get("labels", {})), words)
 
 

@@ -65,10 +65,8 @@ def error_of_difference(
     if np.array_equal(replicate, other_replicate):
         difference = one - other
     else:
-        union = np.union1d(replicate, other_replicate)
-        difference = np.zeros(len(union))
-        difference[np.searchsorted(union, replicate)] += one
-        difference[np.searchsorted(union, other_replicate)] -= other
+        here, there = by_replicate([(one, replicate), (other, other_replicate)])
+        difference = here - there
     with np.errstate(over="ignore"):
         return float(np.sqrt((difference**2).sum()))
 
@@ -212,12 +210,9 @@ def of_limits(measure: str, cell: Cell) -> Floats:
             centre = float(estimates.mean()) if len(estimates) else np.nan
         true = (lower <= centre) & (centre <= upper)
     if measure == "coverage_of_all":
-        of_all: Floats = true.astype(float)
-        if cell.as_given is not None:
-            of_all = np.where(np.isfinite(cell.as_given.truth), of_all, np.nan)
-        return of_all
-    exist: Floats = np.where(np.isnan(lower) | np.isnan(upper), np.nan, true.astype(float))
-    return exist
+        has_truth = cell.as_given is None or np.isfinite(cell.as_given.truth)
+        return np.where(has_truth, true.astype(float), np.nan)
+    return np.where(np.isnan(lower) | np.isnan(upper), np.nan, true.astype(float))
 
 
 OF_LIMITS = frozenset(INTERVAL_MEASURES) - {"rejection"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mcstudy.analysis.load import ConditionRows, EstimandRows, rows_by_condition, without_skipped
 from mcstudy.analysis.select import beside, factor_columns, varying, with_labels
@@ -150,11 +151,9 @@ class _Found:
                     self.untold += int(np.isfinite(of.main).any())
                 else:
                     self.serial.append({**cell, **made._asdict(), "p": made.p_value})
-                for number in self._far(of):
-                    replicate = int(method.replicate[number.pop("place")])
-                    self.far.append({**cell, "replicate": replicate, **number})
+                self.far += [cell | far for far in self._far(of, method.replicate)]
 
-    def _far(self, of: EstimandRows) -> Iterator[dict[str, Any]]:
+    def _far(self, of: EstimandRows, replicate: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
         """Yield the estimates and standard errors of a cell that are far from the others."""
         square = np.where(np.isfinite(of.estimate), (of.estimate - of.truth) ** 2, 0.0)
         for what, values in (("estimate", of.estimate), ("std_error", of.std_error)):
@@ -171,7 +170,7 @@ class _Found:
             for place in places:
                 share = square[place] / square.sum() if what == "estimate" else np.nan
                 yield {
-                    "place": place,
+                    "replicate": int(replicate[place]),
                     "number": what,
                     "value": float(values[place]),
                     "distance": float(distance[place]),
@@ -245,15 +244,15 @@ def _frame(rows: pd.DataFrame, names: tuple[str, ...], words: Words) -> pd.DataF
 
 def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Words) -> Check:
     """Count what is far from its cell; name the data sets of the farthest."""
-    beside = []
+    also = []
     if found.heavy:
-        beside.append(
+        also.append(
             f"In {counted(found.heavy, 'cell')} more than {100 * _HEAVY:g} % are that far: a heavy "
             "tail, of which no single numbers are listed."
         )
     if found.constant:
         verb = "is" if found.constant == 1 else "are"
-        beside.append(
+        also.append(
             f"{counted(found.constant, 'cell')} {verb} left out: most of the numbers are equal."
         )
     rule = f"more than {FAR:g} robust standard deviations from the median of"
@@ -262,7 +261,7 @@ def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Wor
         return Check(OUTLIERS, Verdict.FINE, "There are no estimates, so none is an outlier.")
     if not found.far:
         said = f"No single one of {of} is {rule} its cell."
-        return Check(OUTLIERS, Verdict.FINE, said, " ".join(beside))
+        return Check(OUTLIERS, Verdict.FINE, said, " ".join(also))
     far = pd.DataFrame(found.far).sort_values("distance", ascending=False, kind="stable")
     are = "is" if len(far) == 1 else "are"
     sets = far.drop_duplicates([_KEY, "replicate"])
@@ -276,7 +275,7 @@ def _outliers(found: _Found, folder: Path, record: Mapping[str, Any], words: Wor
             for row in sets.head(_SHOWN).to_dict("records")
         )
     frame = _frame(far.head(_KEPT), _OF_OUTLIERS, words)
-    return Check(OUTLIERS, Verdict.WARNING, said, " ".join([advice, *beside]), frame, commands)
+    return Check(OUTLIERS, Verdict.WARNING, said, " ".join([advice, *also]), frame, commands)
 
 
 def _replay(folder: Path, record: Mapping[str, Any], condition: str, replicate: int) -> str:

@@ -192,8 +192,7 @@ def unlikely(pairs: Iterable[tuple[float, float]]) -> bool:
 def ties_of(values: Floats) -> NDArray[np.int64]:
     """Return how often each value occurs."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    ties: NDArray[np.int64] = count[place]
-    return ties
+    return count[place]
 
 
 def conditions_of_both(a: Path, b: Path) -> Iterator[tuple[ConditionRows, ConditionRows]]:

@@ -176,19 +176,10 @@ def two_runs(
     if both.empty:
         raise ResultsError(f"{a.folder} and {b.folder} have no cell in common to compare")
     paired_errors, notes = pair_runs((a.folder, b.folder), (a.study, b.study))
-    frame = compared(
-        both,
-        dimensions(a.performance),
-        paired_errors=paired_errors,
-        alpha=alpha,
-        tolerance=tolerance,
-    )
-    only_a, only_b = (
-        one[one["value"].notna() & ~one.index.isin(both.index)][[*dimensions(one), "value"]]
-        for one in frames
-    )
-    only = only_a.reset_index(drop=True), only_b.reset_index(drop=True)
-    return TwoRuns(frame, *only, alpha, (*notes, *different_lengths(both)))
+    frame = compared(both, dimensions(a.performance), paired_errors, alpha, tolerance)
+    alone = (one[one["value"].notna() & ~one.index.isin(both.index)] for one in frames)
+    only_a, only_b = (one[[*dimensions(one), "value"]].reset_index(drop=True) for one in alone)
+    return TwoRuns(frame, only_a, only_b, alpha, (*notes, *different_lengths(both)))
 
 
 def _with_published(
@@ -208,13 +199,7 @@ def _with_published(
     names, only = ("run", PUBLISHED), (performance.iloc[:0], alone.reset_index(drop=True))
     if table is a:
         frames, names, only = frames[::-1], names[::-1], only[::-1]
-    frame = compared(
-        in_both(*frames),
-        dimensions(performance),
-        paired_errors={},
-        alpha=alpha,
-        tolerance=tolerance,
-    )
+    frame = compared(in_both(*frames), dimensions(performance), {}, alpha, tolerance)
     return TwoRuns(frame, *only, alpha, notes, names)
 
 
@@ -227,7 +212,6 @@ def in_both(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 def compared(
     both: pd.DataFrame,
     names: list[str],
-    *,
     paired_errors: Mapping[str, float],
     alpha: float,
     tolerance: float,

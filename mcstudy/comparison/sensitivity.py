@@ -183,15 +183,11 @@ def sensitivity(
     methods = record.get(METHODS_IN_ORDER, ())
     formed = measure in INTERVAL_MEASURES
     for rows in map(without_skipped, rows_by_condition(folder, formed=formed)):
-        for (estimand, interval), fits in _cells(rows, measure, words):
+        for estimand, interval, fits in _cells(rows, measure, words):
             if len(fits) > 1:
-                cell: dict[str, object] = {
-                    **rows.factors,
-                    "estimand": estimand,
-                    "interval": interval,
-                }
+                cell = {"estimand": estimand, "interval": interval}
                 for method, line in _lines(fits, judge, methods):
-                    labels.append(cell | {"method": method})
+                    labels.append({**rows.factors, **cell, "method": method})
                     numbers_of.append(line)
             elif interval is not None:
                 alone.add(f"{interval} ({', '.join(fits)})")
@@ -209,13 +205,13 @@ def sensitivity(
 
 def _cells(
     rows: ConditionRows, measure: str, failed: Collection[str]
-) -> list[tuple[tuple[str, str | None], dict[str, Fits]]]:
-    """Return by estimand, and for a measure of intervals by interval, the fits of each method.
+) -> Iterator[tuple[str, str | None, dict[str, Fits]]]:
+    """Yield by estimand, and for a measure of intervals by interval, the fits of each method.
 
     A method without any estimate is there too, and failed; one whose fits lack the interval is not.
-    Where each method has one interval, these are ranked together, whatever their names.
+    Where each method has one interval, these are ranked together (``default / wald``).
     """
-    found: dict[tuple[str, str | None], dict[str, Fits]] = {}
+    found: dict[str, dict[str | None, dict[str, Fits]]] = {}
     for name, method in rows.methods.items():
         ended = failed_fits(method, failed, ())
         for estimand, of in method.estimands.items():
@@ -227,26 +223,14 @@ def _cells(
                 if interval and missing.all() and np.isfinite(of.estimate).any():
                     continue
                 fits = Fits(method.replicate, cell, lost | missing)
-                found.setdefault((estimand, interval), {})[name] = fits
-    cells = _only_intervals_joined(found) if measure in INTERVAL_MEASURES else found
-    return sorted(cells.items(), key=lambda item: (item[0][0], item[0][1] or ""))
-
-
-def _only_intervals_joined(
-    found: Mapping[tuple[str, str | None], dict[str, Fits]],
-) -> dict[tuple[str, str | None], dict[str, Fits]]:
-    """Return the cells, those of an estimand as one (``default / wald``) if no method has two."""
-    by_estimand: dict[str, dict[str | None, dict[str, Fits]]] = {}
-    for (estimand, interval), fits in found.items():
-        by_estimand.setdefault(estimand, {})[interval] = fits
-    made: dict[tuple[str, str | None], dict[str, Fits]] = {}
-    for estimand, of in by_estimand.items():
-        all_fits = {method: each for fits in of.values() for method, each in fits.items()}
-        if len(all_fits) == sum(map(len, of.values())):
-            made[estimand, " / ".join(sorted(filter(None, of)))] = all_fits
+                found.setdefault(estimand, {}).setdefault(interval, {})[name] = fits
+    for estimand, by_interval in sorted(found.items()):
+        joined = {method: of for each in by_interval.values() for method, of in each.items()}
+        if len(joined) == sum(map(len, by_interval.values())):
+            yield estimand, " / ".join(sorted(filter(None, by_interval))) or None, joined
         else:
-            made |= {(estimand, interval): fits for interval, fits in of.items()}
-    return made
+            for interval in sorted(filter(None, by_interval)):
+                yield estimand, interval, by_interval[interval]
 
 
 def _lines(

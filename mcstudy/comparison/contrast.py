@@ -90,13 +90,12 @@ class Contrast(Printed):
         """Return a table of the differences."""
         from mcstudy.tables.table import table  # it imports much that a run does without
 
-        measures = levels_of(self.frame, "measure")
         names = [*factor_columns(self.frame), "estimand", "interval"]
         # By their names, which tell the target: 0 of differences, 1 of ratios.
         ending = RATIO if self.ratio else DIFFERENCE
         shown = self.frame.assign(measure=self.frame["measure"] + ending).drop(columns="paired")
         shown.attrs |= self.frame.attrs
-        measures = [f"{name}{ending}" for name in measures]
+        measures = levels_of(shown, "measure")
         across = ["measure"] if self.factor == _METHOD else ["measure", _METHOD]
         block = table(shown, measures, rows=varying(shown, names), columns=across).document()
         one, other = (

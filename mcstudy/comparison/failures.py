@@ -196,22 +196,17 @@ def failures_by_condition(
     folder: Path, failed: Collection[str], chosen: Chosen
 ) -> Iterator[tuple[ConditionRows, Failures]]:
     """Yield each condition with the failures of its methods, pieces of it put together."""
-    last: ConditionRows | None = None
-    found: Failures = {}
-    for rows in map(without_skipped, rows_by_condition(folder, formed=False)):
-        if rows.condition not in chosen.conditions:
-            continue
-        if rows.first and last is not None:
-            yield last, found
-        found = {} if rows.first else found
-        last = rows
-        for name in chosen.some("method", rows.methods):
-            method = rows.methods[name]
-            before = found[name][1] if name in found else False
-            estimands = chosen.some("estimand", method.estimands)
-            found[name] = method, failed_fits(method, failed, estimands) | before
-    if last is not None:
-        yield last, found
+    pieces = map(without_skipped, rows_by_condition(folder, formed=False))
+    wanted = (rows for rows in pieces if rows.condition in chosen.conditions)
+    for _, group in itertools.groupby(wanted, lambda rows: rows.condition):
+        found: Failures = {}
+        for rows in group:
+            for name in chosen.some("method", rows.methods):
+                method = rows.methods[name]
+                before = found[name][1] if name in found else False
+                estimands = chosen.some("estimand", method.estimands)
+                found[name] = method, failed_fits(method, failed, estimands) | before
+        yield rows, found
 
 
 def warning_kinds(

@@ -292,15 +292,12 @@ def _of_tests(
     one, other = sides
     own = {name: (one.estimands[name].p_value, other.estimands[name].p_value) for name in names}
     both = {name: (p, q) for name, (p, q) in own.items() if p is not None and q is not None}
-    tested = tuple(both)
-    if tested:
+    if both:
         p_values = np.stack([p[one.places] for p, _ in both.values()])
         reference = np.stack([q[other.places] for _, q in both.values()])
-        missing = np.full_like(p_values, np.nan)
-        pair = Pair(np.nan, missing, missing, p_values=p_values, reference_p_values=reference)
         for name, alpha in rejection_at(alphas).items():
             measure = name.replace(REJECTION, f"{REJECTION}_difference", 1)
-            yield tested, TEST, measure, test_difference(pair, alpha)
+            yield tuple(both), TEST, measure, test_difference(p_values, reference, alpha)
 
 
 @dataclass

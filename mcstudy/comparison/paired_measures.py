@@ -36,8 +36,6 @@ class Pair:
         Arrays of the same shape: one interval of each.
     null : float, or array of shape (K, 1), optional
         The value that the intervals test.
-    p_values, reference_p_values : array of shape (R,) or (K, R), optional
-        Of a test by each.
     """
 
     truth: float | Floats
@@ -46,8 +44,6 @@ class Pair:
     limits: Limits | None = None
     reference_limits: Limits | None = None
     null: float | Floats = np.nan
-    p_values: Floats | None = None
-    reference_p_values: Floats | None = None
 
     def of_estimates(self, measure: Callable[[Floats, Floats, Any], Measured]) -> Measured:
         """Return a measure of both estimates and the truth, where both estimates are finite."""
@@ -183,13 +179,10 @@ def rejection_difference(pair: Pair) -> Measured:
     )
 
 
-def test_difference(pair: Pair, alpha: float) -> Measured:
+def test_difference(p_values: Floats, reference: Floats, alpha: float) -> Measured:
     """Share of p-values of at most alpha, less that of the reference; as `coverage_difference`."""
-    one, other = pair.p_values, pair.reference_p_values
-    assert one is not None
-    assert other is not None
-    exist = ~(np.isnan(one) | np.isnan(other))
-    return over(exist, lambda p, q: share_difference(p <= alpha, q <= alpha), one, other)
+    exist = ~(np.isnan(p_values) | np.isnan(reference))
+    return over(exist, lambda p, q: share_difference(p <= alpha, q <= alpha), p_values, reference)
 
 
 def width_difference(pair: Pair) -> Measured:

@@ -43,8 +43,8 @@ from mcstudy.comparison.influence import (
     contributions,
     error_of_difference,
     error_of_truths,
+    in_both,
     paired_or_independent,
-    sides_of,
     test_contributions,
 )
 from mcstudy.comparison.own_measures import DIFFERENCE, RATIO
@@ -157,9 +157,10 @@ def contrast(
     names = known_measures(performance, measure) if measure is not None else None
     names = names or [name for name in _SHOWN if (performance["measure"] == name).any()]
     some = select(performance, where)
-    some = some[some["measure"].isin(names) & some["value"].notna()]
-    both = _joined(some, factor, level, reference)
-    if both.empty:
+    some = some[some["measure"].isin(names)]
+    places = [name for name in (*factor_columns(some), _METHOD, *_PLACE) if name != factor]
+    both = in_both(*(_keyed(some, factor, one, places) for one in (level, reference)))
+    if both[0].empty:
         raise ResultsError(
             f"contrast: no cell has {', '.join(names)} at both levels of {factor} here"
         )
@@ -174,7 +175,9 @@ def contrast(
                 one, other, measures=names, record=record, paired=paired, ratio=ratio
             )
         }
-    frame = _differences(both, found, paired=paired, ratio=ratio)
+    numbers = _differences(*both, found, ratio=ratio)
+    numbers["paired"] &= paired
+    frame = both[0][places].reset_index(drop=True).assign(**numbers)
     if factor == _METHOD:
         frame.insert(list(frame.columns).index("estimand"), _METHOD, level)
     frame.attrs |= performance.attrs
@@ -211,26 +214,17 @@ def one_factor(text: str) -> tuple[str, list[str]]:
     return next(iter(pairs.items()))
 
 
-def _joined(some: pd.DataFrame, factor: str, level: Any, reference: Any) -> pd.DataFrame:
-    """Return the cells at both levels beside one another, in columns _a and _b, by their names."""
-    names = [*factor_columns(some), _METHOD, *_PLACE]
-    names.remove(factor)
-    sides = []
-    for one in (level, reference):
-        kept = some[some[factor].isna() if one is None else some[factor] == one]
-        keys = levels_by_row(columns_of(kept), names)
-        sides.append(kept.set_axis(pd.Index(keys, dtype=object, tupleize_cols=False), axis=0))
-    numbers = ["value", "mcse", "lower", "upper", "used", "replicates", "measure"]
-    both = sides[0][numbers].add_suffix("_a").join(sides[1][numbers].add_suffix("_b"), how="inner")
-    labels = sides[0].loc[both.index, names]
-    return pd.concat([labels, both], axis=1)
+def _keyed(some: pd.DataFrame, factor: str, level: Any, places: Sequence[str]) -> pd.DataFrame:
+    """Return the cells at a level, known by their levels of the others."""
+    kept = some[some[factor].isna() if level is None else some[factor] == level]
+    keys = levels_by_row(columns_of(kept), places)
+    return kept.set_axis(pd.Index(keys, dtype=object, tupleize_cols=False), axis=0)
 
 
 def _differences(
-    both: pd.DataFrame, found: Mapping[tuple[Any, ...], float], *, paired: bool, ratio: bool
-) -> pd.DataFrame:
-    """Return the differences, or ratios, with their errors and limits."""
-    one, other = sides_of(both)
+    one: pd.DataFrame, other: pd.DataFrame, found: Mapping[tuple[Any, ...], float], *, ratio: bool
+) -> dict[str, Any]:
+    """Return the differences, or ratios, with their errors and limits, by column."""
     first, second = (of["value"].to_numpy(dtype=float) for of in (one, other))
     own_errors = [errors(of, by_limits=True) for of in (one, other)]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -244,10 +238,9 @@ def _differences(
         told = (abs(first) > Z * own_errors[0]) & (abs(second) > Z * own_errors[1])
         value, error = np.where(told, value, np.nan), np.where(told, error, np.nan)
         lower, upper = with_log_limits(value, error, 0).limits or (lower, upper)
-    names = list(both.columns[: list(both.columns).index("value_a")])
-    counts = (both[[f"{name}_a", f"{name}_b"]].min(axis=1).to_numpy(dtype=int) for name in COUNTS)
-    numbers = dict(zip((*VALUES, *COUNTS), (value, error, lower, upper, *counts), strict=True))
-    return both[names].reset_index(drop=True).assign(**numbers, paired=known & paired)
+    counts = (np.minimum(*(of[n].to_numpy(dtype=int) for of in (one, other))) for n in COUNTS)
+    names = (*VALUES, *COUNTS, "paired")
+    return dict(zip(names, (value, error, lower, upper, *counts, known), strict=True))
 
 
 def _fits_of_both(

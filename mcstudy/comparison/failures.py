@@ -48,18 +48,17 @@ _MOST_LINES = 20  # of warnings: they follow the table that was asked for
 
 
 def failed_fits(
-    rows: MethodRows, failed: Collection[str], estimands: Iterable[str] | None = None
+    rows: MethodRows, failed: Collection[str], estimands: Iterable[str]
 ) -> NDArray[np.bool_]:
     """Return which fits failed: those of a status that counts as failed or without an estimate.
 
     `failed` may have "warned", for fits with a warning. `estimands` are those whose estimates must
-    be there, all by default.
+    be there.
     """
-    names = rows.estimands if estimands is None else estimands
     found: NDArray[np.bool_] = np.isin(rows.status.astype(str), [str(word) for word in failed])
     if WARNED in failed:
         found = found | rows.warned
-    for name in names:
+    for name in estimands:
         found = found | ~np.isfinite(rows.estimands[name].main)
     return found
 
@@ -230,11 +229,11 @@ def warning_kinds(
     return pd.DataFrame(lines, columns=["method", "message", "fits", "condition", "replicate"])
 
 
-def warnings_document(kinds: pd.DataFrame, labels: Labels | None = None) -> Document:
+def warnings_document(kinds: pd.DataFrame, labels: Labels) -> Document:
     """Return the kinds of warnings as they are shown."""
     lines = [
         (
-            label(labels or {}, row["method"], "method"),
+            label(labels, row["method"], "method"),
             str(row["fits"]),
             cut(row["message"], _MOST_LETTERS),
         )

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Replicates: TypeAlias = NDArray[np.int64]
-_NUMBERS = ("measure", "value", "mcse", "lower", "upper", "used", "replicates")
 
 
 def contributions(measure: str, cell: Cell) -> Floats:
@@ -71,12 +70,11 @@ def error_of_difference(
         return float(np.sqrt((difference**2).sum()))
 
 
-def sides_of(both: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the numbers in the columns with _a and in those with _b, by their own names."""
-    one, other = (
-        both[[f"{name}_{side}" for name in _NUMBERS]].set_axis(_NUMBERS, axis=1) for side in "ab"
-    )
-    return one, other
+def in_both(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the cells that have a value in both, known by their index; in the same order."""
+    one, other = (of[of["value"].notna()] for of in (one, other))
+    place = other.index.get_indexer(one.index)
+    return one[place >= 0], other.iloc[place[place >= 0]]
 
 
 def paired_or_independent(

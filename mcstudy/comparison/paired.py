@@ -112,48 +112,39 @@ class Side:
 
     def estimates(self, names: Names) -> Floats:
         """Return the estimates of each estimand in a row."""
-        return self._stacked("estimate", names, lambda of: of.estimate)
+        return self._rows("estimate", names, lambda of: of.estimate[self.places])
 
     def limits(self, names: Names, interval: str) -> tuple[Floats, Floats]:
         """Return the lower and the upper limits of an interval, each estimand in a row."""
-        lower = self._stacked(f"lower {interval}", names, lambda of: of.intervals[interval][0])
-        upper = self._stacked(f"upper {interval}", names, lambda of: of.intervals[interval][1])
-        return lower, upper
+
+        def limit(end: int) -> Floats:
+            key = f"limit {end} {interval}"
+            return self._rows(key, names, lambda of: of.intervals[interval][end][self.places])
+
+        return limit(0), limit(1)
 
     def truth(self, names: Names) -> Floats:
         """Return the true values, of errors 0, and NaN in the data sets that have none."""
-        return self._once(("truth", names), lambda: self._truth_of(names))
+
+        def own(of: EstimandRows) -> Any:
+            if of.own_truth is not None:
+                return np.where(np.isnan(of.own_truth[self.places]), np.nan, 0.0)
+            return of.truth[self.places] if isinstance(of.truth, np.ndarray) else float(of.truth)
+
+        return self._rows("truth", names, own)
 
     def truth_errors(self, names: Names) -> Floats:
         """Return the errors of the true values, of shape (K, 1)."""
-        return self._once(
-            ("error", names),
-            lambda: np.array([[mcse_of(self.estimands[name].truth)] for name in names]),
-        )
+        return self._rows("error", names, lambda of: mcse_of(of.truth))
 
-    def _truth_of(self, names: Names) -> Floats:
-        own: list[Any] = []
-        for of in (self.estimands[name] for name in names):
-            if of.own_truth is not None:
-                own.append(np.where(np.isnan(of.own_truth[self.places]), np.nan, 0.0))
-            elif isinstance(of.truth, np.ndarray):
-                own.append(of.truth[self.places])
-            else:
-                own.append(float(of.truth))
-        if not any(isinstance(truth, np.ndarray) for truth in own):
-            return np.array(own)[:, None]
-        return np.stack(np.broadcast_arrays(*map(np.atleast_1d, own)))
-
-    def _stacked(self, what: str, names: Names, column: Callable[[EstimandRows], Floats]) -> Floats:
-        rows = (column(self.estimands[name])[self.places] for name in names)
-        return self._once((what, names), lambda: np.stack(list(rows)))
-
-    def _once(self, key: tuple[str, Names], make: Callable[[], Floats]) -> Floats:
-        if key not in self._kept:
+    def _rows(self, what: str, names: Names, row: Callable[[EstimandRows], Any]) -> Floats:
+        """Return a row for each estimand, made once; of one number where none has more."""
+        if (what, names) not in self._kept:
             if len(self._kept) >= _STACKS:
                 self._kept.clear()
-            self._kept[key] = make()
-        return self._kept[key]
+            rows = (np.atleast_1d(row(self.estimands[name])) for name in names)
+            self._kept[what, names] = np.stack(np.broadcast_arrays(*rows))
+        return self._kept[what, names]
 
 
 def pairs_of(methods: Iterable[str], reference: str | None = None) -> list[tuple[str, str]]:

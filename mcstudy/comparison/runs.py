@@ -26,7 +26,7 @@ from mcstudy.analysis.select import (
 from mcstudy.arguments import counted, is_number, is_proportion, short
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
-from mcstudy.comparison.influence import paired_or_independent, sides_of
+from mcstudy.comparison.influence import in_both, paired_or_independent
 from mcstudy.comparison.published import Published, published_cells
 from mcstudy.comparison.same_data import cell_key, pair_runs
 from mcstudy.errors import ResultsError
@@ -173,13 +173,13 @@ def two_runs(
         return _with_published(a, b, where=where, alpha=alpha, tolerance=tolerance)
     frames = [keyed(select(results.performance, where)) for results in (a, b)]
     both = in_both(*frames)
-    if both.empty:
+    if both[0].empty:
         raise ResultsError(f"{a.folder} and {b.folder} have no cell in common to compare")
     paired_errors, notes = pair_runs((a.folder, b.folder), (a.study, b.study))
     frame = compared(both, dimensions(a.performance), paired_errors, alpha, tolerance)
-    alone = (one[one["value"].notna() & ~one.index.isin(both.index)] for one in frames)
+    alone = (one[one["value"].notna() & ~one.index.isin(both[0].index)] for one in frames)
     only_a, only_b = (one[[*dimensions(one), "value"]].reset_index(drop=True) for one in alone)
-    return TwoRuns(frame, only_a, only_b, alpha, (*notes, *different_lengths(both)))
+    return TwoRuns(frame, only_a, only_b, alpha, (*notes, *different_lengths(*both)))
 
 
 def _with_published(
@@ -203,34 +203,27 @@ def _with_published(
     return TwoRuns(frame, *only, alpha, notes, names)
 
 
-def in_both(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells that have a value in both, the columns of each with its suffix."""
-    both = one.add_suffix("_a").join(other.add_suffix("_b"), how="inner")
-    return both[both["value_a"].notna() & both["value_b"].notna()]
-
-
 def compared(
-    both: pd.DataFrame,
+    both: tuple[pd.DataFrame, pd.DataFrame],
     names: list[str],
     paired_errors: Mapping[str, float],
     alpha: float,
     tolerance: float,
 ) -> pd.DataFrame:
     """Return the frame of `TwoRuns`: the errors are those of pairs where these are known."""
-    made = both[[f"{name}_a" for name in names]]
-    made = made.set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
-    made = made.assign(value_a=both["value_a"], value_b=both["value_b"])
+    one, other = both
+    made = one[names].set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
+    made = made.assign(value_a=one["value"], value_b=other["value"])
     made["difference"] = made["value_b"] - made["value_a"]
-    one, other = sides_of(both)
     independent: Floats = np.hypot(errors(one, by_limits=True), errors(other, by_limits=True))
     made["error"], made["paired"] = paired_or_independent(one, other, paired_errors, independent)
     return judged(made, both, alpha, tolerance).reset_index(drop=True)
 
 
-def different_lengths(both: pd.DataFrame) -> Iterator[str]:
+def different_lengths(one: pd.DataFrame, other: pd.DataFrame) -> Iterator[str]:
     """Say where the runs have different numbers of replicates."""
-    counts = both[["replicates_a", "replicates_b"]].drop_duplicates().astype(int)
-    differ = [f"{a} and {b}" for a, b in counts.to_numpy().tolist() if a != b]
+    counts = zip(*(of["replicates"].astype(int) for of in (one, other)), strict=True)
+    differ = [f"{a} and {b}" for a, b in dict.fromkeys(counts) if a != b]
     if differ:
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
         yield (
@@ -252,18 +245,20 @@ def keyed(frame: pd.DataFrame) -> pd.DataFrame:
     return with_limits(frame).set_axis(pd.Index(keys, dtype=object), axis=0)
 
 
-def judged(made: pd.DataFrame, both: pd.DataFrame, alpha: float, tolerance: float) -> pd.DataFrame:
+def judged(
+    made: pd.DataFrame, both: tuple[pd.DataFrame, pd.DataFrame], alpha: float, tolerance: float
+) -> pd.DataFrame:
     """Add z, p-values and the outcome of each cell."""
     difference, error = made["difference"].to_numpy(dtype=float), made["error"].to_numpy()
-    used = both[["used_a", "used_b"]].to_numpy(dtype=float)
+    used, used_other = (of["used"].to_numpy(dtype=float) for of in both)
     identical = difference == 0
     scale = np.maximum(
-        both[["value_a", "value_b"]].abs().max(axis=1), both["mcse_a"] * np.sqrt(used[:, 0])
+        made[["value_a", "value_b"]].abs().max(axis=1), both[0]["mcse"] * np.sqrt(used)
     ).to_numpy(dtype=float)
     rounding = ~identical & (np.abs(difference) <= tolerance * scale)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(difference == 0, 0.0, difference / error)
-    degrees = used.min(axis=1) - 1
+    degrees = np.minimum(used, used_other) - 1
     p = np.full(len(z), np.nan)
     known = (degrees > 0) & ~np.isnan(z)
     p[known] = 2 * special.stdtr(degrees[known], -np.abs(z[known]))

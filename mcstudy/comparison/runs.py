@@ -214,6 +214,7 @@ def compared(
     one, other = both
     made = one[names].set_axis(list(beside(dict.fromkeys(names), _TAKEN)), axis=1)
     made = made.assign(value_a=one["value"], value_b=other["value"])
+    made.attrs = one.attrs if one.attrs == other.attrs else {}  # what is known of both studies
     made["difference"] = made["value_b"] - made["value_a"]
     independent: Floats = np.hypot(errors(one, by_limits=True), errors(other, by_limits=True))
     made["error"], made["paired"] = paired_or_independent(one, other, paired_errors, independent)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import bisect
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -69,45 +69,21 @@ _ALL = "--verbose, or mcstudy table"
 _Key: TypeAlias = tuple[Any, ...]
 
 
-@dataclass(frozen=True)
 class _Study:
-    """The table of measures of a study with what its names mean.
+    """The table of measures of a study with what its names mean."""
 
-    Parameters
-    ----------
-    table : Columns
-        The measures.
-    levels : list of tuple
-        Of the factors, by row of the table.
-    names, varied : list of str
-        The factors, and those with more than one level.
-    order : list of str
-        The methods.
-    labels : mapping of str to str
-        As in `Study`.
-    nulls : mapping of tuple to bool
-        By the levels of a condition and an estimand whether its true value is the null value.
-    own : set of str
-        The measures of the study's own.
-    """
-
-    table: Columns
-    levels: list[tuple[Any, ...]]
-    names: list[str]
-    varied: list[str]
-    order: list[str]
-    labels: Labels
-    nulls: Mapping[_Key, bool]
-    own: Set[str]
-
-    @classmethod
-    def of(cls, table: Columns, record: Mapping[str, Any]) -> _Study:
-        names = factor_columns(table)
-        levels = levels_by_row(table, names)
-        varied = [name for j, name in enumerate(names) if len({key[j] for key in levels}) > 1]
-        labels, nulls = record.get("labels", {}), null_hypotheses(record, names)
-        own = set(record.get("measures", {}))
-        return cls(table, levels, names, varied, method_order(record), labels, nulls, own)
+    def __init__(self, table: Columns, record: Mapping[str, Any]) -> None:
+        self.table = table
+        self.labels: Labels = record.get("labels", {})
+        self.order = method_order(record)
+        self.same = same_numbers(table, self.order)
+        self.own = set(record.get("measures", {}))  # measures of the study's own
+        self.names = factor_columns(table)
+        self.levels = levels_by_row(table, self.names)
+        by_factor = zip(self.names, zip(*self.levels, strict=True), strict=False)
+        self.varied = [name for name, levels in by_factor if len(set(levels)) > 1]
+        # By the levels of a condition and an estimand whether its true value is the null value.
+        self.nulls = null_hypotheses(record, self.names)
 
     @cached_property
     def measures(self) -> list[str]:
@@ -179,10 +155,6 @@ class _Study:
         words = label(self.labels, name, "measure")
         return cut(_SHOWN.get(words, words) + "".join(kind), _LONGEST)
 
-    def used(self, row: int) -> str:
-        """Return on how many replicates a number rests, of how many."""
-        return f"{self.table['used'][row]}/{self.table['replicates'][row]}"
-
     def bounds(self, row: int) -> tuple[float, float] | None:
         """Return the bounds of a coverage that lacks intervals."""
         return coverage_bounds(*(self.table[n][row] for n in ("measure", "value", *COUNTS)))
@@ -234,24 +206,22 @@ def performance_summary(
     verbose : bool, default False
         Every condition in any case.
     """
-    study = _Study.of(table, record)
-    same = same_numbers(table, study.order)
+    study = _Study(table, record)
     truths = record.get("truths")
     named = {name for of in (truths or {}).values() for name in of}
     named |= set(table["estimand"][table["measure"] == "bias"])  # of each data set its own
     without_truth = set(table["estimand"]) - named - {None} if truths is not None else set()
     parts = [
-        _Part.of(study, "Estimates", ("bias", "rmse"), left_out=without_truth),
-        _Part.of(study, "Estimates without a true value", ("mean",), only=without_truth),
-        _Part.of(study, "Intervals", ("coverage", *_REJECTION.values()), of="intervals"),
-        _Part.of(study, "Tests", tuple(_REJECTION.values()), of="tests"),
+        _Part(study, "Estimates", ("bias", "rmse"), left_out=without_truth),
+        _Part(study, "Estimates without a true value", ("mean",), only=without_truth),
+        _Part(study, "Intervals", ("coverage", *_REJECTION.values()), of="intervals"),
+        _Part(study, "Tests", tuple(_REJECTION.values()), of="tests"),
     ]
-    parts = [part.without(same) for part in parts]
     title = study.title(record["name"])
     for most in (len(table["measure"]),) if verbose else _MOST_ROWS:
         short = 0 if verbose else most
         blocks = [_section(study, part, short) for part in parts if part.measures]
-        blocks += [Block(lines=_said_of_same(study, same))] if same else []
+        blocks += [Block(lines=_said_of_same(study))] if study.same else []
         blocks.append(endings(table, study.order, study.labels, most=short))
         made = Document(title, [*blocks, *beside])
         if verbose or text(made).count("\n") < SCREEN:
@@ -283,39 +253,26 @@ def same_numbers(table: Columns, order: Sequence[str]) -> dict[str, str]:
     return same
 
 
-def _said_of_same(study: _Study, same: Mapping[str, str]) -> list[str]:
+def _said_of_same(study: _Study) -> list[str]:
     """Say in a line for each method that its numbers are those of another."""
-    words = {name: label(study.labels, name, "method") for pair in same.items() for name in pair}
+    said = "{}: every measure is that of {}, to the last bit"
     return [
-        f"{words[method]}: every measure is that of {words[other]}, to the last bit"
-        for method, other in same.items()
+        said.format(*(label(study.labels, name, "method") for name in pair))
+        for pair in study.same.items()
     ]
 
 
-@dataclass(frozen=True)
 class _Part:
-    """The measures of estimates, or those of intervals.
+    """The measures of estimates, of intervals or of tests.
 
-    Parameters
-    ----------
-    heading : str
-        Above their table.
-    measures : list of str
-        Those that have a number somewhere: what every study has, then its own.
-    found : mapping
-        By method, estimand and, of intervals, interval: the rows of each measure with a number.
-    unknown : list of tuple
-        The intervals without any.
+    `measures` are those that have a number somewhere: the `built_in` ones, then the study's own.
+    `found` has by method, estimand and, of intervals, interval the rows of each measure with a
+    number, `unknown` the intervals without any; neither has a method whose numbers are all those of
+    another. The estimands may be `only` some, or all but those `left_out`.
     """
 
-    heading: str
-    measures: list[str]
-    found: Mapping[_Key, Mapping[str, list[int]]]
-    unknown: list[_Key]
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         study: _Study,
         heading: str,
         built_in: Sequence[str],
@@ -323,45 +280,30 @@ class _Part:
         of: str = "estimates",
         only: Set[str] | None = None,
         left_out: Set[str] = frozenset(),
-    ) -> _Part:
-        """Return the part with the measures `built_in` and the study's own, of some estimands.
-
-        It is "of" estimates, intervals or tests.
-        """
+    ) -> None:
         missing = np.isnan(study.table["value"]).tolist()
         others = {*BUILT_IN, *_REJECTION.values(), WARNED} - study.own
         names = set(study.measures)
         wanted = {n for n in names if n not in others and not n.startswith(_OURS)} | {*built_in}
         found: dict[_Key, dict[str, list[int]]] = {}
         for row, name in enumerate(study.measures):
-            if name not in wanted:
-                continue
             _, estimand, interval = key = study.cells[row]
             kind = _KINDS.get(interval, "intervals")
-            if estimand in left_out or (only is not None and estimand not in only):
+            if name not in wanted or kind != of or estimand in left_out:
                 continue
-            if kind == of:
+            if only is None or estimand in only:
                 cell = found.setdefault(key if of == "intervals" else key[:2], {})
                 if not missing[row]:
                     cell.setdefault(name, []).append(row)
         order = in_order(dict.fromkeys(cell[0] for cell in found), study.order)
         cells = sorted(found, key=lambda cell: order.index(cell[0]))
+        cells = [cell for cell in cells if cell[0] not in study.same]
         measures = dict.fromkeys(name for cell in found.values() for name in cell)
         known = [name for name in built_in if name in measures]
-        unknown = [cell for cell in cells if not found[cell]] if of == "intervals" else []
-        return cls(
-            heading,
-            [*known, *(name for name in measures if name not in known)],
-            {cell: found[cell] for cell in cells if found[cell]},
-            unknown,
-        )
-
-    def without(self, methods: Collection[str]) -> _Part:
-        """Return the part without the cells of some methods."""
-        found = {cell: of for cell, of in self.found.items() if cell[0] not in methods}
-        return replace(
-            self, found=found, unknown=[cell for cell in self.unknown if cell[0] not in methods]
-        )
+        self.heading = heading
+        self.measures = [*known, *(name for name in measures if name not in known)]
+        self.found = {cell: found[cell] for cell in cells if found[cell]}
+        self.unknown = [cell for cell in cells if of == "intervals" and not found[cell]]
 
 
 def _section(study: _Study, part: _Part, most: int) -> Block:
@@ -415,13 +357,15 @@ def _every(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
     if most and len(found) > most:
         notes.append(f"{most} of {len(found)} rows; all: {_ALL}")
         found = found[:most]
+    firsts = [next(iter(places.values())) for _, _, places in found]
+    used, of = (study.table[name][firsts].tolist() for name in COUNTS)
     lines = []
-    for levels, cell, places in found:
+    for i, (levels, cell, places) in enumerate(found):
         numbers = [study.number(places[m]) if m in places else "-" for m in measures]
-        first = next(iter(places.values()))
-        extra = [study.used(first), bounds_in_words(study.bounds(first))]
+        count = "" if used == of else f"{used[i]}/{of[i]}"
         where = study.condition(levels, study.varied)
-        lines.append([where, *study.words(cell), *numbers, *extra])
+        bounds = bounds_in_words(study.bounds(firsts[i]))
+        lines.append([where, *study.words(cell), *numbers, count, bounds])
     names = ["condition", *_NAMES[: len(next(iter(part.found)))]]
     heads = [*names, *(study.head(measure) for measure in measures), "used/of", "bounds"]
     heading = f"{part.heading}: value {_ERROR}"
@@ -500,19 +444,14 @@ def _block(
     """Return a table without the columns behind its labels that say nothing."""
     columns = [[line[j] for line in lines] for j in range(len(heads))]
     kept = [
-        j
-        for j, head in enumerate(heads)
-        if j < labels
-        or (any(columns[j]) and not (head == "used/of" and all(map(_is_whole, columns[j]))))
+        j for j, head in enumerate(heads) if any(columns[j]) or (j < labels and head != "condition")
     ]
-    has_conditions = heads[0] == "condition"
-    grouped = has_conditions and len(set(columns[0])) < len(lines)
-    if has_conditions and not any(columns[0]):
-        kept, labels, has_conditions, grouped = kept[1:], labels - 1, False, False
+    labels = sum(j < labels for j in kept)
+    grouped = heads[kept[0]] == "condition" and len(set(columns[0])) < len(lines)
     rows = [
         [
             cut(line[j], _LONGEST_AT if heads[j] == "condition" else _LONGEST)
-            if short and j in kept[:labels] and not (j == 0 and grouped)
+            if short and j in kept[grouped:labels]
             else line[j]
             for j in kept
         ]
@@ -529,11 +468,6 @@ def _block(
         folds=True,
     )
     return Block(heading, grid, notes)
-
-
-def _is_whole(used: str) -> bool:
-    first, _, of = used.partition("/")
-    return first == of
 
 
 def ends_in_words(table: Columns) -> str:

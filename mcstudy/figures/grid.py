@@ -230,12 +230,10 @@ def _parted(low: float, wanted: float, high: float, far: float) -> alt.Scale:
             f"{round(w + share * (e - w)):02X}" for w, e in zip(_WHITE, end, strict=True)
         )
 
-    ends = (low, shade(_RED, (wanted - low) / far)), (high, shade(_BLUE, (high - wanted) / far))
-    stops = [ends[0], (wanted, shade(_WHITE, 0.0)), ends[1]]
-    kept = [stop for stop in stops if stop[0] != wanted or stop is stops[1]]
-    return alt.Scale(
-        domain=[value for value, _ in kept], range=[paint for _, paint in kept], interpolate="rgb"
-    )
+    # The target is one of the ends where all values are on one side of it.
+    stops = {low: shade(_RED, (wanted - low) / far), wanted: shade(_WHITE, 0.0)}
+    stops[high] = shade(_BLUE, (high - wanted) / far)
+    return alt.Scale(domain=list(stops), range=list(stops.values()), interpolate="rgb")
 
 
 def _tiles(
@@ -255,7 +253,7 @@ def _tiles(
         dark = f"datum.v > {(low + high) / 2 + (high - low) / 5}"
     else:
         far = max(max(abs(v - wanted) for v in values), 1e-12)
-        scale = _parted(min(low, wanted), wanted, max(high, wanted), far)
+        scale = _parted(min(wanted, low), wanted, max(wanted, high), far)
         dark = f"abs(datum.v - {wanted}) > {0.6 * far}"
     angle = -45 if max(map(len, across.known)) > 5 else 0
     below, beside = alt.Axis(labelAngle=angle), alt.Axis() if down.title else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import altair as alt
 
@@ -11,55 +11,15 @@ from mcstudy.figures.drawing import data, finished, free, line_at, tips
 from mcstudy.figures.style import FAINT, INK, PALETTE
 from mcstudy.labels import measure_words
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _BLUE = PALETTE[0]  # as the first method of every figure
 _WIDTH = 420  # pixels of both panels, one below the other
 
 
-class Solved(Protocol):
-    """What is drawn of a search: `mcstudy.planning.solve.Solution` has it."""
+def solution_figure(solution: Any) -> Any:
+    """Return the points by level, and below them the level by the replicates of each step.
 
-    @property
-    def factor(self) -> str:
-        """Whose level is sought."""
-
-    @property
-    def measure(self) -> str:
-        """What is to reach the target."""
-
-    @property
-    def target(self) -> float:
-        """What the measure is to be."""
-
-    @property
-    def cell(self) -> str:
-        """Of what, in words."""
-
-    @property
-    def level(self) -> float:
-        """The level that is found."""
-
-    @property
-    def lower(self) -> float:
-        """Its lower limit."""
-
-    @property
-    def upper(self) -> float:
-        """Its upper limit."""
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """What was measured, by level."""
-
-    @property
-    def path(self) -> pd.DataFrame:
-        """The level and its limits, by step."""
-
-
-def solution_figure(solution: Solved) -> Any:
-    """Return the points by level, and below them the level by the replicates of each step."""
+    It is a `mcstudy.planning.solve.Solution`, which comes after this folder.
+    """
     words, factor = measure_words(solution.measure), solution.factor
     lines = [
         solution.cell,
@@ -70,7 +30,7 @@ def solution_figure(solution: Solved) -> Any:
     return finished(chart, f"{words} by {factor}", lines, str(solution).partition("\n")[0])
 
 
-def _measured(solution: Solved, words: str) -> Any:
+def _measured(solution: Any, words: str) -> Any:
     """Return what was measured by level, and where the target is reached."""
     factor, most = solution.factor, int(solution.frame["used"].max())
     points = [
@@ -98,7 +58,7 @@ def _measured(solution: Solved, words: str) -> Any:
     ).properties(width=_WIDTH, height=220)
 
 
-def _search(solution: Solved) -> Any:
+def _search(solution: Any) -> Any:
     """Return the level and its limits after each step."""
     steps = [
         {"x": int(row["replicates"]), "v": rounded(row["level"])}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from mcstudy.tables.document import Document
+from markupsafe import Markup
+
+from mcstudy.tables.document import Document
+from mcstudy.tables.formats import render
 
 
 class Term(NamedTuple):
@@ -58,10 +60,6 @@ class Section:
 
 def as_table(document: Document) -> Table:
     """Return a printed answer; the template takes its HTML as it is, since its text is escaped."""
-    from markupsafe import Markup
-
-    from mcstudy.tables.formats import render
-
     sections = document.sections()
     title = next((line for block in sections for line in block.texts()), "")
     rows = sum(len(block.grid.rows) for block in sections if block.grid)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,10 +21,10 @@ from mcstudy.report.sentences import (
     share,
 )
 from mcstudy.simulation.validation import TEST
-from mcstudy.tables.numbers import FEW_MISSING, coverage_bounds, number_with_error
+from mcstudy.tables.numbers import FEW_MISSING, number_with_error
 
 _CELL = ["method", "interval", "estimand"]
-_BOUNDED = ("measure", "value", "used", "replicates")
+_LEAST, _MOST = "\0least", "\0most"  # no factor can be called so
 _ENOUGH, _HALF = 20, 0.5
 """Intervals, and the error as a share of the mean, from which on a few of them make it.
 
@@ -46,13 +46,21 @@ def coverage(study: StudyWords) -> Iterator[Finding]:
     error = np.sqrt(level * (1 - level) / np.maximum(used, 1))
     z = (cells["value"].to_numpy(dtype=float) - level) / error
     away = quantile(int(cells["value"].notna().sum()))
-    gaps = cells["replicates"] - cells["used"] > FEW_MISSING * cells["replicates"]
-    cells = cells.assign(low=z < -away, lacks=gaps, high=(z > away) & ~gaps)
+    hits, of = cells["value"] * cells["used"], cells["replicates"]
+    missing = of - cells["used"]
+    gaps = missing > FEW_MISSING * of
+    cells = cells.assign(
+        low=z < -away,
+        lacks=gaps,
+        high=(z > away) & ~gaps,
+        # The share if missing intervals count as 0, and as 1: all are missing where it is NaN.
+        **{_LEAST: (hits / of).fillna(0.0), _MOST: ((hits + missing) / of).fillna(1.0)},
+    )
     groups = [rows for _, rows in cells.groupby(_CELL, sort=False)]
     below = sorted((g for g in groups if g["low"].any()), key=lambda rows: rows["value"].min())
     yield from _told(below, lambda rows: _low(study, rows), f"below {100 * level:g} %")
     lacking = [rows for rows in groups if rows["lacks"].any() and not rows["low"].any()]
-    lacking.sort(key=_least)
+    lacking.sort(key=lambda rows: _worst(rows)[_LEAST])
     yield from _told(lacking, lambda rows: _lacking(study, rows), "missing in more than 1 %")
     rest = [rows for rows in groups if not (rows["low"] | rows["lacks"]).any()]
     if len(groups) == len(cells) == len(rest) == 1:
@@ -116,16 +124,17 @@ def _low(study: StudyWords, rows: pd.DataFrame) -> str:
     )
     if low < len(rows):
         text += f"; below it in {low} of {len(rows)} conditions"
-    return f"{text}. Some are missing{_bounds(study, rows)}." if _least(rows) < 1 else f"{text}."
+    lacks = f" Some are missing{_bounds(study, _worst(rows))}." if rows["lacks"].any() else ""
+    return f"{text}.{lacks}"
 
 
 def _lacking(study: StudyWords, rows: pd.DataFrame) -> str:
     """Return the sentence on an interval that covers enough where it exists, but is missing."""
-    row = rows[rows["lacks"]].iloc[min(_bounded(rows))[1]]
+    row = _worst(rows)
     lost = 1 - row["used"] / row["replicates"]
     text = (
         f"The {study.interval(row)} for {study.word(row, 'estimand')} is missing in "
-        f"{share(lost, row['replicates'])} of the data sets{_bounds(study, rows)}"
+        f"{share(lost, row['replicates'])} of the data sets{_bounds(study, row)}"
     )
     if len(rows) > 1:
         text += (
@@ -134,29 +143,20 @@ def _lacking(study: StudyWords, rows: pd.DataFrame) -> str:
     return f"{text}."
 
 
-def _bounded(rows: pd.DataFrame) -> list[tuple[tuple[float, float], int]]:
-    """Return the bounds of the coverages that lack intervals, and where they stand."""
-    found = []
-    for i, cell in enumerate(rows[rows["lacks"]].to_dict("records")):
-        bounds = coverage_bounds(*(cell[name] for name in _BOUNDED)) or (0.0, 1.0)
-        found.append((bounds, i))
-    return found
+def _worst(rows: pd.DataFrame) -> pd.Series[Any]:
+    """Return the cell with the lowest bound of a coverage that lacks intervals."""
+    worst: pd.Series[Any] = rows[rows["lacks"]].sort_values([_LEAST, _MOST]).iloc[0]
+    return worst
 
 
-def _least(rows: pd.DataFrame) -> float:
-    """Return the least lower bound of the coverages that lack intervals; infinite without one."""
-    return min((least for (least, _), _ in _bounded(rows)), default=math.inf)
-
-
-def _bounds(study: StudyWords, rows: pd.DataFrame) -> str:
-    """Return what the missing intervals of the worst condition mean for all of its data sets."""
-    (least, most), i = min(_bounded(rows))
-    cell = rows[rows["lacks"]].iloc[i]
+def _bounds(study: StudyWords, cell: pd.Series[Any]) -> str:
+    """Return what the missing intervals of a cell mean for all of its data sets."""
     if not cell["used"]:
         return f"{study.place(cell)}: there is none"
+    of = cell["replicates"]
     return (
-        f"{study.place(cell)}: {share(least, cell['replicates'])} of all data sets have one that "
-        f"contains it, or {share(most, cell['replicates'])} if each missing one did"
+        f"{study.place(cell)}: {share(cell[_LEAST], of)} of all data sets have one that contains "
+        f"it, or {share(cell[_MOST], of)} if each missing one did"
     )
 
 

@@ -9,6 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jinja2
+import vl_convert
+from altair.utils.schemapi import debug_mode
+from markupsafe import Markup, escape
+
 from mcstudy.analysis.select import factor_columns, levels_of, varying
 from mcstudy.arguments import as_path, counted
 from mcstudy.comparison.sensitivity import Sensitivity, sensitivity
@@ -87,10 +92,6 @@ def write_report(
 
 def page(results: Reported, folder: Path, *, running: bool = False) -> str:
     """Return the page; the same text for the same results."""
-    import jinja2
-    import vl_convert
-    from markupsafe import Markup
-
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -144,8 +145,6 @@ def _paragraphs(text: str) -> list[tuple[bool, str]]:
 
 def _marked(text: str) -> str:
     """Return a text as HTML in which what stands between backticks is code."""
-    from markupsafe import Markup, escape
-
     # Text, backticks, code, and so on: the pattern has two groups.
     pieces = re.split(r"(`+)([^`]+)\1", harmless(text))
     made = escape(pieces[0])
@@ -180,9 +179,6 @@ def _subtitle(results: Reported) -> str:
 
 def _figures(results: Reported) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the figures that the study allows, and a line for each other one."""
-    from altair.utils.schemapi import debug_mode
-    from markupsafe import Markup
-
     drawn, lines = [], []
     # Altair checks each piece of a chart as it is made; our figures are checked by the tests.
     with debug_mode(False):

@@ -16,8 +16,7 @@ from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import MOST_ESTIMANDS, Request, StudyTables
 from mcstudy.figures.estimates import estimates, se_against_estimate
 from mcstudy.figures.grid import heat, nested_loop
-from mcstudy.figures.lolly import lolly
-from mcstudy.figures.measure import bias_se_rmse, measure_figure
+from mcstudy.figures.measure import bias_se_rmse, lolly, measure_figure
 from mcstudy.figures.methods import methods_figure
 from mcstudy.figures.output import KINDS, Figure, rendered, save, specification
 from mcstudy.figures.path import path

@@ -93,8 +93,6 @@ class Request:
 
         That of a rejection is the level of the test: where the null hypothesis is true.
         """
-        if measure == "coverage_of_all":
-            return self.level
         if measure == REJECTION:
             return alphas_of(self.record.get("alpha"), self.level)[0]
         if measure.startswith(f"{REJECTION}_") and "difference" not in measure:
@@ -224,8 +222,7 @@ def check_axes(*names: str | None) -> None:
 
 def level_codes(frame: pd.DataFrame, name: str) -> np.ndarray[Any, Any]:
     """Return the place of each row's level among those of a column, in their order."""
-    levels = levels_of(frame, name)
-    order = {None if is_missing(level) else level: i for i, level in enumerate(levels)}
+    order = {level: i for i, level in enumerate(levels_of(frame, name))}
     return np.array([order[None if is_missing(level) else level] for level in frame[name]], int)
 
 

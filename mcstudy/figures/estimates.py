@@ -68,11 +68,8 @@ def estimates(request: Request) -> Any:
 
 
 def _mean_of(one: Replicates) -> str:
-    centre = one.estimate[np.isfinite(one.estimate)]
-    if not len(centre):
-        return "-"
-    error = float(centre.std(ddof=1) / len(centre) ** 0.5) if len(centre) > 1 else np.nan
-    return number_with_error(float(centre.mean()), error)
+    mean = bias(Cell(0.0, one.estimate, one.std_error))
+    return number_with_error(mean.value, mean.mcse)
 
 
 def _swarms(request: Request, rows: Sequence[Replicates], methods: Sequence[str], most: int) -> Any:

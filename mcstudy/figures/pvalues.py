@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import altair as alt
@@ -50,7 +51,7 @@ def pvalues(request: Request) -> Any:
         limits = []
     tested = []
     for one in rows:
-        own = [r for r in limits if _whose(r) == _whose(one)]
+        own = [other for other in limits if _whose(other) == _whose(one)]
         null = null_of(request.record.get("null"), one.estimand)
         if len(p := _p_values(one, own, request.level, null)):
             tested.append(replace(one, p_value=p))
@@ -78,10 +79,7 @@ def pvalues(request: Request) -> Any:
     return finished(chart, "Calibration of p-values", lines, clauses(*said))
 
 
-def _whose(one: Replicates) -> tuple[str, str, str]:
-    return one.condition, one.estimand, one.method
-
-
+_whose = attrgetter("condition", "estimand", "method")
 _MOST_SAID = 8  # panels, of each method in words
 _POINTS = 50  # of the curve: 0.02 apart, and 0.05 is near one
 _DRAWS = 4000  # of the band: its level is known to about a third of a percent

@@ -69,8 +69,3 @@ def as_table(document: Document) -> Table:
 def reason(error: Exception, folder: Path) -> str:
     """Return what an error says, without the folder that every one of them names."""
     return str(error).removeprefix(f"{folder}: ")
-
-
-def number(value: float) -> str:
-    """Return a true value or the like in at most six digits."""
-    return f"{value:.6g}"

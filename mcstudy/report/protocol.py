@@ -13,7 +13,7 @@ from mcstudy.analysis.precision import errors, precision_lines
 from mcstudy.analysis.select import factor_columns, levels_in_words, levels_of, varying
 from mcstudy.figures.style import label, labelled, level_label
 from mcstudy.measure import LEVEL, is_share
-from mcstudy.report.elements import Code, Part, Section, Table, Term, as_table, number
+from mcstudy.report.elements import Code, Part, Section, Table, Term, as_table
 from mcstudy.report.reported import Reported, keeps_rows
 from mcstudy.storage.provenance import CODE
 from mcstudy.tables.document import Block, Document, Grid
@@ -118,10 +118,10 @@ def _estimands(results: Reported) -> Part:
         lines.append("In brackets the Monte Carlo error of a true value that was simulated.")
     if (null := study.get("null")) is not None:
         given = null if isinstance(null, Mapping) else dict.fromkeys(names, null)
-        said = ", ".join(f"{label(results, k, 'estimand')} = {number(v)}" for k, v in given.items())
+        said = ", ".join(f"{label(results, k, 'estimand')} = {v:.6g}" for k, v in given.items())
         lines.append(f"Null values, which rejection is about: {said}.")
     if (alpha := study.get("alpha")) is not None:
-        lines.append(f"Level at which p-values reject: {', '.join(map(number, alpha))}.")
+        lines.append(f"Level at which p-values reject: {', '.join(f'{x:.6g}' for x in alpha)}.")
     tables = [_true_values(results, differ)] if differ else []
     code = [*_code("estimands", _sources(results, "study").get("estimands", {}))]
     return Part("Estimands", lines, tables=tables, code=code)
@@ -145,7 +145,7 @@ def _true_values(results: Reported, estimands: Sequence[str]) -> Table:
 def _true_value(value: float | None, mcse: float) -> str:
     if value is None:
         return "-"
-    return number_with_error(value, mcse) if mcse else number(value)
+    return number_with_error(value, mcse) if mcse else f"{value:.6g}"
 
 
 def _methods(results: Reported) -> Part:

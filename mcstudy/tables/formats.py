@@ -223,10 +223,6 @@ def latex(document: Document) -> str:
     return "\n\n".join(parts)
 
 
-_WHOLE = re.compile(r"(?:\$-\$)?\d[\d,]*|")
-"""What stands before the decimal point."""
-
-
 def _latex_grid(grid: Grid, caption: str, label: str) -> str:
     """Return a table; columns in which all that is not missing begins with a number are split."""
     rows = [[_in_latex(cell) for cell in row] for row in grid.without_repeats()]
@@ -241,32 +237,34 @@ def _latex_grid(grid: Grid, caption: str, label: str) -> str:
         for j in columns
         if j >= grid.left
         and any(row[j][:1].isdigit() or row[j].startswith("$-$") for row in rows)
-        and all(_WHOLE.match(row[j])[0] or row[j][:2] in ("", "--") for row in rows)  # type: ignore[index]  # it matches anything
+        and all(_whole(row[j]) or row[j][:2] in ("", "--") for row in rows)
     }
-    lines = [
-        " & ".join(
-            rf"\multicolumn{{2}}{{c}}{{{_in_latex(head)}}}" if j in split else _in_latex(head)
-            for j, head in enumerate(grid.heads)
-        )
-    ]
-    for row in rows:
-        cells = []
-        for j, cell in enumerate(row):
-            whole = _WHOLE.match(cell)
-            if j not in split or whole is None:
-                cells.append(cell)
-            elif not whole[0] and cell:
-                cells.append(rf"\multicolumn{{2}}{{c}}{{{cell}}}")
-            else:
-                cells.append(f"{whole[0]} & {cell[whole.end() :]}")
-        lines.append(" & ".join(cells))
+    heads = map(_in_latex, grid.heads)
+    lines = [[_across(x) if j in split else x for j, x in enumerate(heads)]]
+    lines += [[_in_two(x) if j in split else x for j, x in enumerate(row)] for row in rows]
     spec = "".join("l" if j < grid.left else "r@{}l" if j in split else "r" for j in columns)
     above = [r"\begin{table}", r"\centering"]
     above += [rf"\caption{{{caption}.}}"] if caption else []
     above += [rf"\label{{{label}}}"] if label else []
-    head, *body = (f"{line} \\\\" for line in lines)
+    head, *body = (f"{' & '.join(line)} \\\\" for line in lines)
     table = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head, r"\midrule", *body]
     return "\n".join([*above, *table, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+
+
+def _whole(cell: str) -> str:
+    """Return what stands before the decimal point of a number; nothing of another text."""
+    found = re.match(r"(?:\$-\$)?\d[\d,]*", cell)
+    return found[0] if found else ""
+
+
+def _in_two(cell: str) -> str:
+    """Return a cell in two columns, which meet at the decimal point."""
+    whole = _whole(cell)
+    return _across(cell) if cell and not whole else f"{whole} & {cell[len(whole) :]}"
+
+
+def _across(cell: str) -> str:
+    return rf"\multicolumn{{2}}{{c}}{{{cell}}}"
 
 
 def _in_latex(cell: str) -> str:

@@ -232,16 +232,17 @@ def table(
     goals = pd.Series([target(str(name), level) for name in frame["measure"]], frame.index)
     off = (frame["lower"] > goals) | (frame["upper"] < goals)
     orders = wheres(where) | {"measure": measures}
+    layout = _lay_out(frame, (down, across), orders, off)
     asked = {name: levels for name, levels in wheres(where).items() if name == "method"}
     notes = [
         *_notes(frame, [*down, *across]),
+        *([BOUNDS_MEANING] if any(entry.bounds for entry in layout.entries.values()) else []),
         *_marks(set(zip(goals[off], frame["measure"][off], strict=True)), labels_of(frame)),
         *_lacking(select(performance, asked), frame, measures),
     ]
     words = labels_of(frame)
     shown = (label(words, name, "measure") for name in _levels(frame, "measure", orders))
     title = f"{', '.join(shown)}: value (Monte Carlo standard error)"
-    layout = _lay_out(frame, (down, across), orders, off)
     return Table(title, layout, tuple(notes), frame.reset_index(drop=True), format)
 
 
@@ -356,9 +357,6 @@ def _notes(frame: pd.DataFrame, placed: list[str]) -> Iterator[str]:
     yield count + ("; a/b: the number rests on a of b" if some_used else "")
     if frame["value"].isna().any():
         yield "-: no number"
-    counted = zip(*(frame[n] for n in ("measure", "value", *COUNTS)), strict=True)
-    if any(coverage_bounds(*cell) for cell in counted):
-        yield BOUNDS_MEANING
 
 
 def _marks(marked: set[tuple[float, str]], words: Labels) -> Iterator[str]:

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from mcstudy.analysis.select import levels_of, own_intervals
@@ -64,11 +65,9 @@ def nested_loop(request: Request) -> Any:
     check_axes(request.x)
     order = sorted(cells.factors, key=lambda name: name != request.x)
     frame, thin = thinned(cells.frame)
-    codes = pd.DataFrame({name: level_codes(frame, name) for name in order}, index=frame.index)
-    keys = sorted(set(codes.itertuples(index=False, name=None)))
-    place = {key: i for i, key in enumerate(keys)}
-    spots = [place[key] for key in codes.itertuples(index=False, name=None)]
-    frame = frame.assign(**{_SPOT: spots})
+    codes = np.stack([level_codes(frame, name) for name in order], axis=1)
+    keys, spots = np.unique(codes, axis=0, return_inverse=True)
+    frame = frame.assign(**{_SPOT: spots.ravel()})
     blocks, names = by_estimand(
         request,
         frame,
@@ -81,7 +80,7 @@ def nested_loop(request: Request) -> Any:
         bounds_note(frame, dotted=False),
         thin,
     ]
-    stairs = _stairs(request, frame, order, keys)
+    stairs = _stairs(request, frame, order, keys.tolist())
     return finished(
         stacked([*blocks, stairs], [*(names if len(names) > 1 else [""]), ""]),
         f"{request.say_measure(measure)} under {len(keys)} conditions",
@@ -116,7 +115,7 @@ def _points(request: Request, cells: Cells, order: Sequence[str], measure: str, 
 
 
 def _stairs(
-    request: Request, frame: pd.DataFrame, order: Sequence[str], keys: Sequence[tuple[int, ...]]
+    request: Request, frame: pd.DataFrame, order: Sequence[str], keys: Sequence[Sequence[int]]
 ) -> Any:
     """Return the steps of the levels of each factor under the conditions, each level named once."""
     steps, names = [], []

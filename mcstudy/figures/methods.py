@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 import numpy as np
@@ -37,8 +35,7 @@ _MOST_SAID = 8  # pairs in words
 _WIDE = alt.Axis(minExtent=44)  # pixels of the labels, so that panels stand in line
 
 
-@dataclass(frozen=True)
-class _Pair:
+class _Pair(NamedTuple):
     """A method and the reference on the data sets for which both have an estimate, `a` and `b`."""
 
     one: Replicates
@@ -46,14 +43,8 @@ class _Pair:
     replicate: Integers
     a: Floats
     b: Floats
-
-    @cached_property
-    def difference(self) -> Measured:
-        return bias(Cell(0.0, self.a - self.b, self.a))
-
-    @property
-    def text(self) -> str:
-        return number_with_error(self.difference.value, self.difference.mcse)
+    difference: Measured
+    text: str
 
 
 def methods_figure(request: Request) -> Any:
@@ -102,10 +93,12 @@ def methods_figure(request: Request) -> Any:
 
 def _pair(request: Request, one: Replicates, other: Replicates) -> _Pair:
     number, here, there = np.intersect1d(one.replicate, other.replicate, return_indices=True)
-    a, b = one.estimate[here], other.estimate[there]
-    both = np.isfinite(a) & np.isfinite(b)
+    both = np.isfinite(one.estimate[here]) & np.isfinite(other.estimate[there])
+    a, b = one.estimate[here][both], other.estimate[there][both]
     names = request.method_labels[one.method], request.method_labels[other.method]
-    return _Pair(one, names, number[both], a[both], b[both])
+    difference = bias(Cell(0.0, a - b, a))
+    text = number_with_error(difference.value, difference.mcse)
+    return _Pair(one, names, number[both], a, b, difference, text)
 
 
 def _panels(request: Request, pair: _Pair, most: int) -> tuple[Any, Any]:

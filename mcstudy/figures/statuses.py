@@ -70,22 +70,20 @@ def _lines(request: Request, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a record for each status that some fit had, by place and method."""
     made = []
     labels = request.method_labels
-    sums = frame.groupby([_PLACE, "method", "status"], sort=False)[_COUNT].sum()
-    totals = frame.groupby([_PLACE, "method"], sort=False)[_COUNT].sum()
-    for key, total in totals.to_dict().items():
-        place, method = map(str, key)  # type: ignore[call-overload]  # a pair
-        begin = 0.0
+    for (place, method), cells in frame.groupby([_PLACE, "method"], sort=False):
+        counts = cells.groupby("status")[_COUNT].sum().to_dict()
+        begin, total, label = 0.0, sum(counts.values()), labels[str(method)]
         for status in Status:
-            count = int(sums.get((place, method, str(status)), 0))
+            count = counts.get(str(status), 0)
             if count == 0 and status != Status.OK:
                 continue
             lower, upper = wilson(count / total, total)
             end = begin + count / total
             made.append(
-                {"p": place, "m": labels[method], "s": str(status).replace("_", " ")}
+                {"p": place, "m": label, "s": str(status).replace("_", " ")}
                 | {"v": round(count / total, 5), "a": round(begin, 5), "b": round(end, 5)}
                 | {"n": f"{count}/{total}", "l": round(lower, 5), "u": round(upper, 5)}
-                | {"h": status.meaning, "k": labels[method]}
+                | {"h": status.meaning, "k": label}
             )
             begin = end
     return made

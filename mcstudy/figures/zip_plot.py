@@ -79,35 +79,46 @@ def _exist(one: Replicates) -> Any:
     return ~(np.isnan(one.lower) | np.isnan(one.upper))
 
 
+def _hits(one: Replicates) -> Any:
+    """Return which of the intervals that exist contain the truth."""
+    return ((one.lower <= one.truth) & (one.truth <= one.upper))[_exist(one)]
+
+
 def _covers(request: Request, one: Replicates) -> str:
-    there = _exist(one)
-    hits = int(((one.lower <= one.truth) & (one.truth <= one.upper))[there].sum())
+    hits = _hits(one)
     where = f"{request.say(one.estimand)}, {request.method_labels[one.method]}, {one.interval}"
-    return f"{where}: {hits} of {int(there.sum())} contain the truth"
+    return f"{where}: {hits.sum()} of {len(hits)} contain the truth"
+
+
+def _ranked(one: Replicates, most: int, bounds: list[float]) -> tuple[list[dict[str, Any]], bool]:
+    """Return a mark for each of the intervals that are drawn, and whether some go beyond."""
+    there = np.flatnonzero(_exist(one))
+    lower, upper, hit = one.lower[there], one.upper[there], _hits(one)
+    with np.errstate(all="ignore"):  # limits may be infinite, or as good as that
+        spread = np.where(one.std_error[there] > 0, one.std_error[there], (upper - lower) / 2)
+        z = np.nan_to_num(np.abs(one.estimate[there] - one.truth) / spread, nan=np.inf)
+    count = len(there)
+    ranks = evenly(count, most)
+    picked = np.argsort(z, kind="stable")[ranks]
+    # A limit far outside, as 1e200, is no place that a renderer knows.
+    left, right = (ends.clip(min=bounds[0], max=bounds[1]) for ends in (lower, upper))
+    beyond = bool(((left != lower) | (right != upper))[picked].any())
+    drawn = [
+        {"l": rounded(left[i]), "u": rounded(right[i]), "y": round(100 * (rank + 0.5) / count, 3)}
+        | {"h": _COVERS if hit[i] else _MISSES, "r": int(one.replicate[there[i]])}
+        | {"t": f"{lower[i]:.6g} to {upper[i]:.6g}"}
+        for rank, i in zip(ranks.tolist(), picked.tolist(), strict=True)
+    ]
+    return drawn, beyond
 
 
 def _zip_panel(
     request: Request, one: Replicates, most: int, bounds: list[float]
 ) -> tuple[Any, bool]:
     """Return a panel of intervals, and whether some go beyond its edge."""
-    there = np.flatnonzero(_exist(one))
-    lower, upper = one.lower[there], one.upper[there]
-    with np.errstate(all="ignore"):  # limits may be infinite, or as good as that
-        spread = np.where(one.std_error[there] > 0, one.std_error[there], (upper - lower) / 2)
-        z = np.nan_to_num(np.abs(one.estimate[there] - one.truth) / spread, nan=np.inf)
-    order = np.argsort(z, kind="stable")
-    hit = (lower <= one.truth) & (one.truth <= upper)
-    picked = evenly(len(order), most)
-    count = len(order)
-    # A limit far outside, as 1e200, is no place that a renderer knows.
-    left, right = (ends.clip(min=bounds[0], max=bounds[1]) for ends in (lower, upper))
-    beyond = bool(((left != lower) | (right != upper))[order[picked]].any())
-    drawn = [
-        {"l": rounded(left[i]), "u": rounded(right[i]), "y": round(100 * (rank + 0.5) / count, 3)}
-        | {"h": _COVERS if hit[i] else _MISSES, "r": int(one.replicate[there[i]])}
-        | {"t": f"{lower[i]:.6g} to {upper[i]:.6g}"}
-        for rank, i in zip(picked.tolist(), order[picked].tolist(), strict=True)
-    ]
+    drawn, beyond = _ranked(one, most, bounds)
+    hit = _hits(one)
+    count = len(hit)
     share = float(hit.mean())
     low, high = wilson(share, count)
     y = alt.Y("y:Q", title="Rank of |z|, %", scale=alt.Scale(domain=[0, 100]))

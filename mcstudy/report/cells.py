@@ -9,14 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mcstudy.analysis.select import (
-    factor_columns,
-    in_order,
-    is_missing,
-    levels_of,
-    method_order,
-    varying,
-)
+from mcstudy.analysis.select import factor_columns, is_missing, levels_of, varying
 from mcstudy.columns import COUNTS, VALUES
 from mcstudy.figures.cells import by_influence
 from mcstudy.figures.style import (
@@ -113,7 +106,7 @@ def _comparisons(results: Reported) -> pd.DataFrame:
 
 def _methods(results: Reported) -> dict[Hashable, dict[str, Any]]:
     """Return each method, then each two that are compared, by name and name of the reference."""
-    order = in_order(levels_of(results.performance, "method"), method_order(results.study))
+    order = levels_of(results.performance, "method")
     colours, shapes = method_colours(order), method_shapes(order)
     labels = method_labels(results, order)
     words: dict[tuple[str, str | None], str] = {(name, None): labels[name] for name in order}
@@ -160,9 +153,8 @@ def _shown(
 
 def _places(column: Any, levels: Sequence[Any]) -> list[int]:
     """Return the place of each value in a list of levels, -1 of a missing one."""
-    known = {level: place for place, level in enumerate(levels) if not is_missing(level)}
-    missing = next((place for place, level in enumerate(levels) if is_missing(level)), -1)
-    return [missing if is_missing(value) else known[value] for value in column]
+    known = {level: place for place, level in enumerate(levels)}
+    return [known.get(None, -1) if is_missing(value) else known[value] for value in column]
 
 
 def _numbers(levels: Sequence[Any]) -> list[float | int | None] | None:

@@ -54,7 +54,8 @@ def _mechanism(results: Reported) -> Part:
     moving = varying(frame, factors)
     count = len(study["conditions"])
     full = math.prod(len(levels) for levels in study["factors"].values())
-    lines = []
+    source = _sources(results, "study").get("simulate", {})
+    lines = [source["said"]] if source.get("said") else []
     which = ", all" if count == full else f" of the {full}"
     lines.append(
         f"Conditions: {count}{which} combinations of the levels."
@@ -66,9 +67,6 @@ def _mechanism(results: Reported) -> Part:
         levels = levels_in_words(name, levels_of(frame, name), results.labels)
         fixed = "" if name in moving else " (fixed)"
         terms.append(Term(_in_code(results, name, "factor"), f"{levels}{fixed}"))
-    source = _sources(results, "study").get("simulate", {})
-    if source.get("said"):
-        lines.insert(0, source["said"])
     marks = study.get("marks") or {}
     if digests := sorted({mark["simulate"] for mark in marks.values() if "simulate" in mark}):
         lines.append(f"Digest of the code that makes the data: {', '.join(digests)}.")

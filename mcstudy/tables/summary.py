@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -89,8 +89,7 @@ class _Study:
     def measures(self) -> list[str]:
         """The measure of each row; of a rejection also whether the null value is true."""
         names = self.table["measure"].tolist()
-        null = [name == REJECTION for name in names]
-        for row in np.flatnonzero(null):
+        for row in np.flatnonzero(self.table["measure"] == REJECTION):
             key = self.levels[row], self.table["estimand"][row]
             names[row] = _REJECTION[self.nulls.get(key)]
         return list(names)
@@ -379,32 +378,7 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
     intervals as misses, are of different conditions; each stands where its own number belongs.
     Of estimates those are kept that have the highest RMSE of their estimand.
     """
-    least, value = study.least.__getitem__, study.table["value"]
-    ranked: list[tuple[float, int, list[str]]] = []
-    highest = {
-        cell: max(value[row] for row in of["rmse"])
-        for cell, of in part.found.items()
-        if "rmse" in of
-    }
-    by_estimand: defaultdict[str, list[float]] = defaultdict(list)
-    for cell, number in sorted(highest.items(), key=lambda item: item[1]):
-        by_estimand[cell[1]].append(number)
-    for cell, of in part.found.items():
-        covers = of.get("coverage", ())
-        lowest = list(dict.fromkeys(min(covers, key=by) for by in (value.item, least) if covers))
-        for number, row in enumerate(lowest or [None]):
-            line = study.words(cell)
-            for measure in measures:
-                if measure == "coverage":
-                    line += ("-", "", "") if row is None else (study.number(row), *study.where(row))
-                elif number:
-                    line.append("")
-                else:
-                    places = sorted(of.get(measure, ()), key=value.item)
-                    line.append(study.worst(measure, places) if places else "-")
-            errors = by_estimand[cell[1]]
-            better = len(errors) - bisect.bisect_right(errors, highest.get(cell, 0.0))
-            ranked.append((better if row is None else least(row), number, line))
+    ranked = list(_ranked(study, part, measures))
     order = sorted(range(len(ranked)), key=lambda i: ranked[i][0])
     # No method is left out for the second row of another.
     whole = [i for i in order if ranked[i][1] == 0]
@@ -430,6 +404,40 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
     said = ", ".join([*worst, *others]) or "range"
     heading = f"{part.heading}: {said} over {len(study.conditions)} conditions {_ERROR}"
     return _block(heading, heads, lines, notes, labels=len(names), short=True)
+
+
+def _ranked(
+    study: _Study, part: _Part, measures: Sequence[str]
+) -> Iterator[tuple[float, int, list[str]]]:
+    """Yield the rows of each cell: what they are sorted by, which of the cell's it is, its texts.
+
+    They are sorted by coverage; without one by how many cells of the estimand have a higher RMSE.
+    """
+    least, value = study.least.__getitem__, study.table["value"]
+    highest = {
+        cell: max(value[row] for row in of["rmse"])
+        for cell, of in part.found.items()
+        if "rmse" in of
+    }
+    by_estimand: defaultdict[str, list[float]] = defaultdict(list)
+    for cell, number in sorted(highest.items(), key=lambda item: item[1]):
+        by_estimand[cell[1]].append(number)
+    for cell, of in part.found.items():
+        errors = by_estimand[cell[1]]
+        better = len(errors) - bisect.bisect_right(errors, highest.get(cell, 0.0))
+        covers = of.get("coverage", ())
+        lowest = list(dict.fromkeys(min(covers, key=by) for by in (value.item, least) if covers))
+        for number, row in enumerate(lowest or [None]):
+            line = study.words(cell)
+            for measure in measures:
+                if measure == "coverage":
+                    line += ("-", "", "") if row is None else (study.number(row), *study.where(row))
+                elif number:
+                    line.append("")
+                else:
+                    places = sorted(of.get(measure, ()), key=value.item)
+                    line.append(study.worst(measure, places) if places else "-")
+            yield better if row is None else least(row), number, line
 
 
 def _block(

@@ -76,11 +76,10 @@ def chosen_conditions(
     performance = select(request.results.performance, request.where) if cells is None else cells
     factors = factor_columns(performance)
     conditions = with_record(request.results.conditions.copy(), request.record)
-    kept, levels = conditions, [()] * len(conditions)
+    kept = conditions
     if factors:  # no condition without a cell that `where` leaves
         alive = set(_levels(performance[factors].drop_duplicates(), factors))
         kept = conditions[[one in alive for one in _levels(conditions, factors)]]
-        levels = _levels(kept, factors)
     vary = varying(kept if len(kept) > 1 else conditions, factors)
     words = {
         row["condition"]: request.at({name: row[name] for name in vary})
@@ -90,7 +89,7 @@ def chosen_conditions(
         return words, ""
     badness, what = _badness(request, performance)
     if badness:
-        pairs = zip(levels, words, strict=True)
+        pairs = zip(_levels(kept, factors), words, strict=True)
         ranked = sorted((-badness[one], key) for one, key in pairs if one in badness)
         picked = [ranked[0][1], ranked[len(ranked) // 2][1]]
         note = f"of {len(words)} conditions the one with {what}, and the median one; {OTHERS}"

@@ -319,11 +319,18 @@ def _section(study: _Study, part: _Part, most: int) -> Block:
         block = _worst(study, part, shown, most)
     else:
         block = _every(study, part, shown, most)
-    notes = list(block.lines)
+    notes = [*block.lines, *_lacking(study, part)]
+    if left := len(part.measures) - len(shown):
+        notes.append(f"{left} more measure{'s' * (left > 1)}: {_ALL}")
+    return replace(block, lines=notes)
+
+
+def _lacking(study: _Study, part: _Part) -> Iterator[str]:
+    """Yield which cells have no number, or fewer conditions with one than others."""
     if part.unknown:
         more = f" and {len(part.unknown) - 1} more" if len(part.unknown) > 1 else ""
         first = ", ".join(study.words(part.unknown[0]))
-        notes.append(f"no interval in any replicate: {first}{more}")
+        yield f"no interval in any replicate: {first}{more}"
     covered = {
         cell: len({study.levels[row] for rows in of.values() for row in rows})
         for cell, of in part.found.items()
@@ -333,11 +340,8 @@ def _section(study: _Study, part: _Part, most: int) -> Block:
     if lacking:
         cell = min(lacking, key=covered.__getitem__)
         more = f"; {len(lacking) - 1} more lack some" if len(lacking) > 1 else ""
-        where = f"only {covered[cell]} of {conditions} conditions"
-        notes.append(f"{', '.join(study.words(cell))}: a number in {where}{more}")
-    if left := len(part.measures) - len(shown):
-        notes.append(f"{left} more measure{'s' * (left > 1)}: {_ALL}")
-    return replace(block, lines=notes)
+        where = f"only {covered[cell]} of {len(study.conditions)} conditions"
+        yield f"{', '.join(study.words(cell))}: a number in {where}{more}"
 
 
 def _every(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Block:

@@ -114,7 +114,7 @@ class Table(Printed):
             [Block(grid=grid)],
             self.notes,
             [frame],
-            caption=_caption(measures, labels_of(self.frame)),
+            caption=_caption(measures, words),
             label="tab:" + "-".join(re.sub(r"[^A-Za-z0-9]+", "-", name) for name in measures),
         )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mcstudy import MCStudyError, run
+from mcstudy import Estimate, MCStudyError, Study, grid, run
 from mcstudy.cli import main
 from mcstudy.tables.numbers import number_with_error
 
@@ -214,3 +214,36 @@ def test_contract_the_verb_shows_endings_overlap_and_rankings(results, capsys):
     assert "no n=7 here" in capsys.readouterr().err
     assert main(["failures", str(results.folder), "--failed", "lost"]) == 2
     assert "no status 'lost'" in capsys.readouterr().err
+
+
+def test_identity_true_values_of_each_data_set_are_counted_by_hand(tmp_path):
+    def by(count):
+        def estimate(x):
+            if count == 5 and x[0] > 2.5:
+                raise ValueError("large")
+            return {"mean": Estimate(x[:count].mean(), 1.0, 0.0, 10.0 - count)}
+
+        return estimate
+
+    study = Study(
+        name="own",
+        simulate=lambda rng, *, n: rng.normal(2.0, size=n),
+        estimands=lambda data, *, n: {"mean": data.mean()},
+        methods={"five": by(5), "four": by(4)},
+        conditions=grid(n=[10]),
+        replicates=60,
+        seed=1,
+    )
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    key = ["condition", "replicate", "method", "estimand"]
+    rows = results.estimates.merge(results.intervals, on=key).set_index(["method", "replicate"])
+    kept = rows.loc["five"].dropna(subset="estimate").index
+    bias = results.sensitivity("relative_bias").frame.set_index(["view", "method"])["value"]
+    width = results.sensitivity("width").frame.set_index(["view", "method"])["value"]
+    for method in ("five", "four"):
+        own = rows.loc[method].loc[kept]
+        expected = (own["estimate"] - own["truth"]).mean() / own["truth"].mean()
+        assert bias["common", method] == pytest.approx(expected)
+    assert width["common", "five"] == 5
+    lost = 60 - len(kept)  # these are as wide as the widest of the cell, of four
+    assert width["worst", "five"] == pytest.approx((5 * len(kept) + 6 * lost) / 60)

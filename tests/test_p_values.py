@@ -169,6 +169,25 @@ def test_contract_a_missing_p_value_costs_itself_alone(tmp_path):
     assert (rows["value"] == 1).all()
 
 
+def test_contract_p_values_stand_beside_true_values_of_each_data_set(tmp_path):
+    def both(x):
+        test = stats.ttest_1samp(x, 0)
+        return {"mu": Estimate(x[:5].mean(), 0.5, p_value=test.pvalue)}
+
+    study = dataclasses.replace(
+        STUDY,
+        name="own",
+        estimands=lambda data, *, n, shift: {"mu": data.mean()},
+        methods={"t": both, "sign": sign_test},
+    )
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    rejected = results.estimates["p_value"] <= 0.05
+    found = of(results, "rejection", interval="p_value")
+    assert (found["value"] * found["used"]).sum() == pytest.approx(rejected.sum())
+    assert of(results, "bias", method="t")["value"].notna().all()
+    assert "rejection_difference" in set(results.comparisons["measure"])
+
+
 def test_contract_a_batch_has_p_values_too(tmp_path, results):
     @batched
     def together(batch):

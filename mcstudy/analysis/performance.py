@@ -152,7 +152,8 @@ class Stacks:
 def _likeness(cell: Cell) -> Hashable:
     """Return what cells share that can be stacked; None for a cell that stays alone."""
     count = len(cell.estimate)
-    if cell.as_given is not None or mcse_of(cell.truth) or not 0 < count < _LONG:
+    own_truths = cell.as_given is not None or isinstance(cell.truth, np.ndarray)
+    if own_truths or mcse_of(cell.truth) or not 0 < count < _LONG:
         return None
     complete = []
     for x in (getattr(cell, name) for name in _ARRAYS):

@@ -82,10 +82,7 @@ class Fits:
 
     def at(self, kept: Booleans) -> Fits:
         """Return some of the fits."""
-        cell = self.cell
-        lower, upper = (None if x is None else x[kept] for x in (cell.lower, cell.upper))
-        some = Cell(cell.truth, cell.estimate[kept], cell.std_error[kept], lower, upper)
-        return Fits(self.replicate[kept], some, self.failed[kept])
+        return Fits(self.replicate[kept], self.cell.at(kept), self.failed[kept])
 
     def farthest(self, measure: str) -> float:
         """Return the largest finite error, or for width the widest finite interval."""
@@ -102,16 +99,24 @@ class Fits:
         if measure in INTERVAL_MEASURES:
             ends = [(0.0, bound)] if measure == "width" else [(-np.inf, np.inf), (np.inf, np.inf)]
             for lower, upper in ends:
-                yield replace(
-                    cell,
-                    lower=np.where(failed, lower, np.asarray(cell.lower)),
-                    upper=np.where(failed, upper, np.asarray(cell.upper)),
-                )
+                given = cell.as_given and _with_limits(cell.as_given, failed, lower, upper)
+                yield replace(_with_limits(cell, failed, lower, upper), as_given=given)
             return
         # Half to each side is worst for the spread of a method that has no bias.
         turns = np.where(np.cumsum(failed) % 2 == 1, 1.0, -1.0)
         for side in (1.0, -1.0, turns):
             yield replace(cell, estimate=np.where(failed, cell.truth + bound * side, cell.estimate))
+
+
+def _with_limits(cell: Cell, where: Booleans, lower: float, upper: float) -> Cell:
+    """Return a cell in which some intervals have other limits."""
+    assert cell.lower is not None
+    assert cell.upper is not None
+    return replace(
+        cell,
+        lower=np.where(where, lower, cell.lower),
+        upper=np.where(where, upper, cell.upper),
+    )
 
 
 def common(fits: Mapping[str, Fits], _: RankingRule) -> Mapping[str, Fits]:

@@ -253,8 +253,8 @@ class Results(Printed):
         if intervals is None and (own := self.study.get("measures")):
             of_own = of_pair(self.comparisons, list(own), method, reference)
             made = made.with_rows(select(of_own, where))
-        if not all((self.folder / f"{name}.parquet").exists() for name in ("fits", "timings")):
-            return made  # who removed the long tables to save room still compares the answers
+        if not self._has_fits:
+            return made
         return replace(made, fits=self._fit_comparisons(method, reference, where))
 
     def _fit_comparisons(self, method: str, reference: str, where: Where) -> pd.DataFrame:
@@ -473,10 +473,15 @@ class Results(Printed):
         """
         place = f"Tables: {self.folder if tables is None else tables}"
         beside = [*self._remarks, Block(lines=[place])]
-        if verbose and self._keep == "rows" and len(self.fit_measures):
+        if verbose and self._has_fits and len(self.fit_measures):
             beside = [self._fit_table(), *beside]
         made = performance_summary(self.measures, self.study, beside=beside, verbose=verbose)
         return replace(made, frames=[lambda: self.performance])
+
+    @property
+    def _has_fits(self) -> bool:
+        """Whether there is a table of the fits: who removed it to save room has the measures."""
+        return all((self.folder / f"{name}.parquet").exists() for name in ("fits", "timings"))
 
     def _fit_table(self) -> Block:
         """Return the mean of the seconds and of each diagnostic, by condition and method."""

@@ -214,3 +214,13 @@ def test_contract_a_difference_is_held_against_zero(results):
     assert "limits of coverage exclude" not in text
     assert "coverage_difference" in text
     assert "[" not in text.split("\n\n")[1]
+
+
+def test_contract_a_ratio_over_a_measure_of_zero_is_missing(tmp_path):
+    def zero(x):
+        return {"mu": Estimate(0.0 if len(x) == 10 else x.mean())}
+
+    study = dataclasses.replace(STUDY, name="zero", methods={"zero": zero}, replicates=5)
+    results = run(study, tmp_path, jobs=1, quiet=True)
+    frame = results.contrast("n", 40, 10, measure="rmse", ratio=True).frame
+    assert frame[["value", "mcse", "lower", "upper"]].isna().all(axis=None)

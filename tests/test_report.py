@@ -4,6 +4,7 @@ import html
 import json
 import re
 import shlex
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from report_studies import HOSTILE, TRIAL
 
 from mcstudy import Estimate, Skip, Study, grid, open_results, run
+from mcstudy.analysis.precision import target
 from mcstudy.cli import main
 from mcstudy.errors import ResultsError
+from mcstudy.report.cells import page_data
 from mcstudy.report.findings import findings
 
 
@@ -303,6 +306,33 @@ def test_contract_a_study_without_a_usable_fit_has_a_page(tmp_path):
     assert "No figure estimates: no fit here has an estimate" in page.sections["figures"]
 
 
+@pytest.mark.parametrize("name", ["low", "high", "lacks", "null", "size", "share", "rmse"])
+def test_identity_findings_do_not_depend_on_what_a_factor_is_called(tmp_path, name):
+    def said(name):
+        study = Study(
+            name="named",
+            simulate=lambda rng, **factors: rng.normal(0.1 * factors[name], size=9),
+            estimands=lambda **factors: {"mean": 0.1 * factors[name]},
+            methods={"short": _short},
+            conditions=grid(**{name: [0, 1, 2]}),
+            replicates=40,
+            seed=3,
+            null=0.0,
+            streams="common",  # the data do not depend on the name either
+        )
+        return findings(run(study, tmp_path / name, jobs=1, quiet=True))
+
+    plain = str(said("dose"))
+    assert "dose = " in plain
+    assert str(said(name)) == plain.replace("dose", name)
+
+
+def _short(x):
+    if x[0] > 1.6:
+        raise ValueError("large")
+    return {"mean": Estimate(x.mean() + 0.2, 0.2)}
+
+
 def test_contract_one_condition_and_one_method_make_a_page(tmp_path):
     study = Study(
         name="one",
@@ -385,6 +415,22 @@ def test_contract_a_report_that_cannot_be_written_does_not_end_a_run(
     command = ["run", str(study_file()), "--results", str(tmp_path), "--jobs", "1"]
     assert main([*command, "--replicates", "20"]) == 0
     assert "Report: not written (ResultsError: " in capsys.readouterr().out
+
+
+def test_contract_the_page_and_the_figures_have_the_same_targets(trial):
+    on_page = {of["name"]: of["target"] for of in page_data(trial[0])["measures"]}
+    assert on_page["miss_above"] == pytest.approx(0.025)
+    for name, aim in ((name, target(name, 0.95)) for name in on_page):
+        assert np.isnan(aim) or on_page[name] == aim
+
+
+def test_contract_without_the_table_of_fits_all_measures_are_shown(trial, tmp_path):
+    folder = tmp_path / "trial"
+    shutil.copytree(trial[0].folder, folder)
+    (folder / "fits.parquet").unlink()
+    shown = str(open_results(folder).document(verbose=True))
+    assert "bias" in shown
+    assert "Seconds" not in shown
 
 
 @pytest.mark.slow

@@ -232,12 +232,14 @@ def _differences(
         weights = (value / first, value / second) if ratio else (1.0, 1.0)
         independent = np.hypot(*(w * e for w, e in zip(weights, own_errors, strict=True)))
     error, known = paired_or_independent(one, other, found, independent, ratio=ratio)
-    lower, upper = value - Z * error, value + Z * error
-    if ratio:
+    if not ratio:
+        lower, upper = value - Z * error, value + Z * error
+    else:
         # A ratio of what may be 0, or of another sign, says nothing.
         told = (abs(first) > Z * own_errors[0]) & (abs(second) > Z * own_errors[1])
         value, error = np.where(told, value, np.nan), np.where(told, error, np.nan)
-        lower, upper = with_log_limits(value, error, 0).limits or (lower, upper)
+        made = with_log_limits(value, error, 0)
+        lower, upper = made.lower, made.upper
     counts = (np.minimum(*(of[n].to_numpy(dtype=int) for of in (one, other))) for n in COUNTS)
     names = (*VALUES, *COUNTS, "paired")
     return dict(zip(names, (value, error, lower, upper, *counts, known), strict=True))

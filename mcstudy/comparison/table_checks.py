@@ -200,9 +200,10 @@ def _precision(performance: pd.DataFrame, level: float, words: Words) -> Check:
     keys = levels_by_row(columns_of(biases), [*factor_columns(performance), "method", "estimand"])
     scale = np.array([sizes.get(key) or np.nan for key in keys], dtype=float)
     ratio = biases["mcse"].to_numpy(dtype=float) / scale
-    tests = performance[(performance["measure"] == REJECTION) & (performance["interval"] == TEST)]
+    tested = (performance["measure"] == REJECTION) & (performance["interval"] == TEST)
+    tests = performance[tested & performance["value"].notna()]
     if not np.isfinite(ratio).any() and len(tests):
-        return _precision_of_tests(tests[tests["value"].notna()], margin, words)
+        return _precision_of_tests(tests, margin, words)
     if not np.isfinite(ratio).any():
         said = f"No {one} has a Monte Carlo error: that takes two estimates of a cell that differ."
         return Check(_CELLS, Verdict.UNKNOWN, said)

@@ -45,7 +45,7 @@ def read_published(data: Any) -> tuple[str, pd.DataFrame]:
     frame = _rows(source, columns)
     if "used" in columns:  # a table of mcstudy, whose mean of widths may be infinite
         frame = frame.replace({"value": {np.inf: np.nan}, "mcse": {np.inf: np.nan}})
-    for name in set(NUMBERS) & set(columns):
+    for name in [name for name in NUMBERS if name in columns]:
         _check_numbers(frame, name, source.name)
     frame = frame[frame["value"].notna()]
     if frame.empty:

@@ -111,8 +111,9 @@ def _p_values(one: Replicates, limits: Sequence[Replicates], level: float, null:
     for own in limits:
         if len(own.estimate) != len(one.estimate):
             continue
-        half = ((own.upper - own.lower) / 2)[there] / one.std_error[there]
-        centre = ((own.upper + own.lower) / 2 - one.estimate)[there] / one.std_error[there]
+        with np.errstate(invalid="ignore"):  # of infinite limits
+            half = ((own.upper - own.lower) / 2)[there] / one.std_error[there]
+            centre = ((own.upper + own.lower) / 2 - one.estimate)[there] / one.std_error[there]
         wider = half > special.ndtri((1 + level) / 2) + 1e-6
         if wider.any() and np.allclose(centre, 0, atol=1e-6):
             # Of each replicate its own, as Welch's and Satterthwaite's are.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mcstudy.analysis.precision import target
 from mcstudy.analysis.select import factor_columns, is_missing, levels_of, varying
 from mcstudy.columns import COUNTS, VALUES
 from mcstudy.figures.cells import by_influence
@@ -30,12 +31,6 @@ _SHOWN = ("measure", *VALUES, *COUNTS)
 _MOST_COMPARISONS = 100_000  # of some 60 bytes each on the page
 _FIRST = ("coverage", "rejection", "bias", "mean")
 """The measures that the figure shows first: that of these which the study has."""
-TARGETS = {
-    **dict.fromkeys(("bias", "relative_bias", "standardized_bias", "median_bias"), 0.0),
-    **dict.fromkeys(("relative_error_model_se", "relative_precision"), 0.0),
-    **dict.fromkeys(("empirical_se_ratio", "relative_efficiency", "mean_ratio"), 1.0),
-}
-"""What a measure should be; a difference between two methods is held against 0."""
 
 
 def page_data(results: Reported) -> dict[str, Any]:
@@ -127,14 +122,13 @@ def _methods(results: Reported) -> dict[Hashable, dict[str, Any]]:
 
 def _measure(results: Reported, name: str, frame: pd.DataFrame) -> dict[str, Any]:
     level = float(results.study.get("level") or LEVEL)
-    near_level = name in ("coverage", "coverage_of_all", "bias_eliminated_coverage")
-    difference = name.endswith("_difference") or "_difference_" in name
     nominal = rejection_at(alphas_of(results.study.get("alpha"), level)).get(name)
+    aim = target(name, level)
     rows = frame[frame["measure"] == name]
     return {
         "name": name,
         "label": label(results, name, "measure"),
-        "target": level if near_level else 0.0 if difference else TARGETS.get(name, nominal),
+        "target": nominal if math.isnan(aim) else aim,
         "nominal": nominal is not None,
         "pair": "reference" in rows and bool(rows["reference"].notna().any()),
         "interval": name in OF_INTERVALS or bool(rows["interval"].notna().any()),

@@ -30,6 +30,7 @@ from mcstudy.tables.numbers import FEW_MISSING, number_with_error
 from mcstudy.tables.summary import same_numbers
 from mcstudy.wald import WALD
 
+_SHARE = "\0share"  # a column beside the factors, none of which can be called so
 _MUCH = 0.1
 """A bias of this share of the RMSE, or an error of the standard errors, that is worth a sign."""
 _COMPARED = {"mse_difference": "mean squared errors", "mean_difference": "means"}
@@ -73,19 +74,19 @@ def _bias(study: StudyWords) -> Iterator[Finding]:
     if cells.empty:
         return
     keys = [*study.factors, "method", "estimand"]
-    sizes = study.cells("rmse")[[*keys, "value"]].rename(columns={"value": "rmse"})
+    sizes = study.cells("rmse")[[*keys, "value"]].rename(columns={"value": _SHARE})
     cells = cells.merge(sizes, on=keys, how="left")
-    cells["share"] = (cells["value"].abs() / cells["rmse"]).fillna(0.0)
+    cells[_SHARE] = (cells["value"].abs() / cells[_SHARE]).fillna(0.0)
     seen = cells[beyond(cells)]
-    worst = seen.sort_values("share", ascending=False, kind="stable")
+    worst = seen.sort_values(_SHARE, ascending=False, kind="stable")
     for row in worst.drop_duplicates(["method", "estimand"]).head(MOST).to_dict("records"):
-        of_rmse = f", {100 * row['share']:.0f} % of the RMSE" if row["share"] > 0 else ""
+        of_rmse = f", {100 * row[_SHARE]:.0f} % of the RMSE" if row[_SHARE] > 0 else ""
         largest = ", the largest share in any condition" if study.varying and of_rmse else ""
         yield Finding(
             f"{study.word(row, 'method')} {_side(row)} {study.word(row, 'estimand')} by "
             f"{_size(row)} on average{study.place(row)}{of_rmse}{largest}"
             f"{_elsewhere(study, _alike(worst, row), row)}.",
-            warns=row["share"] > _MUCH,
+            warns=row[_SHARE] > _MUCH,
         )
     if rest := len(cells) - len(seen):
         yield Finding(

@@ -24,7 +24,9 @@ from mcstudy.simulation.validation import TEST
 from mcstudy.tables.numbers import FEW_MISSING, number_with_error
 
 _CELL = ["method", "interval", "estimand"]
-_LEAST, _MOST = "\0least", "\0most"  # no factor can be called so
+# Columns beside the factors, none of which can be called so.
+_LEAST, _MOST, _LOW, _HIGH = "\0least", "\0most", "\0low", "\0high"
+_LACKS, _NULL, _SIZE = "\0lacks", "\0null", "\0size"
 _ENOUGH, _HALF = 20, 0.5
 """Intervals, and the error as a share of the mean, from which on a few of them make it.
 
@@ -49,30 +51,26 @@ def coverage(study: StudyWords) -> Iterator[Finding]:
     hits, of = cells["value"] * cells["used"], cells["replicates"]
     missing = of - cells["used"]
     gaps = missing > FEW_MISSING * of
-    cells = cells.assign(
-        low=z < -away,
-        lacks=gaps,
-        high=(z > away) & ~gaps,
-        # The share if missing intervals count as 0, and as 1: all are missing where it is NaN.
-        **{_LEAST: (hits / of).fillna(0.0), _MOST: ((hits + missing) / of).fillna(1.0)},
-    )
+    cells[_LOW], cells[_LACKS], cells[_HIGH] = z < -away, gaps, (z > away) & ~gaps
+    # The share if missing intervals count as 0, and as 1: all are missing where it is NaN.
+    cells[_LEAST], cells[_MOST] = (hits / of).fillna(0.0), ((hits + missing) / of).fillna(1.0)
     groups = [rows for _, rows in cells.groupby(_CELL, sort=False)]
-    below = sorted((g for g in groups if g["low"].any()), key=lambda rows: rows["value"].min())
+    below = sorted((g for g in groups if g[_LOW].any()), key=lambda rows: rows["value"].min())
     yield from _told(below, lambda rows: _low(study, rows), f"below {100 * level:g} %")
-    lacking = [rows for rows in groups if rows["lacks"].any() and not rows["low"].any()]
+    lacking = [rows for rows in groups if rows[_LACKS].any() and not rows[_LOW].any()]
     lacking.sort(key=lambda rows: _worst(rows)[_LEAST])
     yield from _told(lacking, lambda rows: _lacking(study, rows), "missing in more than 1 %")
-    rest = [rows for rows in groups if not (rows["low"] | rows["lacks"]).any()]
+    rest = [rows for rows in groups if not (rows[_LOW] | rows[_LACKS]).any()]
     if len(groups) == len(cells) == len(rest) == 1:
         (row,) = cells.to_dict("records")
-        if not row["high"]:
+        if not row[_HIGH]:
             yield Finding(
                 f"The {study.interval(row)} contains {study.word(row, 'estimand')} in "
                 f"{percent(row)} of the data sets: {100 * level:g} % within Monte Carlo error."
             )
     elif rest:
         yield _enough(study, pd.concat(rest, ignore_index=True), len(rest), len(groups))
-    if len(over := cells[cells["high"]]):
+    if len(over := cells[cells[_HIGH]]):
         yield _above(study, over, len(cells))
 
 
@@ -115,16 +113,16 @@ def _told(
 def _low(study: StudyWords, rows: pd.DataFrame) -> str:
     """Return the sentence on an interval that covers too little somewhere."""
     first = rows.iloc[rows["value"].argmin()]
-    low = int(rows["low"].sum())
+    low = int(rows[_LOW].sum())
     lowest = f"{', lowest' if len(rows) > 1 else ''}{study.place(first)}"
     text = (
         f"The {study.interval(first)} contains {study.word(first, 'estimand')} in {range_of(rows)} "
-        f"of the data sets{' in which it exists' * bool(rows['lacks'].any())}{lowest}; "
+        f"of the data sets{' in which it exists' * bool(rows[_LACKS].any())}{lowest}; "
         f"nominal {100 * study.level:g} %"
     )
     if low < len(rows):
         text += f"; below it in {low} of {len(rows)} conditions"
-    lacks = f" Some are missing{_bounds(study, _worst(rows))}." if rows["lacks"].any() else ""
+    lacks = f" Some are missing{_bounds(study, _worst(rows))}." if rows[_LACKS].any() else ""
     return f"{text}.{lacks}"
 
 
@@ -138,14 +136,14 @@ def _lacking(study: StudyWords, rows: pd.DataFrame) -> str:
     )
     if len(rows) > 1:
         text += (
-            f"; it is missing in more than 1 % in {rows['lacks'].sum()} of {len(rows)} conditions"
+            f"; it is missing in more than 1 % in {rows[_LACKS].sum()} of {len(rows)} conditions"
         )
     return f"{text}."
 
 
 def _worst(rows: pd.DataFrame) -> pd.Series[Any]:
     """Return the cell with the lowest bound of a coverage that lacks intervals."""
-    worst: pd.Series[Any] = rows[rows["lacks"]].sort_values([_LEAST, _MOST]).iloc[0]
+    worst: pd.Series[Any] = rows[rows[_LACKS]].sort_values([_LEAST, _MOST]).iloc[0]
     return worst
 
 
@@ -175,9 +173,10 @@ def _rejection(study: StudyWords, measure: str, alpha: float) -> Iterator[Findin
     sizes = np.where(cells["interval"] == TEST, alpha, 1 - study.level)
     error = np.sqrt(sizes * (1 - sizes) / cells["used"].to_numpy(dtype=float))
     z = (cells["value"].to_numpy(dtype=float) - sizes) / error
-    cells = cells.assign(null=study.null_is(cells), size=sizes)
-    cells["high"] = (cells["null"] == "true") & (z > quantile(len(cells)))
-    groups = cells.groupby(["method", "interval", "estimand", "null"], sort=False)
+    cells = cells.assign(**{_NULL: study.null_is(cells)})
+    cells[_SIZE] = sizes
+    cells[_HIGH] = (cells[_NULL] == "true") & (z > quantile(len(cells)))
+    groups = cells.groupby(["method", "interval", "estimand", _NULL], sort=False)
     told = list[Finding]()
     for _, rows in groups:
         gaps = (rows["used"] < (1 - FEW_MISSING) * rows["replicates"]).any()
@@ -188,7 +187,7 @@ def _rejection(study: StudyWords, measure: str, alpha: float) -> Iterator[Findin
             ends = sorted(zip(parts, counts, strict=True))
             shown = " to ".join(dict.fromkeys(share(*end) for end in (ends[0], ends[-1])))
             text += f"; in {shown} of all data sets"
-        told.append(Finding(f"{text}.", warns=bool(rows["high"].any())))
+        told.append(Finding(f"{text}.", warns=bool(rows[_HIGH].any())))
     told.sort(key=lambda finding: not finding.warns)
     yield from told[: 2 * MOST]  # size and power
     yield from left_out(told[MOST:], "rejection rate")
@@ -199,10 +198,10 @@ def _rejects(study: StudyWords, rows: pd.DataFrame, alpha: float, in_which: str)
     first = rows.iloc[0]
     at = f" at {100 * alpha:g} %" if len(study.alphas) > 1 else ""
     where = {
-        "true": f" where it is true (nominal {100 * first['size']:g} %){_most(study, rows)}",
+        "true": f" where it is true (nominal {100 * first[_SIZE]:g} %){_most(study, rows)}",
         "false": f" where it is false (its power{at})",
         "unknown": f", at the level {100 * alpha:g} %" if at else "",
-    }[first["null"]]
+    }[first[_NULL]]
     what = "hypothesis" if first["interval"] == TEST else "value"
     return (
         f"The {study.interval(first)} rejects the null {what} of {study.word(first, 'estimand')} "
@@ -212,7 +211,7 @@ def _rejects(study: StudyWords, rows: pd.DataFrame, alpha: float, in_which: str)
 
 def _most(study: StudyWords, rows: pd.DataFrame) -> str:
     """Return where the largest of several sizes of a test is, if any is too large."""
-    if len(rows) < 2 or not rows["high"].any():
+    if len(rows) < 2 or not rows[_HIGH].any():
         return ""
     return f", most{study.place(rows.iloc[rows['value'].argmax()])}"
 

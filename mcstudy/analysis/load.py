@@ -269,28 +269,20 @@ def _by_condition(
     No column is held twice; those of a condition are views.
     """
     group: Sequence[Condition] = ()
-    found: dict[str, dict[Key, list[NDArray[Any]]]] = {}
+    pieces: dict[str, dict[Key, list[NDArray[Any]]]] = {}
     counts: dict[str, NDArray[np.int64]] = {}
     for block in blocks:
         group = block.conditions
         own_truths = rows.own_truths[group[0]]
         for method, table in block.tables.items():
             counts[method] = counts.get(method, 0) + block.counts[method]
-            pieces = found.setdefault(method, defaultdict(list))
-            columns = columns_of(table)
-            pieces[("replicate",)].append(table["replicate"].to_numpy())
-            pieces[("status",)].append(_codes(table["status"]))
-            pieces[(WARNED,)].append(table[WARNED].to_numpy())
-            for estimand, interval in keys.get(method, ()):
-                for kind in _KINDS.get(interval, ("lower", "upper")):
-                    column = array_of(columns, kind, estimand, interval)
-                    pieces[kind, estimand, interval].append(column)
-                if interval in ("", TEST) and estimand in own_truths:
-                    column = array_of(columns, TRUTH, estimand, "")
-                    pieces[TRUTH, estimand, interval].append(column)
-    pa.default_memory_pool().release_unused()
-    whole = {m: {key: joined(of.pop(key)) for key in list(of)} for m, of in sorted(found.items())}
-    pa.default_memory_pool().release_unused()
+            found = pieces.setdefault(method, defaultdict(list))
+            for key, column in _columns(table, keys.get(method, ()), own_truths):
+                found[key].append(column)
+    pool = pa.default_memory_pool()
+    pool.release_unused()
+    whole = {m: {key: joined(of.pop(key)) for key in list(of)} for m, of in sorted(pieces.items())}
+    pool.release_unused()
     ends = {method: np.cumsum(of) for method, of in counts.items()}
     for place, condition in enumerate(group):
         methods = {}
@@ -304,6 +296,21 @@ def _by_condition(
                 methods[method] = MethodRows(*fit)
         if methods:
             yield condition, methods
+
+
+def _columns(
+    table: pa.Table, keys: Sequence[Key], own_truths: Collection[str]
+) -> Iterator[tuple[Key, NDArray[Any]]]:
+    """Yield the columns of the fits in a table, and of some estimands and intervals."""
+    columns = columns_of(table)
+    yield ("replicate",), table["replicate"].to_numpy()
+    yield ("status",), _codes(table["status"])
+    yield (WARNED,), table[WARNED].to_numpy()
+    for estimand, interval in keys:
+        for kind in _KINDS.get(interval, ("lower", "upper")):
+            yield (kind, estimand, interval), array_of(columns, kind, estimand, interval)
+        if interval in ("", TEST) and estimand in own_truths:
+            yield (TRUTH, estimand, interval), array_of(columns, TRUTH, estimand, "")
 
 
 def _estimands(

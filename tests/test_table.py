@@ -118,6 +118,7 @@ def test_contract_methods_with_an_interval_each_of_their_own_stand_in_one_row():
         ({"rows": "n,intervall"}, r"no column 'intervall' \(did you mean 'interval'\?\)"),
         ({"rows": "n", "columns": "n"}, "n is in rows and in columns"),
         ({"where": "n=20"}, "no n=20 here; it has 10, 30"),
+        ({"where": "interval=exact"}, "no interval=exact here; it has t, z$"),
         ({"where": "n"}, "'n' is no condition; write name=level"),
         ({"where": {"size": 3}}, "no column 'size'"),
         ({"format": "pdf"}, "choose from text, markdown, latex, csv, html"),

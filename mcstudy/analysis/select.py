@@ -119,10 +119,12 @@ def select(frame: pd.DataFrame, where: Where = None) -> pd.DataFrame:
                         f"where: {asked} is a label; write "
                         f"{written_name(name)}={written(words[str(one)])}"
                     )
+                without = name in ("estimand", "interval")  # rows without one stay in any case
+                shown = [level for level in meant if level is not None or not without]
                 raise ResultsError(
                     f"where: no {written_name(name)}={asked} here"
                     f"{suggestion(one, [str(level) for level in meant])}; it has "
-                    f"{listed(meant) or 'no level'}"
+                    f"{listed(shown) or 'no level'}"
                 )
             keys = {level_text(level) for level in found}
             kept += [

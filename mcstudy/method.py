@@ -155,8 +155,8 @@ def batched(function: Function) -> Function:
     sets: a list, an array (by its first axis), anything with ``len(batch)`` and ``batch[i]``; a
     DataFrame is refused, since its items are its columns. A batched method takes such a batch and
     answers as a single one does, with arrays of shape (R,) in place of numbers; one that asks for
-    ``rngs`` gets a sequence of generators. Replicates must not influence one another. Put it on top
-    of other decorators: what wraps a batched function is not batched itself.
+    ``rngs`` gets a list of generators. Replicates must not influence one another. Put it on top of
+    other decorators: what wraps a batched function is not batched itself.
 
     Notes
     -----

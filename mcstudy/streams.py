@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections import UserList
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -61,23 +62,31 @@ def streams(
     return [np.random.Generator(np.random.PCG64(sequence)) for sequence in hashed]
 
 
-class Streams(Sequence[np.random.Generator]):
-    """What `streams` returns, made when the first is asked for: not every batched method asks."""
+class Streams(UserList[np.random.Generator]):
+    """A list of generators that is made when it is first looked at: not every method does."""
 
-    def __init__(
-        self, seed: int, condition: str, replicates: Sequence[int], method: str = ""
-    ) -> None:
-        self._address = seed, condition, replicates, method
+    def __init__(self, generators: Iterable[np.random.Generator]) -> None:
+        self._generators = generators
+
+    @classmethod
+    def of(cls, *address: Any) -> Streams:
+        """Return what `streams` returns of an address."""
+
+        def made() -> Iterator[np.random.Generator]:
+            yield from streams(*address)
+
+        return cls(made())
 
     @cached_property
-    def _made(self) -> list[np.random.Generator]:
-        return streams(*self._address)
+    def data(self) -> list[np.random.Generator]:  # type: ignore[override]  # as UserList has it
+        """The list itself."""
+        return list(self._generators)
 
-    def __len__(self) -> int:
-        return len(self._address[2])
+    def __copy__(self) -> Streams:
+        return self.copy()
 
-    def __getitem__(self, index: Any) -> Any:
-        return self._made[index]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (self.data,)
 
 
 class _Hashed(ISpawnableSeedSequence):

@@ -10,6 +10,7 @@ import pytest
 from mcstudy import Estimate, Skip, Study, grid, open_results, replay, run, status
 from mcstudy.analysis.serial_correlation import midranks, serial_correlation
 from mcstudy.cli import main
+from mcstudy.comparison.checks import about
 from mcstudy.comparison.row_checks import (
     DEPENDENCE,
     FALSE_ALARM,
@@ -368,3 +369,10 @@ def test_contract_factors_may_have_the_names_of_columns(tmp_path):
     assert "z_factor" in check_of(results, DEPENDENCE).frame
     assert "at factors=" in check_of(results, DEPENDENCE).sentence
     assert "rank_factor" in check_of(results, RANKING).frame
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(86.2, "87"), (12_345.0, "13,000"), (float("inf"), "infinitely many")]
+)
+def test_contract_a_number_of_replicates_is_rounded_up(number, words):
+    assert about(number) == words

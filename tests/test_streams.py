@@ -1,8 +1,11 @@
 """Where randomness is born."""
 
+import copy
+import pickle
+
 import numpy as np
 
-from mcstudy.streams import stream, streams
+from mcstudy.streams import Streams, stream, streams
 
 
 def test_identity_hashed_together_or_one_by_one():
@@ -34,3 +37,16 @@ def test_law_streams_are_uniform_and_independent():
     assert abs(draws.mean() - 0.5) < 4 * mcse
     assert abs(np.corrcoef(draws[:-1, 0], draws[1:, 0])[0, 1]) < 4 / np.sqrt(len(draws))
     assert abs(np.corrcoef(draws.T)[0, 1]) < 4 / np.sqrt(len(draws))
+
+
+def test_contract_a_batched_method_gets_its_generators_as_a_list():
+    address = 7, "n=5", range(8), "m"
+    plain = [each.bit_generator.state for each in streams(*address)]
+    lazy = Streams.of(*address)
+    assert [each.bit_generator.state for each in copy.copy(lazy)] == plain
+    assert [each.bit_generator.state for each in lazy[2:5]] == plain[2:5]
+    assert len(lazy + [None]) == len([None] + lazy) == 9  # noqa: RUF005 - as a user may write
+    assert pickle.loads(pickle.dumps(Streams.of(*address)))[3].bit_generator.state == plain[3]
+    last = lazy.pop()
+    lazy.append(last)
+    assert lazy.index(last) == 7

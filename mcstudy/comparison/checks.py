@@ -122,5 +122,7 @@ class Words:
 
 def about(number: float) -> str:
     """Return a number of replicates, rounded up to two digits."""
+    if math.isinf(number):
+        return "infinitely many"
     step = 10 ** max(math.floor(math.log10(number)) - 1, 0)
     return f"{math.ceil(number / step) * step:,}"

@@ -155,7 +155,8 @@ class _Found:
 
     def _far(self, of: EstimandRows, replicate: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
         """Yield the estimates and standard errors of a cell that are far from the others."""
-        square = np.where(np.isfinite(of.estimate), (of.estimate - of.truth) ** 2, 0.0)
+        with np.errstate(over="ignore"):
+            square = np.where(np.isfinite(of.estimate), (of.estimate - of.truth) ** 2, 0.0)
         for what, values in (("estimate", of.estimate), ("std_error", of.std_error)):
             count = int(np.isfinite(values).sum())
             self.numbers += count

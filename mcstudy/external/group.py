@@ -78,10 +78,12 @@ class CellIndex:
 
 
 def _renumbered(code: Codes, most: int) -> tuple[Codes, Codes]:
-    """Return codes below `most` numbered without gaps, and which ones the numbers stand for."""
+    """Return codes below `most` numbered as they appear, and which ones the numbers stand for."""
     if most > len(code):  # hashed, in some ten times the time
         return pd.factorize(code)
-    present = np.flatnonzero(np.bincount(code, minlength=most))
+    first = np.full(most, len(code))
+    first[code[::-1]] = np.arange(len(code))[::-1]  # of equal ones the last stays
+    present = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(code))]
     numbers = np.zeros(most, np.int64)
     numbers[present] = np.arange(len(present))
     return numbers[code], present

@@ -43,7 +43,7 @@ class Extras:
         """Return the arguments of a batched method."""
         if "rngs" not in self._asked:
             return self._extras()
-        return self._extras(rngs=Streams(*self._address, replicates, self._name))
+        return self._extras(rngs=Streams.of(*self._address, replicates, self._name))
 
     def _extras(self, **extras: Any) -> dict[str, Any]:
         if "condition" in self._asked:

@@ -144,7 +144,10 @@ def mad_mcse(x: Floats, half: Any) -> Any:
     influence = np.abs(x)
     influence -= half
     np.sign(influence, out=influence)
-    influence -= skew * np.sign(x)
+    signs = np.sign(x)
+    signs *= skew
+    influence -= signs
+    del signs
     error = influence.std(axis=-1, ddof=1, keepdims=True) / (2 * at_both) / np.sqrt(n)
     return np.where((at_centre > 0) & (at_both > 0), error, np.nan)[..., 0]
 

@@ -287,11 +287,12 @@ def relative_error_model_se(cell: Cell) -> Measured:
     Both are those of the replicates that have an estimate and a standard error.
     """
     cell = cell.with_both
-    square, used = cell.squared_std_error, cell.finite_estimate.shape[-1]
+    used = cell.finite_estimate.shape[-1]
     if not used:
         return MISSING
-    model = np.sqrt(mean(square))
-    left_out = (model[..., None] + cell.model_se_left_out) / cell.spreads_left_out
+    model = np.sqrt(mean(cell.squared_std_error))
+    left_out = model[..., None] + cell.model_se_left_out
+    left_out /= cell.spreads_left_out
     return _where(cell.spread > 0, Measured(model / cell.spread - 1, jackknife(left_out), used))
 
 

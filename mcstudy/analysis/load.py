@@ -23,7 +23,7 @@ from mcstudy.simulation.validation import STATUSES, TEST, TRUTH
 from mcstudy.storage.export import conditions_table
 from mcstudy.storage.folder import RecordedStudy
 from mcstudy.storage.parts import DamagedError
-from mcstudy.storage.rows import Block, Key, StudyRows, array_of, columns_of
+from mcstudy.storage.rows import BLOCK, Block, Key, StudyRows, array_of, columns_of
 
 BUDGET = 2**27
 """Bytes of the numbers of one condition that are held at a time."""
@@ -277,8 +277,9 @@ def _by_condition(
         for method, table in block.tables.items():
             counts[method] = counts.get(method, 0) + block.counts[method]
             found = pieces.setdefault(method, defaultdict(list))
+            is_piece = table.num_rows >= BLOCK  # of more: the memory of what was read is used again
             for key, column in _columns(table, keys.get(method, ()), own_truths):
-                found[key].append(column)
+                found[key].append(column.copy() if is_piece else column)
     pool = pa.default_memory_pool()
     pool.release_unused()
     whole = {m: {key: joined(of.pop(key)) for key in list(of)} for m, of in sorted(pieces.items())}

@@ -278,7 +278,8 @@ def mad(cell: Cell) -> Measured:
 
 def model_se(cell: Cell) -> Measured:
     """Root of the mean squared standard error; jackknife MCSE."""
-    return _root_mean(cell.squared_std_error, cell.model_se_left_out)
+    left_out = cell.model_se_left_out  # first: it holds the squares for itself
+    return _root_mean(cell.squared_std_error, left_out)
 
 
 def relative_error_model_se(cell: Cell) -> Measured:
@@ -495,13 +496,13 @@ def _with_estimated_centre(
     assert cell.lower is not None
     assert cell.upper is not None
     influence: Floats = np.zeros_like(cell.estimate)
-    has_limits = ~(np.isnan(cell.lower) | np.isnan(cell.upper))
-    has_estimate = np.isfinite(cell.estimate)
-    for exist, piece in (
-        (has_limits, (hits - np.asarray(measured.value)[..., None]) / hits.shape[-1]),
-        (has_estimate, slope[..., None] * cell.deviation / cell.deviation.shape[-1]),
-    ):
+
+    def add(exist: NDArray[np.bool_], piece: Floats) -> None:
         influence[... if exist.all() else exist] += piece
+
+    has_limits = ~(np.isnan(cell.lower) | np.isnan(cell.upper))
+    add(has_limits, (hits - np.asarray(measured.value)[..., None]) / hits.shape[-1])
+    add(np.isfinite(cell.estimate), slope[..., None] * cell.deviation / cell.deviation.shape[-1])
     mcse, p = np.sqrt((influence**2).sum(axis=-1)), measured.value
     moved = Measured(p, mcse, measured.used, wilson(p, p * (1 - p) / mcse**2))
     return _where((mcse > 0) & (p > 0) & (p < 1), moved, measured)

@@ -178,7 +178,7 @@ def _levels(name: str, values: Iterable[Level]) -> list[Level]:
             f"grid: a factor cannot be called '{name}', a name that mcstudy uses itself; "
             "choose another name"
         )
-    if not is_plain(name):
+    if not is_plain(name) or "\0" in name:  # columns of ours beside the factors begin so
         raise StudyError(f"grid: {name!r} cannot name a factor, it is no valid text; mend it")
     one = isinstance(values, str | bytes | Mapping) or getattr(values, "ndim", 1) == 0
     if one or not isinstance(values, Iterable):

@@ -62,14 +62,14 @@ def streams(
     return [np.random.Generator(np.random.PCG64(sequence)) for sequence in hashed]
 
 
-class Streams(UserList[np.random.Generator]):
+class LazyStreams(UserList[np.random.Generator]):
     """A list of generators that is made when it is first looked at: not every method does."""
 
     def __init__(self, generators: Iterable[np.random.Generator]) -> None:
         self._generators = generators
 
     @classmethod
-    def of(cls, *address: Any) -> Streams:
+    def of(cls, *address: Any) -> LazyStreams:
         """Return what `streams` returns of an address."""
 
         def made() -> Iterator[np.random.Generator]:
@@ -82,7 +82,7 @@ class Streams(UserList[np.random.Generator]):
         """The list itself."""
         return list(self._generators)
 
-    def __copy__(self) -> Streams:
+    def __copy__(self) -> LazyStreams:
         return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -159,3 +159,8 @@ def test_contract_an_enum_is_the_number_it_is(tmp_path):
     assert set(first.performance["a"]) == {3, 5}
     more = run(study, tmp_path, jobs=1, quiet=True, replicates=4)
     assert set(more.estimates["condition"]) == {"a=3", "a=5"}
+
+
+def test_contract_a_factor_is_not_called_as_a_column_of_ours():
+    with pytest.raises(MCStudyError, match="cannot name a factor"):
+        grid(**{"\0low": [1]})

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 
-from mcstudy.streams import Streams, stream, streams
+from mcstudy.streams import LazyStreams, stream, streams
 
 
 def test_identity_hashed_together_or_one_by_one():
@@ -42,11 +42,11 @@ def test_law_streams_are_uniform_and_independent():
 def test_contract_a_batched_method_gets_its_generators_as_a_list():
     address = 7, "n=5", range(8), "m"
     plain = [each.bit_generator.state for each in streams(*address)]
-    lazy = Streams.of(*address)
+    lazy = LazyStreams.of(*address)
     assert [each.bit_generator.state for each in copy.copy(lazy)] == plain
     assert [each.bit_generator.state for each in lazy[2:5]] == plain[2:5]
     assert len(lazy + [None]) == len([None] + lazy) == 9  # noqa: RUF005 - as a user may write
-    assert pickle.loads(pickle.dumps(Streams.of(*address)))[3].bit_generator.state == plain[3]
+    assert pickle.loads(pickle.dumps(LazyStreams.of(*address)))[3].bit_generator.state == plain[3]
     last = lazy.pop()
     lazy.append(last)
     assert lazy.index(last) == 7

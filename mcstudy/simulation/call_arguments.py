@@ -15,7 +15,7 @@ from mcstudy.grid import Condition
 from mcstudy.method import SharedMethod, argument_names
 from mcstudy.simulation.prepare import given
 from mcstudy.simulation.validation import Answer, AnswerError, checked, is_frame, labels_of
-from mcstudy.streams import Streams, streams
+from mcstudy.streams import LazyStreams, streams
 from mcstudy.study import Study
 from mcstudy.truths import as_truths, mcse_of
 
@@ -43,7 +43,7 @@ class Extras:
         """Return the arguments of a batched method."""
         if "rngs" not in self._asked:
             return self._extras()
-        return self._extras(rngs=Streams.of(*self._address, replicates, self._name))
+        return self._extras(rngs=LazyStreams.of(*self._address, replicates, self._name))
 
     def _extras(self, **extras: Any) -> dict[str, Any]:
         if "condition" in self._asked:

@@ -79,7 +79,7 @@ def _fits_and_timings(block: Block, schemas: Mapping[str, pa.Schema]) -> dict[st
         name = pa.repeat(pa.scalar(method, _TEXT), rows.num_rows)
         key = {"replicate": rows["replicate"], "method": name}
         fits.append(pa.table({**key, **ending, WARNED: rows[WARNED], **own}))
-    keys, order = _sorted(block, list(block.tables))
+    keys, order = _sorted_keys(block, list(block.tables))
     seconds = joined([rows["seconds"].to_numpy() for rows in block.tables.values()])[order]
     table = (
         pa.concat_tables(fits).take(pa.array(order)).add_column(0, "condition", keys["condition"])
@@ -124,7 +124,7 @@ def _intervals(block: Block, of: StudyRows) -> Iterator[Piece]:
 def _long_table(block: Block, pieces: Sequence[Piece], schema: pa.Schema) -> pa.Table:
     """Join pieces that come in the order of the key's last columns; sort by the first ones."""
     methods, texts, numbers = zip(*pieces, strict=True)
-    columns, order = _sorted(block, methods)
+    columns, order = _sorted_keys(block, methods)
     counts = [block.tables[method].num_rows for method in methods]
     piece = pa.array(np.repeat(np.arange(len(pieces)), counts)[order])
     for name, words in zip(("estimand", "interval"), zip(*texts, strict=True), strict=False):
@@ -132,14 +132,14 @@ def _long_table(block: Block, pieces: Sequence[Piece], schema: pa.Schema) -> pa.
     columns["method"] = pa.array(methods, _TEXT).take(piece)
     for name in schema.names:
         if name not in columns:
-            values = joined([of[name] for of in numbers])[order]
-            unnamed = joined([of[_UNNAMED] for of in numbers])[order] if name == "truth" else None
-            missing = np.isnan(values) if unnamed is None else unnamed
-            columns[name] = pa.array(values, _NUMBER, mask=missing)
+            values = joined([of[name] for of in numbers])
+            is_truth = name == "truth"
+            missing = joined([of[_UNNAMED] for of in numbers]) if is_truth else np.isnan(values)
+            columns[name] = pa.array(values[order], _NUMBER, mask=missing[order])
     return pa.table(columns).select(schema.names)
 
 
-def _sorted(block: Block, methods: Sequence[str]) -> tuple[dict[str, Any], NDArray[np.intp]]:
+def _sorted_keys(block: Block, methods: Sequence[str]) -> tuple[dict[str, Any], NDArray[np.intp]]:
     """Return condition and replicate of the rows of some methods, and the order that sorts them."""
     places = np.arange(len(block.conditions))
     place = joined([np.repeat(places, block.counts[method]) for method in methods])

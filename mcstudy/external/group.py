@@ -2,15 +2,17 @@
 
 A table that fits the budget is sorted in memory. A larger one is read twice: first only where its
 cells are; then, if few cells are open at any time, as with a table sorted by cell, they are put
-together as they come; else through a temporary file, in which each cell has its place.
+together as they come. Where many are open, it is read once, through a temporary file.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -23,6 +25,7 @@ from mcstudy.arrays import Floats, joined
 from mcstudy.errors import TableError
 from mcstudy.external.readers import Source
 
+ROWS_EACH = 16  # of a cell in a piece of the temporary file: at least one read for these
 BUDGET = 2**27  # bytes of numbers held at a time, whatever the size of the table
 Codes: TypeAlias = NDArray[np.int64]
 Columns: TypeAlias = list[Floats]
@@ -46,17 +49,17 @@ class CellIndex:
         self.types = self.types or [
             kind.value_type if pa.types.is_dictionary(kind) else kind for kind in kinds
         ]
-        code, keys = np.zeros(batch.num_rows, np.int64), [()]
-        for name in self.by:
-            column = batch.column(name)
-            if not pa.types.is_dictionary(column.type):
-                column = column.dictionary_encode()
-            levels = [None if level != level else level for level in column.dictionary.to_pylist()]
-            filled = column.indices.cast(pa.int32()).fill_null(len(levels))
-            places = filled.to_numpy(zero_copy_only=False)
-            levels.append(None)  # of the missing ones
+        columns = [_levels_and_places(batch.column(name)) for name in self.by]
+        edges = np.zeros(max(batch.num_rows - 1, 0), bool)
+        for _, places in columns:
+            edges |= places[1:] != places[:-1]
+        starts = np.flatnonzero(np.concatenate([[True], edges]))
+        has_runs = 2 * len(starts) < batch.num_rows  # else looking for them does not pay
+        first = starts if has_runs else slice(None)
+        code, keys = np.zeros(len(starts) if has_runs else batch.num_rows, np.int64), [()]
+        for levels, places in columns:
             # Column by column: no more codes than rows, whatever the number of combinations.
-            code, present = _renumbered(code * len(levels) + places, len(keys) * len(levels))
+            code, present = _renumbered(code * len(levels) + places[first], len(keys) * len(levels))
             before, level = np.divmod(present, len(levels))
             pairs = zip(before.tolist(), level.tolist(), strict=True)
             keys = [(*keys[key], levels[at]) for key, at in pairs]
@@ -64,7 +67,8 @@ class CellIndex:
             if key not in self._cells:
                 self._cells[key] = len(self.keys)
                 self.keys.append(key)
-        return np.array([self._cells[key] for key in keys], np.int64)[code]
+        cells = np.array([self._cells[key] for key in keys], np.int64)[code]
+        return np.repeat(cells, np.diff(starts, append=batch.num_rows)) if has_runs else cells
 
     def values(self, cell: int) -> dict[str, Any]:
         """Return what tells a cell apart."""
@@ -75,6 +79,15 @@ class CellIndex:
         columns = list(zip(*self.keys, strict=True))
         arrays = [pa.array(column, kind) for column, kind in zip(columns, self.types, strict=True)]
         return pa.table(dict(zip(self.by, arrays, strict=True)))
+
+
+def _levels_and_places(column: Any) -> tuple[list[Any], NDArray[Any]]:
+    """Return the levels of a column, None of the missing ones last, and where each row's stands."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    levels = [None if level != level else level for level in column.dictionary.to_pylist()]
+    places = column.indices.cast(pa.int32()).fill_null(len(levels))
+    return [*levels, None], places.to_numpy(zero_copy_only=False)
 
 
 def _renumbered(code: Codes, most: int) -> tuple[Codes, Codes]:
@@ -100,11 +113,12 @@ def gathered(
     if source.bytes_at_most * len(numbers) <= BUDGET:
         yield from _in_memory(_read(source, index, numbers), len(numbers))
         return
-    survey = _Survey.of(source, index)
-    if survey.most_open * 8 * len(numbers) <= BUDGET:
-        yield from _as_they_come(source, index, numbers, survey)
+    most = BUDGET // (8 * len(numbers))
+    last = _last_batches(source, index, most)
+    if last is None:
+        yield from _through_file(source, index, numbers, most)
     else:
-        yield from _through_file(source, index, numbers, survey)
+        yield from _as_they_come(source, index, numbers, last)
 
 
 def _read(
@@ -156,40 +170,39 @@ def _order(code: NDArray[Any]) -> NDArray[np.intp] | None:
     return order
 
 
-@dataclass(frozen=True)
-class _Survey:
-    """Where the cells are: rows of each, the batch that ends each, and most rows open at once."""
+def _last_batches(source: Source, index: CellIndex, most: int) -> Codes | None:
+    """Return the batch that ends each cell, None where cells could not be put together so.
 
-    rows: Codes
-    last: Codes
-    most_open: int
-
-    @classmethod
-    def of(cls, source: Source, index: CellIndex) -> _Survey:
-        met = []
-        for batch in source.batches(index.by, ()):
-            counts = np.bincount(index.codes(batch))
-            present = np.flatnonzero(counts)
-            met.append((present, counts[present]))
-        rows, last = np.zeros(len(index), np.int64), np.zeros(len(index), np.int64)
-        for place, (present, counts) in enumerate(met):
-            rows[present] += counts
-            last[present] = place
-        opened = np.array([counts.sum() for _, counts in met])
-        closed = np.bincount(last, weights=rows, minlength=len(met)).astype(np.int64)
-        still_open = np.cumsum(opened) - np.cumsum(closed) + closed
-        return cls(rows, last, int(still_open.max(initial=0)))
+    That is where more than `most` rows would be held at once.
+    """
+    met = []
+    rows: Codes = np.zeros(0, np.int64)
+    for batch in source.batches(index.by, ()):
+        counts = np.bincount(index.codes(batch))
+        present = np.flatnonzero(counts)
+        met.append((present, counts[present]))
+        rows = np.pad(rows, (0, len(index) - len(rows)))
+        rows[present] += counts[present]
+        if rows[present].sum() - batch.num_rows > most:  # as soon as it is plain
+            return None
+    last = np.zeros(len(index), np.int64)
+    for place, (present, _) in enumerate(met):
+        last[present] = place
+    opened = np.array([counts.sum() for _, counts in met])
+    closed = np.bincount(last, weights=rows, minlength=len(met)).astype(np.int64)
+    still_open = np.cumsum(opened) - np.cumsum(closed) + closed
+    return None if still_open.max(initial=0) > most else last
 
 
 def _as_they_come(
-    source: Source, index: CellIndex, numbers: Sequence[str], survey: _Survey
+    source: Source, index: CellIndex, numbers: Sequence[str], last: Codes
 ) -> Iterator[tuple[int, Columns]]:
     """Put cells together batch by batch; each leaves when its last row has come."""
     held: dict[int, list[Columns]] = {}
     for place, part in enumerate(_read(source, index, numbers)):
         for cell, columns in _in_memory([part], len(numbers)):
             pieces = held.setdefault(cell, [])
-            if survey.last[cell] > place:
+            if last[cell] > place:
                 pieces.append([column.copy() for column in columns])
             else:
                 pieces.append(columns)
@@ -198,33 +211,73 @@ def _as_they_come(
 
 
 def _through_file(
-    source: Source, index: CellIndex, numbers: Sequence[str], survey: _Survey
+    source: Source, index: CellIndex, numbers: Sequence[str], most: int
 ) -> Iterator[tuple[int, Columns]]:
-    """Write each row to the place of its cell in a temporary file, then read cell by cell."""
-    width = len(numbers)
-    ends = np.cumsum(survey.rows)
-    place = ends - survey.rows  # where the next row of each cell goes
+    """Write the rows to a temporary file, some at a time in the order of their cells; read these.
+
+    Some are enough that each cell has a few, as far as `most` rows go.
+    """
+    width = 8 * len(numbers)  # bytes of a row
     with tempfile.TemporaryFile(prefix="mcstudy-") as file:
-        folder = tempfile.gettempdir()
-        needed = int(ends[-1]) * width * 8
+        folder, needed = tempfile.gettempdir(), source.bytes_at_most * len(numbers)
+        too_large = TableError(
+            f"{source.name}: needs {needed / 1e9:.1f} GB for temporary files and {folder} has "
+            "less; set TMPDIR to a place with room"
+        )
         if needed > shutil.disk_usage(folder).free:
-            raise TableError(
-                f"{source.name}: needs {needed / 1e9:.1f} GB for temporary files and {folder} has "
-                "less; set TMPDIR to a place with room"
-            )
-        for code, columns in _read(source, index, numbers):
+            raise too_large
+
+        def write(code: Codes, columns: Columns) -> Codes:
+            """Write some rows; return where each cell begins among them."""
             order = _order(code)
             if order is not None:
                 code, columns = code[order], [column[order] for column in columns]
-            for cell, (rows,) in _split(code, [np.stack(columns, axis=1)]):
-                file.seek(int(place[cell]) * width * 8)
-                file.write(rows.data)
-                place[cell] += len(rows)
-        for cell, count in enumerate(survey.rows.tolist()):
-            rows = np.empty((count, width))
-            file.seek((int(ends[cell]) - count) * width * 8)
-            file.readinto(rows.data)
+            try:
+                file.write(np.stack(columns, axis=1).data)
+            except OSError as error:  # somebody else has filled the disk meanwhile
+                raise too_large from error
+            return np.searchsorted(code, np.arange(len(index) + 1))
+
+        edges: list[Codes] = []
+        with ThreadPoolExecutor(1) as writer:  # while the next ones are read
+            waiting: Future[Codes] | None = None
+            for some in _several(_read(source, index, numbers), index, most):
+                edges += [waiting.result()] if waiting else []
+                waiting = writer.submit(write, *some)
+            edges += [waiting.result()] if waiting else []
+        file.flush()
+        # A cell met later has no rows among these.
+        bounds = np.array([np.pad(e, (0, len(index) + 1 - len(e)), "edge") for e in edges]) * width
+        bounds[1:] += np.cumsum(bounds[:-1, -1:], axis=0)
+        for cell in range(len(index)):
+            starts, stops = bounds[:, cell].tolist(), bounds[:, cell + 1].tolist()
+            content = bytearray(sum(stops) - sum(starts))
+            at = 0
+            for start, stop in zip(starts, stops, strict=True):
+                at += os.preadv(file.fileno(), [memoryview(content)[at : at + stop - start]], start)
+            rows = np.frombuffer(content).reshape(-1, len(numbers))
             yield cell, list(np.ascontiguousarray(rows.T))
+
+
+def _several(
+    batches: Iterable[tuple[Codes, Columns]], index: CellIndex, most: int
+) -> Iterator[tuple[Codes, Columns]]:
+    """Yield batches together, until they are `ROWS_EACH` for each cell, or half of `most`."""
+    held: list[tuple[Codes, Columns]] = []
+    rows = 0
+    for batch in batches:
+        held.append(batch)
+        rows += len(batch[0])
+        if rows >= min(ROWS_EACH * len(index), most // 2):
+            yield _joined(held)
+            held, rows = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(batches: list[tuple[Codes, Columns]]) -> tuple[Codes, Columns]:
+    codes, columns = zip(*batches, strict=True)
+    return joined(codes), [joined(column) for column in zip(*columns, strict=True)]
 
 
 def _floats(batch: pa.RecordBatch, name: str, source: Source) -> Floats:

@@ -24,6 +24,7 @@ from mcstudy.measure import alphas_of, check_alpha, check_measures, check_null, 
 from mcstudy.simulation.validation import TEST
 
 LONG = 2**15  # rows: threads that measure shorter cells only wait for each other, as was measured
+AHEAD = 2**19  # rows of cells that wait for a thread, 4 MB a column
 THREADS = 2  # that measure: more would wait for the one that reads
 Gathered: TypeAlias = tuple[int, Columns]
 B = TypeVar("B")
@@ -200,14 +201,20 @@ def _ahead(
     Reading and numpy's loops over long arrays let other threads work meanwhile.
     """
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        waiting: deque[Future[B]] = deque()
+        waiting: deque[tuple[int, Future[B]]] = deque()
+        rows = 0
         for cell in cells:
-            if threads and len(cell[1][0]) >= LONG:
-                waiting.append(pool.submit(function, cell))
+            length = len(cell[1][0])
+            if threads and length >= LONG:
+                future = pool.submit(function, cell)
             else:
-                waiting.append(Future())
-                waiting[-1].set_result(function(cell))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+                future = Future()
+                future.set_result(function(cell))
+            waiting.append((length, future))
+            rows += length
+            while rows > AHEAD:
+                length, future = waiting.popleft()
+                yield future.result()
+                rows -= length
+        for _, future in waiting:
+            yield future.result()

@@ -23,7 +23,7 @@ from mcstudy.external.readers import Source, open_source
 from mcstudy.measure import alphas_of, check_alpha, check_measures, check_null, null_of
 from mcstudy.simulation.validation import TEST
 
-LONG = 2**15  # rows: threads that measure shorter cells only wait for each other, as was measured
+LONG = 2**14  # rows: threads that measure shorter cells only wait for each other, as was measured
 AHEAD = 2**19  # rows of cells that wait for a thread, 4 MB a column
 THREADS = 2  # that measure: more would wait for the one that reads
 Gathered: TypeAlias = tuple[int, Columns]

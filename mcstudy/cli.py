@@ -435,6 +435,14 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            from mcstudy.arguments import suggestion
+
+            known = list(action.choices)
+            said = f"{value!r}{suggestion(value, known)}; choose from {', '.join(known)}"
+            raise argparse.ArgumentError(action, f"no {said}")
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         parsed, rest = super().parse_known_args(args, namespace)
         if rest:

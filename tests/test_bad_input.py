@@ -74,7 +74,8 @@ def test_contract_bad_arguments(study_file, tmp_path, capfd):
     assert "replicates is 0" in fails(capfd, path, "--replicates", "0")
     assert "no method 'lme4'; it has average, jittered" in fails(capfd, path, "--methods", "lme4")
     assert "jobs is 0" in fails(capfd, path, "--jobs", "0")
-    assert "invalid choice" in fails(capfd, path, "--changed", "x")
+    said = "argument --changed: no 'discarded' (did you mean 'discard'?); choose from"
+    assert said in fails(capfd, path, "--changed", "discarded")
     (tmp_path / "file").write_text("")
     assert "cannot be written" in fails(capfd, path, "--results", tmp_path / "file")
 

@@ -128,6 +128,7 @@ def test_contract_the_command_shows_the_contrast(results, capsys):
         ("n=40|40", "contrast: n=40 is given twice; name two levels"),
         ("estimand=mu|nu", "estimand is no factor; name a factor, or method"),
         ("method=mean|none", "contrast: no method=none here; it has mean, noisy"),
+        ("method=mean|niosy", "no method=niosy (did you mean 'noisy'?) here"),
         ("size=1|2", "no column 'size'"),
     ],
 )

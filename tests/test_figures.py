@@ -246,6 +246,7 @@ def test_contract_a_page_needs_no_network_and_holds_no_foreign_script(results):
     [
         (["nonsense"], "no figure 'nonsense'"),
         (["coverage", "--x", "size"], "no column 'size'"),
+        (["coverage", "--x", "n", "--facets", "n"], "n is given twice among x, y and facets"),
         (["coverage", "--where", "n=7"], "no n=7 here"),
         (["path", "--measure", "warned"], "cannot follow 'warned'"),
     ],

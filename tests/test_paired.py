@@ -343,6 +343,8 @@ def test_contract_bad_input_is_one_line(study_file, tmp_path, capfd):
     results = run(study_file(), tmp_path, jobs=1, quiet=True, replicates=5)
     with pytest.raises(MCStudyError, match="no method 'best' here; there are average, jittered"):
         results.compare("average", "best")
+    with pytest.raises(MCStudyError, match=r"no method 'averge' \(did you mean 'average'\?\) here"):
+        results.compare("averge", "jittered")
     folder = str(results.folder)
     for arguments, message in (
         ([folder], "give two folders, a folder and a table of measures, or one folder and"),

@@ -44,7 +44,7 @@ def test_contract_check_lists_all_problems_at_once(study_file, capfd):
     assert "note: a run stores a fit that raises as a row with status error" in lines
     for expected in (
         "estimands fails: ",
-        "method 'average': estimate of 'mean' is missing at every condition",
+        "method 'average': estimate of 'mean' is missing or infinite at every condition",
         "method 'wrong' returned ",
         "method 'loose' draws from the global random state of numpy.random, which no seed of the "
         "study reaches; let it ask for rng",

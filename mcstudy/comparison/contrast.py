@@ -35,6 +35,7 @@ from mcstudy.analysis.select import (
     select,
     varying,
 )
+from mcstudy.arguments import suggestion
 from mcstudy.arrays import Floats
 from mcstudy.columns import COUNTS, VALUES, WORDS
 from mcstudy.comparison.influence import (
@@ -195,8 +196,11 @@ def _known_levels(performance: pd.DataFrame, levels: tuple[str, Any, Any]) -> tu
     for level in wanted:
         meant = matching(there, level)
         if len(meant) != 1:
-            known = ", ".join(in_words(one) for one in there)
-            raise ResultsError(f"contrast: no {factor}={level} here; it has {known}")
+            known = [in_words(one) for one in there]
+            raise ResultsError(
+                f"contrast: no {factor}={level}{suggestion(level, known)} here; it has "
+                f"{', '.join(known)}"
+            )
         found += meant
     level, reference = found
     if level == reference:

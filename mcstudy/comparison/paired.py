@@ -25,6 +25,7 @@ from mcstudy.analysis.select import (
     with_record,
 )
 from mcstudy.analysis.simulated_truth import widened
+from mcstudy.arguments import suggestion
 from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.comparison.own_measures import DIFFERENCE, RATIO, OwnMeasures
@@ -486,6 +487,7 @@ def check_pair(known: Sequence[str], method: str, reference: str) -> None:
     """Raise ResultsError unless both are methods of the results, and two of them."""
     for name in (method, reference):
         if name not in known:
-            raise ResultsError(f"no method {name!r} here; there are {', '.join(known)}")
+            meant = suggestion(name, known)
+            raise ResultsError(f"no method {name!r}{meant} here; there are {', '.join(known)}")
     if method == reference:
         raise ResultsError(f"{method!r} is given twice; name two methods")

@@ -97,9 +97,11 @@ def figure(
         raise ResultsError(f"level is {short(level)}; give a share like 0.95")
     chosen = _where(where, estimand=estimand, method=method, interval=interval)
     panels = None if facets is None else names_of(facets, "facets")
-    for factor in (x, y, *(panels or ())):
-        if factor is not None:
-            known_column(performance, factor)
+    named = [factor for factor in (x, y, *(panels or ())) if factor is not None]
+    for factor in named:
+        known_column(performance, factor)
+        if named.count(factor) > 1:
+            raise ResultsError(f"{factor} is given twice among x, y and facets; give it once")
     nominal = float(level or results.study.get("level") or LEVEL)
     levels = levels_of(select(performance, chosen), "estimand")
     estimands = [level for level in levels if level is not None]

@@ -38,6 +38,7 @@ _TOGETHER = 4
 _TRIES = 4
 # What the order of summation leaves, as in a product over the whole batch, and much more.
 _LAST_BITS = 1e-6
+_FINITE = ("estimate", "std_error")  # kinds of numbers; a limit may be infinite
 _OTHER_LIMIT = {"lower": "upper", "upper": "lower"}
 
 
@@ -89,7 +90,7 @@ class Trial:
         self.answers.setdefault(method, []).append(answers)
         for column, (first, *_) in answers.numbers.items():
             # A limit may be infinite: that of a side which has none.
-            finite = column.kind in ("estimate", "std_error")
+            finite = column.kind in _FINITE
             there = bool(np.isfinite(first) if finite else not np.isnan(first))
             self._there[method, column] = self._there.get((method, column), False) or there
 
@@ -102,7 +103,7 @@ class Trial:
                 continue
             of_interval = column.kind in ("lower", "upper")
             what = f"interval '{column.interval}'" if of_interval else column.kind
-            lacks = "is missing at every condition"
+            lacks = f"is missing{' or infinite' * (column.kind in _FINITE)} at every condition"
             if other:
                 lacks = (
                     f"has no {column.kind} limit at any condition, and so no coverage; a limit "

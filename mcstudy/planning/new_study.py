@@ -35,7 +35,9 @@ def new(name: str, folder: str | Path = ".") -> tuple[Path, Path]:
         For a name that cannot be used, or if one of the files is there already.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise StudyError(f"new: name is {short(name)}; use small letters, digits and '_'")
+        raise StudyError(
+            f"new: name is {short(name)}; use small letters, digits and '_', the first no digit"
+        )
     place = Path(folder)
     paths = place / f"{name}.py", place / f"test_{name}.py"
     if there := [path for path in paths if path.exists()]:

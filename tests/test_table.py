@@ -95,6 +95,13 @@ def test_contract_what_has_no_interval_has_a_blank_there():
     assert ",0.1,0.0125,1000,1000" in csv
 
 
+@pytest.mark.parametrize(("value", "starred"), [(1 + 1e-14, False), (1 + 1e-6, True)])
+def test_contract_a_ratio_is_starred_for_more_than_its_rounding(value, starred):
+    frame = performance(n=(10,)).query("measure == 'bias'")
+    frame = frame.assign(measure="empirical_se_ratio", value=value, mcse=1e-17)
+    assert ("*" in str(table(frame, "empirical_se_ratio"))) == starred
+
+
 def test_contract_methods_with_an_interval_each_of_their_own_stand_in_one_row():
     frame = performance(intervals=())
     cells = frame[frame.measure == "bias"].assign(

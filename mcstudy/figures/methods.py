@@ -33,6 +33,7 @@ _MOST_POINTS = 250  # of a pair: more of them hide one another
 _MOST_LETTERS = 22  # of a method on an axis
 _MOST_SAID = 8  # pairs in words
 _WIDE = alt.Axis(minExtent=44)  # pixels of the labels, so that panels stand in line
+_FEW_DIGITS = alt.Axis(minExtent=44, format="~g")  # a difference may be of the rounding
 
 
 class _Pair(NamedTuple):
@@ -121,7 +122,7 @@ def _panels(request: Request, pair: _Pair, most: int) -> tuple[Any, Any]:
     )
     x, y = free(alt.X, "b", short[1]), free(alt.Y, "a", short[0], axis=_WIDE)
     left = alt.layer(equal.encode(x=x, y=y), dots.encode(x=x, y=y, tooltip=shown))
-    x, y = free(alt.X, "c", "mean of both"), free(alt.Y, "d", "difference", axis=_WIDE)
+    x, y = free(alt.X, "c", "mean of both"), free(alt.Y, "d", "difference", axis=_FEW_DIGITS)
     spread = float((a - b).std(ddof=1)) if len(a) > 1 else 0.0
     agreement = [{"d": rounded(mean + side * 1.96 * spread)} for side in (-1, 1)]
     lines = [

@@ -6,7 +6,7 @@ import math
 
 FEW_MISSING = 0.01  # of the intervals: so few move a coverage by less than its usual error
 BOUNDS_MEANING = "[a, b]: the share if missing intervals (over 1 %) count as 0, and as 1"
-_ROUNDING = 1e-12  # of the value: a smaller error is that of the arithmetic
+ROUNDING = 1e-12  # of the value: a smaller error is that of the arithmetic
 
 
 def number_with_error(
@@ -21,7 +21,7 @@ def number_with_error(
         return "-"
     if math.isinf(value) or not math.isfinite(mcse):
         return f"{value:.4g} (-)"
-    if mcse <= _ROUNDING * abs(value):
+    if mcse <= ROUNDING * abs(value):
         return f"{value:.4g} ({_one_sided(value, lower, upper)})"
     digit = math.floor(math.log10(float(f"{mcse:.1e}")))
     places = max(0, 1 - digit)
@@ -64,7 +64,7 @@ def bounds_in_words(bounds: tuple[float, float] | None) -> str:
 def _one_sided(value: float, lower: float, upper: float) -> str:
     """Return what the limits still say of a value whose error is 0; "0" if they say nothing."""
     below, above = value - lower, upper - value
-    if max(below, above) <= _ROUNDING * abs(value):
+    if max(below, above) <= ROUNDING * abs(value):
         return "0"
     if below > 0 and not above > 1e-12:
         places = max(2, -math.floor(math.log10(below)))

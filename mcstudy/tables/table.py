@@ -34,6 +34,7 @@ from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed, checked_format
 from mcstudy.tables.numbers import (
     BOUNDS_MEANING,
+    ROUNDING,
     bounds_in_words,
     coverage_bounds,
     number_with_error,
@@ -231,6 +232,7 @@ def table(
     # A measure without a target has NaN for one, which no limit excludes.
     goals = pd.Series([target(str(name), level) for name in frame["measure"]], frame.index)
     off = (frame["lower"] > goals) | (frame["upper"] < goals)
+    off &= (frame["value"] - goals).abs() > ROUNDING * goals.abs()
     orders = wheres(where) | {"measure": measures}
     layout = _lay_out(frame, (down, across), orders, off)
     asked = {name: levels for name, levels in wheres(where).items() if name == "method"}

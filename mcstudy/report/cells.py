@@ -107,7 +107,10 @@ def _methods(results: Reported) -> dict[Hashable, dict[str, Any]]:
     words: dict[tuple[str, str | None], str] = {(name, None): labels[name] for name in order}
     frame = _comparisons(results)
     if "reference" in frame:
-        pairs = dict.fromkeys(zip(frame["method"], frame["reference"], strict=True))
+        pairs = sorted(
+            {*zip(frame["method"], frame["reference"], strict=True)},
+            key=lambda pair: [order.index(name) for name in reversed(pair)],
+        )
         words |= {pair: " against ".join(labels[name] for name in pair) for pair in pairs}
     return {
         (one, other): {

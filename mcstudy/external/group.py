@@ -7,6 +7,7 @@ together as they come. Where many are open, it is read once, through a temporary
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shutil
@@ -14,7 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -213,11 +214,7 @@ def _as_they_come(
 def _through_file(
     source: Source, index: CellIndex, numbers: Sequence[str], most: int
 ) -> Iterator[tuple[int, Columns]]:
-    """Write the rows to a temporary file, some at a time in the order of their cells; read these.
-
-    Some are enough that each cell has a few, as far as `most` rows go.
-    """
-    width = 8 * len(numbers)  # bytes of a row
+    """Write the rows to a temporary file in pieces, each in the order of its cells; read these."""
     with tempfile.TemporaryFile(prefix="mcstudy-") as file:
         folder, needed = tempfile.gettempdir(), source.bytes_at_most * len(numbers)
         too_large = TableError(
@@ -226,43 +223,51 @@ def _through_file(
         )
         if needed > shutil.disk_usage(folder).free:
             raise too_large
-
-        def write(code: Codes, columns: Columns) -> Codes:
-            """Write some rows; return where each cell begins among them."""
-            order = _order(code)
-            if order is not None:
-                code, columns = code[order], [column[order] for column in columns]
-            try:
-                file.write(np.stack(columns, axis=1).data)
-            except OSError as error:  # somebody else has filled the disk meanwhile
-                raise too_large from error
-            return np.searchsorted(code, np.arange(len(index) + 1))
-
-        edges: list[Codes] = []
-        with ThreadPoolExecutor(1) as writer:  # while the next ones are read
-            waiting: Future[Codes] | None = None
-            for some in _several(_read(source, index, numbers), index, most):
-                edges += [waiting.result()] if waiting else []
-                waiting = writer.submit(write, *some)
-            edges += [waiting.result()] if waiting else []
-        file.flush()
-        # A cell met later has no rows among these.
-        bounds = np.array([np.pad(e, (0, len(index) + 1 - len(e)), "edge") for e in edges]) * width
-        bounds[1:] += np.cumsum(bounds[:-1, -1:], axis=0)
+        try:
+            bounds = _write(file, _several(_read(source, index, numbers), index, most), index)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise too_large from error  # somebody else has filled the disk meanwhile
         for cell in range(len(index)):
-            starts, stops = bounds[:, cell].tolist(), bounds[:, cell + 1].tolist()
-            content = bytearray(sum(stops) - sum(starts))
+            pieces = bounds[:, cell : cell + 2] * 8 * len(numbers)
+            content = memoryview(bytearray(int((pieces[:, 1] - pieces[:, 0]).sum())))
             at = 0
-            for start, stop in zip(starts, stops, strict=True):
-                at += os.preadv(file.fileno(), [memoryview(content)[at : at + stop - start]], start)
+            for start, stop in pieces.tolist():
+                at += os.preadv(file.fileno(), [content[at : at + stop - start]], start)
             rows = np.frombuffer(content).reshape(-1, len(numbers))
             yield cell, list(np.ascontiguousarray(rows.T))
+
+
+def _write(file: IO[bytes], pieces: Iterable[tuple[Codes, Columns]], index: CellIndex) -> Codes:
+    """Write pieces, row by row; return where each cell begins in each, and where it ends."""
+
+    def write(code: Codes, columns: Columns) -> Codes:
+        order = _order(code)
+        if order is not None:
+            code, columns = code[order], [column[order] for column in columns]
+        file.write(np.stack(columns, axis=1).data)
+        return np.searchsorted(code, np.arange(len(index) + 1))
+
+    edges: list[Codes] = []
+    with ThreadPoolExecutor(1) as writer:  # while the next ones are read
+        waiting: Future[Codes] | None = None
+        for piece in pieces:
+            edges += [waiting.result()] if waiting else []
+            waiting = writer.submit(write, *piece)
+        edges += [waiting.result()] if waiting else []
+    file.flush()
+    cells = len(index) + 1  # one met later has no rows in a piece
+    padded = [np.pad(edge, (0, cells - len(edge)), "edge") for edge in edges]
+    bounds = np.array(padded, np.int64).reshape(-1, cells)
+    bounds[1:] += np.cumsum(bounds[:-1, -1:], axis=0)
+    return bounds
 
 
 def _several(
     batches: Iterable[tuple[Codes, Columns]], index: CellIndex, most: int
 ) -> Iterator[tuple[Codes, Columns]]:
-    """Yield batches together, until they are `ROWS_EACH` for each cell, or half of `most`."""
+    """Yield batches together until they are `ROWS_EACH` for each cell, as far as `most` goes."""
     held: list[tuple[Codes, Columns]] = []
     rows = 0
     for batch in batches:

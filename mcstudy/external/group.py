@@ -231,11 +231,8 @@ def _through_file(
             raise too_large from error  # somebody else has filled the disk meanwhile
         for cell in range(len(index)):
             pieces = bounds[:, cell : cell + 2] * 8 * len(numbers)
-            content = memoryview(bytearray(int((pieces[:, 1] - pieces[:, 0]).sum())))
-            at = 0
-            for start, stop in pieces.tolist():
-                at += os.preadv(file.fileno(), [content[at : at + stop - start]], start)
-            rows = np.frombuffer(content).reshape(-1, len(numbers))
+            read = (os.pread(file.fileno(), stop - start, start) for start, stop in pieces.tolist())
+            rows = np.frombuffer(b"".join(read)).reshape(-1, len(numbers))
             yield cell, list(np.ascontiguousarray(rows.T))
 
 

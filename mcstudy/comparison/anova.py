@@ -33,7 +33,7 @@ from mcstudy.arrays import Floats
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.grid import level_text
-from mcstudy.labels import label
+from mcstudy.labels import Labels, label
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 
@@ -133,13 +133,8 @@ def anova(
             "error and nothing varies; it needs a factor with several levels, or several methods"
         )
     value, words = cells["value"].to_numpy(dtype=float), labels_of(performance)
-    levels = [
-        f"{label(words, factor, 'factor')}: "
-        f"{', '.join(labelled(factor, level, words) for level in levels_of(cells, factor))}"
-        for factor in factors
-    ]
     lost = f"; {left_out} cells without value or error left out" if left_out else ""
-    notes = [f"{len(cells)} cells; {'; '.join(levels)}{lost}"]
+    notes = [f"{len(cells)} cells; {levels_in_words(cells, factors, words)}{lost}"]
     weighting = error
     if (error <= 0).any():
         if (error <= 0).all():
@@ -155,18 +150,32 @@ def anova(
         notes.append(
             f"too many levels for the interactions {', '.join(map(term_in_words, too_many))}"
         )
-    notes += about_shares(frame)
+    notes += [*about_shares(frame), *about_noise(factors, common=common)]
+    return Anova(name, with_labels(frame, words), tuple(notes))
+
+
+def levels_in_words(cells: pd.DataFrame, factors: Sequence[str], words: Labels) -> str:
+    """Return what varies between the cells, and its levels."""
+    levels = (
+        f"{label(words, factor, 'factor')}: "
+        f"{', '.join(labelled(factor, level, words) for level in levels_of(cells, factor))}"
+        for factor in factors
+    )
+    return "; ".join(levels)
+
+
+def about_noise(factors: Sequence[str], *, common: bool) -> Iterator[str]:
+    """Say where the errors of cells go together, so that a noise is not what is shown."""
     if common:
-        notes.append(
+        yield (
             "the conditions have common random numbers, so their errors go together: main effects "
             "have other noise than shown"
         )
     if shared := [factor for factor in factors if factor in WORDS]:
-        notes.append(
+        yield (
             f"{', '.join(shared)}: on the same data, so their errors go together; terms among them "
             "have less noise than shown and the others more: take one of them (where) to be exact"
         )
-    return Anova(name, with_labels(frame, words), tuple(notes))
 
 
 def about_shares(frame: pd.DataFrame) -> Iterator[str]:

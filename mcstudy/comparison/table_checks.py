@@ -84,23 +84,11 @@ def _differences(
         return Check(name, Verdict.UNKNOWN, none)
     lines = _compared(some, _margins(some, performance, level))
     kinds = [word for name, word in _COMPARED.items() if (some["measure"] == name).any()]
-    in_what = " and ".join([", ".join(kinds[:-1]), kinds[-1]] if kinds[1:] else kinds)
-    frame = _by_pair(lines)
-    total, same, apart, undecided = (
-        int(frame[column].sum()) for column in ("differences", "equal", "told_apart", "open")
-    )
-    frame = with_labels(frame, words.labels)
-    if same == total:
-        said = f"All {total:,} differences in {in_what} are exactly 0."
+    counts = _by_pair(lines)
+    frame, undecided = with_labels(counts, words.labels), int(counts["open"].sum())
+    said, chance = _counts_in_words(counts, kinds)
+    if not chance:
         return Check(name, Verdict.FINE, said, frame=frame)
-    of = f"{counted(total, 'difference')} in {in_what}"
-    of += f" ({same:,} exactly 0)" if same else ""
-    chance = _CHANCE * (total - same)
-    are, its = ("is", "its") if undecided == 1 else ("are", "their")
-    said = (
-        f"Of {of}, {apart:,} are told apart from 0 and {undecided:,} {are} large enough to matter "
-        f"but within {its} error."
-    )
     advice = (
         f"If no methods differed, about {chance:.0f} would be told apart by chance. Large enough "
         f"to matter: {_margins_in_words(kinds, level)}."
@@ -114,6 +102,24 @@ def _differences(
         )
     verdict = Verdict.WARNING if undecided else Verdict.FINE
     return Check(name, verdict, said, advice, frame)
+
+
+def _counts_in_words(counts: pd.DataFrame, kinds: Sequence[str]) -> tuple[str, float]:
+    """Return how many differences there are of which kind, and how many chance would tell apart."""
+    in_what = " and ".join([", ".join(kinds[:-1]), kinds[-1]] if kinds[1:] else kinds)
+    total, same, apart, undecided = (
+        int(counts[column].sum()) for column in ("differences", "equal", "told_apart", "open")
+    )
+    if same == total:
+        return f"All {total:,} differences in {in_what} are exactly 0.", 0.0
+    of = f"{counted(total, 'difference')} in {in_what}"
+    of += f" ({same:,} exactly 0)" if same else ""
+    are, its = ("is", "its") if undecided == 1 else ("are", "their")
+    said = (
+        f"Of {of}, {apart:,} are told apart from 0 and {undecided:,} {are} large enough to matter "
+        f"but within {its} error."
+    )
+    return said, _CHANCE * (total - same)
 
 
 def _by_pair(lines: pd.DataFrame) -> pd.DataFrame:
@@ -287,16 +293,7 @@ def _missing(performance: pd.DataFrame, words: Words) -> Check:
     heads = ["method", "estimand", "what", "of", "missing", _MOST]
     frame = pd.DataFrame(lines, columns=heads)
     bad = frame[frame[_MOST] > FEW_MISSING].sort_values(_MOST, ascending=False, kind="stable")
-    by_method = frame[frame["what"] == _STD_ERROR].groupby("method", sort=False)
-    lacking = [
-        f"{int(some['missing'].sum()):,} of {int(some['of'].sum()):,} by "
-        f"{words.list('method', [method])}"
-        for method, some in by_method
-        if some["missing"].any()
-    ]
-    said = "Each estimate of a method that gives standard errors has one"
-    said = f"Estimates without a standard error: {', '.join(lacking)}" if lacking else said
-    said = said if len(by_method) else "No method gives standard errors"
+    said = _missing_std_errors(frame[frame["what"] == _STD_ERROR], words)
     if bad.empty:
         few = "no interval is missing in more than 1 % of the data sets of a condition"
         return Check(name, Verdict.FINE, f"{said}; {few}.")
@@ -315,6 +312,21 @@ def _missing(performance: pd.DataFrame, words: Words) -> Check:
     )
     frame = with_labels(bad.reset_index(drop=True), words.labels)
     return Check(name, Verdict.WARNING, f"{said}.", advice, frame)
+
+
+def _missing_std_errors(frame: pd.DataFrame, words: Words) -> str:
+    by_method = frame.groupby("method", sort=False)
+    if not len(by_method):
+        return "No method gives standard errors"
+    lacking = [
+        f"{int(some['missing'].sum()):,} of {int(some['of'].sum()):,} by "
+        f"{words.list('method', [method])}"
+        for method, some in by_method
+        if some["missing"].any()
+    ]
+    if not lacking:
+        return "Each estimate of a method that gives standard errors has one"
+    return f"Estimates without a standard error: {', '.join(lacking)}"
 
 
 def _given(performance: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], int, int]]:

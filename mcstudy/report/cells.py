@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -41,13 +41,8 @@ def page_data(results: Reported) -> dict[str, Any]:
     """
     performance = results.performance
     factors = factor_columns(performance)
-    methods = _methods(results)
     tables = [performance, results.fit_measures, _comparisons(results)]
     frame = pd.concat([one for one in tables if len(one)], ignore_index=True)
-    references = frame["reference"] if "reference" in frame else [None] * len(frame)
-    others = [None if is_missing(name) else name for name in references]
-    keys = list(zip(frame["method"], others, strict=True))
-    names = {name: levels_of(frame, name) for name in factors}
     words = {
         name: [level for level in levels_of(frame, name) if not is_missing(level)]
         for name in ("estimand", "interval", "measure")
@@ -58,31 +53,45 @@ def page_data(results: Reported) -> dict[str, Any]:
         "factors": [
             {
                 "label": label(results, name, "factor"),
-                "levels": unlike([level_label(results, name, value) for value in names[name]]),
-                "numbers": _numbers(names[name]),
+                "levels": unlike([level_label(results, name, value) for value in levels]),
+                "numbers": _numbers(levels),
             }
             for name in factors
+            for levels in [levels_of(frame, name)]
         ],
         "varying": [factors.index(name) for name in moving],
-        "methods": list(methods.values()),
+        "methods": list(_methods(results).values()),
         "estimands": unlike([label(results, name, "estimand") for name in words["estimand"]]),
         "intervals": unlike([label(results, name, "interval") for name in words["interval"]]),
         "measures": [_measure(results, name, frame) for name in words["measure"]],
         "first": words["measure"].index(first),
         "config": dict(theme())["config"],
-        "rows": {
-            **{
-                f"f{place}": _places(frame[name], names[name]) for place, name in enumerate(factors)
-            },
-            "method": _places(keys, list(methods)),
-            **{kind: _places(frame[kind], of) for kind, of in words.items()},
-            "value": [_number(value) for value in frame["value"]],
-            "mcse": [_number(value) for value in frame["mcse"]],
-            "limits": [_limits(*cell) for cell in zip(*(frame[n] for n in VALUES), strict=True)],
-            "shown": [_shown(*cell) for cell in zip(*(frame[n] for n in _SHOWN), strict=True)],
-            "used": frame["used"].tolist(),
-            "of": frame["replicates"].tolist(),
+        "rows": _rows(frame, factors, list(_methods(results)), words),
+    }
+
+
+def _rows(
+    frame: pd.DataFrame,
+    factors: Sequence[str],
+    methods: Sequence[Hashable],
+    words: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """Return the columns of the rows, with places in place of names."""
+    references = frame["reference"] if "reference" in frame else [None] * len(frame)
+    others = [None if is_missing(name) else name for name in references]
+    return {
+        **{
+            f"f{place}": _places(frame[name], levels_of(frame, name))
+            for place, name in enumerate(factors)
         },
+        "method": _places(list(zip(frame["method"], others, strict=True)), methods),
+        **{kind: _places(frame[kind], of) for kind, of in words.items()},
+        "value": [_number(value) for value in frame["value"]],
+        "mcse": [_number(value) for value in frame["mcse"]],
+        "limits": [_limits(*cell) for cell in zip(*(frame[n] for n in VALUES), strict=True)],
+        "shown": [_shown(*cell) for cell in zip(*(frame[n] for n in _SHOWN), strict=True)],
+        "used": frame["used"].tolist(),
+        "of": frame["replicates"].tolist(),
     }
 
 

@@ -1,7 +1,8 @@
 """CPU per replicate of a trivial study: mcstudy, everything included, against a bare loop.
 
 Both simulate 4 x 10,000 samples of 20 normals, each from a stream of its own, and compute mean and
-t interval. mcstudy also catches, stores, tabulates and measures. Run: python benchmarks/overhead.py
+t interval. mcstudy also catches, stores, tabulates and measures. A start takes at least the imports
+of the libraries that tables and measures rest on. Run: python benchmarks/overhead.py
 """
 
 import resource
@@ -27,6 +28,7 @@ for condition in range(4):
         estimate = t_interval(normal_sample(rng, n=20, mean=float(condition)))["mean"]
         rows.append((estimate.value, estimate.std_error, estimate.lower, estimate.upper))
 """
+LIBRARIES = "import joblib, numpy, pandas, pyarrow.compute, pyarrow.parquet, scipy.special"
 
 
 def cpu_seconds(*command: str) -> float:
@@ -55,17 +57,19 @@ def main() -> None:
             - cpu_seconds(sys.executable, "-c", bare_start, str(STUDY.parent)),
             study_seconds(REPLICATES // 4),
             study_seconds(1),
+            cpu_seconds(sys.executable, "-c", LIBRARIES),
         )
         for _ in range(ROUNDS)
     ]
-    bare, whole, start = (
+    bare, whole, start, libraries = (
         1e6 * statistics.median(column) / REPLICATES for column in zip(*rounds, strict=True)
     )
-    ratio = statistics.median((full - begun) / loop for loop, full, begun in rounds)
+    ratio = statistics.median((full - begun) / loop for loop, full, begun, _ in rounds)
     print(f"CPU per replicate, {REPLICATES} replicates, median of {ROUNDS} rounds")
     print(f"  bare loop, start-up taken off      {bare:6.1f} us")
     print(f"  mcstudy, start-up taken off        {whole - start:6.1f} us   ratio {ratio:.2f}")
     print(f"  mcstudy, start-up included         {whole:6.1f} us")
+    print(f"  of the start, importing libraries  {libraries:6.1f} us")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,30 @@ def test_contract_retried_as_it_was_the_tables_are_the_same(buggy_file, tmp_path
     assert again.digests() == before
 
 
+def test_contract_fits_beyond_the_number_that_is_wanted_are_retried_and_never_lost(
+    buggy_file, tmp_path
+):
+    before = run(buggy_file(), tmp_path, jobs=1, quiet=True, replicates=40)
+    digests, count = before.digests(), len(before.fits)
+    again = run(buggy_file(), tmp_path, jobs=1, quiet=True, replicates=5, retry=["error"])
+    assert again.digests() == digests
+    mended = {"changed": "keep", "retry": ["error"], "jobs": 1, "quiet": True, "replicates": 5}
+    after = run(buggy_file(FIXED), tmp_path, **mended)
+    assert len(after.fits) == count
+    assert after.fits["status"].eq("ok").all()
+
+
+def test_contract_lost_rows_of_the_tables_come_back_however_many_are_wanted(
+    study_file, tmp_path, capfd
+):
+    before = run(study_file(), tmp_path, jobs=1, quiet=True, replicates=40)
+    digests, lost = before.digests(), sorted(before.folder.glob("parts/*/*/*.parquet"))[0]
+    lost.unlink()
+    after = run(study_file(), tmp_path, jobs=1, replicates=5)
+    assert "40 fits to do" in capfd.readouterr().err
+    assert after.digests() == digests
+
+
 @pytest.mark.slow
 def test_contract_a_retry_of_fits_that_fail_again_does_not_stop_early(
     buggy_file, tmp_path, monkeypatch

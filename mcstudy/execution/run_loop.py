@@ -46,7 +46,9 @@ class RunLoop:
         self.share = share
         self.keep_going = keep_going
         self.computed = 0
-        self.goals = StoppingRule(study_record, wanted.methods, wanted.replicates, share)
+        # What is gone of the rows that tables rest on is computed again, however many are wanted.
+        at_least = None if share else study_record.extent
+        self.goals = StoppingRule(study_record, wanted.methods, wanted.replicates, share, at_least)
         self.workers = wanted.workers
 
     def missing(self) -> list[Job]:

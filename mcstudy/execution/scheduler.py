@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mcstudy.grid import Condition
@@ -23,22 +23,26 @@ def missing_jobs(
     methods: Sequence[str],
     replicates: int,
     stored: Stored,
+    at_least: Mapping[str, Mapping[str, int]] | None = None,
 ) -> list[Job]:
     """Return the runs of replicates for which some of the methods have no rows.
 
-    Each replicate of a condition is in one job at most, with all the methods it misses.
+    Each replicate of a condition is in one job at most, with all the methods it misses. Of a
+    condition's key and a method, `at_least` says how many replicates there are to be anyway.
     """
     jobs = []
     for condition in conditions:
-        held = stored.get(condition, ())
-        edges = {0, replicates}
+        held, floor = stored.get(condition, ()), (at_least or {}).get(condition.key, {})
+        goals = {name: max(replicates, floor.get(name, 0)) for name in methods}
+        most = max(goals.values(), default=0)
+        edges = {0, *goals.values()}
         for part in held:
-            edges |= {min(part.start, replicates), min(part.stop, replicates)}
+            edges |= {min(part.start, most), min(part.stop, most)}
         missing = _MissingMethods(held, methods)
         current: Job | None = None
         ordered = sorted(edges)
         for start, stop in itertools.pairwise(ordered):
-            lacking = missing.over(start)
+            lacking = tuple(name for name in missing.over(start) if start < goals[name])
             if current and current.methods == lacking:
                 current = Job(condition, current.start, stop, lacking)
             else:

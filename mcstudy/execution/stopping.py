@@ -40,7 +40,8 @@ class StoppingRule:
     """The number of replicates that each condition is to have by now, raised while it must be.
 
     `replicates` is what each condition starts with. Only `methods` are judged, and nothing by a
-    share. What was asked for is kept up to date in the study's record.
+    share. What was asked for is kept up to date in the study's record. Whatever that is, `at_least`
+    so many replicates there are to be, by condition and method: those that tables rest on.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class StoppingRule:
         methods: Sequence[str],
         replicates: int,
         share: Shard | None = None,
+        at_least: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
         study = study_record.study
         self._study_record = study_record
         self._methods = tuple(methods)
         self._replicates = replicates
         self._share = share
+        self._at_least = at_least
         self._precision = None if share else study.precision
         most = max(study.max_replicates or 0, replicates)
         self._ahead = {c: counts(replicates, most) for c in study.conditions}
@@ -84,7 +87,8 @@ class StoppingRule:
         while True:
             stored = self._study_record.manifest.stored_of(condition)
             goal = self._goals[condition]
-            jobs = missing_jobs([condition], self._methods, goal, {condition: stored})
+            here = {condition: stored}
+            jobs = missing_jobs([condition], self._methods, goal, here, self._at_least)
             if jobs or self._precision is None or condition in self._settled:
                 return jobs
             try:

@@ -29,9 +29,13 @@ def check_retried(statuses: Sequence[str]) -> None:
             )
 
 
-def reopen(study_record: StudyRecord, statuses: Collection[str], methods: Collection[str]) -> int:
+def reopen(
+    study_record: StudyRecord, statuses: Collection[str], methods: Collection[str], replicates: int
+) -> int:
     """Take the fits with one of these statuses out of the parts that hold them.
 
+    They are of the first `replicates`, or of those that the tables rest on: the ones that a run
+    computes again. To take others out would be to lose failures.
     What else a part holds is on disk, whole, before the part is removed; after a kill in between
     its rows are there twice and count once. Only rows that count as the study's are looked at, in
     a folder that is held by this run alone. Where sums are kept in place of rows, StudyError.
@@ -45,8 +49,10 @@ def reopen(study_record: StudyRecord, statuses: Collection[str], methods: Collec
         folder = study_record.store.folder
         raise StudyError(f"{folder}: keeps no rows, so none of its fits can be retried")
     store, wanted, taken = study_record.store, sorted(statuses), 0
-    for stored in study_record.stored().values():
+    for condition, stored in study_record.stored().items():
+        extent = study_record.extent.get(condition.key, {})
         for method in methods:
+            first = max(replicates, extent.get(method, 0))
             types = {}
             for part in stored:
                 if part.method == method:
@@ -55,19 +61,24 @@ def reopen(study_record: StudyRecord, statuses: Collection[str], methods: Collec
             estimands = estimands_of(types.values())
             for part in types:
                 with store.damaged_aside():
-                    taken += _reopen(study_record, part, wanted, estimands)
+                    taken += _reopen(study_record, part, wanted, estimands, first)
     return taken
 
 
 def _reopen(
-    study_record: StudyRecord, part: Part, statuses: Sequence[str], estimands: Sequence[str]
+    study_record: StudyRecord,
+    part: Part,
+    statuses: Sequence[str],
+    estimands: Sequence[str],
+    first: int,
 ) -> int:
-    """Take fits out of one part; return how many."""
+    """Take fits of the first replicates out of one part; return how many."""
     import pyarrow.compute as pc
 
     head, rows = parts.read_head(part.path), part.rows()
     status = judged(rows, estimands)["status"].cast(pa.string())
-    gone = rows["replicate"].filter(pc.is_in(status, pa.array(statuses, pa.string()))).to_pylist()
+    wanted = pc.is_in(status, pa.array(statuses, pa.string()))
+    gone = [n for n in rows["replicate"].filter(wanted).to_pylist() if n < first]
     if not gone:
         return 0
     study_record.outdate_tables()

@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from mcstudy import MCStudyError, Study, check, collect, grid, load_study, plan, run
+from mcstudy import MCStudyError, check, collect, load_study, plan, run
 from mcstudy.cli import main
 from mcstudy.planning.pilot import run_pilot
 from mcstudy.simulation import call as calls
-from mcstudy.simulation.replicates import Job, do_job, draw
-from mcstudy.simulation.validation import CODES
 
 
 def state():
@@ -120,42 +118,6 @@ def test_contract_what_a_fit_leaves_behind_is_put_back(neighbour, tmp_path, monk
     assert set(average.message) == {"UserWarning: once"}
     assert set(average.status) == {"ok"}
     assert run(path, "there", jobs=2, replicates=5, quiet=True).digests() == here.digests()
-
-
-def test_contract_no_fit_finds_what_another_of_its_batch_has_left():
-    """Fast fits are looked at a batch at a time, so the batch is done again where one left some."""
-    folder, rare = os.getcwd(), []
-
-    def fit(x, *, rng):
-        found = float(os.getcwd() != folder or "LEFT" in os.environ)
-        if rng.random() < 0.01:
-            rare.append(x)
-            os.environ["LEFT"] = "1"
-            os.chdir("/")
-            raise ValueError("left")
-        return {"found": found}
-
-    study = Study(
-        name="leaves",
-        simulate=lambda rng: rng.normal(),
-        estimands=lambda: {"found": 0.0},
-        methods={"fit": fit},
-        conditions=grid(),
-        replicates=2000,
-        seed=1,
-    )
-    (condition,) = study.conditions
-    _, answers = do_job(study, Job(condition, 0, 2000, ("fit",)), 1e9)
-    columns = answers["fit"]
-    failed = columns.status == CODES["error"]
-    assert 10 < failed.sum() < 40
-    assert set(rare) == {float(draw(study, condition, i)) for i in np.flatnonzero(failed)}
-    assert len(rare) > failed.sum()  # some were done twice
-    (found,) = columns.numbers.values()
-    assert not found[~failed].any()
-    assert np.isnan(found[failed]).all()
-    assert set(columns.messages.values()) == {"ValueError: left"}
-    assert (os.getcwd(), "LEFT" in os.environ) == (folder, False)
 
 
 @pytest.mark.parametrize("by_thread", [False, True])  # as numpy keeps its errors since 2.0, before

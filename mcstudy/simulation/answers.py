@@ -70,18 +70,6 @@ class Answers:
         self.warned[row] = False
         self._clear(row, CODES[status])
 
-    def reset(self, rows: slice) -> None:
-        """Make rows what they were when nothing was stored in them."""
-        for row in range(self.count)[rows]:
-            self.messages.pop(row, None)
-        self.status[rows] = CODES[Status.ERROR]
-        self.warned[rows] = False
-        self.seconds[rows] = 0.0
-        for column in self.numbers.values():
-            column[rows] = np.nan
-        for values in self.diagnostics.values():
-            values[rows] = [None] * len(values[rows])
-
     def _clear(self, row: int, code: int) -> None:
         self.status[row] = code
         for key, column in self.numbers.items():

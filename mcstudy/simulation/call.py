@@ -57,8 +57,7 @@ class Outcome:
 class Caller:
     """Calls the user's functions, as a context manager: for one call, or for all those of a job.
 
-    Whatever a call raises or warns is caught, and what it leaves behind in the process is put back:
-    after each call, or where `restores_each` is False when `restore` is called.
+    Whatever a call raises or warns is caught, and what it leaves behind in the process is put back.
     What differs from call to call, filters of warnings and states of numpy among it, is the same
     for each: a call runs in a copy of one context.
     The work that `attempt` is given calls a user's function by `run`, which counts its seconds.
@@ -66,7 +65,6 @@ class Caller:
 
     def __enter__(self) -> Caller:
         self._state = ProcessState()
-        self.restores_each, self._has_restored = True, False
         self._errors = np.errstate(**_AS_NUMPY_STARTS)
         self._errors.__enter__()
         self._record_warnings()
@@ -132,20 +130,9 @@ class Caller:
             return within(self._limit, function, args, kwargs)
         finally:
             self._seconds += time.perf_counter() - begun
-            if self.restores_each:
-                self._has_restored |= self._state.restore()
-            else:
-                self._state.end_child()
+            self._state.restore()
             if self._clock is not None:
                 self._clock(False)
-
-    def restore(self) -> bool:
-        """Put back what calls have left behind; return whether there was anything since the last.
-
-        A look at all of it takes as long as a trivial fit.
-        """
-        found, self._has_restored = self._has_restored | self._state.restore(), False
-        return found
 
     def _record_warnings(self) -> None:
         self._recording = warnings.catch_warnings(record=True, action="always")

@@ -34,7 +34,6 @@ class ProcessState:
     """
 
     def __init__(self) -> None:
-        self._process = os.getpid()
         self._main = threading.current_thread() is threading.main_thread()
         self._timed = self._main and signal.getitimer(signal.ITIMER_REAL)[0] > 0
         self._environment = dict(_ENVIRONMENT)
@@ -42,28 +41,21 @@ class ProcessState:
         self._seen = _look()
         self._note_modules()
 
-    def restore(self) -> bool:
-        """Make the state what it was, and return whether it was another; new modules may stay.
+    def restore(self) -> None:
+        """Make the state what it was; end the process if it is a child that the call has forked.
 
-        It compares the most at once: what differs is sought only where something does.
+        Every call pays for this look, so it compares the most at once: what differs is sought only
+        where something does.
         """
-        self.end_child()
-        differs = (
+        if (
             _look() != self._seen
             or self._environment != _ENVIRONMENT
+            or len(sys.modules) != len(self._modules)
+            or tuple(map(sys.modules.get, _NEEDED)) != self._needed
             or _shown_once() != self._once
-            or (self._main and not self._timed and signal.getitimer(signal.ITIMER_REAL)[0] > 0)
-        )
-        if differs:
+            or (self._main and not self._timed and signal.getitimer(signal.ITIMER_REAL)[0])
+        ):
             self._restore()
-        if len(sys.modules) != self._count or tuple(map(sys.modules.get, _NEEDED)) != self._needed:
-            differs |= self._restore_needed_modules()
-        return differs
-
-    def end_child(self) -> None:
-        """End the process if it is a child that a call has forked."""
-        if os.getpid() != self._process:
-            os._exit(0)
 
     def restore_modules(self) -> None:
         """Make the modules what they were, if some have gone; others in their place do not fit."""
@@ -71,24 +63,14 @@ class ProcessState:
             sys.modules.clear()
             sys.modules.update(self._modules)
 
-    def _restore_needed_modules(self) -> bool:
-        """Do so where there are fewer modules than before, or others in the place of those."""
-        needed = zip(_NEEDED, self._needed, strict=True)
-        replaced = any(was is not None and sys.modules.get(name) is not was for name, was in needed)
-        differs = replaced or len(sys.modules) < self._count
-        if differs:
-            sys.modules.clear()
-            sys.modules.update(self._modules)
-        self._note_modules()
-        return differs
-
     def _note_modules(self) -> None:
         self._modules = sys.modules.copy()  # a fifth of the time of dict(...)
-        self._count = len(self._modules)
         self._needed = tuple(map(sys.modules.get, _NEEDED))
 
     def _restore(self) -> None:
-        folder, deepest, files, memory, *handlers = self._seen
+        process, folder, deepest, files, memory, *handlers = self._seen
+        if os.getpid() != process:
+            os._exit(0)
         if folder is not None and _working_directory() != folder:
             with suppress(OSError):
                 os.chdir(folder)
@@ -104,6 +86,12 @@ class ProcessState:
                 if self._main and handlers[0] is signal.SIG_IGN:  # in a worker, not in the run
                     os._exit(LIMIT_REACHED)
         sys.setrecursionlimit(deepest)
+        needed = zip(_NEEDED, self._needed, strict=True)
+        replaced = any(was is not None and sys.modules.get(name) is not was for name, was in needed)
+        if replaced or len(sys.modules) < len(self._modules):
+            sys.modules.clear()
+            sys.modules.update(self._modules)
+        self._note_modules()
         once = _shown_once()
         once.clear()
         once.update(self._once)
@@ -118,6 +106,7 @@ class ProcessState:
 def _look() -> tuple[Any, ...]:
     """Return what a glance shows of the state of the process."""
     return (
+        os.getpid(),
         _working_directory(),
         sys.getrecursionlimit(),
         resource.getrlimit(_FILES),

@@ -39,7 +39,6 @@ from mcstudy.truths import DATA
 
 BATCH_BYTES = 2**24  # 16 MB of data sets at a time, however large one is
 BATCH_REPLICATES = 1024  # enough to share the overhead of a call among
-FAST_SECONDS = 1e-3  # a replicate, of which two looks at the state of the process take 1 %
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def do_job(
             largest = 1 if policy.singly else work.largest_batch
             # The first batch is one replicate; sixteen times as many each time are soon 1024.
             size = max(1, min(16 * size, largest, len(job) - done))
-            work.fit_and_restore(range(job.start + done, job.start + done + size))
+            work.fit(job.methods, range(job.start + done, job.start + done + size))
             done += size
             elapsed = time.perf_counter() - begun
             affordable = int((seconds - elapsed) * done / elapsed) if elapsed < seconds else 0
@@ -151,26 +150,6 @@ class _Work:
             key = id(method.function) if isinstance(method, SharedMethod) else name
             self.together[name] = sharing.setdefault(key, [])
             self.together[name].append(name)
-
-    def fit_and_restore(self, batch: range) -> None:
-        """Fill the rows of a batch; put back what its calls leave behind in the process.
-
-        A look after each call takes a quarter of a trivial replicate. So where replicates are fast,
-        one look is made at the end, and if something was left, the batch is done again with a look
-        after each: then no call has found what another left.
-        """
-        caller, begun = self.caller, time.perf_counter()
-        self.fit(self.job.methods, batch)
-        has_left = caller.restore()
-        if has_left and not caller.restores_each:
-            caller.restores_each = True
-            first = batch[0] - self.job.start
-            for answers in self.answers.values():
-                answers.reset(slice(first, first + len(batch)))
-            self.fit(self.job.methods, batch)
-            caller.restore()
-        slow = time.perf_counter() - begun > FAST_SECONDS * len(batch)
-        caller.restores_each = has_left or slow or self.policy.singly
 
     def fit(self, methods: Sequence[str], batch: range) -> None:
         """Fill the rows of a batch, for each of the methods."""

@@ -82,4 +82,5 @@ def cut(text: str, most: int) -> str:
 def suggestion(name: object, known: Sequence[str]) -> str:
     """Return " (did you mean ...?)" where a known name is close."""
     close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
+    close = [one for one in close if str(one) != name]  # a text that reads like a number
     return f" (did you mean {str(close[0])!r}?)" if close else ""

@@ -13,6 +13,7 @@ from mcstudy import Estimate, Fit, Study, batched, check, grid, run
 from mcstudy.errors import StudyError
 from mcstudy.method import batch_form, batch_of
 from mcstudy.simulation import replicates
+from mcstudy.simulation.retry_policy import RetryPolicy
 from mcstudy.streams import stream
 
 WEIGHTS = np.linspace(0.1, 0.9, 7)
@@ -267,3 +268,38 @@ def test_contract_a_method_that_gets_a_view_of_a_batch_spoils_nothing(tmp_path):
     results = run(batch_study(np.asarray, method=spoils), tmp_path, jobs=1, quiet=True)
     plain = run(batch_study(np.asarray, name="plain"), tmp_path, jobs=1, quiet=True)
     assert results.estimates.estimate.equals(plain.estimates.estimate)
+
+
+def test_contract_a_warning_is_told_once_whatever_the_batch():
+    """Where the true value of one of a batch cannot be had, all are done again one by one."""
+
+    def simulate(rng):
+        x = rng.normal()
+        if x > 1:
+            warnings.warn("large", stacklevel=1)
+        return x
+
+    def truth(data):
+        if data < -2:
+            raise ValueError("no truth")
+        return {"m": data}
+
+    study = Study(
+        name="warns",
+        simulate=simulate,
+        estimands=truth,
+        methods={"same": lambda x: {"m": x}},
+        conditions=grid(),
+        replicates=100,
+        seed=1,
+    )
+    (condition,) = study.conditions
+    job = replicates.Job(condition, 0, 100, ("same",))
+    together, singly = (
+        replicates.do_job(study, job, 1e9, policy=RetryPolicy(singly, {}))[1]["same"].messages
+        for singly in (False, True)
+    )
+    assert together == singly
+    assert {"simulate: UserWarning: large", "estimands: ValueError: no truth"} == {
+        *together.values()
+    }

@@ -129,6 +129,42 @@ def test_identity_through_a_file_as_in_memory(
     assert not list(tmp_path.glob("mcstudy-*"))
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_identity_an_empty_file_among_those_of_a_large_table(
+    frame, tmp_path, first, scattered, monkeypatch
+):
+    monkeypatch.setattr("mcstudy.external.group.BUDGET", 60 * 8 * 6)
+    monkeypatch.setattr("mcstudy.external.group._through_file", None)
+    folder = _files(frame, tmp_path / "many")
+    frame[:0].to_parquet(folder / ("-1.parquet" if first else "9.parquet"))
+    same(performance(folder, by=BY), plain(frame))
+
+
+@pytest.mark.parametrize("size", [100, 3000, 7600])  # bytes: in the first piece, later, at the end
+def test_contract_a_disk_that_fills_up_is_one_line(frame, tmp_path, size, scattered):
+    resource = pytest.importorskip("resource")
+    source = FORMS["row groups"](frame.sample(frac=1, random_state=3), tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        with pytest.raises(MCStudyError, match=r"for temporary files and .* has less; set TMPDIR"):
+            performance(source, by=BY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_contract_a_measure_that_raises_is_said_at_once(frame):
+    calls = []
+
+    def broken(estimate):
+        calls.append(1)
+        raise ValueError("no")
+
+    with pytest.raises(MCStudyError, match="fails in 1 cell and"):
+        performance(frame, by=BY, measures={"broken": broken})
+    assert len(calls) == 1
+
+
 def test_identity_a_sorted_table_needs_no_files(frame, tmp_path, scattered, monkeypatch):
     monkeypatch.setattr("mcstudy.external.group.BUDGET", 60 * 8 * 6)
     monkeypatch.setattr("mcstudy.external.group._through_file", None)

@@ -1,5 +1,6 @@
 """What a run leaves behind in the process that called it: nothing."""
 
+import contextlib
 import os
 import random
 import resource
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from mcstudy import MCStudyError, check, collect, load_study, plan, run
+from mcstudy import MCStudyError, Study, check, collect, grid, load_study, plan, run
 from mcstudy.cli import main
 from mcstudy.planning.pilot import run_pilot
 from mcstudy.simulation import call as calls
+from mcstudy.simulation import process_state
+from mcstudy.simulation.replicates import Job, do_job, draw
+from mcstudy.simulation.validation import CODES
 
 
 def state():
@@ -118,6 +122,83 @@ def test_contract_what_a_fit_leaves_behind_is_put_back(neighbour, tmp_path, monk
     assert set(average.message) == {"UserWarning: once"}
     assert set(average.status) == {"ok"}
     assert run(path, "there", jobs=2, replicates=5, quiet=True).digests() == here.digests()
+
+
+def test_contract_no_fit_finds_what_another_of_its_batch_has_left():
+    """Nor does it matter whether a later one cleans up first, as careful code does."""
+    folder, rare = os.getcwd(), []
+
+    def fit(x, *, rng):
+        found = float(os.getcwd() != folder or os.environ.pop("LEFT", None) is not None)
+        if rng.random() < 0.01:
+            rare.append(x)
+            os.environ["LEFT"] = "1"
+            os.chdir("/")
+            raise ValueError("left")
+        return {"found": found}
+
+    study = Study(
+        name="leaves",
+        simulate=lambda rng: rng.normal(),
+        estimands=lambda: {"found": 0.0},
+        methods={"fit": fit},
+        conditions=grid(),
+        replicates=2000,
+        seed=1,
+    )
+    (condition,) = study.conditions
+    _, answers = do_job(study, Job(condition, 0, 2000, ("fit",)), 1e9)
+    columns = answers["fit"]
+    failed = columns.status == CODES["error"]
+    assert 10 < failed.sum() < 40
+    assert set(rare) == {float(draw(study, condition, i)) for i in np.flatnonzero(failed)}
+    (found,) = columns.numbers.values()
+    assert not found[~failed].any()
+    assert np.isnan(found[failed]).all()
+    assert set(columns.messages.values()) == {"ValueError: left"}
+    assert (os.getcwd(), "LEFT" in os.environ) == (folder, False)
+
+
+def test_contract_a_recursion_limit_that_lets_nothing_be_called_is_put_back():
+    def depth():
+        frame, count = sys._getframe(), 0
+        while frame is not None:
+            frame, count = frame.f_back, count + 1
+        return count
+
+    def spoil():
+        for more in range(1, 20):  # the lowest that is taken
+            with contextlib.suppress(RecursionError):
+                sys.setrecursionlimit(depth() + more)
+                return
+
+    before = state()
+    with calls.Caller() as caller:
+        assert caller.attempt(caller.run, spoil).exception is None
+        assert caller.attempt(caller.run, sorted, [2, 1]).value == [1, 2]
+    assert differences(before, state()) == {}
+
+
+def test_contract_a_worker_ends_whose_limit_cannot_be_raised_again(monkeypatch):
+    def refused(*_):
+        raise ValueError("not allowed to raise maximum limit")
+
+    def end(code):
+        raise SystemExit(code)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a worker
+    try:
+        then = process_state.ProcessState()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
+        with monkeypatch.context() as patch:
+            patch.setattr(resource, "setrlimit", refused)
+            patch.setattr(os, "_exit", end)
+            with pytest.raises(SystemExit, match=str(process_state.LIMIT_REACHED)):
+                then.restore()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("by_thread", [False, True])  # as numpy keeps its errors since 2.0, before

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from mcstudy.errors import TableError
 from mcstudy.external.readers import Source
 
 ROWS_EACH = 16  # of a cell in a piece of the temporary file: at least one read for these
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BUDGET = 2**27  # bytes of numbers held at a time, whatever the size of the table
 Codes: TypeAlias = NDArray[np.int64]
 Columns: TypeAlias = list[Floats]
@@ -179,6 +180,8 @@ def _last_batches(source: Source, index: CellIndex, most: int) -> Codes | None:
     met = []
     rows: Codes = np.zeros(0, np.int64)
     for batch in source.batches(index.by, ()):
+        if not batch.num_rows:  # as `_read` leaves it out
+            continue
         counts = np.bincount(index.codes(batch))
         present = np.flatnonzero(counts)
         met.append((present, counts[present]))
@@ -215,7 +218,7 @@ def _through_file(
     source: Source, index: CellIndex, numbers: Sequence[str], most: int
 ) -> Iterator[tuple[int, Columns]]:
     """Write the rows to a temporary file in pieces, each in the order of its cells; read these."""
-    with tempfile.TemporaryFile(prefix="mcstudy-") as file:
+    with tempfile.TemporaryFile(prefix="mcstudy-", buffering=0) as file:
         folder, needed = tempfile.gettempdir(), source.bytes_at_most * len(numbers)
         too_large = TableError(
             f"{source.name}: needs {needed / 1e9:.1f} GB for temporary files and {folder} has "
@@ -226,7 +229,7 @@ def _through_file(
         try:
             bounds = _write(file, _several(_read(source, index, numbers), index, most), index)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in _FULL:
                 raise
             raise too_large from error  # somebody else has filled the disk meanwhile
         for cell in range(len(index)):
@@ -236,14 +239,16 @@ def _through_file(
             yield cell, list(np.ascontiguousarray(rows.T))
 
 
-def _write(file: IO[bytes], pieces: Iterable[tuple[Codes, Columns]], index: CellIndex) -> Codes:
+def _write(file: Any, pieces: Iterable[tuple[Codes, Columns]], index: CellIndex) -> Codes:
     """Write pieces, row by row; return where each cell begins in each, and where it ends."""
 
     def write(code: Codes, columns: Columns) -> Codes:
         order = _order(code)
         if order is not None:
             code, columns = code[order], [column[order] for column in columns]
-        file.write(np.stack(columns, axis=1).data)
+        content = np.stack(columns, axis=1).data.cast("B")
+        while content:  # a write may take some of it only
+            content = content[file.write(content) :]
         return np.searchsorted(code, np.arange(len(index) + 1))
 
     edges: list[Codes] = []
@@ -253,7 +258,6 @@ def _write(file: IO[bytes], pieces: Iterable[tuple[Codes, Columns]], index: Cell
             edges += [waiting.result()] if waiting else []
             waiting = writer.submit(write, *piece)
         edges += [waiting.result()] if waiting else []
-    file.flush()
     cells = len(index) + 1  # one met later has no rows in a piece
     padded = [np.pad(edge, (0, cells - len(edge)), "edge") for edge in edges]
     bounds = np.array(padded, np.int64).reshape(-1, cells)

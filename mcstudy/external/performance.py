@@ -212,7 +212,7 @@ def _ahead(
                 future.set_result(function(cell))
             waiting.append((length, future))
             rows += length
-            while rows > AHEAD:
+            while rows > (AHEAD if threads else 0):
                 length, future = waiting.popleft()
                 yield future.result()
                 rows -= length

@@ -6,6 +6,7 @@ import bdb
 import contextvars
 import re
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -64,7 +65,7 @@ class Caller:
     """
 
     def __enter__(self) -> Caller:
-        self._state = ProcessState()
+        self._state, self._deepest = ProcessState(), sys.getrecursionlimit()
         self._errors = np.errstate(**_AS_NUMPY_STARTS)
         self._errors.__enter__()
         self._record_warnings()
@@ -129,6 +130,7 @@ class Caller:
                 return function(*args, **kwargs)
             return within(self._limit, function, args, kwargs)
         finally:
+            sys.setrecursionlimit(self._deepest)  # first: a low one lets no function be called
             self._seconds += time.perf_counter() - begun
             self._state.restore()
             if self._clock is not None:

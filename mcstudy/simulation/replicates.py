@@ -163,8 +163,7 @@ class _Work:
             return
         data, simulated = self._simulate(batch)
         if simulated is None:
-            for replicate in batch:
-                self.fit(methods, range(replicate, replicate + 1))
+            self._fit_singly(methods, batch)
             return
         for replicate, outcome in simulated.items():
             for name in methods:
@@ -185,6 +184,15 @@ class _Work:
                 self._fit_each(names, good, data)
             else:
                 self._fit_together(names, good, data)
+
+    def _fit_singly(self, methods: Sequence[str], replicates: Sequence[int]) -> None:
+        """Do replicates of a batch again one by one, as if for the first time."""
+        for replicate in replicates:
+            row = replicate - self.job.start
+            for name in methods:
+                self.answers[name].messages.pop(row, None)
+                self.answers[name].warned[row] = False
+            self.fit(methods, range(replicate, replicate + 1))
 
     def _without_known_failures(self, methods: Sequence[str], replicate: int) -> list[str]:
         """Write down the known failures of a replicate; return the methods that have none."""
@@ -254,8 +262,7 @@ class _Work:
         steps = (truths_of_each, estimands) if together is None else (truths_of_batch, together)
         outcome = self._call("", replicates[0], count, *steps, data, factors, count)
         if outcome.troubled and count > 1:
-            for replicate in replicates:
-                self.fit(methods, range(replicate, replicate + 1))
+            self._fit_singly(methods, replicates)
             return False
         if outcome.troubled:
             for name in methods:
@@ -304,11 +311,7 @@ class _Work:
             self._tell_of_form(names[0], outcome)
             for name, error in wrong.items():
                 self._tell_of_form(name, replace(outcome, exception=error))
-            for replicate, row in zip(replicates, rows.tolist(), strict=True):
-                for name in names:
-                    self.answers[name].messages.pop(row, None)
-                    self.answers[name].warned[row] = False
-                self.fit(names, range(replicate, replicate + 1))
+            self._fit_singly(names, replicates)
             return
         for name in names:
             answers = self.answers[name]

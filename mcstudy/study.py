@@ -5,13 +5,13 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mcstudy.arguments import is_number, short
+from mcstudy.arguments import is_number, short, suggestion
 from mcstudy.errors import StudyError
 from mcstudy.grid import Condition, Grid, check_levels, is_plain
 from mcstudy.labels import check_labelled, check_labels
@@ -154,6 +154,21 @@ class Study:
     )
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
+
+    def __new__(cls, *given: Any, **named: Any) -> Study:
+        """Refuse what is no argument, or lacks one that must be there."""
+        arguments = {of.name: of for of in fields(cls) if of.init}
+        if odd := [name for name in named if name not in arguments]:
+            raise StudyError(
+                f"Study has no argument {odd[0]!r}{suggestion(odd[0], list(arguments))}; it has "
+                f"{', '.join(arguments)}"
+            )
+        needed = [n for n, of in arguments.items() if of.default is of.default_factory is MISSING]
+        lacking = [name for name in needed[len(given) :] if name not in named]
+        if lacking and (given or named):  # copies are made without any
+            none = "; estimands=None says that there are no true values" * ("estimands" in lacking)
+            raise StudyError(f"Study lacks {', '.join(lacking)}{none}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):

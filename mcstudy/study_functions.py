@@ -88,6 +88,12 @@ def check_takes(
     try:
         signature.bind(*[None] * leading, **dict.fromkeys([*factors, *asked]))
     except TypeError as error:
+        first = next(iter(signature.parameters), None)
+        if leading and first in factors:
+            raise StudyError(
+                f"{where}: {role} gets the generator first, and then the factors; write "
+                f"def {role}(rng, {', '.join(signature.parameters)})"
+            ) from None
         raise StudyError(
             f"{where}: {role} does not take the factors "
             f"{', '.join(sorted(factors)) or '(none)'}: {error}"

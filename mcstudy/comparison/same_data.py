@@ -38,6 +38,7 @@ from mcstudy.comparison.influence import (
 )
 from mcstudy.comparison.paired import matched
 from mcstudy.simulation.validation import STATUSES
+from mcstudy.storage.record import is_imported
 
 CHANCE = 1e-6
 """Of calling independent data the same: less often than anybody compares two runs."""
@@ -64,7 +65,8 @@ def pair_runs(
     notes : tuple of str
         Whether they did, how that is known, and which fits of the same data ended otherwise.
     """
-    if records[0].get("seed") != records[1].get("seed"):
+    imported = any(map(is_imported, records))  # such a record has no seed to speak of
+    if not imported and records[0].get("seed") != records[1].get("seed"):
         return {}, ("other data: the seeds differ, so the runs count as independent",)
     if any(record.get("keep", "rows") != "rows" for record in records):
         return {}, (
@@ -95,6 +97,8 @@ def pair_runs(
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Say what data depend on and the records do not say is equal; empty if there is nothing."""
+    if is_imported(one) or is_imported(other):
+        return "nothing tells how the imported replicates were made"
     marks, others = one.get("marks", {}), other.get("marks", {})
     shared = marks.keys() & others.keys()
     if not shared:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from mcstudy.arguments import counted
 from mcstudy.errors import ResultsError
 from mcstudy.execution.progress import Progress
 from mcstudy.execution.scheduler import covered
@@ -149,10 +150,10 @@ def lost(before: Extent, now: Extent) -> str:
     if not cells:
         return ""
     condition, method, had, has = cells[0]
-    more = f", and {len(cells) - 1} more such cells" if len(cells) > 1 else ""
+    more = f"; so do {counted(len(cells) - 1, 'more cell')}" if len(cells) > 1 else ""
     return (
-        f"the tables rest on {had} replicates of '{method}' at {condition}, and {has} of these are "
-        f"stored{more}"
+        f"the tables rest on {had} replicates of '{method}' at {condition}, of which only {has} "
+        f"are stored{more}"
     )
 
 

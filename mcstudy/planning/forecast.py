@@ -260,5 +260,5 @@ def stops_in_words(study: Study, replicates: int) -> str:
     most = max(study.max_replicates or 0, replicates)
     return (
         f"a condition starts with {replicates} replicates and stops when its errors are small "
-        f"enough ({targets}), or at {most}: what follows is about what that will take"
+        f"enough ({targets}), or at {most}"
     )

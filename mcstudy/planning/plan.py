@@ -113,7 +113,7 @@ class Plan(Printed):
         if died:
             ended = "ended its worker and is" if died == 1 else "ended their workers and are"
             pilot += f"; {counted(died, 'job')} {ended} not counted"
-        lines = [self.stops] if self.stops else []
+        lines = [f"{self.stops}: what follows is about what that will take"] if self.stops else []
         lines += [pilot, *self._cost_lines()]
         lines += [f"note: in the pilot {text}" for text in self.pilot.unusable]
         if self.changed:

@@ -161,11 +161,13 @@ def _said(*lines: str) -> Block:
 
 def _general(study: Study) -> Questions:
     conditions, methods = len(study.conditions), len(study.methods)
+    at_least = "at least " if study.precision else ""
     about = (
-        f"{counted(study.replicates, 'data set')} are simulated under each of "
+        f"{at_least}{counted(study.replicates, 'data set')} are simulated under each of "
         f"{counted(conditions, 'condition')} and analysed by {counted(methods, 'method')}: "
-        f"{counted(study.replicates * conditions * methods, 'fit')}."
+        f"{at_least}{counted(study.replicates * conditions * methods, 'fit')}."
     )
+    about = about[0].upper() + about[1:]
     return [
         ("What is the title of the project?", [_said(study.name), _person("a title to read.")]),
         ("Who takes part?", [_person("names, now and later.")]),
@@ -377,7 +379,9 @@ def _replicates(study: Study, expected: Expected | None, *, has_truth: bool) -> 
     )
     spread = 1 / math.sqrt(n)
     lines = [
-        f"{counted(n, 'replicate')}.{f' {stops[0].upper()}{stops[1:]}.' if stops else ''}",
+        f"{stops[0].upper()}{stops[1:]}. The errors that {n} replicates give:"
+        if stops
+        else f"{counted(n, 'replicate')}.",
         f"Shares{', such as coverage and rejection,' if has_truth else ''} have the Monte Carlo "
         f"error sqrt(p(1 - p)/n): {shares}.",
         f"{'Bias' if has_truth else 'A mean'} has sd/sqrt(n), which is {spread:.2g} of the "

@@ -209,7 +209,7 @@ VERBS: dict[str, tuple[Any, ...]] = {
         option(
             "--retry A,B",
             "compute stored fits again that ended so, e.g. error or timeout,crashed; after a "
-            "method was mended, --changed keep --retry error keeps the rows of its other fits",
+            "method was fixed, --changed keep --retry error keeps the rows of its other fits",
             type=names,
             default=(),
         ),

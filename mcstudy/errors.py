@@ -16,7 +16,7 @@ from mcstudy.terminal import harmless_line
 
 
 class MCStudyError(Exception):
-    """Any error that is the user's to mend; the command line shows its one line."""
+    """Any error that is the user's to fix; the command line shows its one line."""
 
     exit_status = 2
 

@@ -179,7 +179,7 @@ def _levels(name: str, values: Iterable[Level]) -> list[Level]:
             "choose another name"
         )
     if not is_plain(name) or "\0" in name:  # columns of ours beside the factors begin so
-        raise StudyError(f"grid: {name!r} cannot name a factor, it is no valid text; mend it")
+        raise StudyError(f"grid: {name!r} cannot name a factor, it is no valid text; fix it")
     one = isinstance(values, str | bytes | Mapping) or getattr(values, "ndim", 1) == 0
     if one or not isinstance(values, Iterable):
         raise StudyError(f"grid: {name}={values!r} is not a list of levels; write {name}=[...]")
@@ -205,7 +205,7 @@ def _level(name: str, value: Any) -> Level:
             "write it as a float or a text"
         )
     if isinstance(value, str) and not is_plain(value):
-        raise StudyError(f"grid: {name} has the level {value!r}, which is no valid text; mend it")
+        raise StudyError(f"grid: {name} has the level {value!r}, which is no valid text; fix it")
     return value + 0.0 if isinstance(value, float) else value
 
 

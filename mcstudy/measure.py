@@ -68,7 +68,7 @@ MISSING = Measured(math.nan, math.nan, 0)
 
 def known_measures(own: Iterable[str] = ()) -> list[str]:
     """Return the measures that there may be of a study with some of its own."""
-    return [*BUILT_IN, *(f"share_{status}" for status in Status), WARNED, *own]
+    return list(dict.fromkeys([*BUILT_IN, *(f"share_{of}" for of in Status), WARNED, *own]))
 
 
 def is_share(measure: str) -> bool:

@@ -66,7 +66,7 @@ def protocol(options: argparse.Namespace) -> None:
     output = Path(options.output) if options.output else None
     if output is not None and output.exists():
         raise ResultsError(
-            f"{output}: is there already, and may hold what a person has written; name a new file"
+            f"{output}: already exists, and may hold what a person has written; name a new file"
         )
     with _answers_alone():
         made = mcstudy.protocol(options.study, pilot=options.pilot)

@@ -147,8 +147,8 @@ def test_contract_a_measure_that_raises_costs_its_own_numbers_only(study_file, t
     assert own.value.isna().all()
     assert (own.used == 0).all()
     assert len(results.estimates) == 480
-    mended = with_measures(study_file, "measures={'w': lambda estimate: 1.0}")
-    assert (run(mended, tmp_path, jobs=1).performance.query("measure == 'w'").value == 1).all()
+    fixed = with_measures(study_file, "measures={'w': lambda estimate: 1.0}")
+    assert (run(fixed, tmp_path, jobs=1).performance.query("measure == 'w'").value == 1).all()
 
 
 def test_identity_the_plain_run_is_not_changed_by_measures(study_file, tmp_path):

@@ -132,7 +132,7 @@ def test_contract_numba_itself_is_seen(tmp_path):
 
 def test_contract_run_tells_of_a_generator_without_a_seed_as_check_does(tmp_path, capfd):
     unseeded = study(lambda sample: {"mean": Estimate(np.random.default_rng().normal())})
-    said = "method 'm' answers otherwise when the same replicate is done again: it or simulate"
+    said = "method 'm' gives another answer when the same replicate is done again: it or simulate"
     assert said in check(unseeded).problems[0]
     run(unseeded, tmp_path, jobs=1)
     assert f"Note: {said}" in capfd.readouterr().err

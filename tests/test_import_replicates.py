@@ -185,7 +185,7 @@ def test_contract_the_command_line(made, tmp_path, monkeypatch, capfd):
         assert main([*named, form, "--format", form]) == 0
         assert mark in capfd.readouterr().out
     assert main(given) == 2
-    assert "results/rows: is there already; give another name, or delete it" in (
+    assert "results/rows: already exists; give another name, or delete it" in (
         capfd.readouterr().err
     )
     assert main([*given, "--truth", "mean:a=b", "--name", "z"]) == 2

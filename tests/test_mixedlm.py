@@ -1,4 +1,4 @@
-"""statsmodels MixedLM along its two paths, and mended, against the exact optimum."""
+"""statsmodels MixedLM along its two paths, and fixed, against the exact optimum."""
 
 import math
 import warnings

@@ -37,7 +37,7 @@ def test_contract_its_test_passes(tmp_path):
 
 def test_contract_nothing_is_written_over(tmp_path):
     new("one", tmp_path)
-    with pytest.raises(MCStudyError, match=r"one.py: is there already; choose another name"):
+    with pytest.raises(MCStudyError, match=r"one.py: already exists; choose another name"):
         new("one", tmp_path)
     for name in ("One", "1", "a-b", "", None, "a/b"):
         with pytest.raises(MCStudyError, match=r"new: name is .*; use small letters"):

@@ -48,11 +48,11 @@ def test_contract_check_lists_all_problems_at_once(study_file, capfd):
         "method 'wrong' returned ",
         "method 'loose' draws from the global random state of numpy.random, which no seed of the "
         "study reaches; let it ask for rng",
-        "method 'unseeded' answers otherwise when the same replicate is done again",
+        "method 'unseeded' gives another answer when the same replicate is done again",
         "method 'unseeded' returns 'maen', of which estimands says nothing (did you mean 'mean'?)",
     ):
         assert sum(line.startswith(f"problem: {expected}") for line in problems) == 1, expected
-    assert lines[-1] == f"{len(problems)} problems; mend them, then run"
+    assert lines[-1] == f"{len(problems)} problems; fix them, then run"
 
 
 def test_contract_check_is_clean_or_says_that_there_is_no_study(study_file, tmp_path, capfd):
@@ -118,7 +118,7 @@ def test_contract_one_problem_is_not_one_problems(study_file, capfd):
     assert (
         main(["check", str(study_file(("se = sample.std", "return 3\n    se = sample.std")))]) == 1
     )
-    assert capfd.readouterr().out.splitlines()[-1] == "1 problem; mend it, then run"
+    assert capfd.readouterr().out.splitlines()[-1] == "1 problem; fix it, then run"
 
 
 def test_contract_check_sees_what_simulate_does(study_file):
@@ -560,5 +560,7 @@ def test_contract_check_notices_what_a_method_keeps_of_earlier_fits(study_file):
     edit = ("study = Study(", f"{REMEMBERS}\nstudy = Study(")
     path = study_file(edit, ('"jittered": jittered', '"remembers": remembers'))
     (found,) = check(path).problems
-    assert found.startswith("method 'remembers' answers otherwise when the same replicate is done")
+    assert found.startswith(
+        "method 'remembers' gives another answer when the same replicate is done"
+    )
     assert "or keeps something of earlier fits (at " in found

@@ -107,7 +107,7 @@ def test_contract_it_goes_to_a_new_file_and_never_over_one(study_file, tmp_path,
     assert output.read_text() == protocol(path).to("markdown") + "\n"
     output.write_text("mine")
     assert main(["protocol", path, "--output", str(output)]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert output.read_text() == "mine"
     assert main(["protocol", path, "--output", str(tmp_path / "none" / "x.md")]) == 2
     assert "cannot be written" in capsys.readouterr().err

@@ -193,7 +193,7 @@ def test_contract_where_leaves_rows_of_both_out(results, table):
         (EXACT.replace("bias", "bais"), r"no measure 'bais' \(did you mean 'bias'\?\); there are"),
         (EXACT.replace("bias", "rejection"), "there is no rejection here: it needs p-values"),
         (EXACT.replace("average", "averag"), r"method=averag is not in the run \(did you mean"),
-        (EXACT.replace("5,", "6,"), "n=6 is not in the run; it has 5, 10; mend it, or leave rows"),
+        (EXACT.replace("5,", "6,"), "n=6 is not in the run; it has 5, 10; fix it, or leave rows"),
         (
             EXACT.replace("n,mean", "N,mean"),
             r"fits 2 numbers of the run, of n=5 and of n=10.*used: 'N'\)",

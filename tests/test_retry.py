@@ -76,8 +76,8 @@ def test_contract_fits_beyond_the_number_that_is_wanted_are_retried_and_never_lo
     digests, count = before.digests(), len(before.fits)
     again = run(buggy_file(), tmp_path, jobs=1, quiet=True, replicates=5, retry=["error"])
     assert again.digests() == digests
-    mended = {"changed": "keep", "retry": ["error"], "jobs": 1, "quiet": True, "replicates": 5}
-    after = run(buggy_file(FIXED), tmp_path, **mended)
+    fixed = {"changed": "keep", "retry": ["error"], "jobs": 1, "quiet": True, "replicates": 5}
+    after = run(buggy_file(FIXED), tmp_path, **fixed)
     assert len(after.fits) == count
     assert after.fits["status"].eq("ok").all()
 

@@ -129,7 +129,7 @@ def test_contract_what_was_kept_is_asked_about_again_after_another_change(
 
 @pytest.mark.slow
 def test_contract_fits_that_failed_are_in_the_sample(study_file, tmp_path, capfd):
-    """A mended method gives the old numbers everywhere but where it failed."""
+    """A fixed method gives the old numbers everywhere but where it failed."""
     rare = "    if sample[0] > 3.5: raise ValueError('rare')\n    se ="
     before = run(study_file(("    se =", rare)), tmp_path, jobs=1, quiet=True, replicates=200)
     failed = int((before.fits.status == "error").sum())

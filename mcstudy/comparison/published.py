@@ -203,7 +203,7 @@ def _levels(
             raise ResultsError(
                 f"{where}: {name}={written(level)} is not in the run"
                 f"{suggestion(level, [str(one) for one in here])}; it has "
-                f"{listed(here) or 'none'}; mend it, or leave rows out with where"
+                f"{listed(here) or 'none'}; fix it, or leave rows out with where"
             ) from None
         found[level] = meant[name].dropna().iloc[0]
     return found

@@ -64,7 +64,7 @@ class EarlyStop:
         said = ": ".join(filter(None, self._ends[method]))
         return (
             f"stopped: none of the first {self._failed[method]} fits of method '{method}' is "
-            f"usable, and all end alike: {' '.join(said.split())}; mend the method, or go on with "
+            f"usable, and all end alike: {' '.join(said.split())}; fix the method, or go on with "
             "--keep-going (keep_going=True)"
         )
 

@@ -80,7 +80,7 @@ class Died:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What came of a task. `refusal` is the user's to mend, `bug` a traceback of ours."""
+    """What came of a task. `refusal` is the user's to fix, `bug` a traceback of ours."""
 
     end: Finished | Died | None = None
     notes: tuple[str, ...] = ()

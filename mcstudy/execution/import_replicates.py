@@ -87,7 +87,7 @@ def import_replicates(
     StudyError
         For a name, a null value or the like that cannot be used.
     ResultsError
-        If the folder is there already.
+        If the folder already exists.
     """
     folder = as_path(results, "results")
     imported = read_replicates(data, by, columns, truth, own_truths=own_truths)
@@ -115,7 +115,7 @@ def import_replicates(
     progress = Progress(quiet)
     store = Store(folder / study.name)
     if os.path.lexists(store.folder):
-        raise ResultsError(f"{store.folder}: is there already; give another name, or delete it")
+        raise ResultsError(f"{store.folder}: already exists; give another name, or delete it")
     study_record = StudyRecord(study, store)  # refuses what it must before the folder is made
     with store.locked():
         _store(study_record, imported)

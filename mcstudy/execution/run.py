@@ -63,7 +63,7 @@ def run(
         it, `run` stops and says what changed.
     retry : sequence of str, optional
         Stored fits with these statuses are computed again, any but ok: "timeout" after the time
-        limit was raised, "error" after a method was mended. There ``changed="keep"`` keeps all
+        limit was raised, "error" after a method was fixed. There ``changed="keep"`` keeps all
         other rows, made by the code before.
     part : (int, int), optional
         ``(3, 100)`` computes the third of a hundred equal shares, and no tables: `collect` makes

@@ -5,7 +5,7 @@ methods are
 
 - `reml` and `ml`: the exact engine, with every kind of interval;
 - `formula` and `matrices`: statsmodels MixedLM by its two ways of stating the model;
-- `matrices_tight` and `matrices_signed`: the same, mended step by step.
+- `matrices_tight` and `matrices_signed`: the same, repaired step by step.
 
 `fit` fits anybody's data frame, `exact_law` knows the performance of `reml` and `ml` beforehand.
 """

@@ -1,4 +1,4 @@
-"""The statsmodels side: MixedLM by a formula and by design matrices, as it is and mended.
+"""The statsmodels side: MixedLM by a formula and by design matrices, as it is and repaired.
 
 A method takes nested data, or a data frame as `reml` does. The model is y ~ 1, with the covariates
 that the data carries, a random intercept for group 1 and a variance component for group 2 within

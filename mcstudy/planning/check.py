@@ -32,7 +32,7 @@ class Check(Printed):
     tried : str
         How much was tried, in words.
     problems : list of str
-        What must be mended, a line each.
+        What must be fixed, a line each.
     notes : list of str
         What is odd but may be meant.
     oracle : OracleComparison, optional
@@ -47,7 +47,7 @@ class Check(Printed):
 
     @property
     def clean(self) -> bool:
-        """Whether nothing must be mended."""
+        """Whether nothing must be fixed."""
         return not self.problems
 
     def document(self) -> Document:
@@ -60,7 +60,7 @@ class Check(Printed):
             lines += self.oracle.lines()
             frames.append(self.oracle.cells)
         count = len(self.problems)
-        cure = f"{counted(count, 'problem')}; mend {'it' if count == 1 else 'them'}, then run"
+        cure = f"{counted(count, 'problem')}; fix {'it' if count == 1 else 'them'}, then run"
         lines.append(cure if count else "no problems")
         block = Block(f"{self.name}: {self.tried}", lines=lines)
         return Document(blocks=[block], frames=frames)

@@ -17,7 +17,7 @@ from mcstudy.grid import Condition
 from mcstudy.measure import OF_INTERVALS, REJECTION, why_absent
 from mcstudy.method import Skip, Status, batch_of
 from mcstudy.simulation.answers import Answers
-from mcstudy.simulation.call import attempt, in_words, message_kind
+from mcstudy.simulation.call import TimeLimitExceeded, attempt, in_words, message_kind
 from mcstudy.simulation.first_replicate import TWICE_SECONDS, UNSEEDED, misspelt
 from mcstudy.simulation.global_random import Draws, advice, changed, shared_states, verdict
 from mcstudy.simulation.prepare import prepared
@@ -54,7 +54,7 @@ class Trial:
     _there: dict[tuple[str, Column], bool] = field(default_factory=dict)
 
     def problem(self, text: str, condition: Condition | None = None) -> None:
-        """Write down what must be mended."""
+        """Write down what must be fixed."""
         self._found.setdefault(("problem", message_kind(text)), []).append((text, condition))
 
     def note(self, text: str, condition: Condition | None = None) -> None:
@@ -62,7 +62,7 @@ class Trial:
         self._found.setdefault(("note", message_kind(text)), []).append((text, condition))
 
     def raised(self, method: str, text: str, condition: Condition) -> None:
-        """Remember that a method, or simulate if `method` is empty, has raised."""
+        """Remember how a method, or simulate if `method` is empty, has failed."""
         self._raised.setdefault(method, []).append((text, condition))
 
     def judge_exceptions(self) -> None:
@@ -71,7 +71,7 @@ class Trial:
             tell = self.note if method in self.worked else self.problem
             who = f"method '{method}'" if method else "simulate"
             for text, condition in cases:
-                tell(f"{who} raises {text}", condition)
+                tell(f"{who} {text}", condition)
         if self._raised.keys() & self.worked:
             self.note("a run stores a fit that raises as a row with status error")
 
@@ -198,7 +198,7 @@ def _try_condition(trial: Trial, condition: Condition) -> None:
         if _raises_again(study, condition):
             trial.problem(f"simulate raises {text}, in each of {_TRIES} replicates", condition)
         else:
-            trial.raised("", text, condition)
+            trial.raised("", f"raises {text}", condition)
     else:
         trial.worked.add("")
         if simulated.warned:
@@ -302,7 +302,8 @@ def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | 
         if isinstance(trouble.exception, AnswerError):
             trial.problem(f"method '{name}' {trouble.exception}", condition)
         else:
-            trial.raised(name, trouble.text + advice(trouble.text), condition)
+            does = "takes" if isinstance(trouble.exception, TimeLimitExceeded) else "raises"
+            trial.raised(name, f"{does} {trouble.text}{advice(trouble.text)}", condition)
     if answers.status[0] == CODES[Status.SKIPPED]:
         text = answers.messages.get(0, "")
         trial.note(f"method '{name}' says that it does not apply: {text}".rstrip(": "), condition)
@@ -344,7 +345,7 @@ def _try_batch(trial: Trial, condition: Condition, name: str) -> None:
     alone.truncate(count)
     if not together.same_as(alone, within=_LAST_BITS):
         trial.problem(
-            f"method '{name}' answers otherwise for replicates in a batch than for each alone: it "
-            "or simulate lets them influence one another, or mixes them up",
+            f"method '{name}' gives another answer for replicates in a batch than for each alone: "
+            "it or simulate lets them influence one another, or mixes them up",
             condition,
         )

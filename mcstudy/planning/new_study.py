@@ -32,7 +32,7 @@ def new(name: str, folder: str | Path = ".") -> tuple[Path, Path]:
     Raises
     ------
     StudyError
-        For a name that cannot be used, or if one of the files is there already.
+        For a name that cannot be used, or if one of the files already exists.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise StudyError(
@@ -41,7 +41,7 @@ def new(name: str, folder: str | Path = ".") -> tuple[Path, Path]:
     place = Path(folder)
     paths = place / f"{name}.py", place / f"test_{name}.py"
     if there := [path for path in paths if path.exists()]:
-        raise StudyError(f"{there[0]}: is there already; choose another name")
+        raise StudyError(f"{there[0]}: already exists; choose another name")
     templates = resources.files("mcstudy.planning").joinpath("templates")
     for path, kind in zip(paths, ("study", "test"), strict=True):
         text = templates.joinpath(f"{kind}.txt").read_text(encoding="utf-8")

@@ -126,9 +126,9 @@ def _sections(
     yield Block(f"Protocol of the simulation study {study.name}", level=_TITLE)
     yield Block(
         lines=[
-            "In the order of ADEMP-PreReg (Siepe et al. 2024, doi:10.1037/met0000695). What is "
-            f"marked {PERSON} the declarations of the study do not tell; write it, then register "
-            "the whole before the run."
+            "In the order of ADEMP-PreReg (Siepe et al. 2024, doi:10.1037/met0000695). The "
+            f"declarations of the study do not tell what is marked {PERSON}; write it, then "
+            "register the whole before the run."
         ]
     )
     parts: dict[str, Questions] = {

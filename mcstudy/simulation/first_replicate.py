@@ -9,6 +9,7 @@ from mcstudy.arguments import suggestion
 from mcstudy.errors import StudyError
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers
+from mcstudy.simulation.call import TimeLimitExceeded
 from mcstudy.simulation.global_random import Draws, advice, verdict
 from mcstudy.simulation.replicates import FitException, Job, do_job
 from mcstudy.simulation.retry_policy import Watch, who
@@ -17,7 +18,7 @@ from mcstudy.study import Study
 
 TWICE_SECONDS = 1.0  # a replicate that takes longer is not done a second time
 UNSEEDED = (
-    "answers otherwise when the same replicate is done again: it or simulate draws from what no "
+    "gives another answer when the same replicate is done again: it or simulate draws from what no "
     "seed of the study reaches, or keeps something of earlier fits"
 )
 
@@ -27,7 +28,7 @@ def check_first_replicate(
 ) -> list[str]:
     """Run the first replicate of a job by `methods` and return what is odd, a line each.
 
-    Odd is a method that raises at once, or answers otherwise the second time. A StudyError is an
+    Odd is a method that raises at once, or gives another answer the second time. A StudyError is an
     answer of the wrong form, a misspelt estimand, a truth without estimand, or a draw from a global
     random state.
     """
@@ -45,7 +46,9 @@ def check_first_replicate(
         if isinstance(trouble.exception, AnswerError):
             raise StudyError(f"{study.name}: {name} {trouble.exception} ({where})")
         text = " ".join(trouble.text.split())
-        said.append(f"Note: {name} raises at {where}: {text}{advice(text)}")
+        late = isinstance(trouble.exception, TimeLimitExceeded)
+        at = f"takes {text} at {where}" if late else f"raises at {where}: {text}{advice(text)}"
+        said.append(f"Note: {name} {at}")
     for call, names in draws.found.items():
         raise StudyError(f"{study.name}: {verdict(call.method, names)} ({where})")
     if not said and all((of.status != CODES[Status.SKIPPED]).all() for of in answers.values()):

@@ -304,7 +304,7 @@ def reading(path: Path) -> Iterator[None]:
     except _UNREADABLE as error:
         if isinstance(error, OSError) and error.errno in _REFUSED:
             raise ResultsError(
-                f"{path}: cannot be read ({os.strerror(error.errno)}); mend that and run again"
+                f"{path}: cannot be read ({os.strerror(error.errno)}); fix that and run again"
             ) from error
         raise DamagedError(path, error) from error
 

@@ -107,7 +107,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         if error.errno in (errno.EISDIR, errno.EINVAL, errno.ELOOP):
             raise ResultsError(f"{path}: is no file; move it away and try again") from None
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ResultsError(f"{path}: cannot be read ({reason}); mend that and try again") from None
+        raise ResultsError(f"{path}: cannot be read ({reason}); fix that and try again") from None
     except (ValueError, RecursionError) as error:
         kind = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "not JSON"
         raise RecordError(path, f"was damaged or changed by hand ({kind})") from None

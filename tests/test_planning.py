@@ -42,6 +42,8 @@ def test_contract_check_lists_all_problems_at_once(study_file, capfd):
         "note: method 'jittered' raises ValueError: ten (at 2 of 4 conditions, first mean=0, n=10)"
     ) in lines
     assert "note: a run stores a fit that raises as a row with status error" in lines
+    shown = f"mcstudy replay {path} --condition 'mean=0, n=10' --replicate 0 shows the traceback"
+    assert f"note: {shown}" in lines
     for expected in (
         "estimands fails: ",
         "method 'average': estimate of 'mean' is missing or infinite at every condition",

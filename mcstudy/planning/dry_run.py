@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import pickle
+import shlex
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from mcstudy.analysis.query import written_condition
 from mcstudy.arguments import cut
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.execution.transport import pack
@@ -74,6 +76,13 @@ class Trial:
                 tell(f"{who} {text}", condition)
         if self._raised.keys() & self.worked:
             self.note("a run stores a fit that raises as a row with status error")
+        if self._raised and self.study.source:
+            _, condition = next(iter(self._raised.values()))[0]
+            where = f" --condition {shlex.quote(written_condition(condition.factors))}"
+            self.note(
+                f"mcstudy replay {shlex.quote(str(self.study.source))}"
+                f"{where * bool(condition.factors)} --replicate 0 shows the traceback"
+            )
 
     def lines(self, kind: str) -> list[str]:
         """Return each "problem" or "note" in one line, with how many conditions have it."""
@@ -321,7 +330,7 @@ def _try_method(trial: Trial, condition: Condition, name: str) -> set[Column] | 
             # What a fit leaves behind may show only after some others.
             do_job(study, Job(condition, 1, _TOGETHER, (name,)), TWICE_SECONDS)
             same = answers.same_as(do_job(study, job, 0.0)[1][name])
-        if not same:
+        if not same and all(call.method for call in draws.found):  # else simulate is to blame
             trial.problem(f"method '{name}' {UNSEEDED}", condition)
     if batch_of(study.simulate) or batch_of(study.methods[name]):
         _try_batch(trial, condition, name)

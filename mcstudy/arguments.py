@@ -81,6 +81,9 @@ def cut(text: str, most: int) -> str:
 
 def suggestion(name: object, known: Sequence[str]) -> str:
     """Return " (did you mean ...?)" where a known name is close."""
-    close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
+    if not isinstance(name, str):
+        return ""
+    same = [one for one in known if str(one).lower() == name.lower()]
+    close = same or difflib.get_close_matches(name, known, 1)
     close = [one for one in close if str(one) != name]  # a text that reads like a number
     return f" (did you mean {str(close[0])!r}?)" if close else ""

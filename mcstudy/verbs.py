@@ -328,7 +328,9 @@ def _check_compared(options: argparse.Namespace) -> None:
     wrong = {
         "compare: give two folders, a folder and a table of measures, or one folder and "
         "--methods A,B or --contrast 'n=40|10'": two + one_run + is_contrast != 1,
-        "--measure goes with --contrast; leave it out": options.measure and not is_contrast,
+        "--measure goes with --contrast: write --contrast 'method=A|B', or leave it out": (
+            options.measure and not is_contrast
+        ),
         "--ratio goes with --contrast; leave it out": options.ratio and not is_contrast,
         "--intervals goes with one folder and --methods; leave it out": (
             options.intervals and (not one_run or options.equivalence)

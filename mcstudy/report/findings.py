@@ -131,11 +131,13 @@ def _standard_errors(study: StudyWords) -> Iterator[Finding]:
     for row in worst.to_dict("records"):
         total = len(_alike(cells, row))
         count = int((_alike(seen, row)["value"] * row["value"] > 0).sum())
-        where = f" in {count} of {total} conditions, most" if total > 1 else ""
+        up_to, most = ("up to ", " most") if count > 1 else ("", "")
+        where = f" in {count} of {total} conditions,{most}" if total > 1 else ""
         side = "larger" if row["value"] > 0 else "smaller"
         yield Finding(
             f"The standard errors that {study.word(row, 'method')} returns for "
-            f"{study.word(row, 'estimand')} are {percent(row | {'value': abs(row['value'])})} "
+            f"{study.word(row, 'estimand')} are {up_to}"
+            f"{percent(row | {'value': abs(row['value'])})} "
             f"{side} than the spread of its estimates{where}{study.place(row)}.",
             warns=abs(row["value"]) > _MUCH,
         )

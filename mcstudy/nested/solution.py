@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, fields, replace
 from typing import TypeAlias
 
@@ -87,24 +88,27 @@ class Solution:
         }
         kinds = [*cases, Status.OK]
         place = np.select(list(cases.values()), list(range(len(cases))), len(cases))
-        return [kinds[i] for i in place]
+        return [kinds[i] for i in place.tolist()]
 
     def messages(self, statuses: list[Status]) -> list[str]:
         """Return the reasons in words, empty where all is well."""
 
-        def named(which: Booleans) -> str:
-            return " and ".join(np.array(COMPONENTS)[which].tolist())
+        def named(which: list[bool]) -> str:
+            return " and ".join(itertools.compress(COMPONENTS, which))
 
         found = [""] * len(statuses)
+        zero, unidentified = self.at_zero.tolist(), (~self.identified).tolist()
         for lane, status in enumerate(statuses):
+            if status is Status.OK:
+                continue
             if status is Status.BOUNDARY:
-                found[lane] = f"zero: {named(self.at_zero[lane])}"
+                found[lane] = f"zero: {named(zero[lane])}"
             elif status is Status.NOT_CONVERGED:
                 found[lane] = "the likelihood can still rise"
-            elif status is not Status.OK and self.fault[lane]:
+            elif self.fault[lane]:
                 found[lane] = str(self.fault[lane])
             elif status is Status.NOT_IDENTIFIABLE:
-                found[lane] = f"the design cannot tell: {named(~self.identified[lane])}"
+                found[lane] = f"the design cannot tell: {named(unidentified[lane])}"
             elif status is Status.NOT_FINITE:
                 found[lane] = "the likelihood has no finite maximum"
         return found

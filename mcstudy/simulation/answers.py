@@ -41,11 +41,16 @@ class Answers:
         for key, numbers in answer.numbers.items():
             self.numbers[key][rows] = numbers
         self.status[rows] = answer.status
-        for row, text in zip(rows.tolist(), answer.message, strict=False):  # it may have none
-            self.note(row, text)
+        places = rows.tolist()
+        for row, text in zip(places, answer.message, strict=False):  # it may have none
+            if text:
+                self.note(row, text)
         for name, values in answer.diagnostics.items():
             column = self.diagnostics[name]
-            for row, value in zip(rows.tolist(), values, strict=True):
+            if places[-1] - places[0] == len(places) - 1:  # none is left out
+                column[places[0] : places[-1] + 1] = values
+                continue
+            for row, value in zip(places, values, strict=True):
                 column[row] = value
 
     def note(self, row: int, text: str) -> None:

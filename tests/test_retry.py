@@ -91,6 +91,11 @@ def test_contract_lost_rows_of_the_tables_come_back_however_many_are_wanted(
     after = run(study_file(), tmp_path, jobs=1, replicates=5)
     assert "40 fits to do" in capfd.readouterr().err
     assert after.digests() == digests
+    lost.unlink()
+    for table in before.folder.glob("*.parquet"):  # as where nobody wants them back
+        table.unlink()
+    run(study_file(), tmp_path, jobs=1, replicates=5)
+    assert "5 fits to do" in capfd.readouterr().err
 
 
 @pytest.mark.slow

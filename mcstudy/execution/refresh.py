@@ -110,7 +110,7 @@ def _may_replace(study_record: StudyRecord, extent: Extent, progress: Progress |
     """Return whether tables that rest on `extent` may replace those that there are."""
     folder = study_record.store.folder
     there = any((folder / f"{name}.parquet").exists() for name in MEASURED)
-    words = lost(study_record.extent, extent) if there else ""
+    words = lost(study_record.extent, extent)
     if progress is None:
         known = bool(study_record.tables) or not there
         return bool(extent) and known and not words

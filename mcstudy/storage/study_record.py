@@ -15,6 +15,7 @@ from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
 from mcstudy.measure import BUILT_IN, functions_of
 from mcstudy.storage import changes
+from mcstudy.storage.export import MEASURED
 from mcstudy.storage.facts import (
     commit_of,
     facts_of,
@@ -89,7 +90,9 @@ class StudyRecord:
 
     @property
     def extent(self) -> dict[str, dict[str, int]]:
-        """How many replicates the tables rest on, of what the study still has."""
+        """How many replicates the tables rest on, of what the study still has; none without any."""
+        if not any((self.store.folder / f"{name}.parquet").exists() for name in MEASURED):
+            return {}
         conditions = {condition.key for condition in self.study.conditions}
         return {
             key: {method: n for method, n in methods.items() if method in self.marks}

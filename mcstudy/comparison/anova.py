@@ -134,7 +134,7 @@ def anova(
         )
     value, words = cells["value"].to_numpy(dtype=float), labels_of(performance)
     lost = f"; {left_out} cells without value or error left out" if left_out else ""
-    notes = [f"{len(cells)} cells; {levels_in_words(cells, factors, words)}{lost}"]
+    notes = [f"{len(cells)} cells; {varied_in_words(cells, factors, words)}{lost}"]
     weighting = error
     if (error <= 0).any():
         if (error <= 0).all():
@@ -154,7 +154,7 @@ def anova(
     return Anova(name, with_labels(frame, words), tuple(notes))
 
 
-def levels_in_words(cells: pd.DataFrame, factors: Sequence[str], words: Labels) -> str:
+def varied_in_words(cells: pd.DataFrame, factors: Sequence[str], words: Labels) -> str:
     """Return what varies between the cells, and its levels."""
     levels = (
         f"{label(words, factor, 'factor')}: "

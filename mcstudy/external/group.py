@@ -227,7 +227,7 @@ def _through_file(
         if needed > shutil.disk_usage(folder).free:
             raise too_large
         try:
-            bounds = _write(file, _several(_read(source, index, numbers), index, most), index)
+            bounds = _write(file, _pieces_of(_read(source, index, numbers), index, most), index)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
@@ -265,7 +265,7 @@ def _write(file: Any, pieces: Iterable[tuple[Codes, Columns]], index: CellIndex)
     return bounds
 
 
-def _several(
+def _pieces_of(
     batches: Iterable[tuple[Codes, Columns]], index: CellIndex, most: int
 ) -> Iterator[tuple[Codes, Columns]]:
     """Yield batches together until they are `ROWS_EACH` for each cell, as far as `most` goes."""

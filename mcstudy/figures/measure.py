@@ -146,7 +146,8 @@ def _drawn(request: Request, cells: Cells, x: str, measures: Sequence[str]) -> A
     width = round(min(420.0, max(120.0, _PAGE / columns)))
     axis = _axis(request, frame, x, width, equal=bool(panels.within))
     methods = levels_of(frame, "method")
-    within = ", ".join(request.say(name) for name in panels.within)
+    beside = [request.say(name) for name in panels.within]
+    beside += ["methods"] if x != "method" and len(methods) > 1 else []
     chart = stacked(
         *by_estimand(
             request, frame, lambda own: _block(request, own, axis, panels, measures, methods)
@@ -159,7 +160,9 @@ def _drawn(request: Request, cells: Cells, x: str, measures: Sequence[str]) -> A
         bounds_note(frame, dotted=True),
         thin,
         axis.note(),
-        f"side by side at each {axis.title}, from left to right: {within}" if within else "",
+        f"side by side at each {axis.title}, from left to right: {', '.join(beside)}"
+        if beside
+        else "",
     ]
     factors = [name for name in dict.fromkeys((x, *cells.factors)) if name != "method"]
     return finished(

@@ -49,10 +49,10 @@ def reopen(
         folder = study_record.store.folder
         raise StudyError(f"{folder}: keeps no rows, so none of its fits can be retried")
     store, wanted, taken = study_record.store, sorted(statuses), 0
+    extent = study_record.extent
     for condition, stored in study_record.stored().items():
-        extent = study_record.extent.get(condition.key, {})
         for method in methods:
-            first = max(replicates, extent.get(method, 0))
+            first = max(replicates, extent.get(condition.key, {}).get(method, 0))
             types = {}
             for part in stored:
                 if part.method == method:

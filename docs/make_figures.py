@@ -19,6 +19,7 @@ from mcstudy import open_results
 DOCS = Path(__file__).resolve().parent
 HERE = DOCS / "figures"
 PAGES = ("tutorial.md", "gallery.md")
+FILES = {"tutorial.md": "costs.py"}  # the study file that the first block of a page is
 GROUP2 = {"estimand": "group2_var", "group1_sd": 2.0}
 PICTURES = {
     "coverage": ("coverage", {"where": {"estimand": "group2_var"}}),
@@ -38,6 +39,8 @@ def draw(page):
         (DOCS / page).read_text(),
         flags=re.MULTILINE | re.DOTALL,
     )
+    if page in FILES:
+        Path(FILES[page]).write_text(blocks.pop(0)[0])
     names = {"__name__": "__main__"}
     for code, picture in blocks:
         tree = ast.parse(code)

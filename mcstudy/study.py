@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from mcstudy.arguments import is_number, short, suggestion
 from mcstudy.errors import StudyError
@@ -32,8 +33,33 @@ MAX_SECONDS = 1e9
 """Of a time limit: the timer of a process counts nanoseconds in 63 bits."""
 SIMULATE = "simulate"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+T = TypeVar("T")
 
 
+def _names_wrong_arguments(cls: type[T]) -> type[T]:
+    """Make a dataclass say in one line what is no argument of it, or lacks one it must have."""
+    made: Any = cls
+    plain = made.__init__
+    arguments = {of.name: of for of in fields(made) if of.init}
+    needed = [n for n, of in arguments.items() if of.default is of.default_factory is MISSING]
+
+    @functools.wraps(plain)
+    def checked(self: Any, /, *given: Any, **named: Any) -> None:
+        if odd := [name for name in named if name not in arguments]:
+            raise StudyError(
+                f"{cls.__name__} has no argument {odd[0]!r}"
+                f"{suggestion(odd[0], list(arguments))}; it has {', '.join(arguments)}"
+            )
+        if lacking := [name for name in needed[len(given) :] if name not in named]:
+            none = "; estimands=None says that there are no true values" * ("estimands" in lacking)
+            raise StudyError(f"{cls.__name__} lacks {', '.join(lacking)}{none}")
+        plain(self, *given, **named)
+
+    made.__init__ = checked
+    return cls
+
+
+@_names_wrong_arguments
 @dataclass(frozen=True)
 class Study:
     """A simulation study: what is simulated, what is estimated, how, and under which conditions.
@@ -154,21 +180,6 @@ class Study:
     )
     source: Path | None = field(default=None, init=False, repr=False, compare=False)
     source_digest: str = field(default="", init=False, repr=False, compare=False)
-
-    def __new__(cls, *given: Any, **named: Any) -> Study:
-        """Refuse what is no argument, or lacks one that must be there."""
-        arguments = {of.name: of for of in fields(cls) if of.init}
-        if odd := [name for name in named if name not in arguments]:
-            raise StudyError(
-                f"Study has no argument {odd[0]!r}{suggestion(odd[0], list(arguments))}; it has "
-                f"{', '.join(arguments)}"
-            )
-        needed = [n for n, of in arguments.items() if of.default is of.default_factory is MISSING]
-        lacking = [name for name in needed[len(given) :] if name not in named]
-        if lacking and (given or named):  # copies are made without any
-            none = "; estimands=None says that there are no true values" * ("estimands" in lacking)
-            raise StudyError(f"Study lacks {', '.join(lacking)}{none}")
-        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):

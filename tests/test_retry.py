@@ -6,7 +6,7 @@ import pytest
 from mcstudy import run
 from mcstudy.cli import main
 from mcstudy.errors import ChangedError, StudyError
-from mcstudy.execution import early_stop, scheduler
+from mcstudy.execution import early_stop, run_loop, scheduler
 from mcstudy.method import Status
 
 METHODS = ('{"average": average, "jittered": jittered}', '{"average": average, "buggy": buggy}')
@@ -82,20 +82,41 @@ def test_contract_fits_beyond_the_number_that_is_wanted_are_retried_and_never_lo
     assert after.fits["status"].eq("ok").all()
 
 
-def test_contract_lost_rows_of_the_tables_come_back_however_many_are_wanted(
-    study_file, tmp_path, capfd
+@pytest.mark.parametrize("between", ["", "one method", "larger"])
+def test_contract_a_retry_that_is_killed_loses_no_failure(
+    buggy_file, tmp_path, monkeypatch, between
 ):
-    before = run(study_file(), tmp_path, jobs=1, quiet=True, replicates=40)
-    digests, lost = before.digests(), sorted(before.folder.glob("parts/*/*/*.parquet"))[0]
-    lost.unlink()
-    after = run(study_file(), tmp_path, jobs=1, replicates=5)
-    assert "40 fits to do" in capfd.readouterr().err
-    assert after.digests() == digests
-    lost.unlink()
-    for table in before.folder.glob("*.parquet"):  # as where nobody wants them back
-        table.unlink()
+    """It is killed when the fits are out of the parts; `between` it and the next run is another."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    run(buggy_file(), tmp_path, jobs=1, quiet=True, replicates=20)
+    if between == "larger":  # rows on which no table rests, as after a kill
+        run(buggy_file(), tmp_path, jobs=1, quiet=True, replicates=40, part=(1, 1))
+    options = {"changed": "keep", "retry": ["error"], "jobs": 1, "replicates": 5}
+    with monkeypatch.context() as patch:
+        patch.setattr(run_loop.RunLoop, "compute", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(buggy_file(FIXED), tmp_path, **options)
+    if between == "one method":
+        alone = ('"average": average, "buggy": buggy', '"average": average')
+        run(buggy_file(FIXED, alone), tmp_path, jobs=1, quiet=True, replicates=5)
+    after = run(buggy_file(FIXED), tmp_path, jobs=1, quiet=True, replicates=5)
+    count = 40 if between == "larger" else 20
+    assert after.fits.groupby(["condition", "method"]).size().eq(count).all()
+    assert after.fits["status"].eq("ok").all()
+    assert not after.study["retried"]
+    last = run(buggy_file(FIXED), tmp_path, jobs=1, quiet=True, replicates=5)
+    assert last.digests() == after.digests()
+
+
+def test_contract_a_run_that_was_cut_off_leaves_no_more_to_do(study_file, tmp_path, capfd):
+    """Rows beyond what is wanted may have holes, which nobody has asked for."""
+    run(study_file(), tmp_path, jobs=1, quiet=True, replicates=40, part=(2, 2))
+    run(study_file(), tmp_path, jobs=1, quiet=True, replicates=5)
     run(study_file(), tmp_path, jobs=1, replicates=5)
-    assert "5 fits to do" in capfd.readouterr().err
+    assert "Nothing is missing" in capfd.readouterr().err
 
 
 @pytest.mark.slow

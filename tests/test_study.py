@@ -1,6 +1,8 @@
 """What a study may be made of: what is odd is told of when it is made, in one line."""
 
+import copy
 import functools
+import inspect
 
 import numpy as np
 import pytest
@@ -145,3 +147,23 @@ def test_contract_a_look_while_a_condition_has_no_rows_yet(tmp_path, monkeypatch
     monkeypatch.setattr(run_loop, "update_tables", counted)
     run(study(conditions=grid(n=[5, 6, 7])), tmp_path, jobs=1, quiet=True)
     assert looks[0] == 1
+
+
+def test_contract_a_study_shows_its_arguments_and_can_be_built_upon():
+    assert list(inspect.signature(Study).parameters)[:2] == ["name", "simulate"]
+
+    class Normal(Study):
+        def __init__(self, n):
+            super().__init__(
+                name="normal",
+                simulate=lambda rng: rng.normal(size=n),
+                estimands=lambda: {"mean": 0.0},
+                methods={"mean": lambda x: {"mean": x.mean()}},
+                conditions=grid(),
+                replicates=n,
+                seed=1,
+            )
+
+    assert copy.deepcopy(Normal(3)).replicates == 3
+    with pytest.raises(StudyError, match="Study lacks name, simulate"):
+        Study()

@@ -110,7 +110,7 @@ def _may_replace(study_record: StudyRecord, extent: Extent, progress: Progress |
     """Return whether tables that rest on `extent` may replace those that there are."""
     folder = study_record.store.folder
     there = any((folder / f"{name}.parquet").exists() for name in MEASURED)
-    words = lost(study_record.extent, extent)
+    words = lost(study_record.extent, extent) if there else ""
     if progress is None:
         known = bool(study_record.tables) or not there
         return bool(extent) and known and not words
@@ -150,7 +150,7 @@ def lost(before: Extent, now: Extent) -> str:
     if not cells:
         return ""
     condition, method, had, has = cells[0]
-    more = f"; so do {counted(len(cells) - 1, 'more cell')}" if len(cells) > 1 else ""
+    more = f", and likewise in {counted(len(cells) - 1, 'more cell')}" if len(cells) > 1 else ""
     return (
         f"the tables rest on {had} replicates of '{method}' at {condition}, of which only {has} "
         f"are stored{more}"

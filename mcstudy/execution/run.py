@@ -142,7 +142,7 @@ def _run_whole(
         for line in study_record.without_truth():
             progress.say(f"Note: {line}")
         if retry:
-            taken = reopen(study_record, retry, wanted.methods, wanted.replicates)
+            taken = reopen(study_record, retry, wanted.methods)
             progress.say(f"Note: {counted(taken, 'fit')} with status {' or '.join(retry)} to retry")
         loop = RunLoop(study_record, wanted, progress, keep_going=keep_going)
         begun, stopped = time.monotonic(), _complete(loop)

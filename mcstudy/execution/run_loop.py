@@ -46,8 +46,8 @@ class RunLoop:
         self.share = share
         self.keep_going = keep_going
         self.computed = 0
-        # What is gone of the rows that tables rest on is computed again, however many are wanted.
-        at_least = None if share else study_record.extent
+        # What was taken out to be retried is computed again, however many are wanted.
+        at_least = None if share else study_record.retried
         self.goals = StoppingRule(study_record, wanted.methods, wanted.replicates, share, at_least)
         self.workers = wanted.workers
 

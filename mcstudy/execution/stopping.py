@@ -41,7 +41,7 @@ class StoppingRule:
 
     `replicates` is what each condition starts with. Only `methods` are judged, and nothing by a
     share. What was asked for is kept up to date in the study's record. Whatever that is, `at_least`
-    so many replicates there are to be, by condition and method: those that tables rest on.
+    so many replicates there are to be, by condition and method.
     """
 
     def __init__(

@@ -67,6 +67,7 @@ class Record(TypedDict):
     measured_of: str | None
     tables: dict[str, str]
     counts: dict[str, dict[str, int]]
+    retried: NotRequired[dict[str, dict[str, int]]]
     measures: dict[str, str]
     null: float | dict[str, float] | None
     reference: str | None

@@ -15,7 +15,6 @@ from mcstudy.errors import StudyError
 from mcstudy.grid import Condition
 from mcstudy.measure import BUILT_IN, functions_of
 from mcstudy.storage import changes
-from mcstudy.storage.export import MEASURED
 from mcstudy.storage.facts import (
     commit_of,
     facts_of,
@@ -75,6 +74,8 @@ class StudyRecord:
         self.tables: dict[str, str] = self._record.get("tables", {})
         self._extent: dict[str, dict[str, int]] = self._record.get("counts", {})
         self.measured_of: str | None = self._record.get("measured_of")
+        # By condition and method the replicate before which fits were taken out to be retried.
+        self.retried: dict[str, dict[str, int]] = self._record.get("retried", {})
 
     def _record_of(self, store: Store) -> dict[str, Any]:
         """Return the record; one that cannot be used is made anew by the first `write`."""
@@ -90,9 +91,7 @@ class StudyRecord:
 
     @property
     def extent(self) -> dict[str, dict[str, int]]:
-        """How many replicates the tables rest on, of what the study still has; none without any."""
-        if not any((self.store.folder / f"{name}.parquet").exists() for name in MEASURED):
-            return {}
+        """How many replicates the tables rest on, of what the study still has."""
         conditions = {condition.key for condition in self.study.conditions}
         return {
             key: {method: n for method, n in methods.items() if method in self.marks}
@@ -277,6 +276,28 @@ class StudyRecord:
             self.made_of = None
             self.write()
 
+    def note_retried(self, stops: Mapping[str, Mapping[str, int]]) -> None:
+        """Write down that fits are taken out, before they are: of which cells, up to where.
+
+        A run completes these, after a kill too: else its failures would be missing in the tables.
+        """
+        for key, methods in stops.items():
+            known = self.retried.setdefault(key, {})
+            for method, stop in methods.items():
+                known[method] = max(stop, known.get(method, 0))
+        self.made_of = None
+        self.write()
+
+    def _forget_completed(self, stored: Stored) -> None:
+        by_key = {condition.key: parts for condition, parts in stored.items()}
+        for key, methods in list(self.retried.items()):
+            for method, stop in list(methods.items()):
+                ranges = ranges_of(by_key.get(key, ()), method)
+                if replicates_in(ranges, 0, stop) == stop:
+                    del methods[method]
+            if not methods:
+                del self.retried[key]
+
     def write(self) -> None:
         """Bring `study.json` up to date."""
         if self.repaired and not self._wrote:
@@ -308,6 +329,7 @@ class StudyRecord:
             "measured_of": self.measured_of,
             "tables": self.tables,
             "counts": self._extent,
+            "retried": self.retried,
             **measures_record(self.study),
             "runs": self._record.get("runs", []),
         }
@@ -319,6 +341,7 @@ class StudyRecord:
         Return what a reader of the tables should know of their rows, a line each.
         """
         stored = self.stored()
+        self._forget_completed(stored)
         stops = [part.stop for parts in stored.values() for part in parts]
         self._record["replicates"] = max(stops, default=replicates)
         self._older = self.older_rows(stored)

@@ -102,7 +102,10 @@
 
   function points(of, x, others) {
     const several = distinct(of.map((i) => rows.interval[i])).length > 1;
-    return of.map((i) => {
+    // What stands side by side comes in the order of the study.
+    const keys = [...others.map((f) => rows["f" + f]), rows.method, rows.interval];
+    const inOrder = [...of].sort((a, b) => keys.reduce((found, key) => found || key[a] - key[b], 0));
+    return inOrder.map((i) => {
       const [lower, upper] = limits(i);
       const method = data.methods[rows.method[i]].label;
       const interval = named(data.intervals, rows.interval[i]);

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, TypeAlias
 
 from mcstudy import verbs
+from mcstudy.arguments import suggestion
 from mcstudy.errors import MCStudyError
 from mcstudy.option_values import (
     FROM_0,
@@ -437,8 +438,6 @@ class _Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            from mcstudy.arguments import suggestion
-
             known = list(action.choices)
             said = f"{value!r}{suggestion(value, known)}; choose from {', '.join(known)}"
             raise argparse.ArgumentError(action, f"no {said}")
@@ -446,8 +445,6 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         parsed, rest = super().parse_known_args(args, namespace)
         if rest:
-            from mcstudy.arguments import suggestion
-
             meant = suggestion(rest[0], list(self._option_string_actions))
             self.error(f"unrecognized arguments: {' '.join(rest)}{meant}")
         return parsed, rest

@@ -47,7 +47,7 @@ def _names_wrong_arguments(cls: type[T]) -> type[T]:
     def checked(self: Any, /, *given: Any, **named: Any) -> None:
         if odd := [name for name in named if name not in arguments]:
             raise StudyError(
-                f"{cls.__name__} has no argument {odd[0]!r}"
+                f"{cls.__name__} has no argument {short(odd[0])}"
                 f"{suggestion(odd[0], list(arguments))}; it has {', '.join(arguments)}"
             )
         if lacking := [name for name in needed[len(given) :] if name not in named]:

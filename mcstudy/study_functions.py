@@ -90,9 +90,10 @@ def check_takes(
     except TypeError as error:
         first = next(iter(signature.parameters), None)
         if leading and first in factors:
+            what = "rngs" if batch_of(function) else "rng"
             raise StudyError(
-                f"{where}: {role} gets the generator first, and then the factors; write "
-                f"def {role}(rng, {', '.join(signature.parameters)})"
+                f"{where}: {role} gets {what} first, and then the factors; write "
+                f"def {role}({what}, {', '.join(signature.parameters)})"
             ) from None
         raise StudyError(
             f"{where}: {role} does not take the factors "

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 
-from mcstudy import Estimate, Study, grid, run
+from mcstudy import Estimate, Study, batched, grid, run
 from mcstudy.errors import StudyError
 from mcstudy.execution import run_loop
 
@@ -167,3 +167,9 @@ def test_contract_a_study_shows_its_arguments_and_can_be_built_upon():
     assert copy.deepcopy(Normal(3)).replicates == 3
     with pytest.raises(StudyError, match="Study lacks name, simulate"):
         Study()
+
+
+def test_contract_a_simulate_without_generator_is_told_how_to_take_it():
+    for simulate, what in ((lambda n: n, "rng"), (batched(lambda n: [n]), "rngs")):
+        with pytest.raises(StudyError, match=rf"write def simulate\({what}, n\)"):
+            study(simulate=simulate)

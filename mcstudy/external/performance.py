@@ -17,8 +17,9 @@ from mcstudy.analysis.measure_set import MeasureSet
 from mcstudy.analysis.measure_table import numbers
 from mcstudy.arguments import as_texts, short
 from mcstudy.errors import StudyError, TableError
+from mcstudy.external.cell_index import CellIndex
 from mcstudy.external.columns import MADE, ColumnMap, Truth, given_truth
-from mcstudy.external.group import CellIndex, Columns, gathered
+from mcstudy.external.group import Columns, gathered
 from mcstudy.external.readers import Source, open_source
 from mcstudy.measure import alphas_of, check_alpha, check_measures, check_null, null_of
 from mcstudy.simulation.validation import TEST

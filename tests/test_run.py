@@ -344,10 +344,15 @@ def test_contract_a_pool_that_ends_as_it_is_given_work_says_nothing(study_file, 
 
 
 @pytest.mark.slow
-def test_contract_a_task_that_no_connection_holds_waits_for_the_worker(study_file):
+def test_contract_a_task_that_no_connection_holds_waits_for_the_worker(study_file, tmp_path):
     """And the run does not wait for it: its other workers would have nothing to do."""
-    slow = ("return rng.normal", "import time; time.sleep(2.0)\n    return rng.normal")
-    study = load_study(study_file(slow))
+    gate = tmp_path / "submitted"
+    waits = f"""import pathlib, time
+    ends = time.monotonic() + 60
+    while not pathlib.Path({str(gate)!r}).exists() and time.monotonic() < ends:
+        time.sleep(0.01)
+    return rng.normal"""
+    study = load_study(study_file(("return rng.normal", waits)))
     pool = ProcessPool(WorkerConfig.of(study, method_marks(study)), 1)
     large = RetryPolicy(
         True,
@@ -358,12 +363,15 @@ def test_contract_a_task_that_no_connection_holds_waits_for_the_worker(study_fil
     )
     condition = next(iter(study.conditions))
     first, second = (Job(condition, i, i + 1, ("average",)) for i in range(2))
+    gate.touch()
     try:
         pool.check(first, ("average",))  # the worker has begun
+        gate.unlink()
         begun = time.monotonic()
         pool.submit(first, 0.0)
         pool.submit(second, 0.0, large)
-        assert time.monotonic() - begun < 1.9  # sooner than the first task ends
+        assert time.monotonic() - begun < 60  # the first task has not ended
+        gate.touch()
         ends = [end for _ in range(2) for end in pool.finished()]
     finally:
         pool.close()

@@ -105,6 +105,19 @@ CHANGES = [
         "def f(qq): return qq",
         "def f(zz): return zz",
     ),
+    ("the name that an argument is given by", mean_of("x.std(ddof=1)"), "ddof", "axis"),
+    (
+        "two names of arguments exchanged",
+        mean_of("stats.norm.cdf(x[0], loc=1.0, scale=2.0)"),
+        "loc=1.0, scale=2.0",
+        "scale=1.0, loc=2.0",
+    ),
+    (
+        "the name that an argument of an inner function's call is given by",
+        mean_of("(lambda v: v.std(ddof=1))(x)"),
+        "ddof",
+        "axis",
+    ),
     ("a variable in a text", "def m(x):\n    qq = 1\n    return eval('qq')\n", "qq = 1", "zz = 1"),
     (
         "a variable in one of several texts",

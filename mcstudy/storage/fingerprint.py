@@ -320,7 +320,9 @@ def _steps(code: CodeType) -> tuple[_Step, ...]:
             label = following.opname == "STORE_NAME" and following.argval in _LABELS
             is_names = step.opname == "KW_NAMES" or following.opname == "CALL_KW"
             kind = "names of arguments" if is_names else "constant"
-            found.append(_Step(step.opname, kind, None if label else step.argval))
+            # Of these names `argval` says nothing; Python 3.13 gives them as a constant.
+            value = code.co_consts[step.arg or 0] if step.opname == "KW_NAMES" else step.argval
+            found.append(_Step(step.opname, kind, None if label else value))
         elif step.opcode in _VARIABLE:
             # Since Python 3.13 one instruction may be of two variables: LOAD_FAST_LOAD_FAST.
             names = step.argval if isinstance(step.argval, tuple) else (step.argval,)

@@ -261,10 +261,11 @@ class Results(Printed):
         """Return how the numbers of the fits of two methods differ, where `where` leaves them."""
         from mcstudy.comparison.fit_comparisons import fit_comparisons
 
-        made = fit_comparisons(self._fit_numbers, self.conditions, method, reference)
         factors = set(self.conditions.columns) - {"condition"}
         wanted = {name: of for name, of in wheres(where).items() if name in factors}
-        return select(with_record(made, self.study), wanted)
+        conditions = select(self.conditions, wanted)
+        made = fit_comparisons(self._fit_numbers, conditions, method, reference)
+        return with_record(made, self.study)
 
     def contrast(
         self,

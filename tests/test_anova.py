@@ -1,5 +1,6 @@
 """The analysis of variance of a study."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -208,6 +209,18 @@ def test_contract_the_text_has_every_term_by_its_share():
     assert shown[3].split()[:2] == ["a", "2"]
     assert shown[4].split()[:2] == ["b", "1"]
     assert len([line for line in shown if line.startswith("  ")]) == 9
+
+
+def test_contract_residual_and_total_stand_last_whatever_the_shares():
+    made = anova(cells(GRID, lambda **_: 0.0), "bias")
+    below = made.frame.assign(share=[-7.0 - i for i in range(len(made.frame))])
+    lines = str(dataclasses.replace(made, frame=below)).splitlines()
+    terms = [
+        line.split()[0]
+        for line in lines
+        if line.split()[:1] and line.split()[0] in set(below["term"])
+    ]
+    assert terms == below["term"].tolist()
 
 
 def test_contract_interactions_of_too_many_levels_are_left_out_and_said_to_be(monkeypatch):

@@ -81,6 +81,8 @@ def test_contract_all_that_results_do_works(made, tmp_path):
     assert "0 missing" in str(status(found))
     found.plot("zip").save(tmp_path / "zip.svg")
     assert set(found.fit_measures["measure"]) == set()
+    some = found.compare("average", "jittered", where={"n": 5})
+    assert set(some.frame["n"]) == {5}
     with pytest.raises(MCStudyError, match="its replicates were imported; nothing here makes them"):
         replay(found, "n=5, mean=0", 1)
 

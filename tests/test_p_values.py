@@ -1,6 +1,7 @@
 """Tests by p-values: rejection at every level, size and power, compared on the same data."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mcstudy import Estimate, Study, batched, grid, performance, run
+from mcstudy import Estimate, MCStudyError, Study, batched, grid, performance, run
 from mcstudy.errors import ChangedError, StudyError, TableError
 from mcstudy.report.findings import findings
 
@@ -246,6 +247,28 @@ def test_contract_calibration_is_that_of_true_null_hypotheses(results):
     share = (p[p["method"] == "t"]["p_value"] <= 0.05).mean()
     assert f"t: {share:.3f} of 300 p-values at or below 0.05" in said
     results.plot("path", measure="rejection_0.2").to_dict()
+
+
+def test_contract_a_study_of_tests_has_no_words_about_estimates(results, tmp_path):
+    page = results.report(tmp_path / "page.html").read_text()
+    assert "No figure" not in page
+    assert "No method gives an estimate, so nothing is ranked." in page
+    with pytest.raises(MCStudyError, match="no method gives an estimate, so there is no bias"):
+        results.plot("bias_se_rmse")
+
+
+@pytest.mark.slow
+def test_contract_where_no_null_hypothesis_is_true_calibration_is_that_of_the_true_value(tmp_path):
+    def test(x):
+        return {"mu": Estimate(x.mean(), x.std(ddof=1) / len(x) ** 0.5, p_value=0.5)}
+
+    study = dataclasses.replace(STUDY, methods={"t": test}, replicates=50)
+    said = []
+    for name, null in (("none", None), ("never", 9.0)):
+        one = dataclasses.replace(study, name=name, null=null)
+        said.append(run(one, tmp_path, jobs=1, quiet=True).plot("pvalues").chart)
+    assert said[0].description == said[1].description
+    assert "share of p-values of the true value" in json.dumps(said[1].to_dict())
 
 
 def off(answer):

@@ -69,7 +69,7 @@ class Anova(Printed):
     def document(self) -> Document:
         """Return the terms, the largest share first."""
         order = self.frame["share"].where(~self.frame["term"].isin(["residual", "total"]))
-        shown = self.frame.iloc[np.argsort(-order.fillna(-1).to_numpy(), kind="stable")]
+        shown = self.frame.iloc[np.argsort(-order.to_numpy(), kind="stable")]
         words, lines = labels_of(self.frame), []
         for row in shown.to_dict("records"):
             p = row["p_value"]

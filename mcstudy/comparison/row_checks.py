@@ -52,8 +52,9 @@ def ranking_check(
     if performance["method"].nunique() < 2:
         return Check(RANKING, Verdict.FINE, "There is one method, so nothing is ranked.")
     if not (performance["measure"] == "rmse").any():
-        none = "No estimand has a true value, so nothing is ranked."
-        return Check(RANKING, Verdict.FINE, none)
+        has_estimates = (performance["measure"] == "empirical_se").any()
+        why = "No estimand has a true value" if has_estimates else "No method gives an estimate"
+        return Check(RANKING, Verdict.FINE, f"{why}, so nothing is ranked.")
     if not _failures(performance):
         none = "No fit failed and no interval is missing, so the ranking is as it is."
         return Check(RANKING, Verdict.FINE, none)
@@ -199,8 +200,8 @@ def _dependence(found: _Found, words: Words) -> Check:
     """Hold the largest |z| of each method against Bonferroni's limit over all cells."""
     if not found.serial:
         said = (
-            f"It takes {LEAST_PAIRS} successive replicates with estimates that are not nearly all "
-            "equal, and no cell has them."
+            f"It takes {LEAST_PAIRS} successive replicates whose numbers are not nearly all equal, "
+            "and no cell has them."
         )
         return Check(DEPENDENCE, Verdict.UNKNOWN, said)
     cells = pd.DataFrame(found.serial).rename(columns={"value": "correlation"})
@@ -215,8 +216,8 @@ def _dependence(found: _Found, words: Words) -> Check:
     where = words.cell({**first["factors"], **first[["method", "estimand"]].to_dict()})
     worst = f"{first['z']:.1f} ({where})"
     advice = (
-        "z is the rank correlation of each estimate with that of the next replicate in standard "
-        f"errors; independent replicates pass the limit in {100 * FALSE_ALARM:g} % of studies."
+        "z is the rank correlation of each replicate with the next one, in standard errors; "
+        f"independent replicates pass the limit in {100 * FALSE_ALARM:g} % of studies."
     )
     if found.untold:
         advice += f" {counted(found.untold, 'cell')} had too few replicates, or nearly equal ones."
@@ -224,7 +225,7 @@ def _dependence(found: _Found, words: Words) -> Check:
         said = f"None is seen in {counted(count, 'cell')}: the largest z is {worst}, "
         return Check(DEPENDENCE, Verdict.FINE, f"{said}the limit {limit:.1f}.", advice, frame)
     said = (
-        f"Successive estimates depend on each other in {over} of {counted(count, 'cell')}: the "
+        f"Successive replicates depend on each other in {over} of {counted(count, 'cell')}: the "
         f"largest z is {worst}, the limit {limit:.1f}."
     )
     advice = (

@@ -108,9 +108,7 @@ def figure(
     note = ""
     if "estimand" not in chosen and len(estimands) > MOST_ESTIMANDS:
         chosen["estimand"] = estimands[:MOST_ESTIMANDS]
-        note = (
-            f"the first {MOST_ESTIMANDS} of {len(estimands)} estimands; choose others by estimand"
-        )
+        note = f"the first {MOST_ESTIMANDS} of {len(estimands)} estimands"
     request = Request(results, x, y, panels, measure, chosen, nominal, note)
     draw = FIGURES.get(name)
     return draw(request) if draw else measure_figure(request, name)

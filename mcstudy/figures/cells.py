@@ -31,7 +31,6 @@ from mcstudy.tables.numbers import bounds_in_words, coverage_bounds, number_with
 
 MOST_PANELS = 24  # what a page still shows legibly
 MOST_ESTIMANDS = 12  # each has a block of its own, where nobody has chosen some
-OTHERS = "choose others with where"
 MOST_CELLS = 4000  # of 200 bytes each, so that a figure stays below a megabyte
 
 
@@ -270,7 +269,7 @@ def thinned(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     count = max(1, total * MOST_CELLS // len(frame))
     drawn = np.random.default_rng(0).permutation(total)[:count]  # the same ones each time
     kept = frame[np.isin(condition, drawn)].iloc[:MOST_CELLS]
-    return kept, f"{count} of {total} conditions, drawn at random; {OTHERS}"
+    return kept, f"{count} of {total} conditions, drawn at random"
 
 
 def with_error(row: Mapping[Any, Any] | pd.Series[Any]) -> str:

@@ -21,7 +21,6 @@ from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
 from mcstudy.figures.cells import (
     MOST_PANELS,
-    OTHERS,
     Cells,
     Request,
     cells_of,
@@ -129,7 +128,8 @@ def bias_se_rmse(request: Request) -> Any:
     """Return bias, empirical SE, model SE and RMSE on one scale."""
     known = set(request.results.performance["measure"])
     if "rmse" not in known:
-        raise ResultsError("bias_se_rmse: no estimand has a true value, so none has a bias")
+        why = "estimand has a true value" if "empirical_se" in known else "method gives an estimate"
+        raise ResultsError(f"bias_se_rmse: no {why}, so there is no bias")
     cells = cells_of(request, [n for n in _ONE_SCALE if n in known], "rmse")
     check_axes(request.x)
     x = request.x or [*cells.factors, "method"][0]
@@ -347,7 +347,7 @@ def _furthest(cells: Cells, wanted: float | None) -> tuple[Cells, str]:
     most = max(1, _MOST_LINES // max(1, len(frame) // total))
     kept = worst.sort_values(ascending=False, kind="stable").index[:most]
     what = f"furthest from {wanted:g}" if wanted is not None else "with the largest values"
-    note = f"{len(kept)} of {total} conditions, those {what}; {OTHERS}"
+    note = f"{len(kept)} of {total} conditions, those {what}"
     return replace(cells, frame=frame[np.isin(condition, kept)]), note
 
 

@@ -38,12 +38,13 @@ def pvalues(request: Request) -> Any:
     """Return how p-values of the true value depart from uniform, with their acceptance band.
 
     p is the p-value that a method gives, where the null hypothesis is true; of a method that gives
-    none, that of the test that the estimand is the truth: from t with the degrees of freedom that
-    its symmetric interval implies, from the normal distribution otherwise. The band holds all of
-    the curve of 95 % of calibrated methods (Sailynoja, Burkner & Vehtari 2022, Statistics and
-    Computing 32:32).
+    none, and where it is true nowhere, that of the test that the estimand is the truth: from t with
+    the degrees of freedom that its symmetric interval implies, from the normal distribution
+    otherwise. The band holds all of the curve of 95 % of calibrated methods (Sailynoja, Burkner &
+    Vehtari 2022, Statistics and Computing 32:32).
     """
-    conditions, note = chosen_conditions(request, cells=_of_true_nulls(request))
+    true_nulls = _of_true_nulls(request)
+    conditions, note = chosen_conditions(request, cells=true_nulls)
     rows = replicates_of(request, conditions, tests=True)
     try:
         limits = replicates_of(request, conditions, intervals=True)
@@ -53,21 +54,26 @@ def pvalues(request: Request) -> Any:
     for one in rows:
         own = [other for other in limits if _whose(other) == _whose(one)]
         null = null_of(request.record.get("null"), one.estimand)
-        if len(p := _p_values(one, own, request.level, null)):
+        if true_nulls is not None and np.isfinite(one.p_value).any():
+            p = finite(one.p_value) if one.truth == null else np.empty(0)
+        else:
+            p = _of_the_truth(one, own, request.level)
+        if len(p):
             tested.append(replace(one, p_value=p))
     if not tested:
         raise ResultsError(
-            "pvalues: no method gives a p-value where the null hypothesis is true (null=... in the "
-            "study says where), or a standard error where there is a true value"
+            "pvalues: no method gives a p-value where the null hypothesis is true (the study's "
+            "null value says where), or a standard error where there is a true value"
         )
     panels, methods = by_panel(tested), methods_of(tested)
+    tests = "the true value" if true_nulls is None else "true null hypotheses"
     charts = [(own[0], _calibration(request, own, methods)) for own in panels.values()]
     lines = [
         only(request, conditions, rows),
         note,
         shown_methods(request, rows, methods, "p-values and standard errors"),
-        "share of p-values of the true value at or below p, less p: 0 if calibrated; above: p is "
-        "too small too often; grey: 95 % acceptance band of the whole curve",
+        f"share of p-values of {tests} at or below p, less p: 0 if calibrated; above: p is too "
+        "small too often; grey: 95 % acceptance band of the whole curve",
     ]
     said = [
         f"{named(request, one)}: {np.mean(one.p_value <= 0.05):.3f} of {len(one.p_value)} p-values "
@@ -96,13 +102,8 @@ def _of_true_nulls(request: Request) -> pd.DataFrame | None:
     return tests[kept] if any(kept) else None
 
 
-def _p_values(one: Replicates, limits: Sequence[Replicates], level: float, null: float) -> Floats:
-    """Return p-values of a true null hypothesis: the method's own, or two-sided ones of the truth.
-
-    The latter where estimate and standard error exist.
-    """
-    if np.isfinite(one.p_value).any():
-        return finite(one.p_value) if one.truth == null else np.empty(0)
+def _of_the_truth(one: Replicates, limits: Sequence[Replicates], level: float) -> Floats:
+    """Return two-sided p-values of the true value, where estimate and standard error exist."""
     there = np.isfinite(one.estimate) & (one.std_error > 0)
     if not there.any() or not np.isfinite(one.truth):
         return np.empty(0)

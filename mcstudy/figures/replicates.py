@@ -26,7 +26,7 @@ from mcstudy.analysis.select import (
 from mcstudy.arrays import Floats, Integers
 from mcstudy.columns import WORDS
 from mcstudy.errors import ResultsError
-from mcstudy.figures.cells import OTHERS, Request
+from mcstudy.figures.cells import Request
 from mcstudy.figures.drawing import clauses, stacked
 from mcstudy.measure import REJECTION
 from mcstudy.simulation.validation import TEST
@@ -92,10 +92,10 @@ def chosen_conditions(
         pairs = zip(_levels(kept, factors), words, strict=True)
         ranked = sorted((-badness[one], key) for one, key in pairs if one in badness)
         picked = [ranked[0][1], ranked[len(ranked) // 2][1]]
-        note = f"of {len(words)} conditions the one with {what}, and the median one; {OTHERS}"
+        note = f"of {len(words)} conditions the one with {what}, and the median one"
     else:
         picked = [*words][:: len(words) // 2][:2]
-        note = f"of {len(words)} conditions the first and the middle one; {OTHERS}"
+        note = f"of {len(words)} conditions the first and the middle one"
     return {key: words[key] for key in picked}, note
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mcstudy.analysis.mcse import wilson
 from mcstudy.analysis.select import factor_columns, levels_of, select, varying
-from mcstudy.figures.cells import OTHERS, Cells, Request, by_influence, places, short_places
+from mcstudy.figures.cells import Cells, Request, by_influence, places, short_places
 from mcstudy.figures.drawing import about, data, finished, tips
 from mcstudy.figures.style import INK, STATUS_COLOURS
 from mcstudy.method import Status
@@ -62,7 +62,7 @@ def _worst(frame: pd.DataFrame, conditions: list[str]) -> tuple[list[str], str]:
         return [], f"the same under each of {len(conditions)} conditions"
     good = frame[frame["status"] == "ok"].groupby(_PLACE)["value"].min()
     first = sorted(conditions, key=lambda c: float(good.get(c, 0.0)))[:_MOST_CONDITIONS]
-    note = f"the {len(first)} of {len(conditions)} conditions with the fewest ok; {OTHERS}"
+    note = f"the {len(first)} of {len(conditions)} conditions with the fewest ok"
     return first, note
 
 

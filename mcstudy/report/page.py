@@ -28,6 +28,7 @@ from mcstudy.report.findings import findings
 from mcstudy.report.protocol import protocol_section
 from mcstudy.report.reported import Reported
 from mcstudy.report.sections import adequacy_section, environment_section, failures_section
+from mcstudy.simulation.validation import TEST
 from mcstudy.tables.numbers import BOUNDS_MEANING
 from mcstudy.terminal import harmless
 
@@ -36,6 +37,7 @@ _FIGURES = (
     *("nested_loop", "bias_se_rmse", "zip", "estimates", "se_against_estimate", "methods"),
     *("pvalues", "statuses"),
 )
+_OF_ESTIMATES = {"bias_se_rmse", "zip", "estimates", "se_against_estimate", "methods"}
 _CONTENTS = (
     ("findings", "Findings"),
     ("explore", "Explore"),
@@ -203,6 +205,8 @@ def _figures(results: Reported) -> tuple[list[dict[str, Any]], list[str]]:
 def _says_nothing(results: Reported, name: str) -> bool:
     """Whether a figure would show less than the explorer, or what the study is not about."""
     frame = results.performance
+    if name in _OF_ESTIMATES and TEST in set(frame["interval"]):
+        return not (frame["measure"] == "empirical_se").any()
     if name == "nested_loop":
         return len(varying(frame, factor_columns(frame))) < 2
     if name == "methods":

@@ -29,6 +29,7 @@ from mcstudy.report.protocol import protocol_section
 from mcstudy.report.reported import Reported
 from mcstudy.report.sections import adequacy_section, environment_section, failures_section
 from mcstudy.simulation.validation import TEST
+from mcstudy.storage.record import is_imported
 from mcstudy.tables.numbers import BOUNDS_MEANING
 from mcstudy.terminal import harmless
 
@@ -119,6 +120,7 @@ def page(results: Reported, folder: Path, *, running: bool = False) -> str:
         subtitle=_subtitle(results),
         running=running,
         aims=_paragraphs(results.aims),
+        imported=is_imported(results.study),
         contents=[*_CONTENTS, *((section.name, section.title) for section in sections)],
         findings=findings(results),
         rule=_RULE.format(level=100 * level, rejection=100 * (1 - level)),
@@ -171,12 +173,14 @@ def _subtitle(results: Reported) -> str:
     parts = [
         f"Simulation study: {conditions}, {counted(len(levels_of(frame, 'method')), 'method')}, "
         f"{replicates} replicates of each condition",
-        f"seed {study['seed']}",
     ]
-    runs = study.get("runs") or [{}]
-    if date := str(runs[-1].get("started", ""))[:10]:
-        parts.append(date)
-    return "; ".join(parts)
+    if is_imported(study):
+        origin = study["asked"].get("imported", {})
+        parts += ["imported", origin.get("date", "")]
+    else:
+        runs = study.get("runs") or [{}]
+        parts += [f"seed {study['seed']}", str(runs[-1].get("started", ""))[:10]]
+    return "; ".join(filter(None, parts))
 
 
 def _figures(results: Reported) -> tuple[list[dict[str, Any]], list[str]]:

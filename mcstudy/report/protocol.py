@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,11 @@ from mcstudy.measure import LEVEL, is_share
 from mcstudy.report.elements import Code, Part, Section, Table, Term, as_table
 from mcstudy.report.reported import Reported, keeps_rows
 from mcstudy.storage.provenance import CODE
+from mcstudy.storage.record import is_imported
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.numbers import number_with_error
 
-_NO_AIMS = 'To fill in: the study says no aims (Study(aims="...")).'
+_NO_AIMS = 'To fill in: the study says no aims (aims="...").'
 _SHARE_AT = 0.95  # the coverage whose error says what a number of replicates is good for
 
 
@@ -34,12 +36,14 @@ def protocol_section(results: Reported) -> Section:
         _methods(results),
         _measures(results),
         Part("Replicates", [*_replicates(results)]),
-        Part(
+    ]
+    if not is_imported(results.study):
+        plan = Part(
             "The whole plan",
             ["This command writes the plan as the twenty questions of ADEMP-PreReg:"],
             [f"mcstudy protocol {study_file} --output protocol.md --format markdown"],
-        ),
-    ]
+        )
+        parts.append(plan)
     return Section("protocol", "Protocol", parts)
 
 
@@ -67,6 +71,9 @@ def _mechanism(results: Reported) -> Part:
         levels = levels_in_words(name, levels_of(frame, name), results.labels)
         fixed = "" if name in moving else " (fixed)"
         terms.append(Term(_in_code(results, name, "factor"), f"{levels}{fixed}"))
+    if is_imported(study):
+        lines.append(_origin(study))
+        return Part("Data-generating mechanism", lines, terms=terms)
     marks = study.get("marks") or {}
     if digests := sorted({mark["simulate"] for mark in marks.values() if "simulate" in mark}):
         lines.append(f"Digest of the code that makes the data: {', '.join(digests)}.")
@@ -75,6 +82,14 @@ def _mechanism(results: Reported) -> Part:
     code = [*_code("simulate", source)]
     code += _code("prepare", _sources(results, "study").get("prepare", {}))
     return Part("Data-generating mechanism", lines, terms=terms, code=code)
+
+
+def _origin(study: Mapping[str, Any]) -> str:
+    """Return where imported replicates come from."""
+    origin = study["asked"].get("imported", {})
+    said = f"The replicates were imported from {origin.get('file') or 'a data frame'}"
+    said += f" on {origin['date']}" if "date" in origin else ""
+    return said + (f" (SHA-256 {origin['sha256']})." if "sha256" in origin else ".")
 
 
 def _in_code(results: Reported, name: str, kind: str) -> str:
@@ -149,10 +164,14 @@ def _true_value(value: float | None, mcse: float) -> str:
 def _methods(results: Reported) -> Part:
     study = results.study
     terms, code = list[Term](), list[Code]()
+    imported = is_imported(study)
     for name in study.get("method_order", study["methods"]):
         source = _sources(results, "method").get(name, {})
         mark = (study.get("marks") or {}).get(name, {})
         said = [source["said"].rstrip(".")] if source.get("said") else []
+        if imported:
+            terms.append(Term(_in_code(results, name, "method"), f"{said[0]}."))
+            continue
         said += [_home(source)] if source.get("home") else []
         said += [f"options {source['options']}"] if source.get("options") and not said[1:] else []
         packages = [
@@ -165,8 +184,11 @@ def _methods(results: Reported) -> Part:
         terms.append(Term(_in_code(results, name, "method"), f"{'; '.join(said)}."))
         code += _code(name, source)
     level = 100 * float(study.get("level") or LEVEL)
+    same = "All methods see the same data sets."
+    if imported:
+        same = "Replicates of one number count as one data set, which all methods see."
     lines = [
-        "All methods see the same data sets. Where one gives a standard error and no interval, a "
+        f"{same} Where one gives a standard error and no interval, a "
         f"Wald interval of nominal {level:g} % is formed."
     ]
     if study.get("reference"):
@@ -211,7 +233,8 @@ def _replicates(results: Reported) -> Iterator[str]:
     yield from _largest_errors(results)
     goals = study.get("precision")
     if not goals:
-        yield "No precision was asked for; the number of replicates was fixed beforehand."
+        if not is_imported(study):
+            yield "No precision was asked for; the number of replicates was fixed beforehand."
         return
     wanted = ", ".join(f"{name} {goal:g}" for name, goal in goals.items())
     limit = study.get("max_replicates")

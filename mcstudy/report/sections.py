@@ -23,6 +23,7 @@ from mcstudy.figures.style import label, level_label
 from mcstudy.method import SOUND, Status
 from mcstudy.report.elements import Part, Section, Table, Term, as_table, reason
 from mcstudy.report.reported import Reported, keeps_rows
+from mcstudy.storage.record import is_imported
 from mcstudy.tables.document import Block, Document, Grid
 from mcstudy.tables.formats import Printed
 from mcstudy.tables.summary import endings
@@ -156,17 +157,13 @@ def environment_section(results: Reported, folder: Path) -> Section:
     ]
     if file and study.get("source_digest"):
         digests.insert(0, Term(Path(file).name, study["source_digest"]))
-    return Section(
-        "environment",
-        "Environment",
-        [
-            Part("Software", terms=versions),
-            Part("Runs", terms=runs),
-            Part("Decided on the way", [*_decisions(results)]),
-            Part("Run it again", *_commands(results, folder)),
-            Part("SHA-256", terms=digests),
-        ],
-    )
+    parts = [Part("Software", terms=versions)]
+    if not is_imported(study):
+        parts.append(Part("Runs", terms=runs))
+        parts.append(Part("Decided on the way", [*_decisions(results)]))
+    parts.append(Part("Commands", *_commands(results, folder)))
+    parts.append(Part("SHA-256", terms=digests))
+    return Section("environment", "Environment", parts)
 
 
 def _decisions(results: Reported) -> Iterator[str]:
@@ -187,14 +184,12 @@ def _commands(results: Reported, folder: Path) -> tuple[list[str], list[str]]:
     study = results.study
     place = shlex.quote(str(folder))
     measure = first_measure(results.performance)
-    commands = []
+    commands, said = [], "A table"
     if study.get("study_file"):
         commands.append(f"mcstudy run {shlex.quote(Path(study['study_file']).name)}")
         key = next(iter(study["conditions"]), "")
         condition = f" --condition {shlex.quote(key)}" if key else ""
         commands.append(f"mcstudy replay {place}{condition} --replicate 0 --trust")
+        said = "The same study again, one data set with its fits, and a table"
     commands.append(f"mcstudy table {place} --measure {measure} --format latex")
-    return [
-        "The same study again, one data set with its fits, and a table for a paper "
-        "(--format csv, html, latex or markdown):"
-    ], commands
+    return [f"{said} for a paper (--format csv, html, latex or markdown):"], commands

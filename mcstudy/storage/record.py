@@ -35,6 +35,7 @@ class Asked(TypedDict):
     replicates: NotRequired[int]
     methods: NotRequired[list[str]]
     goals: NotRequired[dict[str, int]]
+    imported: NotRequired[dict[str, str]]  # the table of replicates: its file, sha256, date
 
 
 class Record(TypedDict):

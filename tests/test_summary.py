@@ -281,8 +281,33 @@ def test_contract_the_worst_size_of_a_test_is_on_the_screen(tmp_path):
         replicates=10,
         seed=1,
         null=0.0,
+        alpha=[0.6, 0.01],
     )
     results = run(made, tmp_path, jobs=1, quiet=True)
     shown = str(results).split("Tests: ")[1].split("\n\n")[0]
     assert "highest rejection (null true)" in shown
     assert "of 48 rows" not in shown
+    assert "nominal where the null is true: 0.6\n" in shown
+    assert "other level: mcstudy table --measure rejection_0.01" in shown
+    sizes = results.performance.query("measure == 'rejection' and mu == 0 and method == 'one'")
+    worst = sizes.iloc[sizes.value.to_numpy().argsort(kind="stable")[-1]]
+    (line,) = (line for line in shown.splitlines() if line.split()[0] == "one")
+    assert f"mu=0, n={worst.n} " in line
+    assert worst.value > 0.2
+
+
+def test_contract_a_method_without_any_number_is_named_beside_the_others(tmp_path):
+    def fails(sample):
+        raise ValueError("no")
+
+    made = Study(
+        name="fails",
+        simulate=lambda rng: rng.normal(size=4),
+        estimands=lambda: {"mu": 0.0},
+        methods={"never": fails, "mean": lambda sample: {"mu": Estimate(sample.mean())}},
+        conditions=grid(),
+        replicates=3,
+        seed=1,
+    )
+    shown = str(run(made, tmp_path, jobs=1, quiet=True)).split("Estimates: ")[1].split("\n\n")[0]
+    assert "no estimate in any replicate: never, mu" in shown

@@ -23,7 +23,7 @@ from mcstudy.analysis.select import (
 from mcstudy.arguments import cut
 from mcstudy.columns import COUNTS, VALUES, WARNED, WARNED_MEANING
 from mcstudy.labels import Labels, label
-from mcstudy.measure import BUILT_IN, REJECTION
+from mcstudy.measure import BUILT_IN, LEVEL, REJECTION, alphas_of
 from mcstudy.method import Status
 from mcstudy.simulation.validation import TEST
 from mcstudy.storage.export import null_hypotheses
@@ -82,6 +82,7 @@ class _Study:
         self.levels = levels_by_row(table, self.names)
         by_factor = zip(self.names, zip(*self.levels, strict=True), strict=False)
         self.varied = [name for name, levels in by_factor if len(set(levels)) > 1]
+        self.alpha, *self.alphas = alphas_of(record.get("alpha"), record.get("level", LEVEL))
         # By the levels of a condition and an estimand whether its true value is the null value.
         self.nulls = null_hypotheses(record, self.names)
 
@@ -98,6 +99,12 @@ class _Study:
     def cells(self) -> list[_Key]:
         """Method, estimand and interval of each row."""
         return list(zip(*(self.table[name].tolist() for name in _NAMES), strict=True))
+
+    @cached_property
+    def answered(self) -> set[Any]:
+        """The methods with a number of any estimand."""
+        there = (self.table["estimand"] != None) & ~np.isnan(self.table["value"])  # noqa: E711 - an array
+        return set(self.table["method"][there])
 
     @cached_property
     def conditions(self) -> dict[tuple[Any, ...], None]:
@@ -266,8 +273,9 @@ class _Part:
 
     `measures` are those that have a number somewhere: the `built_in` ones, then the study's own.
     `found` has by method, estimand and, of intervals, interval the rows of each measure with a
-    number, `unknown` the intervals without any; neither has a method whose numbers are all those of
-    another. The estimands may be `only` some, or all but those `left_out`.
+    number. `unknown` are the intervals without any, and the cells of methods without any number.
+    Neither has a method whose numbers are all those of another. The estimands may be `only` some,
+    or all but those `left_out`.
     """
 
     def __init__(
@@ -302,7 +310,12 @@ class _Part:
         self.heading = heading
         self.measures = [*known, *(name for name in measures if name not in known)]
         self.found = {cell: found[cell] for cell in cells if found[cell]}
-        self.unknown = [cell for cell in cells if of == "intervals" and not found[cell]]
+        self.unknown = [
+            cell
+            for cell in cells
+            if not found[cell] and (of == "intervals" or cell[0] not in study.answered)
+        ]
+        self.kind = {"intervals": "interval", "estimates": "estimate", "tests": "p-value"}[of]
 
 
 def _section(study: _Study, part: _Part, most: int) -> Block:
@@ -320,9 +333,20 @@ def _section(study: _Study, part: _Part, most: int) -> Block:
     else:
         block = _every(study, part, shown, most)
     notes = [*block.lines, *_lacking(study, part)]
+    if part.kind == "p-value":
+        notes += _levels_of_tests(study, part)
     if left := len(part.measures) - len(shown):
         notes.append(f"{left} more measure{'s' * (left > 1)}: {_ALL}")
     return replace(block, lines=notes)
+
+
+def _levels_of_tests(study: _Study, part: _Part) -> Iterator[str]:
+    """Yield what the size of the tests should be, and where the other levels are."""
+    if _REJECTION[True] in part.measures:
+        yield f"nominal where the null is true: {study.alpha:g}"
+    if study.alphas:
+        others = ",".join(f"{REJECTION}_{alpha:g}" for alpha in study.alphas)
+        yield f"other level{'s' * (len(study.alphas) > 1)}: mcstudy table --measure {others}"
 
 
 def _lacking(study: _Study, part: _Part) -> Iterator[str]:
@@ -330,7 +354,7 @@ def _lacking(study: _Study, part: _Part) -> Iterator[str]:
     if part.unknown:
         more = f" and {len(part.unknown) - 1} more" if len(part.unknown) > 1 else ""
         first = ", ".join(study.words(part.unknown[0]))
-        yield f"no interval in any replicate: {first}{more}"
+        yield f"no {part.kind} in any replicate: {first}{more}"
     covered = {
         cell: len({study.levels[row] for rows in of.values() for row in rows})
         for cell, of in part.found.items()
@@ -399,10 +423,11 @@ def _worst(study: _Study, part: _Part, measures: Sequence[str], most: int) -> Bl
         which = ", those with the highest RMSE" if "rmse" in measures else which
         notes.append(f"{len(lines)} of {len(ranked)} rows{which}; all: {_ALL}")
     names = _NAMES[: len(next(iter(part.found)))]
-    heads = [*names]
+    heads, placed = [*names], _placed(measures)
     for measure in measures:
         heads.append(study.head(measure))
-        heads += ["bounds", study.place_head] if measure == "coverage" else []
+        heads += ["bounds"] if measure == "coverage" else []
+        heads += [study.place_head] if measure == placed else []
     worst = [f"{_WORST[m]} {study.head(m)}" for m in measures if m in _WORST]
     others = ["range of the other measures"] if worst and len(worst) < len(measures) else []
     said = ", ".join([*worst, *others]) or "range"
@@ -426,6 +451,7 @@ def _ranked(
     by_estimand: defaultdict[str, list[float]] = defaultdict(list)
     for cell, number in sorted(highest.items(), key=lambda item: item[1]):
         by_estimand[cell[1]].append(number)
+    placed = _placed(measures)
     for cell, of in part.found.items():
         errors = by_estimand[cell[1]]
         better = len(errors) - bisect.bisect_right(errors, highest.get(cell, 0.0))
@@ -441,7 +467,16 @@ def _ranked(
                 else:
                     places = sorted(of.get(measure, ()), key=value.item)
                     line.append(study.worst(measure, places) if places else "-")
+                    if measure == placed:
+                        end = 0 if _WORST[measure] == "lowest" else -1
+                        line.append(study.where(places[end])[1] if places else "")
             yield better if row is None else least(row), number, line
+
+
+def _placed(measures: Sequence[str]) -> str | None:
+    """Return the measure whose worst condition is named; a line has no room for more than one."""
+    wanted = ("coverage", _REJECTION[True], _REJECTION[False])
+    return next((measure for measure in wanted if measure in measures), None)
 
 
 def _block(

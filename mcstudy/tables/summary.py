@@ -133,7 +133,8 @@ class _Study:
             (len(set(self.table["method"])), "method"),
         )
         size = [f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts_of]
-        size += [f"{most} replicates" if fewest == most else f"{fewest} to {most} replicates"]
+        replicates = f"{most} replicate{'s' * (most != 1)}"
+        size += [replicates if fewest == most else f"{fewest} to {replicates}"]
         title = f"{name}: {' x '.join(size)}"
         if fixed and self.levels:
             title += f"\nthroughout: {self.condition(self.levels[0], fixed)}"
@@ -562,7 +563,8 @@ def endings(
     }
     words = [word for word, count in counts.items() if count.total() > 0]
     if most and words == [ok]:
-        return Block(lines=[f"All {totals.total():.0f} fits ended ok"])
+        said = f"All {totals.total():.0f} fits" if totals.total() > 1 else "The only fit"
+        return Block(lines=[f"{said} ended ok"])
     methods, notes = in_order(totals, order), []
     if most and len(methods) > (most := max(most, _MOST_METHODS)):
         first = sorted(methods, key=lambda name: counts[ok][name] - totals[name])[:most]

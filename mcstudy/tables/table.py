@@ -354,7 +354,8 @@ def _notes(frame: pd.DataFrame, placed: list[str]) -> Iterator[str]:
     if throughout:
         yield "throughout: " + ", ".join(throughout)
     fewest, most = int(frame["replicates"].min()), int(frame["replicates"].max())
-    count = f"{most} replicates" if fewest == most else f"{fewest} to {most} replicates"
+    replicates = f"{most} replicate{'s' * (most != 1)}"
+    count = replicates if fewest == most else f"{fewest} to {replicates}"
     some_used = (frame["used"] != frame["replicates"]).any() or fewest != most
     yield count + ("; a/b: the number rests on a of b" if some_used else "")
     if frame["value"].isna().any():

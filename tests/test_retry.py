@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from mcstudy import run
+from mcstudy import plan, run
 from mcstudy.cli import main
 from mcstudy.errors import ChangedError, StudyError
 from mcstudy.execution import early_stop, run_loop, scheduler
@@ -91,7 +91,7 @@ def test_contract_a_retry_that_is_killed_loses_no_failure(
     def killed(*_):
         raise KeyboardInterrupt
 
-    run(buggy_file(), tmp_path, jobs=1, quiet=True, replicates=20)
+    first = run(buggy_file(), tmp_path, jobs=1, quiet=True, replicates=20)
     if between == "larger":  # rows on which no table rests, as after a kill
         run(buggy_file(), tmp_path, jobs=1, quiet=True, replicates=40, part=(1, 1))
     options = {"changed": "keep", "retry": ["error"], "jobs": 1, "replicates": 5}
@@ -99,6 +99,9 @@ def test_contract_a_retry_that_is_killed_loses_no_failure(
         patch.setattr(run_loop.RunLoop, "compute", killed)
         with pytest.raises(KeyboardInterrupt):
             run(buggy_file(FIXED), tmp_path, **options)
+    if not between:
+        planned = plan(buggy_file(FIXED), results=tmp_path, replicates=5, jobs=1, seconds=0.1)
+        assert planned.fits == first.fits["status"].eq("error").sum()
     if between == "one method":
         alone = ('"average": average, "buggy": buggy', '"average": average')
         run(buggy_file(FIXED, alone), tmp_path, jobs=1, quiet=True, replicates=5)

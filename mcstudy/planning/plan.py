@@ -241,7 +241,8 @@ def plan(
     if wanted:
         listed = f"{study.name}: precision" if targets is None else _TARGETS
         check_exist(wanted, existing(pilot.performance), listed)
-    work = _Work(study, stored, pilot, workers, load_seconds + _START_SECONDS)
+    before = load_seconds + _START_SECONDS
+    work = _Work(study, stored, study_record.retried, pilot, workers, before)
     return _planned(work, count, wanted or {}, changed)
 
 
@@ -251,6 +252,7 @@ class _Work:
 
     study: Study
     stored: Stored
+    retried: Mapping[str, Mapping[str, int]]
     pilot: Pilot
     workers: int
     seconds_before: float
@@ -270,7 +272,7 @@ class _Work:
         jobs = [
             job
             for condition, goal in goals.items()
-            for job in missing_jobs([condition], methods, goal, self.stored)
+            for job in missing_jobs([condition], methods, goal, self.stored, self.retried)
         ]
         return jobs, forecast(
             self.pilot,

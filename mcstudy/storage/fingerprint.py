@@ -118,7 +118,7 @@ class Fingerprint(pickle.Pickler):
             return b"set", *self._elements(thing)
         if kind is np.ndarray and not thing.dtype.hasobject:
             return _array(thing)
-        if kind is bytearray:
+        if kind is bytearray or kind is memoryview:
             return b"bytearray", bytes(thing)
         if kind is CodeType:
             return _code(thing, _Scope(thing))

@@ -110,7 +110,7 @@ def test_contract_replicates_start_at_0_and_a_missing_row_is_a_failed_fit(tmp_pa
     found = import_replicates(frame().drop(index=[5]), tmp_path, name="x", truth=1.0)
     assert capsys.readouterr().err == (
         "Note: replicates are numbered from 0 here; the first is 1 in the table\n"
-        "Note: the table at only: 1 of 4 replicates have no row of 'b'; they count as failed fits\n"
+        "Note: the table: 1 of 4 replicates have no row of 'b'; they count as failed fits\n"
     )
     fits = found.fits.query("method == 'b'").set_index("replicate")
     assert fits["status"].to_dict() == {0: "ok", 1: "not_finite", 2: "error", 3: "ok"}
@@ -162,13 +162,13 @@ def test_contract_intervals_and_tests_of_a_wide_table(tmp_path):
         (frame(), {"columns": {"std_error": 5}}, "columns has 5 for std_error; name a column"),
         (frame(), {"truth": "t"}, "has no column 't'"),
         (frame(), {"truth": {"k": {1: 2.0}}}, "truth is .*; give a number, the name of a column"),
-        (frame(truth=np.arange(8.0)), {}, "the truth varies in the table at only, estimate"),
+        (frame(truth=np.arange(8.0)), {}, "the truth varies in the table: 0 and 1; "),
         (frame(estimate="x"), {}, "column 'estimate' is to have numbers"),
         (frame(status="fine"), {}, "a status is 'fine' in .*; the statuses are ok, "),
         (frame(std_error=-1.0), {}, "a standard error is -1 in"),
         (frame(lower=2.0, upper=1.0), {}, "a lower limit is above its upper one"),
         (frame(lower=2.0), {}, "and not both limits"),
-        (frame(method="a"), {}, "replicate 1 occurs more than once in the table at only, a"),
+        (frame(method="a"), {}, "rows 1 and 2 are both replicate 1 in the table, method a; name"),
         (frame(method=None), {}, "a row has no method"),
         (frame().head(0), {}, "has no rows"),
         (frame().drop(columns="estimate"), {}, "has no column 'estimate'; name it with columns"),
@@ -222,12 +222,41 @@ def test_contract_numbers_that_no_method_has_are_no_replicates(tmp_path, capsys)
     assert not (found.fits["status"] == "error").any()
 
 
+@pytest.mark.parametrize("role", ["method", "estimand"])
+def test_contract_rows_that_a_forgotten_column_tells_apart(tmp_path, role):
+    rows = frame(n=50).rename(columns={"method": "way"})
+    rows = rows if role == "method" else rows.assign(method="CC")
+    by = ["n"] if role == "method" else []
+    where = "n=50" if role == "method" else "method CC"
+    with pytest.raises(MCStudyError, match=rf"replicate 1 in .*{where}; name the column") as error:
+        imported(rows, tmp_path, by=by)
+    said = str(error.value)
+    assert said.startswith("rows 1 and 2 are both replicate 1 in the table")
+    remedies = ("--columns (columns=)", "--by (by=)", "drop the row that is there twice")
+    assert all(remedy in said for remedy in remedies)
+    assert "only" not in said
+    assert ", method;" not in said
+    assert "estimate" not in said
+    found = imported(rows, tmp_path, by=by, columns={role: "way"})
+    assert set(found.performance[role].dropna()) == {"a", "b"}
+
+
+def test_contract_a_row_of_a_wide_table_that_is_there_twice(tmp_path):
+    rows = pd.DataFrame({"replicate": [1, 2, 2], "b_x": 1.0, "b_y": 2.0, "row": 5, "number": 6})
+    with pytest.raises(MCStudyError, match="rows 2 and 3 are both replicate 2 in the table at num"):
+        imported(rows, tmp_path, by=["row", "number"], columns={"estimate": "b_{method}"})
+
+
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
         (frame(truth=[1.0, 2.0] * 4), {}, "the truth varies in"),
         (frame(truth=[1.0, 2.0] * 4), {"own_truths": True}, "replicate 0 has two true values"),
-        (frame().drop(columns="replicate").drop(index=2), {}, "no column numbers the replicates"),
+        (
+            frame().drop(columns="replicate").drop(index=2),
+            {},
+            "has 4 rows of method b and 3 of method a",
+        ),
         (
             pd.concat([frame(status="ok", estimand="u"), frame(status="boundary", estimand="v")]),
             {},

@@ -216,8 +216,9 @@ def order_of_replicates(replicate: Floats, where: str) -> NDArray[np.intp] | Non
         raise TableError(f"replicates of 2^53 or more in {where} run together; number them from 0")
     if len(twice):
         raise TableError(
-            f"replicate {twice[0]:.0f} occurs more than once in {where}; add to by the column that "
-            "tells its rows apart, or say replicate=None"
+            f"replicate {twice[0]:.0f} occurs more than once in {where}; add to by the column of "
+            "the method, estimand or factor that tells its rows apart, drop the row that is there "
+            "twice, or say replicate=None"
         )
     return order
 

@@ -32,6 +32,8 @@ NO_ROW = "the table has no row of this replicate"
 _WITHOUT_NUMBERS = (Status.ERROR, Status.TIMEOUT, Status.CRASHED, Status.SKIPPED)
 """Fits that ended so have no numbers, whatever the table says, as in a run."""
 _TRUTH_VALUES = ("true", "false")
+_USUAL = {"method": "method", "estimand": "estimate"}
+"""What the only method and the only estimand are called where the table names none."""
 
 
 @dataclass
@@ -88,7 +90,7 @@ def long_rows(
 ) -> pd.DataFrame:
     """Return a row for each replicate, method, estimand and interval, with a column for each role.
 
-    Numbers that no column has are NaN.
+    Numbers that no column has are NaN. The index is that of the frame.
     """
     made = []
     for layout in layouts:
@@ -96,14 +98,13 @@ def long_rows(
         for role in ROLES:
             column = layout.columns.get(role)
             own[role] = np.nan if column is None else frame[column].to_numpy()
-        usual = {"method": "method", "estimand": "estimate"}
         for role, word in (("method", layout.method), ("estimand", layout.estimand)):
             if word or role not in layout.columns:
-                own[role] = word or usual[role]
+                own[role] = word or _USUAL[role]
             own[role] = [_word(value, role, name) for value in own[role]]
         own["interval"] = layout.interval or DEFAULT_INTERVAL
         made.append(own)
-    return pd.concat(made, ignore_index=True)
+    return pd.concat(made)
 
 
 def _frame(source: Source, factors: Sequence[str], layouts: Sequence[Layout]) -> pd.DataFrame:
@@ -115,6 +116,7 @@ def _frame(source: Source, factors: Sequence[str], layouts: Sequence[Layout]) ->
     frame = pa.Table.from_batches(batches).to_pandas() if batches else pd.DataFrame(columns=needed)
     if frame.empty:
         raise TableError(f"{source.name}: has no rows")
+    frame = frame.reset_index(drop=True)
     for column in floats:
         try:
             frame[column] = frame[column].to_numpy(dtype=float, na_value=np.nan)
@@ -141,21 +143,22 @@ def _level(value: Any) -> Any:
 def _add_condition(
     imported: Imported, condition: Condition, rows: pd.DataFrame, name: str, own_truths: bool
 ) -> None:
-    where = f"{name} at {condition.key}"
+    where = f"{name} at {condition.key}" if condition.factors else name
     numbers, note = _replicate_numbers(rows, where)
+    _check_once(rows, numbers, where)
     if note and note not in imported.notes:
         imported.notes.append(note)
     rows, count = rows.set_axis(numbers), int(numbers.max()) + 1
     truths: dict[str, Any] = {}
     for estimand, of in rows.groupby("estimand", sort=True):
-        given = of[TRUTH].to_numpy(dtype=float)
+        given, here = of[TRUTH].to_numpy(dtype=float), _at(where, "", str(estimand))
         if not np.isfinite(given).any():
             continue
         if own_truths:
             at = of.index.to_numpy()
-            truths[str(estimand)] = _truth_of_each(given, at, count, f"{where}, {estimand}")
+            truths[str(estimand)] = _truth_of_each(given, at, count, here)
         else:
-            known = only_truth(given, f"{where}, {estimand}")
+            known = only_truth(given, here)
             imported.truths.setdefault(condition, {})[str(estimand)] = known
     for method, own in rows.groupby("method", sort=True):
         answers = _answers(own, count, truths, where)
@@ -172,13 +175,13 @@ def _add_condition(
 
 def _answers(rows: pd.DataFrame, count: int, truths: Mapping[str, Any], where: str) -> Answers:
     """Return the answers of a method, whose rows have their replicates as index."""
-    _check_once(rows, where)
     answers, places = Answers(count), rows.index.to_numpy()
     answers.status[places] = CODES[Status.OK]
     answers.seconds[:] = np.nan
     answers.seconds[places] = rows["seconds"].to_numpy(dtype=float)
     for estimand, of in rows.groupby("estimand", sort=True):
-        _add_numbers(answers, str(estimand), of, f"{where}, {of['method'].iloc[0]}, {estimand}")
+        here = _at(where, of["method"].iloc[0], str(estimand))
+        _add_numbers(answers, str(estimand), of, here)
         if str(estimand) in truths:
             answers.numbers[column_of(TRUTH, estimand)][:] = truths[str(estimand)]
     _judge(answers, rows["status"].tolist(), places, where)
@@ -212,9 +215,9 @@ def _replicate_numbers(rows: pd.DataFrame, where: str) -> tuple[Any, str]:
             fewest: Any = counts.idxmin()
             most: Any = counts.idxmax()
             raise TableError(
-                f"no column numbers the replicates, and {where} there are {counts.max()} rows of "
-                f"{most[0]}, {most[1]} and {counts.min()} of {fewest[0]}, {fewest[1]}; name the "
-                "column with columns={'replicate': ...}, so that they can be paired"
+                f"no column numbers the replicates, and {where} has {counts.max()} rows of "
+                f"{_named(*most)} and {counts.min()} of {_named(*fewest)}; name the column with "
+                "--columns replicate=... (columns={'replicate': ...}), so that they can be paired"
             )
         return rows.groupby(list(PLACES)).cumcount().to_numpy(), ""
     if given.isna().any():
@@ -228,14 +231,32 @@ def _replicate_numbers(rows: pd.DataFrame, where: str) -> tuple[Any, str]:
     return codes, "replicates are numbered anew here, from 0 in the order of the table's numbers"
 
 
-def _check_once(rows: pd.DataFrame, where: str) -> None:
+def _check_once(rows: pd.DataFrame, numbers: Any, where: str) -> None:
     """Raise TableError for a replicate that an interval of an estimand has twice."""
-    twice = rows[["estimand", "interval"]].assign(place=rows.index).duplicated()
-    if twice.any():
-        raise TableError(
-            f"replicate {rows['replicate'][twice].iloc[0]} occurs more than once in {where}, "
-            f"{rows['method'].iloc[0]}; add to by the column that tells its rows apart"
-        )
+    places = rows[list(PLACES)].assign(number=numbers)
+    if not (twice := places.duplicated().to_numpy()).any():
+        return
+    again = int(np.argmax(twice))
+    first = int(np.argmax((places == places.iloc[again]).all(axis=1)))
+    here = _at(where, *places[["method", "estimand"]].iloc[again])
+    raise TableError(
+        f"rows {rows.index[first] + 1} and {rows.index[again] + 1} are both replicate "
+        f"{rows['replicate'].iloc[again]} in {here}; name the column of the method or estimand "
+        "with --columns (columns=), that of a factor with --by (by=), or drop the row that is "
+        "there twice"
+    )
+
+
+def _at(where: str, method: str, estimand: str) -> str:
+    return ", ".join(filter(None, (where, _named(method, estimand))))
+
+
+def _named(method: str, estimand: str, *_: str) -> str:
+    """Return the method and the estimand as far as the table names them."""
+    given = {"method": method, "estimand": estimand}
+    return ", ".join(
+        f"{role} {name}" for role, name in given.items() if name not in ("", _USUAL[role])
+    )
 
 
 def _add_numbers(answers: Answers, estimand: str, rows: pd.DataFrame, where: str) -> None:

@@ -13,12 +13,14 @@ from mcstudy import verbs
 from mcstudy.arguments import suggestion
 from mcstudy.errors import MCStudyError
 from mcstudy.option_values import (
+    ALPHA,
+    ALPHAS,
     FROM_0,
     FROM_2,
     INTEGER,
+    LEVEL,
     NUMBER,
     POSITIVE,
-    PROPORTION,
     Kind,
     measure_and_number,
     named_values,
@@ -84,7 +86,7 @@ _WHERE = option(
     "number in double quotes; can be given again",
     action=_Joined,
 )
-_LEVEL = option("--level", "nominal coverage; default: 0.95", PROPORTION, default=0.95)
+_LEVEL = option("--level", "nominal coverage; default: 0.95", LEVEL, default=0.95)
 _STUDY_FILE = option("--study FILE", "the study file, where it is now")
 _TRUST = switch(
     "--trust", "run the study file that the folder names: code of whoever made the folder"
@@ -277,8 +279,10 @@ VERBS: dict[str, tuple[Any, ...]] = {
         ),
         switch("--own-truths", "each replicate has a true value of its own"),
         option("--null X", "the value that tests reject", NUMBER),
-        option("--alpha A", "the level of tests by p-values", PROPORTION),
-        option("--level L", "of intervals formed from standard errors; default: 0.95", PROPORTION),
+        option(
+            "--alpha A", "the level of tests by p-values, or several with commas: 0.05,0.01", ALPHAS
+        ),
+        option("--level L", "of intervals formed from standard errors; default: 0.95", LEVEL),
         option("--reference METHOD", "the method that the others are compared with"),
         _STORE,
         switch("--quiet", "print only the measures"),
@@ -350,7 +354,7 @@ VERBS: dict[str, tuple[Any, ...]] = {
         option("--estimand A,B", "only these estimands", type=names),
         option("--method A,B", "only these methods", type=names),
         option("--interval A,B", "only these intervals", type=names),
-        option("--level", "nominal coverage; by default the study's", PROPORTION),
+        option("--level", "nominal coverage; by default the study's", LEVEL),
         option(
             "--output FILE",
             "the file to write; it ends in .svg, .pdf, .png or .html (for a browser, with "
@@ -424,7 +428,7 @@ VERBS: dict[str, tuple[Any, ...]] = {
         option("--measure A,B", "with --contrast: e.g. coverage,rmse", type=names),
         switch("--ratio", "with --contrast: ratios in place of differences"),
         _WHERE,
-        option("--alpha", "chance that anything seems to have moved; default: 0.05", PROPORTION),
+        option("--alpha", "chance that anything seems to have moved; default: 0.05", ALPHA),
     ),
 }
 """What does it, its line in the list of verbs, what stands above its own help, its arguments."""

@@ -57,6 +57,12 @@ def below(most: float) -> Callable[[str], float]:
     return number_of
 
 
+def alphas(given: str) -> float | list[float]:
+    """Return the level of tests, or the levels in ``0.05,0.01``."""
+    levels = list(map(below(1), given.split(",")))
+    return levels if len(levels) > 1 else levels[0]
+
+
 def two_numbers(given: str) -> tuple[float, float]:
     """Return the two numbers in ``5,200``."""
     low, high = map(float, given.split(","))
@@ -113,4 +119,6 @@ FROM_0 = Kind(int, "give an integer of 0 or more")
 FROM_2 = Kind(int, "give an integer of 2 or more")
 NUMBER = Kind(float, "give a number")
 POSITIVE = Kind(below(math.inf), "give a number above 0")
-PROPORTION = Kind(below(1), "give a share like 0.95")
+LEVEL = Kind(below(1), "give a share like 0.95")
+ALPHA = Kind(below(1), "give a share like 0.05")
+ALPHAS = Kind(alphas, "give a share like 0.05, or several as 0.05,0.01")

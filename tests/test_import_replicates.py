@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mcstudy import MCStudyError, compare_runs, import_replicates, replay, run, status
+from mcstudy import MCStudyError, compare_runs, import_replicates, open_results, replay, run, status
 from mcstudy.cli import main
 
 KEYS = ["condition", "replicate", "method", "estimand"]
@@ -203,6 +203,29 @@ def test_contract_the_command_line(made, tmp_path, monkeypatch, capfd):
     assert "--truth is 'mean:a=b'; write it as estimand:slope=1,intercept=0" in (
         capfd.readouterr().err
     )
+
+
+def p_values_in(tmp_path):
+    """Return the words of an import of p-values, whose file is in a folder."""
+    rows = pd.DataFrame({"replicate": [1, 2, 3, 4], "p_value": [0.001, 0.03, 0.2, 0.5]})
+    rows.to_csv(tmp_path / "tests.csv", index=False)
+    return ["import", str(tmp_path / "tests.csv"), "--results", str(tmp_path), "--no-report"]
+
+
+def test_contract_several_levels_of_tests_on_the_command_line(tmp_path, capsys):
+    assert main([*p_values_in(tmp_path), "--alpha", "0.05,0.01"]) == 0
+    found = open_results(tmp_path / "tests").performance.set_index("measure")["value"]
+    assert found[["rejection", "rejection_0.01"]].tolist() == [0.5, 0.25]
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("alpha", ["5", "0.05,", "0.05;0.01"])
+def test_contract_a_level_of_tests_that_is_none(tmp_path, capsys, alpha):
+    assert main([*p_values_in(tmp_path), "--alpha", alpha]) == 2
+    said = f"--alpha is {alpha!r}; give a share like 0.05, or several as 0.05,0.01"
+    assert said in capsys.readouterr().err
+    assert main(["compare", "a", "b", "--alpha", alpha]) == 2
+    assert f"--alpha is {alpha!r}; give a share like 0.05\n" in capsys.readouterr().err
 
 
 def test_contract_numbers_of_fits_that_failed_are_left_out(tmp_path):

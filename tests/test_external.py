@@ -321,7 +321,7 @@ def test_contract_an_r_csv(tmp_path):
     ("options", "message"),
     [
         ({"by": ["n", "methode"]}, "has no column 'methode'.*'n', 'method', 'replicate'"),
-        ({"truth": "theta"}, "has no column 'theta'.*truth=a number or one of them"),
+        ({"truth": "theta"}, "has no column 'theta'.*give a number, or name one of them"),
         ({"std_error": "se"}, "has no column 'se'"),
         ({"estimate": "method"}, "column 'method' is text; give a column of numbers"),
         ({"by": []}, "replicate 0 occurs more than once in the table; add to by"),
@@ -383,7 +383,9 @@ def test_contract_impossible_numbers_are_one_line(frame, changed, message):
         ("estimate,méthode\n1,a\n".encode("latin-1"), "is not UTF-8; save it as UTF-8"),
         ("estimate,method\n1,é\n".encode("latin-1"), "is not UTF-8; save it as UTF-8"),
         (b"estimate;method\n1,5;a\n", "has semicolons between its columns"),
-        (b"estimate;method\n1.5;a\n", "has semicolons between its columns"),
+        (b"estimate;method\n1.5;a\n", "semicolons between its columns, not commas; write it to a"),
+        (b"estimate\tmethod\n1.5\ta\n", "has tabs between its columns, not commas; write it to"),
+        (b"estimate\tmethod\n1,5\ta\n", "has tabs between its columns, not commas; write it to"),
         (b'method,estimate\na,1\na,"NA"\n', "column 'estimate': is to have numbers; .*'NA'"),
     ],
 )

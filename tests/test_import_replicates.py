@@ -161,7 +161,8 @@ def test_contract_intervals_and_tests_of_a_wide_table(tmp_path):
         (frame(), {"columns": {"estimate": "b_{method}"}}, r"no column is called like 'b_"),
         (frame(), {"columns": {"std_error": 5}}, "columns has 5 for std_error; name a column"),
         (frame(), {"truth": "t"}, "has no column 't'"),
-        (frame(), {"truth": {"k": {1: 2.0}}}, "truth is .*; give a number, the name of a column"),
+        (frame(), {"truth": {"k": {1: 2.0}}}, "truth is by 'k'; it can be by estimand"),
+        (frame(), {"truth": {"estimand": 1.0}}, "truth is .*; give a number, the name of a column"),
         (frame(truth=np.arange(8.0)), {}, "the truth varies in the table: 0 and 1; "),
         (frame(estimate="x"), {}, "column 'estimate' is to have numbers"),
         (frame(status="fine"), {}, "a status is 'fine' in .*; the statuses are ok, "),
@@ -171,7 +172,7 @@ def test_contract_intervals_and_tests_of_a_wide_table(tmp_path):
         (frame(method="a"), {}, "rows 1 and 2 are both replicate 1 in the table, method a; name"),
         (frame(method=None), {}, "a row has no method"),
         (frame().head(0), {}, "has no rows"),
-        (frame().drop(columns="estimate"), {}, "has no column 'estimate'; name it with columns"),
+        (frame().drop(columns="estimate"), {}, "has no column 'estimate'; name it, or one"),
     ],
 )
 def test_contract_what_cannot_be_used_is_said_in_one_line(tmp_path, data, options, message):
@@ -179,6 +180,29 @@ def test_contract_what_cannot_be_used_is_said_in_one_line(tmp_path, data, option
         imported(data, tmp_path, **options)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("rep,b\n1,0.5\n", [], "--columns estimate=... or p_value=... (columns={'estimate': ...})"),
+        ("estimate,rep\n1,1\n", ["--by", "m"], "'m' (by); it has 'estimate', 'rep'; name one of"),
+        ("estimate,rep\n1,1\n", ["--truth", "t"], "'rep'; give a number, or name one of them"),
+        ("estimate\n1\n", ["--truth", "k:a=1"], "truth is by 'k'; it can be by estimand"),
+        ("truth,estimate\n1,1\n2,1\n", [], "add to --by (by=) the column that it depends on"),
+        ("truth,estimate\n1,1\n2,1\n", [], "or say --own-truths (own_truths=True) if each"),
+        ("method,estimate\na,1\na,1\nb,1\n", [], "--columns replicate=... (columns={'replicate': "),
+        ("rep;estimate\n1;0,5\n", [], "commas and full stops, as R's write.csv does"),
+        ("rep,méthode\n1,0\n", [], "write.csv(..., fileEncoding = 'UTF-8')"),
+    ],
+)
+def test_contract_a_message_fits_the_command_line(tmp_path, capsys, content, options, message):
+    path = tmp_path / "x.csv"
+    path.write_text(content, encoding="latin-1")
+    assert main(["import", str(path), "--results", str(tmp_path), *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "pandas" not in said
 
 
 @pytest.mark.slow

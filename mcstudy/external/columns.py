@@ -162,15 +162,15 @@ def given_truth(truth: Any, levels: Mapping[str, Any], name: str) -> float:
     """Return a true value that is a number, or one by the levels of a column."""
     if is_number(truth):
         return float(truth)
-    wrong = TableError(
-        f"truth is {short(truth)}; give a number, the name of a column, or by the values of one "
-        "{'estimand': {'slope': 1.0}}"
-    )
-    if not isinstance(truth, Mapping) or len(truth) != 1:
-        raise wrong
+    one = isinstance(truth, Mapping) and len(truth) == 1
+    if not one or not all(isinstance(of, Mapping) for of in truth.values()):
+        raise TableError(
+            f"truth is {short(truth)}; give a number, the name of a column, or by the values of "
+            "one {'estimand': {'slope': 1.0}}"
+        )
     ((column, of),) = truth.items()
-    if not isinstance(of, Mapping) or column not in levels:
-        raise wrong
+    if column not in levels:
+        raise TableError(f"truth is by {short(column)}; it can be by {' or '.join(levels)}")
     level = levels[column]
     for key, value in of.items():
         # On the command line a level is a text: 0 is the level 0.0.
@@ -223,12 +223,14 @@ def order_of_replicates(replicate: Floats, where: str) -> NDArray[np.intp] | Non
     return order
 
 
-def only_truth(truth: Floats, where: str) -> float:
-    """Return the truth of a cell; raise if there are two."""
+def only_truth(
+    truth: Floats, where: str, by: str = "by", own_truths: str = "own_truths=True"
+) -> float:
+    """Return the truth of a cell; raise if there are two, in words for the two arguments."""
     other = truth[~((truth == truth[0]) | (np.isnan(truth) & np.isnan(truth[0])))]
     if len(other):
         raise TableError(
-            f"the truth varies in {where}: {truth[0]:.6g} and {other[0]:.6g}; add to by the column "
-            "that it depends on, or say own_truths=True if each replicate has its own"
+            f"the truth varies in {where}: {truth[0]:.6g} and {other[0]:.6g}; add to {by} the "
+            f"column that it depends on, or say {own_truths} if each replicate has its own"
         )
     return float(truth[0])

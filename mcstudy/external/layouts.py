@@ -43,8 +43,8 @@ def _roles(
         raise TableError(f"columns is {short(columns)}; write {{'estimate': 'column', ...}}")
     if unknown := [role for role in given if role not in ROLES]:
         raise TableError(
-            f"columns names {short(unknown[0])}{suggestion(unknown[0], ROLES)}; a column can be "
-            f"{', '.join(ROLES)}"
+            f"--columns (columns=) names {short(unknown[0])}{suggestion(unknown[0], ROLES)}; a "
+            f"column can be {', '.join(ROLES)}"
         )
     if odd := [role for role, name in given.items() if not isinstance(name, str) or not name]:
         raise TableError(f"columns has {short(given[odd[0]])} for {odd[0]}; name a column")
@@ -65,8 +65,8 @@ def layouts_of(
     wide = _matches(source.name, free, patterns)
     if not {"estimate", TEST} & roles.keys():
         raise TableError(
-            f"{source.name}: has no column 'estimate'; name it with columns={{'estimate': ...}}, "
-            "or one of p-values with 'p_value'"
+            f"{source.name}: has no column 'estimate'; name it, or one of p-values, with --columns "
+            "estimate=... or p_value=... (columns={'estimate': ...})"
         )
     if ("lower" in roles) != ("upper" in roles):
         there = "lower" if "lower" in roles else "upper"
@@ -96,9 +96,13 @@ def _matches(
     pieces = {role: _PLACE.split(pattern) for role, pattern in patterns.items()}
     for role, pattern in patterns.items():
         if len({*pieces[role][1::2]}) < len(pieces[role][1::2]):
-            raise TableError(f"columns: '{pattern}' names a place twice; name each once")
+            raise TableError(
+                f"--columns (columns=): '{pattern}' names a place twice; name each once"
+            )
         if role not in (*NUMBERS, TRUTH, "status", "seconds"):
-            raise TableError(f"columns: '{pattern}' is for numbers, not for {role}; name a column")
+            raise TableError(
+                f"--columns (columns=): '{pattern}' is for numbers, not for {role}; name a column"
+            )
     for name in columns:
         fits = {role: place for role, of in pieces.items() if (place := _fit(of, name, where))}
         if fits:

@@ -19,7 +19,8 @@ from mcstudy.external.frames import as_arrow, is_frame, no_frame
 
 BATCH = 2**18  # rows at a time: 2 MB a column
 LARGE_CSV = 2**28  # bytes: larger ones are streamed, on one core, to stay within memory
-_NOT_UTF_8 = "{}: is not UTF-8; save it as UTF-8, or give pandas.read_csv(path, encoding='latin-1')"
+_NOT_UTF_8 = "is not UTF-8; save it as UTF-8, in R by write.csv(..., fileEncoding = 'UTF-8')"
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _CSV = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 
 
@@ -44,10 +45,10 @@ class Source:
         if not count:
             columns = ", ".join(f"'{column}'" for column in self.columns[:30])
             more = ", ..." if len(self.columns) > 30 else ""
-            also = "a number or " if role == "truth" else ""
+            also = "give a number, or " if role == "truth" else ""
             raise TableError(
                 f"{self.name}: has no column '{name}' ({role}); it has {columns or 'none'}{more}; "
-                f"give {role}={also}one of them"
+                f"{also}name one of them"
             )
 
 
@@ -138,8 +139,8 @@ def folder_source(path: Path) -> Source:
 
     if (path / "study.json").is_file():
         raise TableError(
-            f"{path}: is a results folder of mcstudy; its measures are "
-            "open_results(folder).performance"
+            f"{path}: is a results folder of mcstudy; its measures are shown by mcstudy summarize "
+            "(open_results(folder).performance)"
         )
     files = [
         str(file)
@@ -176,14 +177,14 @@ def csv_source(path: Path, delimiter: str) -> Source:
         with csv.open_csv(path, parse_options=parse) as reader:
             names, types = reader.schema.names, reader.schema.types
     except UnicodeDecodeError:
-        raise TableError(_NOT_UTF_8.format(path)) from None
+        raise TableError(f"{path}: {_NOT_UTF_8}") from None
     except pa.ArrowInvalid:
         check_delimiter(path, delimiter)
         raise
     if len(names) == 1:
         check_delimiter(path, delimiter)
     if pa.binary() in types:
-        raise TableError(_NOT_UTF_8.format(path))
+        raise TableError(f"{path}: {_NOT_UTF_8}")
     size = path.stat().st_size * (4 if path.suffix == ".gz" else 1)
 
     def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -206,14 +207,15 @@ def csv_source(path: Path, delimiter: str) -> Source:
 
 
 def check_delimiter(path: Path, delimiter: str) -> None:
-    """Raise TableError if semicolons separate the columns, as where the comma is decimal."""
+    """Raise TableError if another sign separates the columns, as where the comma is decimal."""
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", errors="replace") as file:
         head = file.readline()
-    if delimiter not in head and ";" in head:
+    others = [words for sign, words in _SEPARATORS.items() if sign in head]
+    if delimiter not in head and others:
         raise TableError(
-            f"{path}: has semicolons between its columns; give the frame "
-            "pandas.read_csv(path, sep=';') in its place, with decimal=',' if need be"
+            f"{path}: has {others[0]} between its columns, not {_SEPARATORS[delimiter]}; write it "
+            "to a .csv file with commas and full stops, as R's write.csv does"
         )
 
 
@@ -221,6 +223,6 @@ def csv_reason(error: pa.ArrowInvalid, names: Sequence[str]) -> str:
     """Say what Arrow says of a CSV file, with the column's name in place of its number."""
     reason = " ".join(str(error).split())
     if "UTF8" in reason:
-        return "is not UTF-8; save it as UTF-8"
+        return _NOT_UTF_8
     reason = re.sub(r"In CSV column #(\d+):", lambda m: f"column '{names[int(m[1])]}':", reason)
     return reason.replace("CSV conversion error to double:", "is to have numbers;")

@@ -158,7 +158,7 @@ def _add_condition(
             at = of.index.to_numpy()
             truths[str(estimand)] = _truth_of_each(given, at, count, here)
         else:
-            known = only_truth(given, here)
+            known = only_truth(given, here, "--by (by=)", "--own-truths (own_truths=True)")
             imported.truths.setdefault(condition, {})[str(estimand)] = known
     for method, own in rows.groupby("method", sort=True):
         answers = _answers(own, count, truths, where)

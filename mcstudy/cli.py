@@ -19,16 +19,16 @@ from mcstudy.option_values import (
     FROM_2,
     INTEGER,
     LEVEL,
+    NAMED_VALUES,
     NUMBER,
     POSITIVE,
+    TRUTH,
     Kind,
     measure_and_number,
-    named_values,
     names,
     pair,
     share,
     text,
-    truth,
     two_numbers,
 )
 from mcstudy.tables.formats import FORMATS
@@ -269,13 +269,13 @@ VERBS: dict[str, tuple[Any, ...]] = {
             "what is called otherwise than estimate, std_error, lower, upper, p_value, method, "
             "estimand, replicate, truth, status or seconds, e.g. estimate=b,std_error=se; in a "
             "wide table a pattern, estimate=b_{method},std_error=se_{method}",
-            Kind(named_values, "write it as estimate=b,std_error=se"),
+            NAMED_VALUES,
         ),
         option(
             "--truth TRUTH",
             "a number, a column, or by the levels of a factor or by estimand, e.g. 0.5 or "
-            "estimand:slope=1,intercept=0",
-            Kind(truth, "write it as estimand:slope=1,intercept=0"),
+            "estimand:slope=1,intercept=0; a level with , or = in double quotes",
+            TRUTH,
         ),
         switch("--own-truths", "each replicate has a true value of its own"),
         option("--null X", "the value that tests reject", NUMBER),

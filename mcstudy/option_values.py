@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mcstudy.errors import StudyError
+from mcstudy.errors import ResultsError, StudyError
 
 if TYPE_CHECKING:
     from mcstudy.execution.shards import Shard
@@ -76,11 +76,19 @@ def measure_and_number(given: str) -> tuple[str, float]:
 
 
 def named_values(given: str) -> dict[str, str]:
-    """Return names with values, as in ``estimate=b,std_error=se``."""
-    pairs = [each.partition("=") for each in given.split(",")]
-    if not all(name.strip() and value.strip() for name, _, value in pairs):
-        raise ValueError
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    """Return names with values, as in ``estimate=b,std_error=se``; quotes as in `query`."""
+    from mcstudy.analysis.query import Bare, parsed
+
+    try:
+        pairs = parsed(given, several=False)
+    except ResultsError as error:
+        raise ValueError from error
+    values = {}
+    for name, (value, *others) in pairs.items():
+        if others or (isinstance(value, Bare) and "," in value):
+            raise ValueError
+        values[name] = str(value)
+    return values
 
 
 def truth(given: str) -> float | str | dict[str, dict[str, float]]:
@@ -122,3 +130,11 @@ POSITIVE = Kind(below(math.inf), "give a number above 0")
 LEVEL = Kind(below(1), "give a share like 0.95")
 ALPHA = Kind(below(1), "give a share like 0.05")
 ALPHAS = Kind(alphas, "give a share like 0.05, or several as 0.05,0.01")
+NAMED_VALUES = Kind(
+    named_values, "write it as estimate=b,std_error=se, a name that has , or = in double quotes"
+)
+TRUTH = Kind(
+    truth,
+    "write it as estimand:slope=1,intercept=0, a level that has , or = in double quotes: "
+    'dgm:"a=1"=0.5',
+)

@@ -229,6 +229,34 @@ def test_contract_the_command_line(made, tmp_path, monkeypatch, capfd):
     )
 
 
+def test_contract_quotes_in_truth_and_columns(tmp_path, capsys):
+    rows = frame(dgm=["normal"] * 4 + ["skewed (a=1), 2"] * 4).rename(columns={"estimate": "b,=1"})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    given = ["import", str(tmp_path / "rows.csv"), "--results", str(tmp_path), "--no-report"]
+    given += ["--by", "dgm", "--columns", 'estimate="b,=1"', "--truth"]
+    assert main([*given, 'dgm:normal=1,"skewed (a=1), 2"=0.5']) == 0, capsys.readouterr()
+    found = open_results(tmp_path / "rows")
+    truths = found.estimates.merge(found.conditions)[["dgm", "truth"]].drop_duplicates()
+    assert dict(truths.to_numpy()) == {"normal": 1.0, "skewed (a=1), 2": 0.5}
+
+
+@pytest.mark.parametrize(
+    "truth",
+    ["dgm:a=1,b (c=1)=0.5", 'dgm:"a=1', 'dgm:"a"=1 2', "dgm:a=1,2", "dgm:a=1,a=2", "dgm:=1"],
+)
+def test_contract_a_malformed_truth_is_told_how(tmp_path, capsys, truth):
+    assert main(["import", "rows.csv", "--results", str(tmp_path), "--truth", truth]) == 2
+    said = capsys.readouterr().err
+    assert f"--truth is {truth!r}; write it as estimand:slope=1,intercept=0, a level that" in said
+    assert 'in double quotes: dgm:"a=1"=0.5' in said
+
+
+@pytest.mark.parametrize("columns", ["estimate", "estimate=b,se", "estimate=b,estimate=c", "=b"])
+def test_contract_malformed_columns_are_told_how(tmp_path, capsys, columns):
+    assert main(["import", "rows.csv", "--results", str(tmp_path), "--columns", columns]) == 2
+    assert f"--columns is {columns!r}; write it as estimate=b" in capsys.readouterr().err
+
+
 def p_values_in(tmp_path):
     """Return the words of an import of p-values, whose file is in a folder."""
     rows = pd.DataFrame({"replicate": [1, 2, 3, 4], "p_value": [0.001, 0.03, 0.2, 0.5]})

@@ -1,5 +1,7 @@
 """Measures of any table: whatever form it comes in, and however its rows are strewn."""
 
+import csv
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -317,13 +319,47 @@ def test_contract_an_r_csv(tmp_path):
     assert found.loc[(np.nan, "bias"), "value"].item() == 1
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_identity_a_csv_file_with_all_in_quotes(frame, tmp_path, large, monkeypatch):
+    if large:
+        monkeypatch.setattr("mcstudy.external.readers.LARGE_CSV", 0)
+    frame = pd.concat([frame.assign(replicate=frame["replicate"] + 40 * k) for k in range(500)])
+    frame["estimate"] = frame["estimate"].where(frame["replicate"] < 19_500)  # in the last block
+    plain_file, quoted = tmp_path / "plain.csv", tmp_path / "quoted.csv"
+    frame.to_csv(plain_file, index=False, na_rep="NA")
+    frame.to_csv(quoted, index=False, na_rep="NA", quoting=csv.QUOTE_ALL)
+    assert quoted.stat().st_size > 3 * 2**20  # several blocks
+    assert '"NA"' in quoted.read_text()
+    same(performance(quoted, by=BY), performance(plain_file, by=BY))
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_contract_a_quoted_na_is_missing_among_numbers_only(tmp_path, large, monkeypatch):
+    if large:
+        monkeypatch.setattr("mcstudy.external.readers.LARGE_CSV", 0)
+    path = tmp_path / "x.csv"
+    path.write_text('method,estimate\n"NA","1"\n"NA","NA"\nNA,"3"\n"",""\n"a","2"\n')
+    found = performance(path, truth=0, by="method").query("measure == 'bias'")
+    assert found["method"].fillna("missing").tolist() == ["", "NA", "a", "missing"]
+    assert found["value"].tolist()[1:] == [1.0, 2.0, 3.0]
+    assert found["used"].tolist() == [0, 1, 1, 1]
+
+
+def test_contract_text_that_a_large_file_has_late_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("mcstudy.external.readers.LARGE_CSV", 0)
+    path = tmp_path / "x.csv"
+    path.write_text("g,estimate\n" + "1,2\n" * 400_000 + "b,2\n")
+    with pytest.raises(MCStudyError, match="column 'g' has 'b', and int64 in the rows above; save"):
+        performance(path, truth=0, by="g")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"by": ["n", "methode"]}, "has no column 'methode'.*'n', 'method', 'replicate'"),
         ({"truth": "theta"}, "has no column 'theta'.*give a number, or name one of them"),
         ({"std_error": "se"}, "has no column 'se'"),
-        ({"estimate": "method"}, "column 'method' is text; give a column of numbers"),
+        ({"estimate": "method"}, "column 'method' has 'mean', not a number; leave the cell"),
         ({"by": []}, "replicate 0 occurs more than once in the table; add to by"),
         ({"by": ["method"], "replicate": None, "truth": "n"}, "truth varies in .*: 10 and 20"),
         ({"upper": None}, "has the limit 'lower' and no upper one"),
@@ -354,7 +390,8 @@ def test_contract_bad_input_is_one_line(frame, options, message):
         ("missing.parquet", "missing.parquet: cannot be read"),
         ("missing.csv", "missing.csv: cannot be read"),
         (pd.DataFrame({"estimate": []}), "has no rows"),
-        (pd.DataFrame({"estimate": ["1", "x"]}), "column 'estimate' is text"),
+        (pd.DataFrame({"estimate": ["1", "x"]}), "column 'estimate' has 'x', not a number"),
+        (pd.DataFrame({"estimate": ["1", "2"]}), "column 'estimate' is text; give a column of num"),
         (pd.DataFrame({"estimate": [1, "x"]}), "mixes types in a column"),
     ],
 )
@@ -382,18 +419,31 @@ def test_contract_impossible_numbers_are_one_line(frame, changed, message):
     [
         ("estimate,méthode\n1,a\n".encode("latin-1"), "is not UTF-8; save it as UTF-8"),
         ("estimate,method\n1,é\n".encode("latin-1"), "is not UTF-8; save it as UTF-8"),
+        (
+            b"estimate,method\n" + b"1,a\n" * 400_000 + "1,é\n".encode("latin-1"),
+            "is not UTF-8; save it as UTF-8",
+        ),
         (b"estimate;method\n1,5;a\n", "has semicolons between its columns"),
         (b"estimate;method\n1.5;a\n", "semicolons between its columns, not commas; write it to a"),
         (b"estimate\tmethod\n1.5\ta\n", "has tabs between its columns, not commas; write it to"),
         (b"estimate\tmethod\n1,5\ta\n", "has tabs between its columns, not commas; write it to"),
-        (b'method,estimate\na,1\na,"NA"\n', "column 'estimate': is to have numbers; .*'NA'"),
+        (
+            b'method,estimate\na,1\na,"NA"\na,"Error in solve"\n',
+            r"x\.csv: column 'estimate' has 'Error in solve' in row 3, not a number; leave the "
+            r"cell empty \(NA\) where there is none",
+        ),
+        (
+            b'method,estimate\na,"1,5"\n',
+            "has '1,5' in row 1, not a number; write numbers with full",
+        ),
+        (b"a,estimate\n1,2\n1,2,3\n", "row 2 has 3 columns, the head 2; write it as R's write.csv"),
     ],
 )
 def test_contract_what_no_csv_should_have_is_one_line(tmp_path, content, message):
     path = tmp_path / "x.csv"
     path.write_bytes(content)
     with pytest.raises(MCStudyError, match=message):
-        performance(path, truth=0)
+        performance(path, truth=0, by="method")
 
 
 def test_contract_damaged_files_are_one_line(frame, tmp_path, study_file):

@@ -164,7 +164,7 @@ def test_contract_intervals_and_tests_of_a_wide_table(tmp_path):
         (frame(), {"truth": {"k": {1: 2.0}}}, "truth is by 'k'; it can be by estimand"),
         (frame(), {"truth": {"estimand": 1.0}}, "truth is .*; give a number, the name of a column"),
         (frame(truth=np.arange(8.0)), {}, "the truth varies in the table: 0 and 1; "),
-        (frame(estimate="x"), {}, "column 'estimate' is to have numbers"),
+        (frame(estimate="x"), {}, "column 'estimate' has 'x' in row 1, not a number; leave the"),
         (frame(status="fine"), {}, "a status is 'fine' in .*; the statuses are ok, "),
         (frame(std_error=-1.0), {}, "a standard error is -1 in"),
         (frame(lower=2.0, upper=1.0), {}, "a lower limit is above its upper one"),

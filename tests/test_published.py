@@ -183,7 +183,10 @@ def test_contract_where_leaves_rows_of_both_out(results, table):
         ("measure,value\n,1\n", "row 1 has no measure; name it"),
         ("n,measure\n5,bias\n", "has no column 'value'; it has 'n', 'measure'; give"),
         ("measure;value\nbias;0\n", "has semicolons between its columns"),
-        ("measure,value\nbias,much\n", "column 'value': is to have numbers"),
+        (
+            "measure,value\nbias,much\n",
+            "column 'value' has 'much' in row 1, not a number; leave the cell",
+        ),
         ("measure,value,mcse\nbias,0,-1\n", "row 1 has mcse -1; give a finite number of 0 or more"),
         (
             EXACT.replace("value", "value,digits").replace("bias,0", "bias,0,.5"),

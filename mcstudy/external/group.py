@@ -17,13 +17,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcstudy.arrays import Floats, joined
 from mcstudy.errors import TableError
 from mcstudy.external.cell_index import CellIndex, Codes
-from mcstudy.external.readers import Source
+from mcstudy.external.readers import Source, no_numbers
 
 ROWS_EACH = 16  # of a cell in a piece of the temporary file: at least one read for these
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -219,8 +220,7 @@ def _floats(batch: pa.RecordBatch, name: str, source: Source) -> Floats:
     kind = column.type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
         if not (pa.types.is_boolean(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)):
-            what = "text" if "string" in str(kind) else str(kind)
-            raise TableError(f"{source.name}: column '{name}' is {what}; give a column of numbers")
+            raise no_numbers(pd.Series(column.to_pylist(), name=name), source.name)
         column = column.cast(pa.int8()).cast(pa.float64()) if pa.types.is_boolean(kind) else column
     values: Floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return values

@@ -6,6 +6,7 @@ import gzip
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mcstudy.arguments import as_path
+from mcstudy.arguments import as_path, short
 from mcstudy.errors import TableError
 from mcstudy.external.frames import as_arrow, is_frame, no_frame
 
@@ -21,6 +22,13 @@ BATCH = 2**18  # rows at a time: 2 MB a column
 LARGE_CSV = 2**28  # bytes: larger ones are streamed, on one core, to stay within memory
 _NOT_UTF_8 = "is not UTF-8; save it as UTF-8, in R by write.csv(..., fileEncoding = 'UTF-8')"
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_CONVERSION = re.compile(
+    r"In CSV column #(\d+):(?: Row #(\d+):)? CSV conversion error to (\w+): invalid value '(.*)'",
+    re.DOTALL,
+)
+_WIDTH = re.compile(
+    r"CSV parse error:(?: Row #(\d+):)? Expected (\d+) columns, got (\d+):.*", re.DOTALL
+)
 _CSV = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 
 
@@ -173,37 +181,65 @@ def csv_source(path: Path, delimiter: str) -> Source:
     from pyarrow import csv
 
     parse = csv.ParseOptions(delimiter=delimiter)
+    rows_counted = csv.ReadOptions(use_threads=False)  # so that an error says in which row
     try:
-        with csv.open_csv(path, parse_options=parse) as reader:
+        with csv.open_csv(path, parse_options=parse, read_options=rows_counted) as reader:
             names, types = reader.schema.names, reader.schema.types
     except UnicodeDecodeError:
         raise TableError(f"{path}: {_NOT_UTF_8}") from None
-    except pa.ArrowInvalid:
+    except pa.ArrowInvalid as error:
         check_delimiter(path, delimiter)
-        raise
+        raise csv_error(path, error) from None
     if len(names) == 1:
         check_delimiter(path, delimiter)
     if pa.binary() in types:
         raise TableError(f"{path}: {_NOT_UTF_8}")
     size = path.stat().st_size * (4 if path.suffix == ".gz" else 1)
+    read_csv = csv.open_csv if size > LARGE_CSV else _read_whole
 
-    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def read(
+        columns: Sequence[str], numbers: Sequence[str], quoted: bool = False, how: Any = None
+    ) -> Any:
+        """Return batches; with `quoted` a missing value is one in quotes too."""
         convert = csv.ConvertOptions(
             include_columns=list(columns),
             column_types=dict.fromkeys(numbers, pa.float64()),
             strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
+            quoted_strings_can_be_null=quoted,
         )
-        options = {"parse_options": parse, "convert_options": convert}
+        return read_csv(path, read_options=how, parse_options=parse, convert_options=convert)
+
+    def read_apart(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the same batches, where a quoted NA is missing among numbers: a text elsewhere."""
+        texts = [name for name in columns if name not in numbers]
+        parts = [read(numbers, numbers, quoted=True, how=rows_counted)] if numbers else []
+        parts += [read(texts, ())] if texts else []
+        for pieces in zip(*parts, strict=True):
+            of = {name: piece.column(name) for piece in pieces for name in piece.schema.names}
+            yield pa.RecordBatch.from_pydict({name: of[name] for name in columns})
+
+    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        columns, done = columns or names[:1], 0
         try:
-            if size > LARGE_CSV:
-                yield from csv.open_csv(path, **options)
-            else:
-                yield from csv.read_csv(path, **options).to_batches()
-        except pa.ArrowInvalid as error:
-            raise TableError(f"{path}: {csv_reason(error, names)}") from None
+            for batch in read(columns, numbers):
+                if pa.binary() in batch.schema.types:
+                    raise TableError(f"{path}: {_NOT_UTF_8}")
+                yield batch
+                done += 1
+        except pa.ArrowInvalid:  # for a quoted NA, say, in a column of numbers
+            try:
+                yield from islice(read_apart(columns, numbers), done, None)
+            except pa.ArrowInvalid as error:
+                raise csv_error(path, error, names) from None
 
     return Source(str(path), names, size // len(names), batches)
+
+
+def _read_whole(path: Path, **options: Any) -> list[pa.RecordBatch]:
+    from pyarrow import csv
+
+    batches: list[pa.RecordBatch] = csv.read_csv(path, **options).to_batches()
+    return batches
 
 
 def check_delimiter(path: Path, delimiter: str) -> None:
@@ -219,10 +255,43 @@ def check_delimiter(path: Path, delimiter: str) -> None:
         )
 
 
-def csv_reason(error: pa.ArrowInvalid, names: Sequence[str]) -> str:
-    """Say what Arrow says of a CSV file, with the column's name in place of its number."""
-    reason = " ".join(str(error).split())
+def csv_error(path: Path, error: pa.ArrowInvalid, names: Sequence[str] = ()) -> TableError:
+    """Return the error for what Arrow says of a CSV file, whose rows it counts with the head."""
+    reason = str(error)
     if "UTF8" in reason:
-        return _NOT_UTF_8
-    reason = re.sub(r"In CSV column #(\d+):", lambda m: f"column '{names[int(m[1])]}':", reason)
-    return reason.replace("CSV conversion error to double:", "is to have numbers;")
+        return TableError(f"{path}: {_NOT_UTF_8}")
+    if found := _CONVERSION.fullmatch(reason):
+        column, row, kind, value = found.groups()
+        name, at = names[int(column)], int(row) - 1 if row else None
+        if kind == "double":
+            return no_number(str(path), name, value, at)
+        return TableError(
+            f"{path}: column '{name}' has {short(value)}, and {kind} in the rows above; save the "
+            "table as Parquet"
+        )
+    if found := _WIDTH.fullmatch(reason):
+        row, wanted, there = found.groups()
+        return TableError(
+            f"{path}: {f'row {int(row) - 1}' if row else 'a row'} has {there} columns, the head "
+            f"{wanted}; write it as R's write.csv does, a name for each column and texts in quotes"
+        )
+    return TableError(f"{path}: cannot be read as CSV ({' '.join(reason.split())})")
+
+
+def no_numbers(values: pd.Series[Any], name: str, *, counted: bool = False) -> TableError:
+    """Return the error for a column that is not of numbers; `counted` if all its rows are there."""
+    made = pd.to_numeric(values.astype(str), errors="coerce")
+    wrong = (made.isna() & values.notna()).to_numpy()
+    if not wrong.any():
+        return TableError(f"{name}: column '{values.name}' is text; give a column of numbers")
+    row = int(wrong.argmax())
+    return no_number(name, str(values.name), values.iloc[row], row + 1 if counted else None)
+
+
+def no_number(name: str, column: str, value: object, row: int | None = None) -> TableError:
+    """Return the error for a value in a column of numbers; rows count from 1."""
+    cure = "leave the cell empty (NA) where there is none"
+    if re.fullmatch(r"[-+]?\d*,\d+", str(value).strip()):
+        cure = "write numbers with full stops, as R's write.csv does"
+    at = f" in row {row}" if row else ""
+    return TableError(f"{name}: column '{column}' has {short(value)}{at}, not a number; {cure}")

@@ -22,7 +22,7 @@ from mcstudy.external.columns import (
     only_truth,
 )
 from mcstudy.external.layouts import NUMBERS, PLACES, ROLES, Layout, layouts_of
-from mcstudy.external.readers import Source, open_source
+from mcstudy.external.readers import Source, no_numbers, open_source
 from mcstudy.grid import RESERVED, Condition
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers
@@ -121,7 +121,7 @@ def _frame(source: Source, factors: Sequence[str], layouts: Sequence[Layout]) ->
         try:
             frame[column] = frame[column].to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError):
-            raise TableError(f"{source.name}: column '{column}' is to have numbers") from None
+            raise no_numbers(frame[column], source.name, counted=True) from None
     return frame
 
 

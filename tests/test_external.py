@@ -387,8 +387,8 @@ def test_contract_bad_input_is_one_line(frame, options, message):
         ({"a": [1]}, "the table is a dict; give a data frame of pandas, Polars"),
         (None, "the table is a NoneType; give a data frame of pandas, Polars"),
         (pd.Series([1.0]), "the table is a Series; give a data frame of pandas, Polars"),
-        ("missing.parquet", "missing.parquet: cannot be read"),
-        ("missing.csv", "missing.csv: cannot be read"),
+        ("missing.parquet", "missing.parquet: there is no such file; give the path of"),
+        ("missing.csv", "missing.csv: there is no such file; give the path of"),
         (pd.DataFrame({"estimate": []}), "has no rows"),
         (pd.DataFrame({"estimate": ["1", "x"]}), "column 'estimate' has 'x', not a number"),
         (pd.DataFrame({"estimate": ["1", "2"]}), "column 'estimate' is text; give a column of num"),
@@ -451,6 +451,12 @@ def test_contract_damaged_files_are_one_line(frame, tmp_path, study_file):
     bad.write_bytes(b"no parquet")
     with pytest.raises(MCStudyError, match="cannot be read as Parquet"):
         performance(bad, truth=0)
+    whole = frame.to_parquet()
+    bad.write_bytes(
+        b"z" * (len(whole) // 2) + whole[len(whole) // 2 :]
+    )  # its end is whole, and says its columns
+    with pytest.raises(MCStudyError, match="cannot be read"):
+        performance(bad, truth=0)
     words = tmp_path / "x.csv"
     words.write_text("estimate\n1\nabc\n")
     with pytest.raises(MCStudyError, match=r"x\.csv.*abc"):
@@ -460,6 +466,22 @@ def test_contract_damaged_files_are_one_line(frame, tmp_path, study_file):
     results = run(study_file(), tmp_path, jobs=1, quiet=True)
     with pytest.raises(MCStudyError, match="is a results folder"):
         performance(results.folder)
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.dta", "x.csv.zip", "x"])
+def test_contract_a_file_that_is_no_table_is_told_which_are(tmp_path, name):
+    (tmp_path / name).write_text("estimate\n1\n")
+    ends = r"ends in \.csv, \.csv\.gz, \.tsv, \.tsv\.gz or \.parquet"
+    with pytest.raises(MCStudyError, match=f"is no table that can be read; .*{ends}") as caught:
+        performance(tmp_path / name, truth=0)
+    assert "Parquet magic bytes" not in str(caught.value)
+    with pytest.raises(MCStudyError, match=f"{name}: there is no such file"):
+        performance(tmp_path / "nothing" / name, truth=0)
+
+
+def test_contract_a_folder_within_a_folder_may_end_in_parquet(frame, tmp_path):
+    _files(frame, tmp_path / "x.parquet")
+    same(performance(tmp_path, by=BY), plain(frame))
 
 
 def test_contract_the_same_replicates_twice_are_noticed_in_every_way(frame, tmp_path, scattered):

@@ -219,7 +219,7 @@ def test_contract_a_table_and_a_run_are_needed(results, table, tmp_path):
     path = table(EXACT)
     with pytest.raises(MCStudyError, match="are two tables; give the folder of a run"):
         compare_runs(path, path)
-    with pytest.raises(MCStudyError, match=r"nothere.csv: cannot be read"):
+    with pytest.raises(MCStudyError, match=r"nothere.csv: there is no such file"):
         compare_runs(results, tmp_path / "nothere.csv")
     with pytest.raises(MCStudyError, match="row 1 has value 'x'; give a number"):
         compare_runs(results, pd.DataFrame({"measure": ["bias"], "value": ["x"]}))

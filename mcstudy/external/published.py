@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from mcstudy.errors import TableError
 from mcstudy.external.frames import is_frame
-from mcstudy.external.readers import Source, open_source
+from mcstudy.external.readers import ENDINGS, Source, open_source
 
-ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 NUMBERS = ("value", "mcse", "replicates")
 _LEAST = {"mcse": 0.0, "replicates": 1.0}
 _NEEDED = ("measure", "value")

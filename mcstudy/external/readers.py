@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ _WIDTH = re.compile(
     r"CSV parse error:(?: Row #(\d+):)? Expected (\d+) columns, got (\d+):.*", re.DOTALL
 )
 _CSV = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+ENDINGS = (*_CSV, ".parquet")
 
 
 @dataclass(frozen=True)
@@ -112,20 +115,38 @@ def known_to_arrow(frame: pd.DataFrame) -> pd.DataFrame:
 
 def path_source(path: Path) -> Source:
     """Return a Parquet or CSV file, or a folder of Parquet files."""
+    if not path.exists():
+        raise TableError(f"{path}: there is no such file; give the path of a CSV or Parquet file")
     kind = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:]).lower()
-    try:
+    with _readable(path, kind):
         if path.is_dir():
-            return folder_source(path)
-        if kind in _CSV:
-            return csv_source(path, _CSV[kind])
-        return parquet_source(path)
+            source = folder_source(path)
+        else:
+            source = csv_source(path, _CSV[kind]) if kind in _CSV else parquet_source(path)
+
+    def batches(columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with _readable(path, kind):
+            yield from source.batches(columns, numbers)
+
+    return replace(source, batches=batches)
+
+
+@contextmanager
+def _readable(path: Path, kind: str) -> Iterator[None]:
+    """Raise TableError in place of what Arrow raises."""
+    try:
+        yield
     except OSError as error:
-        raise TableError(f"{path}: cannot be read ({error.strerror or error})") from None
+        reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+        raise TableError(f"{path}: cannot be read ({reason})") from None
     except pa.ArrowException as error:
-        reason = " ".join(str(error).split())
-        raise TableError(
-            f"{path}: cannot be read as {'CSV' if kind in _CSV else 'Parquet'} ({reason})"
-        ) from None
+        if not path.is_dir() and kind not in ENDINGS:
+            raise TableError(
+                f"{path}: is no table that can be read; save it as CSV or Parquet, in a file that "
+                f"ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
+            ) from None
+        form, reason = "CSV" if kind in _CSV else "Parquet", " ".join(str(error).split())
+        raise TableError(f"{path}: cannot be read as {form} ({reason})") from None
 
 
 def parquet_source(path: Path) -> Source:
@@ -153,7 +174,8 @@ def folder_source(path: Path) -> Source:
     files = [
         str(file)
         for file in sorted(path.rglob("*.parquet"))
-        if not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
+        if file.is_file()
+        and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
     ]
     if not files:
         raise TableError(f"{path}: has no file that ends in .parquet")

@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mcstudy import MCStudyError, compare_runs, import_replicates, open_results, replay, run, status
+from mcstudy import (
+    MCStudyError,
+    compare_runs,
+    import_replicates,
+    open_results,
+    performance,
+    replay,
+    run,
+    status,
+)
 from mcstudy.cli import main
 
 KEYS = ["condition", "replicate", "method", "estimand"]
@@ -255,6 +264,19 @@ def test_contract_a_malformed_truth_is_told_how(tmp_path, capsys, truth):
 def test_contract_malformed_columns_are_told_how(tmp_path, capsys, columns):
     assert main(["import", "rows.csv", "--results", str(tmp_path), "--columns", columns]) == 2
     assert f"--columns is {columns!r}; write it as estimate=b" in capsys.readouterr().err
+
+
+def test_contract_names_that_are_whole_floats_read_as_integers(tmp_path):
+    rows = frame(method=[1.0, 2.0] * 4, estimand=3.0, truth=1.0)
+    found = imported(rows, tmp_path)
+    assert found.fits["method"].unique().tolist() == ["1", "2"]
+    assert found.estimates["estimand"].unique().tolist() == ["3"]
+    given = imported(rows.drop(columns="truth"), tmp_path / "t", truth={"estimand": {3.0: 1.0}})
+    pd.testing.assert_frame_equal(given.performance, found.performance)
+    halves = imported(rows.assign(method=[1.5, 2.0] * 4), tmp_path / "h")
+    assert halves.fits["method"].unique().tolist() == ["1.5", "2"]
+    measures = performance(rows, by=["method", "estimand"], null={"3": 0.0}, replicate="replicate")
+    assert measures["estimand"].tolist() == [3.0] * len(measures)
 
 
 def p_values_in(tmp_path):

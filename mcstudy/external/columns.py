@@ -158,6 +158,11 @@ def _columns_and_constants(
     return columns, constants
 
 
+def name_of(value: Any) -> str:
+    """Return the name that a value of a column is; 1.0 is "1", as R may write an integer."""
+    return level_text(value) if isinstance(value, float) else str(value)
+
+
 def given_truth(truth: Any, levels: Mapping[str, Any], name: str) -> float:
     """Return a true value that is a number, or one by the levels of a column."""
     if is_number(truth):
@@ -174,7 +179,7 @@ def given_truth(truth: Any, levels: Mapping[str, Any], name: str) -> float:
     level = levels[column]
     for key, value in of.items():
         # On the command line a level is a text: 0 is the level 0.0.
-        if (key == level or key in (str(level), level_text(level))) and is_number(value):
+        if (key == level or name_of(key) in (str(level), level_text(level))) and is_number(value):
             return float(value)
     raise TableError(f"{name}: truth has no number for {column}={level!r}; add it")
 

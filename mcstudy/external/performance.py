@@ -18,7 +18,7 @@ from mcstudy.analysis.measure_table import numbers
 from mcstudy.arguments import as_texts, short
 from mcstudy.errors import StudyError, TableError
 from mcstudy.external.cell_index import CellIndex
-from mcstudy.external.columns import MADE, ColumnMap, Truth, given_truth
+from mcstudy.external.columns import MADE, ColumnMap, Truth, given_truth, name_of
 from mcstudy.external.group import Columns, gathered
 from mcstudy.external.readers import Source, open_source
 from mcstudy.measure import alphas_of, check_alpha, check_measures, check_null, null_of
@@ -159,7 +159,7 @@ def _measured(
             cell = dataclasses.replace(cell, truth=known, has_truth=True)
         tested = cell.p_value is not None
         # One rejection rate to a cell: that of the test where there is one.
-        null_value = np.nan if tested else null_of(null, str(factors.get("estimand")))
+        null_value = np.nan if tested else null_of(null, name_of(factors.get("estimand")))
         plain = dataclasses.replace(cell, null=null_value, p_value=None).about_truth()
         of = factors.get("estimand"), where
         here = meter.at(factors)
@@ -181,7 +181,7 @@ def _measured(
             raise StudyError(f"performance: {failure}")
     if not lines:
         raise TableError(f"{source.name}: has no rows")
-    seen = {str(index.values(number).get("estimand")) for number in range(len(index))}
+    seen = {name_of(index.values(number).get("estimand")) for number in range(len(index))}
     if isinstance(null, Mapping) and (unknown := [name for name in null if name not in seen]):
         raise TableError(
             f"null names {unknown[0]!r}, which is no estimand here; there are "

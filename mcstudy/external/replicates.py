@@ -19,6 +19,7 @@ from mcstudy.external.columns import (
     check_p_values,
     check_std_errors,
     given_truth,
+    name_of,
     only_truth,
 )
 from mcstudy.external.layouts import NUMBERS, PLACES, ROLES, Layout, layouts_of
@@ -129,7 +130,7 @@ def _word(value: Any, role: str, name: str) -> str:
     if is_missing(value) or not str(value).strip():
         lacks = f"no {role}" if is_missing(value) else f"an empty {role}"
         raise TableError(f"{name}: a row has {lacks}; name it in each")
-    return str(value)
+    return name_of(value)
 
 
 def _level(value: Any) -> Any:

@@ -284,6 +284,7 @@ VERBS: dict[str, tuple[Any, ...]] = {
         ),
         option("--level L", "of intervals formed from standard errors; default: 0.95", LEVEL),
         option("--reference METHOD", "the method that the others are compared with"),
+        option("--aims TEXT", "what the study is to find out, for its report"),
         _STORE,
         switch("--quiet", "print only the measures"),
         _VERBOSE,

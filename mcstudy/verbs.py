@@ -123,7 +123,7 @@ def collect(options: argparse.Namespace) -> int:
 def import_replicates(options: argparse.Namespace) -> None:
     """Make results of a table of replicates and print the measures."""
     name = options.name or Path(options.data).name.partition(".")[0]
-    own = given(options, "by columns truth own_truths null alpha level reference quiet")
+    own = given(options, "by columns truth own_truths null alpha level reference aims quiet")
     with _answers_alone():
         results = mcstudy.import_replicates(options.data, options.results, name=name, **own)
     _show(options, results.document(verbose=options.verbose))

@@ -293,6 +293,12 @@ def test_contract_several_levels_of_tests_on_the_command_line(tmp_path, capsys):
     capsys.readouterr()
 
 
+def test_contract_aims_on_the_command_line(tmp_path, capsys):
+    assert main([*p_values_in(tmp_path), "--aims", "Does the test keep its size?"]) == 0
+    assert open_results(tmp_path / "tests").aims == "Does the test keep its size?"
+    capsys.readouterr()
+
+
 @pytest.mark.parametrize("alpha", ["5", "0.05,", "0.05;0.01"])
 def test_contract_a_level_of_tests_that_is_none(tmp_path, capsys, alpha):
     assert main([*p_values_in(tmp_path), "--alpha", alpha]) == 2

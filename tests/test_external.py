@@ -319,6 +319,16 @@ def test_contract_an_r_csv(tmp_path):
     assert found.loc[(np.nan, "bias"), "value"].item() == 1
 
 
+def test_identity_by_as_a_text(frame, tmp_path):
+    same(performance(frame, by="n, method"), plain(frame))
+    odd = frame.rename(columns={"n": "n,method"})
+    expected = performance(odd, by=["n,method", "method"])
+    same(performance(odd, by='"n,method",method'), expected)
+    assert "n,method" in performance(odd, by="n,method", replicate=None)
+    with pytest.raises(MCStudyError, match="has no column 'm'"):
+        performance(frame, by="n,m")
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_identity_a_csv_file_with_all_in_quotes(frame, tmp_path, large, monkeypatch):
     if large:

@@ -325,6 +325,13 @@ def test_contract_numbers_that_no_method_has_are_no_replicates(tmp_path, capsys)
     assert not (found.fits["status"] == "error").any()
 
 
+def test_contract_factors_as_a_text(tmp_path):
+    found = imported(frame(n=10, m=2), tmp_path, by="n,m")
+    assert found.conditions["condition"].tolist() == ["m=2, n=10"]
+    found = imported(frame(**{"n,m": 2}), tmp_path / "one", by="n,m")
+    assert found.conditions["condition"].tolist() == ["n,m=2"]
+
+
 @pytest.mark.parametrize("role", ["method", "estimand"])
 def test_contract_rows_that_a_forgotten_column_tells_apart(tmp_path, role):
     rows = frame(n=50).rename(columns={"method": "way"})

@@ -54,8 +54,8 @@ def import_replicates(
         The folder `name` is made in there.
     name : str
         Of the study.
-    by : sequence of str, optional
-        The columns of factors.
+    by : sequence of str, or str, optional
+        The columns of factors; a text has commas between them.
     columns : mapping of str to str, optional
         The column of each role that has another name than its role: method, estimand, replicate,
         estimate, std_error, lower, upper, p_value, truth, status, seconds. Without a method or an

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcstudy.analysis.measures import Cell
-from mcstudy.arguments import is_number, short
+from mcstudy.analysis.query import names_in
+from mcstudy.arguments import as_texts, is_number, short
 from mcstudy.arrays import Floats
 from mcstudy.columns import COUNTS, NUMBERS, VALUES
 from mcstudy.errors import TableError
@@ -156,6 +157,13 @@ def _columns_and_constants(
         elif name is not None:
             constants[role] = float(name)
     return columns, constants
+
+
+def names_of_columns(by: Sequence[str] | str, source: Source) -> list[str]:
+    """Return names of columns given as a list, or as a text: of one column, or with commas."""
+    if isinstance(by, str):
+        by = [by] if by in source.columns else names_in(by)
+    return list(dict.fromkeys(as_texts(by, "by", TableError)))
 
 
 def name_of(value: Any) -> str:

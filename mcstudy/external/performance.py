@@ -15,10 +15,10 @@ import pyarrow as pa
 from mcstudy.analysis.custom import customs
 from mcstudy.analysis.measure_set import MeasureSet
 from mcstudy.analysis.measure_table import numbers
-from mcstudy.arguments import as_texts, short
+from mcstudy.arguments import short
 from mcstudy.errors import StudyError, TableError
 from mcstudy.external.cell_index import CellIndex
-from mcstudy.external.columns import MADE, ColumnMap, Truth, given_truth, name_of
+from mcstudy.external.columns import MADE, ColumnMap, Truth, given_truth, name_of, names_of_columns
 from mcstudy.external.group import Columns, gathered
 from mcstudy.external.readers import Source, open_source
 from mcstudy.measure import alphas_of, check_alpha, check_measures, check_null, null_of
@@ -61,9 +61,9 @@ def performance(
     truth : float, str or mapping, default "truth"
         The true value, or the column that has it; None where there is none, as of a test error.
         True values by the levels of a column of `by` are ``{"estimand": {"slope": 1.0}}``.
-    by : sequence of str, optional
-        The columns whose values tell the cells apart: factors, method, estimand. A missing value
-        is a value of its own.
+    by : sequence of str, or str, optional
+        The columns whose values tell the cells apart: factors, method, estimand; a text has commas
+        between them. A missing value is a value of its own.
     estimate, std_error, lower, upper : str, optional
         Columns of numbers. Where a default does not exist its measures are left out; None leaves
         them out though it exists. Without limits these are formed from the standard error.
@@ -104,14 +104,14 @@ def performance(
     StudyError
         For measures, a null or options that cannot be used, or a measure that raises.
     """
-    names = list(dict.fromkeys(as_texts([by] if isinstance(by, str) else by, "by", TableError)))
+    source = open_source(data)
+    names = names_of_columns(by, source)
     if mcse not in ("jackknife", "normal"):
         raise StudyError(f"performance: mcse is {mcse!r}; say 'jackknife' or 'normal'")
     check_measures({} if measures is None else measures, "performance", names)
     own = dict(measures or {})
     check_null(null, "performance", names)
     check_alpha(alpha, "performance")
-    source = open_source(data)
     names_of: dict[str, Any] = {
         "estimate": estimate,
         "std_error": std_error,

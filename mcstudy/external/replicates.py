@@ -12,7 +12,7 @@ import pyarrow as pa
 from pandas.api.types import is_integer_dtype as is_integers
 
 from mcstudy.analysis.select import is_missing
-from mcstudy.arguments import as_texts, short
+from mcstudy.arguments import short
 from mcstudy.errors import TableError
 from mcstudy.external.columns import (
     Truth,
@@ -20,6 +20,7 @@ from mcstudy.external.columns import (
     check_std_errors,
     given_truth,
     name_of,
+    names_of_columns,
     only_truth,
 )
 from mcstudy.external.layouts import NUMBERS, PLACES, ROLES, Layout, layouts_of
@@ -61,7 +62,7 @@ def read_replicates(
 ) -> Imported:
     """Read a table of replicates; see `mcstudy.import_replicates` for arguments and errors."""
     source = open_source(data)
-    factors = list(dict.fromkeys(as_texts([by] if isinstance(by, str) else by, "by", TableError)))
+    factors = names_of_columns(by, source)
     for name in factors:
         source.check_column(name, "by")
         if name in RESERVED:

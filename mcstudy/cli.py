@@ -260,7 +260,8 @@ VERBS: dict[str, tuple[Any, ...]] = {
         "make results of replicates that were simulated elsewhere",
         "Make a folder of results from a table of replicates, from R or Stata, say: its report, "
         "tables, figures and comparisons are those of a run. A row is a replicate, by method and "
-        "estimand, or a wide table has columns for these.",
+        "estimand, or a wide table has columns for these. Exit status 0: done, 2: bad input, 3: a "
+        "method has no usable fit under some condition.",
         option("data FILE", "a CSV or Parquet file with a row for each replicate"),
         option("--name NAME", "of the study; default: that of the file"),
         option("--by A,B", "the columns of factors", type=names),

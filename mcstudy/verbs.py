@@ -8,7 +8,7 @@ import ctypes
 import os
 import shlex
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,9 +97,7 @@ def run(options: argparse.Namespace) -> int:
     _show(options, results.document(verbose=options.verbose))
     _keep_report(options, results)
     lines = unusable(results.folder, results.measures, options.methods)
-    for line in lines if options.quiet else ():
-        complain(f"mcstudy: {line}")
-    return 3 if lines else 0
+    return _three_if(lines, said=not options.quiet)
 
 
 def collect(options: argparse.Namespace) -> int:
@@ -114,20 +112,25 @@ def collect(options: argparse.Namespace) -> int:
         _keep_report(options, collected.results)
     if collected.missing:
         return 1
-    lines = collected.results.unusable
-    for line in lines:
+    return _three_if(collected.results.unusable, said=False)
+
+
+def _three_if(unusable: Sequence[str], *, said: bool) -> int:
+    """Return 3 if a method has no usable fit somewhere, else 0; say so unless it was said."""
+    for line in () if said else unusable:
         complain(f"mcstudy: {line}")
-    return 3 if lines else 0
+    return 3 if unusable else 0
 
 
-def import_replicates(options: argparse.Namespace) -> None:
-    """Make results of a table of replicates and print the measures."""
+def import_replicates(options: argparse.Namespace) -> int:
+    """Print the measures of imported replicates; return 3 as `run` does."""
     name = options.name or Path(options.data).name.partition(".")[0]
     own = given(options, "by columns truth own_truths null alpha level reference aims quiet")
     with _answers_alone():
         results = mcstudy.import_replicates(options.data, options.results, name=name, **own)
     _show(options, results.document(verbose=options.verbose))
     _keep_report(options, results)
+    return _three_if(results.unusable, said=not options.quiet)
 
 
 def status(options: argparse.Namespace) -> None:

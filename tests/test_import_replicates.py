@@ -293,6 +293,16 @@ def test_contract_several_levels_of_tests_on_the_command_line(tmp_path, capsys):
     capsys.readouterr()
 
 
+def test_contract_a_method_without_a_usable_fit_is_exit_status_3(tmp_path, capsys):
+    frame(estimate=[1.0, np.nan] * 4).to_csv(tmp_path / "rows.csv", index=False)
+    given = ["import", str(tmp_path / "rows.csv"), "--results", str(tmp_path), "--no-report"]
+    said = "method 'b' has no usable fit; most often (4 of 4): not_finite"
+    assert main(given) == 3
+    assert capsys.readouterr().err.count(f"Note: {said}\n") == 1
+    assert main([*given, "--name", "quiet", "--quiet"]) == 3
+    assert capsys.readouterr().err == f"mcstudy: {said}\n"
+
+
 def test_contract_aims_on_the_command_line(tmp_path, capsys):
     assert main([*p_values_in(tmp_path), "--aims", "Does the test keep its size?"]) == 0
     assert open_results(tmp_path / "tests").aims == "Does the test keep its size?"

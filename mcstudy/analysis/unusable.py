@@ -83,7 +83,8 @@ def _most_often(folder: Path, method: str, where: set[tuple[str, ...]]) -> str:
     name = "fits" if (folder / "fits.parquet").exists() else "endings"
     columns = ["status", "message"] if name == "fits" else None
     ends = with_kinds(read_table(folder, name, columns=columns, filters=wanted).to_pandas())
-    ends = ends[ends["status"] != Status.SKIPPED].fillna({"message": "", "kind": ""})
+    words = {"message": object, "kind": object}  # of floats where no fit has a message
+    ends = ends[ends["status"] != Status.SKIPPED].astype(words).fillna(dict.fromkeys(words, ""))
     ends = ends.assign(status=ends["status"].astype(str))
     kinds = ends.groupby(["status", "kind"], as_index=False)["fits"].sum()
     most = kinds.loc[kinds["fits"].idxmax()]

@@ -126,7 +126,10 @@ def import_replicates(
         progress.say(f"Note: {line}")
     if len(imported.notes) > _MOST_NOTES:
         progress.say(f"Note: {len(imported.notes) - _MOST_NOTES} more such notes")
-    return Results(store.folder)
+    made = Results(store.folder)
+    for line in made.unusable:
+        progress.say(f"Note: {line}")
+    return made
 
 
 def simulated_elsewhere(rng: Any, **factors: Any) -> Any:

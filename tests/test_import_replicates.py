@@ -335,6 +335,17 @@ def test_contract_numbers_that_no_method_has_are_no_replicates(tmp_path, capsys)
     assert not (found.fits["status"] == "error").any()
 
 
+@pytest.mark.parametrize("factor", ["truth", "seconds", "status"])
+def test_contract_a_factor_may_be_called_like_a_role(tmp_path, factor):
+    found = imported(frame(**{factor: [1] * 4 + [2] * 4}), tmp_path, by=factor)
+    assert sorted(found.conditions[factor]) == [1, 2]
+    if factor == "truth":
+        both = imported(frame(truth=[1] * 4 + [2] * 4), tmp_path / "t", by=factor, truth=factor)
+        assert (
+            both.estimates.merge(both.conditions, on="condition").eval("truth_x == truth_y").all()
+        )
+
+
 def test_contract_factors_as_a_text(tmp_path):
     found = imported(frame(n=10, m=2), tmp_path, by="n,m")
     assert found.conditions["condition"].tolist() == ["m=2, n=10"]

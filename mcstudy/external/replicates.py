@@ -73,7 +73,8 @@ def read_replicates(
         layouts = [replace(of, columns={**of.columns, TRUTH: truth}) for of in layouts]
     rows = long_rows(_frame(source, factors, layouts), factors, layouts, source.name)
     imported = Imported()
-    for levels, own in rows.groupby(factors, dropna=False, sort=False) if factors else [((), rows)]:
+    keys = [_key(name) for name in factors]
+    for levels, own in rows.groupby(keys, dropna=False, sort=False) if keys else [((), rows)]:
         levels = levels if isinstance(levels, tuple) else (levels,)
         condition = Condition(dict(zip(factors, map(_level, levels), strict=True)))
         imported.conditions.append(condition)
@@ -96,7 +97,7 @@ def long_rows(
     """
     made = []
     for layout in layouts:
-        own = frame[list(factors)].copy()
+        own = frame[list(factors)].rename(columns=_key)
         for role in ROLES:
             column = layout.columns.get(role)
             own[role] = np.nan if column is None else frame[column].to_numpy()
@@ -107,6 +108,11 @@ def long_rows(
         own["interval"] = layout.interval or DEFAULT_INTERVAL
         made.append(own)
     return pd.concat(made)
+
+
+def _key(factor: str) -> str:
+    """Return the column of a factor, which may be called like a role, as truth."""
+    return f"by {factor}"
 
 
 def _frame(source: Source, factors: Sequence[str], layouts: Sequence[Layout]) -> pd.DataFrame:

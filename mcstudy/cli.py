@@ -269,7 +269,8 @@ VERBS: dict[str, tuple[Any, ...]] = {
             "--columns ROLE=COLUMN,...",
             "what is called otherwise than estimate, std_error, lower, upper, p_value, method, "
             "estimand, replicate, truth, status or seconds, e.g. estimate=b,std_error=se; in a "
-            "wide table a pattern, estimate=b_{method},std_error=se_{method}",
+            "wide table a pattern, estimate=b_{method},std_error=se_{method}; a name with , or = "
+            "in double quotes",
             NAMED_VALUES,
         ),
         option(

@@ -1,5 +1,7 @@
 """Replicates from elsewhere: their results are those that a run of the same fits has."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,8 +124,28 @@ def test_contract_replicates_start_at_0_and_a_missing_row_is_a_failed_fit(tmp_pa
         "Note: the table: 1 of 4 replicates have no row of 'b'; they count as failed fits\n"
     )
     fits = found.fits.query("method == 'b'").set_index("replicate")
-    assert fits["status"].to_dict() == {0: "ok", 1: "not_finite", 2: "error", 3: "ok"}
+    assert fits["status"].to_dict() == {0: "ok", 1: "not_finite", 2: "not_finite", 3: "ok"}
     assert fits["message"][2] == "the table has no row of this replicate"
+
+
+def test_contract_the_only_estimand_is_called_as_its_column(tmp_path):
+    rows = frame().rename(columns={"estimate": "theta"})
+    found = imported(
+        rows, tmp_path, columns={"estimate": "theta"}, truth={"estimand": {"theta": 1}}
+    )
+    assert found.study["estimands"] == ["theta"]
+    assert found.performance.query("measure == 'bias'")["value"].notna().all()
+
+
+def test_contract_the_report_says_which_table_was_imported(tmp_path):
+    path = tmp_path / "theirs.csv"
+    frame().to_csv(path, index=False)
+    found = import_replicates(path, tmp_path, name="x", quiet=True)
+    page = found.report(tmp_path / "page.html").read_text()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    today = found.study["asked"]["imported"]["date"]
+    assert f"imported from theirs.csv on {today} (SHA-256 {digest})." in page
+    assert "the method or the simulation raised" not in str(found)
 
 
 def test_contract_statuses_are_words_or_truth_values(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +61,10 @@ def import_replicates(
     columns : mapping of str to str, optional
         The column of each role that has another name than its role: method, estimand, replicate,
         estimate, std_error, lower, upper, p_value, truth, status, seconds. Without a method or an
-        estimand there is one; without a replicate rows are counted in their order. In a wide table
-        the name is a pattern, ``{"estimate": "b_{method}", "lower": "low_{method}_{interval}"}``,
-        of ``{method}``, ``{estimand}`` and ``{interval}``.
+        estimand there is one, an estimand that is called as the column of its estimates; without a
+        replicate rows are counted in their order. In a wide table the name is a pattern,
+        ``{"estimate": "b_{method}", "lower": "low_{method}_{interval}"}``, of ``{method}``,
+        ``{estimand}`` and ``{interval}``.
     truth : float, str or mapping, optional
         The true value, the column that has it, or true values by the levels of a factor or by
         estimand, ``{"estimand": {"slope": 1.0, "intercept": 0.0}}``. By default the column truth
@@ -78,7 +81,7 @@ def import_replicates(
     Results
         A status of a fit is that of its column (a word of `Status`, or true and false for fits that
         converged or not), else ``ok`` with finite estimates and ``not_finite`` without. Where a
-        method lacks a row of a replicate that others have, the fit counts as an ``error``.
+        method lacks a row of a replicate that others have, the fit counts as ``not_finite``.
 
     Raises
     ------
@@ -118,7 +121,7 @@ def import_replicates(
         raise ResultsError(f"{store.folder}: already exists; give another name, or delete it")
     study_record = StudyRecord(study, store)  # refuses what it must before the folder is made
     with store.locked():
-        _store(study_record, imported)
+        _store(study_record, imported, _origin(data))
         while not update_tables(study_record, progress):
             pass
         study_record.close(study.replicates, 0, 0)
@@ -142,7 +145,19 @@ def fitted_elsewhere(data: Any) -> Any:
     raise StudyError("the replicates were imported; there is nothing here that fits them")
 
 
-def _store(study_record: StudyRecord, imported: Imported) -> None:
+def _origin(data: Any) -> dict[str, str]:
+    """Return when a table of replicates was imported, and which file it was."""
+    origin = {"date": datetime.now(UTC).date().isoformat()}
+    if isinstance(data, str | os.PathLike):
+        path = Path(data)
+        origin["file"] = path.name
+        if path.is_file():
+            with path.open("rb") as file:
+                origin["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return origin
+
+
+def _store(study_record: StudyRecord, imported: Imported, origin: dict[str, str]) -> None:
     goals: dict[str, int] = {}
     for (condition, method), answers in imported.answers.items():
         goals[condition.key] = answers.count
@@ -152,4 +167,5 @@ def _store(study_record: StudyRecord, imported: Imported) -> None:
         "replicates": study_record.study.replicates,
         "methods": sorted(study_record.study.methods),
         "goals": goals,
+        "imported": origin,
     }

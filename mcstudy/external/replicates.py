@@ -35,7 +35,7 @@ _WITHOUT_NUMBERS = (Status.ERROR, Status.TIMEOUT, Status.CRASHED, Status.SKIPPED
 """Fits that ended so have no numbers, whatever the table says, as in a run."""
 _TRUTH_VALUES = ("true", "false")
 _USUAL = {"method": "method", "estimand": "estimate"}
-"""What the only method and the only estimand are called where the table names none."""
+"""What the only method and the only estimand are called where no word of the table does."""
 
 
 @dataclass
@@ -103,11 +103,17 @@ def long_rows(
             own[role] = np.nan if column is None else frame[column].to_numpy()
         for role, word in (("method", layout.method), ("estimand", layout.estimand)):
             if word or role not in layout.columns:
-                own[role] = word or _USUAL[role]
+                own[role] = word or _only(role, layout)
             own[role] = [_word(value, role, name) for value in own[role]]
         own["interval"] = layout.interval or DEFAULT_INTERVAL
         made.append(own)
     return pd.concat(made)
+
+
+def _only(role: str, layout: Layout) -> str:
+    """Return what the only method or estimand is called: an estimand as its column, theta."""
+    has_own_column = role == "estimand" and not (layout.method or layout.interval)
+    return layout.columns.get("estimate", _USUAL[role]) if has_own_column else _USUAL[role]
 
 
 def _key(factor: str) -> str:
@@ -172,7 +178,7 @@ def _add_condition(
         answers = _answers(own, count, truths, where)
         absent = np.setdiff1d(np.arange(count), own.index).tolist()
         for row in absent:
-            answers.fail(row, NO_ROW)
+            answers.end(row, Status.NOT_FINITE, NO_ROW)
         if absent:
             imported.notes.append(
                 f"{where}: {len(absent)} of {count} replicates have no row of '{method}'; they "

@@ -47,7 +47,7 @@ def scattered(monkeypatch):
     )
     monkeypatch.setattr("mcstudy.external.group.BUDGET", 1)
     monkeypatch.setattr("mcstudy.external.readers.BATCH", 7)
-    monkeypatch.setattr("mcstudy.external.readers.LARGE_CSV", 0)
+    monkeypatch.setattr("mcstudy.external.csv_files.LARGE_CSV", 0)
     return went
 
 
@@ -332,7 +332,7 @@ def test_identity_by_as_a_text(frame, tmp_path):
 @pytest.mark.parametrize("large", [False, True])
 def test_identity_a_csv_file_with_all_in_quotes(frame, tmp_path, large, monkeypatch):
     if large:
-        monkeypatch.setattr("mcstudy.external.readers.LARGE_CSV", 0)
+        monkeypatch.setattr("mcstudy.external.csv_files.LARGE_CSV", 0)
     frame = pd.concat([frame.assign(replicate=frame["replicate"] + 40 * k) for k in range(500)])
     frame["estimate"] = frame["estimate"].where(frame["replicate"] < 19_500)  # in the last block
     plain_file, quoted = tmp_path / "plain.csv", tmp_path / "quoted.csv"
@@ -346,7 +346,7 @@ def test_identity_a_csv_file_with_all_in_quotes(frame, tmp_path, large, monkeypa
 @pytest.mark.parametrize("large", [False, True])
 def test_contract_a_quoted_na_is_missing_among_numbers_only(tmp_path, large, monkeypatch):
     if large:
-        monkeypatch.setattr("mcstudy.external.readers.LARGE_CSV", 0)
+        monkeypatch.setattr("mcstudy.external.csv_files.LARGE_CSV", 0)
     path = tmp_path / "x.csv"
     path.write_text('method,estimate\n"NA","1"\n"NA","NA"\nNA,"3"\n"",""\n"a","2"\n')
     found = performance(path, truth=0, by="method").query("measure == 'bias'")
@@ -356,7 +356,7 @@ def test_contract_a_quoted_na_is_missing_among_numbers_only(tmp_path, large, mon
 
 
 def test_contract_text_that_a_large_file_has_late_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("mcstudy.external.readers.LARGE_CSV", 0)
+    monkeypatch.setattr("mcstudy.external.csv_files.LARGE_CSV", 0)
     path = tmp_path / "x.csv"
     path.write_text("g,estimate\n" + "1,2\n" * 400_000 + "b,2\n")
     with pytest.raises(MCStudyError, match="column 'g' has 'b', and int64 in the rows above; save"):

@@ -24,7 +24,8 @@ from mcstudy.external.columns import (
     only_truth,
 )
 from mcstudy.external.layouts import NUMBERS, PLACES, ROLES, Layout, layouts_of
-from mcstudy.external.readers import Source, no_numbers, open_source
+from mcstudy.external.readers import open_source
+from mcstudy.external.source import Source, no_numbers
 from mcstudy.grid import RESERVED, Condition
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
@@ -46,20 +46,7 @@ def pvalues(request: Request) -> Any:
     true_nulls = _of_true_nulls(request)
     conditions, note = chosen_conditions(request, cells=true_nulls)
     rows = replicates_of(request, conditions, tests=True)
-    try:
-        limits = replicates_of(request, conditions, intervals=True)
-    except ResultsError:
-        limits = []
-    tested = []
-    for one in rows:
-        own = [other for other in limits if _whose(other) == _whose(one)]
-        null = null_of(request.record.get("null"), one.estimand)
-        if true_nulls is not None and np.isfinite(one.p_value).any():
-            p = finite(one.p_value) if one.truth == null else np.empty(0)
-        else:
-            p = _of_the_truth(one, own, request.level)
-        if len(p):
-            tested.append(replace(one, p_value=p))
+    tested = list(_tested(request, rows, conditions, of_methods=true_nulls is not None))
     if not tested:
         raise ResultsError(
             "pvalues: no method gives a p-value where the null hypothesis is true (the study's "
@@ -100,6 +87,25 @@ def _of_true_nulls(request: Request) -> pd.DataFrame | None:
     keys = zip(levels_by_row(columns_of(tests), factors), tests["estimand"], strict=True)
     kept = [nulls.get(key, False) for key in keys]
     return tests[kept] if any(kept) else None
+
+
+def _tested(
+    request: Request, rows: Sequence[Replicates], conditions: dict[str, str], *, of_methods: bool
+) -> Iterator[Replicates]:
+    """Yield the rows that have p-values of a true hypothesis, `of_methods` where these give any."""
+    try:
+        limits = replicates_of(request, conditions, intervals=True)
+    except ResultsError:
+        limits = []
+    for one in rows:
+        if of_methods and np.isfinite(one.p_value).any():
+            null = null_of(request.record.get("null"), one.estimand)
+            p = finite(one.p_value) if one.truth == null else np.empty(0)
+        else:
+            own = [other for other in limits if _whose(other) == _whose(one)]
+            p = _of_the_truth(one, own, request.level)
+        if len(p):
+            yield replace(one, p_value=p)
 
 
 def _of_the_truth(one: Replicates, limits: Sequence[Replicates], level: float) -> Floats:

@@ -167,22 +167,11 @@ def _methods(results: Reported) -> Part:
     imported = is_imported(study)
     for name in study.get("method_order", study["methods"]):
         source = _sources(results, "method").get(name, {})
-        mark = (study.get("marks") or {}).get(name, {})
         said = [source["said"].rstrip(".")] if source.get("said") else []
-        if imported:
-            terms.append(Term(_in_code(results, name, "method"), f"{said[0]}."))
-            continue
-        said += [_home(source)] if source.get("home") else []
-        said += [f"options {source['options']}"] if source.get("options") and not said[1:] else []
-        packages = [
-            f"{package} {version}"
-            for package, version in mark.items()
-            if package not in (*CODE, "shared", "seed", "python", "mcstudy results")
-        ]
-        said += [f"digest of its code {mark['method']}"] if "method" in mark else []
-        said += [f"with {', '.join(packages)}"] if packages else []
+        if not imported:
+            said += _made_of(source, (study.get("marks") or {}).get(name, {}))
+            code += _code(name, source)
         terms.append(Term(_in_code(results, name, "method"), f"{'; '.join(said)}."))
-        code += _code(name, source)
     level = 100 * float(study.get("level") or LEVEL)
     same = "All methods see the same data sets."
     if imported:
@@ -195,6 +184,20 @@ def _methods(results: Reported) -> Part:
         reference = label(results, study["reference"], "method")
         lines.append(f"The others are compared with {reference}.")
     return Part("Methods", lines, terms=terms, code=code)
+
+
+def _made_of(source: Mapping[str, str], mark: Mapping[str, str]) -> Iterator[str]:
+    """Yield where the code of a method is, its options, its digest and the packages it uses."""
+    if source.get("home"):
+        yield _home(source)
+    elif source.get("options"):
+        yield f"options {source['options']}"
+    if "method" in mark:
+        yield f"digest of its code {mark['method']}"
+    no_packages = (*CODE, "shared", "seed", "python", "mcstudy results")
+    packages = [f"{name} {version}" for name, version in mark.items() if name not in no_packages]
+    if packages:
+        yield f"with {', '.join(packages)}"
 
 
 def _measures(results: Reported) -> Part:

@@ -413,7 +413,7 @@ class Results(Printed):
         from mcstudy.comparison.paired import check_pair
 
         self._check_rows()
-        check_pair(levels_of(self.performance, "method"), method, reference)
+        check_pair(levels_of(self.performance, "method"), method, reference, self.labels)
 
     def _check_rows(self) -> None:
         if self._keep != "rows":

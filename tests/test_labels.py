@@ -171,3 +171,5 @@ def test_contract_the_label_of_a_measure_is_answered_with_the_name(study_file, t
     results = run(study_file(SAID), tmp_path, jobs=1, quiet=True)
     with pytest.raises(ResultsError, match="'hit rate' is a label; write coverage"):
         results.table("hit rate")
+    with pytest.raises(ResultsError, match="'sample mean' is a label; write average"):
+        results.compare("jittered", "sample mean")

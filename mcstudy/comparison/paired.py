@@ -40,7 +40,7 @@ from mcstudy.comparison.paired_measures import (
     width_difference,
 )
 from mcstudy.errors import ResultsError
-from mcstudy.labels import label
+from mcstudy.labels import Labels, label
 from mcstudy.measure import LEVEL, REJECTION, Measured, alphas_of, null_of, rejection_at
 from mcstudy.simulation.validation import TEST
 from mcstudy.storage.table_set import read_table
@@ -483,10 +483,13 @@ def _alone(method: str, reference: str, own: Mapping[str, set[str]]) -> Iterator
         )
 
 
-def check_pair(known: Sequence[str], method: str, reference: str) -> None:
+def check_pair(known: Sequence[str], method: str, reference: str, labels: Labels) -> None:
     """Raise ResultsError unless both are methods of the results, and two of them."""
+    of_label = {label(labels, name, "method"): name for name in known}
     for name in (method, reference):
         if name not in known:
+            if name in of_label:
+                raise ResultsError(f"{name!r} is a label; write {of_label[name]}")
             meant = suggestion(name, known)
             raise ResultsError(f"no method {name!r}{meant} here; there are {', '.join(known)}")
     if method == reference:

@@ -231,7 +231,7 @@
   });
 
   // The table of all numbers: a row for each condition, method, estimand and interval.
-  const KINDS = [["interval", "of intervals"], ["estimate", "of estimates"], ["fits", "how the fits ended"], ["pair", "differences of methods"]];
+  const KINDS = [["interval", "of intervals and tests"], ["estimate", "of estimates"], ["fits", "how the fits ended"], ["pair", "differences of methods"]];
   const STEP = 200; // rows that are added at a time
   let shown = STEP;
   let sorted = null;

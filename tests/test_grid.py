@@ -60,7 +60,7 @@ def test_contract_texts_that_look_alike_stay_apart():
         (lambda: grid(a="normal"), r"a='normal' is not a list of levels; write a=\[...\]"),
         (lambda: grid(a=3), "is not a list of levels"),
         (lambda: grid(a=np.array(3)), r"a=array\(3\) is not a list of levels"),
-        (lambda: grid(a=[1]).where(bool), "the arguments of <class 'bool'> cannot be read"),
+        (lambda: grid(a=[1]).where(min), "the arguments of <built-in function min> cannot be read"),
         (lambda: grid(method=[1]), "cannot be called 'method'"),
         (lambda: grid(a=[1]) + grid(b=[1]), "'a', 'b' on one side of a '\\+' only"),
         (lambda: grid(a=[1]) + grid(a=[1], b=[2]), "'b' on one side"),

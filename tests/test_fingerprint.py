@@ -118,6 +118,109 @@ CHANGES = [
         "ddof",
         "axis",
     ),
+    (
+        "a function that a formula names",
+        "def center(v): return v - v.mean()\n"
+        "def m(x):\n    return {'mean': Estimate(x.fit('y ~ center(x)'))}\n",
+        "v.mean()",
+        "v.max()",
+    ),
+    (
+        "a constant in a formula of a global list",
+        "K = 2\nTEXTS = ['y ~ 1', 'y ~ bs(x, K)']\n"
+        "def m(x):\n    return [x.fit(text) for text in TEXTS]\n",
+        "K = 2",
+        "K = 3",
+    ),
+    (
+        "a variable that a global formula names",
+        "TEXT = 'y ~ low + high'\n"
+        "def m(x):\n    low, high = x.min(), x.max()\n    return x.fit(TEXT)\n",
+        "low, high = ",
+        "high, low = ",
+    ),
+    (
+        "a variable that the formula of a default names",
+        "def f(x, text='a - b'):\n    a, b = x.min(), x.max()\n    return x.fit(text)\n"
+        + mean_of("f(x)"),
+        "a, b = ",
+        "b, a = ",
+    ),
+    (
+        "a function chosen by a name that is put together",
+        "def fit_a(v): return v.mean()\n"
+        "def m(x):\n    return {'mean': Estimate(globals()['fit_' + 'a'](x))}\n",
+        "v.mean()",
+        "v.max()",
+    ),
+    (
+        "a function of the module itself, by its name",
+        "def fit_a(v): return v.mean()\n"
+        "def m(x):\n    import sys\n    return getattr(sys.modules[__name__], 'fit_a')(x)\n",
+        "v.mean()",
+        "v.max()",
+    ),
+    (
+        "a module that is imported by a text",
+        "import importlib\ndef m(x):\n    return importlib.import_module('helper').f(x)\n",
+        "+ 0",
+        "+ 1",
+        {"helper.py": "def f(x): return x.mean() + 0\n"},
+    ),
+    ("a global with two underscores", "__alpha = 1\n" + mean_of("__alpha"), "= 1", "= 2"),
+    (
+        "a function of a module with two underscores",
+        "import helper\n" + mean_of("vars(helper)['__f'](x)"),
+        "+ 0",
+        "+ 1",
+        {"helper.py": "def __f(x): return x.mean() + 0\n"},
+    ),
+    ("an attribute called _abc_", "class M:\n    _abc_k = 1\n" + mean_of("M._abc_k"), "= 1", "= 2"),
+    ("a view of a dict", "W = {'a': 1.0}.values()\n" + mean_of("sum(W)"), "1.0", "2.0"),
+    (
+        "a kind of property of one's own",
+        "class lazy(property): pass\nclass M:\n    @lazy\n    def k(self): return 1\n"
+        + mean_of("M().k"),
+        "return 1",
+        "return 2",
+    ),
+    (
+        "the order of the arguments of a partial",
+        "def f(x, **c): return list(c.values())[0]\nF = functools.partial(f, a=1, b=2)\n"
+        + mean_of("F(x)"),
+        "a=1, b=2",
+        "b=2, a=1",
+    ),
+    (
+        "another method of one function name",
+        "def of(k):\n    def fit(self, x): return k\n    return fit\n"
+        "class M:\n    fit, other = of(1), of(2)\nF = M().fit\n" + mean_of("F(x)"),
+        "M().fit",
+        "M().other",
+    ),
+    (
+        "what a field of a dataclass is told",
+        "@dataclasses.dataclass\nclass M:\n"
+        "    k: int = dataclasses.field(default=0, metadata={'weight': 1})\n"
+        + mean_of("dataclasses.fields(M)[0].metadata['weight']"),
+        "'weight': 1",
+        "'weight': 2",
+    ),
+    (
+        "an option of a wrapped function",
+        "def f(v): return v\nF = functools.wraps(f)(np.vectorize(f, otypes=[float]))\n"
+        + mean_of("F(x)"),
+        "otypes=[float]",
+        "otypes=[int]",
+    ),
+    (
+        "a proxy that cannot be pickled",
+        "class Proxy:\n    __slots__ = ('__wrapped__',)\n"
+        "    def __reduce_ex__(self, protocol): raise NotImplementedError\n"
+        "P = Proxy()\nP.__wrapped__ = lambda x: x.mean()\n" + mean_of("P.__wrapped__(x)"),
+        "x.mean()",
+        "x.max()",
+    ),
     ("a variable in a text", "def m(x):\n    qq = 1\n    return eval('qq')\n", "qq = 1", "zz = 1"),
     (
         "a variable in one of several texts",
@@ -555,6 +658,18 @@ NO_CHANGES = [
         "return 2",
     ),
     ("a variable of that name", "k = 1\ndef m(x):\n    k = 0\n    return k\n", "k = 1", "k = 2"),
+    (
+        "a word that is no formula",
+        "def k(): return 1\n" + mean_of("x['k']"),
+        "return 1",
+        "return 2",
+    ),
+    (
+        "a text that speaks of the study",
+        "def m(x):\n    raise ValueError('no study of this')\ndef old(): return 1\n",
+        "return 1",
+        "return 2",
+    ),
     ("a docstring comes", "def m(x):\n    'old'\n    return None\n", "    'old'\n", ""),
     ("a class's docstring", "class M:\n    'old'\n    k = 1\n" + mean_of("M.k"), "'old'", "'new'"),
     ("a docstring inside", "def m(x):\n    def g(): 'old'\n    g()\n", "'old'", "'new'"),

@@ -29,6 +29,9 @@ def rejects(p_value):
     return p_value <= 0.05
 
 
+ORDER = [("squared", squared), ("root", root)]
+
+
 def interval(sample, shrink):
     se = sample.std(ddof=1) / len(sample) ** 0.5
     mean = shrink * sample.mean()
@@ -198,6 +201,14 @@ def test_contract_shares_that_are_1_have_limits_and_ratios_of_noise_are_missing(
     assert (own_row["lower"], own_row["upper"]) == (ours["lower"], ours["upper"])
     assert ours["lower"] < 0 < ours["upper"]
     assert np.isnan(table.loc["noise_ratio", "value"])
+
+
+def test_contract_tables_follow_the_order_of_the_measures(tmp_path):
+    one, other = map(dict, (ORDER, ORDER[::-1]))
+    run(study(measures=one, replicates=5), tmp_path / "a", jobs=1, quiet=True)
+    again = run(study(measures=other, replicates=5), tmp_path / "a", jobs=1, quiet=True)
+    anew = run(study(measures=other, replicates=5), tmp_path / "b", jobs=1, quiet=True)
+    assert again.digests() == anew.digests()
 
 
 def test_contract_an_influence_of_another_length_is_said(tmp_path, capsys):

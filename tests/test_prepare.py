@@ -73,6 +73,27 @@ def test_contract_its_code_is_part_of_the_study(tmp_path):
         run(other, tmp_path, jobs=1, quiet=True)
 
 
+def test_contract_what_older_code_has_prepared_is_not_used_again(tmp_path):
+    """Nor the true values that it has simulated, of a study that a session runs twice."""
+    level = [2.0]
+    study = Study(
+        name="session",
+        simulate=lambda rng, *, n, prepared: rng.normal(prepared, 1.0, size=n),
+        estimands=lambda rng, *, n: {"mean": level[0] + 0.0 * rng.normal()},
+        methods={"mean": lambda x: {"mean": Estimate(x.mean())}},
+        conditions=grid(n=[5]),
+        replicates=20,
+        seed=1,
+        prepare=lambda *, n: level[0],
+    )
+    run(study, tmp_path / "a", jobs=1, quiet=True)
+    level[0] = 50.0
+    again = run(study, tmp_path / "a", jobs=1, changed="discard", quiet=True)
+    assert again.estimates["truth"].eq(50.0).all()
+    anew = run(dataclasses.replace(study), tmp_path / "b", jobs=1, quiet=True)
+    assert again.digests() == anew.digests()
+
+
 def test_contract_nothing_can_write_to_what_is_shared(tmp_path):
     def writes(y, prepared):
         prepared["x"][0, 0] = 9.0

@@ -10,6 +10,7 @@ files and cells. Of what is installed it has the names; the versions stand in th
 from __future__ import annotations
 
 import copyreg
+import dataclasses
 import dis
 import functools
 import gc
@@ -30,6 +31,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 
 from mcstudy.loader import OURS, file_of, is_installed, is_installed_package
+from mcstudy.study import Study
 
 T = TypeVar("T")
 
@@ -43,8 +45,16 @@ _LABELS = frozenset(
     {"__module__", "__name__", "__qualname__", "__doc__", "__dict__", "__weakref__"}
     | {"__annotations__", "__orig_bases__", "__parameters__"}
     | {"__firstlineno__", "__static_attributes__", "__slotnames__"}
+    | {"__dataclass_params__", "_abc_impl"}
 )
-_PREFIXES_OF_LABELS = ("_abc_", "__annot", "__dataclass")
+_PREFIX_OF_LABELS = "__annot"
+# What Python itself puts into a module.
+_OF_MODULES = _LABELS | {
+    *("__file__", "__path__", "__cached__", "__spec__", "__loader__", "__package__"),
+    *("__builtins__", "__warningregistry__", "__all__"),
+}
+_OF_FIELDS = ("name", "default", "default_factory", "init", "compare", "kw_only", "metadata")
+_VIEWS = {type({}.keys()), type({}.values()), type({}.items())}
 # These cannot be pickled, and their functions are not in their dict.
 _HELD = {
     property: ("fget", "fset", "fdel"),
@@ -60,6 +70,8 @@ _PREPARES = frozenset({"EXTENDED_ARG", "MAKE_CELL", "COPY_FREE_VARS"})
 _FLAGS = 0x3AC  # *args, **kwargs, generators, coroutines: those of inspect.CO_* that callers notice
 # Whoever calls one of these can see what the variables are called.
 _LOOKS_AT_NAMES = {"locals", "vars", "dir", "eval", "exec", "globals", "_getframe", "currentframe"}
+_LOOKS_AT_GLOBALS = {"globals", "eval", "exec"}
+_IMPORTS_BY_NAME = {"import_module", "__import__"}
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -71,8 +83,9 @@ class Fingerprint(pickle.Pickler):
     """The digest of a value and of all that it refers to.
 
     Of a function that is called by us, `by_position` says how many arguments it gets without their
-    names. `within` is the fingerprint of a set of which this is an element: what was met there is
-    known.
+    names. With `reads_texts` what a text names counts: a function of the module in a formula. A
+    study that is sent to its workers as a pickle has not all of that there. `within` is the
+    fingerprint of a set of which this is an element: what was met there is known.
 
     Attributes
     ----------
@@ -86,7 +99,12 @@ class Fingerprint(pickle.Pickler):
     """
 
     def __init__(
-        self, thing: Any, *, by_position: int = 0, within: Fingerprint | None = None
+        self,
+        thing: Any,
+        *,
+        by_position: int = 0,
+        reads_texts: bool = False,
+        within: Fingerprint | None = None,
     ) -> None:
         digest = hashlib.sha256()
         super().__init__(cast(Any, types.SimpleNamespace(write=digest.update)), protocol=4)
@@ -96,6 +114,7 @@ class Fingerprint(pickle.Pickler):
         self.references: dict[str, Any] = within.references if within else {}
         self._numbers: dict[int, tuple[int, Any]] = dict(within._numbers) if within else {}
         self._place: tuple[str, str] = within._place if within else ("", "")
+        self._reads_texts: bool = within._reads_texts if within else reads_texts
         self._called, self._by_position = thing, by_position
         self._ahead: deque[tuple[Any, tuple[str, str]]] = deque()
         self.dump(thing)
@@ -166,12 +185,16 @@ class Fingerprint(pickle.Pickler):
             return b"class", kind, thing.__bases__, _compiled(thing), *_named(vars(thing))
         if issubclass(kind, ModuleType):
             self._place = _place(vars(thing))
-            own = {name: held for name, held in vars(thing).items() if not name.startswith("__")}
-            return b"module", *_named(own)
+            return b"module", *_named(_own(vars(thing)))
         if kind is types.MethodType:
             holder, name = thing.__self__, _get(thing.__func__, "__name__", str)
-            known = _get(holder if isinstance(holder, type) else type(holder), name, object)
-            return b"method", thing.__func__ if known is None else name, holder
+            known: Any = _get(holder if isinstance(holder, type) else type(holder), name, object)
+            is_its_own = getattr(known, "__func__", known) is thing.__func__
+            return b"method", name if is_its_own else thing.__func__, holder
+        if kind is dataclasses.Field:
+            return b"field", *(getattr(thing, name) for name in _OF_FIELDS)
+        if kind in _VIEWS:
+            return b"view", *thing
         if kind is np.ufunc:  # made by np.frompyfunc
             return b"ufunc", *gc.get_referents(thing)
         return _object(thing)
@@ -187,21 +210,31 @@ class Fingerprint(pickle.Pickler):
             name = self._installed(f"{place[1]}.{code.co_qualname}")
             return b"function", name, tuple(held.values()), attributes
         self._place = place
-        scope = _Scope(code, by_position=self._by_position if function is self._called else 0)
+        texts = list(_texts(function, held))
+        spoken = frozenset(word for text in texts for word in _WORD.findall(text))
+        scope = _Scope(
+            code, by_position=self._by_position if function is self._called else 0, spoken=spoken
+        )
         does = _code(code, scope)
         known = tuple(held[name] for name in scope.names if name in held)
         defaults = function.__defaults__, *sorted((function.__kwdefaults__ or {}).items())
-        return b"function", does, known, defaults, attributes, tuple(_referred(function))
+        referred = [
+            *_referred(function),
+            *(_named_in(function, texts) if self._reads_texts else ()),
+        ]
+        return b"function", does, known, defaults, attributes, tuple(referred)
 
 
 def _object(thing: Any) -> tuple[Any, ...]:
     """Return the class of an object and its state, as it would be copied or pickled."""
     kind, attributes = type(thing), _get(thing, "__dict__", dict)
     if kind is functools.partial:
-        given = sorted(thing.keywords.items())
-        return b"partial", thing.func, thing.args, *given, *_named(attributes)
+        return b"partial", thing.func, thing.args, thing.keywords, *_named(attributes)
     if "__wrapped__" in attributes and is_installed(kind.__module__):
-        return b"wrapper", kind, attributes["__wrapped__"]
+        options = {key: value for key, value in attributes.items() if _is_option(value)}
+        return b"wrapper", kind, attributes["__wrapped__"], *_named(options)
+    if held := [getattr(thing, name) for base in kind.__mro__ for name in _HELD.get(base, ())]:
+        return b"holder", kind, *held, *_named(attributes)
     name = None
     try:
         reduce = copyreg.dispatch_table.get(kind)
@@ -211,8 +244,17 @@ def _object(thing: Any) -> tuple[Any, ...]:
         name = reduced
     except Exception:  # noqa: BLE001 - what cannot be pickled is known by its class and attributes
         pass
-    held = [getattr(thing, name) for name in _HELD.get(kind, ())]
+    # A decorated function of wrapt has them, though not in its dict.
+    held = [_get(thing, name, object) for name in ("__wrapped__", "_self_wrapper")]
     return b"opaque", kind, name, _compiled(thing), *held, *_named(attributes)
+
+
+def _is_option(value: Any) -> bool:
+    """Return whether a value is a setting, such as a compiler's, and no memo of calls."""
+    held = value.values() if type(value) is dict else value
+    if type(value) in (dict, list, tuple):
+        return bool(held) and all(map(_is_option, held))
+    return type(value) in (str, bool, int, float) or isinstance(value, np.dtype)
 
 
 def _state(
@@ -235,8 +277,17 @@ def _array(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
 def _named(members: Mapping[Any, Any]) -> Iterator[Any]:
     """Yield names and values in the order of the names, without what is only a label."""
     for name, member in sorted(((str(k), v) for k, v in members.items()), key=lambda pair: pair[0]):
-        if name not in _LABELS and not name.startswith(_PREFIXES_OF_LABELS):
+        if name not in _LABELS and not name.startswith(_PREFIX_OF_LABELS):
             yield from (name.encode(errors="backslashreplace"), member)
+
+
+def _own(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a module defines; the study itself has marks of its own."""
+    return {
+        name: held
+        for name, held in namespace.items()
+        if name not in _OF_MODULES and not isinstance(held, Study)
+    }
 
 
 def _place(namespace: Mapping[str, Any]) -> tuple[str, str]:
@@ -349,10 +400,16 @@ class _Scope:
     so do variables that are spoken of.
     """
 
-    def __init__(self, code: CodeType, outer: _Scope | None = None, by_position: int = 0) -> None:
+    def __init__(
+        self,
+        code: CodeType,
+        outer: _Scope | None = None,
+        by_position: int = 0,
+        spoken: frozenset[str] = frozenset(),
+    ) -> None:
         self.free, self.outer = code.co_freevars, outer
         self.depth: int = outer.depth + 1 if outer else 0
-        self.spoken: frozenset[str] = outer.spoken if outer else _spoken(code)
+        self.spoken: frozenset[str] = outer.spoken if outer else spoken | _looked_at(code)
         nameless = min(max(by_position, code.co_posonlyargcount), code.co_argcount)
         self.arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         self.names: dict[str, str] = {}
@@ -369,17 +426,58 @@ class _Scope:
         return self.names.setdefault(name, name if keeps else number)
 
 
-def _spoken(code: CodeType) -> frozenset[str]:
-    """Return the words in the texts of a function, since a formula may name a variable.
-
-    All its variables where something looks at their names.
-    """
+def _looked_at(code: CodeType) -> frozenset[str]:
+    """Return all variables of a function where something looks at their names, else none."""
     every = _all_code(code)
-    if any(not _LOOKS_AT_NAMES.isdisjoint(each.co_names) for each in every):
-        return frozenset(n for c in every for n in (*c.co_varnames, *c.co_cellvars, *c.co_freevars))
+    if all(_LOOKS_AT_NAMES.isdisjoint(each.co_names) for each in every):
+        return frozenset()
+    return frozenset(n for c in every for n in (*c.co_varnames, *c.co_cellvars, *c.co_freevars))
+
+
+def _texts(function: FunctionType, held: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the texts that a function works with, since a formula may name a variable.
+
+    They are its own, those of its defaults, of what it holds and of the globals that it uses.
+    """
+    every = _all_code(function.__code__)
     constants = [step.argument for c in every for step in _steps(c) if step.kind == "constant"]
-    flat = chain.from_iterable(c if isinstance(c, tuple | frozenset) else (c,) for c in constants)
-    return frozenset(word for text in flat if isinstance(text, str) for word in _WORD.findall(text))
+    used = {name for code in every for name in code.co_names} & function.__globals__.keys()
+    of_globals = [function.__globals__[name] for name in sorted(used)]
+    given = (function.__defaults__, function.__kwdefaults__)
+    yield from _texts_in([*constants, *given, *held.values(), *of_globals])
+
+
+def _texts_in(things: Iterable[Any], depth: int = 3) -> Iterator[str]:
+    """Yield the texts among some things and in the containers there, down to a depth."""
+    for thing in things:
+        if type(thing) is str:
+            yield thing
+        elif depth and type(thing) in (tuple, list, set, frozenset):
+            yield from _texts_in(thing, depth - 1)
+        elif depth and type(thing) is dict:
+            yield from _texts_in(chain.from_iterable(thing.items()), depth - 1)
+
+
+def _named_in(function: FunctionType, texts: Iterable[str]) -> Iterator[Any]:
+    """Yield what texts name of a function's module: ``"y ~ center(x)"`` its function `center`.
+
+    A text that is one word is no formula. All of the module where a name may be put together.
+    """
+    own, every = _own(function.__globals__), _all_code(function.__code__)
+    steps = [step for code in every for step in _steps(code)]
+    if any(
+        step.argument in _LOOKS_AT_GLOBALS if step.kind == "global" else step.argument == "modules"
+        for step in steps
+        if step.opname.startswith("LOAD")
+    ):
+        yield from _named(own)
+    words = {word for text in texts if not text.isidentifier() for word in _WORD.findall(text)}
+    yield from _named({name: own[name] for name in words & own.keys()})
+    if any(not _IMPORTS_BY_NAME.isdisjoint(code.co_names) for code in every):
+        package = function.__globals__.get("__package__") or ""
+        dotted = {text for text in texts if all(part.isidentifier() for part in text.split("."))}
+        modules = {text: _module(text, package) for text in dotted}
+        yield from _named({k: m for k, m in modules.items() if isinstance(m, ModuleType)})
 
 
 def _code(code: CodeType, scope: _Scope) -> tuple[Any, ...]:
@@ -408,7 +506,7 @@ def _referred(function: FunctionType) -> Iterator[Any]:
     imports = dict(_imports(function))
     for kind, known in (("global", imports | function.__globals__), ("variable", imports)):
         for name, *attributes in sorted(set(_chains(function.__code__, kind, known))):
-            if not name.startswith("__"):
+            if name not in _OF_MODULES:
                 yield ".".join([name, *attributes]).encode()
                 found, left = known[name], deque(attributes)
                 while left and isinstance(found, ModuleType) and not is_installed(found.__name__):

@@ -45,6 +45,9 @@ class StudyRecord:
         self.study = study
         self.store = store
         self._started, self._begun = datetime.now(UTC), time.monotonic()
+        # What the code of before has prepared and simulated, if the study was run already.
+        study.prepared_by_condition.clear()
+        study.simulated.clear()
         self.marks = method_marks(study)
         self.repaired, self._wrote = "", False
         self._record = self._record_of(store)
@@ -268,7 +271,7 @@ class StudyRecord:
 
     def measures_digest(self, made_of: str) -> str:
         """Return the digest of all that the measures and comparisons are made of."""
-        return digest([made_of, measures_record(self.study), BUILT_IN])
+        return digest([made_of, measures_record(self.study), [*self.study.measures], BUILT_IN])
 
     def outdate_tables(self) -> None:
         """Write down that rows change, before they do: the same replicates may get other rows."""

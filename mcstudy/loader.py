@@ -141,14 +141,12 @@ def _look_around(folder: Path) -> None:
     or from before an edit. What is installed comes first all the same.
     """
     neighbours = _neighbours(folder, {name.partition(".")[0] for name in sys.modules})
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] not in neighbours:
-            continue
-        path = file_of(module)
-        # A test beside the study that loads it at its top is still being imported itself.
-        at_work = getattr(getattr(module, "__spec__", None), "_initializing", False)
-        if path is None or path.endswith((".so", ".pyd")) or at_work or is_installed_path(path):
-            continue
+    old = [
+        name
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in neighbours and _is_read_anew(module)
+    ]
+    for name in old:
         del sys.modules[name]
     importlib.invalidate_caches()
     _Finder.folder = str(folder)
@@ -157,6 +155,16 @@ def _look_around(folder: Path) -> None:
         sys.meta_path.insert(places[0] if places else len(sys.meta_path), _Finder)
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
+
+
+def _is_read_anew(module: ModuleType) -> bool:
+    """Return whether a module can be imported again; one of compiled code cannot."""
+    path = file_of(module)
+    # A test beside the study that loads it at its top is still being imported itself.
+    at_work = getattr(getattr(module, "__spec__", None), "_initializing", False)
+    return not (
+        path is None or path.endswith((".so", ".pyd")) or at_work or is_installed_path(path)
+    )
 
 
 def _neighbours(folder: Path, names: Collection[str]) -> set[str]:
@@ -168,7 +176,7 @@ def _neighbours(folder: Path, names: Collection[str]) -> set[str]:
         top
         for top in names
         if (f"{top}.py" in there and (folder / f"{top}.py").exists())
-        or (top in there and any((folder / top).glob("*.py")))
+        or (top in there and any((folder / top).rglob("*.py")))
     } - {OURS, "__main__"}
 
 

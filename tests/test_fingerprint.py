@@ -817,11 +817,17 @@ def test_contract_marks_are_the_same_in_every_process_and_folder(tmp_path):
 
 
 def test_contract_neighbours_are_read_anew_at_each_load(tmp_path):
-    for number, imports in enumerate(("from helper import f", "import helper; f = helper.f")):
+    for number, (imports, file) in enumerate(
+        (
+            ("from helper import f", "helper.py"),
+            ("import helper; f = helper.f", "helper.py"),
+            ("from of.folders.alone import f", "of/folders/alone.py"),
+        )
+    ):
         results = tmp_path / str(number)
-        path = written(tmp_path, f"{imports}\n{mean_of('f(x)')}", {"helper.py": FIVE}.items())
+        path = written(tmp_path, f"{imports}\n{mean_of('f(x)')}", {file: FIVE}.items())
         assert set(run(path, results, jobs=1, quiet=True).estimates.estimate) == {5.0}
-        (tmp_path / "helper.py").write_text(FIVE.replace("5", "6"))
+        (tmp_path / file).write_text(FIVE.replace("5", "6"))
         with pytest.raises(MCStudyError, match="the code of method 'm'"):
             run(path, results, replicates=30, jobs=1, quiet=True)
         anew = run(path, results, jobs=1, changed="discard", replicates=30, quiet=True)

@@ -1,0 +1,173 @@
+"""What a function refers to: globals, modules that it imports, what its formulas name."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import resolve_name
+from itertools import chain
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, TypeVar
+
+from mcstudy.loader import is_installed, is_installed_package
+from mcstudy.storage.bytecode import LABELS, all_code, steps_of
+from mcstudy.study import Study
+
+T = TypeVar("T")
+
+# What Python itself puts into a module.
+_OF_MODULES = LABELS | {
+    *("__file__", "__path__", "__cached__", "__spec__", "__loader__", "__package__"),
+    *("__builtins__", "__warningregistry__", "__all__"),
+}
+_PREFIX_OF_LABELS = "__annot"
+_LOOKS_AT_GLOBALS = {"globals", "eval", "exec"}
+_IMPORTS_BY_NAME = {"import_module", "__import__"}
+WORD = re.compile(r"[^\W\d]\w*")
+
+
+class InstalledName(str):
+    """The name of an installed module that is perhaps not imported yet."""
+
+
+def texts_of(function: FunctionType, held: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the texts that a function works with, since a formula may name a variable.
+
+    They are its own, those of its defaults, of what it holds and of the globals that it uses.
+    """
+    every = all_code(function.__code__)
+    constants = [step.argument for c in every for step in steps_of(c) if step.kind == "constant"]
+    used = {name for code in every for name in code.co_names} & function.__globals__.keys()
+    of_globals = [function.__globals__[name] for name in sorted(used)]
+    given = (function.__defaults__, function.__kwdefaults__)
+    yield from _texts_in([*constants, *given, *held.values(), *of_globals])
+
+
+def _texts_in(things: Iterable[Any], depth: int = 3) -> Iterator[str]:
+    """Yield the texts among some things and in the containers there, down to a depth."""
+    for thing in things:
+        if type(thing) is str:
+            yield thing
+        elif depth and type(thing) in (tuple, list, set, frozenset):
+            yield from _texts_in(thing, depth - 1)
+        elif depth and type(thing) is dict:
+            yield from _texts_in(chain.from_iterable(thing.items()), depth - 1)
+
+
+def named_in(function: FunctionType, texts: Iterable[str]) -> Iterator[Any]:
+    """Yield what texts name of a function's module: ``"y ~ center(x)"`` its function `center`.
+
+    A text that is one word is no formula. All of the module where a name may be put together.
+    """
+    own, every = own_names(function.__globals__), all_code(function.__code__)
+    steps = [step for code in every for step in steps_of(code)]
+    if any(
+        step.argument in _LOOKS_AT_GLOBALS if step.kind == "global" else step.argument == "modules"
+        for step in steps
+        if step.opname.startswith("LOAD")
+    ):
+        yield from named(own)
+    words = {word for text in texts if not text.isidentifier() for word in WORD.findall(text)}
+    yield from named({name: own[name] for name in words & own.keys()})
+    if any(not _IMPORTS_BY_NAME.isdisjoint(code.co_names) for code in every):
+        package = function.__globals__.get("__package__") or ""
+        dotted = {text for text in texts if all(part.isidentifier() for part in text.split("."))}
+        modules = {text: _module(text, package) for text in dotted}
+        yield from named({k: m for k, m in modules.items() if isinstance(m, ModuleType)})
+
+
+def referred(function: FunctionType) -> Iterator[Any]:
+    """Yield what a function looks up outside itself, in the order of the names it uses.
+
+    Of a module of the user's own only what is used: the attributes, followed to the first that is
+    no such module. A module that is used in any other way, too, is yielded itself.
+    """
+    imports = dict(_imports(function))
+    for kind, known in (("global", imports | function.__globals__), ("variable", imports)):
+        for name, *attributes in sorted(set(_chains(function.__code__, kind, known))):
+            if name not in _OF_MODULES:
+                yield ".".join([name, *attributes]).encode()
+                found, left = known[name], deque(attributes)
+                while left and isinstance(found, ModuleType) and not is_installed(found.__name__):
+                    found = attribute(found, left.popleft(), object)
+                yield found
+
+
+def _chains(code: CodeType, kind: str, known: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield each use of a known name, with the attributes that are taken from it at once.
+
+    ``np.linalg.norm(x)`` gives ``("np", "linalg", "norm")``; a module that is passed on whole gives
+    its name alone.
+    """
+    for each in all_code(code):
+        names: tuple[str, ...] = ()
+        for step in steps_of(each):
+            if names and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                names = (*names, step.argument)
+                continue
+            if names:
+                yield names
+            begins = step.kind == kind and step.opname.startswith("LOAD") and step.argument in known
+            names = (step.argument,) if begins else ()
+
+
+def _imports(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the names that import statements in a function bind, and what they bind to them."""
+    package = function.__globals__.get("__package__") or ""
+    for steps in map(steps_of, all_code(function.__code__)):
+        module, found, several = None, None, False
+        for place, (opname, _, argument) in enumerate(steps):
+            if opname == "IMPORT_NAME":
+                level, members = (step.argument for step in steps[place - 2 : place])
+                module, several = _module("." * level + argument, package), bool(members)
+                # `import a.b` binds a, save where an `as` has it take b from a.
+                found = module if several else _module(argument.partition(".")[0], "")
+            elif opname == "IMPORT_FROM" and isinstance(module, ModuleType):
+                if several and argument not in vars(module):  # a module that nobody imported yet
+                    _module(f"{module.__name__}.{argument}", "")
+                found = attribute(module, argument, object) if several else module
+            elif opname.startswith("STORE") and module is not None:
+                yield argument, found
+                module = module if several else None
+            elif opname == "POP_TOP" and several:
+                module = None
+
+
+def _module(name: str, package: str) -> Any:
+    """Return the module of an import statement; of an installed one its name, not imported."""
+    try:
+        name = resolve_name(name, package)
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names or is_installed_package(top):
+            return InstalledName(name)
+        return importlib.import_module(name)
+    except Exception:  # noqa: BLE001 - the function's own import will say what is wrong
+        return b"absent"
+
+
+def own_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a module defines; the study itself has marks of its own."""
+    return {
+        name: held
+        for name, held in namespace.items()
+        if name not in _OF_MODULES and not isinstance(held, Study)
+    }
+
+
+def named(members: Mapping[Any, Any]) -> Iterator[Any]:
+    """Yield names and values in the order of the names, without what is only a label."""
+    for name, member in sorted(((str(k), v) for k, v in members.items()), key=lambda pair: pair[0]):
+        if name not in LABELS and not name.startswith(_PREFIX_OF_LABELS):
+            yield from (name.encode(errors="backslashreplace"), member)
+
+
+def attribute(thing: Any, name: str, kind: type[T]) -> T:
+    """Return an attribute if it is of this kind, else an empty one: objects may answer anything."""
+    try:
+        found = getattr(thing, name, None)
+    except Exception:  # noqa: BLE001 - a user's __getattr__ may raise anything
+        found = None
+    return found if isinstance(found, kind) else kind()

@@ -443,6 +443,12 @@ CHANGES = [
         {"helper.py": "def f(v): return v + 0\n"},
     ),
     ("a dict's get", "LOOK = {5: 1.0}.get\n" + mean_of("LOOK(5)"), "1.0", "2.0"),
+    (
+        "how an array lies in memory",
+        "W = np.ones((5, 2))[:, 0]\n" + mean_of("x @ W"),
+        "[:, 0]",
+        "[:, 0].copy()",
+    ),
     ("a view of bytes", "V = memoryview(b'old')\n" + mean_of("V[0]"), "b'old'", "b'new'"),
     ("an array's dot", "DOT = np.array([1.0, 2]).dot\n" + mean_of("DOT(x)"), "[1.0", "[3.0"),
     (

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
+import numpy as np
 
+from mcstudy.arrays import laid_out, layout_of
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.loader import OURS, file_of, is_installed_path, load_study
 from mcstudy.storage.provenance import reference_digests
@@ -70,7 +74,9 @@ def pack(study: Study, *, with_files: bool = False) -> StudyPayload:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return StudyPayload(None, pickled=cloudpickle.dumps((study, reference_digests(study))))
+        pickled = io.BytesIO()
+        _Pickler(pickled).dump((study, reference_digests(study)))
+        return StudyPayload(None, pickled=pickled.getvalue())
     except Exception as error:
         raise StudyError(
             f"{study.name}: cannot be sent to worker processes ({type(error).__name__}: {error}); "
@@ -79,6 +85,16 @@ def pack(study: Study, *, with_files: bool = False) -> StudyPayload:
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no annotations
+    """Sends arrays as they lie in memory, on which the last bits of their sums depend."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how a view with gaps is made again; else what cloudpickle returns."""
+        if type(obj) is np.ndarray and obj.size and not (obj.flags.forc or obj.dtype.hasobject):
+            return laid_out, (np.ascontiguousarray(obj), layout_of(obj))
+        return super().reducer_override(obj)
 
 
 def unpack(payload: StudyPayload) -> Study:

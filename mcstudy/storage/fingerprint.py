@@ -26,6 +26,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from mcstudy.arrays import layout_of
 from mcstudy.loader import OURS, file_of, is_installed
 from mcstudy.storage.bytecode import Scope, code_parts
 from mcstudy.storage.references import (
@@ -248,7 +249,9 @@ def _array(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
     order: Any = "F" if array.flags.fnc else "C"
     content = array.ravel(order).view(np.uint8).data if array.nbytes else b""
     digest = hashlib.sha256(content).digest()
-    return b"array", array.shape, str(array.dtype).encode(), order.encode(), digest
+    has_gaps = array.size and not array.flags.forc
+    layout = layout_of(array) if has_gaps else order.encode()
+    return b"array", array.shape, str(array.dtype).encode(), layout, digest
 
 
 def _place(namespace: Mapping[str, Any]) -> tuple[str, str]:

@@ -194,7 +194,8 @@ def _figures(results: Reported) -> tuple[list[dict[str, Any]], list[str]]:
             try:
                 made = specification(figure(results, name), validate=False)
             except MCStudyError as error:
-                lines.append(f"No figure {name}: {reason(error, results.folder)}.")
+                why = reason(error, results.folder).removeprefix(f"{name}: ")
+                lines.append(f"No figure {name}: {why}.")
                 continue
             # Title and caption are text of the page, which folds on a narrow screen.
             untitled = {key: made[key] for key in made if key != "title"}

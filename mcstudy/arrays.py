@@ -21,7 +21,8 @@ def joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
 def layout_of(array: NDArray[Any]) -> tuple[int, ...]:
     """Return strides that keep what sums depend on in their last bits: which axes have gaps.
 
-    A gap is of one element, so that no layout takes more than twice the memory for each axis.
+    A gap is of one element, so that no layout takes more than twice the memory for each axis. Of a
+    view whose elements overlap, as windows that slide, they do not here.
     """
     strides = [0] * array.ndim
     dense = gapless = array.itemsize  # the stride of an axis without a gap, there and here

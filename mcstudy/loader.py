@@ -83,6 +83,18 @@ def check_name(folder: Path, record: Mapping[str, Any], study: Study) -> None:
         raise ResultsError(f"{folder}: holds the study {name!r}, not {study.name!r}")
 
 
+def as_study(study: Study | str | Path) -> Study:
+    """Return the study of a file, or the given one without what it has prepared and simulated.
+
+    A session may have changed its code since.
+    """
+    if not isinstance(study, Study):
+        return load_study(study)
+    study.prepared_by_condition.clear()
+    study.simulated.clear()
+    return study
+
+
 def _run_module(path: Path, source: bytes) -> ModuleType:
     """Run the source as a module of a name of its own, registered so that its classes work."""
     name = f"mcstudy_study_{hashlib.sha256(bytes(path) + source).hexdigest()[:16]}"

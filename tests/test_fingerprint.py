@@ -671,6 +671,33 @@ NO_CHANGES = [
         "return 2",
     ),
     (
+        "a word of a message",
+        "start = 1\ndef m(x):\n    raise ValueError(f'cannot go from start (x) {x[0]} to start')\n",
+        "start = 1",
+        "start = 2",
+    ),
+    ("a constant beside eval", "k = 1\n" + mean_of("eval('x.mean()')"), "k = 1", "k = 2"),
+    (
+        "a variable called modules",
+        "def k(): return 1\ndef m(x):\n    modules = [1]\n    return modules[0]\n",
+        "return 1",
+        "return 2",
+    ),
+    (
+        "what a cache notes of itself",
+        "@functools.lru_cache\ndef f(v): return v\nf.begun = 1\n" + mean_of("f(x[0])"),
+        "begun = 1",
+        "begun = 2",
+    ),
+    (
+        "a file that is called as a text",
+        "import importlib\n"
+        "def m(x):\n    return importlib.import_module('numpy').mean(x), 'other'\n",
+        "SystemExit(3)",
+        "SystemExit(4)",
+        {"other.py": "raise SystemExit(3)\n"},
+    ),
+    (
         "a text that speaks of the study",
         "def m(x):\n    raise ValueError('no study of this')\ndef old(): return 1\n",
         "return 1",
@@ -1000,6 +1027,37 @@ def test_contract_a_release_of_mcstudy_is_no_change_unless_it_says_so(tmp_path, 
     assert mark_of(path)["mcstudy results"] != before["mcstudy results"]
     monkeypatch.undo()
     versions.versions.cache_clear()
+
+
+def test_contract_objects_that_answer_oddly_have_a_digest():
+    class Endless:
+        def __getattr__(self, name):
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return Endless()
+
+        def __reduce__(self):
+            raise TypeError("no")
+
+    class Raises(property):
+        @property
+        def fget(self):
+            raise RuntimeError("no")
+
+    class Holder:
+        def fit(self):
+            return 1
+
+    released, endless, raises, method = memoryview(b"a"), Endless(), Raises(), Holder().fit
+    released.release()
+    Holder.fit = raises
+    for used in (
+        lambda: released,
+        lambda: endless,
+        lambda: raises,
+        lambda: method,
+    ):
+        assert len(code_digest(used)) == 16
 
 
 def test_contract_the_arguments_of_a_measure_say_what_it_gets():

@@ -13,7 +13,7 @@ from mcstudy.execution.progress import Progress
 from mcstudy.execution.refresh import say_repaired, update_tables
 from mcstudy.execution.shards import Shard, shares_of
 from mcstudy.execution.stopping import StoppingRule
-from mcstudy.loader import load_study, neighbours_forgotten
+from mcstudy.loader import as_study, neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.simulation.replicates import Job
 from mcstudy.storage.manifest import missing_ranges
@@ -93,7 +93,7 @@ def collect(
     ResultsError
         If a folder cannot be used, or shares are at work in one that must be at rest.
     """
-    study = study if isinstance(study, Study) else load_study(study)
+    study = as_study(study)
     wanted = study.replicates if replicates is None else replicates
     check_replicates(wanted, study.name)
     if changed == "verify":

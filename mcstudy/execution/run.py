@@ -14,7 +14,7 @@ from mcstudy.execution.progress import Progress, duration
 from mcstudy.execution.refresh import say_repaired, update_tables
 from mcstudy.execution.run_loop import RunLoop
 from mcstudy.execution.shards import Shard, share_of
-from mcstudy.loader import load_study, neighbours_forgotten
+from mcstudy.loader import as_study, neighbours_forgotten
 from mcstudy.results import Results
 from mcstudy.storage.retry import check_retried, reopen
 from mcstudy.storage.store import Store
@@ -98,7 +98,7 @@ def run(
     ResultsError
         If the folder cannot be used.
     """
-    study = study if isinstance(study, Study) else load_study(study)
+    study = as_study(study)
     wanted = RunOptions.of(study, replicates, methods, jobs, scheduler_of(backend, scheduler, jobs))
     if changed not in (None, "keep", "discard", "verify"):
         raise StudyError(f"changed is {changed!r}; say 'keep', 'discard' or 'verify'")

@@ -190,12 +190,13 @@ def _task_function(
 def _differing(config: WorkerConfig, found: Mapping[str, Mark]) -> str:
     """Return in words how the study that arrived is not the one that was sent; empty if it is.
 
-    The code of a pickled study has come as it was; only packages may be others here.
+    The code of a pickled study has come as it was, though without what only its texts name; only
+    packages may be others here.
     """
-    pickled = CODE if config.payload.path is None else ()
+    is_pickled = config.payload.path is None
     said: dict[str, None] = {}
     for name, mark in config.marks.items():
-        same = {part: mark[part] for part in pickled if part in mark}
+        same = {k: v for k, v in mark.items() if is_pickled and (k in CODE or k not in found[name])}
         for change in changes(mark, found[name] | same):
             said[change.replace("of method", f"of method '{name}'")] = None
     if not said:

@@ -53,7 +53,9 @@ def pvalues(request: Request) -> Any:
             "null value says where), or a standard error where there is a true value"
         )
     panels, methods = by_panel(tested), methods_of(tested)
-    tests = "the true value" if true_nulls is None else "true null hypotheses"
+    own = [bool(np.isfinite(one.p_value).any()) for one in rows if true_nulls is not None]
+    kinds = {True: "true null hypotheses", False: "the true value"}
+    tests = " and ".join(words for kind, words in kinds.items() if kind in (own or [False]))
     charts = [(own[0], _calibration(request, own, methods)) for own in panels.values()]
     lines = [
         only(request, conditions, rows),

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from mcstudy.arguments import check_seconds, counted
 from mcstudy.errors import StudyError
-from mcstudy.loader import load_study, neighbours_forgotten
+from mcstudy.loader import as_study, neighbours_forgotten
 from mcstudy.planning.dry_run import try_out
 from mcstudy.planning.oracle import OracleComparison, compare_with_oracle
 from mcstudy.storage.provenance import method_marks, take_as_unchanged
@@ -85,7 +85,7 @@ def check(study: Study | str | Path, *, seconds: float = GATE_SECONDS) -> Check:
         If there is no study: the file does not run, or `Study` refuses its arguments.
     """
     check_seconds(seconds)
-    study = study if isinstance(study, Study) else load_study(study)
+    study = as_study(study)
     marks = method_marks(study)
     with threadpool_limits(1):
         trial = try_out(study)

@@ -17,7 +17,7 @@ from mcstudy.execution.options import check_jobs, replicates_in_words, workers_f
 from mcstudy.execution.progress import duration
 from mcstudy.execution.scheduler import fits_of, missing_jobs
 from mcstudy.grid import Condition
-from mcstudy.loader import load_study, neighbours_forgotten
+from mcstudy.loader import as_study, neighbours_forgotten
 from mcstudy.measure import check_targets
 from mcstudy.planning.forecast import (
     Forecast,
@@ -223,7 +223,7 @@ def plan(
     """
     check_seconds_given(seconds)
     begun = time.perf_counter()
-    study = study if isinstance(study, Study) else load_study(study)
+    study = as_study(study)
     load_seconds = time.perf_counter() - begun
     count = study.replicates if replicates is None else replicates
     check_replicates(count, study.name)

@@ -24,7 +24,7 @@ from mcstudy.errors import StudyError
 from mcstudy.execution.options import check_jobs, workers_for
 from mcstudy.grid import Level, level_text
 from mcstudy.labels import label
-from mcstudy.loader import load_study, neighbours_forgotten
+from mcstudy.loader import as_study, neighbours_forgotten
 from mcstudy.measure import REJECTION, WITHOUT_TRUTH, functions_of, is_share, null_of, rejection_at
 from mcstudy.method import Status, function_of
 from mcstudy.planning.forecast import (
@@ -101,7 +101,7 @@ def protocol(study: Study | str | Path, *, pilot: float | None = None) -> Protoc
     StudyError
         For a study that cannot be used.
     """
-    study = study if isinstance(study, Study) else load_study(study)
+    study = as_study(study)
     truths = [study.estimands_of(condition) for condition in study.conditions]
     study.check_labelled({name for of in truths for name in of} if study.estimands else None)
     expected = None if pilot is None else _expected(study, pilot)

@@ -18,7 +18,7 @@ import pandas as pd
 from mcstudy.analysis.select import Where
 from mcstudy.arguments import counted, is_number, short
 from mcstudy.errors import StudyError
-from mcstudy.loader import load_study
+from mcstudy.loader import as_study
 from mcstudy.planning.level_search import LevelSearch
 from mcstudy.study import Study
 from mcstudy.tables.document import Block, Document, Grid
@@ -180,7 +180,7 @@ def solve(
     ResultsError
         If there are several numbers at a level, or the target is not reached in the range.
     """
-    study = study if isinstance(study, Study) else load_study(study)
+    study = as_study(study)
     search = LevelSearch.of(study, factor, measure, target, between, where, results, jobs)
     if width is not None and not (is_number(width) and width > 0):
         raise StudyError(f"solve: width is {short(width)}; give a number above 0")

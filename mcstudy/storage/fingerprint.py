@@ -14,11 +14,13 @@ import dataclasses
 import functools
 import gc
 import hashlib
+import inspect
 import pickle
 import sys
 import types
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path, PurePath
 from types import CodeType, FunctionType, ModuleType
@@ -47,6 +49,10 @@ _VALUES = frozenset(
 )
 _OF_FIELDS = ("name", "default", "default_factory", "init", "compare", "kw_only", "metadata")
 _VIEWS = {type({}.keys()), type({}.values()), type({}.items())}
+# What np.vectorize and numba's compilers are told.
+_OPTIONS = {"otypes", "signature", "excluded", "targetoptions"}
+# Where a decorated function of wrapt has them, though not in its dict.
+_OF_PROXIES = {"__wrapped__", "_self_wrapper"}
 # These cannot be pickled, and their functions are not in their dict.
 _HELD = {
     property: ("fget", "fset", "fdel"),
@@ -59,9 +65,8 @@ class Fingerprint(pickle.Pickler):
     """The digest of a value and of all that it refers to.
 
     Of a function that is called by us, `by_position` says how many arguments it gets without their
-    names. With `reads_texts` what a text names counts: a function of the module in a formula. A
-    study that is sent to its workers as a pickle has not all of that there. `within` is the
-    fingerprint of a set of which this is an element: what was met there is known.
+    names. `within` is the fingerprint of a set of which this is an element: what was met there is
+    known.
 
     Attributes
     ----------
@@ -79,7 +84,6 @@ class Fingerprint(pickle.Pickler):
         thing: Any,
         *,
         by_position: int = 0,
-        reads_texts: bool = False,
         within: Fingerprint | None = None,
     ) -> None:
         digest = hashlib.sha256()
@@ -90,7 +94,6 @@ class Fingerprint(pickle.Pickler):
         self.references: dict[str, Any] = within.references if within else {}
         self._numbers: dict[int, tuple[int, Any]] = dict(within._numbers) if within else {}
         self._place: tuple[str, str] = within._place if within else ("", "")
-        self._reads_texts: bool = within._reads_texts if within else reads_texts
         self._called, self._by_position = thing, by_position
         self._ahead: deque[tuple[Any, tuple[str, str]]] = deque()
         self.dump(thing)
@@ -113,8 +116,11 @@ class Fingerprint(pickle.Pickler):
             return b"set", *self._elements(thing)
         if kind is np.ndarray and not thing.dtype.hasobject:
             return _array(thing)
-        if kind is bytearray or kind is memoryview:
+        if kind is bytearray:
             return b"bytearray", bytes(thing)
+        if kind is memoryview:
+            with suppress(ValueError):  # it was released
+                return b"bytearray", bytes(thing)
         if kind is CodeType:
             return code_parts(thing, Scope(thing))
         if kind is object:  # a sentinel; pickled by itself it is another one than its module's
@@ -164,10 +170,10 @@ class Fingerprint(pickle.Pickler):
             return b"module", *named(own_names(vars(thing)))
         if kind is types.MethodType:
             holder, name = thing.__self__, attribute(thing.__func__, "__name__", str)
-            known: Any = attribute(
-                holder if isinstance(holder, type) else type(holder), name, object
-            )
-            is_its_own = getattr(known, "__func__", known) is thing.__func__
+            kind_of = holder if isinstance(holder, type) else type(holder)
+            known = inspect.getattr_static(kind_of, name, None)
+            functions = known, attribute(known, "__func__", object)
+            is_its_own = any(function is thing.__func__ for function in functions)
             return b"method", name if is_its_own else thing.__func__, holder
         if kind is dataclasses.Field:
             return b"field", *(getattr(thing, name) for name in _OF_FIELDS)
@@ -196,11 +202,8 @@ class Fingerprint(pickle.Pickler):
         does = code_parts(code, scope)
         known = tuple(held[name] for name in scope.names if name in held)
         defaults = function.__defaults__, *sorted((function.__kwdefaults__ or {}).items())
-        beside = [
-            *referred(function),
-            *(named_in(function, texts) if self._reads_texts else ()),
-        ]
-        return b"function", does, known, defaults, attributes, tuple(beside)
+        beside = *referred(function), *named_in(function, texts)
+        return b"function", does, known, defaults, attributes, beside
 
 
 def _object(thing: Any) -> tuple[Any, ...]:
@@ -209,9 +212,10 @@ def _object(thing: Any) -> tuple[Any, ...]:
     if kind is functools.partial:
         return b"partial", thing.func, thing.args, thing.keywords, *named(attributes)
     if "__wrapped__" in attributes and is_installed(kind.__module__):
-        options = {key: value for key, value in attributes.items() if _is_option(value)}
+        options = {name: attributes[name] for name in _OPTIONS & attributes.keys()}
         return b"wrapper", kind, attributes["__wrapped__"], *named(options)
-    if held := [getattr(thing, name) for base in kind.__mro__ for name in _HELD.get(base, ())]:
+    names = [name for base in kind.__mro__ for name in _HELD.get(base, ())]
+    if held := [attribute(thing, name, object) for name in names]:
         return b"holder", kind, *held, *named(attributes)
     name = None
     try:
@@ -222,17 +226,9 @@ def _object(thing: Any) -> tuple[Any, ...]:
         name = reduced
     except Exception:  # noqa: BLE001 - what cannot be pickled is known by its class and attributes
         pass
-    # A decorated function of wrapt has them, though not in its dict.
-    held = [attribute(thing, name, object) for name in ("__wrapped__", "_self_wrapper")]
+    there = {name for base in kind.__mro__ for name in vars(base)}
+    held = [attribute(thing, name, object) for name in sorted(_OF_PROXIES & there)]
     return b"opaque", kind, name, _compiled(thing), *held, *named(attributes)
-
-
-def _is_option(value: Any) -> bool:
-    """Return whether a value is a setting, such as a compiler's, and no memo of calls."""
-    held = value.values() if type(value) is dict else value
-    if type(value) in (dict, list, tuple):
-        return bool(held) and all(map(_is_option, held))
-    return type(value) in (str, bool, int, float) or isinstance(value, np.dtype)
 
 
 def _state(

@@ -7,8 +7,7 @@ of the study file do not matter.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mcstudy.method import SharedMethod, function_of
@@ -27,8 +26,7 @@ _left: dict[str, str] = {}
 
 def method_marks(study: Study) -> dict[str, Mark]:
     """Return the mark of each method's rows: seed, simulate, method and versions by name."""
-    mark = _fingerprints_of(study)
-    simulate = mark(study.simulate, by_position=1)
+    simulate = Fingerprint(study.simulate, by_position=1)
     before = _left.get(simulate.digest, simulate.digest)
     # Rows of two seeds are never mixed, nor are those of independent and of common streams.
     seed = str(study.seed)
@@ -36,27 +34,22 @@ def method_marks(study: Study) -> dict[str, Mark]:
     common = {"seed": seed, "simulate": before} | versions_of_rows()
     packages = simulate.packages
     if study.prepare is not None:
-        prepare = mark(study.prepare)
+        prepare = Fingerprint(study.prepare)
         common["prepare"] = _left.get(prepare.digest, prepare.digest)
         packages = packages | prepare.packages
     if study.truth_from == DATA:  # others are no part of the rows
-        estimands = mark(study.estimands)
+        estimands = Fingerprint(study.estimands)
         common["estimands"] = _left.get(estimands.digest, estimands.digest)
         packages = packages | estimands.packages
     marks = {}
     for name, function in study.methods.items():
-        method = mark(function_of(function), by_position=1)
+        method = Fingerprint(function_of(function), by_position=1)
         before = _left.get(method.digest, method.digest)
         further = versions_of(packages | method.packages)
         # Methods that share their work have the random stream of the first of them.
         shared = {"shared": function.first} if isinstance(function, SharedMethod) else {}
         marks[name] = {"method": before} | shared | common | further
     return marks
-
-
-def _fingerprints_of(study: Study) -> Callable[..., Fingerprint]:
-    """Return how the functions of a study are read: whole modules are there where it has a file."""
-    return functools.partial(Fingerprint, reads_texts=study.source is not None)
 
 
 def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
@@ -77,16 +70,15 @@ def code_digest(function: Any) -> str:
 
 def take_as_unchanged(study: Study, marks: Mapping[str, Mark]) -> None:
     """Let what calls have left in memory since `marks` were made be no change: a method's memo."""
-    again = _fingerprints_of(study)
     for name, mark in marks.items():
         called = [
-            (again(study.simulate, by_position=1), mark["simulate"]),
-            (again(function_of(study.methods[name]), by_position=1), mark["method"]),
+            (Fingerprint(study.simulate, by_position=1), mark["simulate"]),
+            (Fingerprint(function_of(study.methods[name]), by_position=1), mark["method"]),
         ]
         if study.prepare is not None:
-            called.append((again(study.prepare), mark["prepare"]))
+            called.append((Fingerprint(study.prepare), mark["prepare"]))
         if "estimands" in mark:
-            called.append((again(study.estimands), mark["estimands"]))
+            called.append((Fingerprint(study.estimands), mark["estimands"]))
         for after, before in called:
             if after.digest != before:
                 _left[after.digest] = before

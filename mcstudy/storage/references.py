@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.util import resolve_name
-from itertools import chain
+from itertools import chain, pairwise
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
 from mcstudy.loader import is_installed, is_installed_package
-from mcstudy.storage.bytecode import LABELS, all_code, steps_of
+from mcstudy.storage.bytecode import LABELS, Step, all_code, steps_of
 from mcstudy.study import Study
 
 T = TypeVar("T")
@@ -26,6 +28,7 @@ _OF_MODULES = LABELS | {
 _PREFIX_OF_LABELS = "__annot"
 _LOOKS_AT_GLOBALS = {"globals", "eval", "exec"}
 _IMPORTS_BY_NAME = {"import_module", "__import__"}
+_MOST, _LONGEST = 1000, 10_000  # formulas in a container, and letters of one
 WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -47,36 +50,51 @@ def texts_of(function: FunctionType, held: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _texts_in(things: Iterable[Any], depth: int = 3) -> Iterator[str]:
-    """Yield the texts among some things and in the containers there, down to a depth."""
+    """Yield the texts among some things and in the containers there, of what formulas have."""
     for thing in things:
-        if type(thing) is str:
+        kind = type(thing)
+        if kind is str and len(thing) <= _LONGEST:
             yield thing
-        elif depth and type(thing) in (tuple, list, set, frozenset):
-            yield from _texts_in(thing, depth - 1)
-        elif depth and type(thing) is dict:
-            yield from _texts_in(chain.from_iterable(thing.items()), depth - 1)
+        elif depth and kind in (tuple, list, set, frozenset, dict) and len(thing) <= _MOST:
+            inner = chain.from_iterable(thing.items()) if kind is dict else thing
+            yield from _texts_in(inner, depth - 1)
 
 
 def named_in(function: FunctionType, texts: Iterable[str]) -> Iterator[Any]:
     """Yield what texts name of a function's module: ``"y ~ center(x)"`` its function `center`.
 
-    A text that is one word is no formula. All of the module where a name may be put together.
+    Functions and classes only in a session, where a variable may be called as a column of the data
+    is, and all of these of the module where a name may be put together.
     """
-    own, every = own_names(function.__globals__), all_code(function.__code__)
-    steps = [step for code in every for step in steps_of(code)]
-    if any(
-        step.argument in _LOOKS_AT_GLOBALS if step.kind == "global" else step.argument == "modules"
-        for step in steps
-        if step.opname.startswith("LOAD")
-    ):
-        yield from named(own)
-    words = {word for text in texts if not text.isidentifier() for word in WORD.findall(text)}
-    yield from named({name: own[name] for name in words & own.keys()})
-    if any(not _IMPORTS_BY_NAME.isdisjoint(code.co_names) for code in every):
-        package = function.__globals__.get("__package__") or ""
-        dotted = {text for text in texts if all(part.isidentifier() for part in text.split("."))}
-        modules = {text: _module(text, package) for text in dotted}
-        yield from named({k: m for k, m in modules.items() if isinstance(m, ModuleType)})
+    own = own_names(function.__globals__)
+    code_of = {name: held for name, held in own.items() if isinstance(held, FunctionType | type)}
+    steps = [step for code in all_code(function.__code__) for step in steps_of(code)]
+    if any(map(_looks_at_globals, steps)):
+        yield from named(code_of)
+    own = own if "__file__" in function.__globals__ else code_of
+    names = {name for text in set(texts) for name in _names_in_formula(text)}
+    yield from named({name: own[name] for name in names & own.keys()})
+    package = function.__globals__.get("__package__") or ""
+    for step, following in pairwise(steps):
+        text = following.argument
+        if step.argument in _IMPORTS_BY_NAME and type(text) is str:
+            yield from (text.encode(), _module(text, package))
+
+
+def _looks_at_globals(step: Step) -> bool:
+    if step.kind == "global":
+        return step.argument in _LOOKS_AT_GLOBALS
+    return step.opname in ("LOAD_ATTR", "LOAD_METHOD") and step.argument == "modules"
+
+
+def _names_in_formula(text: str) -> Iterator[str]:
+    """Yield the names in a formula or an expression; a word alone is none, and prose has none."""
+    if text.strip().isidentifier():
+        return
+    for side in text.replace("@", "").split("~"):
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            tree = ast.parse(side.strip(), mode="eval")
+            yield from (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
 def referred(function: FunctionType) -> Iterator[Any]:

@@ -45,9 +45,6 @@ class StudyRecord:
         self.study = study
         self.store = store
         self._started, self._begun = datetime.now(UTC), time.monotonic()
-        # What the code of before has prepared and simulated, if the study was run already.
-        study.prepared_by_condition.clear()
-        study.simulated.clear()
         self.marks = method_marks(study)
         self.repaired, self._wrote = "", False
         self._record = self._record_of(store)

@@ -18,6 +18,11 @@ def joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
+def has_own_layout(array: NDArray[Any]) -> bool:
+    """Return whether an array lies otherwise than its copy from a pickle: ``x[:, 0]`` has gaps."""
+    return array.size > 0 and not array.flags.forc
+
+
 def layout_of(array: NDArray[Any]) -> tuple[int, ...]:
     """Return strides that keep what sums depend on in their last bits: which axes have gaps.
 

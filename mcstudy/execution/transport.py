@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from mcstudy.arrays import laid_out, layout_of
+from mcstudy.arrays import has_own_layout, laid_out, layout_of
 from mcstudy.errors import MCStudyError, StudyError
 from mcstudy.loader import OURS, file_of, is_installed_path, load_study
 from mcstudy.storage.provenance import reference_digests
@@ -91,8 +91,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no annotati
     """Sends arrays as they lie in memory, on which the last bits of their sums depend."""
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return how a view with gaps is made again; else what cloudpickle returns."""
-        if type(obj) is np.ndarray and obj.size and not (obj.flags.forc or obj.dtype.hasobject):
+        """Return how an array of its own layout is made again; else what cloudpickle returns."""
+        if type(obj) is np.ndarray and has_own_layout(obj) and not obj.dtype.hasobject:
             return laid_out, (np.ascontiguousarray(obj), layout_of(obj))
         return super().reducer_override(obj)
 

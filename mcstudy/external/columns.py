@@ -16,7 +16,7 @@ from mcstudy.arrays import Floats
 from mcstudy.columns import COUNTS, NUMBERS, VALUES
 from mcstudy.errors import TableError
 from mcstudy.external.group import Columns
-from mcstudy.external.source import Source
+from mcstudy.external.table_source import Source
 from mcstudy.grid import level_text
 from mcstudy.measure import columns_asked_for, functions_of
 from mcstudy.simulation.validation import TEST

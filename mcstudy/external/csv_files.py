@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mcstudy.arguments import short
 from mcstudy.errors import TableError
-from mcstudy.external.source import Source, no_number
+from mcstudy.external.table_source import Source, no_number
 
 LARGE_CSV = 2**28  # bytes: larger ones are streamed, on one core, to stay within memory
 DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from mcstudy.arrays import Floats, joined
 from mcstudy.errors import TableError
 from mcstudy.external.cell_index import CellIndex, Codes
-from mcstudy.external.source import Source, no_numbers
+from mcstudy.external.table_source import Source, no_numbers
 
 ROWS_EACH = 16  # of a cell in a piece of the temporary file: at least one read for these
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from mcstudy.arguments import short, suggestion
 from mcstudy.errors import TableError
-from mcstudy.external.source import Source
+from mcstudy.external.table_source import Source
 from mcstudy.simulation.validation import TEST, TRUTH
 
 NUMBERS = ("estimate", "std_error", "lower", "upper", TEST)

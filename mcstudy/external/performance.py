@@ -21,7 +21,7 @@ from mcstudy.external.cell_index import CellIndex
 from mcstudy.external.columns import MADE, ColumnMap, Truth, given_truth, name_of, names_of_columns
 from mcstudy.external.group import Columns, gathered
 from mcstudy.external.readers import open_source
-from mcstudy.external.source import Source
+from mcstudy.external.table_source import Source
 from mcstudy.measure import alphas_of, check_alpha, check_measures, check_null, null_of
 from mcstudy.simulation.validation import TEST
 

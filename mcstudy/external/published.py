@@ -12,7 +12,7 @@ import pyarrow as pa
 from mcstudy.errors import TableError
 from mcstudy.external.frames import is_frame
 from mcstudy.external.readers import ENDINGS, open_source
-from mcstudy.external.source import Source
+from mcstudy.external.table_source import Source
 
 NUMBERS = ("value", "mcse", "replicates")
 _LEAST = {"mcse": 0.0, "replicates": 1.0}

@@ -17,7 +17,7 @@ from mcstudy.arguments import as_path
 from mcstudy.errors import TableError
 from mcstudy.external.csv_files import DELIMITERS, csv_source
 from mcstudy.external.frames import as_arrow, is_frame, no_frame
-from mcstudy.external.source import Source
+from mcstudy.external.table_source import Source
 
 BATCH = 2**18  # rows at a time: 2 MB a column
 ENDINGS = (*DELIMITERS, ".parquet")

@@ -25,7 +25,7 @@ from mcstudy.external.columns import (
 )
 from mcstudy.external.layouts import NUMBERS, PLACES, ROLES, Layout, layouts_of
 from mcstudy.external.readers import open_source
-from mcstudy.external.source import Source, no_numbers
+from mcstudy.external.table_source import Source, no_numbers
 from mcstudy.grid import RESERVED, Condition
 from mcstudy.method import Status
 from mcstudy.simulation.answers import Answers

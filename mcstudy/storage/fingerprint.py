@@ -28,11 +28,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from mcstudy.arrays import layout_of
+from mcstudy.arrays import has_own_layout, layout_of
 from mcstudy.loader import OURS, file_of, is_installed
 from mcstudy.storage.bytecode import Scope, code_parts
-from mcstudy.storage.references import (
-    WORD,
+from mcstudy.storage.code_references import (
     InstalledName,
     attribute,
     named,
@@ -40,6 +39,7 @@ from mcstudy.storage.references import (
     own_names,
     referred,
     texts_of,
+    words_in,
 )
 
 # The pickler writes these by itself: they are values, and say all of themselves.
@@ -195,15 +195,13 @@ class Fingerprint(pickle.Pickler):
             return b"function", name, tuple(held.values()), attributes
         self._place = place
         texts = list(texts_of(function, held))
-        spoken = frozenset(word for text in texts for word in WORD.findall(text))
-        scope = Scope(
-            code, by_position=self._by_position if function is self._called else 0, spoken=spoken
-        )
+        by_position = self._by_position if function is self._called else 0
+        scope = Scope(code, by_position=by_position, spoken=words_in(texts))
         does = code_parts(code, scope)
         known = tuple(held[name] for name in scope.names if name in held)
         defaults = function.__defaults__, *sorted((function.__kwdefaults__ or {}).items())
-        beside = *referred(function), *named_in(function, texts)
-        return b"function", does, known, defaults, attributes, beside
+        used = *referred(function), *named_in(function, texts)
+        return b"function", does, known, defaults, attributes, used
 
 
 def _object(thing: Any) -> tuple[Any, ...]:
@@ -245,8 +243,7 @@ def _array(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
     order: Any = "F" if array.flags.fnc else "C"
     content = array.ravel(order).view(np.uint8).data if array.nbytes else b""
     digest = hashlib.sha256(content).digest()
-    has_gaps = array.size and not array.flags.forc
-    layout = layout_of(array) if has_gaps else order.encode()
+    layout = layout_of(array) if has_own_layout(array) else order.encode()
     return b"array", array.shape, str(array.dtype).encode(), layout, digest
 
 

@@ -29,7 +29,7 @@ _PREFIX_OF_LABELS = "__annot"
 _LOOKS_AT_GLOBALS = {"globals", "eval", "exec"}
 _IMPORTS_BY_NAME = {"import_module", "__import__"}
 _MOST, _LONGEST = 1000, 10_000  # formulas in a container, and letters of one
-WORD = re.compile(r"[^\W\d]\w*")
+_WORD = re.compile(r"[^\W\d]\w*")
 
 
 class InstalledName(str):
@@ -58,6 +58,11 @@ def _texts_in(things: Iterable[Any], depth: int = 3) -> Iterator[str]:
         elif depth and kind in (tuple, list, set, frozenset, dict) and len(thing) <= _MOST:
             inner = chain.from_iterable(thing.items()) if kind is dict else thing
             yield from _texts_in(inner, depth - 1)
+
+
+def words_in(texts: Iterable[str]) -> frozenset[str]:
+    """Return the words of some texts, which may be names of variables."""
+    return frozenset(word for text in texts for word in _WORD.findall(text))
 
 
 def named_in(function: FunctionType, texts: Iterable[str]) -> Iterator[Any]:

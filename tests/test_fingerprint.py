@@ -1029,6 +1029,12 @@ def test_contract_a_release_of_mcstudy_is_no_change_unless_it_says_so(tmp_path, 
     versions.versions.cache_clear()
 
 
+def test_contract_texts_of_any_kind_are_read_without_a_word(recwarn):
+    for text in (r"'\d' + x", "0in x", "(" * 3000 + ")" * 3000, "a\0b + 1", "~" * 50, "x[" * 99):
+        assert len(code_digest(lambda x, text=text: x.fit(text))) == 16
+    assert not recwarn.list
+
+
 def test_contract_objects_that_answer_oddly_have_a_digest():
     class Endless:
         def __getattr__(self, name):

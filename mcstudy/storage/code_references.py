@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 import sys
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -80,7 +81,8 @@ def named_in(function: FunctionType, texts: Iterable[str]) -> Iterator[Any]:
     names = {name for text in set(texts) for name in _names_in_formula(text)}
     yield from named({name: own[name] for name in names & own.keys()})
     package = function.__globals__.get("__package__") or ""
-    for step, following in pairwise(steps):
+    # Python 3.13 has a PUSH_NULL between a function and its arguments.
+    for step, following in pairwise(step for step in steps if step.opname != "PUSH_NULL"):
         text = following.argument
         if step.argument in _IMPORTS_BY_NAME and type(text) is str:
             yield from (text.encode(), _module(text, package))
@@ -97,7 +99,10 @@ def _names_in_formula(text: str) -> Iterator[str]:
     if text.strip().isidentifier():
         return
     for side in text.replace("@", "").split("~"):
-        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        with (
+            suppress(SyntaxError, ValueError, RecursionError, MemoryError),
+            warnings.catch_warnings(action="ignore"),  # of escapes in a text within it
+        ):
             tree = ast.parse(side.strip(), mode="eval")
             yield from (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
